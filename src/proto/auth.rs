@@ -1,0 +1,171 @@
+//! How a connection proves who it is: an Ed25519 signature over the TLS channel and the request.
+//!
+//! What is signed contains 32 bytes of keying material exported from the TLS session (RFC 9266 calls this a channel
+//! binding), so a captured signature opens no other connection, and no clock is needed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::id::{Principal, Role};
+use super::key::{PrivateKey, PublicKey, Signature};
+
+/// The request header with the [`Credential`]; `Authorization` is left to the stream token.
+pub const HEADER: &str = "devstream-authorization";
+
+/// The label of the exported keying material, RFC 8446 section 7.5.
+pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-devstream-auth-v1";
+
+/// Keying material that only the two ends of one TLS session know.
+pub type Exporter = [u8; 32];
+
+const SCHEME: &str = "DevStream";
+const CONTEXT: &[u8] = b"devstream-auth-v1\0";
+
+/// The request a signature is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding<'a> {
+    /// `GET` or `POST`.
+    pub method: &'a str,
+    /// The hub's name as the client addressed it: the `Host` header.
+    pub authority: &'a str,
+    /// The request's path.
+    pub path: &'a str,
+    /// The TLS session it travels in.
+    pub exporter: &'a Exporter,
+}
+
+impl Binding<'_> {
+    /// The bytes to sign. Each field is preceded by its length, so no two requests give the same bytes.
+    fn message(&self, principal: &Principal) -> Vec<u8> {
+        let fields = [principal.role.as_str(), principal.id.as_str(), self.method, self.authority, self.path];
+        let mut message = CONTEXT.to_vec();
+        for field in fields {
+            message.extend((field.len() as u64).to_be_bytes());
+            message.extend(field.as_bytes());
+        }
+        message.extend(self.exporter);
+        message
+    }
+}
+
+/// Who is asking, and the proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Who they say they are.
+    pub principal: Principal,
+    /// [`PublicKey::fingerprint`] of the key they signed with.
+    pub key: String,
+    signature: Signature,
+}
+
+impl Credential {
+    /// Signs a request.
+    pub fn sign(principal: Principal, key: &PrivateKey, binding: &Binding<'_>) -> Self {
+        let signature = key.sign(&binding.message(&principal));
+        Self { key: key.public().fingerprint(), principal, signature }
+    }
+
+    /// Whether the owner of `key` made this credential for that request.
+    pub fn is_proven_by(&self, key: &PublicKey, binding: &Binding<'_>) -> bool {
+        key.verifies(&binding.message(&self.principal), &self.signature)
+    }
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Principal { role, id } = &self.principal;
+        write!(f, "{SCHEME} v=1, role={role}, id={id}, key={}, sig={}", self.key, self.signature)
+    }
+}
+
+/// Not a credential of the one form there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a DevStream v1 credential")]
+pub struct InvalidCredential;
+
+impl FromStr for Credential {
+    type Err = InvalidCredential;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCredential> {
+        let fields = text.strip_prefix(SCHEME).ok_or(InvalidCredential)?;
+        let mut fields = fields.split(',').map(|field| field.trim().split_once('='));
+        let mut field = |name| match fields.next() {
+            Some(Some((found, value))) if found == name => Ok(value),
+            _ => Err(InvalidCredential),
+        };
+        if field("v")? != "1" {
+            return Err(InvalidCredential);
+        }
+        let role: Role = field("role")?.parse().map_err(|_| InvalidCredential)?;
+        let id = field("id")?.to_owned().try_into().map_err(|_| InvalidCredential)?;
+        let key = field("key")?.to_owned();
+        let signature = field("sig")?.parse().map_err(|_| InvalidCredential)?;
+        if fields.next().is_some() {
+            return Err(InvalidCredential);
+        }
+        Ok(Self { principal: Principal { role, id }, key, signature })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::secret::KeySeed;
+
+    const EXPORTER: Exporter = [5; 32];
+
+    fn binding() -> Binding<'static> {
+        Binding { method: "GET", authority: "hub:8443", path: "/devices/pi-42/control", exporter: &EXPORTER }
+    }
+
+    fn device(id: &str) -> Principal {
+        Principal { role: Role::Device, id: id.to_owned().try_into().unwrap() }
+    }
+
+    #[test]
+    fn a_credential_survives_its_header() {
+        let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
+        let credential = Credential::sign(device("pi-42"), &key, &binding());
+        let parsed: Credential = credential.to_string().parse().unwrap();
+        assert_eq!(parsed, credential);
+        assert!(parsed.is_proven_by(&key.public(), &binding()));
+    }
+
+    #[test]
+    fn a_credential_proves_nothing_for_another_request_session_or_identity() {
+        let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
+        let good = Credential::sign(device("pi-42"), &key, &binding());
+        let other_session = [6; 32];
+        for other in [
+            Binding { method: "POST", ..binding() },
+            Binding { authority: "hub2:8443", ..binding() },
+            Binding { path: "/devices/pi-43/control", ..binding() },
+            Binding { exporter: &other_session, ..binding() },
+        ] {
+            assert!(!good.is_proven_by(&key.public(), &other), "{other:?}");
+        }
+        let mut stolen = good.clone();
+        stolen.principal.role = Role::Service;
+        assert!(!stolen.is_proven_by(&key.public(), &binding()));
+        stolen.principal = device("pi-43");
+        assert!(!stolen.is_proven_by(&key.public(), &binding()));
+    }
+
+    #[test]
+    fn bent_headers_are_errors() {
+        let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
+        let good = Credential::sign(device("pi-42"), &key, &binding()).to_string();
+        for bad in [
+            "",
+            "Bearer x",
+            &good[1..],
+            &good[..good.len() - 1],
+            &good.replace("v=1", "v=2"),
+            &good.replace("role=device", "role=root"),
+            &good.replace("id=pi-42", "id="),
+            &format!("{good}, more=1"),
+        ] {
+            assert_eq!(bad.parse::<Credential>(), Err(InvalidCredential), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! When to try again: exponential with full jitter, from the first retry on, so that a fleet never comes back in step.
+
+use std::time::{Duration, Instant};
+
+use super::limits::{BACKOFF_BASE, BACKOFF_CAP, BACKOFF_RESET_AFTER};
+
+/// The pauses between attempts of one connection.
+#[derive(Debug, Default)]
+pub struct Backoff {
+    failures: u32,
+    connected_at: Option<Instant>,
+}
+
+impl Backoff {
+    /// The connection stands.
+    pub fn connected(&mut self, now: Instant) {
+        self.connected_at = Some(now);
+    }
+
+    /// The attempt failed, or the connection ended. `dice` is a random number; the pause is spread evenly over
+    /// zero to the bound, which doubles with every failure up to [`BACKOFF_CAP`].
+    pub fn next_pause(&mut self, now: Instant, dice: u64) -> Duration {
+        let stood = self.connected_at.take().map(|since| now.saturating_duration_since(since));
+        if stood.is_some_and(|stood| stood >= BACKOFF_RESET_AFTER) {
+            self.failures = 0;
+        }
+        let bound = BACKOFF_BASE.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_CAP);
+        self.failures = self.failures.saturating_add(1);
+        spread(bound, dice)
+    }
+}
+
+/// A random share of `bound`, from zero up to it.
+pub fn spread(bound: Duration, dice: u64) -> Duration {
+    let share = u32::try_from(dice >> 32).unwrap_or(u32::MAX);
+    let nanos = bound.as_nanos() * u128::from(share) / u128::from(u32::MAX);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_doubles_to_the_cap_and_stays_there() {
+        let (mut backoff, now) = (Backoff::default(), Instant::now());
+        let pauses: Vec<u64> = (0..9).map(|_| backoff.next_pause(now, u64::MAX).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn the_very_first_pause_is_jittered_too() {
+        let now = Instant::now();
+        assert_eq!(Backoff::default().next_pause(now, 0), Duration::ZERO);
+        assert_eq!(Backoff::default().next_pause(now, u64::MAX / 2).as_millis(), 499);
+    }
+
+    #[test]
+    fn only_a_connection_that_stood_resets_the_pause() {
+        let (mut backoff, start) = (Backoff::default(), Instant::now());
+        for _ in 0..5 {
+            backoff.next_pause(start, u64::MAX);
+        }
+        backoff.connected(start);
+        assert_eq!(backoff.next_pause(start + Duration::from_secs(59), u64::MAX).as_secs(), 32);
+        backoff.connected(start);
+        assert_eq!(backoff.next_pause(start + Duration::from_secs(60), u64::MAX).as_secs(), 1);
+    }
+}

@@ -1,0 +1,163 @@
+//! The two small grammars of ports: what a device offers, and where a service listens.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::id::{InvalidName, StreamName};
+
+/// A target on the device and the name it is asked for by: `[NAME=][HOST:]PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// What a service asks for.
+    pub name: StreamName,
+    /// Where the device connects.
+    pub host: String,
+    /// The target's port.
+    pub port: u16,
+}
+
+/// A local listener and the stream its connections ask for: `[BIND:]PORT[=STREAM]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Local {
+    /// The address to listen on.
+    pub bind: String,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+    /// The stream to ask for; the device's first forward if none.
+    pub stream: Option<StreamName>,
+}
+
+/// Why a text is neither.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidForward {
+    /// No port, or not a number from 1 to 65535.
+    #[error("'{0}' is not a port")]
+    Port(String),
+    /// Something before the port that is not a host or an address.
+    #[error("'{0}' is not a host name or address (write IPv6 as [::1])")]
+    Host(String),
+    /// The stream name is not one.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+/// Only the machine itself, unless told otherwise.
+const LOOPBACK: &str = "127.0.0.1";
+
+impl FromStr for Forward {
+    type Err = InvalidForward;
+
+    fn from_str(text: &str) -> Result<Self, InvalidForward> {
+        let (name, target) = match text.split_once('=') {
+            Some((name, target)) => (Some(name.parse()?), target),
+            None => (None, text),
+        };
+        let (host, port) = host_and_port(target)?;
+        if port == 0 {
+            return Err(InvalidForward::Port("0".into()));
+        }
+        let name = name.unwrap_or_else(|| default_name(port));
+        Ok(Self { name, host: host.unwrap_or(LOOPBACK).into(), port })
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, Target(&self.host, self.port))
+    }
+}
+
+impl FromStr for Local {
+    type Err = InvalidForward;
+
+    fn from_str(text: &str) -> Result<Self, InvalidForward> {
+        let (listener, stream) = match text.split_once('=') {
+            Some((listener, stream)) => (listener, Some(stream.parse()?)),
+            None => (text, None),
+        };
+        let (bind, port) = host_and_port(listener)?;
+        Ok(Self { bind: bind.unwrap_or(LOOPBACK).into(), port, stream })
+    }
+}
+
+/// `HOST:PORT`, with an IPv6 address in brackets.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a>(pub &'a str, pub u16);
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(host, port) = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+/// Splits `[HOST:]PORT`; the host comes back without its brackets.
+pub fn host_and_port(text: &str) -> Result<(Option<&str>, u16), InvalidForward> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (Some(bare_host(host)?), port),
+        None => (None, text),
+    };
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let number = if digits { port.parse().ok() } else { None };
+    Ok((host, number.ok_or_else(|| InvalidForward::Port(port.into()))?))
+}
+
+/// A host name or address, without the brackets of an IPv6 literal.
+pub fn bare_host(host: &str) -> Result<&str, InvalidForward> {
+    let invalid = || InvalidForward::Host(host.into());
+    if let Some(inner) = host.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').ok_or_else(invalid)?;
+        // A zone such as %eth0 is the system's to judge.
+        let address = inner.split('%').next().unwrap_or(inner);
+        return address.parse::<std::net::Ipv6Addr>().map(|_| inner).map_err(|_| invalid());
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed) { Ok(host) } else { Err(invalid()) }
+}
+
+#[expect(clippy::expect_used, reason = "the literals and every number are valid names")]
+fn default_name(port: u16) -> StreamName {
+    let name = match port {
+        22 => "ssh",
+        80 => "http",
+        443 => "https",
+        3389 => "rdp",
+        5900 => "vnc",
+        _ => return port.to_string().parse().expect("digits are a name"),
+    };
+    name.parse().expect("a literal name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwards_as_people_write_them() {
+        for (text, shown) in [
+            ("22", "ssh=127.0.0.1:22"),
+            ("3389", "rdp=127.0.0.1:3389"),
+            ("8000", "8000=127.0.0.1:8000"),
+            ("web=10.0.0.5:80", "web=10.0.0.5:80"),
+            ("printer.lan:443", "https=printer.lan:443"),
+            ("db=[::1]:5432", "db=[::1]:5432"),
+        ] {
+            assert_eq!(text.parse::<Forward>().unwrap().to_string(), shown);
+        }
+        for bad in ["", "0", "x", "22x", "+22", "65536", "=22", "a b=22", "h st:22", "::1:22", "[::1:22", ":22", "a="] {
+            assert!(bad.parse::<Forward>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn listeners_as_people_write_them() {
+        let local: Local = "0.0.0.0:2222=ssh".parse().unwrap();
+        assert_eq!((local.bind.as_str(), local.port, local.stream.unwrap().as_str()), ("0.0.0.0", 2222, "ssh"));
+        let local: Local = "0".parse().unwrap();
+        assert_eq!((local.bind.as_str(), local.port, local.stream), ("127.0.0.1", 0, None));
+        assert_eq!("[::1]:2222".parse::<Local>().unwrap().bind, "::1");
+        for bad in ["", "x", "2222=", "2222=a/b", ":2222", "-1"] {
+            assert!(bad.parse::<Local>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Names and numbers of things, parsed once at the door and cheap to copy around.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Device ids, service names and stream names: up to this many characters (the original's limit for device ids).
+const NAME_CHARS: usize = 128;
+
+/// Why a name was not one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be 1 to {NAME_CHARS} of the characters A-Z a-z 0-9 . _ -, and not '.' or '..'")]
+pub struct InvalidName {
+    what: &'static str,
+}
+
+fn checked(text: &str, what: &'static str) -> Result<Arc<str>, InvalidName> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let sized = (1..=NAME_CHARS).contains(&text.len());
+    // "." and ".." would be folded away by anything that normalises a URL path.
+    if sized && text.chars().all(allowed) && text != "." && text != ".." {
+        Ok(text.into())
+    } else {
+        Err(InvalidName { what })
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                checked(text, $what).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0.as_ref().into()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+name!(
+    /// An identity that awaits streams.
+    DeviceId, "a device id"
+);
+name!(
+    /// An identity that initiates streams.
+    ServiceName, "a service name"
+);
+name!(
+    /// What a service asks for on a device; matches a forward exactly.
+    StreamName, "a stream name"
+);
+name!(
+    /// The id of either kind of identity, where the [`Role`] beside it says which.
+    PrincipalId, "an id"
+);
+
+impl From<DeviceId> for PrincipalId {
+    fn from(id: DeviceId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<ServiceName> for PrincipalId {
+    fn from(name: ServiceName) -> Self {
+        Self(name.0)
+    }
+}
+
+impl From<PrincipalId> for DeviceId {
+    fn from(id: PrincipalId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<PrincipalId> for ServiceName {
+    fn from(id: PrincipalId) -> Self {
+        Self(id.0)
+    }
+}
+
+/// The two ends of a stream, and the two kinds of identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Awaits streams.
+    Device,
+    /// Initiates streams.
+    Service,
+}
+
+impl Role {
+    /// The word used on the wire, in paths and in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl std::ops::Not for Role {
+    type Output = Self;
+    /// The other side.
+    fn not(self) -> Self {
+        match self {
+            Self::Device => Self::Service,
+            Self::Service => Self::Device,
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = InvalidRole;
+    fn from_str(text: &str) -> Result<Self, InvalidRole> {
+        match text {
+            "device" => Ok(Self::Device),
+            "service" => Ok(Self::Service),
+            _ => Err(InvalidRole),
+        }
+    }
+}
+
+/// Neither `device` nor `service`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a role is 'device' or 'service'")]
+pub struct InvalidRole;
+
+/// Who somebody is: a role and an id within it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Principal {
+    /// Which kind of identity.
+    pub role: Role,
+    /// Which one of them.
+    pub id: PrincipalId,
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.role, self.id)
+    }
+}
+
+/// One stream, from the moment it is asked for: 128 random bits, 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StreamId(u128);
+
+impl StreamId {
+    /// From random bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Not 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stream id is 32 hexadecimal digits")]
+pub struct InvalidStreamId;
+
+impl FromStr for StreamId {
+    type Err = InvalidStreamId;
+    fn from_str(text: &str) -> Result<Self, InvalidStreamId> {
+        let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 32 || !text.bytes().all(digit) {
+            return Err(InvalidStreamId);
+        }
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| InvalidStreamId)
+    }
+}
+
+impl TryFrom<String> for StreamId {
+    type Error = InvalidStreamId;
+    fn try_from(text: String) -> Result<Self, InvalidStreamId> {
+        text.parse()
+    }
+}
+
+impl From<StreamId> for String {
+    fn from(id: StreamId) -> Self {
+        id.to_string()
+    }
+}
+
+/// One accepted connection of the hub, counted from its start; tells a device's new connection from its old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_take_the_safe_characters_and_nothing_else() {
+        for good in ["a", "pi-42", "A.b_c-9", &"x".repeat(128)] {
+            assert!(good.parse::<DeviceId>().is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a b", "a/b", "ä", "a\n", "a=b", "%2e", &"x".repeat(129)] {
+            assert!(bad.parse::<StreamName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn stream_ids_round_trip_and_refuse_other_spellings() {
+        let id = StreamId::from_bytes([7; 16]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("+7070707070707070707070707070707".parse::<StreamId>().is_err());
+        assert!(id.to_string().to_uppercase().replace('0', "A").parse::<StreamId>().is_err());
+    }
+}

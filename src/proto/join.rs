@@ -1,0 +1,237 @@
+//! The join link: what a person pastes once per machine, and the request that spends it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+
+use super::forward::{InvalidForward, Target, bare_host, host_and_port};
+use super::id::{Principal, Role};
+use super::key::PublicKey;
+use super::secret::JoinCode;
+
+/// The port of a hub when none is named: the one that firewalls let out.
+pub const DEFAULT_PORT: u16 = 443;
+
+/// Where a hub is: `HOST[:PORT]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HubAddress {
+    /// Its name or address, IPv6 without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl FromStr for HubAddress {
+    type Err = InvalidForward;
+
+    fn from_str(text: &str) -> Result<Self, InvalidForward> {
+        let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        if !has_port {
+            return Ok(Self { host: bare_host(text)?.into(), port: DEFAULT_PORT });
+        }
+        match host_and_port(text)? {
+            (Some(host), port @ 1..) => Ok(Self { host: host.into(), port }),
+            _ => Err(InvalidForward::Port(text.into())),
+        }
+    }
+}
+
+/// As in a URL or a `Host` header: the port only where it is not the default.
+impl fmt::Display for HubAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let full = Target(&self.host, self.port).to_string();
+        let default_port = format!(":{DEFAULT_PORT}");
+        f.write_str(full.strip_suffix(&default_port).unwrap_or(&full))
+    }
+}
+
+impl TryFrom<String> for HubAddress {
+    type Error = InvalidForward;
+    fn try_from(text: String) -> Result<Self, InvalidForward> {
+        text.parse()
+    }
+}
+
+impl From<HubAddress> for String {
+    fn from(address: HubAddress) -> Self {
+        address.to_string()
+    }
+}
+
+/// SHA-256 of the public key (SubjectPublicKeyInfo, RFC 7469 section 2.4) of the hub's certificate authority.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pin([u8; 32]);
+
+const PIN_PREFIX: &str = "sha256:";
+
+impl Pin {
+    /// From the hash.
+    pub fn from_bytes(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
+/// Not `sha256:` and 32 bytes of unpadded base64url. Shortened pins are not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a pin of the form sha256:…")]
+pub struct InvalidPin;
+
+impl FromStr for Pin {
+    type Err = InvalidPin;
+    fn from_str(text: &str) -> Result<Self, InvalidPin> {
+        let encoded = text.strip_prefix(PIN_PREFIX).ok_or(InvalidPin)?;
+        let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| InvalidPin)?;
+        bytes.as_slice().try_into().map(Self).map_err(|_| InvalidPin)
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PIN_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for Pin {
+    type Error = InvalidPin;
+    fn try_from(text: String) -> Result<Self, InvalidPin> {
+        text.parse()
+    }
+}
+
+impl From<Pin> for String {
+    fn from(pin: Pin) -> Self {
+        pin.to_string()
+    }
+}
+
+/// `devstream://HOST[:PORT]/ID?role=ROLE&pin=PIN&code=CODE`
+#[derive(Debug, Clone)]
+pub struct JoinLink {
+    /// Where the hub is.
+    pub hub: HubAddress,
+    /// Who the machine becomes.
+    pub principal: Principal,
+    /// What its certificate authority must be; without it, the public ones are trusted.
+    pub pin: Option<Pin>,
+    /// Spent on joining.
+    pub code: JoinCode,
+}
+
+const SCHEME: &str = "devstream://";
+
+/// Why a text is not a join link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a join link: {0}; it looks like 'devstream://HOST/ID?role=…&pin=…&code=…'")]
+pub struct InvalidLink(&'static str);
+
+impl FromStr for JoinLink {
+    type Err = InvalidLink;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLink> {
+        let rest = text.trim().strip_prefix(SCHEME).ok_or(InvalidLink("it does not start with devstream://"))?;
+        let (place, query) = rest.split_once('?').ok_or(InvalidLink("it was cut off after the id"))?;
+        let (authority, id) = place.split_once('/').ok_or(InvalidLink("it names no device or service"))?;
+        let (mut role, mut pin, mut code) = (Role::Device, None, None);
+        for field in query.split('&') {
+            let (name, value) = field.split_once('=').ok_or(InvalidLink("a field has no value"))?;
+            let value = percent_decode_str(value).decode_utf8().map_err(|_| InvalidLink("a field is not text"))?;
+            match name {
+                "role" => role = value.parse().map_err(|_| InvalidLink("its role is unknown"))?,
+                "pin" => pin = Some(value.parse().map_err(|_| InvalidLink("its pin is damaged"))?),
+                "code" => code = Some(JoinCode::parse(&value).map_err(|_| InvalidLink("its code is damaged"))?),
+                _ => return Err(InvalidLink("it has a field that this version does not know")),
+            }
+        }
+        Ok(Self {
+            hub: authority.parse().map_err(|_| InvalidLink("its hub address is damaged"))?,
+            principal: Principal { role, id: id.to_owned().try_into().map_err(|_| InvalidLink("its id is damaged"))? },
+            pin,
+            code: code.ok_or(InvalidLink("its code is missing"))?,
+        })
+    }
+}
+
+impl JoinLink {
+    /// The whole link, code included: for the person who asked for it.
+    pub fn reveal(&self) -> String {
+        let Self { hub, principal: Principal { role, id }, pin, code } = self;
+        let pin = pin.map(|pin| format!("pin={pin}&")).unwrap_or_default();
+        format!("{SCHEME}{hub}/{id}?role={role}&{pin}code={}", code.reveal())
+    }
+}
+
+/// The body of `POST /join`. The request is signed with the new key, which proves that its owner sent it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// From the link.
+    pub code: JoinCode,
+    /// The public half of the key made on the joining machine.
+    pub key: PublicKey,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link() -> JoinLink {
+        JoinLink {
+            hub: "hub.example.com:8443".parse().unwrap(),
+            principal: Principal { role: Role::Service, id: "alice".to_owned().try_into().unwrap() },
+            pin: Some(Pin::from_bytes([8; 32])),
+            code: JoinCode::new([9; 16]),
+        }
+    }
+
+    #[test]
+    fn a_link_survives_being_pasted() {
+        let text = format!("  {}\n", link().reveal());
+        let read: JoinLink = text.parse().unwrap();
+        assert_eq!(read.hub, link().hub);
+        assert_eq!(read.principal, link().principal);
+        assert_eq!(read.pin, link().pin);
+        assert!(read.code.hash() == link().code.hash());
+        assert!(!format!("{read:?}").contains(&link().code.reveal()));
+    }
+
+    #[test]
+    fn a_damaged_link_says_what_is_wrong_and_never_its_code() {
+        let good = link().reveal();
+        for cut in 0..good.len() {
+            if let Err(error) = good[..cut].parse::<JoinLink>() {
+                assert!(!error.to_string().contains(&link().code.reveal()[..4]));
+            }
+        }
+        assert!(good.replace("devstream:", "https:").parse::<JoinLink>().is_err());
+        assert!(good.replace("sha256:C", "sha256:").parse::<JoinLink>().is_err());
+        assert!(good[..good.len() - 1].parse::<JoinLink>().is_err());
+    }
+
+    #[test]
+    fn addresses_leave_out_443_and_nothing_else() {
+        for (text, shown) in [
+            ("hub.example.com", "hub.example.com"),
+            ("hub.example.com:443", "hub.example.com"),
+            ("hub.example.com:8443", "hub.example.com:8443"),
+            ("[::1]:8443", "[::1]:8443"),
+            ("[::1]", "[::1]"),
+            ("10.0.0.1", "10.0.0.1"),
+        ] {
+            assert_eq!(text.parse::<HubAddress>().unwrap().to_string(), shown);
+        }
+        for bad in ["", ":443", "a b", "hub:", "hub:0", "hub:x", "::1", "https://hub"] {
+            assert!(bad.parse::<HubAddress>().is_err(), "{bad}");
+        }
+    }
+}

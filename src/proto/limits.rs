@@ -1,0 +1,129 @@
+//! Every limit and timeout of the protocol, each with its reason.
+
+use std::time::Duration;
+
+/// Spec: service request until both WebSockets are there.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Spec: a stream token must be used within 60 seconds.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How long a connected device may take to answer; the original's default for the same header.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// TCP accepted until TLS is done: slower than any honest network, short enough that idle sockets free up.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// TLS done until a whole request head is there, and the longest a kept-alive connection may idle between two.
+pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A request body, once its head is there: bodies are at most [`REQUEST_BODY_BYTES`].
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Request line and headers together. Ours are under 1 KiB; reverse proxies add a few more.
+pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
+
+/// Header fields in one request.
+pub const REQUEST_HEADERS: usize = 64;
+
+/// The only bodies are join requests, a few hundred bytes.
+pub const REQUEST_BODY_BYTES: usize = 4 * 1024;
+
+/// An answer's body as a client reads it: a refusal or a join answer.
+pub const RESPONSE_BODY_BYTES: usize = 16 * 1024;
+
+/// Connections that have not proved who they are, over all sources (sshd's MaxStartups, scaled up).
+pub const UNAUTHENTICATED_CONNECTIONS: usize = 1024;
+
+/// The same from one source address: a fleet behind one NAT reconnects in turns of this size.
+pub const UNAUTHENTICATED_CONNECTIONS_PER_SOURCE: usize = 64;
+
+/// Handshakes under way to one device: the backlog of its own accept loop.
+pub const PENDING_PER_DEVICE: usize = 64;
+
+/// Handshakes under way for one service.
+pub const PENDING_PER_SERVICE: usize = 128;
+
+/// Handshakes under way in the whole hub.
+pub const PENDING_PER_HUB: usize = 4096;
+
+/// Streams at once to one device.
+pub const STREAMS_PER_DEVICE: usize = 1024;
+
+/// Streams at once for one service.
+pub const STREAMS_PER_SERVICE: usize = 2048;
+
+/// Streams at once in the whole hub: two file descriptors each must fit in 20,000.
+pub const STREAMS_PER_HUB: usize = 8192;
+
+/// One control message: the largest, a hello with every forward, is a few KiB.
+pub const CONTROL_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// Nesting of a control message; ours need three.
+pub const CONTROL_MESSAGE_DEPTH: usize = 8;
+
+/// Forwards one device may offer, so that a hello fits its message.
+pub const FORWARDS_PER_DEVICE: usize = 256;
+
+/// The largest data message we send: the original's maximum payload, so any client can take it.
+pub const DATA_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// The largest data message we take: what other WebSocket libraries send in one piece.
+pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
+
+/// Bytes of one side held in user space while the other side has not arrived; after that TCP holds it back.
+pub const EARLY_BYTES: usize = 128 * 1024;
+
+/// A text frame on a stream: end of direction and the like, under 100 bytes.
+pub const STREAM_CONTROL_BYTES: usize = 1024;
+
+/// WebSocket pings, pongs and empty messages a peer may send at once …
+pub const CONTROL_FRAME_BURST: u32 = 64;
+
+/// … and the rate at which that allowance refills, per second.
+pub const CONTROL_FRAMES_PER_SECOND: u32 = 20;
+
+/// Silence on a control connection after which a ping is sent (each side, jittered down by up to a fifth).
+pub const PING_INTERVAL: Duration = Duration::from_secs(25);
+
+/// A ping's answer must be there by then: with [`PING_INTERVAL`], a dead peer is gone within 45 s.
+pub const PONG_DEADLINE: Duration = Duration::from_secs(20);
+
+/// One message handed to a control connection's socket; a peer that reads nothing for this long is dead.
+pub const CONTROL_SEND_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A close frame until the peer answers it; after that the socket is closed.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The whole of reaching the hub: name, TCP, TLS, upgrade.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// One address of the hub: a dead one must not eat the whole of [`DIAL_TIMEOUT`].
+pub const DIAL_ADDRESS_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The device's own target: refuse within the time a person waits for `ssh`.
+pub const TARGET_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// First reconnect: full jitter from zero to this.
+pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
+
+/// The longest pause between two attempts.
+pub const BACKOFF_CAP: Duration = Duration::from_secs(60);
+
+/// A connection that stood this long was good: the next pause starts from the base.
+pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(60);
+
+/// An agent that another one replaced waits at least this long, so that two never take turns.
+pub const DISPLACED_WAIT: Duration = Duration::from_secs(60);
+
+/// Running streams after SIGTERM; a second signal ends them at once.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A join code: long enough to walk to the machine.
+pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// A device's words about a refusal, in characters: one line on a terminal or two.
+pub const REASON_CHARS: usize = 256;
+
+/// A WebSocket close reason, RFC 6455 section 5.5: 125 bytes less the code.
+pub const CLOSE_REASON_BYTES: usize = 123;

@@ -1,0 +1,18 @@
+//! What hub, agent and proxy must agree on. Pure: no IO, no clock, no randomness.
+#![doc = include_str!("PROTOCOL.md")]
+
+pub mod admin;
+pub mod allowance;
+pub mod auth;
+pub mod backoff;
+pub mod forward;
+pub mod http;
+pub mod id;
+pub mod join;
+pub mod keepalive;
+pub mod key;
+pub mod limits;
+pub mod message;
+pub mod refusal;
+pub mod secret;
+pub mod stream;
