@@ -1,1 +1,5 @@
-fn main() {}
+//! The program: hands over to the command line and returns its exit code.
+
+fn main() -> std::process::ExitCode {
+    devstream::cli::main()
+}

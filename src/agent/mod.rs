@@ -1,0 +1,66 @@
+//! The device's end: it waits at the hub, connects targets, and carries streams. It dials out only, for ever.
+
+pub mod config;
+mod control;
+mod stream;
+mod target;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use self::config::AgentConfig;
+use self::control::End;
+use crate::net::shutdown::Shutdown;
+use crate::net::tasks::Tasks;
+use crate::net::{clock, random};
+use crate::proto::backoff::{Backoff, spread};
+use crate::proto::limits::{BACKOFF_CAP, DISPLACED_WAIT};
+use crate::proto::refusal::Kind;
+
+/// Streams that were cut get this long to reset their targets.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Runs until asked to stop. No failure of the network or the hub ends it.
+pub async fn run(config: AgentConfig, shutdown: Shutdown) {
+    let (config, tasks) = (Arc::new(config), Tasks::default());
+    tokio::select! {
+        () = stay_connected(&config, &tasks) => {}
+        () = shutdown.drain.cancelled() => {}
+    }
+    let running = tasks.count();
+    if running > 0 {
+        let seconds = config.drain.as_secs();
+        tracing::info!(target: "device-agent", "{running} streams may go on for {seconds} s; stop again to end them now");
+        tokio::select! {
+            _ = timeout(config.drain, tasks.ended()) => {}
+            () = shutdown.now.cancelled() => {}
+        }
+    }
+    tasks.end(GOODBYE).await;
+}
+
+async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks) {
+    let mut backoff = Backoff::default();
+    loop {
+        let end = control::session(config, tasks, &mut backoff).await;
+        let pause = pause(&end, &mut backoff);
+        let seconds = pause.as_secs_f64();
+        tracing::warn!(target: "device-agent", "{}: {end}; trying again in {seconds:.1} s", config.device);
+        sleep(pause).await;
+    }
+}
+
+/// How long to leave the hub alone. Two agents with one id must not take turns, and a key that is refused will
+/// still be refused a second later.
+fn pause(end: &End, backoff: &mut Backoff) -> Duration {
+    let next = backoff.next_pause(clock::now(), random::dice());
+    match end {
+        End::Displaced { .. } => DISPLACED_WAIT + spread(DISPLACED_WAIT, random::dice()),
+        End::Refused(refusal) if refusal.kind == Kind::AuthenticationFailed => {
+            BACKOFF_CAP / 2 + spread(BACKOFF_CAP / 2, random::dice())
+        }
+        End::Refused(_) | End::Lost(_) => next,
+    }
+}

@@ -1,0 +1,18 @@
+//! Sockets and bytes. Knows the protocol; knows no role.
+
+pub mod authority;
+pub mod certificate;
+pub mod channel;
+pub mod client;
+pub mod clock;
+pub mod dial;
+pub mod local;
+pub mod pump;
+pub mod random;
+pub mod relay;
+pub mod serve;
+pub mod shutdown;
+pub mod socket;
+pub mod tasks;
+pub mod tls;
+pub mod websocket;

@@ -1,12 +1,18 @@
 //! What travels on a stream's WebSocket between two ends that both speak `devstream.v1`.
 //!
 //! Binary messages are bytes and their boundaries mean nothing. Text messages are small JSON controls, of which this
-//! module is the codec. WebSocket itself has no half-close and no reset; these two messages are what makes a stream
-//! behave as TCP does.
+//! module is the codec. WebSocket itself has no half-close; with `end`, and a close code of its own for a reset, a stream
+//! behaves as TCP does.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::limits::STREAM_CONTROL_BYTES;
+
+/// Close code of an end whose local connection was reset: both directions are over, and not by themselves.
+/// Any other code than 1000 means that the tunnel broke or somebody ended it.
+pub const CLOSE_RESET: u16 = 4000;
 
 /// A text message on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +23,6 @@ pub enum StreamControl {
         /// How many bytes the direction carried: a receiver that counted differently resets.
         bytes: u64,
     },
-    /// The sender's local connection was reset, as by a TCP RST: both directions are over.
-    Reset,
 }
 
 /// A text message that is none of these.
@@ -28,7 +32,7 @@ pub struct UnknownControl;
 
 impl StreamControl {
     /// As text for the wire.
-    #[expect(clippy::expect_used, reason = "a struct of plain numbers always serialises")]
+    #[expect(clippy::expect_used, reason = "plain numbers always serialise")]
     pub fn encode(self) -> String {
         serde_json::to_string(&self).expect("plain data serialises")
     }
@@ -55,41 +59,46 @@ pub enum Ending {
     Broken,
 }
 
-/// The record each end keeps of one stream: what has ended, and whether the counts agree.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Directions {
-    /// Bytes sent to the peer.
-    pub sent: u64,
-    /// Bytes received from the peer.
-    pub received: u64,
-    sent_end: bool,
-    received_end: bool,
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clean => "closed",
+            Self::LocalReset => "reset by the local side",
+            Self::PeerReset => "reset by the other side",
+            Self::Broken => "broken",
+        })
+    }
 }
 
-impl Directions {
-    /// Our direction is over; returns what to tell the peer.
-    pub fn end_sending(&mut self) -> StreamControl {
-        self.sent_end = true;
-        StreamControl::End { bytes: self.sent }
+/// What one end knows of the direction that comes to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Inbound {
+    received: u64,
+    ended: bool,
+}
+
+impl Inbound {
+    /// Bytes came. Wrong after the end.
+    pub fn received(&mut self, bytes: usize) -> Result<(), UnknownControl> {
+        if self.ended {
+            return Err(UnknownControl);
+        }
+        self.received += bytes as u64;
+        Ok(())
     }
 
     /// The peer says its direction is over. Wrong if bytes are missing, or if it said so before.
-    pub fn end_receiving(&mut self, bytes: u64) -> Result<(), UnknownControl> {
-        if self.received_end || bytes != self.received {
+    pub fn end(&mut self, bytes: u64) -> Result<(), UnknownControl> {
+        if self.ended || bytes != self.received {
             return Err(UnknownControl);
         }
-        self.received_end = true;
+        self.ended = true;
         Ok(())
     }
 
     /// The peer's bytes all came.
-    pub fn receiving_is_over(&self) -> bool {
-        self.received_end
-    }
-
-    /// Both directions are over: the WebSocket can close.
-    pub fn are_over(&self) -> bool {
-        self.sent_end && self.received_end
+    pub fn is_over(&self) -> bool {
+        self.ended
     }
 }
 
@@ -100,15 +109,13 @@ mod tests {
     #[test]
     fn the_messages_are_these_bytes() {
         assert_eq!(StreamControl::End { bytes: 7 }.encode(), r#"{"type":"end","bytes":7}"#);
-        assert_eq!(StreamControl::Reset.encode(), r#"{"type":"reset"}"#);
-        for message in [StreamControl::End { bytes: u64::MAX }, StreamControl::Reset] {
-            assert_eq!(StreamControl::decode(&message.encode()), Ok(message));
-        }
+        let message = StreamControl::End { bytes: u64::MAX };
+        assert_eq!(StreamControl::decode(&message.encode()), Ok(message));
     }
 
     #[test]
     fn bent_messages_are_errors() {
-        let long = format!(r#"{{"type":"reset","pad":"{}"}}"#, "x".repeat(STREAM_CONTROL_BYTES));
+        let long = format!(r#"{{"type":"end","bytes":1,"pad":"{}"}}"#, "x".repeat(STREAM_CONTROL_BYTES));
         for bad in ["", "{}", "end", r#"{"type":"end"}"#, r#"{"type":"end","bytes":-1}"#, &long] {
             assert_eq!(StreamControl::decode(bad), Err(UnknownControl), "{bad}");
         }
@@ -116,12 +123,12 @@ mod tests {
 
     #[test]
     fn a_direction_that_lost_bytes_does_not_end() {
-        let mut directions = Directions { received: 10, ..Directions::default() };
-        assert!(directions.end_receiving(11).is_err());
-        assert!(directions.end_receiving(10).is_ok());
-        assert!(directions.end_receiving(10).is_err(), "one end each");
-        assert!(!directions.are_over());
-        directions.end_sending();
-        assert!(directions.are_over());
+        let mut inbound = Inbound::default();
+        inbound.received(10).unwrap();
+        assert!(inbound.end(11).is_err());
+        assert!(!inbound.is_over());
+        assert!(inbound.end(10).is_ok());
+        assert!(inbound.end(10).is_err(), "one end each");
+        assert!(inbound.received(1).is_err(), "nothing after the end");
     }
 }

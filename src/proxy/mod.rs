@@ -1,0 +1,168 @@
+//! The service's end: local ports, each of whose connections becomes a stream to a device.
+
+pub mod config;
+mod stream;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use self::config::ProxyConfig;
+use self::stream::Opener;
+use crate::net::pump::Counters;
+use crate::net::shutdown::Shutdown;
+use crate::net::socket;
+use crate::net::tasks::Tasks;
+use crate::proto::forward::{Local, Target};
+use crate::proto::id::StreamName;
+use crate::proto::refusal::Refusal;
+use crate::proto::stream::Ending;
+
+/// What the person at the proxy may want to see.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A local connection came, and the device is asked.
+    Asked(Arc<View>),
+    /// Its stream is open.
+    Opened(Arc<View>),
+    /// There will be no stream.
+    Refused(Arc<View>, Refusal),
+    /// The stream is over.
+    Ended(Arc<View>, Ending, Option<Refusal>),
+}
+
+/// One local connection and its stream.
+#[derive(Debug)]
+pub struct View {
+    /// Counted from one.
+    pub number: u64,
+    /// Where the local connection comes from.
+    pub from: Option<SocketAddr>,
+    /// The device and the stream name, as `pi-42/ssh`.
+    pub to: String,
+    /// Bytes so far.
+    pub counters: Counters,
+}
+
+/// When no socket can be had, accepting pauses: descriptors come back as connections end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Streams that were cut get this long to reset their local connections.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// A proxy that listens but does not serve yet.
+pub struct ServiceProxy {
+    config: Arc<ProxyConfig>,
+    listeners: Vec<(TcpListener, Option<StreamName>)>,
+}
+
+impl ServiceProxy {
+    /// Opens every local port, or none.
+    pub async fn bind(config: ProxyConfig) -> anyhow::Result<Self> {
+        let mut listeners = Vec::new();
+        for local in &config.locals {
+            listeners.push((listen(local).await?, local.stream.clone()));
+        }
+        Ok(Self { config: Arc::new(config), listeners })
+    }
+
+    /// Where it listens, and what for.
+    pub fn addresses(&self) -> Vec<(SocketAddr, String)> {
+        let device = &self.config.device;
+        let address = |(listener, name): &(TcpListener, Option<StreamName>)| {
+            listener.local_addr().ok().map(|address| (address, stream::label(device, name.as_ref())))
+        };
+        self.listeners.iter().filter_map(address).collect()
+    }
+
+    /// Serves until asked to stop; then lets streams end within the deadline.
+    pub async fn serve(self, shutdown: Shutdown) {
+        let Self { config, listeners } = self;
+        let (accepting, streams) = (Tasks::default(), Tasks::default());
+        let opener = Arc::new(Opener::new(config.clone()));
+        let count = Arc::new(AtomicU64::new(1));
+        for (listener, name) in listeners {
+            let (opener, streams, count) = (opener.clone(), streams.clone(), count.clone());
+            accepting.spawn(async move {
+                loop {
+                    let (tcp, from) = accept(&listener).await;
+                    let number = count.fetch_add(1, Ordering::Relaxed);
+                    streams.spawn(connection(opener.clone(), tcp, from, number, name.clone()));
+                }
+            });
+        }
+        shutdown.drain.cancelled().await;
+        accepting.end(Duration::ZERO).await;
+        if streams.count() > 0 {
+            tokio::select! {
+                _ = timeout(config.drain, streams.ended()) => {}
+                () = shutdown.now.cancelled() => {}
+            }
+        }
+        streams.end(GOODBYE).await;
+    }
+}
+
+/// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants.
+pub async fn pipe<R, W>(
+    config: ProxyConfig,
+    name: Option<StreamName>,
+    pipes: (R, W),
+) -> Result<(), (Ending, Refusal)>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let config = Arc::new(config);
+    stream::pipe(&Opener::new(config), name, pipes).await
+}
+
+async fn connection(opener: Arc<Opener>, tcp: TcpStream, from: SocketAddr, number: u64, name: Option<StreamName>) {
+    socket::tune(&tcp);
+    stream::serve(&opener, tcp, from, number, name).await;
+}
+
+async fn listen(local: &Local) -> anyhow::Result<TcpListener> {
+    let wanted = (local.bind.as_str(), local.port);
+    match TcpListener::bind(wanted).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => Err(anyhow!(advice(local, &error).await))
+            .with_context(|| format!("cannot listen on {}: {error}", Target(&local.bind, local.port))),
+    }
+}
+
+/// A port that would have worked, or what else to do.
+async fn advice(local: &Local, error: &io::Error) -> String {
+    if local.port == 0 || error.kind() == io::ErrorKind::AddrNotAvailable {
+        return format!("{} is not an address of this machine", local.bind);
+    }
+    let stream = local.stream.as_ref().map(|name| format!("={name}")).unwrap_or_default();
+    let candidates = (local.port..=u16::MAX).skip(1).take(10).chain([0]);
+    for port in candidates.filter(|port| *port == 0 || *port >= 1024) {
+        if let Ok(listener) = TcpListener::bind((local.bind.as_str(), port)).await
+            && let Ok(address) = listener.local_addr()
+        {
+            return format!("--local {}{stream} is free; --local 0{stream} takes any free port", address.port());
+        }
+    }
+    "--local 0 takes any free port".into()
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(target: "service-proxy", %error, "could not accept a local connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

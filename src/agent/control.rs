@@ -1,0 +1,156 @@
+//! One control connection, from hello to its end: each request gets a task and, once, an answer.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::config::AgentConfig;
+use super::stream;
+use crate::net::channel::{ControlChannel, Ended};
+use crate::net::client::{Client, Connection};
+use crate::net::clock;
+use crate::net::tasks::Tasks;
+use crate::proto::backoff::Backoff;
+use crate::proto::http::{CONTROL_PROTOCOL, Route, STREAM_PROTOCOL};
+use crate::proto::id::StreamId;
+use crate::proto::limits::{PENDING_PER_DEVICE, STREAMS_PER_DEVICE};
+use crate::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub};
+use crate::proto::refusal::{Kind, Refusal};
+
+/// Why a control connection is over, or was never made.
+pub(super) enum End {
+    /// The hub said no, or could not be reached.
+    Refused(Refusal),
+    /// It was there, and broke.
+    Lost(Ended),
+    /// Another agent with the same id took over.
+    Displaced {
+        /// From there.
+        by: String,
+    },
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Lost(ended) => write!(f, "lost the hub ({ended})"),
+            Self::Displaced { by } => {
+                let row = Kind::Displaced.row();
+                write!(f, "{} (from {by}); {}", row.sentence, row.hint)
+            }
+        }
+    }
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Closed(Some(refusal)) => Self::Refused(refusal),
+            other => Self::Lost(other),
+        }
+    }
+}
+
+/// Connects, says hello, and serves requests until the connection ends.
+pub(super) async fn session(config: &Arc<AgentConfig>, tasks: &Tasks, backoff: &mut Backoff) -> End {
+    match connect(config).await {
+        Ok((client, channel)) => Session::new(config.clone(), client, tasks.clone()).run(channel, backoff).await,
+        Err(refusal) => refusal.into(),
+    }
+}
+
+async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
+    let client = (config.enrol)().await?;
+    let socket = client.control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
+    Ok((client, ControlChannel::new(socket)))
+}
+
+struct Session {
+    config: Arc<AgentConfig>,
+    client: Client,
+    tasks: Tasks,
+    /// Requests that are not yet answered, and what stops the work on them.
+    pending: HashMap<StreamId, CancellationToken>,
+    answers: mpsc::Sender<StreamResponse>,
+    answered: mpsc::Receiver<StreamResponse>,
+}
+
+impl Session {
+    fn new(config: Arc<AgentConfig>, client: Client, tasks: Tasks) -> Self {
+        let (answers, answered) = mpsc::channel(PENDING_PER_DEVICE);
+        Self { config, client, tasks, pending: HashMap::new(), answers, answered }
+    }
+
+    async fn run(mut self, mut channel: ControlChannel<Connection>, backoff: &mut Backoff) -> End {
+        let hello = ToHub::Hello(Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            protocols: vec![STREAM_PROTOCOL.into()],
+            forwards: self.config.forwards.iter().map(|forward| forward.name.clone()).collect(),
+        });
+        if let Err(ended) = channel.send(&hello).await {
+            return ended.into();
+        }
+        loop {
+            let step = tokio::select! {
+                message = channel.next() => match message {
+                    Ok(message) => self.heard(message, backoff),
+                    Err(ended) => Err(ended.into()),
+                },
+                Some(response) = self.answered.recv() => {
+                    self.pending.remove(&response.request_id);
+                    channel.send(&ToHub::StreamResponse(response)).await.map_err(End::from)
+                }
+            };
+            match step {
+                Ok(()) => {}
+                Err(End::Lost(ended)) => {
+                    channel.end(&ended).await;
+                    return End::Lost(ended);
+                }
+                Err(end) => return end,
+            }
+        }
+    }
+
+    fn heard(&mut self, message: ToDevice, backoff: &mut Backoff) -> Result<(), End> {
+        match message {
+            ToDevice::Welcome { version } => {
+                backoff.connected(clock::now());
+                let offers: Vec<String> = self.config.forwards.iter().map(ToString::to_string).collect();
+                let (device, hub) = (&self.config.device, self.client.hub());
+                tracing::debug!(target: "device-agent", version, "welcomed");
+                tracing::info!(target: "device-agent", "{device} is online at {hub}, offering {}", offers.join(", "));
+            }
+            ToDevice::StreamRequest(request) => self.requested(request),
+            ToDevice::StreamCancel { request_id } => {
+                if let Some(work) = self.pending.remove(&request_id) {
+                    work.cancel();
+                }
+            }
+            ToDevice::Drain => tracing::info!(target: "device-agent", "the hub is shutting down or restarting"),
+            ToDevice::Displaced { by } => return Err(End::Displaced { by }),
+        }
+        Ok(())
+    }
+
+    /// Nothing that happens to one request is felt by this loop or by another.
+    fn requested(&mut self, request: StreamRequest) {
+        let stop = CancellationToken::new();
+        let id = request.request_id;
+        let forward = self.config.forwards.iter().find(|forward| forward.name == request.stream_name).cloned();
+        let full = self.tasks.count() >= STREAMS_PER_DEVICE || self.pending.len() >= PENDING_PER_DEVICE;
+        let work = stream::serve(self.client.clone(), request, forward.filter(|_| !full), self.answers.clone());
+        self.pending.insert(id, stop.clone());
+        self.tasks.spawn(stream::unless_cancelled(stop, work));
+    }
+}

@@ -1,0 +1,72 @@
+//! One stream on the device, top to bottom: target, answer, WebSocket, bytes.
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::target;
+use crate::net::client::Client;
+use crate::net::pump::{Counters, Outcome, pump};
+use crate::net::socket;
+use crate::proto::forward::Forward;
+use crate::proto::message::{StreamRequest, StreamResponse};
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::stream::Ending;
+
+/// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
+pub(super) async fn serve(
+    client: Client,
+    request: StreamRequest,
+    forward: Option<Forward>,
+    answers: mpsc::Sender<StreamResponse>,
+) {
+    let connected = match &forward {
+        Some(forward) => target::connect(forward).await,
+        None => Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams")),
+    };
+    let reason = connected.as_ref().err().cloned();
+    let response = StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason };
+    if answers.send(response).await.is_err() {
+        // The control connection ended meanwhile: the hub asks again on the next one.
+        return;
+    }
+    match connected {
+        Ok(target) => carry(&client, &request, target).await,
+        Err(refusal) => {
+            let StreamRequest { stream_name, service, .. } = &request;
+            tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
+        }
+    }
+}
+
+/// A request that was cancelled before its answer is dropped, and its target with it.
+pub(super) async fn unless_cancelled(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}
+
+async fn carry(client: &Client, request: &StreamRequest, mut target: TcpStream) {
+    let StreamRequest { stream_name, service, source, request_id, .. } = request;
+    let opened = client.stream(&request.url, &request.authorization_token, request.protocol.as_deref()).await;
+    let socket = match opened {
+        Ok(socket) => socket,
+        Err(refusal) => {
+            tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
+            return socket::reset(target);
+        }
+    };
+    tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
+    let counters = Counters::default();
+    let Outcome { ending, refusal } = pump(target.split(), socket, request.protocol.is_some(), &counters).await;
+    let (to_target, from_target) = counters.received_and_sent();
+    let why = refusal.map(|refusal| format!(": {}", refusal.what())).unwrap_or_default();
+    tracing::info!(
+        target: "device-agent",
+        "{stream_name}: {ending}{why} to-target={to_target} from-target={from_target} id={request_id}"
+    );
+    if ending != Ending::Clean {
+        socket::reset(target);
+    }
+}

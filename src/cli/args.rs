@@ -1,0 +1,337 @@
+//! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::proto::forward::{Forward, Local};
+use crate::proto::id::{DeviceId, ServiceName, StreamName};
+use crate::proto::join::HubAddress;
+
+/// Reach SSH, RDP or any TCP port on a device that can only dial out, through a hub that you own
+///
+/// A hub is the meeting point. A device runs the device-agent, which dials out and waits. An operator runs the
+/// service-proxy, which opens a local port; each connection to it becomes a stream to the device.
+#[derive(Debug, Parser)]
+#[command(name = "devstream", version, max_term_width = 100)]
+pub(super) struct Cli {
+    /// Say more; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
+    verbose: u8,
+    /// Say only what is wrong
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+impl Cli {
+    /// How much to say, from -1 (quiet) to 2 (everything).
+    pub(super) fn verbosity(&self) -> i8 {
+        if self.quiet { -1 } else { i8::try_from(self.verbose.min(2)).unwrap_or(2) }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Hub(Hub),
+    Join(Join),
+    DeviceAgent(DeviceAgent),
+    ServiceProxy(ServiceProxy),
+    Demo(Demo),
+    Completions(Completions),
+}
+
+impl Command {
+    /// The word before each of its messages.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Hub(_) => "hub",
+            Self::Join(_) => "join",
+            Self::DeviceAgent(_) => "device-agent",
+            Self::ServiceProxy(_) => "service-proxy",
+            Self::Demo(_) => "demo",
+            Self::Completions(_) => "completions",
+        }
+    }
+}
+
+/// Run the meeting point, or manage the one that is running
+///
+/// Without a subcommand, runs a hub: TLS and WebSocket on one port, with its own certificate authority, which join
+/// links pin. The subcommands speak to the hub that the same user runs on this machine.
+#[derive(Debug, Args)]
+pub(super) struct Hub {
+    #[command(flatten)]
+    pub(super) serve: HubServe,
+    #[command(flatten)]
+    pub(super) state: HubState,
+    #[command(subcommand)]
+    pub(super) command: Option<HubCommand>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HubState {
+    /// Where the hub keeps everything [default: devstream/hub in the user's data directory]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "DEVSTREAM_STATE_DIR", global = true)]
+    pub(super) state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HubServe {
+    /// Where to listen; port 0 takes any free port [default: [::]:8443]
+    ///
+    /// For port 443, which most firewalls let out: `setcap cap_net_bind_service=+ep` on the program, or redirect it.
+    #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_LISTEN", value_delimiter = ',')]
+    pub(super) listen: Vec<SocketAddr>,
+    /// What other machines call this one; the first goes into join links, all into the certificate
+    #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_hint = ValueHint::Hostname)]
+    pub(super) hostname: Vec<String>,
+    /// Give streams a URL of their own, instead of the hub's
+    #[arg(long, value_name = "wss://HOST:PORT", requires = "streaming_listen", env = "DEVSTREAM_STREAMING_ENDPOINT")]
+    pub(super) streaming_endpoint: Option<String>,
+    /// Where that URL's listener listens
+    #[arg(long, value_name = "ADDR:PORT", requires = "streaming_endpoint", env = "DEVSTREAM_STREAMING_LISTEN")]
+    pub(super) streaming_listen: Option<SocketAddr>,
+    /// How long a stream's handshake may take, and a stream token is good for; at most 60
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
+    pub(super) handshake_timeout: Duration,
+    /// How long running streams may go on after a first SIGTERM or Ctrl-C
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
+    pub(super) drain_timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HubCommand {
+    /// Manage the devices that may wait here
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Manage the services (operators, jobs) that may ask for streams
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Print the hub's name, streaming endpoints and pin as JSON
+    Show,
+    Logs(Logs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Add a device, and print the line that its machine joins with
+    Add {
+        /// The device's id
+        id: DeviceId,
+    },
+    /// List the devices
+    List(Listing),
+    /// Show one device
+    Show {
+        /// The device's id
+        id: DeviceId,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Remove a device; its connections end
+    Remove {
+        /// The device's id
+        id: DeviceId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ServiceCommand {
+    /// Add a service, and print the line that its machine joins with
+    Add {
+        /// The service's name
+        name: ServiceName,
+        /// Devices it may reach: ids, or patterns with * and ? [default: all]
+        #[arg(long = "device", value_name = "GLOB")]
+        devices: Vec<String>,
+        /// Stream names it may ask for [default: all]
+        #[arg(long = "stream", value_name = "NAME")]
+        streams: Vec<StreamName>,
+    },
+    /// List the services
+    List(Listing),
+    /// Show one service
+    Show {
+        /// The service's name
+        name: ServiceName,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Remove a service; its streams end
+    Remove {
+        /// The service's name
+        name: ServiceName,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Listing {
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Print the activity log: who connected, who asked for what, what came of it
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    /// Only lines of this device
+    #[arg(long, value_name = "ID")]
+    pub(super) device: Option<DeviceId>,
+    /// Only lines of this service
+    #[arg(long, value_name = "NAME")]
+    pub(super) service: Option<ServiceName>,
+    /// Only lines of the last while, such as 90s, 30m, 12h or 7d
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(super) since: Option<Duration>,
+    /// As the JSON lines they are
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Enrol this machine with the line that a hub printed
+///
+/// Makes a key here, sends only its public half, and keeps the rest in the user's data directory.
+#[derive(Debug, Args)]
+pub(super) struct Join {
+    /// The join link; read from standard input when absent
+    pub(super) link: Option<String>,
+    #[command(flatten)]
+    pub(super) trust: TrustArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct TrustArgs {
+    /// Trust the hub's certificate if an authority in this PEM file signed it, instead of the pin or the public ones
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CA")]
+    pub(super) ca: Option<PathBuf>,
+}
+
+/// Run the device's end: dial out to the hub, wait, and connect streams to local targets
+///
+/// Needs no configuration where the same user runs a hub; elsewhere, `devstream join` comes first.
+#[derive(Debug, Args)]
+pub(super) struct DeviceAgent {
+    /// A target to offer, and its name: 22, 3389, web=8080, db=10.0.0.5:5432 (repeatable; the first is the default)
+    ///
+    /// Without a NAME, 22 is called ssh, 3389 rdp, 5900 vnc, 80 http, 443 https, and any other port by its number.
+    #[arg(long, value_name = "[NAME=][HOST:]PORT", required = true, env = "DEVSTREAM_FORWARD", value_delimiter = ',')]
+    pub(super) forward: Vec<Forward>,
+    /// The device's id [default: the one that was joined, else the host name]
+    #[arg(long, value_name = "ID", env = "DEVSTREAM_ID")]
+    pub(super) id: Option<DeviceId>,
+    #[command(flatten)]
+    pub(super) hub: HubArgs,
+    #[command(flatten)]
+    pub(super) drain: DrainArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct HubArgs {
+    /// Where the hub is, if not where it was when this machine joined; without a port, 443
+    #[arg(long, value_name = "HOST[:PORT]", env = "DEVSTREAM_HUB", value_hint = ValueHint::Hostname)]
+    pub(super) hub: Option<HubAddress>,
+    #[command(flatten)]
+    pub(super) trust: TrustArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct DrainArgs {
+    /// How long running streams may go on after a first SIGTERM or Ctrl-C
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
+    pub(super) drain_timeout: Duration,
+}
+
+/// Run the operator's end: local ports whose connections become streams to a device
+///
+/// For OpenSSH, without a port: ssh -o ProxyCommand='devstream service-proxy --device %h --stdio' pi-42
+#[derive(Debug, Args)]
+pub(super) struct ServiceProxy {
+    /// The device to reach
+    #[arg(long, value_name = "ID", env = "DEVSTREAM_DEVICE")]
+    pub(super) device: DeviceId,
+    /// A local port, and the device's stream it leads to: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)
+    ///
+    /// Without a STREAM, the device's first forward. Binds 127.0.0.1 unless BIND says otherwise.
+    #[arg(long, value_name = "[BIND:]PORT[=STREAM]", required_unless_present = "stdio", conflicts_with = "stdio",
+          env = "DEVSTREAM_LOCAL", value_delimiter = ',')]
+    pub(super) local: Vec<Local>,
+    /// One stream on standard input and output, for ssh's ProxyCommand
+    #[arg(long)]
+    pub(super) stdio: bool,
+    /// The stream that --stdio asks for [default: the device's first forward]
+    #[arg(long, value_name = "NAME", requires = "stdio")]
+    pub(super) stream: Option<StreamName>,
+    /// How long to wait for an offline device to come online; at most 60
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
+    pub(super) connect_timeout: Duration,
+    /// How long to wait for an online device to answer; at most 60
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "DEVSTREAM_RESPONSE_TIMEOUT")]
+    pub(super) response_timeout: Duration,
+    #[command(flatten)]
+    pub(super) hub: HubArgs,
+    #[command(flatten)]
+    pub(super) drain: DrainArgs,
+}
+
+/// Show it all at once: hub, device-agent and service-proxy in one process, on loopback
+///
+/// Leads to port 22 if something listens there, else to a small built-in page. Leaves nothing behind.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// The local port; 0 takes any free port
+    #[arg(long, value_name = "[BIND:]PORT[=STREAM]", default_value = "2222")]
+    pub(super) local: Local,
+    /// The target, and its name [default: 22 if something listens there]
+    #[arg(long, value_name = "[NAME=][HOST:]PORT")]
+    pub(super) forward: Option<Forward>,
+}
+
+/// Print a completion script, to be put where the shell looks for them
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// Which shell
+    pub(super) shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    Powershell,
+}
+
+impl Shell {
+    pub(super) fn script(self) -> &'static str {
+        match self {
+            Self::Bash => include_str!("../../completions/devstream.bash"),
+            Self::Zsh => include_str!("../../completions/_devstream"),
+            Self::Fish => include_str!("../../completions/devstream.fish"),
+            Self::Powershell => include_str!("../../completions/_devstream.ps1"),
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(number).map_err(|_| "not a number of seconds".to_owned())
+}
+
+/// A number and a unit of time.
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is not an age such as 90s, 30m, 12h or 7d");
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let factor = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(wrong)
+}

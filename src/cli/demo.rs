@@ -1,0 +1,162 @@
+//! `devstream demo`: all three roles in one process, over real TLS on loopback, leaving nothing behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::MultiProgress;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use super::args::{Demo, HubArgs, TrustArgs};
+use super::identity::SameUser;
+use super::view::Watcher;
+use super::{Failure, signals, text};
+use crate::agent::{self, config::AgentConfig};
+use crate::hub::Hub;
+use crate::hub::broker::Settings;
+use crate::hub::config::HubConfig;
+use crate::net::client::Enrol;
+use crate::net::shutdown::Shutdown;
+use crate::net::tasks::Tasks;
+use crate::proto::forward::{Forward, Local};
+use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::limits::RESPONSE_TIMEOUT;
+use crate::proxy::ServiceProxy;
+use crate::proxy::config::ProxyConfig;
+
+/// The demo's device.
+const DEVICE: &str = "demo";
+
+/// A demo is over when the person says so.
+const DRAIN: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(), Failure> {
+    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let state = directory.path().join("hub");
+    let (shutdown, tasks) = (Shutdown::default(), Tasks::default());
+    let (forward, page) = target(demo.forward).await?;
+    let hub = Hub::bind(hub_config(state.clone())?).await?;
+    for (address, _) in hub.addresses() {
+        text::err(&format!("demo: hub on https://{address} (TLS 1.3, its own certificate authority)"));
+    }
+    let enrolled = |role| enrol(&state, role);
+    let device: DeviceId = DEVICE.parse().context("the demo's device id")?;
+    let agent = AgentConfig {
+        device: device.clone(),
+        enrol: enrolled(Role::Device)?,
+        forwards: vec![forward.clone()],
+        drain: DRAIN,
+    };
+    let watcher = Watcher::new(progress);
+    let proxy = ServiceProxy::bind(ProxyConfig {
+        enrol: enrolled(Role::Service)?,
+        device,
+        locals: vec![demo.local.clone()],
+        connect_timeout: Duration::from_secs(10),
+        response_timeout: RESPONSE_TIMEOUT,
+        drain: DRAIN,
+        observer: Arc::new(move |event| watcher.see(event)),
+    });
+    let proxy = proxy.await.map_err(Failure::Usage)?;
+    if let Some(page) = page {
+        tasks.spawn(serve_page(page));
+    }
+    explain(&proxy, &demo.local, &forward);
+    let all = async {
+        tokio::join!(hub.serve(shutdown.clone()), agent::run(agent, shutdown.clone()), proxy.serve(shutdown.clone())).0
+    };
+    signals::while_passing_on(&shutdown, all).await??;
+    tasks.end(Duration::ZERO).await;
+    text::err("demo: ended; nothing is left behind");
+    Ok(())
+}
+
+fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
+    Ok(HubConfig {
+        listen: vec!["127.0.0.1:0".parse().context("loopback")?],
+        hostnames: Vec::new(),
+        state,
+        streaming: None,
+        broker: Settings::default(),
+        drain: DRAIN,
+    })
+}
+
+/// The same enrolment that a user's own hub gives, with a place of its own.
+fn enrol(state: &std::path::Path, role: Role) -> anyhow::Result<Enrol> {
+    let id = DEVICE.to_owned().try_into().context("the demo's id")?;
+    let place = SameUser { state: state.into(), key: state.join("keys").join(role.as_str()) };
+    let principal = Principal { role, id };
+    Ok(Arc::new(move || {
+        let (place, principal) = (place.clone(), principal.clone());
+        let given = HubArgs { hub: None, trust: TrustArgs { ca: None } };
+        Box::pin(async move { place.client(principal, &given, None).await })
+    }))
+}
+
+/// What was asked for, else the machine's SSH server, else a page of our own.
+async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpListener>)> {
+    let ssh: Forward = "22".parse().context("port 22")?;
+    if let Some(forward) = given {
+        return Ok((forward, None));
+    }
+    let probe = timeout(Duration::from_secs(1), TcpStream::connect((ssh.host.as_str(), ssh.port)));
+    if let Ok(Ok(_)) = probe.await {
+        return Ok((ssh, None));
+    }
+    let page = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot serve the built-in page")?;
+    let forward = format!("http={}", page.local_addr()?.port()).parse().context("the page's port")?;
+    Ok((forward, Some(page)))
+}
+
+fn explain(proxy: &ServiceProxy, local: &Local, forward: &Forward) {
+    for (address, to) in proxy.addresses() {
+        let (host, port) = (address.ip(), address.port());
+        text::err(&format!("demo: device-agent '{DEVICE}' offers {forward}"));
+        text::err(&format!("demo: service-proxy: {to} on {address}"));
+        text::err("");
+        text::err("Try it, in another terminal:");
+        text::err(&match forward.name.as_str() {
+            "ssh" => format!("    ssh -p {port} localhost"),
+            "http" => format!("    curl http://{host}:{port}/"),
+            _ => format!("    connect to {host}:{port}"),
+        });
+    }
+    text::err("\nOn real machines:");
+    text::err("    devstream hub                                          # where both sides can reach it");
+    text::err("    devstream device-agent --forward 22                    # on the device");
+    let port = if local.port == 0 { 2222 } else { local.port };
+    text::err(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
+    text::err("(across machines, each joins once with the line that `devstream hub device add ID` or");
+    text::err(" `devstream hub service add NAME` prints)\n\nCtrl-C ends the demo.");
+}
+
+const PAGE: &str = "This page came through devstream: curl, service-proxy, TLS, hub, TLS, device-agent, here.\n";
+
+/// A request's head; nothing in it matters.
+const HEAD_BYTES: usize = 8 * 1024;
+
+/// The smallest web server that curl and a browser are content with, one visitor at a time.
+async fn serve_page(listener: TcpListener) {
+    while let Ok((visitor, _)) = listener.accept().await {
+        if let Ok(Err(error)) = timeout(Duration::from_secs(10), show_page(visitor)).await {
+            tracing::debug!(%error, "the page was not shown");
+        }
+    }
+}
+
+async fn show_page(mut visitor: TcpStream) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    while head.len() < HEAD_BYTES && !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        if visitor.read_buf(&mut head).await? == 0 {
+            break;
+        }
+    }
+    let length = PAGE.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    visitor.write_all(head.as_bytes()).await?;
+    visitor.write_all(PAGE.as_bytes()).await?;
+    visitor.shutdown().await
+}

@@ -1,0 +1,158 @@
+//! Who this machine is to its hub: joined with a link, or enrolled with the hub of the same user.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::args::HubArgs;
+use super::home;
+use crate::hub::state::{admin_socket, private_directory, private_file, write_private};
+use crate::net::client::{Client, Enrol};
+use crate::net::tls::Trust;
+use crate::net::{local, random};
+use crate::proto::admin::{AdminAnswer, AdminRequest};
+use crate::proto::id::{Principal, PrincipalId, Role};
+use crate::proto::join::{HubAddress, Pin};
+use crate::proto::key::PrivateKey;
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::secret::KeySeed;
+
+/// What `devstream join` keeps beside the key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Joined {
+    /// Who this machine is.
+    pub(super) id: PrincipalId,
+    /// Where the hub is.
+    pub(super) hub: HubAddress,
+    /// What its certificate authority must be; without it, the public ones are trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pin: Option<Pin>,
+}
+
+const IDENTITY: &str = "identity.toml";
+const KEY: &str = "key";
+
+impl Joined {
+    /// What this machine joined as in that role, if it did.
+    pub(super) fn load(role: Role) -> anyhow::Result<Option<Self>> {
+        let path = home::identity(role)?.join(IDENTITY);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = private_file(&path)?;
+        toml::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", path.display()))
+    }
+
+    /// Keeps it, and its key. The key is written first: an identity that can be read has one.
+    pub(super) fn store(&self, role: Role, seed: &KeySeed) -> anyhow::Result<PathBuf> {
+        let directory = home::identity(role)?;
+        private_directory(&directory)?;
+        write_private(&directory.join(KEY), &seed.reveal())?;
+        write_private(&directory.join(IDENTITY), &toml::to_string(self)?)?;
+        Ok(directory)
+    }
+
+    fn client(&self, role: Role, given: &HubArgs) -> anyhow::Result<Client> {
+        let key = read_key(&home::identity(role)?.join(KEY))?;
+        let hub = given.hub.clone().unwrap_or_else(|| self.hub.clone());
+        let principal = Principal { role, id: self.id.clone() };
+        Ok(Client::new(hub, &trust(given.trust.ca.as_deref(), self.pin)?, principal, Arc::new(key))?)
+    }
+}
+
+/// What is trusted: a file that was named, else the pin, else the public authorities.
+pub(super) fn trust(ca: Option<&Path>, pin: Option<Pin>) -> anyhow::Result<Trust> {
+    match (ca, pin) {
+        (Some(file), _) => Trust::from_file(file).with_context(|| format!("cannot use --ca {}", file.display())),
+        (None, Some(pin)) => Ok(Trust::Pin(pin)),
+        (None, None) => Ok(Trust::Public),
+    }
+}
+
+/// How this machine becomes a client as `principal`: with what it joined as, else through the admin socket of the hub
+/// that the same user runs.
+pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
+    Arc::new(move || {
+        let (principal, given) = (principal.clone(), given.clone());
+        Box::pin(async move {
+            let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
+            match Joined::load(principal.role).map_err(failed)? {
+                Some(joined) if joined.id == principal.id => joined.client(principal.role, &given).map_err(failed),
+                joined => {
+                    let (state, key) = (home::hub_state(None), home::local_key(&principal));
+                    let place = SameUser { state: state.map_err(failed)?, key: key.map_err(failed)? };
+                    place.client(principal, &given, joined).await
+                }
+            }
+        })
+    })
+}
+
+/// A hub of the same user, and where the key for it is.
+#[derive(Debug, Clone)]
+pub(super) struct SameUser {
+    pub(super) state: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+impl SameUser {
+    /// Enrols with that hub.
+    pub(super) async fn client(
+        &self,
+        principal: Principal,
+        given: &HubArgs,
+        joined: Option<Joined>,
+    ) -> Result<Client, Refusal> {
+        let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
+        let key = own_key(&self.key).map_err(failed)?;
+        let question = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
+        let info = match local::ask(&admin_socket(&self.state), &question).await {
+            Ok(AdminAnswer::Hub(info)) => info,
+            Ok(AdminAnswer::Failed { reason }) => return Err(Refusal::new(Kind::NotPermitted, reason)),
+            Ok(_) => return Err(Refusal::new(Kind::HubFailed, "an unexpected answer on the admin socket")),
+            Err(_) => {
+                let other = joined.map(|joined| format!("it joined as {}, not as {}", joined.id, principal.id));
+                return Err(Refusal::new(Kind::NotJoined, other.unwrap_or_default()));
+            }
+        };
+        let hub = given.hub.clone().unwrap_or(info.local);
+        let trust = trust(given.trust.ca.as_deref(), Some(info.pin)).map_err(failed)?;
+        Client::new(hub, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))
+    }
+}
+
+/// Who the device-agent is when nobody says: who it joined as, else the machine's name.
+pub(super) fn default_device() -> anyhow::Result<PrincipalId> {
+    if let Some(joined) = Joined::load(Role::Device)? {
+        return Ok(joined.id);
+    }
+    let name = crate::net::certificate::machine_name().context("this machine has no usable name; give --id")?;
+    name.try_into().context("this machine's name is no device id; give --id")
+}
+
+/// Who the service-proxy is: who it joined as, else the user.
+pub(super) fn service() -> anyhow::Result<PrincipalId> {
+    if let Some(joined) = Joined::load(Role::Service)? {
+        return Ok(joined.id);
+    }
+    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let named = user.and_then(|user| PrincipalId::try_from(user).ok());
+    Ok(named.map_or_else(|| PrincipalId::try_from("local".to_owned()), Ok)?)
+}
+
+fn read_key(path: &Path) -> anyhow::Result<PrivateKey> {
+    let seed = KeySeed::parse(private_file(path)?.trim()).with_context(|| format!("{} is damaged", path.display()))?;
+    Ok(PrivateKey::from_seed(&seed))
+}
+
+/// The key in that file, made if it is not there.
+fn own_key(path: &Path) -> anyhow::Result<PrivateKey> {
+    if !path.exists() {
+        private_directory(path.parent().context("a key needs a directory")?)?;
+        write_private(path, &random::secret::<32>().reveal())?;
+    }
+    read_key(path)
+}

@@ -1,0 +1,45 @@
+//! Standard output as one direction of a stream: it can be ended while the process lives on.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncWrite, Stdout};
+
+/// Standard output whose shutdown the reader sees as the end of file: `ssh` waits for that before it closes its own
+/// direction.
+#[derive(Debug)]
+pub(super) struct Output(Stdout);
+
+impl Output {
+    pub(super) fn new() -> Self {
+        Self(tokio::io::stdout())
+    }
+}
+
+impl AsyncWrite for Output {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.0).poll_flush(cx))?;
+        Poll::Ready(end())
+    }
+}
+
+/// Puts the null device in the descriptor's place, which closes the pipe.
+#[cfg(unix)]
+fn end() -> io::Result<()> {
+    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+    Ok(rustix::stdio::dup2_stdout(null)?)
+}
+
+#[cfg(not(unix))]
+fn end() -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! What is written to a person's terminal, and the units it is written in.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+/// What was asked for, on standard output. A reader that has gone away is no error.
+pub(super) fn out(text: &str) {
+    let newline = if text.ends_with('\n') { "" } else { "\n" };
+    let _ = write!(std::io::stdout().lock(), "{text}{newline}");
+}
+
+/// Everything else, on standard error.
+pub(super) fn err(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// A number of bytes in binary units.
+pub(super) fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+/// A length of time, to the tenth of a second where that says something.
+pub(super) fn span(time: Duration) -> String {
+    if time < Duration::from_secs(60) {
+        return format!("{:.1} s", time.as_secs_f64());
+    }
+    indicatif::HumanDuration(time).to_string()
+}

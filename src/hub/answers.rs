@@ -1,0 +1,65 @@
+//! The hub's plain HTTP answers: refusals in the original's shape, with ours inside.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use super::broker::Grant;
+use crate::net::clock::timestamp;
+use crate::net::serve::bare;
+use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
+use crate::proto::refusal::Refusal;
+
+/// The answer to everything that is not there, whatever it was.
+pub(super) fn not_found() -> Response<Bytes> {
+    bare(StatusCode::NOT_FOUND)
+}
+
+/// A few words.
+pub(super) fn words(status: StatusCode, text: &'static str) -> Response<Bytes> {
+    let mut response = bare(status);
+    *response.body_mut() = Bytes::from_static(text.as_bytes());
+    response
+}
+
+/// A no. The original's clients read the message, a JSON text inside the JSON; devstream reads `refusal`.
+pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
+    let row = refusal.kind.row();
+    let mut response = bare(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let is_success = response.status().is_success();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    if is_success {
+        // The device's own no.
+        headers.insert(ACCEPTED_HEADER, HeaderValue::from_static("False"));
+        *response.body_mut() = json!({ "refusal": refusal }).to_string().into();
+        return response;
+    }
+    let (code, name) = row.azure;
+    headers.insert(ERROR_HEADER, HeaderValue::from_static(name));
+    if row.status == 401 {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("DevStream"));
+    }
+    let message = json!({ "errorCode": code, "message": refusal.what(), "timestampUtc": timestamp() });
+    let body = json!({ "Message": message.to_string(), "ExceptionMessage": "", "refusal": refusal });
+    *response.body_mut() = body.to_string().into();
+    response
+}
+
+/// A yes: where to bring the stream's WebSocket, and what lets it in.
+pub(super) fn accept(grant: &Grant, url: &str) -> Response<Bytes> {
+    let mut response = bare(StatusCode::OK);
+    let fields = [
+        (ACCEPTED_HEADER, Some("True".to_owned())),
+        (URL_HEADER, Some(url.to_owned())),
+        (TOKEN_HEADER, Some(grant.token.reveal())),
+        (STREAM_PROTOCOL_HEADER, grant.protocol.map(str::to_owned)),
+    ];
+    for (name, value) in fields {
+        if let Some(Ok(mut value)) = value.map(HeaderValue::try_from) {
+            value.set_sensitive(name == TOKEN_HEADER);
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

@@ -1,0 +1,175 @@
+//! One stream as the broker knows it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::{Ask, Event, Operation};
+use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::secret::{SecretHash, StreamToken};
+
+/// How far a stream has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The device is offline; the service waits for it.
+    Waiting,
+    /// The device on this connection was asked.
+    Asked {
+        /// Which connection.
+        connection: ConnectionId,
+    },
+    /// The device accepted; both sides are awaited.
+    Accepted,
+    /// The handshake failed; whoever still comes is told.
+    Failed(Refusal),
+    /// Both sides are there.
+    Joined,
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) ask: Ask,
+    /// The service's connection, until it has its answer.
+    pub(super) asker: Option<ConnectionId>,
+    pub(super) asked_at: Instant,
+    /// How long an offline device is waited for.
+    pub(super) online_until: Instant,
+    /// How long both sides are waited for, once the device was asked.
+    pub(super) handshake_until: Instant,
+    pub(super) speaks_v1: bool,
+    pub(super) phase: Phase,
+    pub(super) timer: Option<Instant>,
+    pub(super) device: Side,
+    pub(super) service: Side,
+}
+
+impl Stream {
+    pub(super) fn new(asker: ConnectionId, ask: Ask, now: Instant) -> Self {
+        Self {
+            asker: Some(asker),
+            asked_at: now,
+            online_until: now + ask.connect_timeout,
+            handshake_until: now,
+            speaks_v1: false,
+            phase: Phase::Waiting,
+            timer: None,
+            device: Side::default(),
+            service: Side::default(),
+            ask,
+        }
+    }
+
+    /// Which of a device's forwards it is for.
+    pub(super) fn choose(&self, forwards: &[StreamName]) -> Result<StreamName, Refusal> {
+        let permitted = &self.ask.permitted;
+        let mut offered = forwards.iter().filter(|name| permitted.is_empty() || permitted.contains(name));
+        let wanted = |name: &&StreamName| self.ask.name.as_ref().is_none_or(|asked| asked == *name);
+        if let Some(name) = offered.clone().find(wanted) {
+            return Ok(name.clone());
+        }
+        let asked = self.ask.name.as_ref().map_or("its first", StreamName::as_str);
+        let first = offered.next().map_or("nothing", StreamName::as_str).to_owned();
+        let offered = offered.fold(first, |list, name| format!("{list}, {name}"));
+        Err(Refusal::new(Kind::StreamNotOffered, format!("asked for {asked}; offered: {offered}")))
+    }
+
+    pub(super) fn side(&mut self, role: Role) -> &mut Side {
+        match role {
+            Role::Device => &mut self.device,
+            Role::Service => &mut self.service,
+        }
+    }
+
+    /// Whether this identity is one of the stream's two.
+    pub(super) fn is_side(&self, principal: &Principal) -> bool {
+        let id = principal.id.as_str();
+        match principal.role {
+            Role::Device => id == self.ask.device.as_str(),
+            Role::Service => id == self.ask.service.as_str(),
+        }
+    }
+
+    pub(super) fn event(&self, id: StreamId, operation: Operation, result: &'static str, now: Instant) -> Event {
+        Event {
+            stream: Some(id),
+            name: self.ask.name.clone(),
+            device: Some(self.ask.device.clone()),
+            service: Some(self.ask.service.clone()),
+            source: Some(self.ask.source),
+            peer: self.device.address,
+            took: Some(now.saturating_duration_since(self.asked_at)),
+            ..Event::new(operation, result)
+        }
+    }
+}
+
+/// One side's way in: a token that is spent once, then the connection that spent it.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    token: Option<(SecretHash, Instant)>,
+    spent: bool,
+    leg: Option<ConnectionId>,
+    address: Option<SocketAddr>,
+}
+
+impl Side {
+    /// A token was given out; any earlier one is void.
+    pub(super) fn expect(&mut self, token: &StreamToken, until: Instant) {
+        self.token = Some((token.hash(), until));
+        self.spent = false;
+    }
+
+    /// Whether somebody may still come with the token.
+    pub(super) fn is_expected(&self) -> bool {
+        self.token.is_some() && !self.spent
+    }
+
+    /// Spends the token. The hash is compared first, and in constant time, so that only its owner learns more.
+    pub(super) fn spend(&mut self, presented: &SecretHash, now: Instant) -> Result<(), &'static str> {
+        match &self.token {
+            Some((token, _)) if token != presented => Err("a wrong token"),
+            Some(_) if self.spent => Err("a token that was used before"),
+            Some((_, until)) if now >= *until => Err("an expired token"),
+            Some(_) => {
+                self.spent = true;
+                Ok(())
+            }
+            None => Err("a token before any was given out"),
+        }
+    }
+
+    pub(super) fn arrived(&mut self, leg: ConnectionId, address: SocketAddr) {
+        self.leg = Some(leg);
+        self.address = Some(address);
+    }
+
+    pub(super) fn left(&mut self) {
+        self.leg = None;
+    }
+
+    pub(super) fn leg(&self) -> Option<ConnectionId> {
+        self.leg
+    }
+}
+
+/// What a device may refuse with: it speaks for itself and its targets, not for the hub.
+pub(super) const DEVICE_KINDS: [Kind; 5] = [
+    Kind::RejectedByDevice,
+    Kind::StreamNotOffered,
+    Kind::TargetRefused,
+    Kind::TargetUnreachable,
+    Kind::TargetTimedOut,
+];
+
+pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {
+    match reason {
+        Some(refusal) if DEVICE_KINDS.contains(&refusal.kind) => refusal,
+        Some(refusal) => Refusal { kind: Kind::RejectedByDevice, detail: refusal.detail },
+        None => Kind::RejectedByDevice.into(),
+    }
+}
+
+pub(super) fn wrong_token(id: StreamId, principal: &Principal, wrong: &str, address: SocketAddr) -> Event {
+    let event = Event::about(principal, Operation::Authenticate, Kind::AuthenticationFailed.row().word);
+    Event { stream: Some(id), source: Some(address), reason: wrong.into(), ..event }
+}

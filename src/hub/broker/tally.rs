@@ -1,0 +1,92 @@
+//! How many streams there are: of a device, of a service, in all.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use crate::proto::id::{DeviceId, ServiceName};
+use crate::proto::limits;
+
+/// How many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caps {
+    /// To one device.
+    pub per_device: usize,
+    /// For one service.
+    pub per_service: usize,
+    /// In the hub.
+    pub in_all: usize,
+}
+
+impl Caps {
+    /// For handshakes under way.
+    pub const PENDING: Self = Self {
+        per_device: limits::PENDING_PER_DEVICE,
+        per_service: limits::PENDING_PER_SERVICE,
+        in_all: limits::PENDING_PER_HUB,
+    };
+
+    /// For streams, handshakes included.
+    pub const STREAMS: Self = Self {
+        per_device: limits::STREAMS_PER_DEVICE,
+        per_service: limits::STREAMS_PER_SERVICE,
+        in_all: limits::STREAMS_PER_HUB,
+    };
+}
+
+/// The counts against one set of caps.
+#[derive(Debug)]
+pub(super) struct Tally {
+    caps: Caps,
+    devices: HashMap<DeviceId, usize>,
+    services: HashMap<ServiceName, usize>,
+    all: usize,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub(super) fn new(caps: Caps) -> Self {
+        Self { caps, devices: HashMap::new(), services: HashMap::new(), all: 0 }
+    }
+
+    /// Whose limit one more would pass, if any.
+    pub(super) fn full(&self, device: &DeviceId, service: &ServiceName) -> Option<&'static str> {
+        let count = |map: Option<&usize>| map.copied().unwrap_or(0);
+        if self.all >= self.caps.in_all {
+            Some("too many streams in the hub")
+        } else if count(self.devices.get(device)) >= self.caps.per_device {
+            Some("too many streams to this device")
+        } else if count(self.services.get(service)) >= self.caps.per_service {
+            Some("too many streams for this service")
+        } else {
+            None
+        }
+    }
+
+    /// One more.
+    pub(super) fn add(&mut self, device: &DeviceId, service: &ServiceName) {
+        *self.devices.entry(device.clone()).or_default() += 1;
+        *self.services.entry(service.clone()).or_default() += 1;
+        self.all += 1;
+    }
+
+    /// One less.
+    pub(super) fn remove(&mut self, device: &DeviceId, service: &ServiceName) {
+        decrease(&mut self.devices, device);
+        decrease(&mut self.services, service);
+        self.all = self.all.saturating_sub(1);
+    }
+
+    /// How many in all.
+    pub(super) fn all(&self) -> usize {
+        self.all
+    }
+}
+
+fn decrease<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}

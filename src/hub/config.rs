@@ -1,0 +1,35 @@
+//! A hub's settings, already valid.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::broker::Settings;
+
+/// What a hub needs to know.
+#[derive(Debug, Clone)]
+pub struct HubConfig {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// What other machines call this one; the first goes into join links.
+    pub hostnames: Vec<String>,
+    /// Where everything is kept.
+    pub state: PathBuf,
+    /// Where streams go, if not to the hub's own port.
+    pub streaming: Option<Streaming>,
+    /// The broker's settings.
+    pub broker: Settings,
+    /// How long running streams may go on after a drain began.
+    pub drain: Duration,
+}
+
+/// A streaming endpoint of its own.
+#[derive(Debug, Clone)]
+pub struct Streaming {
+    /// `wss://HOST:PORT`, as given to both sides.
+    pub url: String,
+    /// Its host, for the certificate.
+    pub host: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+}

@@ -1,0 +1,175 @@
+//! From an accepted socket to an authenticated request: TLS, then HTTP, within a stranger's limits.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use tokio::net::TcpStream;
+
+use super::answers;
+use super::auth::{Action, authenticate, authorize};
+use super::broker::{Event, Operation};
+use super::registry::Record;
+use super::{Next, Shared, control, enrol, open, streaming};
+use crate::net::serve::{Answer, Asked, serve};
+use crate::net::socket;
+use crate::net::tls::Acceptor;
+use crate::proto::auth::{Binding, Credential, Exporter, HEADER};
+use crate::proto::http::Route;
+use crate::proto::id::{ConnectionId, Principal};
+use crate::proto::limits::{UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE};
+use crate::proto::refusal::{Kind, Refusal};
+
+/// Which requests a listener takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Serves {
+    /// Everything.
+    All,
+    /// Everything but streams, which have an endpoint of their own.
+    Control,
+    /// Streams only.
+    Streams,
+}
+
+/// Strangers who are inside, counted until they prove who they are.
+#[derive(Debug, Default)]
+pub(super) struct Strangers(Mutex<(usize, HashMap<IpAddr, usize>)>);
+
+impl Strangers {
+    /// One more, unless there are too many.
+    pub(super) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Stranger> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, sources) = &mut *counts;
+        let own = sources.get(&source).copied().unwrap_or(0);
+        if *all >= UNAUTHENTICATED_CONNECTIONS || own >= UNAUTHENTICATED_CONNECTIONS_PER_SOURCE {
+            return None;
+        }
+        *all += 1;
+        sources.insert(source, own + 1);
+        Some(Stranger { strangers: self.clone(), source })
+    }
+}
+
+/// A place among the strangers, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    strangers: Arc<Strangers>,
+    source: IpAddr,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut counts = self.strangers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, sources) = &mut *counts;
+        *all -= 1;
+        if let Some(own) = sources.get_mut(&self.source) {
+            *own -= 1;
+            if *own == 0 {
+                sources.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// One connection's particulars.
+pub(super) struct Visitor {
+    /// Its number.
+    pub connection: ConnectionId,
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// What it may ask for.
+    pub serves: Serves,
+    exporter: Exporter,
+    stranger: Mutex<Option<Stranger>>,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn receive(
+    shared: Arc<Shared>,
+    acceptor: Acceptor,
+    tcp: TcpStream,
+    address: SocketAddr,
+    serves: Serves,
+    stranger: Stranger,
+) {
+    socket::tune(&tcp);
+    let Some((stream, exporter)) = acceptor.accept(tcp).await else { return };
+    let connection = shared.next_connection();
+    let visitor = Visitor { connection, address, serves, exporter, stranger: Mutex::new(Some(stranger)) };
+    let upgraded = serve(stream, |asked| answer(&shared, &visitor, asked)).await;
+    match upgraded {
+        Some((Next::Control(device, authority), socket)) => {
+            control::run(&shared, &visitor, device, &authority, socket).await;
+        }
+        Some((Next::Stream(waiting), socket)) => streaming::run(&shared, waiting, socket).await,
+        None => {}
+    }
+}
+
+async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next> {
+    let route = Route::parse(&asked.method, &asked.path);
+    let is_stream = matches!(route, Some(Route::Bridge(_)));
+    let served = match visitor.serves {
+        Serves::All => true,
+        Serves::Control => !is_stream,
+        Serves::Streams => is_stream,
+    };
+    let reply = match route.filter(|_| served) {
+        Some(Route::Control(device)) if asked.is_upgrade => return control::admit(shared, visitor, &asked, device).await,
+        Some(Route::Bridge(bridge)) if asked.is_upgrade => return streaming::admit(shared, visitor, &asked, bridge).await,
+        Some(Route::Open(device, name)) => open::ask(shared, visitor, &asked, device, name).await,
+        Some(Route::Join) => enrol::join(shared, visitor, &asked).await,
+        Some(Route::Health) => answers::words(StatusCode::OK, "ok\n"),
+        Some(Route::Ready) if shared.is_draining() => answers::words(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        Some(Route::Ready) => answers::words(StatusCode::OK, "ready\n"),
+        Some(Route::Control(_) | Route::Bridge(_)) | None => answers::not_found(),
+    };
+    Answer::Reply(reply)
+}
+
+impl Visitor {
+    /// What a signature on this request must cover.
+    pub(super) fn binding<'a>(&'a self, asked: &'a Asked) -> Binding<'a> {
+        Binding { method: &asked.method, authority: &asked.authority, path: &asked.path, exporter: &self.exporter }
+    }
+
+    /// Who asks, proven. Every no is the same to whoever asked; the log knows why.
+    pub(super) async fn identify(&self, shared: &Shared, asked: &Asked) -> Result<Record, Response<Bytes>> {
+        let Some(Ok(credential)) = asked.header(HEADER).map(str::parse::<Credential>) else {
+            return Err(self.denied(shared, None, "no credential, or not one of ours"));
+        };
+        let record = shared.directory.find(&credential.principal).await.map_err(|error| {
+            tracing::error!(target: "hub", %error, "cannot look up an identity");
+            answers::refuse(&Refusal::from(Kind::HubFailed))
+        })?;
+        match (authenticate(&credential, record.as_ref(), &self.binding(asked)), record) {
+            (Ok(()), Some(record)) => {
+                self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
+                Ok(record)
+            }
+            (Err(why), _) => Err(self.denied(shared, Some(&credential.principal), why)),
+            (Ok(()), None) => Err(self.denied(shared, Some(&credential.principal), "unknown identity")),
+        }
+    }
+
+    /// Who asks, proven, and allowed to do this.
+    pub(super) async fn permit(&self, shared: &Shared, asked: &Asked, action: Action<'_>) -> Result<Record, Response<Bytes>> {
+        let record = self.identify(shared, asked).await?;
+        match authorize(&record, action) {
+            Ok(()) => Ok(record),
+            Err(Kind::AuthenticationFailed) => Err(self.denied(shared, Some(&record.principal), "another's place")),
+            Err(kind) => Err(answers::refuse(&kind.into())),
+        }
+    }
+
+    /// The one answer to a wrong proof, and its line in the log.
+    pub(super) fn denied(&self, shared: &Shared, who: Option<&Principal>, why: &str) -> Response<Bytes> {
+        let refusal = Refusal::from(Kind::AuthenticationFailed);
+        let (operation, word) = (Operation::Authenticate, refusal.kind.row().word);
+        let event = who.map_or_else(|| Event::new(operation, word), |who| Event::about(who, operation, word));
+        shared.activity.record(Event { source: Some(self.address), reason: why.into(), ..event });
+        answers::refuse(&refusal)
+    }
+}

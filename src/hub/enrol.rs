@@ -1,0 +1,40 @@
+//! A machine joins: `POST /join` with a one-time code and a new key, signed with that key.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::broker::{Event, Operation};
+use super::door::Visitor;
+use super::{Shared, answers};
+use crate::net::clock::Moment;
+use crate::net::serve::{Asked, bare};
+use crate::proto::auth::{Credential, HEADER};
+use crate::proto::join::JoinRequest;
+use crate::proto::refusal::{Kind, Refusal};
+
+/// Spends the code. Every wrong code gets the same answer.
+pub(super) async fn join(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
+    let credential = asked.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
+    let request = serde_json::from_slice::<JoinRequest>(&asked.body).ok();
+    let Some((credential, JoinRequest { code, key })) = credential.zip(request) else {
+        return visitor.denied(shared, None, "not a join request");
+    };
+    if !credential.is_proven_by(&key, &visitor.binding(asked)) {
+        return visitor.denied(shared, Some(&credential.principal), "a signature that does not verify");
+    }
+    let principal = credential.principal.clone();
+    let hash = code.hash();
+    let redeemed = shared.directory.with(move |registry| registry.redeem(&principal, &hash, &key, Moment::now())).await;
+    match redeemed {
+        Ok(true) => {
+            let event = Event::about(&credential.principal, Operation::Join, "joined");
+            shared.activity.record(Event { source: Some(visitor.address), ..event });
+            bare(StatusCode::NO_CONTENT)
+        }
+        Ok(false) => visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code"),
+        Err(error) => {
+            tracing::error!(target: "hub", %error, "cannot redeem a join code");
+            answers::refuse(&Refusal::from(Kind::HubFailed))
+        }
+    }
+}

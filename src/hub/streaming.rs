@@ -1,0 +1,105 @@
+//! The streaming endpoint: a side shows its token, waits for the other one, and the bytes are carried.
+
+use http::header;
+use tokio::sync::oneshot;
+
+use super::auth::Action;
+use super::broker::{Event, Joint, Operation};
+use super::door::Visitor;
+use super::exchange::{Farewell, Live, Meeting, SideArrival};
+use super::{Next, Shared, answers};
+use crate::net::clock;
+use crate::net::relay::{Leg, relay};
+use crate::net::serve::{Answer, Asked};
+use crate::net::tls::Socket;
+use crate::net::websocket::{Purpose, WebSocket};
+use crate::proto::http::{Bridge, STREAM_PROTOCOL, lists};
+use crate::proto::limits::CLOSE_TIMEOUT;
+use crate::proto::secret::StreamToken;
+
+/// A side that was let in, until it is joined.
+pub(super) struct Waiting {
+    meeting: oneshot::Receiver<Meeting<Socket>>,
+    farewell: Farewell<Socket>,
+}
+
+/// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
+pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
+    let record = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
+        Ok(record) => record,
+        Err(refusal) => return Answer::Reply(refusal),
+    };
+    let token = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+    let Some(Ok(token)) = token.map(StreamToken::parse) else {
+        return Answer::Reply(visitor.denied(shared, Some(&record.principal), "no stream token"));
+    };
+    let arrival = SideArrival {
+        leg: visitor.connection,
+        stream: bridge.stream,
+        principal: record.principal,
+        token,
+        address: visitor.address,
+    };
+    match shared.exchange.side(arrival).await {
+        Ok(((protocol, meeting), farewell)) => {
+            let then = Next::Stream(Box::new(Waiting { meeting, farewell }));
+            Answer::Upgrade { protocol: chosen(asked, protocol), purpose: Purpose::Stream, then }
+        }
+        Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
+    }
+}
+
+/// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
+fn chosen(asked: &Asked, agreed: Option<&'static str>) -> Option<String> {
+    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
+    match agreed {
+        Some(agreed) if lists(offered, agreed) => Some(agreed.into()),
+        _ => offered.split(',').map(str::trim).find(|item| *item != STREAM_PROTOCOL).map(str::to_owned),
+    }
+}
+
+/// Waits for the other side, then carries the stream or hands the socket to the task that will.
+pub(super) async fn run(shared: &Shared, waiting: Box<Waiting>, socket: WebSocket<Socket>) {
+    let Waiting { meeting, farewell } = *waiting;
+    let mut leg = Leg::new(socket);
+    let meeting = tokio::select! {
+        biased;
+        meeting = meeting => meeting,
+        departure = leg.hold() => {
+            tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
+            return;
+        }
+    };
+    drop(farewell);
+    match meeting {
+        Ok(Meeting::Give(other)) => drop(other.send(leg)),
+        Ok(Meeting::Take(other, joint, live)) => {
+            let Ok(_over) = shared.exchange.open(joint.stream).await else { return };
+            if let Ok(Ok(device)) = tokio::time::timeout(CLOSE_TIMEOUT, other).await {
+                carry(shared, device, leg, joint, &live).await;
+            }
+        }
+        Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
+        Err(_) => {}
+    }
+}
+
+async fn carry(shared: &Shared, device: Leg<Socket>, service: Leg<Socket>, joint: Joint, live: &Live) {
+    let opened = clock::now();
+    let text_allowed = joint.speaks_v1;
+    let left = relay(device, service, text_allowed, &live.carried, &live.end, || live.why()).await;
+    let (result, reason, ended_by) = match &left {
+        Some((role, departure)) if departure.is_clean() => ("closed", departure.reason(), Some(*role)),
+        Some((role, departure)) => ("broken", departure.reason(), Some(*role)),
+        None => ("ended", live.why().what(), None),
+    };
+    shared.activity.record(Event {
+        operation: Operation::StreamClosed,
+        result,
+        reason,
+        ended_by,
+        took: Some(clock::now().saturating_duration_since(opened)),
+        bytes: Some(live.carried.total()),
+        ..joint.opened
+    });
+}

@@ -1,0 +1,95 @@
+//! A control connection: whole messages over a WebSocket, with keep-alive inside.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{sleep_until, timeout};
+
+use super::websocket::{Broken, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
+use super::{clock, random};
+use crate::proto::keepalive::{Action, Keepalive};
+use crate::proto::limits::CONTROL_SEND_TIMEOUT;
+use crate::proto::message::{InvalidMessage, decode, encode};
+use crate::proto::refusal::{Kind, Refusal};
+
+/// Why a control connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The peer closed it, with the refusal its close code stands for.
+    #[error("closed by the peer{}", .0.as_ref().map(|refusal| format!(": {}", refusal.what())).unwrap_or_default())]
+    Closed(Option<Refusal>),
+    /// Nothing was heard, or nothing could be sent, for too long.
+    #[error("the peer is silent")]
+    Silent,
+    /// A message made no sense.
+    #[error(transparent)]
+    Message(#[from] InvalidMessage),
+    /// A binary message came.
+    #[error("a binary message on a control connection")]
+    Binary,
+    /// The WebSocket broke.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// One end of a control connection.
+#[derive(Debug)]
+pub struct ControlChannel<T> {
+    socket: WebSocket<T>,
+    keepalive: Keepalive,
+}
+
+impl<T: Transport> ControlChannel<T> {
+    /// On a WebSocket that was just made.
+    pub fn new(socket: WebSocket<T>) -> Self {
+        Self { socket, keepalive: Keepalive::new(clock::now(), random::dice()) }
+    }
+
+    /// Sends a message.
+    pub async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), Ended> {
+        let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(encode(message))).await;
+        Ok(sent.map_err(|_| Ended::Silent)??)
+    }
+
+    /// The next message, while keeping the connection alive. Safe to cancel.
+    pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
+        loop {
+            match self.keepalive.poll(clock::now()) {
+                Action::GiveUp => return Err(Ended::Silent),
+                Action::Ping => {
+                    timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| Ended::Silent)??;
+                    self.keepalive.pinged(clock::now());
+                }
+                Action::WaitUntil(at) => {
+                    let incoming = tokio::select! {
+                        incoming = self.socket.reader.next() => incoming?,
+                        () = sleep_until(at.into()) => continue,
+                    };
+                    self.keepalive.heard(clock::now(), random::dice());
+                    match incoming {
+                        Incoming::Text(text) => return Ok(decode(&text)?),
+                        Incoming::Bytes(_) => return Err(Ended::Binary),
+                        Incoming::Alive => {}
+                        Incoming::Closed(told) => {
+                            return Err(Ended::Closed(told.and_then(|(code, why)| Refusal::from_close(code, &why))));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the connection and tells the peer why, if it still listens.
+    pub async fn end(self, why: &Ended) {
+        match why {
+            Ended::Closed(_) | Ended::Silent => {}
+            Ended::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
+            Ended::Binary => self.socket.close_soon(CLOSE_UNSUPPORTED, "text only").await,
+            Ended::Broken(broken) => self.socket.complain(broken).await,
+        }
+    }
+
+    /// Ends the connection with a refusal.
+    pub async fn refuse(self, kind: Kind) {
+        self.socket.refuse(&kind.into()).await;
+    }
+}

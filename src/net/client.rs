@@ -1,0 +1,242 @@
+//! Requests to a hub in the name of an identity, each on its own connection and signed for it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::time::{Duration, timeout};
+use tokio_rustls::client::TlsStream;
+
+use super::tls::{self, Trust};
+use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
+use super::dial::dial;
+use crate::proto::auth::{self, Binding, Credential};
+use crate::proto::http::{Route, lists};
+use crate::proto::id::Principal;
+use crate::proto::join::HubAddress;
+use crate::proto::key::PrivateKey;
+use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
+use crate::proto::refusal::{Kind, Refusal, TABLE};
+use crate::proto::secret::StreamToken;
+
+/// A client's connection to the hub.
+pub type Connection = TlsStream<TcpStream>;
+
+/// Who asks, and whom.
+#[derive(Debug, Clone)]
+pub struct Client {
+    hub: HubAddress,
+    tls: Arc<ClientConfig>,
+    principal: Principal,
+    key: Arc<PrivateKey>,
+}
+
+/// How a role becomes a client, tried anew whenever it must connect: an address may have changed, and a hub of the
+/// same user may have started since.
+pub type Enrol = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, Refusal>> + Send>> + Send + Sync>;
+
+/// A request's particulars.
+#[derive(Debug, Default)]
+pub struct Particulars {
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body of a `POST`.
+    pub body: Bytes,
+    /// How long the answer may take once the request is sent.
+    pub patience: Duration,
+}
+
+impl Client {
+    /// For an identity at a hub.
+    pub fn new(
+        hub: HubAddress,
+        trust: &Trust,
+        principal: Principal,
+        key: Arc<PrivateKey>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self { hub, tls: tls::client_config(trust)?, principal, key })
+    }
+
+    /// Where the hub is.
+    pub fn hub(&self) -> &HubAddress {
+        &self.hub
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Asks, and gives the answer whatever its status.
+    pub async fn ask(&self, route: &Route, particulars: Particulars) -> Result<Response<Bytes>, Refusal> {
+        let stream = dial(&self.hub, self.tls.clone()).await?;
+        let mut request = self.request(&self.hub, route.method(), &route.to_string(), &stream)?;
+        for (name, value) in particulars.headers {
+            request.headers_mut().insert(name, text(&value)?);
+        }
+        *request.body_mut() = Full::new(particulars.body);
+        let (response, _) = exchange(stream, request, particulars.patience).await?;
+        Ok(response)
+    }
+
+    /// Brings the control connection.
+    pub async fn control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
+        let upgrade = Upgrade { hub: &self.hub, path: &route.to_string(), protocol: Some(protocol), token: None };
+        self.upgrade(upgrade, Purpose::Control).await
+    }
+
+    /// Brings a stream's WebSocket to where the handshake said.
+    pub async fn stream(
+        &self,
+        url: &str,
+        token: &StreamToken,
+        protocol: Option<&str>,
+    ) -> Result<WebSocket<Connection>, Refusal> {
+        let (hub, path) = endpoint(url)?;
+        self.upgrade(Upgrade { hub: &hub, path, protocol, token: Some(token) }, Purpose::Stream).await
+    }
+
+    async fn upgrade(&self, upgrade: Upgrade<'_>, purpose: Purpose) -> Result<WebSocket<Connection>, Refusal> {
+        let stream = dial(upgrade.hub, self.tls.clone()).await?;
+        let mut request = self.request(upgrade.hub, "GET", upgrade.path, &stream)?;
+        let key = generate_key();
+        let headers = request.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(header::SEC_WEBSOCKET_KEY, text(&key)?);
+        if let Some(protocol) = upgrade.protocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, text(protocol)?);
+        }
+        if let Some(token) = upgrade.token {
+            headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {}", token.reveal()))?);
+        }
+        let (response, rest) = exchange(stream, request, DIAL_TIMEOUT).await?;
+        let Some((stream, early)) = rest else { return Err(refusal(&response)) };
+        check(&response, &key, upgrade.protocol)?;
+        Ok(WebSocket::new(stream, early, Endpoint::Client, purpose).await)
+    }
+
+    /// A request signed for this connection.
+    fn request(
+        &self,
+        hub: &HubAddress,
+        method: &str,
+        path: &str,
+        stream: &Connection,
+    ) -> Result<Request<Full<Bytes>>, Refusal> {
+        let exporter = tls::exporter(stream.get_ref().1).map_err(|error| tls::explain(&error))?;
+        let authority = hub.to_string();
+        let binding = Binding { method, authority: &authority, path, exporter: &exporter };
+        let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &authority)
+            .header(auth::HEADER, secret(&credential.to_string())?)
+            .header(header::USER_AGENT, concat!("devstream/", env!("CARGO_PKG_VERSION")))
+            .body(Full::default())
+            .map_err(|error| Refusal::new(Kind::BadRequest, error.to_string()))
+    }
+}
+
+/// A WebSocket upgrade's particulars.
+struct Upgrade<'a> {
+    hub: &'a HubAddress,
+    path: &'a str,
+    protocol: Option<&'a str>,
+    token: Option<&'a StreamToken>,
+}
+
+type Rest = Option<(Connection, Bytes)>;
+
+/// Sends one request and reads its answer; after a 101, the connection comes back for other uses.
+async fn exchange(
+    stream: Connection,
+    request: Request<Full<Bytes>>,
+    patience: Duration,
+) -> Result<(Response<Bytes>, Rest), Refusal> {
+    let failed = |error: hyper::Error| Refusal::new(Kind::HubUnreachable, format!("the connection broke: {error}"));
+    let steps = async {
+        let (mut sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let answer = async {
+            let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok::<_, Refusal>(Response::from_parts(head, Bytes::new()));
+            }
+            let body = Limited::new(body, RESPONSE_BODY_BYTES).collect().await;
+            let body = body.map_err(|error| Refusal::new(Kind::HubUnreachable, format!("the answer broke: {error}")))?;
+            drop(sender);
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        let (response, parts) = tokio::join!(answer, connection.without_shutdown());
+        let response = response?;
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let rest = if upgraded { parts.ok().map(|parts| (parts.io.into_inner(), parts.read_buf)) } else { None };
+        Ok((response, rest))
+    };
+    let silent = || Refusal::new(Kind::HubUnreachable, format!("no answer in {} s", patience.as_secs()));
+    timeout(patience, steps).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// RFC 6455 section 4.1: the answer must be to this request.
+fn check(response: &Response<Bytes>, key: &str, protocol: Option<&str>) -> Result<(), Refusal> {
+    let header = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    if header(header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
+        return Err(Refusal::new(Kind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
+    }
+    match (protocol, header(header::SEC_WEBSOCKET_PROTOCOL)) {
+        (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(()),
+        (None, None) => Ok(()),
+        (wanted, chosen) => {
+            let versions = format!("here {}, there {}", wanted.unwrap_or("none"), chosen.unwrap_or("none"));
+            Err(Refusal::new(Kind::IncompatibleVersion, versions))
+        }
+    }
+}
+
+/// The part of an error's body that is meant for devstream.
+#[derive(Deserialize)]
+struct ErrorBody {
+    refusal: Refusal,
+}
+
+/// What an answer other than the wanted one means.
+pub fn refusal(response: &Response<Bytes>) -> Refusal {
+    if let Ok(ErrorBody { refusal }) = serde_json::from_slice(response.body()) {
+        return refusal;
+    }
+    let status = response.status();
+    match TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error()) {
+        Some(row) if matches!(row.kind, Kind::AuthenticationFailed | Kind::IncompatibleVersion) => row.kind.into(),
+        _ => Refusal::new(Kind::HubUnreachable, format!("HTTP {status}: is this a hub, or a proxy in front of it?")),
+    }
+}
+
+/// The host and path of `wss://HOST[:PORT]/PATH`. TLS checks the host against the same trust as the hub's.
+fn endpoint(url: &str) -> Result<(HubAddress, &str), Refusal> {
+    let parse = || {
+        let rest = url.strip_prefix("wss://")?;
+        let slash = rest.find('/')?;
+        Some((rest[..slash].parse().ok()?, &rest[slash..]))
+    };
+    parse().ok_or_else(|| Refusal::new(Kind::BadRequest, "the hub gave a streaming URL that is not wss://HOST/PATH"))
+}
+
+fn text(value: &str) -> Result<HeaderValue, Refusal> {
+    HeaderValue::try_from(value).map_err(|error| Refusal::new(Kind::BadRequest, error.to_string()))
+}
+
+/// A header that no debug output shows.
+fn secret(value: &str) -> Result<HeaderValue, Refusal> {
+    let mut value = text(value)?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,217 @@
+//! The pump in the middle: one WebSocket to another. What both ends say to each other is not its business.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer};
+use crate::proto::id::Role;
+use crate::proto::limits::{DATA_MESSAGE_BYTES, EARLY_BYTES};
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::stream::CLOSE_RESET;
+
+/// One side of a stream at the hub, with what it sent before the other side was there.
+#[derive(Debug)]
+pub struct Leg<T> {
+    socket: WebSocket<T>,
+    early: VecDeque<Incoming>,
+}
+
+impl<T: Transport> Leg<T> {
+    /// A side that has just arrived.
+    pub fn new(socket: WebSocket<T>) -> Self {
+        Self { socket, early: VecDeque::new() }
+    }
+
+    /// Holds what the side sends while the other one is awaited, up to [`EARLY_BYTES`]; beyond that TCP holds it
+    /// back. Returns only when the side has left. Safe to cancel.
+    pub async fn hold(&mut self) -> Departure {
+        let mut held: usize = self.early.iter().map(size).sum();
+        while held < EARLY_BYTES {
+            match self.socket.reader.next().await {
+                Ok(Incoming::Closed(told)) => return Departure::Closed(told),
+                Ok(Incoming::Alive) => {}
+                Ok(message) => {
+                    held += size(&message);
+                    self.early.push_back(message);
+                }
+                Err(broken) => return Departure::Broken(broken),
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Sends the side away.
+    pub async fn refuse(self, refusal: &Refusal) {
+        self.socket.refuse(refusal).await;
+    }
+}
+
+fn size(message: &Incoming) -> usize {
+    match message {
+        Incoming::Bytes(bytes) => bytes.len(),
+        Incoming::Text(text) => text.len(),
+        Incoming::Alive | Incoming::Closed(_) => 0,
+    }
+}
+
+/// How a side left.
+#[derive(Debug)]
+pub enum Departure {
+    /// With a close frame.
+    Closed(Option<(u16, String)>),
+    /// Without.
+    Broken(Broken),
+}
+
+impl Departure {
+    /// Whether the side said that all was well.
+    pub fn is_clean(&self) -> bool {
+        match self {
+            Self::Closed(told) => told.as_ref().is_none_or(|(code, _)| *code == CLOSE_NORMAL),
+            Self::Broken(_) => false,
+        }
+    }
+
+    /// For the log.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Closed(Some((CLOSE_NORMAL, _)) | None) => "closed".into(),
+            Self::Closed(Some((CLOSE_RESET, _))) => "reset".into(),
+            Self::Closed(Some((code, _))) => format!("closed with code {code}"),
+            Self::Broken(broken) => broken.to_string(),
+        }
+    }
+
+    /// What the other side is told.
+    fn goodbye(&self) -> (u16, String) {
+        match self {
+            Self::Closed(Some((code, reason))) => (*code, reason.clone()),
+            Self::Closed(None) => (CLOSE_NORMAL, String::new()),
+            Self::Broken(_) => {
+                let row = Kind::PeerGone.row();
+                (row.close, row.sentence.into())
+            }
+        }
+    }
+}
+
+/// Bytes so far.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// From the service.
+    pub to_device: AtomicU64,
+    /// From the device.
+    pub to_service: AtomicU64,
+}
+
+impl Carried {
+    /// To the device and to the service.
+    pub fn total(&self) -> (u64, u64) {
+        (self.to_device.load(Ordering::Relaxed), self.to_service.load(Ordering::Relaxed))
+    }
+}
+
+/// Carries messages both ways until one side leaves, tells the other, and says which it was; `None` if the hub
+/// itself ended the stream.
+pub async fn relay<T: Transport>(
+    mut device: Leg<T>,
+    mut service: Leg<T>,
+    text_allowed: bool,
+    carried: &Carried,
+    end: &CancellationToken,
+    refusal: impl Fn() -> Refusal,
+) -> Option<(Role, Departure)> {
+    let left = {
+        let (d, s) = (&mut device, &mut service);
+        let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
+        let (d, s) = (&mut d.socket, &mut s.socket);
+        let up = pin!(carry(s_early, &mut s.reader, &mut d.writer, text_allowed, &carried.to_device));
+        let down = pin!(carry(d_early, &mut d.reader, &mut s.writer, text_allowed, &carried.to_service));
+        tokio::select! {
+            (side, departure) = up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
+            (side, departure) = down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
+            () = end.cancelled() => None,
+        }
+    };
+    let Some((role, departure)) = left else {
+        let refusal = refusal();
+        tokio::join!(device.refuse(&refusal), service.refuse(&refusal));
+        return None;
+    };
+    let (gone, other) = if role == Role::Device { (device, service) } else { (service, device) };
+    settle(gone.socket, other.socket, &departure, end).await;
+    Some((role, departure))
+}
+
+/// Tells the other side. After a clean close it is still owed everything sent before, however slowly it reads; TCP's
+/// own liveness bounds that.
+async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure: &Departure, end: &CancellationToken) {
+    let answer = async {
+        match departure {
+            Departure::Closed(_) => gone.await_close().await,
+            Departure::Broken(broken) => gone.complain(broken).await,
+        }
+    };
+    let (code, reason) = departure.goodbye();
+    let tell = async {
+        if departure.is_clean() { other.close_when_read(code, &reason).await } else { other.close_soon(code, &reason).await }
+    };
+    tokio::select! {
+        _ = async { tokio::join!(answer, tell) } => {}
+        () = end.cancelled() => {}
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Sink,
+}
+
+/// One direction, until either of its sides is gone.
+async fn carry<T: Transport>(
+    early: VecDeque<Incoming>,
+    source: &mut Reader<T>,
+    sink: &mut Writer<T>,
+    text_allowed: bool,
+    carried: &AtomicU64,
+) -> (Side, Departure) {
+    let mut early = early.into_iter();
+    loop {
+        let incoming = match early.next() {
+            Some(held) => Ok(held),
+            None => source.next().await,
+        };
+        let sent = match incoming {
+            Ok(Incoming::Bytes(bytes)) => {
+                let size = bytes.len() as u64;
+                let sent = in_pieces(bytes, sink).await;
+                carried.fetch_add(size, Ordering::Relaxed);
+                sent
+            }
+            Ok(Incoming::Text(text)) if text_allowed => sink.text(text).await,
+            Ok(Incoming::Text(_)) => {
+                let told = Some((CLOSE_UNSUPPORTED, "text on a stream of bytes".into()));
+                return (Side::Source, Departure::Closed(told));
+            }
+            Ok(Incoming::Alive) => Ok(()),
+            Ok(Incoming::Closed(told)) => return (Side::Source, Departure::Closed(told)),
+            Err(broken) => return (Side::Source, Departure::Broken(broken)),
+        };
+        if let Err(broken) = sent {
+            return (Side::Sink, Departure::Broken(broken));
+        }
+    }
+}
+
+/// The original's clients take at most [`DATA_MESSAGE_BYTES`] in one message.
+async fn in_pieces<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), Broken> {
+    while bytes.len() > DATA_MESSAGE_BYTES {
+        sink.bytes(bytes.split_to(DATA_MESSAGE_BYTES)).await?;
+    }
+    sink.bytes(bytes).await
+}

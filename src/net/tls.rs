@@ -1,0 +1,225 @@
+//! TLS 1.3 for both ends: what a client trusts, what a hub presents. Verification cannot be switched off.
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, ServerConfig};
+use rustls::{SignatureScheme, SupportedProtocolVersion};
+
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::authority::pin_of;
+use crate::proto::auth::{EXPORTER_LABEL, Exporter};
+use crate::proto::join::Pin;
+use crate::proto::limits::TLS_HANDSHAKE_TIMEOUT;
+use crate::proto::refusal::{Kind, Refusal};
+
+/// HTTP/1.1 and nothing else: none of HTTP/2's floods.
+const ALPN: &[u8] = b"http/1.1";
+const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// Whose certificate a client takes for the hub's.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// One signed by the private authority with this key.
+    Pin(Pin),
+    /// One signed by a public authority: the system's list, and Mozilla's for machines that have none.
+    Public,
+    /// One signed by an authority in a PEM file.
+    File(Vec<CertificateDer<'static>>),
+}
+
+impl Trust {
+    /// Reads a PEM file of authorities.
+    pub fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let certificates: Vec<_> = CertificateDer::pem_file_iter(path)?.collect::<Result<_, _>>()?;
+        anyhow::ensure!(!certificates.is_empty(), "there is no certificate in it");
+        Ok(Self::File(certificates))
+    }
+}
+
+/// What a client needs for TLS with a hub.
+pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+    let mut config = match trust {
+        Trust::Pin(pin) => {
+            let verifier = PinVerifier { pin: *pin, algorithms: provider().signature_verification_algorithms };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+        }
+        Trust::Public => builder.with_root_certificates(public_roots()).with_no_client_auth(),
+        Trust::File(certificates) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates {
+                roots.add(certificate.clone())?;
+            }
+            builder.with_root_certificates(roots).with_no_client_auth()
+        }
+    };
+    config.alpn_protocols = vec![ALPN.into()];
+    Ok(Arc::new(config))
+}
+
+/// What a hub needs, with a certificate that can be replaced while it serves.
+pub fn server_config(certificate: Arc<CurrentCertificate>) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
+    config.alpn_protocols = vec![ALPN.into()];
+    Ok(Arc::new(config))
+}
+
+/// A client's connection, as a hub holds it.
+pub type Socket = TlsStream<TcpStream>;
+
+/// Completes TLS on accepted connections.
+#[derive(Clone)]
+pub struct Acceptor(TlsAcceptor);
+
+impl Acceptor {
+    /// With a hub's configuration.
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self(TlsAcceptor::from(config))
+    }
+
+    /// The encrypted connection and what binds credentials to it; none if the peer does not manage in time.
+    pub async fn accept(&self, tcp: TcpStream) -> Option<(Socket, Exporter)> {
+        match timeout(TLS_HANDSHAKE_TIMEOUT, self.0.accept(tcp)).await {
+            Ok(Ok(stream)) => {
+                let exporter = exporter(stream.get_ref().1).ok()?;
+                Some((stream, exporter))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// The certificate that new connections are shown.
+#[derive(Debug)]
+pub struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
+
+impl CurrentCertificate {
+    /// The first one.
+    pub fn new(certificate: CertifiedKey) -> Self {
+        Self(RwLock::new(Arc::new(certificate)))
+    }
+
+    /// The next one; running connections keep theirs.
+    pub fn replace(&self, certificate: CertifiedKey) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(certificate);
+    }
+}
+
+impl ResolvesServerCert for CurrentCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+    }
+}
+
+/// The keying material that binds a credential to this session.
+pub fn exporter<D>(connection: &rustls::ConnectionCommon<D>) -> Result<Exporter, rustls::Error> {
+    connection.export_keying_material([0; 32], EXPORTER_LABEL, None)
+}
+
+/// What a failed handshake means to the person.
+pub fn explain(error: &rustls::Error) -> Refusal {
+    match error {
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => Refusal::new(Kind::ClockOrInspection, error.to_string()),
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
+            Refusal::new(Kind::CertificateNotTrusted, cause.to_string())
+        }
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+            Refusal::new(Kind::CertificateNotTrusted, error.to_string())
+        }
+        _ => Refusal::new(Kind::HubUnreachable, format!("TLS: {error}")),
+    }
+}
+
+/// aws-lc-rs with X25519MLKEM768 first (the crate's `prefer-post-quantum`).
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn public_roots() -> RootCertStore {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let native = rustls_native_certs::load_native_certs();
+    for error in native.errors {
+        tracing::debug!(%error, "could not read the system's certificate authorities");
+    }
+    roots.add_parsable_certificates(native.certs);
+    roots
+}
+
+/// Trusts whatever the pinned authority signed for the hub's name, at this time: a chain check with one root.
+#[derive(Debug)]
+struct PinVerifier {
+    pin: Pin,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// The authority that signed the certificate is another one.
+#[derive(Debug, thiserror::Error)]
+#[error("signed by another authority than the one in the join link, {0}")]
+struct OtherAuthority(Pin);
+
+impl ServerCertVerifier for PinVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let pinned = intermediates.iter().find(|certificate| pin_of(certificate) == Some(self.pin));
+        let Some(authority) = pinned else {
+            return Err(CertificateError::Other(OtherError(Arc::new(OtherAuthority(self.pin)))).into());
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone().into_owned())?;
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.2 is not offered".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,250 @@
+//! WebSocket messages (RFC 6455) with this protocol's limits; tungstenite does the framing.
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
+
+pub use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+pub use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+pub use tokio_tungstenite::tungstenite::protocol::Role as Endpoint;
+
+use super::clock;
+use crate::proto::allowance::Allowance;
+use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
+use crate::proto::refusal::Refusal;
+
+/// RFC 6455 section 7.4.1: done.
+pub const CLOSE_NORMAL: u16 = 1000;
+/// RFC 6455 section 7.4.1: a message of a kind that does not belong here.
+pub const CLOSE_UNSUPPORTED: u16 = 1003;
+/// RFC 6455 section 7.4.1: a message against the rules.
+pub const CLOSE_POLICY: u16 = 1008;
+
+/// A connection's read buffer is allocated at once and kept: idle devices are many, so theirs is small …
+const CONTROL_READ_BUFFER: usize = 4 * 1024;
+/// … and a stream's takes a few TLS records.
+const STREAM_READ_BUFFER: usize = 64 * 1024;
+
+/// What a WebSocket is for, which decides its limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Control messages.
+    Control,
+    /// A stream's bytes.
+    Stream,
+}
+
+impl Purpose {
+    fn config(self) -> WebSocketConfig {
+        let (buffer, limit) = match self {
+            Self::Control => (CONTROL_READ_BUFFER, CONTROL_MESSAGE_BYTES),
+            Self::Stream => (STREAM_READ_BUFFER, DATA_MESSAGE_LIMIT),
+        };
+        WebSocketConfig::default()
+            .read_buffer_size(buffer)
+            // Each message goes to the socket at once: what is buffered is never more than one.
+            .write_buffer_size(0)
+            .max_message_size(Some(limit))
+            .max_frame_size(Some(limit))
+    }
+}
+
+/// What can arrive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A binary message with something in it.
+    Bytes(Bytes),
+    /// A text message.
+    Text(String),
+    /// A ping or pong: the peer lives.
+    Alive,
+    /// The peer closed, with a code and a reason if it gave any. Nothing follows.
+    Closed(Option<(u16, String)>),
+}
+
+/// Why a WebSocket ended otherwise than by a close frame.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The connection went away without a close frame.
+    #[error("the connection ended without a close")]
+    Truncated,
+    /// The peer sent something that the rules do not allow.
+    #[error("the peer broke the protocol: {0}")]
+    Violation(String),
+    /// The connection failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
+            Error::Io(error) => Self::Io(error),
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
+                Self::Truncated
+            }
+            Error::Capacity(_)
+            | Error::Protocol(_)
+            | Error::WriteBufferFull(_)
+            | Error::Utf8(_)
+            | Error::AttackAttempt
+            | Error::Url(_)
+            | Error::Http(_)
+            | Error::HttpFormat(_)
+            | Error::Tls(_) => Self::Violation(error.to_string()),
+        }
+    }
+}
+
+impl Broken {
+    /// The close code that tells the peer, if it is to blame (RFC 6455 section 7.4.1).
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Violation(_) => Some(1002),
+            Self::Truncated | Self::Io(_) => None,
+        }
+    }
+}
+
+/// Any connection a WebSocket can be on.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+/// Both halves of a WebSocket.
+#[derive(Debug)]
+pub struct WebSocket<T> {
+    /// What arrives.
+    pub reader: Reader<T>,
+    /// What is sent.
+    pub writer: Writer<T>,
+}
+
+impl<T: Transport> WebSocket<T> {
+    /// On a connection whose upgrade is done; `early` is what was read beyond the upgrade's head.
+    pub async fn new(transport: T, early: Bytes, endpoint: Endpoint, purpose: Purpose) -> Self {
+        let config = Some(purpose.config());
+        let socket = WebSocketStream::from_partially_read(transport, early.into(), endpoint, config).await;
+        let (sink, stream) = socket.split();
+        Self { reader: Reader { stream, allowance: Allowance::new(clock::now()) }, writer: Writer { sink } }
+    }
+
+    /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its
+    /// turn behind what was sent before it, for as long as the peer takes to read that.
+    pub async fn close(mut self, code: u16, reason: &str) {
+        if self.writer.close(code, reason).await.is_ok() {
+            self.await_close().await;
+        }
+    }
+
+    /// The same, waiting for the answer as long as the peer takes to read up to it.
+    pub async fn close_when_read(mut self, code: u16, reason: &str) {
+        if self.writer.close(code, reason).await.is_ok() {
+            while self.reader.next().await.is_ok() {}
+        }
+    }
+
+    /// The same for a connection on which nothing is owed any more: it gets a moment, then it is cut.
+    pub async fn close_soon(self, code: u16, reason: &str) {
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.close(code, reason)).await.is_err() {
+            tracing::trace!("a WebSocket was cut");
+        }
+    }
+
+    /// Gives the peer's close its answer, or waits for the peer's answer to ours.
+    pub async fn await_close(mut self) {
+        let answer = async { while self.reader.next().await.is_ok() {} };
+        if tokio::time::timeout(CLOSE_TIMEOUT, answer).await.is_err() {
+            tracing::trace!("a WebSocket ended without an answer to its close");
+        }
+    }
+
+    /// Says goodbye with a refusal.
+    pub async fn refuse(self, refusal: &Refusal) {
+        self.close_soon(refusal.kind.row().close, &refusal.close_reason()).await;
+    }
+
+    /// Tells a peer that broke the rules so, if it did.
+    pub async fn complain(self, broken: &Broken) {
+        if let Some(code) = broken.code() {
+            self.close_soon(code, "").await;
+        }
+    }
+}
+
+/// What arrives on a WebSocket.
+#[derive(Debug)]
+pub struct Reader<T> {
+    stream: SplitStream<WebSocketStream<T>>,
+    allowance: Allowance,
+}
+
+impl<T: Transport> Reader<T> {
+    /// The next thing. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Incoming, Broken> {
+        loop {
+            let message = self.stream.next().await.ok_or(Broken::Truncated)??;
+            match message {
+                Message::Binary(bytes) if bytes.is_empty() => self.slow_down().await,
+                Message::Binary(bytes) => return Ok(Incoming::Bytes(bytes)),
+                Message::Text(text) => return Ok(Incoming::Text(text.as_str().to_owned())),
+                Message::Ping(_) | Message::Pong(_) if !self.allowance.take(clock::now()) => {
+                    return Err(Broken::Violation("more pings than anyone needs".into()));
+                }
+                Message::Ping(_) | Message::Pong(_) => return Ok(Incoming::Alive),
+                Message::Close(frame) => {
+                    let told = frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
+                    return Ok(Incoming::Closed(told));
+                }
+                Message::Frame(_) => {}
+            }
+        }
+    }
+
+    /// The original's C# client sends empty messages in a tight loop after its end of file: not an error, but
+    /// never at full speed.
+    async fn slow_down(&mut self) {
+        if !self.allowance.take(clock::now()) {
+            sleep(std::time::Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND).await;
+        }
+    }
+}
+
+/// What is sent on a WebSocket. Each send returns when the socket has taken the message.
+#[derive(Debug)]
+pub struct Writer<T> {
+    sink: SplitSink<WebSocketStream<T>, Message>,
+}
+
+impl<T: Transport> Writer<T> {
+    /// A binary message.
+    pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), Broken> {
+        Ok(self.sink.send(Message::Binary(bytes)).await?)
+    }
+
+    /// A text message.
+    pub async fn text(&mut self, text: String) -> Result<(), Broken> {
+        Ok(self.sink.send(Message::Text(text.into())).await?)
+    }
+
+    /// A ping.
+    pub async fn ping(&mut self) -> Result<(), Broken> {
+        Ok(self.sink.send(Message::Ping(Bytes::new())).await?)
+    }
+
+    /// A close frame. Nothing can be sent after it.
+    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Broken> {
+        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
+        Ok(self.sink.send(Message::Close(Some(frame))).await?)
+    }
+}
