@@ -56,7 +56,9 @@ impl From<Ended> for End {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Closed(Some(refusal)) => Self::Refused(refusal),
-            other => Self::Lost(other),
+            Ended::Closed(None) | Ended::Silent | Ended::Message(_) | Ended::Binary | Ended::Broken(_) => {
+                Self::Lost(ended)
+            }
         }
     }
 }

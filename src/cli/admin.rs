@@ -31,7 +31,9 @@ fn request(command: HubCommand) -> (AdminRequest, Option<Listing>) {
         HubCommand::Device(command) => match command {
             DeviceCommand::Add { id } => (AdminRequest::Add { principal: device(id), scope: Scope::default() }, None),
             DeviceCommand::List(listing) => (AdminRequest::List { role: Role::Device }, Some(listing)),
-            DeviceCommand::Show { id, listing } => (AdminRequest::ShowIdentity { principal: device(id) }, Some(listing)),
+            DeviceCommand::Show { id, listing } => {
+                (AdminRequest::ShowIdentity { principal: device(id) }, Some(listing))
+            }
             DeviceCommand::Remove { id } => (AdminRequest::Remove { principal: device(id) }, None),
         },
         HubCommand::Service(command) => match command {

@@ -256,8 +256,14 @@ pub(super) struct ServiceProxy {
     /// A local port, and the device's stream it leads to: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)
     ///
     /// Without a STREAM, the device's first forward. Binds 127.0.0.1 unless BIND says otherwise.
-    #[arg(long, value_name = "[BIND:]PORT[=STREAM]", required_unless_present = "stdio", conflicts_with = "stdio",
-          env = "DEVSTREAM_LOCAL", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "[BIND:]PORT[=STREAM]",
+        required_unless_present = "stdio",
+        conflicts_with = "stdio",
+        env = "DEVSTREAM_LOCAL",
+        value_delimiter = ','
+    )]
     pub(super) local: Vec<Local>,
     /// One stream on standard input and output, for ssh's ProxyCommand
     #[arg(long)]

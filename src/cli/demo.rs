@@ -155,7 +155,8 @@ async fn show_page(mut visitor: TcpStream) -> std::io::Result<()> {
         }
     }
     let length = PAGE.len();
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
     visitor.write_all(head.as_bytes()).await?;
     visitor.write_all(PAGE.as_bytes()).await?;
     visitor.shutdown().await

@@ -29,7 +29,8 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let link: JoinLink = bare(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
     let seed = random::secret();
     let key = PrivateKey::from_seed(&seed);
-    let body = serde_json::to_vec(&JoinRequest { code: link.code.clone(), key: key.public() }).context("cannot join")?;
+    let body =
+        serde_json::to_vec(&JoinRequest { code: link.code.clone(), key: key.public() }).context("cannot join")?;
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
     let client = Client::new(link.hub.clone(), &trust, link.principal.clone(), Arc::new(key)).context("cannot join")?;
     let particulars = Particulars { body: body.into(), patience: DIAL_TIMEOUT, ..Particulars::default() };
@@ -50,7 +51,10 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
 /// The hub says no more than that the credentials are wrong; here they are a code.
 fn explain(refusal: Refusal) -> Refusal {
     if refusal.kind == Kind::AuthenticationFailed {
-        return Refusal::new(Kind::AuthenticationFailed, "the join link was used before, has expired, or is not this hub's");
+        return Refusal::new(
+            Kind::AuthenticationFailed,
+            "the join link was used before, has expired, or is not this hub's",
+        );
     }
     refusal
 }

@@ -23,11 +23,8 @@ pub(super) fn start(verbosity: i8, progress: Option<MultiProgress>) {
     let ours = if verbosity > 1 { "trace".to_owned() } else { ours };
     let filter = std::env::var("DEVSTREAM_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new(ours));
-    let started = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .event_format(Line)
-        .with_writer(Stderr(progress))
-        .try_init();
+    let started =
+        tracing_subscriber::fmt().with_env_filter(filter).event_format(Line).with_writer(Stderr(progress)).try_init();
     if started.is_err() {
         super::text::err("devstream: logging could not be started");
     }

@@ -54,12 +54,10 @@ impl Watcher {
                 let bar = self.progress.as_ref().filter(|_| rows.len() < ROWS).map(|progress| asked(progress, &view));
                 rows.insert(view.number, Row { bar, since: Instant::now() });
             }
-            Event::Opened(view) => {
-                match rows.get(&view.number).and_then(|row| row.bar.as_ref()) {
-                    Some(bar) => opened(bar, &view),
-                    None => tracing::info!(target: "service-proxy", "{}: opened", name(&view)),
-                }
-            }
+            Event::Opened(view) => match rows.get(&view.number).and_then(|row| row.bar.as_ref()) {
+                Some(bar) => opened(bar, &view),
+                None => tracing::info!(target: "service-proxy", "{}: opened", name(&view)),
+            },
             Event::Refused(view, refusal) => {
                 finish(rows.remove(&view.number));
                 tracing::warn!(target: "service-proxy", "{}: {refusal}", view.to);

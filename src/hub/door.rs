@@ -117,8 +117,12 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
         Serves::Streams => is_stream,
     };
     let reply = match route.filter(|_| served) {
-        Some(Route::Control(device)) if asked.is_upgrade => return control::admit(shared, visitor, &asked, device).await,
-        Some(Route::Bridge(bridge)) if asked.is_upgrade => return streaming::admit(shared, visitor, &asked, bridge).await,
+        Some(Route::Control(device)) if asked.is_upgrade => {
+            return control::admit(shared, visitor, &asked, device).await;
+        }
+        Some(Route::Bridge(bridge)) if asked.is_upgrade => {
+            return streaming::admit(shared, visitor, &asked, bridge).await;
+        }
         Some(Route::Open(device, name)) => open::ask(shared, visitor, &asked, device, name).await,
         Some(Route::Join) => enrol::join(shared, visitor, &asked).await,
         Some(Route::Health) => answers::words(StatusCode::OK, "ok\n"),
@@ -155,7 +159,12 @@ impl Visitor {
     }
 
     /// Who asks, proven, and allowed to do this.
-    pub(super) async fn permit(&self, shared: &Shared, asked: &Asked, action: Action<'_>) -> Result<Record, Response<Bytes>> {
+    pub(super) async fn permit(
+        &self,
+        shared: &Shared,
+        asked: &Asked,
+        action: Action<'_>,
+    ) -> Result<Record, Response<Bytes>> {
         let record = self.identify(shared, asked).await?;
         match authorize(&record, action) {
             Ok(()) => Ok(record),

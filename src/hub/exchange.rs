@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::activity::Activity;
 use super::broker::{Ask, Broker, DeviceAsk, Grant, Input, Joint, Output, Settings};
 use crate::net::clock::{self, Moment};
-use crate::net::relay::{Carried, Leg};
 use crate::net::random;
+use crate::net::relay::{Carried, Leg};
 use crate::net::websocket::Transport;
 use crate::proto::admin::Presence;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, StreamId};
@@ -47,7 +47,7 @@ pub(super) enum Meeting<T> {
     /// Hand your socket to the other side.
     Give(oneshot::Sender<Leg<T>>),
     /// Take the other side's socket and carry the bytes.
-    Take(oneshot::Receiver<Leg<T>>, Joint, Arc<Live>),
+    Take(oneshot::Receiver<Leg<T>>, Box<Joint>, Arc<Live>),
     /// There will be no meeting.
     Refused(Refusal),
 }
@@ -283,7 +283,8 @@ impl<T: Transport> Desk<T> {
             while let Some(output) = self.broker.next_output() {
                 self.carry_out(output);
             }
-            self.count.send_if_modified(|count| std::mem::replace(count, self.broker.streams()) != self.broker.streams());
+            self.count
+                .send_if_modified(|count| std::mem::replace(count, self.broker.streams()) != self.broker.streams());
         }
     }
 
@@ -383,7 +384,7 @@ impl<T: Transport> Desk<T> {
         let live = Arc::new(Live::default());
         self.live.insert(stream, live.clone());
         let _ = device.send(Meeting::Give(give));
-        if service.send(Meeting::Take(take, joint, live)).is_err() {
+        if service.send(Meeting::Take(take, Box::new(joint), live)).is_err() {
             self.live.remove(&stream);
             self.broker.handle(Input::StreamEnded { stream }, clock::now());
         }

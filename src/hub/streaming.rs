@@ -76,7 +76,7 @@ pub(super) async fn run(shared: &Shared, waiting: Box<Waiting>, socket: WebSocke
         Ok(Meeting::Take(other, joint, live)) => {
             let Ok(_over) = shared.exchange.open(joint.stream).await else { return };
             if let Ok(Ok(device)) = tokio::time::timeout(CLOSE_TIMEOUT, other).await {
-                carry(shared, device, leg, joint, &live).await;
+                carry(shared, device, leg, *joint, &live).await;
             }
         }
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,

@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::client::TlsStream;
 
+use super::dial::dial;
 use super::tls::{self, Trust};
 use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
-use super::dial::dial;
 use crate::proto::auth::{self, Binding, Credential};
 use crate::proto::http::{Route, lists};
 use crate::proto::id::Principal;
@@ -172,7 +172,8 @@ async fn exchange(
                 return Ok::<_, Refusal>(Response::from_parts(head, Bytes::new()));
             }
             let body = Limited::new(body, RESPONSE_BODY_BYTES).collect().await;
-            let body = body.map_err(|error| Refusal::new(Kind::HubUnreachable, format!("the answer broke: {error}")))?;
+            let body =
+                body.map_err(|error| Refusal::new(Kind::HubUnreachable, format!("the answer broke: {error}")))?;
             drop(sender);
             Ok(Response::from_parts(head, body.to_bytes()))
         };

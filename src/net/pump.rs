@@ -49,12 +49,7 @@ impl From<Ending> for Outcome {
 
 /// Carries bytes until the stream is over. With `half_close`, both ends speak `devstream.v1` and each direction ends
 /// by itself; without, the first end closes both after what it sent before.
-pub async fn pump<R, W, T>(
-    local: (R, W),
-    mut socket: WebSocket<T>,
-    half_close: bool,
-    counters: &Counters,
-) -> Outcome
+pub async fn pump<R, W, T>(local: (R, W), mut socket: WebSocket<T>, half_close: bool, counters: &Counters) -> Outcome
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,

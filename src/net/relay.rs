@@ -158,7 +158,11 @@ async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure
     };
     let (code, reason) = departure.goodbye();
     let tell = async {
-        if departure.is_clean() { other.close_when_read(code, &reason).await } else { other.close_soon(code, &reason).await }
+        if departure.is_clean() {
+            other.close_when_read(code, &reason).await
+        } else {
+            other.close_soon(code, &reason).await
+        }
     };
     tokio::select! {
         _ = async { tokio::join!(answer, tell) } => {}

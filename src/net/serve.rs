@@ -131,7 +131,8 @@ async fn read(request: Request<Body>) -> Result<(Asked, Option<String>), StatusC
         return Err(StatusCode::BAD_REQUEST);
     }
     let key = upgrade_key(&head.method, &head.headers)?;
-    let authority = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or(StatusCode::BAD_REQUEST)?;
+    let authority =
+        head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or(StatusCode::BAD_REQUEST)?;
     let authority = authority.to_owned();
     let body = if key.is_some() { Bytes::new() } else { whole(body).await? };
     let asked = Asked {

@@ -135,6 +135,7 @@ pub fn exporter<D>(connection: &rustls::ConnectionCommon<D>) -> Result<Exporter,
 }
 
 /// What a failed handshake means to the person.
+#[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds errors, and most need the same words")]
 pub fn explain(error: &rustls::Error) -> Refusal {
     match error {
         rustls::Error::InvalidCertificate(

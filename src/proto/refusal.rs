@@ -158,7 +158,8 @@ impl Refusal {
     pub fn from_close(code: u16, reason: &str) -> Option<Self> {
         let row = TABLE.iter().find(|row| row.close == code && code != 0)?;
         let particulars = reason.strip_prefix(row.sentence).unwrap_or(reason).trim();
-        let particulars = particulars.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(particulars);
+        let particulars =
+            particulars.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(particulars);
         Some(Self::new(row.kind, particulars))
     }
 }

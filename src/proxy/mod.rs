@@ -111,11 +111,7 @@ impl ServiceProxy {
 }
 
 /// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants.
-pub async fn pipe<R, W>(
-    config: ProxyConfig,
-    name: Option<StreamName>,
-    pipes: (R, W),
-) -> Result<(), (Ending, Refusal)>
+pub async fn pipe<R, W>(config: ProxyConfig, name: Option<StreamName>, pipes: (R, W)) -> Result<(), (Ending, Refusal)>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,

@@ -364,7 +364,8 @@ impl Broker {
     fn answered(&mut self, connection: ConnectionId, response: StreamResponse, now: Instant) {
         let id = response.request_id;
         // An answer that comes too late, twice, or from somebody else changes nothing.
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.phase == Phase::Asked { connection }) else {
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.phase == Phase::Asked { connection })
+        else {
             return;
         };
         if !response.accepted {
@@ -418,8 +419,7 @@ impl Broker {
         let (Some(device_leg), Some(service_leg)) = (stream.device.leg(), stream.service.leg()) else { return };
         stream.phase = Phase::Joined;
         let opened = stream.event(id, Operation::StreamOpened, "opened", now);
-        let joint =
-            Joint { stream: id, device_leg, service_leg, speaks_v1: stream.speaks_v1, opened: opened.clone() };
+        let joint = Joint { stream: id, device_leg, service_leg, speaks_v1: stream.speaks_v1, opened: opened.clone() };
         self.pending.remove(&stream.ask.device, &stream.ask.service);
         self.connections.remove(&device_leg);
         self.connections.remove(&service_leg);
@@ -536,7 +536,8 @@ impl Broker {
 
     fn streams_of(&self, device: &DeviceId, wanted: impl Fn(&Phase) -> bool) -> Vec<StreamId> {
         let of_device = |stream: &Stream| stream.ask.device == *device && wanted(&stream.phase);
-        let mut ids: Vec<_> = self.streams.iter().filter(|(_, s)| of_device(s)).map(|(id, s)| (s.asked_at, *id)).collect();
+        let mut ids: Vec<_> =
+            self.streams.iter().filter(|(_, s)| of_device(s)).map(|(id, s)| (s.asked_at, *id)).collect();
         // Who asked first is served first, and a seed always gives the same run.
         ids.sort_unstable();
         ids.into_iter().map(|(_, id)| id).collect()
