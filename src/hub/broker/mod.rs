@@ -338,9 +338,10 @@ impl Broker {
         stream.ask.name = Some(name.clone());
         stream.speaks_v1 = speaks_v1;
         stream.phase = Phase::Asked { connection: seat.connection };
-        stream.handshake_until = now + self.settings.handshake;
+        // Set once: a device that comes and goes must not keep the service waiting for ever.
+        let handshake_until = *stream.handshake_until.get_or_insert(now + self.settings.handshake);
         stream.device.expect(&token, now + self.settings.token);
-        let until = stream.handshake_until.min(now + stream.ask.response_timeout);
+        let until = handshake_until.min(now + stream.ask.response_timeout);
         let request = DeviceAsk {
             stream: id,
             name,
@@ -382,7 +383,7 @@ impl Broker {
             self.outputs.push_back(Output::Answer { asker, answer: Ok(Grant { stream: id, token, protocol }) });
         }
         self.record(event);
-        self.set_timer(id, Some(until));
+        self.set_timer(id, until);
     }
 
     fn side_arrived(
@@ -510,10 +511,9 @@ impl Broker {
             self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
         }
         self.record(event);
-        if expected && until > now {
-            self.set_timer(id, Some(until));
-        } else {
-            self.forget(id);
+        match until.filter(|until| expected && *until > now) {
+            Some(until) => self.set_timer(id, Some(until)),
+            None => self.forget(id),
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Stream {
     /// How long an offline device is waited for.
     pub(super) online_until: Instant,
     /// How long both sides are waited for, once the device was asked.
-    pub(super) handshake_until: Instant,
+    pub(super) handshake_until: Option<Instant>,
     pub(super) speaks_v1: bool,
     pub(super) phase: Phase,
     pub(super) timer: Option<Instant>,
@@ -49,7 +49,7 @@ impl Stream {
             asker: Some(asker),
             asked_at: now,
             online_until: now + ask.connect_timeout,
-            handshake_until: now,
+            handshake_until: None,
             speaks_v1: false,
             phase: Phase::Waiting,
             timer: None,

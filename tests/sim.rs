@@ -1,0 +1,398 @@
+//! The broker on a virtual clock, with model devices and services that do anything they like, one seed a run.
+//! After every step: no stream is joined twice, no token lets in twice, every request is answered once and in time.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use devstream::hub::broker::{Ask, Broker, DeviceAsk, Grant, Input, Output, Settings};
+use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+use devstream::proto::message::{Hello, StreamResponse};
+use devstream::proto::refusal::{Kind, Refusal};
+use devstream::proto::secret::StreamToken;
+
+const SEEDS: u64 = 5_000;
+const STEPS: u64 = 120;
+
+/// An answer may be late by no more than the step of the clock.
+const TICK: Duration = Duration::from_secs(2);
+
+#[test]
+fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
+    let mut joined = 0;
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            world.step();
+        }
+        world.wind_down();
+        joined += world.joined.len();
+    }
+    assert!(joined > 1_000, "only {joined} streams were ever joined: the model does not reach what it is to test");
+}
+
+/// A request that waits for its answer.
+struct Request {
+    ask: Ask,
+    answer_by: Instant,
+}
+
+/// A token that was given out.
+#[derive(Clone)]
+struct Ticket {
+    stream: StreamId,
+    principal: Principal,
+    token: StreamToken,
+    given: Instant,
+}
+
+struct World {
+    dice: u64,
+    now: Instant,
+    broker: Broker,
+    settings: Settings,
+    next: u64,
+    devices: HashMap<ConnectionId, DeviceId>,
+    asks: Vec<(ConnectionId, DeviceAsk)>,
+    requests: HashMap<ConnectionId, Request>,
+    answered: HashSet<ConnectionId>,
+    tickets: Vec<Ticket>,
+    spent: Vec<StreamToken>,
+    knocking: HashMap<ConnectionId, Ticket>,
+    inside: HashMap<ConnectionId, Ticket>,
+    accepted: HashSet<StreamId>,
+    joined: HashSet<StreamId>,
+    open: HashSet<StreamId>,
+    /// The newest connection of each device.
+    current: HashMap<DeviceId, ConnectionId>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let settings = Settings { handshake: Duration::from_secs(60), ..Settings::default() };
+        let mut counter = seed;
+        let random = move || {
+            counter = counter.wrapping_add(1);
+            let mut bytes = [0; 32];
+            for (index, chunk) in bytes.chunks_mut(8).enumerate() {
+                chunk.copy_from_slice(&mix(counter.wrapping_mul(31).wrapping_add(index as u64)).to_be_bytes());
+            }
+            bytes
+        };
+        Self {
+            dice: seed,
+            now: tokio::time::Instant::now().into_std(),
+            broker: Broker::new(settings, random),
+            settings,
+            next: 1,
+            devices: HashMap::new(),
+            asks: Vec::new(),
+            requests: HashMap::new(),
+            answered: HashSet::new(),
+            tickets: Vec::new(),
+            spent: Vec::new(),
+            knocking: HashMap::new(),
+            inside: HashMap::new(),
+            accepted: HashSet::new(),
+            joined: HashSet::new(),
+            open: HashSet::new(),
+            current: HashMap::new(),
+        }
+    }
+
+    /// One random thing happens, then all that follows from it.
+    fn step(&mut self) {
+        match self.roll(100) {
+            0..15 => self.device_arrives(),
+            15..20 => self.device_leaves(),
+            20..40 => self.service_asks(),
+            40..43 => self.service_hangs_up(),
+            43..62 => self.device_answers(),
+            62..84 => self.side_arrives(),
+            84..87 => self.side_leaves(),
+            87..90 => self.stream_ends(),
+            90 => self.revoke(),
+            91 if self.roll(40) == 0 => self.broker.handle(Input::Drain, self.now),
+            _ => self.time_passes(),
+        }
+        self.carry_out();
+        self.check();
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.dice) % sides
+    }
+
+    fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
+        if items.is_empty() {
+            return None;
+        }
+        let index = self.roll(items.len() as u64);
+        items.get(usize::try_from(index).unwrap()).cloned()
+    }
+
+    /// The same order in every run, which a hash map's is not.
+    fn pick_key<V>(&mut self, items: &HashMap<ConnectionId, V>) -> Option<ConnectionId> {
+        let mut keys: Vec<_> = items.keys().copied().collect();
+        keys.sort_unstable();
+        self.pick(&keys)
+    }
+
+    fn connection(&mut self) -> ConnectionId {
+        self.next += 1;
+        ConnectionId(self.next)
+    }
+
+    fn device_arrives(&mut self) {
+        let (connection, device) = (self.connection(), self.any_device());
+        let protocols = if self.roll(2) == 0 { vec!["devstream.v1".into()] } else { Vec::new() };
+        let forwards = vec![name("ssh"), name("web")];
+        let hello = Hello { version: "1".into(), protocols, forwards };
+        self.devices.insert(connection, device.clone());
+        self.current.insert(device.clone(), connection);
+        self.broker.handle(Input::DeviceArrived { device, connection, hello, address: address() }, self.now);
+    }
+
+    fn device_leaves(&mut self) {
+        let devices = std::mem::take(&mut self.devices);
+        if let Some(connection) = self.pick_key(&devices) {
+            self.devices = devices;
+            let device = self.devices.remove(&connection).unwrap();
+            self.current.retain(|_, newest| *newest != connection);
+            self.broker.handle(Input::DeviceLeft { device, connection, reason: String::new() }, self.now);
+        }
+    }
+
+    fn service_asks(&mut self) {
+        let asker = self.connection();
+        let wanted = match self.roll(4) {
+            0 => None,
+            1 => Some(name("nothing")),
+            2 => Some(name("web")),
+            _ => Some(name("ssh")),
+        };
+        let ask = Ask {
+            device: self.any_device(),
+            name: wanted,
+            permitted: Vec::new(),
+            service: service(self.dice % 3),
+            source: address(),
+            connect_timeout: Duration::from_secs(self.roll(3) * 20),
+            response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
+            speaks_v1: self.roll(2) == 0,
+        };
+        // A device that comes and goes may be asked anew for as long as the service waits for it.
+        let answer_by = self.now + ask.connect_timeout + self.settings.handshake + TICK;
+        self.requests.insert(asker, Request { ask: ask.clone(), answer_by });
+        self.broker.handle(Input::Asked { asker, ask }, self.now);
+    }
+
+    fn service_hangs_up(&mut self) {
+        let requests = std::mem::take(&mut self.requests);
+        let gone = self.pick_key(&requests);
+        self.requests = requests;
+        if let Some(asker) = gone {
+            self.requests.remove(&asker);
+            self.answered.insert(asker);
+            self.broker.handle(Input::AskerLeft { asker }, self.now);
+        }
+    }
+
+    /// Mostly the right device in good time; sometimes another connection, or the same answer again.
+    fn device_answers(&mut self) {
+        let asks = std::mem::take(&mut self.asks);
+        let chosen = self.pick(&asks);
+        self.asks = asks;
+        let Some((mut connection, ask)) = chosen else { return };
+        if self.roll(10) == 0 {
+            connection = self.connection();
+        } else if self.roll(4) > 0 {
+            self.asks.retain(|(_, other)| other.stream != ask.stream);
+        }
+        let accepted = self.roll(5) > 0;
+        let kinds = [Kind::TargetRefused, Kind::AuthenticationFailed];
+        let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
+        let response = StreamResponse { request_id: ask.stream, accepted, reason };
+        self.broker.handle(Input::Answered { connection, response }, self.now);
+    }
+
+    /// Mostly who was invited; sometimes with another's token, in another's name, or for the second time.
+    fn side_arrives(&mut self) {
+        let tickets = std::mem::take(&mut self.tickets);
+        let (chosen, other) = (self.pick(&tickets), self.pick(&tickets));
+        self.tickets = tickets;
+        let Some((mut ticket, other)) = chosen.zip(other) else { return };
+        match self.roll(12) {
+            0 => ticket.principal = other.principal,
+            1 => ticket.token = other.token,
+            2 => ticket.stream = other.stream,
+            3 => ticket.principal.role = !ticket.principal.role,
+            4 => ticket.token = StreamToken::new([9; 32]),
+            _ => {}
+        }
+        let leg = self.connection();
+        let Ticket { stream, principal, token, .. } = ticket.clone();
+        self.knocking.insert(leg, ticket);
+        let arrived = Input::SideArrived { leg, stream, principal, token: token.hash(), address: address() };
+        self.broker.handle(arrived, self.now);
+    }
+
+    fn side_leaves(&mut self) {
+        let inside = std::mem::take(&mut self.inside);
+        let gone = self.pick_key(&inside);
+        self.inside = inside;
+        if let Some(leg) = gone {
+            self.inside.remove(&leg);
+            self.broker.handle(Input::SideLeft { leg }, self.now);
+        }
+    }
+
+    fn stream_ends(&mut self) {
+        let mut open: Vec<_> = self.open.iter().copied().collect();
+        open.sort_unstable();
+        if let Some(stream) = self.pick(&open) {
+            self.open.remove(&stream);
+            self.broker.handle(Input::StreamEnded { stream }, self.now);
+        }
+    }
+
+    fn revoke(&mut self) {
+        let principal = if self.roll(2) == 0 {
+            Principal { role: Role::Device, id: self.any_device().into() }
+        } else {
+            Principal { role: Role::Service, id: service(self.dice % 3).into() }
+        };
+        self.broker.handle(Input::Revoked { principal }, self.now);
+    }
+
+    fn time_passes(&mut self) {
+        let seconds = if self.roll(8) == 0 { 61 } else { self.roll(20) };
+        let until = self.now + Duration::from_secs(seconds);
+        while self.now < until {
+            self.now += TICK.min(until - self.now);
+            self.broker.handle_timeout(self.now);
+            self.carry_out();
+            self.check();
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.broker.next_output() {
+            match output {
+                Output::AskDevice { connection, request } => self.asked(connection, request),
+                Output::Answer { asker, answer } => self.answer(asker, answer),
+                Output::Admit { leg, .. } => self.admit(leg),
+                Output::Refuse { leg, .. } => {
+                    let known = self.knocking.remove(&leg).or_else(|| self.inside.remove(&leg));
+                    assert!(known.is_some(), "refused a side that is not there");
+                }
+                Output::Join(joint) => {
+                    assert!(self.joined.insert(joint.stream), "a stream was joined twice");
+                    assert!(self.accepted.contains(&joint.stream), "joined before the device accepted");
+                    for (leg, role) in [(joint.device_leg, Role::Device), (joint.service_leg, Role::Service)] {
+                        let ticket = self.inside.remove(&leg).expect("joined a side that was not let in");
+                        assert_eq!((ticket.stream, ticket.principal.role), (joint.stream, role));
+                    }
+                    self.open.insert(joint.stream);
+                }
+                Output::EndStream { stream, .. } => {
+                    assert!(self.joined.contains(&stream));
+                }
+                Output::Displace { .. } | Output::Dismiss { .. } | Output::CancelDevice { .. } | Output::Record(_) => {}
+            }
+        }
+    }
+
+    fn asked(&mut self, connection: ConnectionId, request: DeviceAsk) {
+        let device = self.devices.get(&connection).expect("asked a device that is not there").clone();
+        let principal = Principal { role: Role::Device, id: device.into() };
+        let (stream, token) = (request.stream, request.token.clone());
+        self.tickets.retain(|ticket| ticket.stream != stream);
+        self.tickets.push(Ticket { stream, principal, token, given: self.now });
+        self.asks.push((connection, request));
+    }
+
+    fn answer(&mut self, asker: ConnectionId, answer: Result<Grant, Refusal>) {
+        let request = self.requests.remove(&asker).expect("answered nobody, or twice");
+        assert!(self.answered.insert(asker), "answered twice");
+        assert!(self.now <= request.answer_by, "answered late: {answer:?}");
+        match answer {
+            Ok(grant) => {
+                self.accepted.insert(grant.stream);
+                let principal = Principal { role: Role::Service, id: request.ask.service.into() };
+                self.tickets.push(Ticket { stream: grant.stream, principal, token: grant.token, given: self.now });
+            }
+            Err(refusal) => {
+                let here = self.current.contains_key(&request.ask.device);
+                assert!(refusal.kind != Kind::DeviceOffline || !here, "called an online device offline");
+            }
+        }
+    }
+
+    /// Only a token that was given out to this identity for this stream, in time and for the first time, lets in.
+    fn admit(&mut self, leg: ConnectionId) {
+        let shown = self.knocking.remove(&leg).expect("let in somebody who did not knock");
+        let same = |ticket: &&Ticket| ticket.stream == shown.stream && ticket.principal == shown.principal;
+        let given = self.tickets.iter().find(same).expect("let in somebody who was not invited");
+        assert!(given.token.hash() == shown.token.hash(), "let in with another token");
+        assert!(self.now < given.given + self.settings.token, "let in with an expired token");
+        assert!(!self.spent.iter().any(|spent| spent.hash() == shown.token.hash()), "a token let in twice");
+        self.spent.push(shown.token.clone());
+        self.inside.insert(leg, shown);
+    }
+
+    fn check(&self) {
+        for request in self.requests.values() {
+            assert!(self.now <= request.answer_by, "a request was forgotten: {:?}", request.ask);
+        }
+        if let Some(deadline) = self.broker.next_deadline() {
+            assert!(deadline + TICK > self.now, "a deadline was missed");
+        }
+        assert!(self.broker.streams() >= self.open.len());
+    }
+
+    /// Everybody goes, and time passes: nothing may be left.
+    fn wind_down(&mut self) {
+        self.current.clear();
+        for (connection, device) in std::mem::take(&mut self.devices) {
+            self.broker.handle(Input::DeviceLeft { device, connection, reason: String::new() }, self.now);
+        }
+        for _ in 0..100 {
+            self.now += TICK;
+            self.broker.handle_timeout(self.now);
+            self.carry_out();
+        }
+        assert!(self.requests.is_empty(), "requests without an answer");
+        assert!(self.inside.is_empty(), "sides that wait for ever");
+        for stream in std::mem::take(&mut self.open) {
+            self.broker.handle(Input::StreamEnded { stream }, self.now);
+        }
+        assert_eq!(self.broker.streams(), 0, "streams that are never forgotten");
+        assert_eq!(self.broker.next_deadline(), None);
+        assert_eq!(self.broker.online().count(), 0);
+    }
+
+    fn any_device(&mut self) -> DeviceId {
+        format!("device-{}", self.roll(3)).parse().unwrap()
+    }
+}
+
+fn service(number: u64) -> ServiceName {
+    format!("service-{number}").parse().unwrap()
+}
+
+fn name(text: &str) -> StreamName {
+    text.parse().unwrap()
+}
+
+fn address() -> SocketAddr {
+    ([192, 0, 2, 1], 1000).into()
+}
+
+/// SplitMix64's finaliser: a number that looks random for each that goes in.
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
