@@ -1,5 +1,7 @@
 //! `completions/` and `man/` equal what the command line generates. `DEVSTREAM_BLESS=1` writes them anew.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! The broker on a virtual clock, with model devices and services that do anything they like, one seed a run.
 //! After every step: no stream is joined twice, no token lets in twice, every request is answered once and in time.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
+
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -63,12 +63,32 @@ impl From<Ended> for End {
     }
 }
 
-/// Connects, says hello, and serves requests until the connection ends.
-pub(super) async fn session(config: &Arc<AgentConfig>, tasks: &Tasks, backoff: &mut Backoff) -> End {
-    match connect(config).await {
-        Ok((client, channel)) => Session::new(config.clone(), client, tasks.clone()).run(channel, backoff).await,
-        Err(refusal) => refusal.into(),
+/// Connects, says hello, and serves requests until the connection ends; `None` if that is because of `stop`.
+pub(super) async fn session(
+    config: &Arc<AgentConfig>,
+    tasks: &Tasks,
+    backoff: &mut Backoff,
+    stop: &CancellationToken,
+) -> Option<End> {
+    let connected = tokio::select! {
+        connected = connect(config) => connected,
+        () = stop.cancelled() => return None,
+    };
+    let (client, mut channel) = match connected {
+        Ok(connected) => connected,
+        Err(refusal) => return Some(refusal.into()),
+    };
+    let session = Session::new(config.clone(), client, tasks.clone());
+    let end = tokio::select! {
+        end = session.run(&mut channel, backoff) => Some(end),
+        () = stop.cancelled() => None,
+    };
+    match &end {
+        Some(End::Lost(ended)) => channel.end(ended).await,
+        Some(End::Refused(_) | End::Displaced { .. }) => {}
+        None => channel.leave().await,
     }
+    end
 }
 
 async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
@@ -93,7 +113,7 @@ impl Session {
         Self { config, client, tasks, pending: HashMap::new(), answers, answered }
     }
 
-    async fn run(mut self, mut channel: ControlChannel<Connection>, backoff: &mut Backoff) -> End {
+    async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut Backoff) -> End {
         let hello = ToHub::Hello(Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             protocols: vec![STREAM_PROTOCOL.into()],
@@ -113,13 +133,8 @@ impl Session {
                     channel.send(&ToHub::StreamResponse(response)).await.map_err(End::from)
                 }
             };
-            match step {
-                Ok(()) => {}
-                Err(End::Lost(ended)) => {
-                    channel.end(&ended).await;
-                    return End::Lost(ended);
-                }
-                Err(end) => return end,
+            if let Err(end) = step {
+                return end;
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use self::config::AgentConfig;
 use self::control::End;
@@ -25,10 +26,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Runs until asked to stop. No failure of the network or the hub ends it.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) {
     let (config, tasks) = (Arc::new(config), Tasks::default());
-    tokio::select! {
-        () = stay_connected(&config, &tasks) => {}
-        () = shutdown.drain.cancelled() => {}
-    }
+    stay_connected(&config, &tasks, &shutdown.drain).await;
     let running = tasks.count();
     if running > 0 {
         let seconds = config.drain.as_secs();
@@ -41,14 +39,17 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) {
     tasks.end(GOODBYE).await;
 }
 
-async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks) {
+async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks, stop: &CancellationToken) {
     let mut backoff = Backoff::default();
-    loop {
-        let end = control::session(config, tasks, &mut backoff).await;
+    while !stop.is_cancelled() {
+        let Some(end) = control::session(config, tasks, &mut backoff, stop).await else { return };
         let pause = pause(&end, &mut backoff);
         let seconds = pause.as_secs_f64();
         tracing::warn!(target: "device-agent", "{}: {end}; trying again in {seconds:.1} s", config.device);
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use serde_json::{Map, Value, json};
 
-use super::broker::Event;
+use super::broker::{ACCEPTED, Event, Operation};
 use crate::net::clock::{Moment, timestamp};
 use crate::proto::id::{DeviceId, ServiceName};
 
@@ -43,8 +43,13 @@ impl Activity {
 
     /// Notes an event, with the present time.
     pub fn record(&self, event: Event) {
-        let text = summary(&event);
-        tracing::info!(target: "hub", "{text}");
+        if matches!(event.operation, Operation::Authenticate | Operation::DeviceDisplaced) {
+            tracing::warn!(target: "hub", "{event}");
+        } else if event.operation == Operation::Invoke && event.result == ACCEPTED {
+            tracing::debug!(target: "hub", "{event}");
+        } else {
+            tracing::info!(target: "hub", "{event}");
+        }
         if self.lines.try_send(line(event)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -110,29 +115,6 @@ fn line(event: Event) -> String {
         "properties": properties,
     });
     format!("{record}\n")
-}
-
-/// The same for a person.
-fn summary(event: &Event) -> String {
-    let mut text = format!("{} {}", event.operation.word(), event.result);
-    let mut add = |label: &str, value: Option<String>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            text += &format!(" {label}={value}");
-        }
-    };
-    add("device", event.device.as_ref().map(ToString::to_string));
-    add("stream", event.name.as_ref().map(ToString::to_string));
-    add("service", event.service.as_ref().map(ToString::to_string));
-    add("from", event.source.map(|address| address.to_string()));
-    add("peer", event.peer.map(|address| address.to_string()));
-    add("to-device", event.bytes.map(|(bytes, _)| bytes.to_string()));
-    add("to-service", event.bytes.map(|(_, bytes)| bytes.to_string()));
-    add("ended-by", event.ended_by.map(|role| role.to_string()));
-    add("id", event.stream.map(|id| id.to_string()));
-    if !event.reason.is_empty() {
-        text += &format!(" ({})", event.reason);
-    }
-    text
 }
 
 /// Which lines to read.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep_until, timeout};
 
-use super::websocket::{Broken, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
+use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
 use super::{clock, random};
 use crate::proto::keepalive::{Action, Keepalive};
 use crate::proto::limits::CONTROL_SEND_TIMEOUT;
@@ -86,6 +86,11 @@ impl<T: Transport> ControlChannel<T> {
             Ended::Binary => self.socket.close_soon(CLOSE_UNSUPPORTED, "text only").await,
             Ended::Broken(broken) => self.socket.complain(broken).await,
         }
+    }
+
+    /// Ends the connection because there is nothing more to say.
+    pub async fn leave(self) {
+        self.socket.close_soon(CLOSE_NORMAL, "").await;
     }
 
     /// Ends the connection with a refusal.

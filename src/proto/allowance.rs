@@ -31,6 +31,7 @@ impl Allowance {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
 mod tests {
     use std::time::Duration;
 

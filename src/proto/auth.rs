@@ -144,7 +144,7 @@ mod tests {
         ] {
             assert!(!good.is_proven_by(&key.public(), &other), "{other:?}");
         }
-        let mut stolen = good.clone();
+        let mut stolen = good;
         stolen.principal.role = Role::Service;
         assert!(!stolen.is_proven_by(&key.public(), &binding()));
         stolen.principal = device("pi-43");

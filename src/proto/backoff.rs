@@ -38,6 +38,7 @@ pub fn spread(bound: Duration, dice: u64) -> Duration {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
 mod tests {
     use super::*;
 

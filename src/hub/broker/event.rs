@@ -1,5 +1,6 @@
 //! What happened, as the activity log will tell it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ impl Operation {
         }
     }
 }
+
+/// The result of a request that a device accepted.
+pub const ACCEPTED: &str = "accepted";
 
 /// One thing that happened, with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,5 +107,64 @@ impl Event {
             bytes: None,
             ended_by: None,
         }
+    }
+}
+
+/// One sentence for whoever reads the hub's output.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (who, stream, source) = (self.who(), self.stream_label(), Place(self.source));
+        match self.operation {
+            Operation::DeviceConnected => write!(f, "{who} is online{source}")?,
+            Operation::DeviceDisconnected => write!(f, "{who} went offline")?,
+            Operation::DeviceDisplaced => {
+                let peer = Place(self.peer);
+                write!(f, "{who} is online{source} in place of the agent{peer}: do two machines use one id?")?;
+            }
+            Operation::Invoke => write!(f, "{stream} asked for{source}: {}", self.result)?,
+            Operation::StreamOpened => write!(f, "{stream} opened{source}")?,
+            Operation::StreamClosed => {
+                let by = self.ended_by.map_or("the hub", Role::as_str);
+                let (to_device, to_service) = self.bytes.unwrap_or_default();
+                let seconds = self.took.unwrap_or_default().as_secs_f64();
+                let bytes = format!("{to_device} bytes to the device, {to_service} to the service");
+                write!(f, "{stream} {} by {by} after {seconds:.1} s, {bytes}", self.result)?;
+            }
+            Operation::Authenticate => write!(f, "refused {who}{source}")?,
+            Operation::Join => write!(f, "{who} joined{source}")?,
+            Operation::IdentityAdded => write!(f, "{who} was added")?,
+            Operation::IdentityRemoved => write!(f, "{who} was removed")?,
+        }
+        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+    }
+}
+
+impl Event {
+    fn who(&self) -> String {
+        match (&self.device, &self.service) {
+            (Some(device), _) => format!("device {device}"),
+            (None, Some(service)) => format!("service {service}"),
+            (None, None) => "a stranger".into(),
+        }
+    }
+
+    /// As `laptop to pi-42/ssh`.
+    fn stream_label(&self) -> String {
+        let text = |part: Option<&str>| part.unwrap_or("?").to_owned();
+        let service = text(self.service.as_ref().map(ServiceName::as_str));
+        let device = text(self.device.as_ref().map(DeviceId::as_str));
+        match &self.name {
+            Some(name) => format!("{service} to {device}/{name}"),
+            None => format!("{service} to {device}"),
+        }
+    }
+}
+
+/// Where somebody connected from, if it is known.
+struct Place(Option<SocketAddr>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| write!(f, " from {address}"))
     }
 }

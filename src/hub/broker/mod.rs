@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-pub use event::{Event, Operation};
+pub use event::{ACCEPTED, Event, Operation};
 use stream::{Phase, Stream};
 pub use tally::Caps;
 use tally::Tally;
@@ -377,7 +377,7 @@ impl Broker {
         stream.service.expect(&token, now + self.settings.token);
         let until = stream.handshake_until;
         let protocol = stream.speaks_v1.then_some(STREAM_PROTOCOL);
-        let event = stream.event(id, Operation::Invoke, "accepted", now);
+        let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         if let Some(asker) = stream.asker.take() {
             self.connections.remove(&asker);
             self.outputs.push_back(Output::Answer { asker, answer: Ok(Grant { stream: id, token, protocol }) });
