@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::args::HubArgs;
 use super::home;
-use crate::hub::state::{admin_socket, private_directory, private_file, write_private};
+use crate::hub::state::{admin_socket, private_directory, private_file, write_private, write_private_once};
 use crate::net::client::{Client, Enrol};
 use crate::net::tls::Trust;
 use crate::net::{local, random};
@@ -148,11 +148,11 @@ fn read_key(path: &Path) -> anyhow::Result<PrivateKey> {
     Ok(PrivateKey::from_seed(&seed))
 }
 
-/// The key in that file, made if it is not there.
+/// The key in that file, made if it is not there. Of several programs that start at once, one makes it.
 fn own_key(path: &Path) -> anyhow::Result<PrivateKey> {
     if !path.exists() {
         private_directory(path.parent().context("a key needs a directory")?)?;
-        write_private(path, &random::secret::<32>().reveal())?;
+        write_private_once(path, &random::secret::<32>().reveal())?;
     }
     read_key(path)
 }

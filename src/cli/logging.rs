@@ -18,11 +18,8 @@ pub(super) fn start(verbosity: i8, progress: Option<MultiProgress>) {
         1 => "debug",
         _ => "trace",
     };
-    // Libraries below speak up only when everything is wanted.
-    let ours = format!("warn,devstream={level},hub={level},device-agent={level},service-proxy={level}");
-    let ours = if verbosity > 1 { "trace".to_owned() } else { ours };
     let filter = std::env::var("DEVSTREAM_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(ours));
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(level));
     let started =
         tracing_subscriber::fmt().with_env_filter(filter).event_format(Line).with_writer(Stderr(progress)).try_init();
     if started.is_err() {

@@ -148,13 +148,14 @@ impl Visitor {
             tracing::error!(target: "hub", %error, "cannot look up an identity");
             answers::refuse(&Refusal::from(Kind::HubFailed))
         })?;
-        match (authenticate(&credential, record.as_ref(), &self.binding(asked)), record) {
-            (Ok(()), Some(record)) => {
+        let key = record.as_ref().and_then(|record| record.key).map(|stored| stored.key);
+        let proven = authenticate(&credential, key.as_ref(), &self.binding(asked));
+        match record.ok_or("an unknown identity").and_then(|record| proven.map(|()| record)) {
+            Ok(record) => {
                 self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
                 Ok(record)
             }
-            (Err(why), _) => Err(self.denied(shared, Some(&credential.principal), why)),
-            (Ok(()), None) => Err(self.denied(shared, Some(&credential.principal), "unknown identity")),
+            Err(why) => Err(self.denied(shared, Some(&credential.principal), why)),
         }
     }
 
@@ -166,10 +167,13 @@ impl Visitor {
         action: Action<'_>,
     ) -> Result<Record, Response<Bytes>> {
         let record = self.identify(shared, asked).await?;
-        match authorize(&record, action) {
+        match authorize(&record.principal, &record.scope, action) {
             Ok(()) => Ok(record),
             Err(Kind::AuthenticationFailed) => Err(self.denied(shared, Some(&record.principal), "another's place")),
-            Err(kind) => Err(answers::refuse(&kind.into())),
+            Err(kind) => {
+                shared.activity.record(refused(self.address, &record, action, kind));
+                Err(answers::refuse(&kind.into()))
+            }
         }
     }
 
@@ -181,4 +185,16 @@ impl Visitor {
         shared.activity.record(Event { source: Some(self.address), reason: why.into(), ..event });
         answers::refuse(&refusal)
     }
+}
+
+/// The log knows what the answer does not say: whether the device exists.
+fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: Kind) -> Event {
+    let mut event = Event::about(&who.principal, Operation::Invoke, kind.row().word);
+    event.source = Some(source);
+    if let Action::Open { device, known, name } = action {
+        event.device = Some(device.clone());
+        event.name = name.cloned();
+        event.reason = if known { "outside the service's scope" } else { "unknown device" }.into();
+    }
+    event
 }

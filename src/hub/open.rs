@@ -29,7 +29,7 @@ pub(super) async fn ask(
         Ok(known) => known,
         Err(error) => return answers::refuse(&Refusal::new(Kind::HubFailed, error.to_string())),
     };
-    let action = Action::Open(&device, name.as_ref(), known.as_ref());
+    let action = Action::Open { device: &device, known: known.is_some(), name: name.as_ref() };
     let service = match visitor.permit(shared, asked, action).await {
         Ok(service) => service,
         Err(refusal) => return refusal,

@@ -89,15 +89,27 @@ pub fn private_file(path: &Path) -> anyhow::Result<String> {
 
 /// Writes such a file, whole or not at all.
 pub fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
-    let write = || -> io::Result<()> {
-        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(content.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    let written = whole(path, content).and_then(|file| Ok(file.persist(path)?));
+    written.map(drop).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The same, unless the file is already there: then it is left as it is.
+pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
+    match whole(path, content).and_then(|file| Ok(file.persist_noclobber(path)?)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("cannot write {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The content on disk, under a name of its own (temporary files are made 0600).
+fn whole(path: &Path, content: &str) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(content.as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 #[cfg(unix)]

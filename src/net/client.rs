@@ -64,6 +64,11 @@ impl Client {
         Ok(Self { hub, tls: tls::client_config(trust)?, principal, key })
     }
 
+    /// Whether both came of the same enrolment.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.key, &other.key)
+    }
+
     /// Where the hub is.
     pub fn hub(&self) -> &HubAddress {
         &self.hub

@@ -199,8 +199,8 @@ async fn carry<T: Transport>(
             }
             Ok(Incoming::Text(text)) if text_allowed => sink.text(text).await,
             Ok(Incoming::Text(_)) => {
-                let told = Some((CLOSE_UNSUPPORTED, "text on a stream of bytes".into()));
-                return (Side::Source, Departure::Closed(told));
+                let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
+                return (Side::Source, Departure::Broken(broken));
             }
             Ok(Incoming::Alive) => Ok(()),
             Ok(Incoming::Closed(told)) => return (Side::Source, Departure::Closed(told)),

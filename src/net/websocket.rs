@@ -21,12 +21,18 @@ use crate::proto::allowance::Allowance;
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::refusal::Refusal;
 
-/// RFC 6455 section 7.4.1: done.
+/// RFC 6455 section 7.4.1, for this and the following: done.
 pub const CLOSE_NORMAL: u16 = 1000;
-/// RFC 6455 section 7.4.1: a message of a kind that does not belong here.
+/// Against the protocol.
+const CLOSE_PROTOCOL: u16 = 1002;
+/// A message of a kind that does not belong here.
 pub const CLOSE_UNSUPPORTED: u16 = 1003;
-/// RFC 6455 section 7.4.1: a message against the rules.
+/// Text that is not UTF-8.
+const CLOSE_NOT_TEXT: u16 = 1007;
+/// A message against the rules.
 pub const CLOSE_POLICY: u16 = 1008;
+/// A message over the limit.
+const CLOSE_TOO_BIG: u16 = 1009;
 
 /// A connection's read buffer is allocated at once and kept: idle devices are many, so theirs is small …
 const CONTROL_READ_BUFFER: usize = 4 * 1024;
@@ -76,9 +82,9 @@ pub enum Broken {
     /// The connection went away without a close frame.
     #[error("the connection ended without a close")]
     Truncated,
-    /// The peer sent something that the rules do not allow.
-    #[error("the peer broke the protocol: {0}")]
-    Violation(String),
+    /// The peer sent something that the rules do not allow, and the close code that says so.
+    #[error("the peer broke the protocol: {1}")]
+    Violation(u16, String),
     /// The connection failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -94,24 +100,24 @@ impl From<Error> for Broken {
             | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
                 Self::Truncated
             }
-            Error::Capacity(_)
-            | Error::Protocol(_)
+            Error::Capacity(_) => Self::Violation(CLOSE_TOO_BIG, error.to_string()),
+            Error::Utf8(_) => Self::Violation(CLOSE_NOT_TEXT, error.to_string()),
+            Error::Protocol(_)
             | Error::WriteBufferFull(_)
-            | Error::Utf8(_)
             | Error::AttackAttempt
             | Error::Url(_)
             | Error::Http(_)
             | Error::HttpFormat(_)
-            | Error::Tls(_) => Self::Violation(error.to_string()),
+            | Error::Tls(_) => Self::Violation(CLOSE_PROTOCOL, error.to_string()),
         }
     }
 }
 
 impl Broken {
-    /// The close code that tells the peer, if it is to blame (RFC 6455 section 7.4.1).
+    /// The close code that tells the peer, if it is to blame.
     fn code(&self) -> Option<u16> {
         match self {
-            Self::Violation(_) => Some(1002),
+            Self::Violation(code, _) => Some(*code),
             Self::Truncated | Self::Io(_) => None,
         }
     }
@@ -199,7 +205,7 @@ impl<T: Transport> Reader<T> {
                 Message::Binary(bytes) => return Ok(Incoming::Bytes(bytes)),
                 Message::Text(text) => return Ok(Incoming::Text(text.as_str().to_owned())),
                 Message::Ping(_) | Message::Pong(_) if !self.allowance.take(clock::now()) => {
-                    return Err(Broken::Violation("more pings than anyone needs".into()));
+                    return Err(Broken::Violation(CLOSE_POLICY, "more pings than anyone needs".into()));
                 }
                 Message::Ping(_) | Message::Pong(_) => return Ok(Incoming::Alive),
                 Message::Close(frame) => {

@@ -99,16 +99,30 @@ impl Opener {
 
     /// The spec's two steps, once; and once more with fresh particulars if the hub is no longer where or what it was.
     async fn open(&self, name: Option<&StreamName>) -> Result<(WebSocket<Connection>, bool), Refusal> {
-        let known = self.client.lock().await.clone();
-        if let Some(client) = known {
-            match self.attempt(&client, name).await {
-                Err(refusal) if is_stale(refusal.kind) => {}
-                other => return other,
+        let (client, new) = self.client(None).await?;
+        let refusal = match self.attempt(&client, name).await {
+            Err(refusal) if !new && is_stale(refusal.kind) => refusal,
+            other => return other,
+        };
+        let (fresh, _) = self.client(Some(&client)).await?;
+        if refusal.kind == Kind::HubUnreachable && fresh.hub() == client.hub() {
+            return Err(refusal);
+        }
+        self.attempt(&fresh, name).await
+    }
+
+    /// The client in use, or a new one if there is none or it is the one that did not do, and whether it is new.
+    /// Connections that come at once wait for one enrolment.
+    async fn client(&self, stale: Option<&Client>) -> Result<(Client, bool), Refusal> {
+        let mut current = self.client.lock().await;
+        match &*current {
+            Some(client) if stale.is_none_or(|stale| !stale.is(client)) => Ok((client.clone(), false)),
+            _ => {
+                let client = (self.config.enrol)().await?;
+                *current = Some(client.clone());
+                Ok((client, true))
             }
         }
-        let client = (self.config.enrol)().await?;
-        *self.client.lock().await = Some(client.clone());
-        self.attempt(&client, name).await
     }
 
     async fn attempt(

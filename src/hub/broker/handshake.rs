@@ -1,0 +1,167 @@
+//! A stream from its request until both sides are joined.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::stream::{self, Phase, Stream};
+use super::{ACCEPTED, Ask, Broker, DeviceAsk, Grant, Joint, Operation, Output};
+use crate::proto::http::STREAM_PROTOCOL;
+use crate::proto::id::{ConnectionId, Principal, Role, StreamId};
+use crate::proto::message::StreamResponse;
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::secret::{SecretHash, StreamToken};
+
+impl Broker {
+    pub(super) fn asked(&mut self, asker: ConnectionId, ask: Ask, now: Instant) {
+        let id = StreamId::from_bytes(self.random_id());
+        let stream = Stream::new(asker, ask, now);
+        let full = self.pending.full(&stream.ask.device, &stream.ask.service);
+        let full = full.or_else(|| self.all.full(&stream.ask.device, &stream.ask.service));
+        let refusal = match full {
+            _ if self.draining => Some(Kind::Draining.into()),
+            Some(limit) => Some(Refusal::new(Kind::HubBusy, limit)),
+            None => None,
+        };
+        self.pending.add(&stream.ask.device, &stream.ask.service);
+        self.all.add(&stream.ask.device, &stream.ask.service);
+        self.connections.insert(asker, id);
+        let online = self.seats.contains_key(&stream.ask.device);
+        self.streams.insert(id, stream);
+        match refusal {
+            Some(refusal) => self.refuse(id, refusal, now),
+            None if online => self.ask_device(id, now),
+            None => self.await_device(id, now),
+        }
+    }
+
+    /// The device is not here: the service waits as long as it said it would.
+    pub(super) fn await_device(&mut self, id: StreamId, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.phase = Phase::Waiting;
+        let until = stream.online_until;
+        if until <= now || self.draining {
+            let kind = if self.draining { Kind::Draining } else { Kind::DeviceOffline };
+            self.refuse(id, kind.into(), now);
+        } else {
+            self.set_timer(id, Some(until));
+        }
+    }
+
+    /// The device is here: ask it.
+    pub(super) fn ask_device(&mut self, id: StreamId, now: Instant) {
+        let token = StreamToken::new((self.random)());
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(seat) = self.seats.get(&stream.ask.device) else { return };
+        let name = match stream.choose(&seat.hello.forwards) {
+            Ok(name) => name,
+            Err(refusal) => return self.refuse(id, refusal, now),
+        };
+        if let Some(leg) = stream.device.leg() {
+            // It came in answer to an earlier request, on a control connection that is gone.
+            stream.device.left();
+            self.connections.remove(&leg);
+            self.outputs.push_back(Output::Refuse { leg, refusal: Kind::PeerGone.into() });
+        }
+        let speaks_v1 = stream.ask.speaks_v1 && seat.hello.protocols.iter().any(|known| known == STREAM_PROTOCOL);
+        stream.ask.name = Some(name.clone());
+        stream.speaks_v1 = speaks_v1;
+        stream.phase = Phase::Asked { connection: seat.connection };
+        // Set once: a device that comes and goes must not keep the service waiting for ever.
+        let handshake_until = *stream.handshake_until.get_or_insert(now + self.settings.handshake);
+        stream.device.expect(&token, now + self.settings.token);
+        let until = handshake_until.min(now + stream.ask.response_timeout);
+        let request = DeviceAsk {
+            stream: id,
+            name,
+            token,
+            protocol: speaks_v1.then_some(STREAM_PROTOCOL),
+            service: stream.ask.service.clone(),
+            source: stream.ask.source,
+        };
+        self.outputs.push_back(Output::AskDevice { connection: seat.connection, request });
+        self.set_timer(id, Some(until));
+    }
+
+    pub(super) fn asker_left(&mut self, asker: ConnectionId, now: Instant) {
+        let Some(id) = self.connections.get(&asker).copied() else { return };
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.asker == Some(asker)) else { return };
+        stream.asker = None;
+        self.connections.remove(&asker);
+        self.refuse(id, Refusal::new(Kind::PeerGone, "the service left before the answer"), now);
+    }
+
+    pub(super) fn answered(&mut self, connection: ConnectionId, response: StreamResponse, now: Instant) {
+        let id = response.request_id;
+        // An answer that comes too late, twice, or from somebody else changes nothing.
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.phase == Phase::Asked { connection })
+        else {
+            return;
+        };
+        if !response.accepted {
+            return self.refuse(id, stream::device_refusal(response.reason), now);
+        }
+        let token = StreamToken::new((self.random)());
+        stream.phase = Phase::Accepted;
+        stream.service.expect(&token, now + self.settings.token);
+        let until = stream.handshake_until;
+        let protocol = stream.speaks_v1.then_some(STREAM_PROTOCOL);
+        let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
+        if let Some(asker) = stream.asker.take() {
+            self.connections.remove(&asker);
+            self.outputs.push_back(Output::Answer { asker, answer: Ok(Grant { stream: id, token, protocol }) });
+        }
+        self.record(event);
+        self.set_timer(id, until);
+    }
+
+    pub(super) fn side_arrived(
+        &mut self,
+        leg: ConnectionId,
+        id: StreamId,
+        principal: &Principal,
+        token: &SecretHash,
+        address: SocketAddr,
+        now: Instant,
+    ) {
+        let wrong = match self.streams.get_mut(&id) {
+            None => Some("unknown or ended stream"),
+            Some(stream) if !stream.is_side(principal) => Some("the token of another role or identity"),
+            Some(stream) => stream.side(principal.role).spend(token, now).err(),
+        };
+        if let Some(wrong) = wrong {
+            self.outputs.push_back(Output::Refuse { leg, refusal: Kind::AuthenticationFailed.into() });
+            return self.record(stream::wrong_token(id, principal, wrong, address));
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Phase::Failed(refusal) = &stream.phase {
+            return self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
+        }
+        stream.side(principal.role).arrived(leg, address);
+        let protocol = stream.speaks_v1.then_some(STREAM_PROTOCOL);
+        self.connections.insert(leg, id);
+        self.outputs.push_back(Output::Admit { leg, protocol });
+        self.join_if_complete(id, now);
+    }
+
+    pub(super) fn join_if_complete(&mut self, id: StreamId, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.phase == Phase::Accepted) else { return };
+        let (Some(device_leg), Some(service_leg)) = (stream.device.leg(), stream.service.leg()) else { return };
+        stream.phase = Phase::Joined;
+        let opened = stream.event(id, Operation::StreamOpened, "opened", now);
+        let joint = Joint { stream: id, device_leg, service_leg, speaks_v1: stream.speaks_v1, opened: opened.clone() };
+        self.pending.remove(&stream.ask.device, &stream.ask.service);
+        self.connections.remove(&device_leg);
+        self.connections.remove(&service_leg);
+        self.set_timer(id, None);
+        self.record(opened);
+        self.outputs.push_back(Output::Join(joint));
+    }
+
+    pub(super) fn side_left(&mut self, leg: ConnectionId, now: Instant) {
+        let Some(id) = self.connections.remove(&leg) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
+        stream.side(role).left();
+        self.refuse(id, Refusal::new(Kind::PeerGone, format!("the {role} left before the stream was open")), now);
+    }
+}

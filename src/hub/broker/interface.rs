@@ -1,0 +1,146 @@
+//! What goes into the broker, and what comes out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Caps, Event};
+use crate::proto::id::{ConnectionId, DeviceId, Principal, ServiceName, StreamId, StreamName};
+use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
+use crate::proto::message::{Hello, StreamResponse};
+use crate::proto::refusal::Refusal;
+use crate::proto::secret::{SecretHash, StreamToken};
+
+/// What the hub's owner may set.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// From asking the device until both sides are there.
+    pub handshake: Duration,
+    /// From giving out a token until it must have been used.
+    pub token: Duration,
+    /// Handshakes at once.
+    pub pending: Caps,
+    /// Streams at once.
+    pub streams: Caps,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { handshake: HANDSHAKE_TIMEOUT, token: TOKEN_LIFETIME, pending: Caps::PENDING, streams: Caps::STREAMS }
+    }
+}
+
+/// A service's request for a stream. Whether it may ask was decided before.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// To which device.
+    pub device: DeviceId,
+    /// For which of its forwards; the first if none is named.
+    pub name: Option<StreamName>,
+    /// What it may ask for there; everything if empty.
+    pub permitted: Vec<StreamName>,
+    /// Who asks.
+    pub service: ServiceName,
+    /// From where.
+    pub source: SocketAddr,
+    /// How long to wait for the device to come online.
+    pub connect_timeout: Duration,
+    /// How long to wait for its answer.
+    pub response_timeout: Duration,
+    /// Whether the service speaks `devstream.v1`.
+    pub speaks_v1: bool,
+}
+
+/// What can happen.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are the nouns of each variant's sentence")]
+pub enum Input {
+    /// An authenticated device said hello.
+    DeviceArrived { device: DeviceId, connection: ConnectionId, hello: Hello, address: SocketAddr },
+    /// A device's control connection ended.
+    DeviceLeft { device: DeviceId, connection: ConnectionId, reason: String },
+    /// A service asks for a stream, on this connection.
+    Asked { asker: ConnectionId, ask: Ask },
+    /// It hung up before its answer.
+    AskerLeft { asker: ConnectionId },
+    /// A device answered.
+    Answered { connection: ConnectionId, response: StreamResponse },
+    /// An authenticated side of a stream came to the streaming endpoint with a token.
+    SideArrived { leg: ConnectionId, stream: StreamId, principal: Principal, token: SecretHash, address: SocketAddr },
+    /// A side left before it was joined.
+    SideLeft { leg: ConnectionId },
+    /// A joined stream is over.
+    StreamEnded { stream: StreamId },
+    /// An identity is no longer valid: its connections and streams end.
+    Revoked { principal: Principal },
+    /// No new streams from here on.
+    Drain,
+}
+
+/// What must be done.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are the nouns of each variant's sentence")]
+pub enum Output {
+    /// End a device's control connection in favour of a newer one.
+    Displace { connection: ConnectionId, by: SocketAddr },
+    /// End a device's control connection because its identity is no longer valid.
+    Dismiss { connection: ConnectionId },
+    /// Pass a request on to a device.
+    AskDevice { connection: ConnectionId, request: DeviceAsk },
+    /// Tell a device that a request is void.
+    CancelDevice { connection: ConnectionId, stream: StreamId },
+    /// Answer a service.
+    Answer { asker: ConnectionId, answer: Result<Grant, Refusal> },
+    /// Let a side in; it waits for the other one.
+    Admit { leg: ConnectionId, protocol: Option<&'static str> },
+    /// Send a side away, before it was let in or after.
+    Refuse { leg: ConnectionId, refusal: Refusal },
+    /// Join two sides that were let in.
+    Join(Joint),
+    /// End a joined stream.
+    EndStream { stream: StreamId, refusal: Refusal },
+    /// Write it down.
+    Record(Event),
+}
+
+/// A request as a device needs it.
+#[derive(Debug, Clone)]
+pub struct DeviceAsk {
+    /// Which stream.
+    pub stream: StreamId,
+    /// Which forward.
+    pub name: StreamName,
+    /// Lets the device's side in.
+    pub token: StreamToken,
+    /// What both ends speak.
+    pub protocol: Option<&'static str>,
+    /// Who asks.
+    pub service: ServiceName,
+    /// From where.
+    pub source: SocketAddr,
+}
+
+/// What a service gets when the device has accepted.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Which stream.
+    pub stream: StreamId,
+    /// Lets the service's side in.
+    pub token: StreamToken,
+    /// What both ends speak.
+    pub protocol: Option<&'static str>,
+}
+
+/// Two sides that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joint {
+    /// Which stream.
+    pub stream: StreamId,
+    /// The device's side.
+    pub device_leg: ConnectionId,
+    /// The service's side.
+    pub service_leg: ConnectionId,
+    /// Whether both ends speak `devstream.v1`.
+    pub speaks_v1: bool,
+    /// What the log will say when it ends; its address fields are filled in.
+    pub opened: Event,
+}

@@ -1,0 +1,198 @@
+//! The task that owns the broker: one command at a time, then every output it caused.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+
+use super::{Answer, Command, Live, Meeting, Notice, SideArrival, Verdict};
+use crate::hub::activity::Activity;
+use crate::hub::broker::{Broker, Input, Joint, Output, Settings};
+use crate::net::clock::{self, Moment};
+use crate::net::random;
+use crate::net::websocket::Transport;
+use crate::proto::admin::Presence;
+use crate::proto::id::{ConnectionId, DeviceId, StreamId};
+use crate::proto::message::Hello;
+use crate::proto::refusal::{Kind, Refusal};
+
+/// A device's control connection, as the desk reaches it.
+struct Device {
+    notices: mpsc::Sender<Notice>,
+    since: Moment,
+}
+
+/// The broker with everybody it can answer.
+pub(super) struct Desk<T> {
+    broker: Broker,
+    activity: Activity,
+    devices: HashMap<ConnectionId, Device>,
+    askers: HashMap<ConnectionId, oneshot::Sender<Answer>>,
+    verdicts: HashMap<ConnectionId, oneshot::Sender<Result<Verdict<T>, Refusal>>>,
+    meetings: HashMap<ConnectionId, oneshot::Sender<Meeting<T>>>,
+    live: HashMap<StreamId, Arc<Live>>,
+    count: watch::Sender<usize>,
+}
+
+impl<T: Transport> Desk<T> {
+    /// With nobody there yet; tells how many streams there are.
+    pub(super) fn new(settings: Settings, activity: Activity, count: watch::Sender<usize>) -> Self {
+        Self {
+            broker: Broker::new(settings, random::bytes),
+            activity,
+            devices: HashMap::new(),
+            askers: HashMap::new(),
+            verdicts: HashMap::new(),
+            meetings: HashMap::new(),
+            live: HashMap::new(),
+            count,
+        }
+    }
+
+    /// Runs until every handle is gone.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command<T>>) {
+        loop {
+            let deadline = self.broker.next_deadline();
+            let due = async {
+                match deadline {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.handle(command),
+                    None => break,
+                },
+                () = due => self.broker.handle_timeout(clock::now()),
+            }
+            while let Some(output) = self.broker.next_output() {
+                self.carry_out(output);
+            }
+            self.count
+                .send_if_modified(|count| std::mem::replace(count, self.broker.streams()) != self.broker.streams());
+        }
+    }
+
+    fn handle(&mut self, command: Command<T>) {
+        let input = match command {
+            Command::Tell(input) => {
+                self.let_go(&input);
+                input
+            }
+            Command::Arrive(device, connection, hello, address, notices) => {
+                self.devices.insert(connection, Device { notices, since: Moment::now() });
+                Input::DeviceArrived { device, connection, hello, address }
+            }
+            Command::Ask(asker, ask, answer) => {
+                self.askers.insert(asker, answer);
+                Input::Asked { asker, ask }
+            }
+            Command::Side(arrival, verdict) => {
+                let SideArrival { leg, stream, principal, token, address } = *arrival;
+                self.verdicts.insert(leg, verdict);
+                Input::SideArrived { leg, stream, principal, token: token.hash(), address }
+            }
+            Command::Online(answer) => {
+                let _ = answer.send(self.online());
+                return;
+            }
+            Command::EndAll => {
+                self.live.values().for_each(|live| live.end(Kind::Draining.into()));
+                return;
+            }
+        };
+        self.broker.handle(input, clock::now());
+    }
+
+    /// Forgets how to reach who has gone.
+    fn let_go(&mut self, input: &Input) {
+        match input {
+            Input::DeviceLeft { connection, .. } => drop(self.devices.remove(connection)),
+            Input::AskerLeft { asker } => drop(self.askers.remove(asker)),
+            Input::SideLeft { leg } => {
+                self.verdicts.remove(leg);
+                self.meetings.remove(leg);
+            }
+            Input::StreamEnded { stream } => drop(self.live.remove(stream)),
+            Input::DeviceArrived { .. }
+            | Input::Asked { .. }
+            | Input::Answered { .. }
+            | Input::SideArrived { .. }
+            | Input::Revoked { .. }
+            | Input::Drain => {}
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Displace { connection, by } => self.notify(connection, Notice::Displaced(by)),
+            Output::Dismiss { connection } => self.notify(connection, Notice::Dismissed),
+            Output::AskDevice { connection, request } => self.notify(connection, Notice::Ask(request)),
+            Output::CancelDevice { connection, stream } => self.notify(connection, Notice::Cancel(stream)),
+            Output::Answer { asker, answer } => {
+                if let Some(asker) = self.askers.remove(&asker) {
+                    let _ = asker.send(answer);
+                }
+            }
+            Output::Admit { leg, protocol } => {
+                if let Some(verdict) = self.verdicts.remove(&leg) {
+                    let (meeting, receiver) = oneshot::channel();
+                    self.meetings.insert(leg, meeting);
+                    let _ = verdict.send(Ok((protocol, receiver)));
+                }
+            }
+            Output::Refuse { leg, refusal } => {
+                if let Some(verdict) = self.verdicts.remove(&leg) {
+                    let _ = verdict.send(Err(refusal));
+                } else if let Some(meeting) = self.meetings.remove(&leg) {
+                    let _ = meeting.send(Meeting::Refused(refusal));
+                }
+            }
+            Output::Join(joint) => self.join(joint),
+            Output::EndStream { stream, refusal } => {
+                if let Some(live) = self.live.get(&stream) {
+                    live.end(refusal);
+                }
+            }
+            Output::Record(event) => self.activity.record(event),
+        }
+    }
+
+    fn join(&mut self, joint: Joint) {
+        let stream = joint.stream;
+        let device = self.meetings.remove(&joint.device_leg);
+        let service = self.meetings.remove(&joint.service_leg);
+        let (Some(device), Some(service)) = (device, service) else {
+            return self.broker.handle(Input::StreamEnded { stream }, clock::now());
+        };
+        let (give, take) = oneshot::channel();
+        let live = Arc::new(Live::default());
+        self.live.insert(stream, live.clone());
+        let _ = device.send(Meeting::Give(give));
+        if service.send(Meeting::Take(take, Box::new(joint), live)).is_err() {
+            self.live.remove(&stream);
+            self.broker.handle(Input::StreamEnded { stream }, clock::now());
+        }
+    }
+
+    /// A device that lets its notices pile up is not reading: forgetting it here ends its connection.
+    fn notify(&mut self, connection: ConnectionId, notice: Notice) {
+        if let Some(device) = self.devices.get(&connection)
+            && device.notices.try_send(notice).is_err()
+        {
+            self.devices.remove(&connection);
+        }
+    }
+
+    fn online(&self) -> HashMap<DeviceId, Presence> {
+        let presence = |(device, connection, hello, address): (&DeviceId, ConnectionId, &Hello, SocketAddr)| {
+            let since = self.devices.get(&connection).map(|device| device.since.rfc3339()).unwrap_or_default();
+            let (version, forwards) = (hello.version.clone(), hello.forwards.clone());
+            (device.clone(), Presence { since, address: address.to_string(), version, forwards })
+        };
+        self.broker.online().map(presence).collect()
+    }
+}
