@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
 use crate::net::shutdown::Shutdown;
+use crate::net::socket::has_ipv6;
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
@@ -53,8 +54,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), F
 fn hub_config(serve: HubServe, state: Option<PathBuf>) -> anyhow::Result<HubConfig> {
     let mut listen = serve.listen;
     if listen.is_empty() {
-        let ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
-        let default = if ipv6 { DEFAULT_LISTEN } else { DEFAULT_LISTEN_IPV4 };
+        let default = if has_ipv6() { DEFAULT_LISTEN } else { DEFAULT_LISTEN_IPV4 };
         listen.push(default.parse().context("the default address")?);
     }
     let streaming = serve.streaming_endpoint.zip(serve.streaming_listen);

@@ -36,6 +36,11 @@ pub fn reset(stream: TcpStream) {
     drop(stream);
 }
 
+/// Whether this machine has IPv6 at all.
+pub fn has_ipv6() -> bool {
+    std::net::TcpListener::bind("[::1]:0").is_ok()
+}
+
 /// A peer's address as people know it: IPv4 as IPv4, also on a dual-stack listener.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())

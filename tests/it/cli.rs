@@ -1,0 +1,175 @@
+//! What a person types and sees: help, lists, and errors that say what to do.
+
+use serde_json::Value;
+
+use crate::support::machine::Machine;
+use crate::support::process::Finished;
+use crate::support::roles::{Agent, Hub, OneMachine};
+use crate::support::targets::{Target, closed_port, is_alive};
+use crate::support::{DEVICE, PATIENCE};
+
+#[test]
+fn help_names_the_four_things_there_are_to_do() {
+    let machine = Machine::new();
+    let help = machine.ask(&["--help"]);
+    for command in ["hub", "device-agent", "service-proxy", "join", "demo"] {
+        assert!(help.contains(command), "no {command} in {help}");
+        assert!(!machine.ask(&[command, "--help"]).is_empty());
+    }
+    assert!(machine.ask(&["--version"]).starts_with("devstream "));
+}
+
+#[test]
+fn what_cannot_be_meant_is_a_usage_error_that_names_it() {
+    let machine = Machine::new();
+    for (arguments, named) in [
+        (&["device-agent", "--forward", "22x"][..], "22x"),
+        (&["device-agent", "--forward", "0"], "0"),
+        (&["device-agent"], "--forward"),
+        (&["device-agent", "--forward", "22", "--id", "a/b"], "a/b"),
+        (&["service-proxy", "--local", "0"], "--device"),
+        (&["service-proxy", "--device", DEVICE, "--local", "ssh"], "ssh"),
+        (&["service-proxy", "--device", DEVICE, "--local", "0", "--response-timeout", "soon"], "soon"),
+        (&["hub", "--listen", "nowhere"], "nowhere"),
+        (&["join", "https://example.com"], "devstream://"),
+        (&["no-such-command"], "no-such-command"),
+    ] {
+        let Finished { code, stdout, stderr } = machine.run(arguments);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(named), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_local_port_that_is_taken_is_named_with_a_way_out() {
+    let taken = Target::echo();
+    let scene = OneMachine::forwarding(taken.port);
+    let port = taken.port.to_string();
+    let finished = scene.machine.run(&["service-proxy", "--device", DEVICE, "--local", &port]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stderr.contains(&port) && finished.stderr.contains("in use"), "{finished:?}");
+    assert!(finished.stderr.contains("--local"), "a way out: {finished:?}");
+}
+
+#[test]
+fn a_hubs_port_that_is_taken_is_named() {
+    let taken = Target::echo();
+    let finished = Machine::new().run(&["hub", "--listen", &format!("127.0.0.1:{}", taken.port)]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stderr.contains(&taken.port.to_string()) && finished.stderr.contains("--listen"), "{finished:?}");
+}
+
+#[test]
+fn a_hub_shows_itself_as_json() {
+    let hub = Hub::start(&Machine::new());
+    let shown = json(&hub.ask(&["show"]));
+    let address = hub.address();
+    assert_eq!(shown["hostname"], "127.0.0.1", "{shown}");
+    assert_eq!(shown["streamingEndpoints"][0], format!("https://{address}"), "{shown}");
+    assert_eq!(shown["local"], address, "{shown}");
+    assert!(shown["pin"].as_str().is_some_and(|pin| pin.starts_with("sha256:")), "{shown}");
+}
+
+#[test]
+fn devices_are_added_listed_shown_and_removed() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let link = hub.device_link("press-7");
+    assert!(link.starts_with(&format!("devstream://{}/press-7?role=device&pin=sha256:", hub.address())), "{link}");
+    let _agent = Agent::start(&machine, &[&closed_port().to_string(), "ssh=22"]);
+
+    let listed = json(&hub.ask(&["device", "list", "--json"]));
+    let ids: Vec<_> = listed.as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [DEVICE, "press-7"], "{listed}");
+    let table = hub.ask(&["device", "list"]);
+    assert!(table.contains("press-7") && table.contains("ssh"), "{table}");
+    let shown = hub.ask(&["device", "show", DEVICE]);
+    assert!(shown.contains("ssh") && shown.contains("127.0.0.1"), "{shown}");
+
+    hub.ask(&["device", "remove", "press-7"]);
+    assert!(!hub.ask(&["device", "list"]).contains("press-7"));
+    let gone = machine.run(&["hub", "device", "remove", "press-7"]);
+    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert!(gone.stderr.contains("press-7"), "{gone:?}");
+}
+
+#[test]
+fn services_are_added_listed_shown_and_removed() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    assert!(hub.service_link("alice").contains("/alice?role=service&"));
+    assert!(hub.ask(&["service", "list"]).contains("alice"));
+    assert!(hub.ask(&["service", "show", "alice"]).contains("alice"));
+    hub.ask(&["service", "remove", "alice"]);
+    assert!(!hub.ask(&["service", "list"]).contains("alice"));
+}
+
+#[test]
+fn logs_are_filtered_by_who_they_are_about() {
+    let target = Target::echo();
+    let scene = OneMachine::forwarding(target.port);
+    let _other = Agent::start_as(&scene.machine, "other", &["22"]);
+    is_alive(&mut scene.proxy.connect());
+    scene.hub.wait_activity("streamClosed", None);
+    let words = |arguments: &[&str]| scene.hub.ask(&[&["logs"], arguments].concat());
+    assert!(words(&["--device", "other"]).contains("deviceConnected"));
+    assert!(!words(&["--device", "other"]).contains("streamOpened"));
+    assert!(words(&["--device", DEVICE]).contains("streamOpened"));
+    assert_eq!(words(&["--service", "nobody"]), "");
+    for line in words(&["--json"]).lines() {
+        let entry = json(line);
+        assert!(
+            entry["time"].is_string() && entry["operationName"].is_string() && entry["properties"].is_object(),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn without_a_hub_its_commands_say_so() {
+    for arguments in [&["hub", "show"][..], &["hub", "device", "list"], &["hub", "device", "add", "x"]] {
+        let finished = Machine::new().run(arguments);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stderr.contains("hub"), "{finished:?}");
+    }
+}
+
+#[test]
+fn secrets_lie_where_only_their_owner_reads() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let scene = OneMachine::forwarding(closed_port());
+    let mut folders = vec![scene.machine.home().join(".local/share/devstream")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            let file_type = entry.file_type().unwrap();
+            if file_type.is_dir() {
+                assert_eq!(mode, 0o700, "{:?}", entry.path());
+                folders.push(entry.path());
+            } else if entry.file_name().to_string_lossy().contains("key") {
+                assert_eq!(mode, 0o600, "{:?}", entry.path());
+                files += 1;
+            }
+        }
+    }
+    assert!(files >= 2, "the hub's key and the roles' keys");
+}
+
+#[test]
+fn the_demo_works_by_itself_and_ends_when_told_to() {
+    let target = Target::echo();
+    let machine = Machine::new();
+    let demo = machine.start(&["demo", "--local", "0", "--forward", &target.port.to_string()]);
+    let line = demo.look_for(0, " on 127.0.0.1:", PATIENCE).unwrap_or_else(|| panic!("{demo}"));
+    let port: u16 =
+        line.rsplit(':').next().and_then(|port| port.trim().parse().ok()).unwrap_or_else(|| panic!("{line}"));
+    is_alive(&mut crate::support::roles::connect(port));
+    demo.signal("INT");
+    let finished = demo.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}

@@ -1,0 +1,199 @@
+//! The specification's handshake by hand, as the original's clients do it: ask, answer, and two WebSockets in any order.
+
+use devstream::proto::http::{
+    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, ERROR_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL,
+    STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER,
+};
+use devstream::proto::refusal::{Kind, Refusal};
+
+use crate::support::DEVICE;
+use crate::support::bytes::{KIB, MIB, Pattern};
+use crate::support::machine::Machine;
+use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::roles::{Agent, Hub};
+use crate::support::targets::Target;
+use crate::support::websocket::{Frame, WebSocket};
+
+#[test]
+fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
+    let (hub, mut device, alice) = meeting(&[]);
+    let asked = alice.open("ssh?api-version=2020-09-30", &[]);
+    let request = device.request();
+    assert_eq!(request.stream_name.as_str(), "ssh");
+    assert_eq!(request.service.as_str(), "alice");
+    device.accept(&request);
+    let ticket = asked.answer().ticket();
+    assert!(ticket.url.starts_with(&format!("wss://{}/bridges/ih/", hub.address())), "{}", ticket.url);
+    assert!(ticket.url.ends_with("/r/service") && request.url.ends_with("/r/device"), "{} {}", ticket.url, request.url);
+    assert_ne!(ticket.token, request.authorization_token.reveal());
+    // The original's C client holds each in 1024 bytes and splits at '='.
+    assert!(ticket.url.len() < 1000 && ticket.token.len() < 1000 && !ticket.token.contains('='));
+}
+
+#[test]
+fn a_devices_no_is_a_200_without_them() {
+    let (_hub, mut device, alice) = meeting(&[]);
+    let asked = alice.open("ssh", &[]);
+    let request = device.request();
+    device.reject(&request, Refusal::new(Kind::RejectedByDevice, "not today"));
+    let answer = asked.answer();
+    assert_eq!((answer.status, answer.header(ACCEPTED_HEADER)), (200, Some("False")), "{answer:?}");
+    assert_eq!((answer.header(URL_HEADER), answer.header(TOKEN_HEADER)), (None, None));
+    assert!(answer.body.contains("not today"), "{answer:?}");
+}
+
+#[test]
+fn a_hubs_no_has_the_originals_status_and_name() {
+    let (hub, device, alice) = meeting(&[]);
+    for (kind, path, headers) in [
+        (Kind::UnknownDevice, "/twins/nobody/streams/ssh".to_owned(), vec![]),
+        (Kind::StreamNotOffered, format!("/twins/{DEVICE}/streams/web"), vec![]),
+        (Kind::BadRequest, format!("/twins/{DEVICE}/streams/ssh"), vec![(RESPONSE_TIMEOUT_HEADER, "soon")]),
+        (Kind::HandshakeTimedOut, format!("/twins/{DEVICE}/streams/ssh"), vec![(RESPONSE_TIMEOUT_HEADER, "0.5")]),
+    ] {
+        let answer = alice.ask("POST", &path, &headers, "");
+        let row = kind.row();
+        assert_eq!((answer.status, answer.header(ERROR_HEADER)), (row.status, Some(row.azure.1)), "{answer:?}");
+    }
+    drop(device);
+    hub.wait_activity("deviceDisconnected", None);
+    let answer = alice.open("ssh", &[(CONNECT_TIMEOUT_HEADER, "0.5")]).answer();
+    assert_eq!((answer.status, answer.header(ERROR_HEADER)), (404, Some("DeviceNotOnline")), "{answer:?}");
+}
+
+#[test]
+fn either_side_may_come_first_and_what_it_sends_early_is_held() {
+    let (_hub, mut device, alice) = meeting(&[]);
+    let early = Pattern::new(1).prefix(256 * KIB);
+    for service_first in [true, false] {
+        let (service, device) = handshake(&mut device, &alice, &[]);
+        let (first, second) = if service_first { (service, device) } else { (device, service) };
+        let mut waiting = first.bring();
+        for piece in early.chunks(60_000) {
+            waiting.bytes(piece).unwrap();
+        }
+        let mut late = second.bring();
+        assert!(late.expect_bytes(early.len()) == early, "early bytes came as others");
+        late.bytes(b"answer").unwrap();
+        assert_eq!(waiting.expect_bytes(6), b"answer");
+    }
+}
+
+#[test]
+fn a_side_that_never_comes_ends_the_handshake_in_time() {
+    let (hub, mut device, alice) = meeting(&["--handshake-timeout", "1"]);
+    let (service, _) = handshake(&mut device, &alice, &[]);
+    let mut service = service.bring();
+    assert_eq!(service.expect_close(), Kind::HandshakeTimedOut.row().close);
+    hub.wait_activity("invoke", Some(Kind::HandshakeTimedOut.row().word));
+}
+
+#[test]
+fn messages_are_at_most_64_kib_however_they_came() {
+    let (_hub, mut device, alice) = meeting(&[]);
+    let (service, device) = handshake(&mut device, &alice, &[]);
+    let (mut service, mut device) = (service.bring(), device.bring());
+    let large = Pattern::new(1).prefix(200 * KIB);
+    service.bytes(&large).unwrap();
+    let mut arrived = Vec::new();
+    while arrived.len() < large.len() {
+        let Frame::Bytes(bytes) = device.next().unwrap() else { panic!("not bytes") };
+        assert!(bytes.len() <= 64 * 1024, "{} bytes in one message", bytes.len());
+        arrived.extend(bytes);
+    }
+    assert!(arrived == large, "other bytes");
+}
+
+#[test]
+fn a_side_that_breaks_off_is_told_to_the_other_as_the_original_did() {
+    let (hub, mut device, alice) = meeting(&[]);
+    let (service, device) = handshake(&mut device, &alice, &[]);
+    let (service, mut device) = (service.bring(), device.bring());
+    drop(service);
+    assert_eq!(device.next().unwrap(), Frame::Close(1011, "WS disconnected".into()));
+    assert_eq!(hub.wait_activity("streamClosed", None)["properties"]["endedBy"], "service");
+}
+
+#[test]
+fn a_clean_close_reaches_the_other_side_as_one() {
+    let (_hub, mut device, alice) = meeting(&[]);
+    let (service, device) = handshake(&mut device, &alice, &[]);
+    let (mut service, mut device) = (service.bring(), device.bring());
+    service.bytes(b"the last words").unwrap();
+    service.close(1000).unwrap();
+    assert_eq!(device.expect_bytes(14), b"the last words");
+    assert_eq!(device.expect_close(), 1000);
+}
+
+#[test]
+fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close() {
+    let target = Target::source(1, 8 * MIB);
+    let (machine, hub) = hub(&[]);
+    let _agent = Agent::start(&machine, &[&format!("ssh={}", target.port)]);
+    let alice = Raw::join(&hub.service_link("alice"));
+    let ticket = alice.open("ssh", &[]).answer().ticket();
+    let mut stream = alice.bring(&ticket).expect("let in");
+    let whole = stream.expect_bytes(usize::try_from(8 * MIB).unwrap());
+    Pattern::new(1).expect(&mut whole.as_slice(), 8 * MIB);
+    assert_eq!(stream.next().unwrap(), Frame::Close(1000, String::new()));
+}
+
+#[test]
+fn text_means_something_only_where_both_ends_agreed_on_it() {
+    let (_hub, mut device, alice) = meeting(&[]);
+    let (service, plain) = handshake(&mut device, &alice, &[]);
+    let (mut service, _plain) = (service.bring(), plain.bring());
+    service.text(r#"{"type":"end","bytes":0}"#).unwrap();
+    assert_eq!(service.expect_close(), 1003);
+
+    let (service, agreed) = handshake(&mut device, &alice, &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]);
+    let (mut service, mut agreed) = (service.bring(), agreed.bring());
+    service.text(r#"{"type":"end","bytes":0}"#).unwrap();
+    assert_eq!(agreed.next().unwrap(), Frame::Text(r#"{"type":"end","bytes":0}"#.into()));
+}
+
+#[test]
+fn a_request_that_the_service_gives_up_is_void() {
+    let (hub, mut device, alice) = meeting(&[]);
+    let asked = alice.open("ssh", &[]);
+    let request = device.request();
+    drop(asked);
+    device.expect_cancel(&request);
+    hub.wait_activity("invoke", Some(Kind::PeerGone.row().word));
+    device.accept(&request);
+    let (service, device) = handshake(&mut device, &alice, &[]);
+    let (mut service, mut device) = (service.bring(), device.bring());
+    service.bytes(b"hello").unwrap();
+    assert_eq!(device.expect_bytes(5), b"hello");
+}
+
+/// One side's way into a stream.
+struct Place<'a>(&'a Raw, Ticket);
+
+impl Place<'_> {
+    fn bring(&self) -> WebSocket {
+        self.0.bring(&self.1).expect("the hub lets it in")
+    }
+}
+
+fn handshake<'a>(device: &'a mut RawDevice, service: &'a Raw, headers: &[(&str, &str)]) -> (Place<'a>, Place<'a>) {
+    let asked = service.open("ssh", headers);
+    let request = device.request();
+    device.accept(&request);
+    let mut ticket = asked.answer().ticket();
+    ticket.protocol = request.protocol.clone();
+    (Place(service, ticket), Place(&device.identity, (&request).into()))
+}
+
+fn hub(arguments: &[&str]) -> (Machine, Hub) {
+    let machine = Machine::new();
+    let hub = Hub::start_with(&machine, arguments);
+    (machine, hub)
+}
+
+fn meeting(arguments: &[&str]) -> (Hub, RawDevice, Raw) {
+    let (_machine, hub) = hub(arguments);
+    let device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let alice = Raw::join(&hub.service_link("alice"));
+    (hub, device, alice)
+}

@@ -1,0 +1,168 @@
+//! Starting, stopping, starting again: in any order, and twice.
+
+use std::io::read_to_string;
+
+use devstream::proto::refusal::Kind;
+
+use crate::support::DEVICE;
+use crate::support::bytes::{End, drain};
+use crate::support::machine::Machine;
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
+use crate::support::targets::{Target, closed_port, is_alive};
+
+#[test]
+fn a_second_agent_with_the_same_id_takes_over() {
+    let (first, second) = (Target::greeting_then_reading("first"), Target::greeting_then_reading("second"));
+    let scene = OneMachine::forwarding(first.port);
+    assert_eq!(read_to_string(scene.proxy.connect()).unwrap(), "first");
+    let _second = Agent::start(&scene.machine, &[&format!("target={}", second.port)]);
+    scene.agent.process.wait_line(Kind::Displaced.row().sentence);
+    assert_eq!(read_to_string(scene.proxy.connect()).unwrap(), "second");
+    let displaced = scene.hub.wait_activity("deviceDisplaced", None);
+    assert!(displaced.to_string().matches("127.0.0.1:").count() >= 2, "both addresses: {displaced}");
+}
+
+#[test]
+fn a_takeover_leaves_running_streams_alone() {
+    let target = Target::echo();
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    is_alive(&mut local);
+    let _second = Agent::start(&scene.machine, &[&format!("target={}", target.port)]);
+    scene.agent.process.wait_line(Kind::Displaced.row().sentence);
+    is_alive(&mut local);
+}
+
+#[test]
+fn the_agent_comes_back_when_the_hub_does() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent, mut hub, machine } = OneMachine::forwarding(target.port);
+    for _ in 0..2 {
+        let lines = agent.process.lines();
+        hub.process.kill();
+        hub = Hub::start_on(&machine, hub.port, &[]);
+        agent.process.wait_line_after(lines, "is online");
+        is_alive(&mut proxy.connect());
+    }
+}
+
+#[test]
+fn an_agent_waits_for_a_hub_that_is_not_there_yet() {
+    let target = Target::echo();
+    let (hub_machine, device) = (Machine::new(), Machine::new());
+    let hub = Hub::start(&hub_machine);
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let port = hub.port;
+    drop(hub);
+    let agent = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
+    agent.wait_line(Kind::HubUnreachable.row().sentence);
+    let _hub = Hub::start_on(&hub_machine, port, &[]);
+    agent.wait_line("is online");
+    is_alive(&mut ServiceProxy::start(&hub_machine).connect());
+}
+
+#[test]
+fn an_agent_with_nothing_configured_waits_for_this_users_hub() {
+    let target = Target::echo();
+    let machine = Machine::new();
+    let agent = Agent::launch(&machine, DEVICE, &[&target.port.to_string()]);
+    agent.wait_line(Kind::NotJoined.row().sentence);
+    let _hub = Hub::start(&machine);
+    agent.wait_line("is online");
+    is_alive(&mut ServiceProxy::start(&machine).connect());
+}
+
+#[test]
+fn a_second_hub_on_one_state_directory_is_refused() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let second = machine.run(&["hub", "--listen", "127.0.0.1:0"]);
+    assert!(second.code.is_some_and(|code| code > 0), "{second:?}");
+    assert!(second.stderr.contains("another hub is running"), "{second:?}");
+    let shown = hub.ask(&["show"]);
+    assert!(shown.contains(&hub.address()), "the first one is still the one that answers: {shown}");
+}
+
+#[test]
+fn a_hub_told_to_end_lets_its_streams_end_first() {
+    let target = Target::echo();
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    is_alive(&mut local);
+    scene.hub.process.signal("TERM");
+    scene.hub.process.wait_line("drain");
+    is_alive(&mut local);
+    drop(local);
+    let finished = scene.hub.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
+fn a_hub_told_twice_ends_at_once() {
+    let target = Target::echo();
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    is_alive(&mut local);
+    scene.hub.process.signal("TERM");
+    scene.hub.process.wait_line("drain");
+    scene.hub.process.signal("TERM");
+    assert_eq!(drain(&mut local).end, End::Reset);
+    let finished = scene.hub.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+#[test]
+fn a_hub_drains_no_longer_than_it_may() {
+    let target = Target::echo();
+    let machine = Machine::new();
+    let hub = Hub::start_with(&machine, &["--drain-timeout", "1"]);
+    let _agent = Agent::start(&machine, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&machine);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    hub.process.signal("TERM");
+    let finished = hub.process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(drain(&mut local).end, End::Reset);
+}
+
+#[test]
+fn agent_and_proxy_end_when_told_to() {
+    let OneMachine { proxy, agent, hub, machine: _machine } = OneMachine::forwarding(closed_port());
+    for process in [proxy.process, agent.process, hub.process] {
+        process.signal("TERM");
+        let finished = process.finish();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+}
+
+#[test]
+fn what_a_hub_knew_it_knows_after_a_restart() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    hub.device_link("kept");
+    hub.service_link("alice");
+    let pin = shown(&hub)["pin"].clone();
+    hub.process.kill();
+    let hub = Hub::start(&machine);
+    assert!(hub.ask(&["device", "list", "--json"]).contains("kept"));
+    assert!(hub.ask(&["service", "list", "--json"]).contains("alice"));
+    assert_eq!(shown(&hub)["pin"], pin);
+}
+
+#[test]
+fn a_removed_device_is_disconnected_and_stays_out() {
+    let target = Target::echo();
+    let (hub_machine, device) = (Machine::new(), Machine::new());
+    let hub = Hub::start(&hub_machine);
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let agent = Agent::start(&device, &[&target.port.to_string()]);
+    hub.ask(&["device", "remove", DEVICE]);
+    hub.wait_activity("deviceDisconnected", None);
+    agent.process.wait_line(Kind::AuthenticationFailed.row().sentence);
+    assert!(agent.process.is_running(), "it waits until it is let in again");
+}
+
+fn shown(hub: &Hub) -> serde_json::Value {
+    serde_json::from_str(&hub.ask(&["show"])).unwrap()
+}

@@ -1,0 +1,72 @@
+//! Much at once: nothing lost, little memory, and nobody waits for somebody else's reader.
+
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use crate::support::bytes::{End, MIB, Pattern, Seen, drain};
+use crate::support::roles::{Agent, OneMachine, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+
+const STREAMS: u64 = 8;
+const EACH: u64 = 128 * MIB;
+const MEMORY: u64 = 100 * MIB;
+
+#[test]
+fn eight_streams_carry_a_gibibyte_each_way_within_100_mib_of_memory() {
+    let target = Target::echo();
+    let scene = OneMachine::forwarding(target.port);
+    let proxy = &scene.proxy;
+    thread::scope(|scope| {
+        for seed in 1..=STREAMS {
+            scope.spawn(move || there_and_back(proxy.connect(), seed, EACH));
+        }
+    });
+    for _ in 0..STREAMS {
+        assert_eq!(target.seen(), Seen { bytes: EACH, end: End::Eof });
+    }
+    for process in [&scene.hub.process, &scene.agent.process, &scene.proxy.process] {
+        let memory = process.memory();
+        assert!(memory.peak < MEMORY, "{memory:?}: {process}");
+    }
+}
+
+#[test]
+fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
+    const STALLED: u64 = 16;
+    const LENGTH: u64 = 256 * MIB;
+    let (echo, source) = (Target::echo(), Target::source(9, LENGTH));
+    let scene = OneMachine::forwarding(echo.port);
+    let _agent = Agent::start_as(&scene.machine, "source", &[&source.port.to_string()]);
+    let stalled = ServiceProxy::start_with(&scene.machine, "source", "0", &[]);
+    let mut live = scene.proxy.connect();
+    there_and_back(scene.proxy.connect(), 1, 16 * MIB);
+
+    let before = scene.hub.process.memory().now;
+    let mut readers: Vec<_> = (0..STALLED).map(|_| stalled.connect()).collect();
+    for _ in 0..STALLED {
+        assert_eq!(source.seen().end, End::Stalled, "the source is held back");
+    }
+    let growth = scene.hub.process.memory().now.saturating_sub(before);
+    assert!(growth < STALLED * MIB, "{STALLED} stalled streams take {growth} bytes of the hub's memory");
+
+    is_alive(&mut live);
+    there_and_back(scene.proxy.connect(), 2, 64 * MIB);
+    let mut reader = readers.pop().unwrap();
+    Pattern::new(9).expect(&mut reader, LENGTH);
+    reader.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(drain(&mut reader), Seen { bytes: 0, end: End::Eof });
+}
+
+/// Sends and receives at the same time, over an echo.
+fn there_and_back(stream: TcpStream, seed: u64, length: u64) {
+    let pattern = Pattern::new(seed);
+    let (mut reader, mut writer) = (&stream, &stream);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pattern.send(&mut writer, length).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        pattern.expect(&mut reader, length);
+    });
+    assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
+}

@@ -1,0 +1,16 @@
+//! The real program as processes, with real OpenSSH around it: as a person runs it, and as others try to break it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
+
+mod support;
+
+mod cli;
+mod handshake;
+mod hostile;
+mod lifecycle;
+mod load;
+mod one_machine;
+mod pipe;
+mod refusals;
+mod secrets;
+mod three_machines;
+mod tokens;

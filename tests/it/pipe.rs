@@ -1,0 +1,112 @@
+//! A stream against what TCP itself would do: each direction ends by itself, and a break is never a clean end.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::thread;
+
+use crate::support::bytes::{End, MIB, Pattern, Seen, drain, reset};
+use crate::support::process::Process;
+use crate::support::roles::OneMachine;
+use crate::support::targets::{Target, is_alive};
+
+const SIZE: u64 = 8 * MIB;
+
+#[test]
+fn an_answer_comes_back_whole_after_the_question_ended() {
+    let target = Target::answering_at_the_end();
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    let pattern = Pattern::new(1);
+    pattern.send(&mut local, SIZE).unwrap();
+    local.shutdown(Shutdown::Write).unwrap();
+    pattern.expect(&mut local, SIZE);
+    assert_eq!(drain(&mut local), Seen { bytes: 0, end: End::Eof });
+    assert_eq!(target.seen(), Seen { bytes: SIZE, end: End::Eof });
+}
+
+#[test]
+fn a_question_goes_on_after_the_answer_ended() {
+    let target = Target::greeting_then_reading("220 ready\r\n");
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    let mut greeting = String::new();
+    local.read_to_string(&mut greeting).unwrap();
+    assert_eq!(greeting, "220 ready\r\n");
+    Pattern::new(1).send(&mut local, SIZE).unwrap();
+    local.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(target.seen(), Seen { bytes: SIZE, end: End::Eof });
+}
+
+#[test]
+fn the_log_counts_both_directions_and_says_who_ended_the_stream() {
+    let target = Target::answering_at_the_end();
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    local.write_all(b"hello").unwrap();
+    local.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(drain(&mut local), Seen { bytes: 5, end: End::Eof });
+    let closed = scene.hub.wait_activity("streamClosed", None);
+    let properties = &closed["properties"];
+    assert_eq!((&properties["bytesToDevice"], &properties["bytesToService"]), (&5.into(), &5.into()), "{closed}");
+    assert!(properties["endedBy"].is_string(), "{closed}");
+    assert_eq!((&closed["category"], &properties["deviceId"]), (&"DeviceStreams".into(), &"pi-42".into()), "{closed}");
+}
+
+#[test]
+fn a_target_that_resets_resets_the_local_connection() {
+    let target = Target::resetting();
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    local.write_all(b"hello").unwrap();
+    assert_eq!(drain(&mut local).end, End::Reset);
+}
+
+#[test]
+fn a_local_reset_resets_the_targets_connection() {
+    let target = Target::echo();
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    is_alive(&mut local);
+    reset(local);
+    assert_eq!(target.seen().end, End::Reset);
+}
+
+#[test]
+fn a_killed_hub_resets_a_download_and_never_ends_it_cleanly() {
+    breaks_a_download(|scene| &scene.hub.process);
+}
+
+#[test]
+fn a_killed_agent_resets_a_download_and_never_ends_it_cleanly() {
+    breaks_a_download(|scene| &scene.agent.process);
+}
+
+#[test]
+fn a_killed_hub_resets_an_upload_and_never_ends_it_cleanly() {
+    breaks_an_upload(|scene| &scene.hub.process);
+}
+
+#[test]
+fn a_killed_proxy_resets_an_upload_and_never_ends_it_cleanly() {
+    breaks_an_upload(|scene| &scene.proxy.process);
+}
+
+fn breaks_a_download(victim: impl Fn(&OneMachine) -> &Process) {
+    let target = Target::source(1, u64::MAX);
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    Pattern::new(1).expect(&mut local, SIZE);
+    victim(&scene).kill();
+    assert_eq!(drain(&mut local).end, End::Reset);
+}
+
+fn breaks_an_upload(victim: impl Fn(&OneMachine) -> &Process) {
+    let target = Target::sink();
+    let scene = OneMachine::forwarding(target.port);
+    let mut local = scene.proxy.connect();
+    Pattern::new(1).send(&mut local, SIZE).unwrap();
+    let sender = thread::spawn(move || Pattern::new(1).send(&mut local, u64::MAX));
+    victim(&scene).kill();
+    assert_eq!(target.seen().end, End::Reset);
+    assert!(sender.join().unwrap().is_err(), "the sender learns it too");
+}

@@ -1,0 +1,171 @@
+//! Every no that a person can meet: on the proxy's stderr, in time, and in the hub's activity log.
+
+use std::io::Read as _;
+use std::thread;
+use std::time::Duration;
+
+use devstream::net::clock;
+use devstream::proto::refusal::{Kind, Refusal};
+
+use crate::support::DEVICE;
+use crate::support::bytes::{End, drain};
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::Process;
+use crate::support::raw::{Raw, RawDevice};
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, connect};
+use crate::support::sshd::Sshd;
+use crate::support::targets::{Target, closed_port, is_alive};
+
+#[test]
+fn an_unknown_device_is_named() {
+    let (machine, hub) = hub();
+    let proxy = ServiceProxy::start_with(&machine, "nobody", "0", &[]);
+    assert_refused(&hub, &proxy, proxy.port, Kind::UnknownDevice, "");
+}
+
+#[test]
+fn a_device_that_was_never_online_is_offline() {
+    let (machine, hub) = hub();
+    hub.device_link(DEVICE);
+    let proxy = ServiceProxy::start(&machine);
+    assert_refused(&hub, &proxy, proxy.port, Kind::DeviceOffline, "");
+}
+
+#[test]
+fn a_device_whose_agent_ended_is_offline() {
+    let scene = OneMachine::forwarding(closed_port());
+    scene.agent.process.kill();
+    scene.hub.wait_activity("deviceDisconnected", None);
+    assert_refused(&scene.hub, &scene.proxy, scene.proxy.port, Kind::DeviceOffline, "");
+}
+
+#[test]
+fn an_offline_device_is_waited_for_if_asked_to() {
+    let target = Target::echo();
+    let (machine, hub) = hub();
+    hub.device_link(DEVICE);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0", &["--connect-timeout", "50"]);
+    let mut local = proxy.connect();
+    let _agent = Agent::start(&machine, &[&target.port.to_string()]);
+    is_alive(&mut local);
+}
+
+#[test]
+fn a_stream_name_that_is_not_offered_is_answered_with_those_that_are() {
+    let target = Target::echo();
+    let (machine, hub) = hub();
+    let port = target.port;
+    let _agent = Agent::start(&machine, &[&format!("ssh={port}"), &format!("metrics={port}")]);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=web", &["--local", "0=ssh"]);
+    assert_refused(&hub, &proxy, proxy.port, Kind::StreamNotOffered, "(asked for web; offered: ssh, metrics)");
+    is_alive(&mut connect(proxy.port_for(DEVICE, "0=ssh")));
+}
+
+#[test]
+fn a_closed_target_port_is_named_within_a_second() {
+    let target = closed_port();
+    let scene = OneMachine::forwarding(target);
+    let start = clock::now();
+    assert_reset(scene.proxy.port);
+    let elapsed = clock::now() - start;
+    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    assert_refused(&scene.hub, &scene.proxy, scene.proxy.port, Kind::TargetRefused, &target.to_string());
+}
+
+#[test]
+fn a_devices_own_reason_is_passed_on_without_what_a_terminal_would_act_on() {
+    let (machine, hub) = hub();
+    let mut device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let rejecting = thread::spawn(move || {
+        let request = device.request();
+        device.reject(&request, Refusal::new(Kind::RejectedByDevice, "closed for\x1b[2J repairs"));
+        device
+    });
+    let proxy = ServiceProxy::start(&machine);
+    let mut local = proxy.connect();
+    assert_eq!(drain(&mut local).end, End::Reset);
+    let line = proxy.process.wait_line(Kind::RejectedByDevice.row().sentence);
+    assert!(line.contains("closed for") && line.contains("repairs") && !line.contains('\x1b'), "{line:?}");
+    hub.wait_activity("invoke", Some(Kind::RejectedByDevice.row().word));
+    drop(rejecting.join().unwrap());
+}
+
+#[test]
+fn a_silent_device_is_given_up_in_time() {
+    let target = Target::echo();
+    let (machine, hub) = hub();
+    let agent = Agent::start(&machine, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0", &["--response-timeout", "2"]);
+    agent.process.signal("STOP");
+    let start = clock::now();
+    assert_refused(&hub, &proxy, proxy.port, Kind::HandshakeTimedOut, "");
+    let elapsed = clock::now() - start;
+    assert!(elapsed >= Duration::from_secs(2) && elapsed < Duration::from_secs(10), "{elapsed:?}");
+    agent.process.signal("CONT");
+    is_alive(&mut proxy.connect());
+}
+
+#[test]
+fn a_hub_that_is_gone_is_named_and_the_proxy_goes_on() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent, hub, machine } = OneMachine::forwarding(target.port);
+    let laptop = Machine::new();
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let afar = ServiceProxy::start(&laptop);
+    let lines = agent.process.lines();
+    hub.process.kill();
+    for (proxy, kind) in [(&proxy, Kind::NotJoined), (&afar, Kind::HubUnreachable)] {
+        assert_reset(proxy.port);
+        proxy.process.wait_line(kind.row().sentence);
+    }
+    let _hub = Hub::start_on(&machine, hub.port, &[]);
+    agent.process.wait_line_after(lines, "is online");
+    is_alive(&mut proxy.connect());
+    is_alive(&mut afar.connect());
+}
+
+#[test]
+fn stdio_ends_with_the_reasons_own_exit_code_and_the_reason_last() {
+    let (machine, hub) = hub();
+    hub.device_link(DEVICE);
+    for (device, kind) in [("nobody", Kind::UnknownDevice), (DEVICE, Kind::DeviceOffline)] {
+        let finished = machine.run(&["service-proxy", "--device", device, "--stdio"]);
+        assert_eq!(finished.code, Some(kind.row().exit.into()), "{finished:?}");
+        assert!(finished.stderr.lines().next_back().unwrap().contains(kind.row().sentence), "{finished:?}");
+        assert_eq!(finished.stdout, "");
+    }
+}
+
+#[test]
+fn the_user_of_ssh_sees_the_reason() {
+    let (machine, hub) = hub();
+    hub.device_link(DEVICE);
+    let sshd = Sshd::start();
+    let mut ssh = sshd.client(&machine, "ssh");
+    ssh.args(["-o", &format!("ProxyCommand={DEVSTREAM} service-proxy --device %h --stdio"), DEVICE, "true"]);
+    let finished = Process::start(&mut ssh).finish();
+    assert_eq!(finished.code, Some(255));
+    assert!(finished.stderr.contains(Kind::DeviceOffline.row().sentence), "{finished:?}");
+}
+
+fn hub() -> (Machine, Hub) {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    (machine, hub)
+}
+
+/// The local connection is reset, the proxy says why, and so does the activity log.
+fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: Kind, particulars: &str) {
+    assert_reset(port);
+    let line = proxy.process.wait_line(kind.row().sentence);
+    assert!(line.contains(particulars) && line.contains(kind.row().hint), "{line}");
+    let entry = hub.wait_activity("invoke", Some(kind.row().word));
+    assert!(entry["properties"]["deviceId"].is_string() && entry["properties"]["serviceId"].is_string(), "{entry}");
+}
+
+fn assert_reset(port: u16) {
+    let mut local = connect(port);
+    let mut byte = [0];
+    let read = local.read(&mut byte);
+    assert!(read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset), "{read:?}");
+}

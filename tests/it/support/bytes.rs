@@ -1,0 +1,123 @@
+//! Bytes that can be told apart, and how a connection came to its end.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+pub(crate) const KIB: u64 = 1024;
+pub(crate) const MIB: u64 = 1024 * KIB;
+
+/// A prime, so that a lost or repeated buffer of any usual size shows.
+const PERIOD: usize = 1_048_573;
+const CHUNK: usize = 64 * 1024;
+
+/// Endless bytes that a seed decides: what comes is compared with what should, which is stricter than any hash.
+pub(crate) struct Pattern(Vec<u8>);
+
+impl Pattern {
+    /// The bytes of this seed.
+    pub(crate) fn new(seed: u64) -> Self {
+        // Marsaglia's xorshift64; any seed but 0.
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut block = Vec::with_capacity(PERIOD + 8);
+        while block.len() < PERIOD {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            block.extend(state.to_le_bytes());
+        }
+        block.truncate(PERIOD);
+        Self(block)
+    }
+
+    /// The first bytes.
+    pub(crate) fn prefix(&self, length: u64) -> Vec<u8> {
+        let mut all = Vec::new();
+        self.send(&mut all, length).expect("memory takes everything");
+        all
+    }
+
+    /// Up to one chunk from a position on.
+    pub(crate) fn chunk(&self, position: u64, limit: u64) -> &[u8] {
+        let start = usize::try_from(position % PERIOD as u64).expect("less than the period");
+        let length = usize::try_from(limit).unwrap_or(CHUNK).min(CHUNK).min(PERIOD - start);
+        &self.0[start..start + length]
+    }
+
+    /// Writes the first bytes.
+    pub(crate) fn send(&self, to: &mut impl Write, length: u64) -> io::Result<()> {
+        let mut sent = 0;
+        while sent < length {
+            let chunk = self.chunk(sent, length - sent);
+            to.write_all(chunk)?;
+            sent += chunk.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads the first bytes and nothing else; panics at the first that is another.
+    pub(crate) fn expect(&self, from: &mut impl Read, length: u64) {
+        let mut buffer = vec![0; CHUNK];
+        let mut read = 0;
+        while read < length {
+            let wanted = self.chunk(read, length - read).len();
+            let count = from.read(&mut buffer[..wanted]).unwrap_or_else(|error| panic!("after {read} bytes: {error}"));
+            assert!(count > 0, "the end after {read} of {length} bytes");
+            assert!(buffer[..count] == self.chunk(read, length - read)[..count], "other bytes after {read}");
+            read += count as u64;
+        }
+    }
+}
+
+/// How a direction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As TCP's FIN.
+    Eof,
+    /// As TCP's RST.
+    Reset,
+    /// Not at all: it stood still for [`STILL`].
+    Stalled,
+}
+
+/// What one side saw of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) bytes: u64,
+    pub(crate) end: End,
+}
+
+/// A connection that took nothing for this long is held back.
+pub(crate) const STILL: Duration = Duration::from_secs(3);
+
+/// Reads to the end, whichever it is.
+pub(crate) fn drain(from: &mut TcpStream) -> Seen {
+    let mut buffer = vec![0; CHUNK];
+    let mut bytes = 0;
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Seen { bytes, end: End::Eof },
+            Ok(count) => bytes += count as u64,
+            Err(error) => return Seen { bytes, end: end_of(&error) },
+        }
+    }
+}
+
+/// What a failed read or write says about the connection.
+pub(crate) fn end_of(error: &io::Error) -> End {
+    let kind = error.kind();
+    if matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
+        End::Reset
+    } else {
+        assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "an unexpected end: {error}");
+        End::Stalled
+    }
+}
+
+/// Ends a connection with TCP's RST.
+pub(crate) fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket can be reset");
+    drop(stream);
+}

@@ -1,0 +1,67 @@
+//! A machine as the program sees one: a home directory that nobody else has, and an empty environment.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::{env, fs};
+
+use tempfile::TempDir;
+
+use super::process::{Finished, Process};
+
+/// The program under test.
+pub(crate) const DEVSTREAM: &str = env!("CARGO_BIN_EXE_devstream");
+
+/// One user's home on one machine; gone with its last copy.
+#[derive(Clone)]
+pub(crate) struct Machine(Arc<TempDir>);
+
+/// Where the platform's directories are in a home.
+const DIRECTORIES: [(&str, &str); 4] = [
+    ("XDG_CONFIG_HOME", ".config"),
+    ("XDG_DATA_HOME", ".local/share"),
+    ("XDG_STATE_HOME", ".local/state"),
+    ("XDG_RUNTIME_DIR", "run"),
+];
+
+impl Machine {
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        let home = TempDir::with_prefix("devstream-").expect("a temporary directory");
+        fs::DirBuilder::new().mode(0o700).create(home.path().join("run")).expect("a directory");
+        Self(Arc::new(home))
+    }
+
+    /// Its home directory.
+    pub(crate) fn home(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A program as this machine's user runs it.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", self.home()).current_dir(self.home());
+        command.env("PATH", env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
+        command.envs(DIRECTORIES.map(|(name, directory)| (name, self.home().join(directory))));
+        command
+    }
+
+    /// Starts the program under test.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
+        Process::start(self.command(DEVSTREAM).args(arguments))
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
+        self.start(arguments).finish()
+    }
+
+    /// Runs it to an end that must be good, and gives what it printed.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> String {
+        let finished = self.run(arguments);
+        assert_eq!(finished.code, Some(0), "{arguments:?}: {finished:?}");
+        finished.stdout
+    }
+}

@@ -1,0 +1,237 @@
+//! A child process whose every line is kept, can be waited for, and is shown when something goes wrong.
+
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+use std::{fmt, fs};
+
+use super::PATIENCE;
+
+/// A running program; killed when dropped.
+pub(crate) struct Process {
+    name: String,
+    id: u32,
+    shared: Arc<Shared>,
+}
+
+/// What a program that has ended left behind.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// None if a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// In bytes, as the kernel counts it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) now: u64,
+    pub(crate) peak: u64,
+}
+
+impl Process {
+    /// Starts a program that is given nothing to read.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_with_input(command, Vec::new())
+    }
+
+    /// Starts a program that can read this, and then the end.
+    pub(crate) fn start_with_input(command: &mut Command, input: Vec<u8>) -> Self {
+        let program = Path::new(command.get_program()).file_name();
+        let name = format!("{program:?} {:?}", command.get_args().collect::<Vec<_>>());
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        Self { name, id: child.id(), shared: Shared::watching(child, input) }
+    }
+
+    /// The first line with this in it, whenever it was or will be printed.
+    pub(crate) fn wait_line(&self, pattern: &str) -> String {
+        self.wait_line_after(0, pattern)
+    }
+
+    /// The same, not looking at the first lines; [`Process::lines`] tells how many there are now.
+    pub(crate) fn wait_line_after(&self, skipped: usize, pattern: &str) -> String {
+        match self.look_for(skipped, pattern, PATIENCE) {
+            Some(line) => line,
+            None => panic!("no line with '{pattern}' from {self}"),
+        }
+    }
+
+    /// The same; none if the program ends first, or time does.
+    pub(crate) fn look_for(&self, skipped: usize, pattern: &str, patience: Duration) -> Option<String> {
+        let found =
+            |log: &Log| log.lines.iter().skip(skipped).map(|line| &line.text).find(|t| t.contains(pattern)).cloned();
+        let log = self.shared.wait(patience, |log| log.is_complete() || found(log).is_some());
+        found(&log)
+    }
+
+    /// How many lines there have been.
+    pub(crate) fn lines(&self) -> usize {
+        self.shared.lock().lines.len()
+    }
+
+    /// Everything it printed so far.
+    pub(crate) fn log(&self) -> String {
+        self.shared.lock().to_string()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(self) -> Finished {
+        self.finish_within(PATIENCE)
+    }
+
+    /// Waits for its end, but not longer than this.
+    pub(crate) fn finish_within(self, patience: Duration) -> Finished {
+        let log = self.shared.wait(patience, Log::is_complete);
+        let Some(status) = log.exit.filter(|_| log.is_complete()) else {
+            drop(log);
+            panic!("still running: {self}");
+        };
+        Finished { code: status.code(), stdout: log.text(Source::Stdout), stderr: log.text(Source::Stderr) }
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.shared.lock().exit.is_none()
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, signal: &str) {
+        // Every shell has this built in; the program of the same name is missing on bare machines.
+        let sent = Command::new("sh").args(["-c", &format!("kill -s {signal} {}", self.id)]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to {self}");
+    }
+
+    /// Kills it as a power cut would, and waits until it is gone.
+    pub(crate) fn kill(&self) {
+        self.signal("KILL");
+        let gone = self.shared.wait(PATIENCE, |log| log.exit.is_some()).exit.is_some();
+        assert!(gone, "not even killed: {self}");
+    }
+
+    /// What it takes of the machine's memory.
+    pub(crate) fn memory(&self) -> Memory {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).expect("the process runs");
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("the kernel says so");
+            let kilobytes: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+            kilobytes * 1024
+        };
+        Memory { now: field("VmRSS:"), peak: field("VmHWM:") }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.is_running() {
+            self.kill();
+        }
+        let log = self.log();
+        if thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "the harness shows it with the failure")]
+            let () = eprintln!("--- {}\n{log}", self.name);
+        } else {
+            assert!(!log.contains("panicked at"), "{self}");
+        }
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.name, self.log())
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    log: Mutex<Log>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Vec<Line>,
+    ended: usize,
+    exit: Option<ExitStatus>,
+}
+
+struct Line {
+    source: Source,
+    text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Stdout,
+    Stderr,
+}
+
+impl Shared {
+    /// With threads that end when the program has.
+    fn watching(mut child: Child, input: Vec<u8>) -> Arc<Self> {
+        let shared = Arc::new(Self::default());
+        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let mut stdin = child.stdin.take().expect("piped");
+        let (out, err, end) = (shared.clone(), shared.clone(), shared.clone());
+        thread::spawn(move || out.collect(Source::Stdout, stdout));
+        thread::spawn(move || err.collect(Source::Stderr, stderr));
+        // A program that does not read its input has its reasons.
+        thread::spawn(move || drop(stdin.write_all(&input)));
+        thread::spawn(move || {
+            let status = child.wait().expect("a child can be waited for");
+            end.change(|log| log.exit = Some(status));
+        });
+        shared
+    }
+
+    fn collect(&self, source: Source, from: impl Read) {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
+            self.change(|log| log.lines.push(Line { source, text }));
+            line.clear();
+        }
+        self.change(|log| log.ended += 1);
+    }
+
+    fn change(&self, how: impl FnOnce(&mut Log)) {
+        how(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, patience: Duration, until: impl Fn(&Log) -> bool) -> MutexGuard<'_, Log> {
+        self.changed.wait_timeout_while(self.lock(), patience, |log| !until(log)).expect("no thread panics").0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("no thread panics")
+    }
+}
+
+impl Log {
+    /// Nothing more will come.
+    fn is_complete(&self) -> bool {
+        self.exit.is_some() && self.ended == 2
+    }
+
+    fn text(&self, source: Source) -> String {
+        self.lines.iter().filter(|line| line.source == source).map(|line| format!("{}\n", line.text)).collect()
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            writeln!(f, "    {:?}: {}", line.source, line.text)?;
+        }
+        match self.exit {
+            Some(status) => writeln!(f, "    {status}"),
+            None => writeln!(f, "    still running"),
+        }
+    }
+}

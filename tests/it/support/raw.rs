@@ -1,0 +1,279 @@
+//! A peer that speaks the hub's protocol by hand, signature and all, and so can also speak it wrongly.
+
+use std::fmt::Write as _;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use devstream::net::random;
+use devstream::net::tls::{self, Trust};
+use devstream::proto::auth::{self, Binding, Credential};
+use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL, TOKEN_HEADER, URL_HEADER};
+use devstream::proto::id::Principal;
+use devstream::proto::join::{HubAddress, JoinLink, JoinRequest};
+use devstream::proto::key::PrivateKey;
+use devstream::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub, decode, encode};
+use devstream::proto::refusal::Refusal;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use super::DEVICE;
+use super::roles::connect;
+use super::websocket::{Frame, WebSocket};
+
+/// A connection to a hub.
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// An identity and where it belongs.
+pub(crate) struct Raw {
+    hub: HubAddress,
+    tls: Arc<ClientConfig>,
+    principal: Principal,
+    key: PrivateKey,
+}
+
+impl Raw {
+    /// Spends a join link.
+    pub(crate) fn join(link: &str) -> Self {
+        let link: JoinLink = link.parse().expect("a join link");
+        let tls = tls::client_config(&Trust::Pin(link.pin.expect("a pin"))).expect("a TLS configuration");
+        let key = PrivateKey::from_seed(&random::secret());
+        let body = encode(&JoinRequest { code: link.code, key: key.public() });
+        let raw = Self { hub: link.hub, tls, principal: link.principal, key };
+        let answer = raw.ask("POST", "/join", &[], &body);
+        assert!((200..300).contains(&answer.status), "{answer:?}");
+        raw
+    }
+
+    /// TLS and nothing more.
+    pub(crate) fn dial(&self) -> Tls {
+        dial(&self.hub, self.tls.clone()).expect("the hub completes TLS")
+    }
+
+    /// A signed request and its answer.
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.send(method, path, headers, body).answer()
+    }
+
+    /// A request that nobody signed, and its answer.
+    pub(crate) fn ask_unsigned(&self, method: &str, path: &str) -> Answer {
+        let mut stream = self.dial();
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n", self.hub);
+        stream.write_all(request.as_bytes()).expect("the hub takes a request");
+        read_answer(&mut stream).expect("an answer")
+    }
+
+    /// A signed request, whose answer may take its time.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Pending {
+        let length = body.len().to_string();
+        let headers = [&[("content-length", length.as_str())], headers].concat();
+        Pending(self.send_to(&self.hub, method, path, &headers, body))
+    }
+
+    /// Asks [`DEVICE`] for a stream.
+    pub(crate) fn open(&self, stream: &str, headers: &[(&str, &str)]) -> Pending {
+        self.send("POST", &format!("/twins/{DEVICE}/streams/{stream}"), headers, "")
+    }
+
+    /// Brings a WebSocket to where a handshake said.
+    pub(crate) fn bring(&self, ticket: &Ticket) -> Result<WebSocket, Answer> {
+        let authority = ticket.url.strip_prefix("wss://").expect("a WebSocket's URL");
+        let (authority, path) = authority.split_at(authority.find('/').expect("a path"));
+        let bearer = format!("Bearer {}", ticket.token);
+        self.upgrade(&authority.parse().expect("an address"), path, ticket.protocol.as_deref(), Some(&bearer))
+    }
+
+    fn upgrade(
+        &self,
+        hub: &HubAddress,
+        path: &str,
+        protocol: Option<&str>,
+        bearer: Option<&str>,
+    ) -> Result<WebSocket, Answer> {
+        let mut headers = vec![
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        headers.extend(protocol.map(|protocol| ("sec-websocket-protocol", protocol)));
+        headers.extend(bearer.map(|bearer| ("authorization", bearer)));
+        let mut stream = self.send_to(hub, "GET", path, &headers, "");
+        let answer = read_answer(&mut stream).expect("an answer");
+        if answer.status == 101 { Ok(WebSocket::new(stream)) } else { Err(answer) }
+    }
+
+    fn send_to(&self, hub: &HubAddress, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Tls {
+        let mut stream = dial(hub, self.tls.clone()).expect("the hub completes TLS");
+        let exporter = tls::exporter(&stream.conn).expect("TLS is done");
+        let authority = hub.to_string();
+        let binding = Binding { method, authority: &authority, path, exporter: &exporter };
+        let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{}: {credential}\r\n", auth::HEADER);
+        for (name, value) in headers {
+            write!(request, "{name}: {value}\r\n").expect("a string takes text");
+        }
+        write!(request, "\r\n{body}").expect("a string takes text");
+        stream.write_all(request.as_bytes()).expect("the hub takes a request");
+        stream.flush().expect("the hub takes a request");
+        stream
+    }
+}
+
+/// A request that is under way.
+pub(crate) struct Pending(Tls);
+
+impl Pending {
+    /// Its answer.
+    pub(crate) fn answer(mut self) -> Answer {
+        read_answer(&mut self.0).expect("an answer")
+    }
+}
+
+/// An HTTP answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Names in lower case. Without the date, here and in the body, and the length that depends on it: nothing else
+    /// may differ between equal answers.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What a device that said yes made possible.
+    pub(crate) fn ticket(&self) -> Ticket {
+        assert_eq!((self.status, self.header(ACCEPTED_HEADER)), (200, Some("True")), "{self:?}");
+        let header = |name| self.header(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned();
+        Ticket { url: header(URL_HEADER), token: header(TOKEN_HEADER), protocol: None }
+    }
+}
+
+/// Where to bring a WebSocket, and what lets it in.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    pub(crate) url: String,
+    pub(crate) token: String,
+    pub(crate) protocol: Option<String>,
+}
+
+impl From<&StreamRequest> for Ticket {
+    fn from(request: &StreamRequest) -> Self {
+        let token = request.authorization_token.reveal();
+        Self { url: request.url.clone(), token, protocol: request.protocol.clone() }
+    }
+}
+
+/// [`DEVICE`], online, with somebody else than the agent behind it.
+pub(crate) struct RawDevice {
+    pub(crate) identity: Raw,
+    pub(crate) control: WebSocket,
+}
+
+impl RawDevice {
+    /// Says hello and waits for the welcome.
+    pub(crate) fn online(identity: Raw, forwards: &[&str]) -> Self {
+        let path = format!("/devices/{DEVICE}/control");
+        let control = identity.upgrade(&identity.hub, &path, Some(CONTROL_PROTOCOL), None).expect("the hub lets it in");
+        let mut device = Self { identity, control };
+        let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
+        let protocols = vec![STREAM_PROTOCOL.to_owned()];
+        device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), protocols, forwards }));
+        let welcome = device.hear();
+        assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");
+        device
+    }
+
+    /// The next request for a stream.
+    pub(crate) fn request(&mut self) -> StreamRequest {
+        match self.hear() {
+            ToDevice::StreamRequest(request) => request,
+            other @ (ToDevice::Welcome { .. }
+            | ToDevice::StreamCancel { .. }
+            | ToDevice::Drain
+            | ToDevice::Displaced { .. }) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+
+    /// The next thing it hears is that this request is void.
+    pub(crate) fn expect_cancel(&mut self, request: &StreamRequest) {
+        match self.hear() {
+            ToDevice::StreamCancel { request_id } => assert_eq!(request_id, request.request_id),
+            other @ (ToDevice::Welcome { .. }
+            | ToDevice::StreamRequest(_)
+            | ToDevice::Drain
+            | ToDevice::Displaced { .. }) => panic!("{other:?}"),
+        }
+    }
+
+    /// Says yes.
+    pub(crate) fn accept(&mut self, request: &StreamRequest) {
+        self.say(&response(request, None));
+    }
+
+    /// Says no.
+    pub(crate) fn reject(&mut self, request: &StreamRequest, reason: Refusal) {
+        self.say(&response(request, Some(reason)));
+    }
+
+    fn say(&mut self, message: &ToHub) {
+        self.control.text(&encode(message)).expect("the hub takes a message");
+    }
+
+    fn hear(&mut self) -> ToDevice {
+        match self.control.next() {
+            Ok(Frame::Text(text)) => decode(&text).expect("a message"),
+            other => panic!("on the control connection: {other:?}"),
+        }
+    }
+}
+
+fn response(request: &StreamRequest, reason: Option<Refusal>) -> ToHub {
+    ToHub::StreamResponse(StreamResponse { request_id: request.request_id, accepted: reason.is_none(), reason })
+}
+
+fn dial(hub: &HubAddress, tls: Arc<ClientConfig>) -> Result<Tls, rustls::Error> {
+    let name = ServerName::try_from(hub.host.clone()).expect("a host name");
+    let mut stream = StreamOwned::new(ClientConnection::new(tls, name)?, connect(hub.port));
+    while stream.conn.is_handshaking() {
+        stream.conn.complete_io(&mut stream.sock).map_err(|error| rustls::Error::General(error.to_string()))?;
+    }
+    Ok(stream)
+}
+
+/// Reads one answer, as long as its head says.
+pub(crate) fn read_answer(stream: &mut Tls) -> io::Result<Answer> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    let head = String::from_utf8_lossy(&head);
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    let (dated, headers): (Vec<_>, Vec<_>) =
+        headers.partition(|(name, _)| matches!(name.as_str(), "date" | "content-length"));
+    let length = dated.iter().find_map(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    let body = undated(&String::from_utf8_lossy(&body));
+    Ok(Answer { status: status.unwrap_or_else(|| panic!("no status in {head}")), headers, body })
+}
+
+fn undated(body: &str) -> String {
+    match body.split_once("timestampUtc") {
+        Some((before, after)) => format!("{before}{}", after.trim_start_matches(|c: char| c != '}')),
+        None => body.to_owned(),
+    }
+}

@@ -1,0 +1,190 @@
+//! The three roles as processes.
+
+use std::net::TcpStream;
+
+use devstream::net::clock;
+use serde_json::Value;
+
+use super::machine::Machine;
+use super::process::Process;
+use super::targets::closed_port;
+use super::{DEVICE, PATIENCE};
+
+/// A running hub.
+pub(crate) struct Hub {
+    pub(crate) process: Process,
+    pub(crate) port: u16,
+    machine: Machine,
+}
+
+impl Hub {
+    /// On a port that the system chooses.
+    pub(crate) fn start(machine: &Machine) -> Self {
+        Self::start_with(machine, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn start_with(machine: &Machine, arguments: &[&str]) -> Self {
+        Self::start_on(machine, 0, arguments)
+    }
+
+    /// On this port, which an earlier hub had.
+    pub(crate) fn start_on(machine: &Machine, port: u16, arguments: &[&str]) -> Self {
+        let listen = format!("127.0.0.1:{port}");
+        let process = machine.start(&[&["hub", "--listen", &listen], arguments].concat());
+        let port = port_of(&process.wait_line("hub: listening on https://"));
+        Self { process, port, machine: machine.clone() }
+    }
+
+    /// With a streaming endpoint of its own name and port, which has to be known beforehand.
+    pub(crate) fn start_with_own_endpoint(machine: &Machine) -> Self {
+        let address = format!("127.0.0.1:{}", closed_port());
+        let url = format!("wss://{address}");
+        let hub = Self::start_with(machine, &["--streaming-endpoint", &url, "--streaming-listen", &address]);
+        hub.process.wait_line(&format!("hub: streaming endpoint listening on https://{address}"));
+        hub
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Runs `devstream hub …`, which must succeed.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> String {
+        self.machine.ask(&[&["hub"], arguments].concat())
+    }
+
+    /// The join link of a new device.
+    pub(crate) fn device_link(&self, id: &str) -> String {
+        link_in(&self.ask(&["device", "add", id]))
+    }
+
+    /// The join link of a new service.
+    pub(crate) fn service_link(&self, name: &str) -> String {
+        link_in(&self.ask(&["service", "add", name]))
+    }
+
+    /// The activity log.
+    pub(crate) fn activity(&self) -> Vec<Value> {
+        let lines = self.ask(&["logs", "--json"]);
+        lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+    }
+
+    /// The first entry in the activity log for this operation with this result. The log may lag behind what the log
+    /// is about, so it is read until the entry is there.
+    pub(crate) fn wait_activity(&self, operation: &str, result: Option<&str>) -> Value {
+        let deadline = clock::now() + PATIENCE;
+        loop {
+            let log = self.activity();
+            let fits = |entry: &&Value| {
+                entry["operationName"] == operation && result.is_none_or(|result| entry["resultType"] == result)
+            };
+            if let Some(entry) = log.iter().find(fits) {
+                return entry.clone();
+            }
+            assert!(clock::now() < deadline, "no {operation} with {result:?} in {log:#?}");
+        }
+    }
+}
+
+/// A running agent that is online.
+pub(crate) struct Agent {
+    pub(crate) process: Process,
+}
+
+impl Agent {
+    /// For [`DEVICE`].
+    pub(crate) fn start(machine: &Machine, forwards: &[&str]) -> Self {
+        Self::start_as(machine, DEVICE, forwards)
+    }
+
+    /// For any device.
+    pub(crate) fn start_as(machine: &Machine, id: &str, forwards: &[&str]) -> Self {
+        let agent = Self { process: Self::launch(machine, id, forwards) };
+        agent.process.wait_line(&format!("device-agent: {id} is online"));
+        agent
+    }
+
+    /// Without waiting until it is online.
+    pub(crate) fn launch(machine: &Machine, id: &str, forwards: &[&str]) -> Process {
+        let forwards = forwards.iter().flat_map(|forward| ["--forward", forward]);
+        let arguments: Vec<_> = ["device-agent", "--id", id].into_iter().chain(forwards).collect();
+        machine.start(&arguments)
+    }
+}
+
+/// A running service-proxy that listens.
+pub(crate) struct ServiceProxy {
+    pub(crate) process: Process,
+    pub(crate) port: u16,
+}
+
+impl ServiceProxy {
+    /// To [`DEVICE`]'s first forward.
+    pub(crate) fn start(machine: &Machine) -> Self {
+        Self::start_with(machine, DEVICE, "0", &[])
+    }
+
+    /// To any device, on one local listener, with further arguments.
+    pub(crate) fn start_with(machine: &Machine, device: &str, local: &str, arguments: &[&str]) -> Self {
+        let process = machine.start(&[&["service-proxy", "--device", device, "--local", local], arguments].concat());
+        let port = port_of(&process.wait_line(&listening(device, local)));
+        Self { process, port }
+    }
+
+    /// The port of another `--local` of the same proxy.
+    pub(crate) fn port_for(&self, device: &str, local: &str) -> u16 {
+        port_of(&self.process.wait_line(&listening(device, local)))
+    }
+
+    /// A new local connection, on which nothing waits for ever.
+    pub(crate) fn connect(&self) -> TcpStream {
+        connect(self.port)
+    }
+}
+
+/// A connection to this machine, on which nothing waits for ever.
+pub(crate) fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("something listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    stream
+}
+
+/// All three of one user on one machine, with nothing configured.
+pub(crate) struct OneMachine {
+    pub(crate) proxy: ServiceProxy,
+    pub(crate) agent: Agent,
+    pub(crate) hub: Hub,
+    pub(crate) machine: Machine,
+}
+
+impl OneMachine {
+    /// With one forward, to this port.
+    pub(crate) fn forwarding(port: u16) -> Self {
+        let machine = Machine::new();
+        let hub = Hub::start(&machine);
+        let agent = Agent::start(&machine, &[&format!("target={port}")]);
+        let proxy = ServiceProxy::start(&machine);
+        Self { proxy, agent, hub, machine }
+    }
+}
+
+fn listening(device: &str, local: &str) -> String {
+    match local.split_once('=') {
+        Some((_, stream)) => format!("service-proxy: {device}/{stream} on "),
+        None => format!("service-proxy: {device} on "),
+    }
+}
+
+fn port_of(line: &str) -> u16 {
+    let port = line.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
+    port.unwrap_or_else(|| panic!("no port at the end of '{line}'"))
+}
+
+/// The link in `devstream join 'LINK'`.
+fn link_in(text: &str) -> String {
+    let link = text.split('\'').find(|part| part.starts_with("devstream://"));
+    link.unwrap_or_else(|| panic!("no join link in '{text}'")).to_owned()
+}

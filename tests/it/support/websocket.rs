@@ -1,0 +1,141 @@
+//! A WebSocket client by hand (RFC 6455 section 5), which can also send what no library would.
+
+use std::io::{self, Read as _, Write as _};
+
+use super::raw::Tls;
+
+/// A client's end.
+pub(crate) struct WebSocket(Tls);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Frame {
+    Text(String),
+    Bytes(Vec<u8>),
+    /// With 1005 where there was no code (RFC 6455 section 7.4.1).
+    Close(u16, String),
+}
+
+const FINAL: u8 = 0x80;
+const MASKED: u8 = 0x80;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+impl WebSocket {
+    /// On a connection that was just upgraded.
+    pub(crate) fn new(stream: Tls) -> Self {
+        Self(stream)
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        self.send(TEXT, text.as_bytes())
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.send(BINARY, bytes)
+    }
+
+    pub(crate) fn ping(&mut self) -> io::Result<()> {
+        self.send(PING, &[])
+    }
+
+    pub(crate) fn close(&mut self, code: u16) -> io::Result<()> {
+        self.send(CLOSE, &code.to_be_bytes())
+    }
+
+    /// Only the head of a message of this size.
+    pub(crate) fn announce(&mut self, length: u64) -> io::Result<()> {
+        self.head(BINARY, length)?;
+        self.0.flush()
+    }
+
+    /// Whatever bytes.
+    pub(crate) fn garbage(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)?;
+        self.0.flush()
+    }
+
+    /// The next frame other than a ping or pong.
+    pub(crate) fn next(&mut self) -> io::Result<Frame> {
+        loop {
+            let [first, second] = self.read()?;
+            let length = match second {
+                126 => u64::from(u16::from_be_bytes(self.read()?)),
+                127 => u64::from_be_bytes(self.read()?),
+                short => u64::from(short),
+            };
+            let mut payload = vec![0; usize::try_from(length).expect("it fits in memory")];
+            self.0.read_exact(&mut payload)?;
+            match first & !FINAL {
+                TEXT => return Ok(Frame::Text(String::from_utf8(payload).expect("text is UTF-8"))),
+                BINARY => return Ok(Frame::Bytes(payload)),
+                CLOSE => return Ok(closed(&payload)),
+                PING => self.send(PONG, &payload)?,
+                PONG => {}
+                other => panic!("opcode {other}"),
+            }
+        }
+    }
+
+    /// Exactly this many bytes, in however many messages.
+    pub(crate) fn expect_bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while all.len() < length {
+            match self.next() {
+                Ok(Frame::Bytes(bytes)) => all.extend(bytes),
+                other => panic!("after {} of {length} bytes: {other:?}", all.len()),
+            }
+        }
+        all
+    }
+
+    /// Reads up to the close and gives its code.
+    pub(crate) fn expect_close(&mut self) -> u16 {
+        loop {
+            match self.next() {
+                Ok(Frame::Close(code, _)) => return code,
+                Ok(Frame::Text(_) | Frame::Bytes(_)) => {}
+                Err(error) => panic!("no close, but {:?}: {error}", error.kind()),
+            }
+        }
+    }
+
+    /// The mask is 0, which leaves the payload as it is.
+    fn send(&mut self, opcode: u8, payload: &[u8]) -> io::Result<()> {
+        self.head(opcode, payload.len() as u64)?;
+        self.0.write_all(payload)?;
+        self.0.flush()
+    }
+
+    fn head(&mut self, opcode: u8, length: u64) -> io::Result<()> {
+        let mut head = vec![FINAL | opcode];
+        match (u8::try_from(length), u16::try_from(length)) {
+            (Ok(short @ ..=125), _) => head.push(MASKED | short),
+            (_, Ok(medium)) => {
+                head.push(MASKED | 126);
+                head.extend(medium.to_be_bytes());
+            }
+            _ => {
+                head.push(MASKED | 127);
+                head.extend(length.to_be_bytes());
+            }
+        }
+        head.extend([0; 4]);
+        self.0.write_all(&head)
+    }
+
+    fn read<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+fn closed(payload: &[u8]) -> Frame {
+    match payload.split_first_chunk() {
+        Some((code, reason)) => Frame::Close(u16::from_be_bytes(*code), String::from_utf8_lossy(reason).into()),
+        None => Frame::Close(1005, String::new()),
+    }
+}

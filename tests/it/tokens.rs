@@ -1,0 +1,105 @@
+//! A stream's token lets one side of one stream in, once. Whatever is wrong with one, the answer is the same.
+
+use devstream::net::random;
+use devstream::proto::id::StreamId;
+use devstream::proto::refusal::Kind;
+use devstream::proto::secret::StreamToken;
+
+use crate::support::DEVICE;
+use crate::support::machine::Machine;
+use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::roles::Hub;
+
+#[test]
+fn every_wrong_token_gets_the_same_401() {
+    let (_machine, hub, mut device, alice) = meeting(&[]);
+    let bob = Raw::join(&hub.service_link("bob"));
+    let (own, others) = handshake(&mut device, &alice);
+
+    let stranger = Ticket { token: made_up(), ..own.clone() };
+    let refused = alice.bring(&stranger).err().expect("a made-up token lets nobody in");
+    let swapped = |ticket: &Ticket, token: &Ticket| Ticket { token: token.token.clone(), ..ticket.clone() };
+    let nowhere =
+        Ticket { url: own.url.replace(&stream_in(&own), &StreamId::from_bytes([7; 16]).to_string()), ..own.clone() };
+    for (what, answer) in [
+        ("the device's token at the service's place", alice.bring(&swapped(&own, &others))),
+        ("the service's token at the device's place", device.identity.bring(&swapped(&others, &own))),
+        ("the device's place and token, for the service", alice.bring(&others)),
+        ("the service's place and token, for the device", device.identity.bring(&own)),
+        ("another service", bob.bring(&own)),
+        ("another stream", alice.bring(&nowhere)),
+        ("not a token", alice.bring(&Ticket { token: "x".into(), ..own.clone() })),
+        ("no token", alice.bring(&Ticket { token: String::new(), ..own.clone() })),
+    ] {
+        assert_eq!(answer.err(), Some(refused.clone()), "{what}");
+    }
+
+    // None of this spent the right ones.
+    let mut service_side = alice.bring(&own).expect("the service's own token");
+    let mut device_side = device.identity.bring(&others).expect("the device's own token");
+    service_side.bytes(b"hello").unwrap();
+    assert_eq!(device_side.expect_bytes(5), b"hello");
+
+    assert_eq!(alice.bring(&own).err(), Some(refused.clone()), "used by the service, while the stream lives");
+    assert_eq!(device.identity.bring(&others).err(), Some(refused.clone()), "used by the device");
+    service_side.bytes(b"again").unwrap();
+    assert_eq!(device_side.expect_bytes(5), b"again");
+    drop((service_side, device_side));
+    hub.wait_activity("streamClosed", None);
+    assert_eq!(alice.bring(&own).err(), Some(refused.clone()), "used, after the stream");
+
+    assert_eq!(refused.status, 401, "{refused:?}");
+    let entry = hub.wait_activity("authenticate", Some(Kind::AuthenticationFailed.row().word));
+    assert!(!entry.to_string().contains(&own.token), "{entry}");
+}
+
+#[test]
+fn an_expired_token_gets_the_same_401_as_a_made_up_one() {
+    let (_machine, _hub, mut device, alice) = meeting(&["--handshake-timeout", "1"]);
+    let (own, others) = handshake(&mut device, &alice);
+    let mut early = device.identity.bring(&others).expect("the device's own token");
+    assert_eq!(early.expect_close(), Kind::HandshakeTimedOut.row().close, "the service did not come in time");
+    let refused = alice.bring(&Ticket { token: made_up(), ..own.clone() }).err();
+    assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
+    assert_eq!(alice.bring(&own).err(), refused);
+}
+
+#[test]
+fn every_wrong_identity_gets_the_same_401() {
+    let (_machine, hub, device, alice) = meeting(&[]);
+    let open = format!("/twins/{DEVICE}/streams/ssh");
+    let unsigned = alice.ask_unsigned("POST", &open);
+    assert_eq!(unsigned.status, 401, "{unsigned:?}");
+    hub.ask(&["service", "remove", "alice"]);
+    assert_eq!(alice.ask("POST", &open, &[], ""), unsigned, "a service that was removed");
+    let as_service = device.identity.ask("POST", &open, &[], "");
+    assert_ne!(as_service.status, 200, "a device asks for no streams: {as_service:?}");
+    assert_eq!(alice.ask("POST", "/join", &[], r#"{"code":"AAAAAAAAAAAAAAAAAAAAAA","key":"x"}"#), unsigned);
+}
+
+/// A hub with a device and a service, both in the test's hands.
+fn meeting(arguments: &[&str]) -> (Machine, Hub, RawDevice, Raw) {
+    let machine = Machine::new();
+    let hub = Hub::start_with(&machine, arguments);
+    let device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let alice = Raw::join(&hub.service_link("alice"));
+    (machine, hub, device, alice)
+}
+
+/// What the service got, and what the device got.
+fn handshake(device: &mut RawDevice, service: &Raw) -> (Ticket, Ticket) {
+    let asked = service.open("ssh", &[]);
+    let request = device.request();
+    device.accept(&request);
+    (asked.answer().ticket(), (&request).into())
+}
+
+fn made_up() -> String {
+    let token: StreamToken = random::secret();
+    token.reveal()
+}
+
+fn stream_in(ticket: &Ticket) -> String {
+    let rest = ticket.url.split("/sid/").nth(1).expect("a stream id");
+    rest.split('/').next().expect("a stream id").to_owned()
+}

@@ -1,0 +1,222 @@
+//! Who may know whom, `main → cli → {hub, agent, proxy} → net → proto`, and how large a file may grow.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Longer files are read by nobody.
+const LINES: usize = 400;
+const MARKERS: [&str; 2] = ["sleep(", "#[ignore"];
+
+#[test]
+fn every_source_file_keeps_to_its_layer() {
+    let found = complaints("src", |path, text| [imports(path, text), names(path, text), size(path, text)].concat());
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn no_test_sleeps_or_is_ignored() {
+    let found = complaints("tests", |path, text| {
+        let hits = numbered(text).filter(|(_, line)| MARKERS.iter().any(|marker| line.contains(marker)));
+        hits.map(|(number, _)| format!("tests/{path}:{number}: tests wait for the thing itself, and all run")).collect()
+    });
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_rules_see_what_they_forbid_and_nothing_else() {
+    for (path, code) in [
+        ("proto/id.rs", "use crate::net::clock;"),
+        ("proto/id.rs", "let now = Instant::now();"),
+        ("hub/broker.rs", "use super::registry::Registry;"),
+        ("hub/broker/timers.rs", "use super::super::registry::Registry;"),
+        ("hub/auth.rs", "let x = aws_lc_rs::rand::fill(y);"),
+        ("net/pump.rs", "use crate::{hub, proto};"),
+        ("net/pump.rs", "use crate::hub::Hub;"),
+        ("hub/mod.rs", "use crate::agent::Agent;"),
+        ("agent/mod.rs", "use tokio_tungstenite::WebSocketStream;"),
+        ("cli/hub.rs", "let x = TcpListener::bind(y);"),
+        ("main.rs", "devstream::hub::run()"),
+    ] {
+        assert_eq!([imports(path, code), names(path, code)].concat().len(), 1, "{path}: {code}");
+    }
+    for (path, code) in [
+        ("proto/id.rs", "// as tokio::spawn does\nlet c = ('\"', \"crate::hub::x\", 'a', &'a b);"),
+        ("proto/id.rs", "use super::limits::X;"),
+        ("hub/broker/timers.rs", "use super::super::auth::Scope;"),
+        ("hub/control.rs", "use super::broker::Input; use crate::net::tls; use crate::hub::auth;"),
+        ("cli/demo.rs", "use tokio::net::TcpListener; use crate::hub::Hub;"),
+        ("proto/id.rs", "x();\n#[cfg(test)]\nmod tests { use tokio::x; }"),
+    ] {
+        let code = code_of(code);
+        assert_eq!([imports(path, &code), names(path, &code)].concat(), [""; 0], "{path}: {code}");
+    }
+}
+
+/// What a file may import from this package, as the beginnings of module paths.
+fn allowed(path: &str) -> &'static [&'static str] {
+    match path.split('/').next() {
+        _ if is_pure(path) => &["proto", "hub::broker", "hub::auth"],
+        Some("net") => &["proto", "net"],
+        Some("hub") => &["proto", "net", "hub"],
+        Some("agent") => &["proto", "net", "agent"],
+        Some("proxy") => &["proto", "net", "proxy"],
+        Some("main.rs") => &["cli"],
+        _ => &[""],
+    }
+}
+
+/// What a file may not name: a crate or module by itself or as a part (`tokio` is also `tokio_util`), or a text.
+fn forbidden(path: &str) -> &'static [&'static str] {
+    match path.split('/').next() {
+        _ if is_pure(path) => &["tokio", "rustls", "tungstenite", "clap", "rand", "random", "::now("],
+        Some("net") => &["clap", "toml", "dirs", "indicatif"],
+        Some("hub" | "agent" | "proxy") => &["clap", "toml", "dirs", "indicatif", "tungstenite", "rustls", "hyper"],
+        Some("cli") if path.starts_with("cli/demo") => &["tungstenite", "rustls", "hyper", "UdpSocket"],
+        Some("cli") => &["tungstenite", "rustls", "hyper", "TcpStream", "TcpListener", "UdpSocket"],
+        _ => &[],
+    }
+}
+
+/// Rules that no socket, clock or dice can reach.
+fn is_pure(path: &str) -> bool {
+    path.starts_with("proto/") || path.starts_with("hub/broker") || path == "hub/auth.rs"
+}
+
+fn imports(path: &str, code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, line) in numbered(code) {
+        for target in targets(path, line) {
+            let fits = allowed(path).iter().any(|prefix| target.starts_with(prefix));
+            if !fits || target.starts_with('{') {
+                found.push(format!("src/{path}:{number}: may import {:?}, not '{target}'", allowed(path)));
+            }
+        }
+    }
+    found
+}
+
+/// The module paths of this package that a line names, from the package's root.
+fn targets(path: &str, line: &str) -> Vec<String> {
+    let root = if path == "main.rs" { "devstream::" } else { "crate::" };
+    let absolute = line.match_indices(root).map(|(at, _)| module(&line[at + root.len()..]));
+    let mut found: Vec<_> = absolute.collect();
+    let mut rest = line;
+    while let Some(at) = rest.find("super::") {
+        let mut here: Vec<_> = path.trim_end_matches(".rs").trim_end_matches("/mod").split('/').collect();
+        rest = &rest[at..];
+        while let Some(further) = rest.strip_prefix("super::") {
+            here.pop();
+            rest = further;
+        }
+        found.push([here.join("::"), module(rest)].join("::"));
+    }
+    found
+}
+
+/// The module path that a text begins with; `{` where several are imported at once, which hides them.
+fn module(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | ':' | '{')).collect()
+}
+
+fn names(path: &str, code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, line) in numbered(code) {
+        let hits = forbidden(path).iter().filter(|word| is_named(line, word));
+        found.extend(hits.map(|word| format!("src/{path}:{number}: may not name '{word}' here")));
+    }
+    found
+}
+
+fn is_named(line: &str, word: &str) -> bool {
+    if word.contains(':') {
+        return line.contains(word);
+    }
+    let is_type = word.starts_with(char::is_uppercase);
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after: String = line[at + word.len()..].chars().skip_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let begins = !before.is_some_and(char::is_alphanumeric);
+        begins && (is_type || after.starts_with("::") || line.trim_start().starts_with("use "))
+    })
+}
+
+fn size(path: &str, code: &str) -> Vec<String> {
+    let lines = numbered(code).count();
+    if lines > LINES {
+        vec![format!("src/{path}:{LINES}: {lines} lines without tests, over {LINES}")]
+    } else {
+        Vec::new()
+    }
+}
+
+/// The lines before a file's unit tests, numbered.
+fn numbered(code: &str) -> impl Iterator<Item = (usize, &str)> {
+    let end = code.find("\n#[cfg(test)]\n").unwrap_or(code.len());
+    code[..end].lines().enumerate().map(|(index, line)| (index + 1, line))
+}
+
+/// Every file of a folder through a check, with comments and strings blanked.
+fn complaints(folder: &str, check: impl Fn(&str, &str) -> Vec<String>) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    assert!(!files.is_empty(), "{folder} has no source files");
+    let mut found = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
+        found.extend(check(&path, &code_of(&text)));
+    }
+    found
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The text with comments and the insides of strings left out, line for line.
+fn code_of(text: &str) -> String {
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let skipped = comment_or_literal(rest);
+        let (taken, shown) = if skipped == 0 { (next.len_utf8(), true) } else { (skipped, false) };
+        let (piece, further) = rest.split_at(taken);
+        code.extend(piece.chars().filter(|c| shown || *c == '\n'));
+        rest = further;
+    }
+    code
+}
+
+/// How much of the beginning of a text is a comment, a string or a character; 0 if it begins with neither.
+fn comment_or_literal(text: &str) -> usize {
+    let through = |from: usize, end: &str| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
+    let hashes = text.strip_prefix('r').map_or(0, |rest| rest.len() - rest.trim_start_matches('#').len());
+    if text.starts_with("//") {
+        text.find('\n').unwrap_or(text.len())
+    } else if text.starts_with("/*") {
+        through(2, "*/")
+    } else if text.strip_prefix('r').is_some_and(|rest| rest[hashes..].starts_with('"')) {
+        through(hashes + 2, &format!("\"{}", "#".repeat(hashes)))
+    } else if text.starts_with('"') || text.starts_with("'\\") {
+        let quote = text.as_bytes()[0];
+        let mut escaped = false;
+        let end = text.bytes().skip(1).position(|byte| {
+            let ends = byte == quote && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            ends
+        });
+        end.map_or(text.len(), |at| at + 2)
+    } else if text.starts_with('\'') && text.chars().nth(2) == Some('\'') {
+        text.char_indices().nth(3).map_or(text.len(), |(at, _)| at)
+    } else {
+        0
+    }
+}
