@@ -1,7 +1,7 @@
 //! The meeting point: devices wait here, services ask here, and their streams pass through.
 //!
-//! In the order of a stream: [`door`] (TLS, who is it), [`control`] (the device), [`open`] (the service),
-//! [`broker`] behind [`exchange`] (the rules), [`streaming`] (the bytes), [`activity`] (what happened).
+//! In the order of a stream: `door` (TLS, who is it), `control` (the device), `open` (the service),
+//! `broker` behind `exchange` (the rules), `streaming` (the bytes), `activity` (what happened).
 
 pub mod activity;
 mod admin;

@@ -1,0 +1,66 @@
+//! The README says what the program does: every command line in it is one that the program takes, and every refusal
+//! in its table is in the table of refusals.
+
+use std::path::Path;
+
+use devstream::proto::refusal::TABLE;
+
+const README: &str = include_str!("../README.md");
+
+#[test]
+fn every_command_in_the_readme_is_one_that_the_program_takes() {
+    let commands: Vec<&str> = README.lines().filter_map(command).collect();
+    assert!(commands.len() > 15, "the README's commands are no longer found: {commands:?}");
+    for command in commands {
+        let words = words(command);
+        if let Err(error) = devstream::cli::command().try_get_matches_from(&words) {
+            panic!("README.md says `{command}`, which fails:\n{error}");
+        }
+    }
+}
+
+#[test]
+fn every_exit_code_in_the_readme_is_the_tables() {
+    let rows: Vec<(&str, &str)> = README.lines().filter_map(exit_code).collect();
+    assert!(rows.len() > 5, "the README's table is no longer found: {rows:?}");
+    for (sentence, code) in rows {
+        let row = TABLE.iter().find(|row| row.exit.to_string() == code);
+        let starts = row.is_some_and(|row| sentence.starts_with(row.sentence));
+        assert!(starts, "README.md calls exit code {code} \"{sentence}\"; the table says {row:?}");
+    }
+}
+
+#[test]
+fn every_path_in_the_readme_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in ["tests/run", ".ci/run", "src/lib.rs", "src/proto/limits.rs", "src/proto/PROTOCOL.md"] {
+        assert!(README.contains(path) && root.join(path).exists(), "{path}");
+    }
+}
+
+/// An indented line that runs devstream, without its comment.
+fn command(line: &str) -> Option<&str> {
+    let command = line.strip_prefix("    ")?.split(" #").next()?.trim();
+    command.starts_with("devstream ").then_some(command)
+}
+
+/// A row of the table of exit codes.
+fn exit_code(line: &str) -> Option<(&str, &str)> {
+    let (sentence, code) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+    code.parse::<u8>().is_ok().then_some((sentence, code))
+}
+
+/// As a shell would split it; there are only single quotes.
+fn words(command: &str) -> Vec<String> {
+    let quoted = command.split('\'').enumerate();
+    let mut words = vec![String::new()];
+    for (index, part) in quoted {
+        let mut pieces = if index % 2 == 1 { vec![part] } else { part.split(' ').collect() }.into_iter();
+        if let (Some(first), Some(last)) = (pieces.next(), words.last_mut()) {
+            last.push_str(first);
+        }
+        words.extend(pieces.map(str::to_owned));
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
