@@ -1,7 +1,10 @@
 //! The pump at both ends of a stream: a local connection on one side, the stream's WebSocket on the other.
 //!
-//! Each direction reads, sends, and only then reads again, so a slow reader at the far end holds back the local
-//! writer and nothing piles up here.
+//! Three things go on side by side: [`send`] reads the local side as far as the peer's window allows, [`receive`]
+//! takes whatever the WebSocket brings, at once, and [`deliver`] writes it to the local side. What waits between the
+//! last two is never more than our own window, which the peer keeps to.
+
+mod flow;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
-use super::websocket::{CLOSE_NORMAL, Incoming, Reader, Transport, WebSocket, Writer};
+use self::flow::Flow;
+use super::websocket::{Broken, CLOSE_NORMAL, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::{CLOSE_RESET, Ending, Inbound, StreamControl};
@@ -55,13 +58,26 @@ where
     W: AsyncWrite + Unpin,
     T: Transport,
 {
-    let sending_is_over = CancellationToken::new();
+    let flow = Flow::new(half_close);
     let outcome = {
-        let up = pin!(up(local.0, &mut socket.writer, half_close, &sending_is_over, &counters.sent));
-        let down = pin!(down(&mut socket.reader, local.1, half_close, &sending_is_over, &counters.received));
-        tokio::select! {
-            outcome = down => outcome,
-            Err(ending) = up => ending.into(),
+        let mut send = pin!(send(local.0, &mut socket.writer, &flow, &counters.sent));
+        let mut receive = pin!(receive(&mut socket.reader, &flow));
+        let mut deliver = pin!(deliver(local.1, &flow, &counters.received));
+        let (mut delivered, mut closed) = (false, false);
+        loop {
+            tokio::select! {
+                Err(ending) = &mut send => break ending.into(),
+                outcome = &mut receive, if !closed => match outcome {
+                    // The peer has all of ours, and all of its own is here: only our local side is slow.
+                    _ if flow.is_settled() => closed = true,
+                    outcome => break outcome,
+                },
+                result = &mut deliver, if !delivered => match result {
+                    Ok(()) => delivered = true,
+                    Err(ending) => break ending.into(),
+                },
+                () = flow.sending_over(), if delivered => break Ending::Clean.into(),
+            }
         }
     };
     match outcome.ending {
@@ -72,85 +88,111 @@ where
     outcome
 }
 
-/// Local to tunnel.
-async fn up<R: AsyncRead + Unpin, T: Transport>(
+/// Local to tunnel, and what the peer must know of the other direction.
+async fn send<R: AsyncRead + Unpin, T: Transport>(
     mut local: R,
     writer: &mut Writer<T>,
-    half_close: bool,
-    is_over: &CancellationToken,
+    flow: &Flow,
     sent: &AtomicU64,
 ) -> Result<(), Ending> {
     let mut buffer = BytesMut::new();
+    let mut open = true;
     loop {
-        buffer.reserve(DATA_MESSAGE_BYTES);
-        let read = local.read_buf(&mut buffer).await.map_err(|_| Ending::LocalReset)?;
-        if read == 0 {
-            break;
+        let credit = flow.credit(sent.load(Ordering::Relaxed)).min(DATA_MESSAGE_BYTES as u64);
+        if open && credit > 0 {
+            buffer.reserve(DATA_MESSAGE_BYTES);
         }
-        if writer.bytes(buffer.split().freeze()).await.is_err() {
+        let mut source = (&mut local).take(credit);
+        let told = tokio::select! {
+            biased;
+            ack = flow.acknowledgement() => writer.text(ack.encode()).await,
+            () = flow.more_credit(), if open && credit == 0 => continue,
+            read = source.read_buf(&mut buffer), if open && credit > 0 => match read {
+                Err(_) => return Err(Ending::LocalReset),
+                Ok(0) => {
+                    open = false;
+                    let told = tell_end(writer, flow, sent.load(Ordering::Relaxed)).await;
+                    flow.end_sending();
+                    told
+                }
+                Ok(count) => {
+                    let told = writer.bytes(buffer.split().freeze()).await;
+                    sent.fetch_add(count as u64, Ordering::Relaxed);
+                    told
+                }
+            },
+        };
+        if told.is_err() {
             // The other direction reads why, if the hub said why.
             sleep(CLOSE_TIMEOUT).await;
             return Err(Ending::Broken);
         }
-        sent.fetch_add(read as u64, Ordering::Relaxed);
     }
-    let end = StreamControl::End { bytes: sent.load(Ordering::Relaxed) };
-    let told = if half_close { writer.text(end.encode()).await } else { writer.close(CLOSE_NORMAL, "").await };
-    is_over.cancel();
-    told.map_err(|_| Ending::Broken)
 }
 
-/// Tunnel to local. It also sees how the stream ends, so it goes on after the last byte.
-async fn down<W: AsyncWrite + Unpin, T: Transport>(
-    reader: &mut Reader<T>,
-    mut local: W,
-    half_close: bool,
-    sending_is_over: &CancellationToken,
-    received: &AtomicU64,
-) -> Outcome {
-    let mut inbound = Inbound::default();
+async fn tell_end<T: Transport>(writer: &mut Writer<T>, flow: &Flow, bytes: u64) -> Result<(), Broken> {
+    if flow.half_close {
+        writer.text(StreamControl::End { bytes }.encode()).await
+    } else {
+        writer.close(CLOSE_NORMAL, "").await
+    }
+}
+
+/// Tunnel to the queue for the local side. It ends with the WebSocket.
+async fn receive<T: Transport>(reader: &mut Reader<T>, flow: &Flow) -> Outcome {
+    let mut inbound = Inbound::new(flow.limit());
     loop {
-        let incoming = tokio::select! {
-            biased;
-            () = sending_is_over.cancelled(), if inbound.is_over() => return Ending::Clean.into(),
-            incoming = reader.next() => incoming,
-        };
-        match incoming {
+        flow.room().await;
+        match reader.next().await {
             Ok(Incoming::Bytes(bytes)) => {
+                inbound.allow(flow.limit());
                 if inbound.received(bytes.len()).is_err() {
                     return Ending::Broken.into();
                 }
-                if local.write_all(&bytes).await.is_err() || local.flush().await.is_err() {
-                    return Ending::LocalReset.into();
-                }
-                received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                flow.put(&bytes);
             }
-            Ok(Incoming::Text(text)) => match StreamControl::decode(&text) {
-                Ok(StreamControl::End { bytes }) if half_close && inbound.end(bytes).is_ok() => {
-                    // A local side that is already gone shows when the other direction meets it.
-                    let _ = local.shutdown().await;
-                }
-                _ => return Ending::Broken.into(),
+            Ok(Incoming::Text(text)) if flow.half_close => match StreamControl::decode(&text) {
+                Ok(StreamControl::End { bytes }) if inbound.end(bytes).is_ok() => flow.end_receiving(),
+                Ok(StreamControl::Ack { bytes, window }) => flow.allow(bytes, window),
+                Ok(StreamControl::End { .. }) | Err(_) => return Ending::Broken.into(),
             },
+            Ok(Incoming::Text(_)) | Err(_) => return Ending::Broken.into(),
             Ok(Incoming::Alive) => {}
-            Ok(Incoming::Closed(told)) => return closed(told, half_close, local).await,
-            Err(_) => return Ending::Broken.into(),
+            Ok(Incoming::Closed(told)) => match closed(told, flow.half_close) {
+                Some(outcome) => return outcome,
+                None => flow.end_receiving(),
+            },
+        }
+        if !flow.half_close && flow.has_received_all() {
+            // Nothing follows a close; what came before it is still being delivered.
+            flow.end_sending();
+            std::future::pending::<()>().await;
         }
     }
 }
 
-/// What a close frame means. Only a peer without half-close may end a direction with it.
-async fn closed<W: AsyncWrite + Unpin>(told: Option<(u16, String)>, half_close: bool, mut local: W) -> Outcome {
+/// What a close frame means; nothing but the end for a peer without half-close, which has no other way to say it.
+fn closed(told: Option<(u16, String)>, half_close: bool) -> Option<Outcome> {
     match told {
-        Some((CLOSE_NORMAL, _)) | None if !half_close => {
-            let _ = local.shutdown().await;
-            Ending::Clean.into()
-        }
-        Some((CLOSE_RESET, _)) => Ending::PeerReset.into(),
+        Some((CLOSE_NORMAL, _)) | None if !half_close => None,
+        Some((CLOSE_RESET, _)) => Some(Ending::PeerReset.into()),
         Some((code, reason)) => {
             let refusal = Refusal::from_close(code, &reason).unwrap_or_else(|| Kind::PeerGone.into());
-            Outcome { ending: Ending::Broken, refusal: Some(refusal) }
+            Some(Outcome { ending: Ending::Broken, refusal: Some(refusal) })
         }
-        None => Ending::Broken.into(),
+        None => Some(Ending::Broken.into()),
     }
+}
+
+/// The queue to the local side, until the peer's direction is over and written.
+async fn deliver<W: AsyncWrite + Unpin>(mut local: W, flow: &Flow, received: &AtomicU64) -> Result<(), Ending> {
+    while let Some(bytes) = flow.take().await {
+        local.write_all(&bytes).await.map_err(|_| Ending::LocalReset)?;
+        local.flush().await.map_err(|_| Ending::LocalReset)?;
+        received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        flow.written(bytes.len());
+    }
+    // A local side that is already gone shows when the other direction meets it.
+    let _ = local.shutdown().await;
+    Ok(())
 }

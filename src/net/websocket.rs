@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -38,6 +38,9 @@ const CLOSE_TOO_BIG: u16 = 1009;
 const CONTROL_READ_BUFFER: usize = 4 * 1024;
 /// … and a stream's takes a few TLS records.
 const STREAM_READ_BUFFER: usize = 64 * 1024;
+
+/// What may be under way from a peer that has not yet read our close.
+const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// What a WebSocket is for, which decides its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,9 +151,9 @@ impl<T: Transport> WebSocket<T> {
     /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its
     /// turn behind what was sent before it, for as long as the peer takes to read that.
     pub async fn close(mut self, code: u16, reason: &str) {
-        if self.writer.close(code, reason).await.is_ok() {
-            self.await_close().await;
-        }
+        // It cannot be said twice; then the answer to the peer's own close is still to be given.
+        let _ = self.writer.close(code, reason).await;
+        self.await_close().await;
     }
 
     /// The same, waiting for the answer as long as the peer takes to read up to it.
@@ -180,12 +183,26 @@ impl<T: Transport> WebSocket<T> {
         self.close_soon(refusal.kind.row().close, &refusal.close_reason()).await;
     }
 
-    /// Tells a peer that broke the rules so, if it did.
-    pub async fn complain(self, broken: &Broken) {
-        if let Some(code) = broken.code() {
-            self.close_soon(code, "").await;
+    /// Tells a peer that broke the rules so, if it did, and lets it read that.
+    pub async fn complain(mut self, broken: &Broken) {
+        let Some(code) = broken.code() else { return };
+        let farewell = async {
+            let _ = self.writer.close(code, "").await;
+            if let Ok(socket) = self.reader.stream.reunite(self.writer.sink) {
+                linger(socket.into_inner()).await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, farewell).await.is_err() {
+            tracing::trace!("a WebSocket was cut");
         }
     }
+}
+
+/// A socket that is closed with bytes unread is reset, and the peer loses what was said last: so a moment's worth of
+/// those is read and dropped.
+async fn linger<T: Transport>(mut transport: T) {
+    let _ = transport.shutdown().await;
+    let _ = tokio::io::copy(&mut transport.take(LINGER_BYTES), &mut tokio::io::sink()).await;
 }
 
 /// What arrives on a WebSocket.

@@ -74,6 +74,18 @@ pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
 /// Bytes of one side held in user space while the other side has not arrived; after that TCP holds it back.
 pub const EARLY_BYTES: usize = 128 * 1024;
 
+/// What either end of a stream may send before the first acknowledgement: enough for a round trip of any login.
+pub const FIRST_WINDOW: u64 = 256 * 1024;
+
+/// The largest window of one stream: 330 Mbit/s at a round trip of 100 ms.
+pub const LARGEST_WINDOW: u64 = 4 * 1024 * 1024;
+
+/// All windows of a process together, as long as each can have [`FIRST_WINDOW`]: what stalled readers can make it hold.
+pub const ALL_WINDOWS: u64 = 64 * 1024 * 1024;
+
+/// Bytes written to the local side until an acknowledgement is sent.
+pub const ACK_EVERY: u64 = 64 * 1024;
+
 /// A text frame on a stream: end of direction and the like, under 100 bytes.
 pub const STREAM_CONTROL_BYTES: usize = 1024;
 

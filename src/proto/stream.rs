@@ -23,6 +23,15 @@ pub enum StreamControl {
         /// How many bytes the direction carried: a receiver that counted differently resets.
         bytes: u64,
     },
+    /// The sender of this message has written this many bytes to its local side, and will take `window` more. The
+    /// window is the flow control: neither end ever leaves bytes unread on the WebSocket, so an acknowledgement is
+    /// never stuck behind them, and a full window blocks the writer and nothing else.
+    Ack {
+        /// Since the start of the stream.
+        bytes: u64,
+        /// Beyond those.
+        window: u64,
+    },
 }
 
 /// A text message that is none of these.
@@ -71,20 +80,28 @@ impl fmt::Display for Ending {
 }
 
 /// What one end knows of the direction that comes to it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inbound {
     received: u64,
+    limit: u64,
     ended: bool,
 }
 
 impl Inbound {
-    /// Bytes came. Wrong after the end.
+    /// Nothing yet; this much may come.
+    pub fn new(limit: u64) -> Self {
+        Self { received: 0, limit, ended: false }
+    }
+
+    /// Bytes came. Wrong after the end, and beyond the limit.
     pub fn received(&mut self, bytes: usize) -> Result<(), UnknownControl> {
-        if self.ended {
-            return Err(UnknownControl);
-        }
-        self.received += bytes as u64;
-        Ok(())
+        self.received = self.received.saturating_add(bytes as u64);
+        if self.ended || self.received > self.limit { Err(UnknownControl) } else { Ok(()) }
+    }
+
+    /// The peer is told that it may send up to here. A limit never shrinks.
+    pub fn allow(&mut self, limit: u64) {
+        self.limit = self.limit.max(limit);
     }
 
     /// The peer says its direction is over. Wrong if bytes are missing, or if it said so before.
@@ -109,6 +126,8 @@ mod tests {
     #[test]
     fn the_messages_are_these_bytes() {
         assert_eq!(StreamControl::End { bytes: 7 }.encode(), r#"{"type":"end","bytes":7}"#);
+        let ack = StreamControl::Ack { bytes: 7, window: 9 };
+        assert_eq!(ack.encode(), r#"{"type":"ack","bytes":7,"window":9}"#);
         let message = StreamControl::End { bytes: u64::MAX };
         assert_eq!(StreamControl::decode(&message.encode()), Ok(message));
     }
@@ -122,8 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn nobody_sends_beyond_the_limit() {
+        let mut inbound = Inbound::new(10);
+        assert!(inbound.received(10).is_ok());
+        inbound.allow(5);
+        inbound.allow(20);
+        assert!(inbound.received(10).is_ok());
+        assert!(inbound.received(1).is_err());
+    }
+
+    #[test]
     fn a_direction_that_lost_bytes_does_not_end() {
-        let mut inbound = Inbound::default();
+        let mut inbound = Inbound::new(100);
         inbound.received(10).unwrap();
         assert!(inbound.end(11).is_err());
         assert!(!inbound.is_over());
