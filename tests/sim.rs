@@ -64,7 +64,8 @@ struct World {
     inside: HashMap<ConnectionId, Ticket>,
     accepted: HashSet<StreamId>,
     joined: HashSet<StreamId>,
-    open: HashSet<StreamId>,
+    /// Joined streams, by the service's side.
+    open: HashMap<ConnectionId, StreamId>,
     /// The newest connection of each device.
     current: HashMap<DeviceId, ConnectionId>,
 }
@@ -97,7 +98,7 @@ impl World {
             inside: HashMap::new(),
             accepted: HashSet::new(),
             joined: HashSet::new(),
-            open: HashSet::new(),
+            open: HashMap::new(),
             current: HashMap::new(),
         }
     }
@@ -251,11 +252,11 @@ impl World {
     }
 
     fn stream_ends(&mut self) {
-        let mut open: Vec<_> = self.open.iter().copied().collect();
-        open.sort_unstable();
-        if let Some(stream) = self.pick(&open) {
-            self.open.remove(&stream);
-            self.broker.handle(Input::StreamEnded { stream }, self.now);
+        let open = std::mem::take(&mut self.open);
+        let ended = self.pick_key(&open);
+        self.open = open;
+        if let Some(leg) = ended {
+            self.broker.handle(Input::SideLeft { leg }, self.now);
         }
     }
 
@@ -296,10 +297,15 @@ impl World {
                         let ticket = self.inside.remove(&leg).expect("joined a side that was not let in");
                         assert_eq!((ticket.stream, ticket.principal.role), (joint.stream, role));
                     }
-                    self.open.insert(joint.stream);
+                    self.open.insert(joint.service_leg, joint.stream);
                 }
                 Output::EndStream { stream, .. } => {
                     assert!(self.joined.contains(&stream));
+                }
+                Output::Ended { stream } => {
+                    let before = self.open.len();
+                    self.open.retain(|_, open| *open != stream);
+                    assert_eq!(self.open.len() + 1, before, "ended a stream that is not open");
                 }
                 Output::Displace { .. } | Output::Dismiss { .. } | Output::CancelDevice { .. } | Output::Record(_) => {}
             }
@@ -367,9 +373,11 @@ impl World {
         }
         assert!(self.requests.is_empty(), "requests without an answer");
         assert!(self.inside.is_empty(), "sides that wait for ever");
-        for stream in std::mem::take(&mut self.open) {
-            self.broker.handle(Input::StreamEnded { stream }, self.now);
+        for leg in self.open.keys().copied().collect::<Vec<_>>() {
+            self.broker.handle(Input::SideLeft { leg }, self.now);
         }
+        self.carry_out();
+        assert!(self.open.is_empty(), "streams that never end");
         assert_eq!(self.broker.streams(), 0, "streams that are never forgotten");
         assert_eq!(self.broker.next_deadline(), None);
         assert_eq!(self.broker.online().count(), 0);

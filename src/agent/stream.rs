@@ -54,7 +54,7 @@ async fn carry(client: &Client, request: &StreamRequest, mut target: TcpStream) 
         Ok(socket) => socket,
         Err(refusal) => {
             tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
-            return socket::reset(target);
+            return;
         }
     };
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
@@ -66,7 +66,7 @@ async fn carry(client: &Client, request: &StreamRequest, mut target: TcpStream) 
         target: "device-agent",
         "{stream_name}: {ending}{why} to-target={to_target} from-target={from_target} id={request_id}"
     );
-    if ending != Ending::Clean {
-        socket::reset(target);
+    if ending == Ending::Clean {
+        socket::end_cleanly(target).await;
     }
 }

@@ -16,6 +16,7 @@ pub(super) async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
     match timeout(TARGET_TIMEOUT, first(forward)).await {
         Ok(Ok(stream)) => {
             socket::tune(&stream);
+            socket::reset_on_drop(&stream);
             Ok(stream)
         }
         Ok(Err(error)) => Err(Refusal::new(kind(&error), format!("{named}: {error}"))),

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::broker::{ACCEPTED, Event, Operation};
 use crate::net::clock::{Moment, timestamp};
 use crate::proto::id::{DeviceId, ServiceName};
+use crate::proto::refusal::Detail;
 
 /// Lines not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
 const QUEUE: usize = 4096;
@@ -42,7 +43,9 @@ impl Activity {
     }
 
     /// Notes an event, with the present time.
-    pub fn record(&self, event: Event) {
+    pub fn record(&self, mut event: Event) {
+        // Some reasons quote a peer.
+        event.reason = Detail::from(event.reason).into();
         if matches!(event.operation, Operation::Authenticate | Operation::DeviceDisplaced) {
             tracing::warn!(target: "hub", "{event}");
         } else if event.operation == Operation::Invoke && event.result == ACCEPTED {

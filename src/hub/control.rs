@@ -8,6 +8,7 @@ use super::answers;
 use super::auth::Action;
 use super::door::Visitor;
 use super::exchange::Notice;
+use super::registry::StoredKey;
 use super::{Next, Shared};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock::Moment;
@@ -22,9 +23,10 @@ use crate::proto::refusal::{Kind, Refusal};
 
 /// Lets a device's upgrade through, or not.
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, device: DeviceId) -> Answer<Next> {
-    if let Err(refusal) = visitor.permit(shared, asked, Action::Control(&device)).await {
-        return Answer::Reply(refusal);
-    }
+    let key = match visitor.permit(shared, asked, Action::Control(&device)).await {
+        Ok(record) => record.key,
+        Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
+    };
     let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, CONTROL_PROTOCOL) {
         let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
@@ -33,28 +35,36 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, dev
     Answer::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
         purpose: Purpose::Control,
-        then: Next::Control(device, asked.authority.clone()),
+        then: Next::Control(Arriving { device, authority: asked.authority.clone(), key }),
     }
 }
 
-/// Keeps a device's control connection until either end gives it up.
-pub(super) async fn run(
-    shared: &Shared,
-    visitor: &Visitor,
+/// A device whose upgrade was let through.
+pub(super) struct Arriving {
     device: DeviceId,
-    authority: &str,
-    socket: WebSocket<Socket>,
-) {
+    /// How it addressed the hub.
+    authority: String,
+    /// What it proved itself with.
+    key: Option<StoredKey>,
+}
+
+/// Keeps a device's control connection until either end gives it up.
+pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
+    let Arriving { device, authority, key } = arriving;
     let mut channel = ControlChannel::new(socket);
     let Some(hello) = hello(&mut channel).await else {
         return channel.refuse(Kind::BadRequest).await;
     };
-    seen(shared, &device).await;
     let arrived = shared.exchange.arrive(device.clone(), visitor.connection, hello, visitor.address).await;
     let Ok((mut notices, mut farewell)) = arrived else {
         return channel.refuse(Kind::Draining).await;
     };
-    let end = converse(shared, visitor, &device, authority, &mut channel, &mut notices).await;
+    let end = if is_still(shared, &device, key).await {
+        seen(shared, &device).await;
+        converse(shared, visitor, &device, &authority, &mut channel, &mut notices).await
+    } else {
+        End::Refused(Kind::AuthenticationFailed)
+    };
     farewell.because(end.reason());
     drop(farewell);
     seen(shared, &device).await;
@@ -155,6 +165,13 @@ fn message(shared: &Shared, device: &DeviceId, authority: &str, notice: Notice) 
         Notice::Displaced(by) => (Some(ToDevice::Displaced { by: by.to_string() }), Some(Kind::Displaced)),
         Notice::Dismissed => (None, Some(Kind::AuthenticationFailed)),
     }
+}
+
+/// Whether the identity is what it was when the device proved itself. Whoever removes it from now on finds the device
+/// online; whoever did before this has not.
+async fn is_still(shared: &Shared, device: &DeviceId, key: Option<StoredKey>) -> bool {
+    let principal = Principal { role: Role::Device, id: device.clone().into() };
+    matches!(shared.directory.find(&principal).await, Ok(Some(record)) if record.key == key)
 }
 
 /// The registry knows when a device was last here.

@@ -1,12 +1,12 @@
 //! From an accepted socket to an authenticated request: TLS, then HTTP, within a stranger's limits.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::answers;
 use super::auth::{Action, authenticate, authorize};
@@ -19,7 +19,7 @@ use crate::net::tls::Acceptor;
 use crate::proto::auth::{Binding, Credential, Exporter, HEADER};
 use crate::proto::http::Route;
 use crate::proto::id::{ConnectionId, Principal};
-use crate::proto::limits::{UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE};
+use crate::proto::limits::{STRANGER_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE};
 use crate::proto::refusal::{Kind, Refusal};
 
 /// Which requests a listener takes.
@@ -40,6 +40,7 @@ pub(super) struct Strangers(Mutex<(usize, HashMap<IpAddr, usize>)>);
 impl Strangers {
     /// One more, unless there are too many.
     pub(super) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Stranger> {
+        let source = network(source);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, sources) = &mut *counts;
         let own = sources.get(&source).copied().unwrap_or(0);
@@ -73,6 +74,14 @@ impl Drop for Stranger {
     }
 }
 
+/// What one party has of the address space: an IPv4 address, or an IPv6 /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// One connection's particulars.
 pub(super) struct Visitor {
     /// Its number.
@@ -98,11 +107,13 @@ pub(super) async fn receive(
     let Some((stream, exporter)) = acceptor.accept(tcp).await else { return };
     let connection = shared.next_connection();
     let visitor = Visitor { connection, address, serves, exporter, stranger: Mutex::new(Some(stranger)) };
-    let upgraded = serve(stream, |asked| answer(&shared, &visitor, asked)).await;
+    let served = serve(stream, |asked| answer(&shared, &visitor, asked));
+    let upgraded = tokio::select! {
+        upgraded = served => upgraded,
+        () = visitor.outstays() => None,
+    };
     match upgraded {
-        Some((Next::Control(device, authority), socket)) => {
-            control::run(&shared, &visitor, device, &authority, socket).await;
-        }
+        Some((Next::Control(arriving), socket)) => control::run(&shared, &visitor, arriving, socket).await,
         Some((Next::Stream(waiting), socket)) => streaming::run(&shared, waiting, socket).await,
         None => {}
     }
@@ -139,14 +150,22 @@ impl Visitor {
         Binding { method: &asked.method, authority: &asked.authority, path: &asked.path, exporter: &self.exporter }
     }
 
+    /// Returns when a stranger has been here too long, and never for anybody else.
+    async fn outstays(&self) {
+        sleep(STRANGER_TIMEOUT).await;
+        if self.stranger.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            std::future::pending().await
+        }
+    }
+
     /// Who asks, proven. Every no is the same to whoever asked; the log knows why.
-    pub(super) async fn identify(&self, shared: &Shared, asked: &Asked) -> Result<Record, Response<Bytes>> {
+    pub(super) async fn identify(&self, shared: &Shared, asked: &Asked) -> Result<Record, Refusal> {
         let Some(Ok(credential)) = asked.header(HEADER).map(str::parse::<Credential>) else {
             return Err(self.denied(shared, None, "no credential, or not one of ours"));
         };
         let record = shared.directory.find(&credential.principal).await.map_err(|error| {
             tracing::error!(target: "hub", %error, "cannot look up an identity");
-            answers::refuse(&Refusal::from(Kind::HubFailed))
+            Refusal::from(Kind::HubFailed)
         })?;
         let key = record.as_ref().and_then(|record| record.key).map(|stored| stored.key);
         let proven = authenticate(&credential, key.as_ref(), &self.binding(asked));
@@ -160,30 +179,30 @@ impl Visitor {
     }
 
     /// Who asks, proven, and allowed to do this.
-    pub(super) async fn permit(
-        &self,
-        shared: &Shared,
-        asked: &Asked,
-        action: Action<'_>,
-    ) -> Result<Record, Response<Bytes>> {
+    pub(super) async fn permit(&self, shared: &Shared, asked: &Asked, action: Action<'_>) -> Result<Record, Refusal> {
         let record = self.identify(shared, asked).await?;
-        match authorize(&record.principal, &record.scope, action) {
-            Ok(()) => Ok(record),
-            Err(Kind::AuthenticationFailed) => Err(self.denied(shared, Some(&record.principal), "another's place")),
+        self.allow(shared, &record, action).map(|()| record)
+    }
+
+    /// Whether somebody who was identified may do this.
+    pub(super) fn allow(&self, shared: &Shared, who: &Record, action: Action<'_>) -> Result<(), Refusal> {
+        match authorize(&who.principal, &who.scope, action) {
+            Ok(()) => Ok(()),
+            Err(Kind::AuthenticationFailed) => Err(self.denied(shared, Some(&who.principal), "another's place")),
             Err(kind) => {
-                shared.activity.record(refused(self.address, &record, action, kind));
-                Err(answers::refuse(&kind.into()))
+                shared.activity.record(refused(self.address, who, action, kind));
+                Err(kind.into())
             }
         }
     }
 
     /// The one answer to a wrong proof, and its line in the log.
-    pub(super) fn denied(&self, shared: &Shared, who: Option<&Principal>, why: &str) -> Response<Bytes> {
+    pub(super) fn denied(&self, shared: &Shared, who: Option<&Principal>, why: &str) -> Refusal {
         let refusal = Refusal::from(Kind::AuthenticationFailed);
         let (operation, word) = (Operation::Authenticate, refusal.kind.row().word);
         let event = who.map_or_else(|| Event::new(operation, word), |who| Event::about(who, operation, word));
         shared.activity.record(Event { source: Some(self.address), reason: why.into(), ..event });
-        answers::refuse(&refusal)
+        refusal
     }
 }
 

@@ -14,13 +14,20 @@ use crate::proto::refusal::{Kind, Refusal};
 
 /// Spends the code. Every wrong code gets the same answer.
 pub(super) async fn join(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
+    match spend(shared, visitor, asked).await {
+        Ok(()) => bare(StatusCode::NO_CONTENT),
+        Err(refusal) => answers::refuse(&refusal),
+    }
+}
+
+async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), Refusal> {
     let credential = asked.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
     let request = serde_json::from_slice::<JoinRequest>(&asked.body).ok();
     let Some((credential, JoinRequest { code, key })) = credential.zip(request) else {
-        return visitor.denied(shared, None, "not a join request");
+        return Err(visitor.denied(shared, None, "not a join request"));
     };
     if !credential.is_proven_by(&key, &visitor.binding(asked)) {
-        return visitor.denied(shared, Some(&credential.principal), "a signature that does not verify");
+        return Err(visitor.denied(shared, Some(&credential.principal), "a signature that does not verify"));
     }
     let principal = credential.principal.clone();
     let hash = code.hash();
@@ -29,12 +36,12 @@ pub(super) async fn join(shared: &Shared, visitor: &Visitor, asked: &Asked) -> R
         Ok(true) => {
             let event = Event::about(&credential.principal, Operation::Join, "joined");
             shared.activity.record(Event { source: Some(visitor.address), ..event });
-            bare(StatusCode::NO_CONTENT)
+            Ok(())
         }
-        Ok(false) => visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code"),
+        Ok(false) => Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code")),
         Err(error) => {
             tracing::error!(target: "hub", %error, "cannot redeem a join code");
-            answers::refuse(&Refusal::from(Kind::HubFailed))
+            Err(Kind::HubFailed.into())
         }
     }
 }

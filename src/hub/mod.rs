@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::activity::Activity;
 use self::config::HubConfig;
+use self::control::Arriving;
 use self::door::{Serves, Strangers};
 use self::exchange::Exchange;
 use self::registry::Directory;
@@ -67,8 +68,8 @@ struct Shared {
 
 /// What an upgraded connection goes on as.
 enum Next {
-    /// A device's control connection, and how the device addressed the hub.
-    Control(DeviceId, String),
+    /// A device's control connection.
+    Control(Arriving),
     /// One side of a stream.
     Stream(Box<Waiting>),
 }

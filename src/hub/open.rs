@@ -24,16 +24,19 @@ pub(super) async fn ask(
     device: DeviceId,
     name: Option<StreamName>,
 ) -> Response<Bytes> {
+    let service = match visitor.identify(shared, asked).await {
+        Ok(service) => service,
+        Err(refusal) => return answers::refuse(&refusal),
+    };
     let principal = Principal { role: Role::Device, id: device.clone().into() };
     let known = match shared.directory.find(&principal).await {
         Ok(known) => known,
         Err(error) => return answers::refuse(&Refusal::new(Kind::HubFailed, error.to_string())),
     };
     let action = Action::Open { device: &device, known: known.is_some(), name: name.as_ref() };
-    let service = match visitor.permit(shared, asked, action).await {
-        Ok(service) => service,
-        Err(refusal) => return refusal,
-    };
+    if let Err(refusal) = visitor.allow(shared, &service, action) {
+        return answers::refuse(&refusal);
+    }
     let limit = shared.config.broker.handshake;
     let timeout = |header, default: Duration| match asked.header(header) {
         Some(text) => seconds(text, limit).ok_or_else(|| Refusal::new(Kind::BadRequest, format!("{header}: {text}"))),

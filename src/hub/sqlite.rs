@@ -107,7 +107,8 @@ impl Registry for SqliteRegistry {
             let sql = "SELECT hash, until FROM code WHERE role = ? AND id = ?";
             let found = transaction.query_row(sql, [role, id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             let Some((hash, until)): Option<([u8; 32], i64)> = found else { return Ok(false) };
-            if SecretHash::from(hash) != *code || now.0 >= until {
+            let taken = stored_key(transaction, principal)?.is_some();
+            if SecretHash::from(hash) != *code || now.0 >= until || taken {
                 return Ok(false);
             }
             transaction.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
@@ -126,6 +127,8 @@ impl Registry for SqliteRegistry {
             if find(transaction, principal)?.is_none() {
                 insert(transaction, principal, &Scope::default(), now)?;
             }
+            let (role, id) = parts(principal);
+            transaction.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
             put_key(transaction, principal, key, true, now)
         })
     }
@@ -263,6 +266,14 @@ mod tests {
         assert!(matches!(again, Err(RegistryError::AlreadyJoined(_))));
         let again = registry.add(&device(), &Scope::default(), &code, Moment(100), Moment(0));
         assert!(matches!(again, Err(RegistryError::AlreadyJoined(_))));
+    }
+
+    #[test]
+    fn a_join_link_is_void_once_the_identity_has_a_key() {
+        let (registry, code) = (registry(), JoinCode::new([1; 16]).hash());
+        registry.add(&device(), &Scope::default(), &code, Moment(100), Moment(0)).unwrap();
+        registry.enrol(&device(), &key(1), Moment(0)).unwrap();
+        assert!(!registry.redeem(&device(), &code, &key(2), Moment(0)).unwrap());
     }
 
     #[test]

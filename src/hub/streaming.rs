@@ -15,6 +15,7 @@ use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
 use crate::proto::http::{Bridge, STREAM_PROTOCOL, lists};
 use crate::proto::limits::CLOSE_TIMEOUT;
+use crate::proto::refusal::Kind;
 use crate::proto::secret::StreamToken;
 
 /// A side that was let in, until it is joined.
@@ -27,11 +28,12 @@ pub(super) struct Waiting {
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
     let record = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
         Ok(record) => record,
-        Err(refusal) => return Answer::Reply(refusal),
+        Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
     };
     let token = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
     let Some(Ok(token)) = token.map(StreamToken::parse) else {
-        return Answer::Reply(visitor.denied(shared, Some(&record.principal), "no stream token"));
+        let refusal = visitor.denied(shared, Some(&record.principal), "no stream token");
+        return Answer::Reply(answers::refuse(&refusal));
     };
     let arrival = SideArrival {
         leg: visitor.connection,
@@ -60,25 +62,23 @@ fn chosen(asked: &Asked, agreed: Option<&'static str>) -> Option<String> {
 
 /// Waits for the other side, then carries the stream or hands the socket to the task that will.
 pub(super) async fn run(shared: &Shared, waiting: Box<Waiting>, socket: WebSocket<Socket>) {
-    let Waiting { meeting, farewell } = *waiting;
+    // The service's farewell is the stream's end: it is dropped last.
+    let Waiting { meeting, farewell: _farewell } = *waiting;
     let mut leg = Leg::new(socket);
     let meeting = tokio::select! {
         biased;
         meeting = meeting => meeting,
         departure = leg.hold() => {
             tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
-            return;
+            return leg.part(&departure).await;
         }
     };
-    drop(farewell);
     match meeting {
         Ok(Meeting::Give(other)) => drop(other.send(leg)),
-        Ok(Meeting::Take(other, joint, live)) => {
-            let Ok(_over) = shared.exchange.open(joint.stream).await else { return };
-            if let Ok(Ok(device)) = tokio::time::timeout(CLOSE_TIMEOUT, other).await {
-                carry(shared, device, leg, *joint, &live).await;
-            }
-        }
+        Ok(Meeting::Take(other, joint, live)) => match tokio::time::timeout(CLOSE_TIMEOUT, other).await {
+            Ok(Ok(device)) => carry(shared, device, leg, *joint, &live).await,
+            _ => leg.refuse(&Kind::PeerGone.into()).await,
+        },
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(_) => {}
     }

@@ -69,7 +69,7 @@ where
                 Err(ending) = &mut send => break ending.into(),
                 outcome = &mut receive, if !closed => match outcome {
                     // The peer has all of ours, and all of its own is here: only our local side is slow.
-                    _ if flow.is_settled() => closed = true,
+                    Outcome { ending: Ending::Clean, .. } => closed = true,
                     outcome => break outcome,
                 },
                 result = &mut deliver, if !delivered => match result {
@@ -158,6 +158,7 @@ async fn receive<T: Transport>(reader: &mut Reader<T>, flow: &Flow) -> Outcome {
             },
             Ok(Incoming::Text(_)) | Err(_) => return Ending::Broken.into(),
             Ok(Incoming::Alive) => {}
+            Ok(Incoming::Closed(Some((CLOSE_NORMAL, _)))) if flow.is_settled() => return Ending::Clean.into(),
             Ok(Incoming::Closed(told)) => match closed(told, flow.half_close) {
                 Some(outcome) => return outcome,
                 None => flow.end_receiving(),

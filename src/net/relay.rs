@@ -32,8 +32,13 @@ impl<T: Transport> Leg<T> {
         let mut held: usize = self.early.iter().map(size).sum();
         while held < EARLY_BYTES {
             match self.socket.reader.next().await {
-                Ok(Incoming::Closed(told)) => return Departure::Closed(told),
+                Ok(Incoming::Closed(told)) if !is_clean(told.as_ref()) => return Departure::Closed(told),
                 Ok(Incoming::Alive) => {}
+                Ok(message @ Incoming::Closed(_)) => {
+                    // It has said all it had to say: the other side will hear it.
+                    self.early.push_back(message);
+                    break;
+                }
                 Ok(message) => {
                     held += size(&message);
                     self.early.push_back(message);
@@ -44,18 +49,33 @@ impl<T: Transport> Leg<T> {
         std::future::pending().await
     }
 
+    /// Ends with a side that left before the other one came.
+    pub async fn part(self, departure: &Departure) {
+        match departure {
+            Departure::Closed(_) => self.socket.await_close().await,
+            Departure::Broken(broken) => self.socket.complain(broken).await,
+        }
+    }
+
     /// Sends the side away.
     pub async fn refuse(self, refusal: &Refusal) {
         self.socket.refuse(refusal).await;
     }
 }
 
+/// What a message takes to hold, also when there is nothing in it.
 fn size(message: &Incoming) -> usize {
-    match message {
-        Incoming::Bytes(bytes) => bytes.len(),
-        Incoming::Text(text) => text.len(),
-        Incoming::Alive | Incoming::Closed(_) => 0,
-    }
+    const OVERHEAD: usize = 64;
+    OVERHEAD
+        + match message {
+            Incoming::Bytes(bytes) => bytes.len(),
+            Incoming::Text(text) => text.len(),
+            Incoming::Alive | Incoming::Closed(_) => 0,
+        }
+}
+
+fn is_clean(told: Option<&(u16, String)>) -> bool {
+    told.is_none_or(|(code, _)| *code == CLOSE_NORMAL)
 }
 
 /// How a side left.
@@ -71,7 +91,7 @@ impl Departure {
     /// Whether the side said that all was well.
     pub fn is_clean(&self) -> bool {
         match self {
-            Self::Closed(told) => told.as_ref().is_none_or(|(code, _)| *code == CLOSE_NORMAL),
+            Self::Closed(told) => is_clean(told.as_ref()),
             Self::Broken(_) => false,
         }
     }

@@ -4,7 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::proto::limits::CLOSE_TIMEOUT;
 
 /// Silence before the kernel probes a peer; below the shortest NAT timeouts.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(25);
@@ -28,12 +32,25 @@ pub fn tune(stream: &TcpStream) {
     }
 }
 
-/// Ends a connection as a reset, so that what arrived never looks like the whole.
-pub fn reset(stream: TcpStream) {
-    if let Err(error) = SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
-        tracing::debug!(%error, "could not reset a socket");
+/// From here on the connection ends as a reset, however it ends (a lost tunnel, a deadline, a panic, `kill -9`), so that
+/// what arrived never looks like the whole; unless [`end_cleanly`] says otherwise.
+pub fn reset_on_drop(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "could not set a socket to be reset");
     }
-    drop(stream);
+}
+
+/// Ends a connection on which all is said. What its peer still sends is read and dropped for a moment: a socket closed
+/// with bytes unread is reset, and takes with it what the peer has not yet read.
+pub async fn end_cleanly(mut stream: TcpStream) {
+    if let Err(error) = SockRef::from(&stream).set_linger(None) {
+        tracing::debug!(%error, "could not set a socket to be closed");
+    }
+    let rest = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    let _ = timeout(CLOSE_TIMEOUT, rest).await;
 }
 
 /// Whether this machine has IPv6 at all.

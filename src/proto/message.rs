@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{ServiceName, StreamId, StreamName};
 use super::limits::{CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH};
-use super::refusal::Refusal;
+use super::refusal::{Detail, Refusal};
 use super::secret::StreamToken;
 
 /// What a device says to the hub.
@@ -48,7 +48,7 @@ pub enum ToDevice {
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
     /// The agent's version.
-    pub version: String,
+    pub version: Detail,
     /// Stream subprotocols it speaks.
     #[serde(default)]
     pub protocols: Vec<String>,

@@ -200,6 +200,12 @@ impl Detail {
     }
 }
 
+impl From<&str> for Detail {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
 impl From<String> for Detail {
     fn from(text: String) -> Self {
         Self::new(&text)

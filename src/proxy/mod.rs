@@ -122,6 +122,7 @@ where
 
 async fn connection(opener: Arc<Opener>, tcp: TcpStream, from: SocketAddr, number: u64, name: Option<StreamName>) {
     socket::tune(&tcp);
+    socket::reset_on_drop(&tcp);
     stream::serve(&opener, tcp, from, number, name).await;
 }
 

@@ -53,13 +53,13 @@ pub(super) async fn serve(
         Ok((socket, half_close)) => {
             tell(Event::Opened(view.clone()));
             let Outcome { ending, refusal } = pump(tcp.split(), socket, half_close, &view.counters).await;
-            if ending != Ending::Clean {
-                socket::reset(tcp);
+            if ending == Ending::Clean {
+                socket::end_cleanly(tcp).await;
             }
             tell(Event::Ended(view, ending, refusal));
         }
         Err(refusal) => {
-            socket::reset(tcp);
+            drop(tcp);
             tell(Event::Refused(view, refusal));
         }
     }

@@ -150,8 +150,8 @@ impl Broker {
         let opened = stream.event(id, Operation::StreamOpened, "opened", now);
         let joint = Joint { stream: id, device_leg, service_leg, speaks_v1: stream.speaks_v1, opened: opened.clone() };
         self.pending.remove(&stream.ask.device, &stream.ask.service);
+        // The service's side now stands for the stream: when it leaves, the stream is over.
         self.connections.remove(&device_leg);
-        self.connections.remove(&service_leg);
         self.set_timer(id, None);
         self.record(opened);
         self.outputs.push_back(Output::Join(joint));
@@ -160,6 +160,9 @@ impl Broker {
     pub(super) fn side_left(&mut self, leg: ConnectionId, now: Instant) {
         let Some(id) = self.connections.remove(&leg) else { return };
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.phase == Phase::Joined {
+            return self.forget(id);
+        }
         let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
         stream.side(role).left();
         self.refuse(id, Refusal::new(Kind::PeerGone, format!("the {role} left before the stream was open")), now);

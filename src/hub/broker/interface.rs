@@ -66,10 +66,8 @@ pub enum Input {
     Answered { connection: ConnectionId, response: StreamResponse },
     /// An authenticated side of a stream came to the streaming endpoint with a token.
     SideArrived { leg: ConnectionId, stream: StreamId, principal: Principal, token: SecretHash, address: SocketAddr },
-    /// A side left before it was joined.
+    /// A side left. When it is the service's and the stream is joined, the stream is over.
     SideLeft { leg: ConnectionId },
-    /// A joined stream is over.
-    StreamEnded { stream: StreamId },
     /// An identity is no longer valid: its connections and streams end.
     Revoked { principal: Principal },
     /// No new streams from here on.
@@ -98,6 +96,8 @@ pub enum Output {
     Join(Joint),
     /// End a joined stream.
     EndStream { stream: StreamId, refusal: Refusal },
+    /// A joined stream is over.
+    Ended { stream: StreamId },
     /// Write it down.
     Record(Event),
 }

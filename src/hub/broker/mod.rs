@@ -43,9 +43,15 @@ pub struct Broker {
     timers: BTreeSet<(Instant, StreamId)>,
     pending: Tally,
     all: Tally,
+    /// Handshakes that failed and are remembered.
+    failed: usize,
     draining: bool,
     outputs: VecDeque<Output>,
 }
+
+/// Failed handshakes that are remembered for a side that is still on its way; beyond these, it hears that its token is
+/// wrong.
+const REMEMBERED_FAILURES: usize = 4096;
 
 impl Broker {
     /// An empty meeting point.
@@ -59,6 +65,7 @@ impl Broker {
             timers: BTreeSet::new(),
             pending: Tally::new(settings.pending),
             all: Tally::new(settings.streams),
+            failed: 0,
             draining: false,
             outputs: VecDeque::new(),
         }
@@ -78,9 +85,6 @@ impl Broker {
                 self.side_arrived(leg, stream, &principal, &token, address, now);
             }
             Input::SideLeft { leg } => self.side_left(leg, now),
-            Input::StreamEnded { stream } => {
-                self.forget(stream);
-            }
             Input::Revoked { principal } => self.revoked(&principal, now),
             Input::Drain => self.drain(now),
         }
@@ -206,6 +210,10 @@ impl Broker {
         {
             self.outputs.push_back(Output::CancelDevice { connection, stream: id });
         }
+        if stream::DEVICE_KINDS.contains(&refusal.kind) {
+            // Whoever refuses does not come.
+            stream.device.void();
+        }
         let expected = stream.device.is_expected() || stream.service.is_expected();
         stream.phase = Phase::Failed(refusal.clone());
         let until = stream.handshake_until;
@@ -214,6 +222,7 @@ impl Broker {
         stream.device.left();
         stream.service.left();
         self.pending.remove(&stream.ask.device, &stream.ask.service);
+        self.all.remove(&stream.ask.device, &stream.ask.service);
         for leg in legs.into_iter().flatten() {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
@@ -223,16 +232,28 @@ impl Broker {
             self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
         }
         self.record(event);
-        match until.filter(|until| expected && *until > now) {
-            Some(until) => self.set_timer(id, Some(until)),
-            None => self.forget(id),
+        match until.filter(|until| expected && *until > now && self.failed < REMEMBERED_FAILURES) {
+            Some(until) => {
+                self.failed += 1;
+                self.set_timer(id, Some(until));
+            }
+            None => {
+                self.set_timer(id, None);
+                self.streams.remove(&id);
+            }
         }
     }
 
     fn forget(&mut self, id: StreamId) {
         self.set_timer(id, None);
-        if let Some(stream) = self.streams.remove(&id) {
-            self.all.remove(&stream.ask.device, &stream.ask.service);
+        let Some(stream) = self.streams.remove(&id) else { return };
+        if let Phase::Failed(_) = stream.phase {
+            self.failed -= 1;
+            return;
+        }
+        self.all.remove(&stream.ask.device, &stream.ask.service);
+        if stream.phase == Phase::Joined {
+            self.outputs.push_back(Output::Ended { stream: id });
         }
     }
 

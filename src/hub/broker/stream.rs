@@ -119,6 +119,11 @@ impl Side {
         self.spent = false;
     }
 
+    /// No token is good any more.
+    pub(super) fn void(&mut self) {
+        self.token = None;
+    }
+
     /// Whether somebody may still come with the token.
     pub(super) fn is_expected(&self) -> bool {
         self.token.is_some() && !self.spent

@@ -116,7 +116,6 @@ impl<T: Transport> Desk<T> {
                 self.verdicts.remove(leg);
                 self.meetings.remove(leg);
             }
-            Input::StreamEnded { stream } => drop(self.live.remove(stream)),
             Input::DeviceArrived { .. }
             | Input::Asked { .. }
             | Input::Answered { .. }
@@ -157,25 +156,21 @@ impl<T: Transport> Desk<T> {
                     live.end(refusal);
                 }
             }
+            Output::Ended { stream } => drop(self.live.remove(&stream)),
             Output::Record(event) => self.activity.record(event),
         }
     }
 
+    /// A side that is gone by now has said so, or will: its farewell ends the stream.
     fn join(&mut self, joint: Joint) {
-        let stream = joint.stream;
         let device = self.meetings.remove(&joint.device_leg);
         let service = self.meetings.remove(&joint.service_leg);
-        let (Some(device), Some(service)) = (device, service) else {
-            return self.broker.handle(Input::StreamEnded { stream }, clock::now());
-        };
+        let (Some(device), Some(service)) = (device, service) else { return };
         let (give, take) = oneshot::channel();
         let live = Arc::new(Live::default());
-        self.live.insert(stream, live.clone());
+        self.live.insert(joint.stream, live.clone());
         let _ = device.send(Meeting::Give(give));
-        if service.send(Meeting::Take(take, Box::new(joint), live)).is_err() {
-            self.live.remove(&stream);
-            self.broker.handle(Input::StreamEnded { stream }, clock::now());
-        }
+        let _ = service.send(Meeting::Take(take, Box::new(joint), live));
     }
 
     /// A device that lets its notices pile up is not reading: forgetting it here ends its connection.
@@ -190,7 +185,7 @@ impl<T: Transport> Desk<T> {
     fn online(&self) -> HashMap<DeviceId, Presence> {
         let presence = |(device, connection, hello, address): (&DeviceId, ConnectionId, &Hello, SocketAddr)| {
             let since = self.devices.get(&connection).map(|device| device.since.rfc3339()).unwrap_or_default();
-            let (version, forwards) = (hello.version.clone(), hello.forwards.clone());
+            let (version, forwards) = (hello.version.as_str().to_owned(), hello.forwards.clone());
             (device.clone(), Presence { since, address: address.to_string(), version, forwards })
         };
         self.broker.online().map(presence).collect()

@@ -165,11 +165,6 @@ impl<T: Transport> Exchange<T> {
         Ok((verdict.await.unwrap_or_else(|_| Err(DOWN.into()))?, farewell))
     }
 
-    /// The stream is over when the guard is dropped.
-    pub(super) async fn open(&self, stream: StreamId) -> Result<Farewell<T>, Refusal> {
-        self.farewell(Input::StreamEnded { stream }).await
-    }
-
     /// Every device that is online.
     pub(super) async fn online(&self) -> HashMap<DeviceId, Presence> {
         let (sender, online) = oneshot::channel();
