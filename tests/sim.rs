@@ -33,6 +33,47 @@ fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
     assert!(joined > 1_000, "only {joined} streams were ever joined: the model does not reach what it is to test");
 }
 
+#[test]
+fn refused_streams_take_nothing_from_anybodys_limit() {
+    let mut world = World::new(1);
+    let (connection, device) = (world.connection(), world.any_device());
+    let hello = Hello { version: "1".into(), protocols: Vec::new(), forwards: vec![name("ssh")] };
+    let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
+    world.broker.handle(arrived, world.now);
+    for _ in 0..3_000 {
+        let asker = world.connection();
+        let ask = Ask {
+            device: device.clone(),
+            name: None,
+            permitted: Vec::new(),
+            service: service(0),
+            source: address(),
+            connect_timeout: Duration::ZERO,
+            response_timeout: Duration::from_secs(60),
+            speaks_v1: true,
+        };
+        world.broker.handle(Input::Asked { asker, ask }, world.now);
+        let refusals = refuse_all(&mut world.broker, world.now);
+        assert_eq!(refusals, [Kind::TargetRefused], "the device's answer, and no limit");
+    }
+    assert_eq!(world.broker.streams(), 0);
+}
+
+/// The device refuses whatever it is asked; returns what the services hear.
+fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<Kind> {
+    let mut heard = Vec::new();
+    while let Some(output) = broker.next_output() {
+        if let Output::AskDevice { connection, request } = output {
+            let reason = Some(Kind::TargetRefused.into());
+            let response = StreamResponse { request_id: request.stream, accepted: false, reason };
+            broker.handle(Input::Answered { connection, response }, now);
+        } else if let Output::Answer { answer: Err(refusal), .. } = output {
+            heard.push(refusal.kind);
+        }
+    }
+    heard
+}
+
 /// A request that waits for its answer.
 struct Request {
     ask: Ask,

@@ -80,6 +80,18 @@ fn either_side_may_come_first_and_what_it_sends_early_is_held() {
 }
 
 #[test]
+fn what_a_side_sent_before_it_closed_is_heard_by_the_one_that_comes_later() {
+    let (_hub, mut device, alice) = meeting(&[]);
+    let (service, device) = handshake(&mut device, &alice, &[]);
+    let mut early = service.bring();
+    early.bytes(b"said and done").unwrap();
+    early.close(1000).unwrap();
+    let mut late = device.bring();
+    assert_eq!(late.expect_bytes(13), b"said and done");
+    assert_eq!(late.expect_close(), 1000);
+}
+
+#[test]
 fn a_side_that_never_comes_ends_the_handshake_in_time() {
     let (hub, mut device, alice) = meeting(&["--handshake-timeout", "1"]);
     let (service, _) = handshake(&mut device, &alice, &[]);

@@ -91,6 +91,32 @@ fn a_killed_proxy_resets_an_upload_and_never_ends_it_cleanly() {
     breaks_an_upload(|scene| &scene.proxy.process);
 }
 
+#[test]
+fn a_killed_proxy_resets_its_own_local_connection() {
+    let target = Target::echo();
+    for signals in [&["KILL"][..], &["TERM", "TERM"]] {
+        let scene = OneMachine::forwarding(target.port);
+        let mut local = scene.proxy.connect();
+        is_alive(&mut local);
+        signals.iter().for_each(|signal| scene.proxy.process.signal(signal));
+        assert_eq!(drain(&mut local).end, End::Reset, "{signals:?}");
+        assert_eq!(target.seen().end, End::Reset, "{signals:?}");
+    }
+}
+
+#[test]
+fn a_killed_agent_resets_its_own_targets_connection() {
+    for signals in [&["KILL"][..], &["TERM", "TERM"]] {
+        let target = Target::echo();
+        let scene = OneMachine::forwarding(target.port);
+        let mut local = scene.proxy.connect();
+        is_alive(&mut local);
+        signals.iter().for_each(|signal| scene.agent.process.signal(signal));
+        assert_eq!(target.seen().end, End::Reset, "{signals:?}");
+        assert_eq!(drain(&mut local).end, End::Reset, "{signals:?}");
+    }
+}
+
 fn breaks_a_download(victim: impl Fn(&OneMachine) -> &Process) {
     let target = Target::source(1, u64::MAX);
     let scene = OneMachine::forwarding(target.port);
