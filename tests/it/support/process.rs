@@ -101,16 +101,20 @@ impl Process {
 
     /// Sends a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, signal: &str) {
-        // Every shell has this built in; the program of the same name is missing on bare machines.
-        let sent = Command::new("sh").args(["-c", &format!("kill -s {signal} {}", self.id)]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to {self}");
+        assert!(self.send(signal), "cannot send {signal} to {self}");
     }
 
-    /// Kills it as a power cut would, and waits until it is gone.
+    /// Kills it as a power cut would, and waits until it is gone; it may be going by itself at this moment.
     pub(crate) fn kill(&self) {
-        self.signal("KILL");
+        self.send("KILL");
         let gone = self.shared.wait(PATIENCE, |log| log.exit.is_some()).exit.is_some();
         assert!(gone, "not even killed: {self}");
+    }
+
+    fn send(&self, signal: &str) -> bool {
+        // Every shell has this built in; the program of the same name is missing on bare machines.
+        let line = format!("kill -s {signal} {} 2>/dev/null", self.id);
+        Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success())
     }
 
     /// What it takes of the machine's memory.
