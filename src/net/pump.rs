@@ -1,6 +1,6 @@
 //! The pump at both ends of a stream: a local connection on one side, the stream's WebSocket on the other.
 //!
-//! Three things go on side by side: [`send`] reads the local side as far as the peer's window allows, [`receive`]
+//! Three things go on side by side: `send` reads the local side as far as the peer's window allows, `receive`
 //! takes whatever the WebSocket brings, at once, and `deliver` writes it to the local side. What waits between the
 //! last two is never more than our own window, which the peer keeps to.
 
