@@ -10,6 +10,9 @@ use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, ServiceName, StreamName};
 use crate::proto::join::HubAddress;
 
+/// For running streams after a first signal: a person waits this long before they send the second one.
+const DRAIN_SECONDS: &str = "30";
+
 /// Reach SSH, RDP or any TCP port on a device that can only dial out, through a hub that you own
 ///
 /// A hub is the meeting point. A device runs the device-agent, which dials out and waits. An operator runs the
@@ -99,7 +102,7 @@ pub(super) struct HubServe {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
     pub(super) handshake_timeout: Duration,
     /// How long running streams may go on after a first SIGTERM or Ctrl-C
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
+    #[arg(long, value_name = "SECONDS", default_value = DRAIN_SECONDS, value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
     pub(super) drain_timeout: Duration,
 }
 
@@ -241,7 +244,7 @@ pub(super) struct HubArgs {
 #[derive(Debug, Clone, Args)]
 pub(super) struct DrainArgs {
     /// How long running streams may go on after a first SIGTERM or Ctrl-C
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
+    #[arg(long, value_name = "SECONDS", default_value = DRAIN_SECONDS, value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
     pub(super) drain_timeout: Duration,
 }
 

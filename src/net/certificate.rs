@@ -72,3 +72,32 @@ pub fn machine_name() -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     (!name.is_empty() && name.chars().all(fits)).then_some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::proto::join::Pin;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leaf_that_is_due_is_renewed_under_the_same_pin() {
+        let authority = Authority::create().unwrap();
+        let pin: Pin = authority.pin().unwrap();
+        let mut certificate = HubCertificate::issue(authority, vec!["hub.example.com".into()]).unwrap();
+        certificate.renew_at = Moment::now();
+        let (current, first) = (certificate.current.clone(), certificate.current.current());
+        assert!(timeout(CHECK_INTERVAL * 2, certificate.renew()).await.is_err(), "it never ends");
+        let second = current.current();
+        assert_ne!(first.cert[0], second.cert[0], "another leaf");
+        assert_eq!(super::super::authority::pin_of(&second.cert[1]), Some(pin), "the same authority");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leaf_that_is_not_due_is_kept() {
+        let certificate = HubCertificate::issue(Authority::create().unwrap(), names([], &[])).unwrap();
+        let (current, first) = (certificate.current.clone(), certificate.current.current());
+        assert!(timeout(CHECK_INTERVAL * 30, certificate.renew()).await.is_err());
+        assert_eq!(first.cert[0], current.current().cert[0]);
+    }
+}

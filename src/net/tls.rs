@@ -123,9 +123,16 @@ impl CurrentCertificate {
     }
 }
 
+impl CurrentCertificate {
+    /// The one in use.
+    pub fn current(&self) -> Arc<CertifiedKey> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
 impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+        Some(self.current())
     }
 }
 
@@ -222,5 +229,63 @@ impl ServerCertVerifier for PinVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{NamedGroup, ProtocolVersion};
+    use tokio::io::duplex;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::net::authority::Authority;
+
+    /// Both ends of a handshake between a hub of this authority and a client with this trust; the client's verdict.
+    async fn handshake(authority: &Authority, trust: &Trust, name: &'static str) -> Result<(), Refusal> {
+        let leaf = authority.leaf(&["hub.example.com".into()]).unwrap();
+        let server = server_config(Arc::new(CurrentCertificate::new(leaf))).unwrap();
+        let (near, far) = duplex(64 * 1024);
+        let connector = TlsConnector::from(client_config(trust).unwrap());
+        let accept = TlsAcceptor::from(server).accept(far);
+        let (client, server) = tokio::join!(connector.connect(ServerName::try_from(name).unwrap(), near), accept);
+        let client = client.map_err(|error| explain(error.get_ref().unwrap().downcast_ref().unwrap()))?;
+        let (client, server) = (client.get_ref().1, server.unwrap());
+        assert_eq!(client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), NamedGroup::X25519MLKEM768);
+        assert_eq!(client.alpn_protocol(), Some(ALPN));
+        assert_eq!(exporter(client).unwrap(), exporter(server.get_ref().1).unwrap());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn own_ends_agree_on_tls_13_with_a_post_quantum_exchange() {
+        let authority = Authority::create().unwrap();
+        let trust = Trust::Pin(authority.pin().unwrap());
+        handshake(&authority, &trust, "hub.example.com").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_the_pinned_authority_and_the_right_name_are_trusted() {
+        let (own, other) = (Authority::create().unwrap(), Authority::create().unwrap());
+        for (trust, name) in [
+            (Trust::Pin(other.pin().unwrap()), "hub.example.com"),
+            (Trust::Pin(own.pin().unwrap()), "other.example.com"),
+            (Trust::Public, "hub.example.com"),
+        ] {
+            let refusal = handshake(&own, &trust, name).await.unwrap_err();
+            assert_eq!(refusal.kind, Kind::CertificateNotTrusted, "{trust:?} {name}: {refusal}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_authority_in_a_file_is_trusted() {
+        let authority = Authority::create().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), authority.certificate_pem()).unwrap();
+        let trust = Trust::from_file(file.path()).unwrap();
+        handshake(&authority, &trust, "hub.example.com").await.unwrap();
+        std::fs::write(file.path(), "nothing").unwrap();
+        assert!(Trust::from_file(file.path()).is_err());
     }
 }

@@ -131,9 +131,6 @@ pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(60);
 /// An agent that another one replaced waits at least this long, so that two never take turns.
 pub const DISPLACED_WAIT: Duration = Duration::from_secs(60);
 
-/// Running streams after SIGTERM; a second signal ends them at once.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A join code: long enough to walk to the machine.
 pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
