@@ -5,6 +5,8 @@
 //! last two is never more than our own window, which the peer keeps to.
 
 mod flow;
+#[cfg(test)]
+mod tests;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
