@@ -25,7 +25,7 @@ async fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
 }
 
 /// A pump, and the application's end of its local side.
-async fn one(socket: WebSocket<DuplexStream>, half_close: bool) -> (DuplexStream, impl Future<Output = Outcome>) {
+fn one(socket: WebSocket<DuplexStream>, half_close: bool) -> (DuplexStream, impl Future<Output = Outcome>) {
     let (application, local) = duplex(PIPE);
     (application, async move { pump(split(local), socket, half_close, &Counters::default()).await })
 }
@@ -50,7 +50,7 @@ fn pattern(length: usize, seed: usize) -> Vec<u8> {
 #[tokio::test(start_paused = true)]
 async fn both_directions_arrive_whole_and_end_by_themselves() {
     let (near, far) = sockets().await;
-    let ((a, left), (b, right)) = (one(near, true).await, one(far, true).await);
+    let ((a, left), (b, right)) = (one(near, true), one(far, true));
     let (up, down) = (pattern(3_000_000, 1), pattern(70_000, 2));
     let all = async { tokio::join!(left, right, exchange(a, up.clone()), exchange(b, down.clone())) };
     let (left, right, at_a, at_b) = timeout(LONG, all).await.unwrap();
@@ -61,7 +61,7 @@ async fn both_directions_arrive_whole_and_end_by_themselves() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_pauses_blocks_its_writer_and_nothing_else_for_hours() {
     let (near, far) = sockets().await;
-    let ((a, left), (b, right)) = (one(near, true).await, one(far, true).await);
+    let ((a, left), (b, right)) = (one(near, true), one(far, true));
     let ((mut a_reader, mut a_writer), (mut b_reader, mut b_writer)) = (split(a), split(b));
     let mut written = 0;
     let stalled = async {
@@ -95,7 +95,7 @@ async fn a_reader_that_pauses_blocks_its_writer_and_nothing_else_for_hours() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_ignores_the_window_breaks_its_stream() {
     let (near, mut far) = sockets().await;
-    let (_application, pump) = one(near, true).await;
+    let (_application, pump) = one(near, true);
     let flood = async {
         let piece = Bytes::from(vec![0; DATA_MESSAGE_BYTES]);
         for _ in 0..=LARGEST_WINDOW / DATA_MESSAGE_BYTES as u64 {
@@ -111,7 +111,7 @@ async fn a_peer_that_ignores_the_window_breaks_its_stream() {
 #[tokio::test(start_paused = true)]
 async fn an_end_that_counts_other_bytes_than_came_breaks_the_stream() {
     let (near, mut far) = sockets().await;
-    let (_application, pump) = one(near, true).await;
+    let (_application, pump) = one(near, true);
     far.writer.bytes(Bytes::from_static(b"12345")).await.unwrap();
     far.writer.text(StreamControl::End { bytes: 6 }.encode()).await.unwrap();
     assert_eq!(timeout(LONG, pump).await.unwrap().ending, Ending::Broken);
@@ -121,7 +121,7 @@ async fn an_end_that_counts_other_bytes_than_came_breaks_the_stream() {
 async fn a_tunnel_that_breaks_or_closes_early_is_never_a_clean_end() {
     for (code, ending) in [(None, Ending::Broken), (Some(1000), Ending::Broken), (Some(4000), Ending::PeerReset)] {
         let (near, mut far) = sockets().await;
-        let (_application, pump) = one(near, true).await;
+        let (_application, pump) = one(near, true);
         far.writer.bytes(Bytes::from_static(b"12345")).await.unwrap();
         if let Some(code) = code {
             far.writer.close(code, "").await.unwrap();
@@ -134,7 +134,7 @@ async fn a_tunnel_that_breaks_or_closes_early_is_never_a_clean_end() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_half_close_gives_all_it_sent_and_then_ends_both() {
     let (near, mut far) = sockets().await;
-    let (application, pump) = one(near, false).await;
+    let (application, pump) = one(near, false);
     let (mut reader, _writer) = split(application);
     let sent = pattern(300_000, 3);
     let talk = async {
