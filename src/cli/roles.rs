@@ -1,6 +1,6 @@
 //! Starting the three roles from what was typed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
 use crate::net::shutdown::Shutdown;
 use crate::net::socket::has_ipv6;
+use crate::proto::admin::HubInfo;
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
@@ -36,11 +37,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), F
         let what = if streams_only { "streaming endpoint listening" } else { "listening" };
         text::err(&format!("hub: {what} on https://{address}"));
     }
-    let info = hub.info();
-    if info.local.port != 443 {
-        text::err("hub: firewalls let port 443 out most often; --listen '[::]:443' takes it, given the privilege");
-    }
-    text::err(&format!("hub: other machines reach it as {}; `devstream hub device add ID` invites one", info.hostname));
+    advise(hub.info());
     let shutdown = Shutdown::default();
     let cut = signals::while_passing_on(&shutdown, hub.serve(shutdown.clone())).await??;
     if cut > 0 {
@@ -49,6 +46,18 @@ pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), F
         text::err("hub: ended");
     }
     Ok(())
+}
+
+/// What a person who has just started a hub needs to know next.
+fn advise(info: &HubInfo) {
+    let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    if loopback {
+        return text::err("hub: only this machine reaches it; --listen '[::]:8443' --hostname NAME opens it to others");
+    }
+    if info.local.port != 443 {
+        text::err("hub: firewalls let port 443 out most often; --listen '[::]:443' takes it, given the privilege");
+    }
+    text::err(&format!("hub: other machines reach it as {}; `devstream hub device add ID` invites one", info.hostname));
 }
 
 fn hub_config(serve: HubServe, state: Option<PathBuf>) -> anyhow::Result<HubConfig> {
