@@ -217,3 +217,23 @@ fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: Kind) -> 
     }
     event
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_network_takes_no_more_than_its_share_of_places_and_gives_them_back() {
+        let strangers = Arc::new(Strangers::default());
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut places = Vec::new();
+        for host in 0..UNAUTHENTICATED_CONNECTIONS_PER_SOURCE {
+            places.push(strangers.admit(address(&format!("2001:db8:1:2::{host:x}"))).unwrap());
+        }
+        assert!(strangers.admit(address("2001:db8:1:2:ffff::1")).is_none(), "the same /64");
+        assert!(strangers.admit(address("2001:db8:1:3::1")).is_some(), "another /64");
+        assert!(strangers.admit(address("192.0.2.1")).is_some());
+        places.pop();
+        assert!(strangers.admit(address("2001:db8:1:2::1")).is_some(), "a place came back");
+    }
+}

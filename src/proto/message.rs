@@ -168,6 +168,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_device_calls_its_version_cannot_move_anybodys_cursor() {
+        let text = r#"{"type":"hello","version":"\u001b[2J1.0","forwards":[]}"#;
+        let ToHub::Hello(hello) = decode(text).unwrap() else { panic!("not a hello") };
+        assert!(!hello.version.as_str().contains('\x1b'), "{:?}", hello.version);
+    }
+
+    #[test]
     fn bent_messages_are_errors() {
         let deep = format!(r#"{{"type":"drain","x":{}{}}}"#, "[".repeat(9), "]".repeat(9));
         assert!(matches!(decode::<ToDevice>(&deep), Err(InvalidMessage::TooDeep)));
