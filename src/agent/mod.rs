@@ -20,9 +20,6 @@ use crate::proto::backoff::{Backoff, spread};
 use crate::proto::limits::{BACKOFF_CAP, DISPLACED_WAIT};
 use crate::proto::refusal::Kind;
 
-/// Streams that were cut get this long to reset their targets.
-const GOODBYE: Duration = Duration::from_secs(1);
-
 /// Runs until asked to stop. No failure of the network or the hub ends it.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) {
     let (config, tasks) = (Arc::new(config), Tasks::default());
@@ -36,7 +33,8 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) {
             () = shutdown.now.cancelled() => {}
         }
     }
-    tasks.end(GOODBYE).await;
+    // Cutting a stream resets its target.
+    tasks.end(Duration::ZERO).await;
 }
 
 async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks, stop: &CancellationToken) {

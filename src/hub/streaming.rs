@@ -1,5 +1,7 @@
 //! The streaming endpoint: a side shows its token, waits for the other one, and the bytes are carried.
 
+use std::time::Instant;
+
 use http::header;
 use tokio::sync::oneshot;
 
@@ -9,11 +11,12 @@ use super::door::Visitor;
 use super::exchange::{Farewell, Live, Meeting, SideArrival};
 use super::{Next, Shared, answers};
 use crate::net::clock;
-use crate::net::relay::{Leg, relay};
+use crate::net::relay::{Departure, Leg, relay};
 use crate::net::serve::{Answer, Asked};
 use crate::net::tls::Socket;
-use crate::net::websocket::{Purpose, WebSocket};
+use crate::net::websocket::{Broken, Purpose, WebSocket};
 use crate::proto::http::{Bridge, STREAM_PROTOCOL, lists};
+use crate::proto::id::Role;
 use crate::proto::limits::CLOSE_TIMEOUT;
 use crate::proto::refusal::Kind;
 use crate::proto::secret::StreamToken;
@@ -77,7 +80,11 @@ pub(super) async fn run(shared: &Shared, waiting: Box<Waiting>, socket: WebSocke
         Ok(Meeting::Give(other)) => drop(other.send(leg)),
         Ok(Meeting::Take(other, joint, live)) => match tokio::time::timeout(CLOSE_TIMEOUT, other).await {
             Ok(Ok(device)) => carry(shared, device, leg, *joint, &live).await,
-            _ => leg.refuse(&Kind::PeerGone.into()).await,
+            _ => {
+                let gone = Departure::Broken(Broken::Truncated);
+                ended(shared, *joint, clock::now(), &live, Some((Role::Device, gone)));
+                leg.refuse(&Kind::PeerGone.into()).await;
+            }
         },
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(_) => {}
@@ -88,6 +95,11 @@ async fn carry(shared: &Shared, device: Leg<Socket>, service: Leg<Socket>, joint
     let opened = clock::now();
     let text_allowed = joint.speaks_v1;
     let left = relay(device, service, text_allowed, &live.carried, &live.end, || live.why()).await;
+    ended(shared, joint, opened, live, left);
+}
+
+/// Every stream that the log saw open, it sees end.
+fn ended(shared: &Shared, joint: Joint, opened: Instant, live: &Live, left: Option<(Role, Departure)>) {
     let (result, reason, ended_by) = match &left {
         Some((role, departure)) if departure.is_clean() => ("closed", departure.reason(), Some(*role)),
         Some((role, departure)) => ("broken", departure.reason(), Some(*role)),

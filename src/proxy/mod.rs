@@ -54,9 +54,6 @@ pub struct View {
 /// When no socket can be had, accepting pauses: descriptors come back as connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Streams that were cut get this long to reset their local connections.
-const GOODBYE: Duration = Duration::from_secs(1);
-
 /// A proxy that listens but does not serve yet.
 pub struct ServiceProxy {
     config: Arc<ProxyConfig>,
@@ -106,7 +103,8 @@ impl ServiceProxy {
                 () = shutdown.now.cancelled() => {}
             }
         }
-        streams.end(GOODBYE).await;
+        // Cutting a stream resets its local connection.
+        streams.end(Duration::ZERO).await;
     }
 }
 
