@@ -25,6 +25,9 @@ _devstream() {
             devstream,device-agent)
                 cmd="devstream__subcmd__device__subcmd__agent"
                 ;;
+            devstream,devices)
+                cmd="devstream__subcmd__devices"
+                ;;
             devstream,help)
                 cmd="devstream__subcmd__help"
                 ;;
@@ -46,6 +49,9 @@ _devstream() {
             devstream__subcmd__help,device-agent)
                 cmd="devstream__subcmd__help__subcmd__device__subcmd__agent"
                 ;;
+            devstream__subcmd__help,devices)
+                cmd="devstream__subcmd__help__subcmd__devices"
+                ;;
             devstream__subcmd__help,help)
                 cmd="devstream__subcmd__help__subcmd__help"
                 ;;
@@ -58,11 +64,23 @@ _devstream() {
             devstream__subcmd__help,service-proxy)
                 cmd="devstream__subcmd__help__subcmd__service__subcmd__proxy"
                 ;;
+            devstream__subcmd__help__subcmd__hub,backup)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__backup"
+                ;;
             devstream__subcmd__help__subcmd__hub,device)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__device"
                 ;;
+            devstream__subcmd__help__subcmd__hub,devices)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__devices"
+                ;;
+            devstream__subcmd__help__subcmd__hub,enroll)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__enroll"
+                ;;
             devstream__subcmd__help__subcmd__hub,logs)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__logs"
+                ;;
+            devstream__subcmd__help__subcmd__hub,restore)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__restore"
                 ;;
             devstream__subcmd__help__subcmd__hub,service)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__service"
@@ -70,8 +88,20 @@ _devstream() {
             devstream__subcmd__help__subcmd__hub,show)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__show"
                 ;;
+            devstream__subcmd__help__subcmd__hub,status)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__status"
+                ;;
+            devstream__subcmd__help__subcmd__hub,streams)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__streams"
+                ;;
             devstream__subcmd__help__subcmd__hub__subcmd__device,add)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__add"
+                ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__device,disable)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__disable"
+                ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__device,enable)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__enable"
                 ;;
             devstream__subcmd__help__subcmd__hub__subcmd__device,list)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__list"
@@ -79,11 +109,29 @@ _devstream() {
             devstream__subcmd__help__subcmd__hub__subcmd__device,remove)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__remove"
                 ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__device,rotate)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__rotate"
+                ;;
             devstream__subcmd__help__subcmd__hub__subcmd__device,show)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__show"
                 ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__enroll,add)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__enroll__subcmd__add"
+                ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__enroll,list)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__enroll__subcmd__list"
+                ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__enroll,remove)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__enroll__subcmd__remove"
+                ;;
             devstream__subcmd__help__subcmd__hub__subcmd__service,add)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__add"
+                ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__service,disable)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__disable"
+                ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__service,enable)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__enable"
                 ;;
             devstream__subcmd__help__subcmd__hub__subcmd__service,list)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__list"
@@ -91,11 +139,32 @@ _devstream() {
             devstream__subcmd__help__subcmd__hub__subcmd__service,remove)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__remove"
                 ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__service,rotate)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__rotate"
+                ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__service,set)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__set"
+                ;;
             devstream__subcmd__help__subcmd__hub__subcmd__service,show)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__show"
                 ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__streams,kill)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__streams__subcmd__kill"
+                ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__streams,list)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__streams__subcmd__list"
+                ;;
+            devstream__subcmd__hub,backup)
+                cmd="devstream__subcmd__hub__subcmd__backup"
+                ;;
             devstream__subcmd__hub,device)
                 cmd="devstream__subcmd__hub__subcmd__device"
+                ;;
+            devstream__subcmd__hub,devices)
+                cmd="devstream__subcmd__hub__subcmd__devices"
+                ;;
+            devstream__subcmd__hub,enroll)
+                cmd="devstream__subcmd__hub__subcmd__enroll"
                 ;;
             devstream__subcmd__hub,help)
                 cmd="devstream__subcmd__hub__subcmd__help"
@@ -103,14 +172,29 @@ _devstream() {
             devstream__subcmd__hub,logs)
                 cmd="devstream__subcmd__hub__subcmd__logs"
                 ;;
+            devstream__subcmd__hub,restore)
+                cmd="devstream__subcmd__hub__subcmd__restore"
+                ;;
             devstream__subcmd__hub,service)
                 cmd="devstream__subcmd__hub__subcmd__service"
                 ;;
             devstream__subcmd__hub,show)
                 cmd="devstream__subcmd__hub__subcmd__show"
                 ;;
+            devstream__subcmd__hub,status)
+                cmd="devstream__subcmd__hub__subcmd__status"
+                ;;
+            devstream__subcmd__hub,streams)
+                cmd="devstream__subcmd__hub__subcmd__streams"
+                ;;
             devstream__subcmd__hub__subcmd__device,add)
                 cmd="devstream__subcmd__hub__subcmd__device__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__device,disable)
+                cmd="devstream__subcmd__hub__subcmd__device__subcmd__disable"
+                ;;
+            devstream__subcmd__hub__subcmd__device,enable)
+                cmd="devstream__subcmd__hub__subcmd__device__subcmd__enable"
                 ;;
             devstream__subcmd__hub__subcmd__device,help)
                 cmd="devstream__subcmd__hub__subcmd__device__subcmd__help"
@@ -121,11 +205,20 @@ _devstream() {
             devstream__subcmd__hub__subcmd__device,remove)
                 cmd="devstream__subcmd__hub__subcmd__device__subcmd__remove"
                 ;;
+            devstream__subcmd__hub__subcmd__device,rotate)
+                cmd="devstream__subcmd__hub__subcmd__device__subcmd__rotate"
+                ;;
             devstream__subcmd__hub__subcmd__device,show)
                 cmd="devstream__subcmd__hub__subcmd__device__subcmd__show"
                 ;;
             devstream__subcmd__hub__subcmd__device__subcmd__help,add)
                 cmd="devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__device__subcmd__help,disable)
+                cmd="devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__disable"
+                ;;
+            devstream__subcmd__hub__subcmd__device__subcmd__help,enable)
+                cmd="devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__enable"
                 ;;
             devstream__subcmd__hub__subcmd__device__subcmd__help,help)
                 cmd="devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__help"
@@ -136,11 +229,47 @@ _devstream() {
             devstream__subcmd__hub__subcmd__device__subcmd__help,remove)
                 cmd="devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__remove"
                 ;;
+            devstream__subcmd__hub__subcmd__device__subcmd__help,rotate)
+                cmd="devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__rotate"
+                ;;
             devstream__subcmd__hub__subcmd__device__subcmd__help,show)
                 cmd="devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__show"
                 ;;
+            devstream__subcmd__hub__subcmd__enroll,add)
+                cmd="devstream__subcmd__hub__subcmd__enroll__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__enroll,help)
+                cmd="devstream__subcmd__hub__subcmd__enroll__subcmd__help"
+                ;;
+            devstream__subcmd__hub__subcmd__enroll,list)
+                cmd="devstream__subcmd__hub__subcmd__enroll__subcmd__list"
+                ;;
+            devstream__subcmd__hub__subcmd__enroll,remove)
+                cmd="devstream__subcmd__hub__subcmd__enroll__subcmd__remove"
+                ;;
+            devstream__subcmd__hub__subcmd__enroll__subcmd__help,add)
+                cmd="devstream__subcmd__hub__subcmd__enroll__subcmd__help__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__enroll__subcmd__help,help)
+                cmd="devstream__subcmd__hub__subcmd__enroll__subcmd__help__subcmd__help"
+                ;;
+            devstream__subcmd__hub__subcmd__enroll__subcmd__help,list)
+                cmd="devstream__subcmd__hub__subcmd__enroll__subcmd__help__subcmd__list"
+                ;;
+            devstream__subcmd__hub__subcmd__enroll__subcmd__help,remove)
+                cmd="devstream__subcmd__hub__subcmd__enroll__subcmd__help__subcmd__remove"
+                ;;
+            devstream__subcmd__hub__subcmd__help,backup)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__backup"
+                ;;
             devstream__subcmd__hub__subcmd__help,device)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__device"
+                ;;
+            devstream__subcmd__hub__subcmd__help,devices)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__devices"
+                ;;
+            devstream__subcmd__hub__subcmd__help,enroll)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__enroll"
                 ;;
             devstream__subcmd__hub__subcmd__help,help)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__help"
@@ -148,14 +277,29 @@ _devstream() {
             devstream__subcmd__hub__subcmd__help,logs)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__logs"
                 ;;
+            devstream__subcmd__hub__subcmd__help,restore)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__restore"
+                ;;
             devstream__subcmd__hub__subcmd__help,service)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__service"
                 ;;
             devstream__subcmd__hub__subcmd__help,show)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__show"
                 ;;
+            devstream__subcmd__hub__subcmd__help,status)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__status"
+                ;;
+            devstream__subcmd__hub__subcmd__help,streams)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__streams"
+                ;;
             devstream__subcmd__hub__subcmd__help__subcmd__device,add)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__device,disable)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__disable"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__device,enable)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__enable"
                 ;;
             devstream__subcmd__hub__subcmd__help__subcmd__device,list)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__list"
@@ -163,11 +307,29 @@ _devstream() {
             devstream__subcmd__hub__subcmd__help__subcmd__device,remove)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__remove"
                 ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__device,rotate)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__rotate"
+                ;;
             devstream__subcmd__hub__subcmd__help__subcmd__device,show)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__show"
                 ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__enroll,add)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__enroll__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__enroll,list)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__enroll__subcmd__list"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__enroll,remove)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__enroll__subcmd__remove"
+                ;;
             devstream__subcmd__hub__subcmd__help__subcmd__service,add)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__service,disable)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__disable"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__service,enable)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__enable"
                 ;;
             devstream__subcmd__hub__subcmd__help__subcmd__service,list)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__list"
@@ -175,11 +337,29 @@ _devstream() {
             devstream__subcmd__hub__subcmd__help__subcmd__service,remove)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__remove"
                 ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__service,rotate)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__rotate"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__service,set)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__set"
+                ;;
             devstream__subcmd__hub__subcmd__help__subcmd__service,show)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__show"
                 ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__streams,kill)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__streams__subcmd__kill"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__streams,list)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__streams__subcmd__list"
+                ;;
             devstream__subcmd__hub__subcmd__service,add)
                 cmd="devstream__subcmd__hub__subcmd__service__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__service,disable)
+                cmd="devstream__subcmd__hub__subcmd__service__subcmd__disable"
+                ;;
+            devstream__subcmd__hub__subcmd__service,enable)
+                cmd="devstream__subcmd__hub__subcmd__service__subcmd__enable"
                 ;;
             devstream__subcmd__hub__subcmd__service,help)
                 cmd="devstream__subcmd__hub__subcmd__service__subcmd__help"
@@ -190,11 +370,23 @@ _devstream() {
             devstream__subcmd__hub__subcmd__service,remove)
                 cmd="devstream__subcmd__hub__subcmd__service__subcmd__remove"
                 ;;
+            devstream__subcmd__hub__subcmd__service,rotate)
+                cmd="devstream__subcmd__hub__subcmd__service__subcmd__rotate"
+                ;;
+            devstream__subcmd__hub__subcmd__service,set)
+                cmd="devstream__subcmd__hub__subcmd__service__subcmd__set"
+                ;;
             devstream__subcmd__hub__subcmd__service,show)
                 cmd="devstream__subcmd__hub__subcmd__service__subcmd__show"
                 ;;
             devstream__subcmd__hub__subcmd__service__subcmd__help,add)
                 cmd="devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__add"
+                ;;
+            devstream__subcmd__hub__subcmd__service__subcmd__help,disable)
+                cmd="devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__disable"
+                ;;
+            devstream__subcmd__hub__subcmd__service__subcmd__help,enable)
+                cmd="devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__enable"
                 ;;
             devstream__subcmd__hub__subcmd__service__subcmd__help,help)
                 cmd="devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__help"
@@ -205,8 +397,32 @@ _devstream() {
             devstream__subcmd__hub__subcmd__service__subcmd__help,remove)
                 cmd="devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__remove"
                 ;;
+            devstream__subcmd__hub__subcmd__service__subcmd__help,rotate)
+                cmd="devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__rotate"
+                ;;
+            devstream__subcmd__hub__subcmd__service__subcmd__help,set)
+                cmd="devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__set"
+                ;;
             devstream__subcmd__hub__subcmd__service__subcmd__help,show)
                 cmd="devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__show"
+                ;;
+            devstream__subcmd__hub__subcmd__streams,help)
+                cmd="devstream__subcmd__hub__subcmd__streams__subcmd__help"
+                ;;
+            devstream__subcmd__hub__subcmd__streams,kill)
+                cmd="devstream__subcmd__hub__subcmd__streams__subcmd__kill"
+                ;;
+            devstream__subcmd__hub__subcmd__streams,list)
+                cmd="devstream__subcmd__hub__subcmd__streams__subcmd__list"
+                ;;
+            devstream__subcmd__hub__subcmd__streams__subcmd__help,help)
+                cmd="devstream__subcmd__hub__subcmd__streams__subcmd__help__subcmd__help"
+                ;;
+            devstream__subcmd__hub__subcmd__streams__subcmd__help,kill)
+                cmd="devstream__subcmd__hub__subcmd__streams__subcmd__help__subcmd__kill"
+                ;;
+            devstream__subcmd__hub__subcmd__streams__subcmd__help,list)
+                cmd="devstream__subcmd__hub__subcmd__streams__subcmd__help__subcmd__list"
                 ;;
             *)
                 ;;
@@ -215,7 +431,7 @@ _devstream() {
 
     case "${cmd}" in
         devstream)
-            opts="-v -q -h -V --verbose --quiet --help --version hub join device-agent service-proxy demo completions help"
+            opts="-v -q -h -V --verbose --quiet --help --version hub join device-agent service-proxy demo devices completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -265,7 +481,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --hub --ca --drain-timeout --verbose --quiet --help"
+            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --drain-timeout --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -276,6 +492,14 @@ _devstream() {
                     return 0
                     ;;
                 --id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept-command)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -309,8 +533,41 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__devices)
+            opts="-v -q -h --json --hub --ca --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hub)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help)
-            opts="hub join device-agent service-proxy demo completions help"
+            opts="hub join device-agent service-proxy demo devices completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -365,6 +622,20 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__help__subcmd__devices)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -380,7 +651,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__hub)
-            opts="device service show logs"
+            opts="device service enroll devices streams status show logs backup restore"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -393,8 +664,22 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help__subcmd__hub__subcmd__device)
-            opts="add list show remove"
+            opts="add list show disable enable rotate remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -408,6 +693,34 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__disable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__enable)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -449,7 +762,91 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help__subcmd__hub__subcmd__device__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__devices)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__enroll)
+            opts="add list remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__enroll__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__enroll__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__enroll__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -477,8 +874,22 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__restore)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help__subcmd__hub__subcmd__service)
-            opts="add list show remove"
+            opts="add set list show disable enable rotate remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -492,6 +903,34 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__disable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__enable)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -533,6 +972,34 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help__subcmd__hub__subcmd__service__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
@@ -550,6 +1017,62 @@ _devstream() {
         devstream__subcmd__help__subcmd__hub__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__streams)
+            opts="list kill"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__streams__subcmd__kill)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__streams__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -590,7 +1113,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub)
-            opts="-v -q -h --listen --hostname --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --state-dir --verbose --quiet --help device service show logs help"
+            opts="-v -q -h --listen --hostname --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --state-dir --verbose --quiet --help device service enroll devices streams status show logs backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -634,8 +1157,29 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__backup)
+            opts="-v -q -h --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__device)
-            opts="-v -q -h --state-dir --verbose --quiet --help add list show remove help"
+            opts="-v -q -h --state-dir --verbose --quiet --help add list show disable enable rotate remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -656,6 +1200,56 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__add)
+            opts="-v -q -h --for --link-for --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --link-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__device__subcmd__disable)
+            opts="-v -q -h --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__device__subcmd__enable)
             opts="-v -q -h --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -677,7 +1271,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__help)
-            opts="add list show remove help"
+            opts="add list show disable enable rotate remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -691,6 +1285,34 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__disable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__enable)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -733,6 +1355,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__device__subcmd__help__subcmd__rotate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -802,6 +1438,39 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__device__subcmd__rotate)
+            opts="-v -q -h --overlap --for --link-for --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --overlap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --link-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__device__subcmd__show)
             opts="-v -q -h --json --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -823,8 +1492,195 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__devices)
+            opts="-v -q -h --json --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll)
+            opts="-v -q -h --state-dir --verbose --quiet --help add list remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll__subcmd__add)
+            opts="-v -q -h --device --uses --for --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uses)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll__subcmd__help)
+            opts="add list remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll__subcmd__list)
+            opts="-v -q -h --json --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__enroll__subcmd__remove)
+            opts="-v -q -h --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__help)
-            opts="device service show logs help"
+            opts="device service enroll devices streams status show logs backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -837,8 +1693,22 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__help__subcmd__device)
-            opts="add list show remove"
+            opts="add list show disable enable rotate remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -852,6 +1722,34 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__disable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__enable)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -893,7 +1791,91 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__help__subcmd__device__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__devices)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__enroll)
+            opts="add list remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__enroll__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__enroll__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__enroll__subcmd__remove)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -935,8 +1917,22 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__restore)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__help__subcmd__service)
-            opts="add list show remove"
+            opts="add set list show disable enable rotate remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -950,6 +1946,34 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__disable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__enable)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -991,6 +2015,34 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__help__subcmd__service__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
@@ -1008,6 +2060,62 @@ _devstream() {
         devstream__subcmd__hub__subcmd__help__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__streams)
+            opts="list kill"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__streams__subcmd__kill)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__streams__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1052,8 +2160,29 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__restore)
+            opts="-v -q -h --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__service)
-            opts="-v -q -h --state-dir --verbose --quiet --help add list show remove help"
+            opts="-v -q -h --state-dir --verbose --quiet --help add set list show disable enable rotate remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1074,7 +2203,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__add)
-            opts="-v -q -h --device --stream --state-dir --verbose --quiet --help"
+            opts="-v -q -h --device --stream --for --max-streams --link-for --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1085,6 +2214,18 @@ _devstream() {
                     return 0
                     ;;
                 --stream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-streams)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --link-for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1102,8 +2243,50 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__service__subcmd__disable)
+            opts="-v -q -h --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__service__subcmd__enable)
+            opts="-v -q -h --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__service__subcmd__help)
-            opts="add list show remove help"
+            opts="add set list show disable enable rotate remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1117,6 +2300,34 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__disable)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__enable)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1159,6 +2370,34 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__rotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__service__subcmd__help__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1228,6 +2467,76 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__service__subcmd__rotate)
+            opts="-v -q -h --overlap --for --link-for --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --overlap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --link-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__service__subcmd__set)
+            opts="-v -q -h --device --stream --for --max-streams --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-streams)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__hub__subcmd__service__subcmd__show)
             opts="-v -q -h --json --state-dir --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1270,8 +2579,148 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__hub__subcmd__status)
+            opts="-v -q -h --json --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__streams)
+            opts="-v -q -h --json --state-dir --verbose --quiet --help list kill help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__streams__subcmd__help)
+            opts="list kill help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__streams__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__streams__subcmd__help__subcmd__kill)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__streams__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__streams__subcmd__kill)
+            opts="-v -q -h --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__streams__subcmd__list)
+            opts="-v -q -h --json --state-dir --verbose --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__join)
-            opts="-v -q -h --ca --verbose --quiet --help"
+            opts="-v -q -h --ca --id --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1290,6 +2739,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --id)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -1,5 +1,6 @@
 //! The broker on a virtual clock, with model devices and services that do anything they like, one seed a run.
-//! After every step: no stream is joined twice, no token lets in twice, every request is answered once and in time.
+//! After every step: no stream is joined twice, no token lets in twice, every request is answered once and in time, and
+//! no stream that is outside of its service's scope goes on.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
 
@@ -7,10 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use devstream::hub::broker::{Ask, Broker, DeviceAsk, Grant, Input, Output, Settings};
+use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Output, Settings};
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
 use devstream::proto::refusal::{Kind, Refusal};
+use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 
 const SEEDS: u64 = 5_000;
@@ -45,7 +47,8 @@ fn refused_streams_take_nothing_from_anybodys_limit() {
         let ask = Ask {
             device: device.clone(),
             name: None,
-            permitted: Vec::new(),
+            scope: Scope::everything(),
+            until: None,
             service: service(0),
             source: address(),
             connect_timeout: Duration::ZERO,
@@ -107,6 +110,11 @@ struct World {
     joined: HashSet<StreamId>,
     /// Joined streams, by the service's side.
     open: HashMap<ConnectionId, StreamId>,
+    /// What was joined, and what of it was told to end.
+    opened: HashMap<StreamId, Event>,
+    ending: HashSet<StreamId>,
+    /// What each service may reach, and until when, where that is not everything.
+    scopes: HashMap<ServiceName, (Scope, Option<Instant>)>,
     /// The newest connection of each device.
     current: HashMap<DeviceId, ConnectionId>,
 }
@@ -140,6 +148,9 @@ impl World {
             accepted: HashSet::new(),
             joined: HashSet::new(),
             open: HashMap::new(),
+            opened: HashMap::new(),
+            ending: HashSet::new(),
+            scopes: HashMap::new(),
             current: HashMap::new(),
         }
     }
@@ -156,6 +167,8 @@ impl World {
             84..87 => self.side_leaves(),
             87..90 => self.stream_ends(),
             90 => self.revoke(),
+            92..94 => self.rescope(),
+            94 => self.kill(),
             91 if self.roll(40) == 0 => self.broker.handle(Input::Drain, self.now),
             _ => self.time_passes(),
         }
@@ -216,11 +229,18 @@ impl World {
             2 => Some(name("web")),
             _ => Some(name("ssh")),
         };
+        let (device, service) = (self.any_device(), service(self.dice % 3));
+        let (scope, until) = self.scopes.get(&service).cloned().unwrap_or((Scope::everything(), None));
+        if !scope.covers_device(&device) {
+            // It is not authorised, and the broker does not hear of it.
+            return;
+        }
         let ask = Ask {
-            device: self.any_device(),
+            device,
             name: wanted,
-            permitted: Vec::new(),
-            service: service(self.dice % 3),
+            scope,
+            until,
+            service,
             source: address(),
             connect_timeout: Duration::from_secs(self.roll(3) * 20),
             response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
@@ -307,7 +327,32 @@ impl World {
         } else {
             Principal { role: Role::Service, id: service(self.dice % 3).into() }
         };
-        self.broker.handle(Input::Revoked { principal }, self.now);
+        self.broker.handle(Input::Revoked { principal, why: Kind::AuthenticationFailed.into() }, self.now);
+    }
+
+    fn rescope(&mut self) {
+        let (whose, end) = (service(self.dice % 3), Duration::from_secs(self.roll(60)));
+        let until = (self.roll(2) == 0).then(|| self.now + end);
+        let mut scope = Scope::everything();
+        match self.roll(4) {
+            0 => scope.devices = vec!["device-0".parse().unwrap()],
+            1 => scope.streams = vec!["s*".parse().unwrap()],
+            2 => scope = Scope::default(),
+            _ => {}
+        }
+        self.scopes.insert(whose.clone(), (scope.clone(), until));
+        self.broker.handle(Input::Rescoped { service: whose, scope, until }, self.now);
+    }
+
+    fn kill(&mut self) {
+        let mut ids: Vec<_> = self.broker.all_streams().map(|(id, ..)| id).collect();
+        ids.sort_unstable();
+        if let Some(stream) = self.pick(&ids) {
+            self.broker.handle(Input::Killed { stream }, self.now);
+            self.carry_out();
+            let gone = self.broker.all_streams().all(|(id, ..)| id != stream);
+            assert!(gone || self.ending.contains(&stream), "a stream that was killed goes on");
+        }
     }
 
     fn time_passes(&mut self) {
@@ -339,16 +384,22 @@ impl World {
                         assert_eq!((ticket.stream, ticket.principal.role), (joint.stream, role));
                     }
                     self.open.insert(joint.service_leg, joint.stream);
+                    self.opened.insert(joint.stream, joint.opened);
                 }
                 Output::EndStream { stream, .. } => {
                     assert!(self.joined.contains(&stream));
+                    self.ending.insert(stream);
                 }
                 Output::Ended { stream } => {
                     let before = self.open.len();
                     self.open.retain(|_, open| *open != stream);
                     assert_eq!(self.open.len() + 1, before, "ended a stream that is not open");
                 }
-                Output::Displace { .. } | Output::Dismiss { .. } | Output::CancelDevice { .. } | Output::Record(_) => {}
+                Output::Displace { .. }
+                | Output::Dismiss { .. }
+                | Output::Recheck { .. }
+                | Output::CancelDevice { .. }
+                | Output::Record(_) => {}
             }
         }
     }
@@ -399,6 +450,14 @@ impl World {
             assert!(deadline + TICK > self.now, "a deadline was missed");
         }
         assert!(self.broker.streams() >= self.open.len());
+        for stream in self.open.values().filter(|stream| !self.ending.contains(stream)) {
+            let event = self.opened.get(stream).expect("an open stream was joined");
+            let (device, name) = (event.device.as_ref().unwrap(), event.name.as_ref().unwrap());
+            let Some((scope, until)) = self.scopes.get(event.service.as_ref().unwrap()) else { continue };
+            assert!(scope.covers_device(device) && scope.covers_stream(name), "outside of its scope: {event:?}");
+            // Time moves in steps of the clock, and on each the broker is told.
+            assert!(until.is_none_or(|until| self.now < until + TICK), "beyond the end of its scope: {event:?}");
+        }
     }
 
     /// Everybody goes, and time passes: nothing may be left.

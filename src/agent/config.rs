@@ -5,6 +5,16 @@ use std::time::Duration;
 use crate::net::client::Enrol;
 use crate::proto::forward::Forward;
 use crate::proto::id::DeviceId;
+use crate::proto::scope::Glob;
+
+/// Whom a device lets in, of those whom the hub does.
+#[derive(Debug, Clone, Default)]
+pub struct Consent {
+    /// Services, by name; all if there are none.
+    pub services: Vec<Glob>,
+    /// A shell command that is asked about each stream.
+    pub command: Option<String>,
+}
 
 /// What an agent needs to know.
 #[derive(Clone)]
@@ -15,6 +25,8 @@ pub struct AgentConfig {
     pub enrol: Enrol,
     /// What it offers, the default first. Names are unique.
     pub forwards: Vec<Forward>,
+    /// Its own say about who may come.
+    pub consent: Consent,
     /// How long running streams may go on after it was asked to stop.
     pub drain: Duration,
 }

@@ -164,9 +164,8 @@ impl Session {
     fn requested(&mut self, request: StreamRequest) {
         let stop = CancellationToken::new();
         let id = request.request_id;
-        let forward = self.config.forwards.iter().find(|forward| forward.name == request.stream_name).cloned();
         let full = self.tasks.count() >= STREAMS_PER_DEVICE || self.pending.len() >= PENDING_PER_DEVICE;
-        let work = stream::serve(self.client.clone(), request, forward.filter(|_| !full), self.answers.clone());
+        let work = stream::serve(self.config.clone(), self.client.clone(), request, self.answers.clone(), full);
         self.pending.insert(id, stop.clone());
         self.tasks.spawn(stream::unless_cancelled(stop, work));
     }

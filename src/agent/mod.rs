@@ -1,6 +1,7 @@
 //! The device's end: it waits at the hub, connects targets, and carries streams. It dials out only, for ever.
 
 pub mod config;
+mod consent;
 mod control;
 mod stream;
 mod target;
@@ -57,7 +58,7 @@ fn pause(end: &End, backoff: &mut Backoff) -> Duration {
     let next = backoff.next_pause(clock::now(), random::dice());
     match end {
         End::Displaced { .. } => DISPLACED_WAIT + spread(DISPLACED_WAIT, random::dice()),
-        End::Refused(refusal) if refusal.kind == Kind::AuthenticationFailed => {
+        End::Refused(refusal) if matches!(refusal.kind, Kind::AuthenticationFailed | Kind::Disabled) => {
             BACKOFF_CAP / 2 + spread(BACKOFF_CAP / 2, random::dice())
         }
         End::Refused(_) | End::Lost(_) => next,

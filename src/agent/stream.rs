@@ -1,28 +1,32 @@
 //! One stream on the device, top to bottom: target, answer, WebSocket, bytes.
 
+use std::sync::Arc;
+
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::target;
+use super::config::AgentConfig;
+use super::{consent, target};
 use crate::net::client::Client;
 use crate::net::pump::{Counters, Outcome, pump};
 use crate::net::socket;
-use crate::proto::forward::Forward;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::Ending;
 
 /// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
 pub(super) async fn serve(
+    config: Arc<AgentConfig>,
     client: Client,
     request: StreamRequest,
-    forward: Option<Forward>,
     answers: mpsc::Sender<StreamResponse>,
+    full: bool,
 ) {
-    let connected = match &forward {
-        Some(forward) => target::connect(forward).await,
-        None => Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams")),
+    let connected = if full {
+        Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams"))
+    } else {
+        target(&config, &request).await
     };
     let reason = connected.as_ref().err().cloned();
     let response = StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason };
@@ -37,6 +41,14 @@ pub(super) async fn serve(
             tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
         }
     }
+}
+
+/// The target's connection, if the device wants the stream and offers it.
+async fn target(config: &AgentConfig, request: &StreamRequest) -> Result<TcpStream, Refusal> {
+    let forward = config.forwards.iter().find(|forward| forward.name == request.stream_name);
+    let forward = forward.ok_or(Kind::StreamNotOffered)?;
+    consent::ask(&config.consent, &config.device, request).await?;
+    target::connect(forward).await
 }
 
 /// A request that was cancelled before its answer is dropped, and its target with it.

@@ -1,5 +1,11 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
+mod registry;
+
+pub(super) use registry::{
+    Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
+};
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, ServiceName, StreamName};
 use crate::proto::join::HubAddress;
+use crate::proto::scope::Glob;
 
 /// For running streams after a first signal: a person waits this long before they send the second one.
 const DRAIN_SECONDS: &str = "30";
@@ -44,6 +51,7 @@ pub(super) enum Command {
     DeviceAgent(DeviceAgent),
     ServiceProxy(ServiceProxy),
     Demo(Demo),
+    Devices(Devices),
     Completions(Completions),
 }
 
@@ -56,6 +64,7 @@ impl Command {
             Self::DeviceAgent(_) => "device-agent",
             Self::ServiceProxy(_) => "service-proxy",
             Self::Demo(_) => "demo",
+            Self::Devices(_) => "devices",
             Self::Completions(_) => "completions",
         }
     }
@@ -106,78 +115,6 @@ pub(super) struct HubServe {
     pub(super) drain_timeout: Duration,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum HubCommand {
-    /// Manage the devices that may wait here
-    #[command(subcommand)]
-    Device(DeviceCommand),
-    /// Manage the services (operators, jobs) that may ask for streams
-    #[command(subcommand)]
-    Service(ServiceCommand),
-    /// Print the hub's name, streaming endpoints and pin as JSON
-    Show,
-    Logs(Logs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DeviceCommand {
-    /// Add a device, and print the line that its machine joins with
-    Add {
-        /// The device's id
-        id: DeviceId,
-    },
-    /// List the devices
-    List(Listing),
-    /// Show one device
-    Show {
-        /// The device's id
-        id: DeviceId,
-        #[command(flatten)]
-        listing: Listing,
-    },
-    /// Remove a device; its connections end
-    Remove {
-        /// The device's id
-        id: DeviceId,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ServiceCommand {
-    /// Add a service, and print the line that its machine joins with
-    Add {
-        /// The service's name
-        name: ServiceName,
-        /// Devices it may reach: ids, or patterns with * and ? [default: all]
-        #[arg(long = "device", value_name = "GLOB")]
-        devices: Vec<String>,
-        /// Stream names it may ask for [default: all]
-        #[arg(long = "stream", value_name = "NAME")]
-        streams: Vec<StreamName>,
-    },
-    /// List the services
-    List(Listing),
-    /// Show one service
-    Show {
-        /// The service's name
-        name: ServiceName,
-        #[command(flatten)]
-        listing: Listing,
-    },
-    /// Remove a service; its streams end
-    Remove {
-        /// The service's name
-        name: ServiceName,
-    },
-}
-
-#[derive(Debug, Clone, Copy, Args)]
-pub(super) struct Listing {
-    /// As JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
 /// Print the activity log: who connected, who asked for what, what came of it
 #[derive(Debug, Args)]
 pub(super) struct Logs {
@@ -204,6 +141,18 @@ pub(super) struct Join {
     pub(super) link: Option<String>,
     #[command(flatten)]
     pub(super) trust: TrustArgs,
+    /// The device's id, where the link leaves that to the machine [default: the host name]
+    #[arg(long, value_name = "ID")]
+    pub(super) id: Option<DeviceId>,
+}
+
+/// List the devices that I may reach: online, last seen, what they offer
+#[derive(Debug, Args)]
+pub(super) struct Devices {
+    #[command(flatten)]
+    pub(super) listing: Listing,
+    #[command(flatten)]
+    pub(super) hub: HubArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -226,6 +175,16 @@ pub(super) struct DeviceAgent {
     /// The device's id [default: the one that was joined, else the host name]
     #[arg(long, value_name = "ID", env = "DEVSTREAM_ID")]
     pub(super) id: Option<DeviceId>,
+    /// A service to let in, by name or pattern; others are refused, whatever the hub says (repeatable) [default: all]
+    #[arg(long, value_name = "GLOB", env = "DEVSTREAM_ALLOW_SERVICE", value_delimiter = ',')]
+    pub(super) allow_service: Vec<Glob>,
+    /// A shell command that decides about each stream: exit status 0 lets it in
+    ///
+    /// Its environment has DEVSTREAM_SERVICE, DEVSTREAM_SOURCE (the service's address), DEVSTREAM_STREAM,
+    /// DEVSTREAM_DEVICE and DEVSTREAM_REQUEST. The first line it prints is the reason for a refusal. After 10 seconds,
+    /// it is ended, and the stream refused.
+    #[arg(long, value_name = "COMMAND", env = "DEVSTREAM_ACCEPT_COMMAND", value_hint = ValueHint::CommandString)]
+    pub(super) accept_command: Option<String>,
     #[command(flatten)]
     pub(super) hub: HubArgs,
     #[command(flatten)]

@@ -13,7 +13,8 @@ use super::args::{Demo, HubArgs, TrustArgs};
 use super::identity::SameUser;
 use super::view::Watcher;
 use super::{Failure, signals, text};
-use crate::agent::{self, config::AgentConfig};
+use crate::agent;
+use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::Hub;
 use crate::hub::broker::Settings;
 use crate::hub::config::HubConfig;
@@ -47,6 +48,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
         device: device.clone(),
         enrol: enrolled(Role::Device)?,
         forwards: vec![forward.clone()],
+        consent: Consent::default(),
         drain: DRAIN,
     };
     let watcher = Watcher::new(progress);

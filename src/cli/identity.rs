@@ -34,6 +34,7 @@ pub(super) struct Joined {
 
 const IDENTITY: &str = "identity.toml";
 const KEY: &str = "key";
+const NEXT_KEY: &str = "key.next";
 
 impl Joined {
     /// What this machine joined as in that role, if it did.
@@ -46,20 +47,40 @@ impl Joined {
         toml::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", path.display()))
     }
 
-    /// Keeps it, and its key. The key is written first: an identity that can be read has one.
-    pub(super) fn store(&self, role: Role, seed: &KeySeed) -> anyhow::Result<PathBuf> {
-        let directory = home::identity(role)?;
-        private_directory(&directory)?;
-        write_private(&directory.join(KEY), &seed.reveal())?;
-        write_private(&directory.join(IDENTITY), &toml::to_string(self)?)?;
-        Ok(directory)
-    }
-
     fn client(&self, role: Role, given: &HubArgs) -> anyhow::Result<Client> {
         let key = read_key(&home::identity(role)?.join(KEY))?;
         let hub = given.hub.clone().unwrap_or_else(|| self.hub.clone());
         let principal = Principal { role, id: self.id.clone() };
         Ok(Client::new(hub, &trust(given.trust.ca.as_deref(), self.pin)?, principal, Arc::new(key))?)
+    }
+}
+
+/// Where a role's identity is kept.
+pub(super) struct Place(PathBuf);
+
+impl Place {
+    pub(super) fn of(role: Role) -> anyhow::Result<Self> {
+        Ok(Self(home::identity(role)?))
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    /// The key to join with. It is written down before the hub hears of it: if the hub's answer is lost, the next try
+    /// is with the same key, which the hub then knows.
+    pub(super) fn next_seed(&self) -> anyhow::Result<KeySeed> {
+        private_directory(&self.0)?;
+        let path = self.0.join(NEXT_KEY);
+        write_private_once(&path, &random::secret::<32>().reveal())?;
+        read_seed(&path)
+    }
+
+    /// Keeps an identity and its key. The key is written first: an identity that can be read has one.
+    pub(super) fn store(&self, joined: &Joined, seed: &KeySeed) -> anyhow::Result<()> {
+        write_private(&self.0.join(KEY), &seed.reveal())?;
+        write_private(&self.0.join(IDENTITY), &toml::to_string(joined)?)?;
+        std::fs::remove_file(self.0.join(NEXT_KEY)).context("cannot tidy up after joining")
     }
 }
 
@@ -129,6 +150,11 @@ pub(super) fn default_device() -> anyhow::Result<PrincipalId> {
     if let Some(joined) = Joined::load(Role::Device)? {
         return Ok(joined.id);
     }
+    machine_id()
+}
+
+/// What this machine calls itself, as an id.
+pub(super) fn machine_id() -> anyhow::Result<PrincipalId> {
     let name = crate::net::certificate::machine_name().context("this machine has no usable name; give --id")?;
     name.try_into().context("this machine's name is no device id; give --id")
 }
@@ -144,8 +170,11 @@ pub(super) fn service() -> anyhow::Result<PrincipalId> {
 }
 
 fn read_key(path: &Path) -> anyhow::Result<PrivateKey> {
-    let seed = KeySeed::parse(private_file(path)?.trim()).with_context(|| format!("{} is damaged", path.display()))?;
-    Ok(PrivateKey::from_seed(&seed))
+    Ok(PrivateKey::from_seed(&read_seed(path)?))
+}
+
+fn read_seed(path: &Path) -> anyhow::Result<KeySeed> {
+    KeySeed::parse(private_file(path)?.trim()).with_context(|| format!("{} is damaged", path.display()))
 }
 
 /// The key in that file, made if it is not there. Of several programs that start at once, one makes it.

@@ -3,49 +3,66 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use http::StatusCode;
 
 use super::args::Join;
-use super::identity::{Joined, trust};
+use super::identity::{Joined, Place, machine_id, trust};
 use super::{Failure, text};
 use crate::net::client::{Client, Particulars, refusal};
-use crate::net::random;
 use crate::proto::http::Route;
-use crate::proto::id::Role;
+use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::{JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
-use crate::proto::limits::DIAL_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
 
 /// A pasted link is far shorter.
 const LINK_BYTES: u64 = 4096;
 
 pub(super) async fn run(join: Join) -> Result<(), Failure> {
+    let given = join.link.is_some();
     let typed = match join.link {
         Some(link) => link,
         None => from_standard_input()?,
     };
     let link: JoinLink = bare(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
-    let seed = random::secret();
+    let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
+    let place = Place::of(principal.role)?;
+    let seed = place.next_seed()?;
     let key = PrivateKey::from_seed(&seed);
-    let body =
-        serde_json::to_vec(&JoinRequest { code: link.code.clone(), key: key.public() }).context("cannot join")?;
+    let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
-    let client = Client::new(link.hub.clone(), &trust, link.principal.clone(), Arc::new(key)).context("cannot join")?;
-    let particulars = Particulars { body: body.into(), patience: DIAL_TIMEOUT, ..Particulars::default() };
+    let client = Client::new(link.hub.clone(), &trust, principal.clone(), Arc::new(key)).context("cannot join")?;
+    let particulars = Particulars { body: body.into(), ..Particulars::default() };
     let response = client.ask(&Route::Join, particulars).await?;
     if response.status() != StatusCode::NO_CONTENT {
         return Err(explain(refusal(&response)).into());
     }
-    let joined = Joined { id: link.principal.id.clone(), hub: link.hub, pin: link.pin };
-    let place = joined.store(link.principal.role, &seed)?;
-    text::err(&format!("joined {} as {}; the key is in {}", joined.hub, link.principal, place.display()));
-    text::err(match link.principal.role {
+    let joined = Joined { id: principal.id.clone(), hub: link.hub, pin: link.pin };
+    place.store(&joined, &seed)?;
+    text::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
+    text::err(match principal.role {
         Role::Device => "next: devstream device-agent --forward 22",
         Role::Service => "next: devstream service-proxy --device ID --local 2222",
     });
     Ok(())
+}
+
+/// Who this machine becomes: the one in the link, or, where that is for many machines, the one that it is.
+fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> anyhow::Result<Principal> {
+    let id = match (&link.id, given) {
+        (Some(id), None) => id.clone(),
+        (Some(id), Some(given)) if id.as_str() == given.as_str() => id.clone(),
+        (Some(id), Some(_)) => bail!("this link is for {id}; leave --id away"),
+        // It stays good for other machines, and every user of this one may read its arguments.
+        (None, _) if as_argument => bail!(
+            "an enrolment key is a secret, and arguments are not: put the link into a file that only you read, \
+             and run `devstream join < FILE`; if others use this machine, make a new key"
+        ),
+        (None, Some(given)) => given.into(),
+        (None, None) => machine_id()?,
+    };
+    Ok(Principal { role: link.role, id })
 }
 
 /// The hub says no more than that the credentials are wrong; here they are a code.
@@ -53,7 +70,7 @@ fn explain(refusal: Refusal) -> Refusal {
     if refusal.kind == Kind::AuthenticationFailed {
         return Refusal::new(
             Kind::AuthenticationFailed,
-            "the join link was used before, has expired, or is not this hub's",
+            "the join link was used before, has expired, is not this hub's, or is not for this id",
         );
     }
     refusal

@@ -3,6 +3,7 @@
 mod admin;
 mod args;
 mod demo;
+mod devices;
 mod home;
 mod identity;
 mod join;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use self::args::{Cli, Command, HubCommand};
+use self::args::{Cli, Command};
 use crate::proto::refusal::Refusal;
 
 /// Why a command failed, which decides its exit code.
@@ -76,13 +77,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
         match cli.command {
             Command::Hub(hub) => match hub.command {
                 None => roles::hub(hub.serve, hub.state.state_dir).await,
-                Some(HubCommand::Logs(logs)) => admin::logs(&logs, hub.state.state_dir.as_deref()),
                 Some(command) => admin::run(command, hub.state.state_dir.as_deref()).await,
             },
             Command::Join(join) => join::run(join).await,
             Command::DeviceAgent(agent) => roles::device_agent(agent).await,
             Command::ServiceProxy(proxy) => roles::service_proxy(proxy, progress).await,
             Command::Demo(demo) => demo::run(demo, progress).await,
+            Command::Devices(devices) => devices::run(devices).await,
             Command::Completions(completions) => {
                 text::out(completions.shell.script());
                 Ok(())

@@ -11,7 +11,8 @@ use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{default_device, enrol, service};
 use super::view::Watcher;
 use super::{Failure, home, signals, stdio, text};
-use crate::agent::{self, config::AgentConfig};
+use crate::agent;
+use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::Hub;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
@@ -101,6 +102,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         device: principal.id.clone().into(),
         enrol: enrol(principal, agent.hub),
         forwards: agent.forward,
+        consent: Consent { services: agent.allow_service, command: agent.accept_command },
         drain: agent.drain.drain_timeout,
     };
     let shutdown = Shutdown::default();

@@ -14,6 +14,18 @@ pub(super) fn err(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Rows in columns under their names, on standard output.
+pub(super) fn table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let head = columns.iter().map(ToString::to_string).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        out(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
 /// A number of bytes in binary units.
 pub(super) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 use serde_json::{Map, Value, json};
 
 use super::broker::{ACCEPTED, Event, Operation};
-use crate::net::clock::{Moment, timestamp};
+use crate::net::clock::timestamp;
 use crate::proto::id::{DeviceId, ServiceName};
+use crate::proto::moment::Moment;
 use crate::proto::refusal::Detail;
 
 /// Lines not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.

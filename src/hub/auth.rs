@@ -1,34 +1,47 @@
 //! PURE. Does this credential speak for this identity, and may the identity do this?
 
-use crate::proto::admin::Scope;
 use crate::proto::auth::{Binding, Credential};
 use crate::proto::http::Bridge;
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::key::PublicKey;
+use crate::proto::moment::Moment;
 use crate::proto::refusal::Kind;
+use crate::proto::scope::Scope;
 
-/// Verified against when an identity has no key, so that the answer takes as long as any other; what comes of it is
-/// not looked at. It is the encoding of the group's neutral element.
+/// Verified against when an identity has no such key, so that the answer takes as long as any other; what comes of it
+/// is not looked at. It is the encoding of the group's neutral element.
 const NOBODYS_KEY: [u8; 32] = {
     let mut key = [0; 32];
     key[0] = 1;
     key
 };
 
-/// Whether the credential proves its identity, whose key this is, to be the sender of that request. The reason for a
-/// no is for the log alone: whoever asked hears the same in every case.
+/// The key with which the credential proves its identity, whose valid keys these are, to be the sender of that
+/// request. The reason for a no is for the log alone: whoever asked hears the same in every case.
 pub fn authenticate(
     credential: &Credential,
-    key: Option<&PublicKey>,
+    keys: &[PublicKey],
     binding: &Binding<'_>,
-) -> Result<(), &'static str> {
-    let proven = credential.is_proven_by(key.unwrap_or(&PublicKey::from_bytes(NOBODYS_KEY)), binding);
-    match key {
-        None => Err("an identity that is unknown or has not joined"),
-        Some(key) if key.fingerprint() != credential.key => Err("another key"),
+) -> Result<PublicKey, &'static str> {
+    let named = keys.iter().find(|key| key.fingerprint() == credential.key);
+    let proven = credential.is_proven_by(named.unwrap_or(&PublicKey::from_bytes(NOBODYS_KEY)), binding);
+    match named {
+        None if keys.is_empty() => Err("an identity that is unknown or has not joined"),
+        None => Err("another key"),
         Some(_) if !proven => Err("a signature that does not verify"),
-        Some(_) => Ok(()),
+        Some(key) => Ok(*key),
     }
+}
+
+/// What is known of an identity that matters here.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// Which.
+    pub principal: &'a Principal,
+    /// Whether it is kept out.
+    pub disabled: bool,
+    /// What a service may reach.
+    pub scope: &'a Scope,
 }
 
 /// What somebody wants to do.
@@ -47,27 +60,58 @@ pub enum Action<'a> {
     },
     /// Bring one side of a stream. Its token says more.
     Bridge(&'a Bridge),
+    /// Ask which devices there are.
+    List,
+    /// Know of a device.
+    See(&'a DeviceId),
 }
 
 /// Whether an authenticated identity may do something: the one place that says so, for every way in. A device that a
 /// service may not see is answered like one that does not exist.
-pub fn authorize(who: &Principal, scope: &Scope, action: Action<'_>) -> Result<(), Kind> {
+pub fn authorize(who: Standing<'_>, action: Action<'_>, now: Moment) -> Result<(), Kind> {
+    if who.disabled {
+        return Err(Kind::Disabled);
+    }
+    match who.principal.role {
+        Role::Device => device_may(who.principal, action),
+        Role::Service if who.scope.has_ended(now) && !is_anothers_place(action) => Err(Kind::AccessEnded),
+        Role::Service => service_may(who.scope, action),
+    }
+}
+
+fn device_may(who: &Principal, action: Action<'_>) -> Result<(), Kind> {
     let own = |device: &DeviceId| who.id.as_str() == device.as_str();
-    let permitted = match (who.role, action) {
-        (Role::Device, Action::Control(device)) => own(device),
-        (Role::Device, Action::Bridge(bridge)) => bridge.role == Role::Device && own(&bridge.device),
-        (Role::Service, Action::Bridge(bridge)) => {
-            bridge.role == Role::Service && scope.covers_device(bridge.device.as_str())
-        }
-        (Role::Service, Action::Open { device, known, .. }) if !known || !scope.covers_device(device.as_str()) => {
-            return Err(Kind::UnknownDevice);
-        }
-        (Role::Service, Action::Open { name, .. }) => {
-            return if name.is_none_or(|name| scope.covers_stream(name)) { Ok(()) } else { Err(Kind::NotPermitted) };
-        }
-        (Role::Device, Action::Open { .. }) | (Role::Service, Action::Control(_)) => false,
+    let permitted = match action {
+        Action::Control(device) => own(device),
+        Action::Bridge(bridge) => bridge.role == Role::Device && own(&bridge.device),
+        Action::Open { .. } | Action::List | Action::See(_) => false,
     };
     if permitted { Ok(()) } else { Err(Kind::AuthenticationFailed) }
+}
+
+fn service_may(scope: &Scope, action: Action<'_>) -> Result<(), Kind> {
+    let covered = |permitted, otherwise| if permitted { Ok(()) } else { Err(otherwise) };
+    match action {
+        Action::Open { device, known, name } => {
+            covered(known && scope.covers_device(device), Kind::UnknownDevice)?;
+            covered(name.is_none_or(|name| scope.covers_stream(name)), Kind::NotPermitted)
+        }
+        Action::See(device) => covered(scope.covers_device(device), Kind::UnknownDevice),
+        Action::Bridge(bridge) => {
+            covered(!is_anothers_place(action) && scope.covers_device(&bridge.device), Kind::AuthenticationFailed)
+        }
+        Action::List => Ok(()),
+        Action::Control(_) => Err(Kind::AuthenticationFailed),
+    }
+}
+
+/// What no service may do, whatever its scope.
+fn is_anothers_place(action: Action<'_>) -> bool {
+    match action {
+        Action::Control(_) => true,
+        Action::Bridge(bridge) => bridge.role == Role::Device,
+        Action::Open { .. } | Action::List | Action::See(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -83,9 +127,10 @@ mod tests {
         let binding = Binding { method: "GET", authority: "hub", path: "/", exporter: &[0; 32] };
         let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
         let credential = Credential::sign(principal, &key, &binding);
-        assert!(authenticate(&credential, Some(&key.public()), &binding).is_ok());
-        assert!(authenticate(&credential, Some(&other), &binding).is_err());
-        assert!(authenticate(&credential, None, &binding).is_err());
+        let own = key.public();
+        assert_eq!(authenticate(&credential, &[other, own], &binding), Ok(own));
+        assert!(authenticate(&credential, &[other], &binding).is_err());
+        assert!(authenticate(&credential, &[], &binding).is_err());
     }
 
     /// A forger may know that the stand-in key accepts some signatures of everything.
@@ -94,6 +139,6 @@ mod tests {
         let forged = format!("DevStream v=1, role=device, id=x, key=x, sig=AQ{}", "A".repeat(84));
         let credential: Credential = forged.parse().unwrap();
         let binding = Binding { method: "GET", authority: "hub", path: "/", exporter: &[0; 32] };
-        assert!(authenticate(&credential, None, &binding).is_err());
+        assert!(authenticate(&credential, &[], &binding).is_err());
     }
 }

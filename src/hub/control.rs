@@ -1,22 +1,24 @@
 //! A device's control connection: its messages become the broker's inputs, and the broker's outputs its messages.
 
+use std::time::Instant;
+
 use http::header;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
 use super::answers;
-use super::auth::Action;
+use super::auth::{Action, authorize};
 use super::door::Visitor;
 use super::exchange::Notice;
-use super::registry::StoredKey;
 use super::{Next, Shared};
 use crate::net::channel::{ControlChannel, Ended};
-use crate::net::clock::Moment;
+use crate::net::clock;
 use crate::net::serve::{Answer, Asked};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
 use crate::proto::http::{CONTROL_PROTOCOL, lists};
 use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::key::PublicKey;
 use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Kind, Refusal};
@@ -24,7 +26,7 @@ use crate::proto::refusal::{Kind, Refusal};
 /// Lets a device's upgrade through, or not.
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, device: DeviceId) -> Answer<Next> {
     let key = match visitor.permit(shared, asked, Action::Control(&device)).await {
-        Ok(record) => record.key,
+        Ok(proven) => proven.key.key,
         Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
     };
     let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
@@ -45,7 +47,7 @@ pub(super) struct Arriving {
     /// How it addressed the hub.
     authority: String,
     /// What it proved itself with.
-    key: Option<StoredKey>,
+    key: PublicKey,
 }
 
 /// Keeps a device's control connection until either end gives it up.
@@ -55,19 +57,18 @@ pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, 
     let Some(hello) = hello(&mut channel).await else {
         return channel.refuse(Kind::BadRequest).await;
     };
-    let arrived = shared.exchange.arrive(device.clone(), visitor.connection, hello, visitor.address).await;
+    let round_trip = channel.round_trip();
+    let arrived = shared.exchange.arrive(device.clone(), visitor.connection, hello, visitor.address, round_trip).await;
     let Ok((mut notices, mut farewell)) = arrived else {
         return channel.refuse(Kind::Draining).await;
     };
-    let end = if is_still(shared, &device, key).await {
-        seen(shared, &device).await;
-        converse(shared, visitor, &device, &authority, &mut channel, &mut notices).await
-    } else {
-        End::Refused(Kind::AuthenticationFailed)
-    };
+    let principal = Principal { role: Role::Device, id: device.clone().into() };
+    shared.directory.note_seen(principal.clone());
+    let session = Session { shared, visitor, device: &device, principal: &principal, authority: &authority, key };
+    let end = session.converse(&mut channel, &mut notices).await;
     farewell.because(end.reason());
     drop(farewell);
-    seen(shared, &device).await;
+    shared.directory.note_seen(principal);
     match end {
         End::Ended(why) => channel.end(&why).await,
         End::Refused(kind) => channel.refuse(kind).await,
@@ -105,44 +106,101 @@ async fn hello(channel: &mut ControlChannel<Socket>) -> Option<Hello> {
     }
 }
 
-async fn converse(
-    shared: &Shared,
-    visitor: &Visitor,
-    device: &DeviceId,
-    authority: &str,
-    channel: &mut ControlChannel<Socket>,
-    notices: &mut mpsc::Receiver<Notice>,
-) -> End {
-    let welcome = ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into() };
-    if let Err(why) = channel.send(&welcome).await {
-        return why.into();
-    }
-    let mut told_of_drain = false;
-    loop {
-        tokio::select! {
-            message = channel.next() => match message {
-                Ok(ToHub::StreamResponse(response)) => shared.exchange.answered(visitor.connection, response).await,
-                Ok(ToHub::Hello(_)) => return End::Refused(Kind::BadRequest),
-                Err(why) => return why.into(),
-            },
-            notice = notices.recv() => {
-                let Some(notice) = notice else { return End::Refused(Kind::HubBusy) };
-                let (message, last) = message(shared, device, authority, notice);
-                if let Some(message) = message && let Err(why) = channel.send(&message).await {
-                    return why.into();
-                }
-                if let Some(kind) = last {
-                    return End::Refused(kind);
-                }
-            }
-            () = shared.draining.cancelled(), if !told_of_drain => {
-                told_of_drain = true;
-                if let Err(why) = channel.send(&ToDevice::Drain).await {
-                    return why.into();
-                }
-            }
-            () = shared.stopping.cancelled() => return End::Refused(Kind::Draining),
+/// A device that is online.
+struct Session<'a> {
+    shared: &'a Shared,
+    visitor: &'a Visitor,
+    device: &'a DeviceId,
+    principal: &'a Principal,
+    authority: &'a str,
+    /// What it proved itself with.
+    key: PublicKey,
+}
+
+impl Session<'_> {
+    async fn converse(&self, channel: &mut ControlChannel<Socket>, notices: &mut mpsc::Receiver<Notice>) -> End {
+        // Whoever changes the identity from here on finds the device online; whoever did before this has not.
+        let mut key_ends = match self.standing().await {
+            Ok(ends) => ends,
+            Err(kind) => return End::Refused(kind),
+        };
+        if let Err(why) = self.welcome(channel).await {
+            return why.into();
         }
+        let shared = self.shared;
+        let mut told_of_drain = false;
+        loop {
+            tokio::select! {
+                message = channel.next() => match message {
+                    Ok(ToHub::StreamResponse(response)) => {
+                        shared.exchange.answered(self.visitor.connection, response).await;
+                    }
+                    Ok(ToHub::Hello(_)) => return End::Refused(Kind::BadRequest),
+                    Err(why) => return why.into(),
+                },
+                notice = notices.recv() => match self.heed(notice, channel, &mut key_ends).await {
+                    Ok(None) => {}
+                    Ok(Some(kind)) => return End::Refused(kind),
+                    Err(why) => return why.into(),
+                },
+                () = passed(key_ends) => return End::Refused(Kind::KeyReplaced),
+                () = shared.draining.cancelled(), if !told_of_drain => {
+                    told_of_drain = true;
+                    if let Err(why) = channel.send(&ToDevice::Drain).await {
+                        return why.into();
+                    }
+                }
+                () = shared.stopping.cancelled() => return End::Refused(Kind::Draining),
+            }
+        }
+    }
+
+    /// The device is online, and how far away it is will be known soon.
+    async fn welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), Ended> {
+        channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into() }).await?;
+        channel.probe().await
+    }
+
+    /// Does what the broker wants; a kind of refusal if that is the end.
+    async fn heed(
+        &self,
+        notice: Option<Notice>,
+        channel: &mut ControlChannel<Socket>,
+        key_ends: &mut Option<Instant>,
+    ) -> Result<Option<Kind>, Ended> {
+        let Some(notice) = notice else { return Ok(Some(Kind::HubBusy)) };
+        if let Notice::Recheck = notice {
+            return Ok(match self.standing().await {
+                Ok(ends) => {
+                    *key_ends = ends;
+                    None
+                }
+                Err(kind) => Some(kind),
+            });
+        }
+        let (message, last) = message(self.shared, self.device, self.authority, notice);
+        if let Some(message) = message {
+            channel.send(&message).await?;
+        }
+        Ok(last)
+    }
+
+    /// Whether the identity is still let in with this key, and when that ends.
+    async fn standing(&self) -> Result<Option<Instant>, Kind> {
+        let record = self.shared.directory.find(self.principal).await.map_err(|_| Kind::HubFailed)?;
+        let record = record.ok_or(Kind::AuthenticationFailed)?;
+        let now = clock::moment();
+        authorize(record.standing(), Action::Control(self.device), now)?;
+        let key = record.valid_key(&self.key, now).ok_or(Kind::KeyReplaced)?;
+        Ok(key.until.map(|until| clock::now() + until.since(now)))
+    }
+}
+
+/// Returns at that time, if there is one.
+async fn passed(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -163,21 +221,7 @@ fn message(shared: &Shared, device: &DeviceId, authority: &str, notice: Notice) 
         }
         Notice::Cancel(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),
         Notice::Displaced(by) => (Some(ToDevice::Displaced { by: by.to_string() }), Some(Kind::Displaced)),
-        Notice::Dismissed => (None, Some(Kind::AuthenticationFailed)),
-    }
-}
-
-/// Whether the identity is what it was when the device proved itself. Whoever removes it from now on finds the device
-/// online; whoever did before this has not.
-async fn is_still(shared: &Shared, device: &DeviceId, key: Option<StoredKey>) -> bool {
-    let principal = Principal { role: Role::Device, id: device.clone().into() };
-    matches!(shared.directory.find(&principal).await, Ok(Some(record)) if record.key == key)
-}
-
-/// The registry knows when a device was last here.
-async fn seen(shared: &Shared, device: &DeviceId) {
-    let principal = Principal { role: Role::Device, id: device.clone().into() };
-    if let Err(error) = shared.directory.with(move |registry| registry.seen(&principal, Moment::now())).await {
-        tracing::warn!(target: "hub", %error, "could not note that a device was here");
+        Notice::Dismissed(kind) => (None, Some(kind)),
+        Notice::Recheck => (None, None),
     }
 }

@@ -11,8 +11,9 @@ use tokio::time::sleep;
 use super::answers;
 use super::auth::{Action, authenticate, authorize};
 use super::broker::{Event, Operation};
-use super::registry::Record;
-use super::{Next, Shared, control, enrol, open, streaming};
+use super::registry::{Record, StoredKey};
+use super::{Next, Shared, control, devices, enrol, open, streaming};
+use crate::net::clock;
 use crate::net::serve::{Answer, Asked, serve};
 use crate::net::socket;
 use crate::net::tls::Acceptor;
@@ -38,6 +39,11 @@ pub(super) enum Serves {
 pub(super) struct Strangers(Mutex<(usize, HashMap<IpAddr, usize>)>);
 
 impl Strangers {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// One more, unless there are too many.
     pub(super) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Stranger> {
         let source = network(source);
@@ -94,6 +100,14 @@ pub(super) struct Visitor {
     stranger: Mutex<Option<Stranger>>,
 }
 
+/// Who asks, and the key that proved it.
+pub(super) struct Proven {
+    /// What is known of them.
+    pub record: Record,
+    /// The key.
+    pub key: StoredKey,
+}
+
 /// Serves one connection to its end.
 pub(super) async fn receive(
     shared: Arc<Shared>,
@@ -135,6 +149,7 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
             return streaming::admit(shared, visitor, &asked, bridge).await;
         }
         Some(Route::Open(device, name)) => open::ask(shared, visitor, &asked, device, name).await,
+        Some(Route::Devices) => devices::list(shared, visitor, &asked).await,
         Some(Route::Join) => enrol::join(shared, visitor, &asked).await,
         Some(Route::Health) => answers::words(StatusCode::OK, "ok\n"),
         Some(Route::Ready) if shared.is_draining() => answers::words(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
@@ -159,7 +174,7 @@ impl Visitor {
     }
 
     /// Who asks, proven. Every no is the same to whoever asked; the log knows why.
-    pub(super) async fn identify(&self, shared: &Shared, asked: &Asked) -> Result<Record, Refusal> {
+    pub(super) async fn identify(&self, shared: &Shared, asked: &Asked) -> Result<Proven, Refusal> {
         let Some(Ok(credential)) = asked.header(HEADER).map(str::parse::<Credential>) else {
             return Err(self.denied(shared, None, "no credential, or not one of ours"));
         };
@@ -167,26 +182,26 @@ impl Visitor {
             tracing::error!(target: "hub", %error, "cannot look up an identity");
             Refusal::from(Kind::HubFailed)
         })?;
-        let key = record.as_ref().and_then(|record| record.key).map(|stored| stored.key);
-        let proven = authenticate(&credential, key.as_ref(), &self.binding(asked));
-        match record.ok_or("an unknown identity").and_then(|record| proven.map(|()| record)) {
-            Ok(record) => {
-                self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
-                Ok(record)
-            }
-            Err(why) => Err(self.denied(shared, Some(&credential.principal), why)),
-        }
+        let now = clock::moment();
+        let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
+        let valid: Vec<_> = valid.map(|stored| stored.key).collect();
+        let proven = authenticate(&credential, &valid, &self.binding(asked));
+        let key = proven.map_err(|why| self.denied(shared, Some(&credential.principal), why))?;
+        let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
+        let (key, record) = known.ok_or_else(|| Refusal::from(Kind::HubFailed))?;
+        self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(Proven { record, key })
     }
 
     /// Who asks, proven, and allowed to do this.
-    pub(super) async fn permit(&self, shared: &Shared, asked: &Asked, action: Action<'_>) -> Result<Record, Refusal> {
-        let record = self.identify(shared, asked).await?;
-        self.allow(shared, &record, action).map(|()| record)
+    pub(super) async fn permit(&self, shared: &Shared, asked: &Asked, action: Action<'_>) -> Result<Proven, Refusal> {
+        let proven = self.identify(shared, asked).await?;
+        self.allow(shared, &proven.record, action).map(|()| proven)
     }
 
     /// Whether somebody who was identified may do this.
     pub(super) fn allow(&self, shared: &Shared, who: &Record, action: Action<'_>) -> Result<(), Refusal> {
-        match authorize(&who.principal, &who.scope, action) {
+        match authorize(who.standing(), action, clock::moment()) {
             Ok(()) => Ok(()),
             Err(Kind::AuthenticationFailed) => Err(self.denied(shared, Some(&who.principal), "another's place")),
             Err(kind) => {
@@ -213,7 +228,9 @@ fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: Kind) -> 
     if let Action::Open { device, known, name } = action {
         event.device = Some(device.clone());
         event.name = name.cloned();
-        event.reason = if known { "outside the service's scope" } else { "unknown device" }.into();
+        if matches!(kind, Kind::UnknownDevice | Kind::NotPermitted) {
+            event.reason = if known { "outside the service's scope" } else { "unknown device" }.into();
+        }
     }
     event
 }

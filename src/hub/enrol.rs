@@ -5,10 +5,12 @@ use http::{Response, StatusCode};
 
 use super::broker::{Event, Operation};
 use super::door::Visitor;
+use super::registry::Redeemed;
 use super::{Shared, answers};
-use crate::net::clock::Moment;
+use crate::net::clock;
 use crate::net::serve::{Asked, bare};
 use crate::proto::auth::{Credential, HEADER};
+use crate::proto::id::{Principal, Role};
 use crate::proto::join::JoinRequest;
 use crate::proto::refusal::{Kind, Refusal};
 
@@ -31,17 +33,27 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
     }
     let principal = credential.principal.clone();
     let hash = code.hash();
-    let redeemed = shared.directory.with(move |registry| registry.redeem(&principal, &hash, &key, Moment::now())).await;
+    let redeemed =
+        shared.directory.with(move |registry| registry.redeem(&principal, &hash, &key, clock::moment())).await;
     match redeemed {
-        Ok(true) => {
-            let event = Event::about(&credential.principal, Operation::Join, "joined");
-            shared.activity.record(Event { source: Some(visitor.address), ..event });
+        Ok(Some(redeemed)) => {
+            joined(shared, visitor, credential.principal, redeemed).await;
             Ok(())
         }
-        Ok(false) => Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code")),
+        Ok(None) => Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code")),
         Err(error) => {
             tracing::error!(target: "hub", %error, "cannot redeem a join code");
             Err(Kind::HubFailed.into())
         }
+    }
+}
+
+/// Says so, and has an earlier machine of the same identity looked at: its key may be on the way out.
+async fn joined(shared: &Shared, visitor: &Visitor, who: Principal, redeemed: Redeemed) {
+    let event = Event::about(&who, Operation::Join, "joined");
+    let reason = redeemed.enrolment.map(|id| format!("with enrolment key {id}")).unwrap_or_default();
+    shared.activity.record(Event { source: Some(visitor.address), reason, ..event });
+    if who.role == Role::Device {
+        shared.exchange.keys_changed(who.id.into()).await;
     }
 }

@@ -7,15 +7,17 @@ pub mod activity;
 mod admin;
 mod answers;
 pub mod auth;
+pub mod backup;
 pub mod broker;
 pub mod config;
 mod control;
+mod devices;
 mod door;
 mod enrol;
 mod exchange;
 mod open;
 pub mod registry;
-pub mod sqlite;
+
 pub mod state;
 mod streaming;
 
@@ -36,7 +38,7 @@ use self::control::Arriving;
 use self::door::{Serves, Strangers};
 use self::exchange::Exchange;
 use self::registry::Directory;
-use self::sqlite::SqliteRegistry;
+use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
 use self::streaming::Waiting;
 use crate::net::certificate::{HubCertificate, machine_name, names};
@@ -45,10 +47,12 @@ use crate::net::shutdown::Shutdown;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
+use crate::net::{clock, usage};
 use crate::proto::admin::HubInfo;
 use crate::proto::http::{Bridge, Route};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::join::HubAddress;
+use crate::proto::moment::Moment;
 
 /// The whole of what connections share.
 struct Shared {
@@ -59,6 +63,11 @@ struct Shared {
     directory: Directory,
     exchange: Exchange<Socket>,
     activity: Activity,
+    strangers: Arc<Strangers>,
+    /// When the hub was started.
+    since: Moment,
+    /// What memory is held to.
+    budget: Option<u64>,
     connections: AtomicU64,
     /// No new streams.
     draining: CancellationToken,
@@ -121,6 +130,9 @@ impl Hub {
             directory,
             exchange,
             activity,
+            strangers: Arc::default(),
+            since: clock::moment(),
+            budget: usage::memory_limit(),
             connections: AtomicU64::new(0),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
@@ -148,24 +160,26 @@ impl Hub {
         let Self { shared, listeners, admin, certificate, desk, writer, _state } = self;
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
-        let strangers = Arc::new(Strangers::default());
         let stopping = shared.stopping.clone();
         for (listener, serves) in listeners {
-            let (shared, acceptor, strangers) = (shared.clone(), acceptor.clone(), strangers.clone());
+            let (shared, acceptor) = (shared.clone(), acceptor.clone());
             let receive = move |tcp, address: SocketAddr| {
-                let stranger = strangers.admit(address.ip())?;
+                let stranger = shared.strangers.admit(address.ip())?;
                 Some(door::receive(shared.clone(), acceptor.clone(), tcp, address, serves, stranger))
             };
             tasks.spawn(until(stopping.clone(), accept_all(listener, tasks.clone(), receive)));
         }
         tasks.spawn(desk);
+        tasks.spawn(until(stopping.clone(), shared.directory.clone().keep_sightings()));
         tasks.spawn(until(stopping.clone(), certificate.renew()));
         tasks.spawn(until(stopping, administer(shared.clone(), admin, tasks.clone())));
         shutdown.drain.cancelled().await;
         let left = drain(&shared, &shutdown).await;
+        let directory = shared.directory.clone();
         // The desk ends with its last handle.
         drop(shared);
         tasks.end(GOODBYE).await;
+        directory.write_sightings().await;
         tokio::task::spawn_blocking(|| writer.finish()).await?;
         Ok(left)
     }
@@ -174,6 +188,15 @@ impl Hub {
 impl Shared {
     fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// What is not as it should be.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.activity.lost() > 0 {
+            warnings.push(format!("the activity log has lost {} lines: is the disk full?", self.activity.lost()));
+        }
+        warnings
     }
 
     fn is_draining(&self) -> bool {

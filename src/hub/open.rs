@@ -1,13 +1,16 @@
 //! A service asks for a stream: `POST /twins/{device}/streams/{name}`.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http::Response;
-use std::time::Duration;
 
 use super::auth::Action;
 use super::broker::Ask;
 use super::door::Visitor;
+use super::registry::Record;
 use super::{Shared, answers};
+use crate::net::clock;
 use crate::net::serve::Asked;
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL, STREAM_PROTOCOL_HEADER, lists, seconds,
@@ -15,6 +18,7 @@ use crate::proto::http::{
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::scope::Scope;
 
 /// Authorises, asks the broker, and answers when the device has.
 pub(super) async fn ask(
@@ -25,7 +29,7 @@ pub(super) async fn ask(
     name: Option<StreamName>,
 ) -> Response<Bytes> {
     let service = match visitor.identify(shared, asked).await {
-        Ok(service) => service,
+        Ok(proven) => proven.record,
         Err(refusal) => return answers::refuse(&refusal),
     };
     let principal = Principal { role: Role::Device, id: device.clone().into() };
@@ -51,7 +55,8 @@ pub(super) async fn ask(
     let ask = Ask {
         device: device.clone(),
         name,
-        permitted: service.scope.streams,
+        until: ends(&service.scope),
+        scope: service.scope,
         service: service.principal.id.into(),
         source: visitor.address,
         connect_timeout,
@@ -63,10 +68,22 @@ pub(super) async fn ask(
             answers::accept(&grant, &shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service))
         }
         Err(refusal) if refusal.kind == Kind::DeviceOffline => {
-            let seen = known.and_then(|record| record.last_seen);
-            let since = seen.map_or_else(|| "never seen".into(), |seen| format!("last seen {}", seen.rfc3339()));
-            answers::refuse(&Refusal::new(Kind::DeviceOffline, since))
+            answers::refuse(&Refusal::new(Kind::DeviceOffline, known.map(since).unwrap_or_default()))
         }
         Err(refusal) => answers::refuse(&refusal),
+    }
+}
+
+/// When a service's access ends, by the clock that does not step.
+pub(super) fn ends(scope: &Scope) -> Option<Instant> {
+    scope.until.map(|until| clock::now() + until.since(clock::moment()))
+}
+
+/// Why a device is not there.
+fn since(device: Record) -> String {
+    match device.last_seen {
+        _ if device.disabled => "it is disabled at the hub".into(),
+        Some(seen) => format!("last seen {}", seen.rfc3339()),
+        None => "never seen".into(),
     }
 }

@@ -8,6 +8,9 @@ use anyhow::{Context as _, bail};
 
 use crate::net::authority::Authority;
 
+/// The registry's file; what SQLite puts beside it begins with the same name.
+pub const REGISTRY: &str = "registry.sqlite";
+
 /// The directory, locked.
 #[derive(Debug)]
 pub struct StateDirectory {
@@ -32,7 +35,7 @@ impl StateDirectory {
 
     /// The registry's file.
     pub fn registry(&self) -> PathBuf {
-        self.path.join("registry.sqlite")
+        self.path.join(REGISTRY)
     }
 
     /// The activity log.
@@ -89,13 +92,18 @@ pub fn private_file(path: &Path) -> anyhow::Result<String> {
 
 /// Writes such a file, whole or not at all.
 pub fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
+    write_private_bytes(path, content.as_bytes())
+}
+
+/// The same for what is no text.
+pub fn write_private_bytes(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let written = whole(path, content).and_then(|file| Ok(file.persist(path)?));
     written.map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The same, unless the file is already there: then it is left as it is.
 pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
-    match whole(path, content).and_then(|file| Ok(file.persist_noclobber(path)?)) {
+    match whole(path, content.as_bytes()).and_then(|file| Ok(file.persist_noclobber(path)?)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(error).with_context(|| format!("cannot write {}", path.display()))
         }
@@ -104,10 +112,10 @@ pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
 }
 
 /// The content on disk, under a name of its own (temporary files are made 0600).
-fn whole(path: &Path, content: &str) -> io::Result<tempfile::NamedTempFile> {
-    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+fn whole(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(content.as_bytes())?;
+    file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)
 }

@@ -30,7 +30,7 @@ pub(super) struct Waiting {
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
     let record = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
-        Ok(record) => record,
+        Ok(proven) => proven.record,
         Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
     };
     let token = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::authority::{Authority, LEAF_RENEWAL};
-use super::clock::Moment;
+use super::clock;
 use super::tls::{Acceptor, CurrentCertificate, server_config};
+use crate::proto::moment::Moment;
 
 /// How often the wall clock is looked at; it may have jumped, and the machine may have slept.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -25,7 +26,7 @@ impl HubCertificate {
     /// Issues the first leaf.
     pub fn issue(authority: Authority, names: Vec<String>) -> anyhow::Result<Self> {
         let current = Arc::new(CurrentCertificate::new(authority.leaf(&names)?));
-        Ok(Self { authority, names, current, renew_at: Moment::now().after(LEAF_RENEWAL) })
+        Ok(Self { authority, names, current, renew_at: clock::moment().after(LEAF_RENEWAL) })
     }
 
     /// For listeners.
@@ -37,13 +38,13 @@ impl HubCertificate {
     pub async fn renew(mut self) {
         loop {
             sleep(CHECK_INTERVAL).await;
-            if Moment::now() < self.renew_at {
+            if clock::moment() < self.renew_at {
                 continue;
             }
             match self.authority.leaf(&self.names) {
                 Ok(leaf) => {
                     self.current.replace(leaf);
-                    self.renew_at = Moment::now().after(LEAF_RENEWAL);
+                    self.renew_at = clock::moment().after(LEAF_RENEWAL);
                     tracing::info!(target: "hub", "renewed the hub's certificate");
                 }
                 Err(error) => tracing::error!(target: "hub", %error, "could not renew the hub's certificate"),
@@ -85,7 +86,7 @@ mod tests {
         let authority = Authority::create().unwrap();
         let pin: Pin = authority.pin().unwrap();
         let mut certificate = HubCertificate::issue(authority, vec!["hub.example.com".into()]).unwrap();
-        certificate.renew_at = Moment::now();
+        certificate.renew_at = clock::moment();
         let (current, first) = (certificate.current.clone(), certificate.current.current());
         assert!(timeout(CHECK_INTERVAL * 2, certificate.renew()).await.is_err(), "it never ends");
         let second = current.current();

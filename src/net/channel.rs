@@ -1,5 +1,9 @@
 //! A control connection: whole messages over a WebSocket, with keep-alive inside.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep_until, timeout};
@@ -36,12 +40,40 @@ pub enum Ended {
 pub struct ControlChannel<T> {
     socket: WebSocket<T>,
     keepalive: Keepalive,
+    /// When a ping was sent that is not yet answered.
+    pinged: Option<Instant>,
+    round_trip: Arc<RoundTrip>,
+}
+
+/// How long the last ping and its answer took.
+#[derive(Debug, Default)]
+pub struct RoundTrip(AtomicU64);
+
+impl RoundTrip {
+    /// In microseconds; none before the first answer.
+    pub fn micros(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|micros| *micros > 0)
+    }
 }
 
 impl<T: Transport> ControlChannel<T> {
     /// On a WebSocket that was just made.
     pub fn new(socket: WebSocket<T>) -> Self {
-        Self { socket, keepalive: Keepalive::new(clock::now(), random::dice()) }
+        let keepalive = Keepalive::new(clock::now(), random::dice());
+        Self { socket, keepalive, pinged: None, round_trip: Arc::default() }
+    }
+
+    /// How long the last ping took, now and later.
+    pub fn round_trip(&self) -> Arc<RoundTrip> {
+        self.round_trip.clone()
+    }
+
+    /// Asks the peer whether it is there; it is given up if it does not answer.
+    pub async fn probe(&mut self) -> Result<(), Ended> {
+        timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| Ended::Silent)??;
+        self.keepalive.pinged(clock::now());
+        self.pinged = Some(clock::now());
+        Ok(())
     }
 
     /// Sends a message.
@@ -55,10 +87,7 @@ impl<T: Transport> ControlChannel<T> {
         loop {
             match self.keepalive.poll(clock::now()) {
                 Action::GiveUp => return Err(Ended::Silent),
-                Action::Ping => {
-                    timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| Ended::Silent)??;
-                    self.keepalive.pinged(clock::now());
-                }
+                Action::Ping => self.probe().await?,
                 Action::WaitUntil(at) => {
                     let incoming = tokio::select! {
                         incoming = self.socket.reader.next() => incoming?,
@@ -68,13 +97,21 @@ impl<T: Transport> ControlChannel<T> {
                     match incoming {
                         Incoming::Text(text) => return Ok(decode(&text)?),
                         Incoming::Bytes(_) => return Err(Ended::Binary),
-                        Incoming::Alive => {}
+                        Incoming::Ping => {}
+                        Incoming::Pong => self.answered(),
                         Incoming::Closed(told) => {
                             return Err(Ended::Closed(told.and_then(|(code, why)| Refusal::from_close(code, &why))));
                         }
                     }
                 }
             }
+        }
+    }
+
+    fn answered(&mut self) {
+        if let Some(pinged) = self.pinged.take() {
+            let micros = clock::now().saturating_duration_since(pinged).as_micros();
+            self.round_trip.0.store(u64::try_from(micros).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
         }
     }
 

@@ -43,7 +43,7 @@ pub struct Client {
 pub type Enrol = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, Refusal>> + Send>> + Send + Sync>;
 
 /// A request's particulars.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Particulars {
     /// Further headers.
     pub headers: Vec<(&'static str, String)>,
@@ -51,6 +51,14 @@ pub struct Particulars {
     pub body: Bytes,
     /// How long the answer may take once the request is sent.
     pub patience: Duration,
+    /// How long the answer may be.
+    pub answer_bytes: usize,
+}
+
+impl Default for Particulars {
+    fn default() -> Self {
+        Self { headers: Vec::new(), body: Bytes::new(), patience: DIAL_TIMEOUT, answer_bytes: RESPONSE_BODY_BYTES }
+    }
 }
 
 impl Client {
@@ -87,7 +95,7 @@ impl Client {
             request.headers_mut().insert(name, text(&value)?);
         }
         *request.body_mut() = Full::new(particulars.body);
-        let (response, _) = exchange(stream, request, particulars.patience).await?;
+        let (response, _) = exchange(stream, request, particulars.patience, particulars.answer_bytes).await?;
         Ok(response)
     }
 
@@ -123,7 +131,7 @@ impl Client {
         if let Some(token) = upgrade.token {
             headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {}", token.reveal()))?);
         }
-        let (response, rest) = exchange(stream, request, DIAL_TIMEOUT).await?;
+        let (response, rest) = exchange(stream, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
         check(&response, &key, upgrade.protocol)?;
         Ok(WebSocket::new(stream, early, Endpoint::Client, purpose).await)
@@ -167,6 +175,7 @@ async fn exchange(
     stream: Connection,
     request: Request<Full<Bytes>>,
     patience: Duration,
+    answer_bytes: usize,
 ) -> Result<(Response<Bytes>, Rest), Refusal> {
     let failed = |error: hyper::Error| Refusal::new(Kind::HubUnreachable, format!("the connection broke: {error}"));
     let steps = async {
@@ -176,7 +185,7 @@ async fn exchange(
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok::<_, Refusal>(Response::from_parts(head, Bytes::new()));
             }
-            let body = Limited::new(body, RESPONSE_BODY_BYTES).collect().await;
+            let body = Limited::new(body, answer_bytes).collect().await;
             let body =
                 body.map_err(|error| Refusal::new(Kind::HubUnreachable, format!("the answer broke: {error}")))?;
             drop(sender);

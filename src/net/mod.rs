@@ -15,4 +15,5 @@ pub mod shutdown;
 pub mod socket;
 pub mod tasks;
 pub mod tls;
+pub mod usage;
 pub mod websocket;

@@ -159,7 +159,7 @@ async fn receive<T: Transport>(reader: &mut Reader<T>, flow: &Flow) -> Outcome {
                 Ok(StreamControl::End { .. }) | Err(_) => return Ending::Broken.into(),
             },
             Ok(Incoming::Text(_)) | Err(_) => return Ending::Broken.into(),
-            Ok(Incoming::Alive) => {}
+            Ok(Incoming::Ping | Incoming::Pong) => {}
             Ok(Incoming::Closed(Some((CLOSE_NORMAL, _)))) if flow.is_settled() => return Ending::Clean.into(),
             Ok(Incoming::Closed(told)) => match closed(told, flow.half_close) {
                 Some(outcome) => return outcome,

@@ -33,7 +33,7 @@ impl<T: Transport> Leg<T> {
         while held < EARLY_BYTES {
             match self.socket.reader.next().await {
                 Ok(Incoming::Closed(told)) if !is_clean(told.as_ref()) => return Departure::Closed(told),
-                Ok(Incoming::Alive) => {}
+                Ok(Incoming::Ping | Incoming::Pong) => {}
                 Ok(message @ Incoming::Closed(_)) => {
                     // It has said all it had to say: the other side will hear it.
                     self.early.push_back(message);
@@ -70,7 +70,7 @@ fn size(message: &Incoming) -> usize {
         + match message {
             Incoming::Bytes(bytes) => bytes.len(),
             Incoming::Text(text) => text.len(),
-            Incoming::Alive | Incoming::Closed(_) => 0,
+            Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => 0,
         }
 }
 
@@ -222,7 +222,7 @@ async fn carry<T: Transport>(
                 let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
                 return (Side::Source, Departure::Broken(broken));
             }
-            Ok(Incoming::Alive) => Ok(()),
+            Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
             Ok(Incoming::Closed(told)) => return (Side::Source, Departure::Closed(told)),
             Err(broken) => return (Side::Source, Departure::Broken(broken)),
         };

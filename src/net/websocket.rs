@@ -73,8 +73,10 @@ pub enum Incoming {
     Bytes(Bytes),
     /// A text message.
     Text(String),
-    /// A ping or pong: the peer lives.
-    Alive,
+    /// A ping: the peer lives.
+    Ping,
+    /// A pong: it has answered a ping of ours, or just lives.
+    Pong,
     /// The peer closed, with a code and a reason if it gave any. Nothing follows.
     Closed(Option<(u16, String)>),
 }
@@ -224,7 +226,8 @@ impl<T: Transport> Reader<T> {
                 Message::Ping(_) | Message::Pong(_) if !self.allowance.take(clock::now()) => {
                     return Err(Broken::Violation(CLOSE_POLICY, "more pings than anyone needs".into()));
                 }
-                Message::Ping(_) | Message::Pong(_) => return Ok(Incoming::Alive),
+                Message::Ping(_) => return Ok(Incoming::Ping),
+                Message::Pong(_) => return Ok(Incoming::Pong),
                 Message::Close(frame) => {
                     let told = frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
                     return Ok(Incoming::Closed(told));

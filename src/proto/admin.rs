@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{Principal, Role, StreamName};
+use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
+use super::moment::Moment;
+use super::scope::{Glob, Scope, ScopeChange};
 
 /// Asked by the hub's own user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +21,31 @@ pub enum AdminRequest {
         /// What a service may reach.
         #[serde(default)]
         scope: Scope,
+        /// How long the join code holds.
+        link_seconds: u64,
+    },
+    /// Make a join code with which an identity gets a new key.
+    Rotate {
+        /// Which.
+        principal: Principal,
+        /// How long the old key is good beside the new one.
+        overlap_seconds: u64,
+        /// How long the join code holds.
+        link_seconds: u64,
+    },
+    /// Change what a service may reach.
+    Rescope {
+        /// Which.
+        service: ServiceName,
+        /// How.
+        change: ScopeChange,
+    },
+    /// Let an identity in, or no longer.
+    Enable {
+        /// Which.
+        principal: Principal,
+        /// Whether it may come in.
+        enabled: bool,
     },
     /// Every identity of one kind.
     List {
@@ -42,6 +69,31 @@ pub enum AdminRequest {
         /// With which key.
         key: PublicKey,
     },
+    /// Make a secret with which many devices join.
+    AddEnrolment {
+        /// Which ids they may have.
+        devices: Glob,
+        /// How many of them.
+        uses: u32,
+        /// How long the secret holds.
+        seconds: u64,
+    },
+    /// Every such secret.
+    ListEnrolments,
+    /// Make one void. The devices that joined with it stay.
+    RemoveEnrolment {
+        /// Its number.
+        id: u64,
+    },
+    /// Every stream.
+    Streams,
+    /// End a stream.
+    EndStream {
+        /// Which.
+        stream: StreamId,
+    },
+    /// How is this hub?
+    Status,
 }
 
 /// The hub's answer.
@@ -50,18 +102,33 @@ pub enum AdminRequest {
 pub enum AdminAnswer {
     /// To [`AdminRequest::Show`] and [`AdminRequest::Enrol`].
     Hub(HubInfo),
-    /// To [`AdminRequest::Add`].
-    Added {
+    /// To [`AdminRequest::Add`], [`AdminRequest::Rotate`] and [`AdminRequest::AddEnrolment`].
+    Link {
         /// The join link, code included.
         link: String,
-        /// How long its code holds.
-        seconds: u64,
+        /// Until when its code holds.
+        until: Moment,
+        /// The number of the enrolment key, if it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        enrolment: Option<u64>,
     },
     /// To [`AdminRequest::List`] and [`AdminRequest::ShowIdentity`].
     Identities {
         /// In order of their ids.
         identities: Vec<Identity>,
     },
+    /// To [`AdminRequest::ListEnrolments`].
+    Enrolments {
+        /// In the order they were made.
+        enrolments: Vec<Enrolment>,
+    },
+    /// To [`AdminRequest::Streams`].
+    Streams {
+        /// The oldest first.
+        streams: Vec<StreamStatus>,
+    },
+    /// To [`AdminRequest::Status`].
+    Status(Box<HubStatus>),
     /// It is done.
     Done,
     /// It is not done.
@@ -94,107 +161,150 @@ pub struct Identity {
     /// Which.
     #[serde(flatten)]
     pub principal: Principal,
+    /// Whether it is let in.
+    pub enabled: bool,
     /// Whether it has a key.
     pub joined: bool,
-    /// Fingerprints of its keys.
-    pub keys: Vec<String>,
-    /// When it was added, RFC 3339.
-    pub created: String,
-    /// When it was last connected, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<String>,
+    /// Its keys, the newest first.
+    pub keys: Vec<KeyStatus>,
+    /// When it was added.
+    pub created: Moment,
+    /// The number of the enrolment key it joined with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolment: Option<u64>,
+    /// When it was last connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Moment>,
     /// A device's presence.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<Presence>,
     /// A service's scope.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
+}
+
+/// A key of an identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyStatus {
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// When it was added.
+    pub added: Moment,
+    /// When it ends, if it was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Moment>,
 }
 
 /// A connected device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Presence {
-    /// RFC 3339.
-    pub since: String,
+    /// From when on.
+    pub since: Moment,
     /// Where it connected from.
     pub address: String,
     /// Its agent's version.
     pub version: String,
     /// What it offers.
     pub forwards: Vec<StreamName>,
+    /// How long a ping and its answer took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_us: Option<u64>,
 }
 
-/// What a service may reach. An empty list means all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A device as a service that may reach it sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Scope {
-    /// Device id patterns: `*` for any characters, `?` for one.
-    #[serde(default)]
-    pub devices: Vec<String>,
-    /// Stream names.
-    #[serde(default)]
-    pub streams: Vec<StreamName>,
+pub struct DeviceStatus {
+    /// Which.
+    pub id: DeviceId,
+    /// When it was last connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Moment>,
+    /// Its presence, with the forwards that the service may ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<Presence>,
 }
 
-impl Scope {
-    /// Whether it takes in this device.
-    pub fn covers_device(&self, device: &str) -> bool {
-        self.devices.is_empty() || self.devices.iter().any(|glob| matches(glob.as_bytes(), device.as_bytes()))
-    }
-
-    /// Whether it takes in this stream name.
-    pub fn covers_stream(&self, stream: &StreamName) -> bool {
-        self.streams.is_empty() || self.streams.contains(stream)
-    }
+/// A secret with which many devices join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Enrolment {
+    /// Its number.
+    pub id: u64,
+    /// Which ids they may have.
+    pub devices: Glob,
+    /// How many may join.
+    pub uses: u32,
+    /// How many have.
+    pub used: u32,
+    /// When it was made.
+    pub created: Moment,
+    /// Until when it holds.
+    pub until: Moment,
 }
 
-/// Glob match, in time bounded by the product of the lengths.
-fn matches(glob: &[u8], text: &[u8]) -> bool {
-    let (mut g, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match glob.get(g) {
-            Some(b'*') => {
-                star = Some((g, t));
-                g += 1;
-            }
-            Some(&c) if c == b'?' || c == text[t] => {
-                g += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, taken)) => {
-                    star = Some((at, taken + 1));
-                    g = at + 1;
-                    t = taken + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    glob[g..].iter().all(|c| *c == b'*')
+/// A stream, from its request on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamStatus {
+    /// Which.
+    pub id: StreamId,
+    /// To which device.
+    pub device: DeviceId,
+    /// For which of its forwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<StreamName>,
+    /// Whose.
+    pub service: ServiceName,
+    /// From where.
+    pub source: String,
+    /// How far it has come: `waiting`, `asked`, `accepted` or `open`.
+    pub state: String,
+    /// How long ago it was asked for, in seconds.
+    pub age_seconds: u64,
+    /// Bytes to the device.
+    pub bytes_to_device: u64,
+    /// Bytes to the service.
+    pub bytes_to_service: u64,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs_match_as_a_shell_would() {
-        for (glob, text, expected) in [
-            ("*", "anything", true),
-            ("pi-*", "pi-42", true),
-            ("pi-*", "xpi-42", false),
-            ("pi-?", "pi-42", false),
-            ("pi-??", "pi-42", true),
-            ("*-a-*", "plant-a-7", true),
-            ("*-a-*", "plant-b-7", false),
-            ("pi-42", "pi-42", true),
-            ("pi-42", "pi-421", false),
-            ("", "x", false),
-        ] {
-            assert_eq!(matches(glob.as_bytes(), text.as_bytes()), expected, "{glob} {text}");
-        }
-    }
+/// How a hub is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HubStatus {
+    /// Its version.
+    pub version: String,
+    /// What other machines call it.
+    pub hostname: String,
+    /// Its process.
+    pub process: u32,
+    /// When it was started.
+    pub since: Moment,
+    /// Whether it takes no new streams because it is about to end.
+    pub draining: bool,
+    /// Devices that are known.
+    pub devices: u64,
+    /// Devices that are online.
+    pub online: u64,
+    /// Services that are known.
+    pub services: u64,
+    /// Streams that are open, and those still being made.
+    pub streams: u64,
+    /// Connections that have not proved who they are.
+    pub strangers: u64,
+    /// Resident memory, in bytes.
+    pub memory_bytes: u64,
+    /// What memory is held to, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_bytes: Option<u64>,
+    /// Open file descriptors.
+    pub descriptors: u64,
+    /// How many there may be.
+    pub descriptor_limit: u64,
+    /// Lines that the activity log lost.
+    pub activity_lost: u64,
+    /// What is not as it should be.
+    pub warnings: Vec<String>,
 }

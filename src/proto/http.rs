@@ -35,6 +35,8 @@ pub enum Route {
     Open(DeviceId, Option<StreamName>),
     /// One side brings its WebSocket.
     Bridge(Bridge),
+    /// A service asks which devices it may reach.
+    Devices,
     /// A machine joins with a one-time code.
     Join,
     /// Is the process alive?
@@ -62,6 +64,7 @@ impl Route {
                 stream: stream.parse().ok()?,
                 role: role.parse().ok()?,
             })),
+            ("GET", ["devices"]) => Some(Self::Devices),
             ("POST", ["join"]) => Some(Self::Join),
             ("GET", ["healthz"]) => Some(Self::Health),
             ("GET", ["readyz"]) => Some(Self::Ready),
@@ -73,7 +76,7 @@ impl Route {
     pub fn method(&self) -> &'static str {
         match self {
             Self::Open(..) | Self::Join => "POST",
-            Self::Control(_) | Self::Bridge(_) | Self::Health | Self::Ready => "GET",
+            Self::Control(_) | Self::Bridge(_) | Self::Devices | Self::Health | Self::Ready => "GET",
         }
     }
 }
@@ -88,6 +91,7 @@ impl fmt::Display for Route {
             Self::Bridge(Bridge { hub, device, stream, role }) => {
                 write!(f, "/bridges/ih/{hub}/d/{device}/sid/{stream}/r/{role}")
             }
+            Self::Devices => f.write_str("/devices"),
             Self::Join => f.write_str("/join"),
             Self::Health => f.write_str("/healthz"),
             Self::Ready => f.write_str("/readyz"),
@@ -138,6 +142,7 @@ mod tests {
             Route::Open(device.clone(), None),
             Route::Open(device, Some("ssh".parse().unwrap())),
             Route::Bridge(bridge),
+            Route::Devices,
             Route::Join,
             Route::Health,
             Route::Ready,

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 use super::forward::{InvalidForward, Target, bare_host, host_and_port};
-use super::id::{Principal, Role};
+use super::id::{PrincipalId, Role};
 use super::key::PublicKey;
 use super::secret::JoinCode;
 
@@ -116,13 +116,16 @@ impl From<Pin> for String {
     }
 }
 
-/// `devstream://HOST[:PORT]/ID?role=ROLE&pin=PIN&code=CODE`
+/// `devstream://HOST[:PORT]/ID?role=ROLE&pin=PIN&code=CODE`; without an ID, it is an enrolment key's, and each machine
+/// names itself.
 #[derive(Debug, Clone)]
 pub struct JoinLink {
     /// Where the hub is.
     pub hub: HubAddress,
-    /// Who the machine becomes.
-    pub principal: Principal,
+    /// What the machine becomes.
+    pub role: Role,
+    /// Which one, if that is settled.
+    pub id: Option<PrincipalId>,
     /// What its certificate authority must be; without it, the public ones are trusted.
     pub pin: Option<Pin>,
     /// Spent on joining.
@@ -156,7 +159,11 @@ impl FromStr for JoinLink {
         }
         Ok(Self {
             hub: authority.parse().map_err(|_| InvalidLink("its hub address is damaged"))?,
-            principal: Principal { role, id: id.to_owned().try_into().map_err(|_| InvalidLink("its id is damaged"))? },
+            role,
+            id: match id {
+                "" => None,
+                id => Some(id.to_owned().try_into().map_err(|_| InvalidLink("its id is damaged"))?),
+            },
             pin,
             code: code.ok_or(InvalidLink("its code is missing"))?,
         })
@@ -166,7 +173,8 @@ impl FromStr for JoinLink {
 impl JoinLink {
     /// The whole link, code included: for the person who asked for it.
     pub fn reveal(&self) -> String {
-        let Self { hub, principal: Principal { role, id }, pin, code } = self;
+        let Self { hub, role, id, pin, code } = self;
+        let id = id.as_ref().map_or("", PrincipalId::as_str);
         let pin = pin.map(|pin| format!("pin={pin}&")).unwrap_or_default();
         format!("{SCHEME}{hub}/{id}?role={role}&{pin}code={}", code.reveal())
     }
@@ -188,7 +196,8 @@ mod tests {
     fn link() -> JoinLink {
         JoinLink {
             hub: "hub.example.com:8443".parse().unwrap(),
-            principal: Principal { role: Role::Service, id: "alice".to_owned().try_into().unwrap() },
+            role: Role::Service,
+            id: Some("alice".to_owned().try_into().unwrap()),
             pin: Some(Pin::from_bytes([8; 32])),
             code: JoinCode::new([9; 16]),
         }
@@ -199,10 +208,17 @@ mod tests {
         let text = format!("  {}\n", link().reveal());
         let read: JoinLink = text.parse().unwrap();
         assert_eq!(read.hub, link().hub);
-        assert_eq!(read.principal, link().principal);
+        assert_eq!((read.role, read.id.clone()), (link().role, link().id));
         assert_eq!(read.pin, link().pin);
         assert!(read.code.hash() == link().code.hash());
         assert!(!format!("{read:?}").contains(&link().code.reveal()));
+    }
+
+    #[test]
+    fn a_link_without_an_id_is_for_many_machines() {
+        let link = JoinLink { role: Role::Device, id: None, ..link() };
+        assert!(link.reveal().starts_with("devstream://hub.example.com:8443/?role=device&"));
+        assert_eq!(link.reveal().parse::<JoinLink>().unwrap().id, None);
     }
 
     #[test]

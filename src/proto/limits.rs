@@ -35,6 +35,9 @@ pub const REQUEST_BODY_BYTES: usize = 4 * 1024;
 /// An answer's body as a client reads it: a refusal or a join answer.
 pub const RESPONSE_BODY_BYTES: usize = 16 * 1024;
 
+/// The list of devices as a service reads it: a few hundred bytes for each of tens of thousands.
+pub const DEVICE_LIST_BYTES: usize = 32 * 1024 * 1024;
+
 /// Connections that have not proved who they are, over all sources (sshd's MaxStartups, scaled up).
 pub const UNAUTHENTICATED_CONNECTIONS: usize = 1024;
 
@@ -133,6 +136,15 @@ pub const DISPLACED_WAIT: Duration = Duration::from_secs(60);
 
 /// A join code: long enough to walk to the machine.
 pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// The old key beside the new one: long enough that a machine which is rarely online comes by.
+pub const KEY_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Keys of one identity: the one in use, and the one it replaces.
+pub const KEYS_PER_IDENTITY: usize = 2;
+
+/// A device's accept command: within the time a person waits for `ssh`.
+pub const ACCEPT_COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A device's words about a refusal, in characters: one line on a terminal or two.
 pub const REASON_CHARS: usize = 256;

@@ -13,6 +13,8 @@ pub mod keepalive;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod moment;
 pub mod refusal;
+pub mod scope;
 pub mod secret;
 pub mod stream;

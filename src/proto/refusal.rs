@@ -49,7 +49,7 @@ macro_rules! table {
 table! {
     UnknownDevice "unknown-device" 404 404001 "DeviceNotFound" 4404 10
         "no such device, or you may not reach it"
-        "check the id with `devstream hub device list` on the hub";
+        "`devstream devices` lists those you may reach; whoever runs the hub can let you reach more";
     DeviceOffline "device-offline" 404 404103 "DeviceNotOnline" 4410 11
         "the device is offline"
         "is its agent running? --connect-timeout SECONDS waits for it";
@@ -83,6 +83,18 @@ table! {
     AuthenticationFailed "authentication-failed" 401 401002 "IotHubUnauthorizedAccess" 4401 21
         "the hub does not accept this identity's key"
         "it may have been removed or joined anew elsewhere; get a new join link and run `devstream join`";
+    Disabled "disabled" 403 403009 "IdentityDisabled" 4430 31
+        "this identity is disabled at the hub"
+        "whoever runs the hub disabled it, and can enable it again";
+    AccessEnded "access-ended" 403 403010 "AccessEnded" 4431 32
+        "the time for which this service was let in is over"
+        "whoever runs the hub can extend it: devstream hub service set NAME --for 8h";
+    KeyReplaced "key-replaced" 401 401003 "KeyReplaced" 4432 33
+        "this key was replaced by a newer one"
+        "the machine that joined last has the newer key";
+    StreamKilled "stream-killed" 403 403011 "StreamKilled" 4433 34
+        "whoever runs the hub ended this stream"
+        "ask them why before you connect again";
     CertificateNotTrusted "certificate-not-trusted" 0 0 "" 0 22
         "the hub's certificate is not trusted"
         "is this the hub you joined? if it was set up anew, get a new join link";

@@ -138,8 +138,8 @@ impl Opener {
                 (RESPONSE_TIMEOUT_HEADER, response_timeout.as_secs_f64().to_string()),
                 (STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL.into()),
             ],
-            body: Bytes::new(),
             patience: *connect_timeout + *response_timeout + MARGIN,
+            ..Particulars::default()
         };
         let response = client.ask(&route, particulars).await?;
         if header(&response, ACCEPTED_HEADER) != Some("True") {

@@ -93,7 +93,7 @@ fn old_tls_is_refused_and_new_tls_shows_nothing_to_strangers() {
     let nothing = page("/");
     assert_eq!(nothing, "404");
     for path in
-        ["/devices", "/devices/pi-42", "/devices/pi-42/control", "/twins/pi-42", "/admin", "/%00", "/../etc", "/?a=b"]
+        ["/device", "/devices/pi-42", "/devices/pi-42/control", "/twins/pi-42", "/admin", "/%00", "/../etc", "/?a=b"]
     {
         assert_eq!(page(path), nothing, "{path}");
     }

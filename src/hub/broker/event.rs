@@ -27,8 +27,14 @@ pub enum Operation {
     Join,
     /// An identity was added.
     IdentityAdded,
+    /// It was disabled, enabled, given another scope or another key.
+    IdentityChanged,
     /// An identity was removed.
     IdentityRemoved,
+    /// An enrolment key was made.
+    EnrolmentAdded,
+    /// It was made void.
+    EnrolmentRemoved,
 }
 
 impl Operation {
@@ -44,7 +50,10 @@ impl Operation {
             Self::Authenticate => "authenticate",
             Self::Join => "join",
             Self::IdentityAdded => "identityAdded",
+            Self::IdentityChanged => "identityChanged",
             Self::IdentityRemoved => "identityRemoved",
+            Self::EnrolmentAdded => "enrolmentAdded",
+            Self::EnrolmentRemoved => "enrolmentRemoved",
         }
     }
 }
@@ -133,6 +142,8 @@ impl fmt::Display for Event {
             Operation::Authenticate => write!(f, "refused {who}{source}")?,
             Operation::Join => write!(f, "{who} joined{source}")?,
             Operation::IdentityAdded => write!(f, "{who} was added")?,
+            Operation::IdentityChanged => write!(f, "{who}: {}", self.result)?,
+            Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "enrolment: {}", self.result)?,
             Operation::IdentityRemoved => write!(f, "{who} was removed")?,
         }
         if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }

@@ -15,8 +15,8 @@ impl Broker {
     pub(super) fn asked(&mut self, asker: ConnectionId, ask: Ask, now: Instant) {
         let id = StreamId::from_bytes(self.random_id());
         let stream = Stream::new(asker, ask, now);
-        let full = self.pending.full(&stream.ask.device, &stream.ask.service);
-        let full = full.or_else(|| self.all.full(&stream.ask.device, &stream.ask.service));
+        let full =
+            self.pending.full(&stream.ask, None).or_else(|| self.all.full(&stream.ask, stream.ask.scope.max_streams));
         let refusal = match full {
             _ if self.draining => Some(Kind::Draining.into()),
             Some(limit) => Some(Refusal::new(Kind::HubBusy, limit)),
@@ -145,6 +145,10 @@ impl Broker {
 
     pub(super) fn join_if_complete(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.phase == Phase::Accepted) else { return };
+        let until = stream.ask.until;
+        if until.is_some_and(|until| until <= now) {
+            return self.refuse(id, Kind::AccessEnded.into(), now);
+        }
         let (Some(device_leg), Some(service_leg)) = (stream.device.leg(), stream.service.leg()) else { return };
         stream.phase = Phase::Joined;
         let opened = stream.event(id, Operation::StreamOpened, "opened", now);
@@ -152,7 +156,7 @@ impl Broker {
         self.pending.remove(&stream.ask.device, &stream.ask.service);
         // The service's side now stands for the stream: when it leaves, the stream is over.
         self.connections.remove(&device_leg);
-        self.set_timer(id, None);
+        self.set_timer(id, until);
         self.record(opened);
         self.outputs.push_back(Output::Join(joint));
     }

@@ -1,13 +1,14 @@
 //! What goes into the broker, and what comes out.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Caps, Event};
 use crate::proto::id::{ConnectionId, DeviceId, Principal, ServiceName, StreamId, StreamName};
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamResponse};
-use crate::proto::refusal::Refusal;
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::scope::Scope;
 use crate::proto::secret::{SecretHash, StreamToken};
 
 /// What the hub's owner may set.
@@ -36,8 +37,10 @@ pub struct Ask {
     pub device: DeviceId,
     /// For which of its forwards; the first if none is named.
     pub name: Option<StreamName>,
-    /// What it may ask for there; everything if empty.
-    pub permitted: Vec<StreamName>,
+    /// What the service may reach.
+    pub scope: Scope,
+    /// When that ends.
+    pub until: Option<Instant>,
     /// Who asks.
     pub service: ServiceName,
     /// From where.
@@ -68,8 +71,14 @@ pub enum Input {
     SideArrived { leg: ConnectionId, stream: StreamId, principal: Principal, token: SecretHash, address: SocketAddr },
     /// A side left. When it is the service's and the stream is joined, the stream is over.
     SideLeft { leg: ConnectionId },
-    /// An identity is no longer valid: its connections and streams end.
-    Revoked { principal: Principal },
+    /// An identity is no longer let in: its connections and streams end.
+    Revoked { principal: Principal, why: Refusal },
+    /// A service may reach something else: streams outside of that end.
+    Rescoped { service: ServiceName, scope: Scope, until: Option<Instant> },
+    /// A device's keys have changed.
+    KeysChanged { device: DeviceId },
+    /// Whoever runs the hub wants a stream to end.
+    Killed { stream: StreamId },
     /// No new streams from here on.
     Drain,
 }
@@ -80,8 +89,10 @@ pub enum Input {
 pub enum Output {
     /// End a device's control connection in favour of a newer one.
     Displace { connection: ConnectionId, by: SocketAddr },
-    /// End a device's control connection because its identity is no longer valid.
-    Dismiss { connection: ConnectionId },
+    /// End a device's control connection because its identity is no longer let in.
+    Dismiss { connection: ConnectionId, why: Kind },
+    /// See whether the key with which a control connection was made is still good.
+    Recheck { connection: ConnectionId },
     /// Pass a request on to a device.
     AskDevice { connection: ConnectionId, request: DeviceAsk },
     /// Tell a device that a request is void.

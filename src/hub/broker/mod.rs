@@ -4,6 +4,7 @@
 //! and comes back at [`Broker::next_deadline`]. Bytes never pass through here. Randomness comes in with the
 //! constructor, so a run is one seed.
 
+mod change;
 mod event;
 mod handshake;
 mod interface;
@@ -20,7 +21,7 @@ use stream::{Phase, Stream};
 pub use tally::Caps;
 use tally::Tally;
 
-use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Kind, Refusal};
 
@@ -85,7 +86,10 @@ impl Broker {
                 self.side_arrived(leg, stream, &principal, &token, address, now);
             }
             Input::SideLeft { leg } => self.side_left(leg, now),
-            Input::Revoked { principal } => self.revoked(&principal, now),
+            Input::Revoked { principal, why } => self.revoked(&principal, &why, now),
+            Input::Rescoped { service, scope, until } => self.rescoped(&service, &scope, until, now),
+            Input::KeysChanged { device } => self.keys_changed(&device),
+            Input::Killed { stream } => self.end(stream, Kind::StreamKilled.into(), now),
             Input::Drain => self.drain(now),
         }
     }
@@ -115,6 +119,11 @@ impl Broker {
     /// The devices that are online.
     pub fn online(&self) -> impl Iterator<Item = (&DeviceId, ConnectionId, &Hello, SocketAddr)> {
         self.seats.iter().map(|(device, seat)| (device, seat.connection, &seat.hello, seat.address))
+    }
+
+    /// Every stream that is or may still be: what was asked for, how far it has come, and since when.
+    pub fn all_streams(&self) -> impl Iterator<Item = (StreamId, &Ask, &'static str, Instant)> {
+        self.streams.iter().filter_map(|(id, stream)| Some((*id, &stream.ask, stream.phase.word()?, stream.asked_at)))
     }
 
     fn device_arrived(&mut self, device: DeviceId, seat: Seat, now: Instant) {
@@ -153,24 +162,6 @@ impl Broker {
         }
     }
 
-    fn revoked(&mut self, principal: &Principal, now: Instant) {
-        let refusal = || Refusal::new(Kind::AuthenticationFailed, format!("{principal} was removed"));
-        if principal.role == Role::Device
-            && let Some(seat) = self.seats.get(&DeviceId::from(principal.id.clone()))
-        {
-            self.outputs.push_back(Output::Dismiss { connection: seat.connection });
-        }
-        let concerned = self.streams.iter().filter(|(_, stream)| stream.is_side(principal));
-        let ids: Vec<_> = concerned.map(|(id, stream)| (*id, stream.phase == Phase::Joined)).collect();
-        for (id, joined) in ids {
-            if joined {
-                self.outputs.push_back(Output::EndStream { stream: id, refusal: refusal() });
-            } else {
-                self.refuse(id, refusal(), now);
-            }
-        }
-    }
-
     fn drain(&mut self, now: Instant) {
         self.draining = true;
         let waiting = self.streams.iter().filter(|(_, stream)| stream.phase == Phase::Waiting);
@@ -192,7 +183,8 @@ impl Broker {
                 let detail = format!("the {absent} did not come to the streaming endpoint");
                 self.refuse(id, Refusal::new(Kind::HandshakeTimedOut, detail), now);
             }
-            Phase::Failed(_) | Phase::Joined => self.forget(id),
+            Phase::Joined => self.end(id, Kind::AccessEnded.into(), now),
+            Phase::Failed(_) => self.forget(id),
         }
     }
 

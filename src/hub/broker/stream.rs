@@ -26,6 +26,19 @@ pub(super) enum Phase {
     Joined,
 }
 
+impl Phase {
+    /// For whoever looks on; nothing for what is only remembered.
+    pub(super) fn word(&self) -> Option<&'static str> {
+        match self {
+            Self::Waiting => Some("waiting"),
+            Self::Asked { .. } => Some("asked"),
+            Self::Accepted => Some("accepted"),
+            Self::Joined => Some("open"),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) ask: Ask,
@@ -61,8 +74,7 @@ impl Stream {
 
     /// Which of a device's forwards it is for.
     pub(super) fn choose(&self, forwards: &[StreamName]) -> Result<StreamName, Refusal> {
-        let permitted = &self.ask.permitted;
-        let mut offered = forwards.iter().filter(|name| permitted.is_empty() || permitted.contains(name));
+        let mut offered = forwards.iter().filter(|name| self.ask.scope.covers_stream(name));
         let wanted = |name: &&StreamName| self.ask.name.as_ref().is_none_or(|asked| asked == *name);
         if let Some(name) = offered.clone().find(wanted) {
             return Ok(name.clone());

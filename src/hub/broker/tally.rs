@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::Ask;
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::limits;
 
@@ -49,14 +50,16 @@ impl Tally {
     }
 
     /// Whose limit one more would pass, if any.
-    pub(super) fn full(&self, device: &DeviceId, service: &ServiceName) -> Option<&'static str> {
+    pub(super) fn full(&self, ask: &Ask, own: Option<u32>) -> Option<&'static str> {
         let count = |map: Option<&usize>| map.copied().unwrap_or(0);
         if self.all >= self.caps.in_all {
             Some("too many streams in the hub")
-        } else if count(self.devices.get(device)) >= self.caps.per_device {
+        } else if count(self.devices.get(&ask.device)) >= self.caps.per_device {
             Some("too many streams to this device")
-        } else if count(self.services.get(service)) >= self.caps.per_service {
+        } else if count(self.services.get(&ask.service)) >= self.caps.per_service {
             Some("too many streams for this service")
+        } else if own.is_some_and(|own| count(self.services.get(&ask.service)) >= own as usize) {
+            Some("as many streams as this service may have")
         } else {
             None
         }

@@ -3,25 +3,29 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
-use super::{Answer, Command, Live, Meeting, Notice, SideArrival, Verdict};
+use super::{Answer, Arriving, Command, Live, Meeting, Notice, SideArrival, Verdict};
 use crate::hub::activity::Activity;
-use crate::hub::broker::{Broker, Input, Joint, Output, Settings};
-use crate::net::clock::{self, Moment};
+use crate::hub::broker::{Ask, Broker, Input, Joint, Output, Settings};
+use crate::net::channel::RoundTrip;
+use crate::net::clock;
 use crate::net::random;
 use crate::net::websocket::Transport;
-use crate::proto::admin::Presence;
+use crate::proto::admin::{Presence, StreamStatus};
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::Hello;
+use crate::proto::moment::Moment;
 use crate::proto::refusal::{Kind, Refusal};
 
 /// A device's control connection, as the desk reaches it.
 struct Device {
     notices: mpsc::Sender<Notice>,
     since: Moment,
+    round_trip: Arc<RoundTrip>,
 }
 
 /// The broker with everybody it can answer.
@@ -82,8 +86,9 @@ impl<T: Transport> Desk<T> {
                 self.let_go(&input);
                 input
             }
-            Command::Arrive(device, connection, hello, address, notices) => {
-                self.devices.insert(connection, Device { notices, since: Moment::now() });
+            Command::Arrive(device, arriving) => {
+                let Arriving { connection, hello, address, round_trip, notices } = *arriving;
+                self.devices.insert(connection, Device { notices, since: clock::moment(), round_trip });
                 Input::DeviceArrived { device, connection, hello, address }
             }
             Command::Ask(asker, ask, answer) => {
@@ -97,6 +102,10 @@ impl<T: Transport> Desk<T> {
             }
             Command::Online(answer) => {
                 let _ = answer.send(self.online());
+                return;
+            }
+            Command::Streams(answer) => {
+                let _ = answer.send(self.streams());
                 return;
             }
             Command::EndAll => {
@@ -121,6 +130,9 @@ impl<T: Transport> Desk<T> {
             | Input::Answered { .. }
             | Input::SideArrived { .. }
             | Input::Revoked { .. }
+            | Input::Rescoped { .. }
+            | Input::KeysChanged { .. }
+            | Input::Killed { .. }
             | Input::Drain => {}
         }
     }
@@ -128,7 +140,8 @@ impl<T: Transport> Desk<T> {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Displace { connection, by } => self.notify(connection, Notice::Displaced(by)),
-            Output::Dismiss { connection } => self.notify(connection, Notice::Dismissed),
+            Output::Dismiss { connection, why } => self.notify(connection, Notice::Dismissed(why)),
+            Output::Recheck { connection } => self.notify(connection, Notice::Recheck),
             Output::AskDevice { connection, request } => self.notify(connection, Notice::Ask(request)),
             Output::CancelDevice { connection, stream } => self.notify(connection, Notice::Cancel(stream)),
             Output::Answer { asker, answer } => {
@@ -184,10 +197,37 @@ impl<T: Transport> Desk<T> {
 
     fn online(&self) -> HashMap<DeviceId, Presence> {
         let presence = |(device, connection, hello, address): (&DeviceId, ConnectionId, &Hello, SocketAddr)| {
-            let since = self.devices.get(&connection).map(|device| device.since.rfc3339()).unwrap_or_default();
-            let (version, forwards) = (hello.version.as_str().to_owned(), hello.forwards.clone());
-            (device.clone(), Presence { since, address: address.to_string(), version, forwards })
+            let reached = self.devices.get(&connection);
+            let presence = Presence {
+                since: reached.map_or_else(clock::moment, |device| device.since),
+                address: address.to_string(),
+                version: hello.version.as_str().to_owned(),
+                forwards: hello.forwards.clone(),
+                round_trip_us: reached.and_then(|device| device.round_trip.micros()),
+            };
+            (device.clone(), presence)
         };
         self.broker.online().map(presence).collect()
+    }
+
+    fn streams(&self) -> Vec<StreamStatus> {
+        let now = clock::now();
+        let status = |(id, ask, state, asked_at): (StreamId, &Ask, &'static str, Instant)| {
+            let bytes = self.live.get(&id).map(|live| live.carried.total()).unwrap_or_default();
+            StreamStatus {
+                id,
+                device: ask.device.clone(),
+                name: ask.name.clone(),
+                service: ask.service.clone(),
+                source: ask.source.to_string(),
+                state: state.into(),
+                age_seconds: now.saturating_duration_since(asked_at).as_secs(),
+                bytes_to_device: bytes.0,
+                bytes_to_service: bytes.1,
+            }
+        };
+        let mut streams: Vec<_> = self.broker.all_streams().map(status).collect();
+        streams.sort_by_key(|stream| std::cmp::Reverse(stream.age_seconds));
+        streams
     }
 }

@@ -5,6 +5,7 @@ mod desk;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 use self::desk::Desk;
 use super::activity::Activity;
 use super::broker::{Ask, DeviceAsk, Grant, Input, Joint, Settings};
+use crate::net::channel::RoundTrip;
 use crate::net::relay::{Carried, Leg};
 use crate::net::websocket::Transport;
-use crate::proto::admin::Presence;
-use crate::proto::id::{ConnectionId, DeviceId, Principal, StreamId};
+use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::id::{ConnectionId, DeviceId, Principal, ServiceName, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::scope::Scope;
 use crate::proto::secret::StreamToken;
 
 /// Room for every connection's farewell (one is reserved per connection that must be missed when it goes) and for
@@ -37,8 +40,10 @@ pub(super) enum Notice {
     Cancel(StreamId),
     /// Another agent took over from this address; end.
     Displaced(SocketAddr),
-    /// The identity is no longer valid; end.
-    Dismissed,
+    /// The identity is no longer let in, for this reason; end.
+    Dismissed(Kind),
+    /// The identity's keys have changed: is the one that was shown still good?
+    Recheck,
 }
 
 /// What a side that was let in is told.
@@ -82,11 +87,22 @@ type Verdict<T> = (Option<&'static str>, oneshot::Receiver<Meeting<T>>);
 #[derive(Debug)]
 enum Command<T> {
     Tell(Input),
-    Arrive(DeviceId, ConnectionId, Hello, SocketAddr, mpsc::Sender<Notice>),
+    Arrive(DeviceId, Box<Arriving>),
     Ask(ConnectionId, Ask, oneshot::Sender<Answer>),
     Side(Box<SideArrival>, oneshot::Sender<Result<Verdict<T>, Refusal>>),
     Online(oneshot::Sender<HashMap<DeviceId, Presence>>),
+    Streams(oneshot::Sender<Vec<StreamStatus>>),
     EndAll,
+}
+
+/// A device that has said hello.
+#[derive(Debug)]
+struct Arriving {
+    connection: ConnectionId,
+    hello: Hello,
+    address: SocketAddr,
+    round_trip: Arc<RoundTrip>,
+    notices: mpsc::Sender<Notice>,
 }
 
 /// A side at the streaming endpoint, with what it shows.
@@ -136,11 +152,13 @@ impl<T: Transport> Exchange<T> {
         connection: ConnectionId,
         hello: Hello,
         address: SocketAddr,
+        round_trip: Arc<RoundTrip>,
     ) -> Result<(mpsc::Receiver<Notice>, Farewell<T>), Refusal> {
         let left = Input::DeviceLeft { device: device.clone(), connection, reason: String::new() };
         let farewell = self.farewell(left).await?;
         let (notices, receiver) = mpsc::channel(NOTICES);
-        self.send(Command::Arrive(device, connection, hello, address, notices)).await?;
+        let arriving = Box::new(Arriving { connection, hello, address, round_trip, notices });
+        self.send(Command::Arrive(device, arriving)).await?;
         Ok((receiver, farewell))
     }
 
@@ -174,9 +192,33 @@ impl<T: Transport> Exchange<T> {
         }
     }
 
-    /// An identity is no longer valid.
-    pub(super) async fn revoke(&self, principal: Principal) {
-        self.tell(Input::Revoked { principal }).await;
+    /// Every stream, the oldest first.
+    pub(super) async fn all_streams(&self) -> Vec<StreamStatus> {
+        let (sender, streams) = oneshot::channel();
+        match self.send(Command::Streams(sender)).await {
+            Ok(()) => streams.await.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// An identity is no longer let in.
+    pub(super) async fn revoke(&self, principal: Principal, why: Refusal) {
+        self.tell(Input::Revoked { principal, why }).await;
+    }
+
+    /// A service may reach something else.
+    pub(super) async fn rescope(&self, service: ServiceName, scope: Scope, until: Option<Instant>) {
+        self.tell(Input::Rescoped { service, scope, until }).await;
+    }
+
+    /// A device's keys have changed.
+    pub(super) async fn keys_changed(&self, device: DeviceId) {
+        self.tell(Input::KeysChanged { device }).await;
+    }
+
+    /// Whoever runs the hub wants a stream to end.
+    pub(super) async fn kill(&self, stream: StreamId) {
+        self.tell(Input::Killed { stream }).await;
     }
 
     /// No new streams; returns when the last one is over.

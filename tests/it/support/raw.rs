@@ -39,7 +39,9 @@ impl Raw {
         let tls = tls::client_config(&Trust::Pin(link.pin.expect("a pin"))).expect("a TLS configuration");
         let key = PrivateKey::from_seed(&random::secret());
         let body = encode(&JoinRequest { code: link.code, key: key.public() });
-        let raw = Self { hub: link.hub, tls, principal: link.principal, key };
+        let id = link.id.expect("the link of one identity");
+        let principal = Principal { role: link.role, id };
+        let raw = Self { hub: link.hub, tls, principal, key };
         let answer = raw.ask("POST", "/join", &[], &body);
         assert!((200..300).contains(&answer.status), "{answer:?}");
         raw

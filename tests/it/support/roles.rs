@@ -60,9 +60,14 @@ impl Hub {
         link_in(&self.ask(&["device", "add", id]))
     }
 
-    /// The join link of a new service.
+    /// The join link of a new service that may reach every device.
     pub(crate) fn service_link(&self, name: &str) -> String {
-        link_in(&self.ask(&["service", "add", name]))
+        self.service_link_with(name, &["--device", "*"])
+    }
+
+    /// The join link of a new service with a scope as typed.
+    pub(crate) fn service_link_with(&self, name: &str, scope: &[&str]) -> String {
+        link_in(&self.ask(&[&["service", "add", name], scope].concat()))
     }
 
     /// The activity log.

@@ -1,0 +1,195 @@
+//! The hub's answers, for people or as JSON.
+
+use anyhow::bail;
+use serde::Serialize;
+
+use crate::cli::text;
+use crate::net::clock;
+use crate::proto::admin::{
+    AdminAnswer, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
+};
+use crate::proto::id::Role;
+use crate::proto::moment::Moment;
+use crate::proto::scope::{Glob, Scope};
+
+/// Prints an answer.
+pub(super) fn answer(answer: AdminAnswer, as_json: bool) -> anyhow::Result<()> {
+    match answer {
+        AdminAnswer::Hub(info) => json(&info)?,
+        AdminAnswer::Link { link, until, enrolment: None } => {
+            text::err(&format!("Paste this on its machine; it works once, until {until}:"));
+            text::out(&format!("devstream join '{link}'"));
+        }
+        AdminAnswer::Link { link, until, enrolment: Some(id) } => {
+            text::err(&format!(
+                "Enrolment key {id}, good until {until}. It is a secret: put it into a file that only root"
+            ));
+            text::err("reads, and run this on each machine: devstream join < FILE");
+            text::out(&link);
+        }
+        AdminAnswer::Identities { identities } if as_json => json(&identities)?,
+        AdminAnswer::Identities { identities } => show_identities(&identities),
+        AdminAnswer::Enrolments { enrolments } if as_json => json(&enrolments)?,
+        AdminAnswer::Enrolments { enrolments } => show_enrolments(&enrolments),
+        AdminAnswer::Streams { streams } if as_json => json(&streams)?,
+        AdminAnswer::Streams { streams } => show_streams(&streams),
+        AdminAnswer::Status(status) if as_json => json(&status)?,
+        AdminAnswer::Status(status) => show_status(&status),
+        AdminAnswer::Done => text::err("done"),
+        AdminAnswer::Failed { reason } => bail!(reason),
+    }
+    Ok(())
+}
+
+/// Prints the devices that a service may reach.
+pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return json(devices);
+    }
+    if devices.is_empty() {
+        text::err(
+            "there are none that you may reach; whoever runs the hub can let you: devstream hub service set NAME --device ID",
+        );
+        return Ok(());
+    }
+    let rows = devices.iter().map(|device| {
+        let state = presence(device.online.as_ref(), device.last_seen, "offline");
+        [vec![device.id.to_string()], state].concat()
+    });
+    text::table(&PRESENCE, rows);
+    Ok(())
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
+    text::out(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+const PRESENCE: [&str; 7] = ["ID", "STATE", "SINCE", "FROM", "VERSION", "ROUND TRIP", "OFFERS"];
+
+fn show_identities(identities: &[Identity]) {
+    match identities.first().map(|identity| identity.principal.role) {
+        None => {
+            text::err("there are none yet; `devstream hub device add ID` or `devstream hub service add NAME` adds one")
+        }
+        Some(Role::Device) => text::table(&PRESENCE, identities.iter().map(device_row)),
+        Some(Role::Service) => {
+            let columns = ["NAME", "STATE", "DEVICES", "STREAMS", "UNTIL", "AT ONCE"];
+            text::table(&columns, identities.iter().map(service_row));
+        }
+    }
+    if let [identity] = identities {
+        show_keys(&identity.keys);
+    }
+}
+
+fn device_row(device: &Identity) -> Vec<String> {
+    let otherwise = state(device).unwrap_or("offline");
+    [vec![device.principal.id.to_string()], presence(device.online.as_ref(), device.last_seen, otherwise)].concat()
+}
+
+fn service_row(service: &Identity) -> Vec<String> {
+    let scope = service.scope.clone().unwrap_or_default();
+    let ended = scope.has_ended(clock::moment()).then_some("ended");
+    let Scope { devices, streams, until, max_streams } = scope;
+    let list = |globs: &[Glob]| match globs {
+        [] => "none".to_owned(),
+        globs => globs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    };
+    vec![
+        service.principal.id.to_string(),
+        state(service).or(ended).unwrap_or("active").into(),
+        list(&devices),
+        list(&streams),
+        until.map_or_else(|| "-".into(), |until| until.to_string()),
+        max_streams.map_or_else(|| "any".into(), |max| max.to_string()),
+    ]
+}
+
+/// What keeps an identity out, if anything does.
+fn state(identity: &Identity) -> Option<&'static str> {
+    match identity {
+        Identity { enabled: false, .. } => Some("disabled"),
+        Identity { joined: false, .. } => Some("not joined"),
+        _ => None,
+    }
+}
+
+/// State, since when, from where, version, round trip and offers.
+fn presence(online: Option<&Presence>, last_seen: Option<Moment>, otherwise: &str) -> Vec<String> {
+    let Some(Presence { since, address, version, forwards, round_trip_us }) = online else {
+        let since = last_seen.map_or_else(|| "-".into(), |seen| seen.to_string());
+        let unknown = ["-", "-", "-", "-"].map(str::to_owned);
+        return [vec![otherwise.to_owned(), since], unknown.to_vec()].concat();
+    };
+    let round_trip = round_trip_us.map_or_else(|| "-".into(), |micros| format!("{:.1} ms", micros as f64 / 1000.0));
+    let offers = forwards.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    vec!["online".into(), since.to_string(), address.clone(), version.clone(), round_trip, offers]
+}
+
+fn show_keys(keys: &[KeyStatus]) {
+    for KeyStatus { fingerprint, added, until } in keys {
+        let until = until.map(|until| format!(", replaced, good until {until}")).unwrap_or_default();
+        text::out(&format!("key {fingerprint} since {added}{until}"));
+    }
+}
+
+fn show_enrolments(enrolments: &[Enrolment]) {
+    if enrolments.is_empty() {
+        return text::err("there are none; `devstream hub enroll add --device GLOB --uses N` makes one");
+    }
+    let now = clock::moment();
+    let row = |key: &Enrolment| {
+        let state = match key {
+            key if now >= key.until => "expired",
+            key if key.used >= key.uses => "used up",
+            _ => "active",
+        };
+        let used = format!("{} of {}", key.used, key.uses);
+        vec![key.id.to_string(), state.into(), key.devices.to_string(), used, key.until.to_string()]
+    };
+    text::table(&["KEY", "STATE", "DEVICES", "USED", "UNTIL"], enrolments.iter().map(row));
+}
+
+fn show_streams(streams: &[StreamStatus]) {
+    if streams.is_empty() {
+        return text::err("there are none");
+    }
+    let row = |stream: &StreamStatus| {
+        let name = stream.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+        vec![
+            stream.id.to_string(),
+            stream.state.clone(),
+            stream.service.to_string(),
+            format!("{}{name}", stream.device),
+            stream.source.clone(),
+            text::span(std::time::Duration::from_secs(stream.age_seconds)),
+            text::bytes(stream.bytes_to_device),
+            text::bytes(stream.bytes_to_service),
+        ]
+    };
+    let columns = ["ID", "STATE", "SERVICE", "TO", "FROM", "AGE", "UP", "DOWN"];
+    text::table(&columns, streams.iter().map(row));
+}
+
+fn show_status(status: &HubStatus) {
+    let limit = status.memory_limit_bytes.map(|limit| format!(" of {}", text::bytes(limit))).unwrap_or_default();
+    let state = if status.draining { "draining: no new streams" } else { "running" };
+    for (name, value) in [
+        ("state", state.to_owned()),
+        ("version", status.version.clone()),
+        ("hostname", status.hostname.clone()),
+        ("process", status.process.to_string()),
+        ("up since", status.since.to_string()),
+        ("devices", format!("{} online of {}", status.online, status.devices)),
+        ("services", status.services.to_string()),
+        ("streams", status.streams.to_string()),
+        ("strangers", format!("{} connections not yet authenticated", status.strangers)),
+        ("memory", format!("{}{limit}", text::bytes(status.memory_bytes))),
+        ("descriptors", format!("{} of {}", status.descriptors, status.descriptor_limit)),
+        ("activity log", format!("{} lines lost", status.activity_lost)),
+    ] {
+        text::out(&format!("{name:<14}{value}"));
+    }
+    status.warnings.iter().for_each(|warning| text::out(&format!("warning: {warning}")));
+}

@@ -1,0 +1,69 @@
+//! The private admin socket: what the hub's own user asks of it.
+
+mod identities;
+mod status;
+
+use tokio::net::UnixStream;
+
+use super::Shared;
+use super::registry::RegistryError;
+use crate::net::local;
+use crate::proto::admin::{AdminAnswer, AdminRequest};
+use crate::proto::id::{Principal, StreamId};
+
+/// Answers one connection.
+pub(super) async fn converse(shared: &Shared, stream: UnixStream) {
+    if let Err(error) = local::answer(stream, |request| answer(shared, request)).await {
+        tracing::debug!(target: "hub", %error, "an admin request failed");
+    }
+}
+
+async fn answer(shared: &Shared, request: AdminRequest) -> AdminAnswer {
+    let done = match request {
+        AdminRequest::Show => Ok(AdminAnswer::Hub(shared.info.clone())),
+        AdminRequest::Add { principal, scope, link_seconds } => {
+            identities::add(shared, principal, scope, link_seconds).await
+        }
+        AdminRequest::Rotate { principal, overlap_seconds, link_seconds } => {
+            identities::rotate(shared, principal, overlap_seconds, link_seconds).await
+        }
+        AdminRequest::Rescope { service, change } => identities::rescope(shared, service, change).await,
+        AdminRequest::Enable { principal, enabled } => identities::enable(shared, principal, enabled).await,
+        AdminRequest::List { role } => identities::list(shared, role).await,
+        AdminRequest::ShowIdentity { principal } => identities::show(shared, principal).await,
+        AdminRequest::Remove { principal } => identities::remove(shared, principal).await,
+        AdminRequest::Enrol { principal, key } => identities::enrol(shared, principal, key).await,
+        AdminRequest::AddEnrolment { devices, uses, seconds } => {
+            identities::add_enrolment(shared, devices, uses, seconds).await
+        }
+        AdminRequest::ListEnrolments => identities::enrolments(shared).await,
+        AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id).await,
+        AdminRequest::Streams => Ok(AdminAnswer::Streams { streams: shared.exchange.all_streams().await }),
+        AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream).await),
+        AdminRequest::Status => status::status(shared).await,
+    };
+    done.unwrap_or_else(|error| AdminAnswer::Failed { reason: advice(&error) })
+}
+
+/// The error, and what to do about it.
+fn advice(error: &RegistryError) -> String {
+    match error {
+        RegistryError::AlreadyJoined(Principal { role, id }) => {
+            format!("{error}; `devstream hub {role} rotate {id}` prints a link with which another machine takes over")
+        }
+        RegistryError::Unknown(Principal { role, .. }) => {
+            format!("{error}; `devstream hub {role} list` shows those there are")
+        }
+        RegistryError::UnknownEnrolment(_) => format!("{error}; `devstream hub enroll list` shows those there are"),
+        RegistryError::ScopeTooLarge | RegistryError::Store(_) => error.to_string(),
+    }
+}
+
+async fn end_stream(shared: &Shared, stream: StreamId) -> AdminAnswer {
+    if !shared.exchange.all_streams().await.iter().any(|status| status.id == stream) {
+        let reason = format!("there is no stream {stream}; `devstream hub streams` shows those there are");
+        return AdminAnswer::Failed { reason };
+    }
+    shared.exchange.kill(stream).await;
+    AdminAnswer::Done
+}

@@ -1,0 +1,30 @@
+//! How the hub is.
+
+use crate::hub::Shared;
+use crate::hub::registry::RegistryError;
+use crate::net::usage;
+use crate::proto::admin::{AdminAnswer, HubStatus};
+
+pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError> {
+    let (devices, services) = shared.directory.with(|registry| registry.count()).await?;
+    let (descriptors, descriptor_limit) = usage::descriptors();
+    let status = HubStatus {
+        version: shared.info.version.clone(),
+        hostname: shared.info.hostname.clone(),
+        process: std::process::id(),
+        since: shared.since,
+        draining: shared.is_draining(),
+        devices,
+        online: shared.exchange.online().await.len() as u64,
+        services,
+        streams: shared.exchange.streams() as u64,
+        strangers: shared.strangers.count() as u64,
+        memory_bytes: usage::memory(),
+        memory_limit_bytes: shared.budget,
+        descriptors,
+        descriptor_limit,
+        activity_lost: shared.activity.lost(),
+        warnings: shared.warnings(),
+    };
+    Ok(AdminAnswer::Status(Box::new(status)))
+}

@@ -1,0 +1,107 @@
+//! One file with all that a hub cannot make anew: its registry, and the keys and certificates in its state directory.
+//!
+//! The file is the registry's own format, with one table more for the other files.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::state::{REGISTRY, StateDirectory, private_directory, write_private_bytes};
+
+/// What is made anew, or only says what happened.
+const LEFT_OUT: [&str; 5] = [REGISTRY, "lock", "admin.sock", "activity", "backup."];
+
+/// A key or a certificate is far smaller; anything else does not belong in a state directory.
+const FILE_BYTES: u64 = 1024 * 1024;
+
+/// Writes the backup of a hub, which may be running: the registry as it is at one moment. Returns how many identities
+/// are in it.
+pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
+    ensure!(!to.exists(), "{} is already there; name another file", to.display());
+    let registry = state.join(REGISTRY);
+    ensure!(registry.exists(), "there is no hub's state in {}", state.display());
+    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // In a directory of its own, which nobody else may enter, until it is whole.
+    let workplace = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
+    let workplace = workplace.with_context(|| format!("cannot write to {}", directory.display()))?;
+    let whole = workplace.path().join("whole");
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(&registry, flags)?.execute("VACUUM INTO ?", [&path_text(&whole)?])?;
+    let backup = Connection::open(&whole)?;
+    backup.execute_batch("CREATE TABLE file (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")?;
+    for path in files(state, Path::new(""))? {
+        let content = fs::read(state.join(&path)).with_context(|| format!("cannot read {}", path.display()))?;
+        backup.execute("INSERT INTO file VALUES (?, ?)", params![path_text(&path)?, content])?;
+    }
+    let identities = backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0))?;
+    backup.close().map_err(|(_, error)| error)?;
+    write_private_bytes(to, &fs::read(&whole)?)?;
+    Ok(identities)
+}
+
+/// Makes a hub's state directory out of a backup. What a hub has already put there is left alone.
+pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
+    let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let directory = StateDirectory::open(state)?;
+    let registry = directory.registry();
+    if registry.exists() || state.join("ca.pem").exists() {
+        bail!("{} already holds a hub's state; move it away first, or name another with --state-dir", state.display());
+    }
+    let workplace = tempfile::Builder::new().prefix("backup.").tempdir_in(state)?;
+    let whole = workplace.path().join("whole");
+    write_private_bytes(&whole, &content)?;
+    let backup = Connection::open(&whole)?;
+    let not_ours = || format!("{} is no backup of a hub", from.display());
+    let files = stored_files(&backup).with_context(not_ours)?;
+    let identities = backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0)).with_context(not_ours)?;
+    for (path, content) in files {
+        let path = state.join(inside(&path)?);
+        private_directory(path.parent().context("a file needs a directory")?)?;
+        write_private_bytes(&path, &content)?;
+    }
+    backup.execute_batch("DROP TABLE file; VACUUM")?;
+    backup.close().map_err(|(_, error)| error)?;
+    // Last: with the registry, the state is whole.
+    fs::rename(&whole, &registry)?;
+    Ok(identities)
+}
+
+fn stored_files(backup: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+    let mut query = backup.prepare("SELECT path, content FROM file")?;
+    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// A path that stays where it is put.
+fn inside(path: &str) -> anyhow::Result<&Path> {
+    let path = Path::new(path);
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(plain, "the backup holds a file for another place: {}", path.display());
+    Ok(path)
+}
+
+/// The files below a directory that belong into a backup, by their paths in it.
+fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(state.join(below))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let left_out = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
+        if below.as_os_str().is_empty() && LEFT_OUT.iter().any(left_out) {
+            continue;
+        }
+        let kind = entry.metadata()?;
+        if kind.is_dir() {
+            found.extend(files(state, &below.join(name))?);
+        } else if kind.is_file() && kind.len() <= FILE_BYTES {
+            found.push(below.join(name));
+        }
+    }
+    Ok(found)
+}
+
+fn path_text(path: &Path) -> anyhow::Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
+}

@@ -1,0 +1,52 @@
+//! A service asks which devices it may reach: `GET /devices`.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+
+use super::auth::{Action, authorize};
+use super::door::Visitor;
+use super::registry::Record;
+use super::{Shared, answers};
+use crate::net::clock;
+use crate::net::serve::Asked;
+use crate::proto::admin::{DeviceStatus, Presence};
+use crate::proto::id::{DeviceId, Role};
+use crate::proto::refusal::{Kind, Refusal};
+
+/// Those in its scope, with what it may ask them for.
+pub(super) async fn list(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
+    match visible(shared, visitor, asked).await {
+        Ok(devices) => json(&devices),
+        Err(refusal) => answers::refuse(&refusal),
+    }
+}
+
+async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Vec<DeviceStatus>, Refusal> {
+    let service = visitor.permit(shared, asked, Action::List).await?.record;
+    let devices = shared.directory.with(|registry| registry.list(Role::Device)).await;
+    let devices = devices.map_err(|error| {
+        tracing::error!(target: "hub", %error, "cannot list the devices");
+        Refusal::from(Kind::HubFailed)
+    })?;
+    let (mut online, now) = (shared.exchange.online().await, clock::moment());
+    let sees = |id: &DeviceId| authorize(service.standing(), Action::See(id), now).is_ok();
+    let status = |record: Record| {
+        let Record { principal, last_seen, .. } = shared.directory.refreshed(record);
+        let id: DeviceId = principal.id.into();
+        let online = online.remove(&id).map(|presence| with_permitted(presence, &service));
+        sees(&id).then_some(DeviceStatus { id, last_seen, online })
+    };
+    Ok(devices.into_iter().filter_map(status).collect())
+}
+
+/// Names that the service may not ask for are as if they were not offered.
+fn with_permitted(mut presence: Presence, service: &Record) -> Presence {
+    presence.forwards.retain(|name| service.scope.covers_stream(name));
+    presence
+}
+
+fn json(devices: &[DeviceStatus]) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(serde_json::to_vec(devices).unwrap_or_default()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}

@@ -1,0 +1,67 @@
+//! Enrolment keys: secrets with which many devices join, each with a key of its own.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::RegistryError;
+use super::rows::unreadable;
+use crate::hub::registry::CodeHash;
+use crate::proto::admin::Enrolment;
+use crate::proto::id::{Principal, Role};
+use crate::proto::moment::Moment;
+use crate::proto::scope::Glob;
+use crate::proto::secret::SecretHash;
+
+const SELECT: &str = "SELECT id, devices, uses, used, created, until FROM enrolment";
+
+pub(super) fn add(
+    connection: &Connection,
+    devices: &Glob,
+    uses: u32,
+    code: &CodeHash,
+    now: Moment,
+) -> Result<u64, RegistryError> {
+    let sql = "INSERT INTO enrolment (hash, devices, uses, used, created, until) VALUES (?, ?, ?, 0, ?, ?)";
+    connection.execute(sql, params![code.hash.bytes(), devices.to_string(), uses, now.0, code.until.0])?;
+    u64::try_from(connection.last_insert_rowid()).map_err(|error| RegistryError::Store(error.to_string()))
+}
+
+pub(super) fn list(connection: &Connection) -> Result<Vec<Enrolment>, RegistryError> {
+    let mut query = connection.prepare_cached(&format!("{SELECT} ORDER BY id"))?;
+    let rows = query.query_map([], enrolment)?;
+    rows.map(|row| Ok(row?)).collect()
+}
+
+pub(super) fn remove(connection: &Connection, id: u64) -> Result<(), RegistryError> {
+    let removed = connection.execute("DELETE FROM enrolment WHERE id = ?", [id])?;
+    if removed == 0 { Err(RegistryError::UnknownEnrolment(id)) } else { Ok(()) }
+}
+
+/// The number of the enrolment key with this code, if it lets this identity in, with one use gone. The hash of 128
+/// random bits may be looked up: how long that takes says nothing about any secret.
+pub(super) fn spend(
+    connection: &Connection,
+    principal: &Principal,
+    code: &SecretHash,
+    now: Moment,
+) -> Result<Option<u64>, RegistryError> {
+    let mut query = connection.prepare_cached(&format!("{SELECT} WHERE hash = ?"))?;
+    let Some(found) = query.query_row([code.bytes()], enrolment).optional()? else { return Ok(None) };
+    let fits = principal.role == Role::Device && found.devices.matches(principal.id.as_str());
+    if !fits || found.used >= found.uses || now >= found.until {
+        return Ok(None);
+    }
+    connection.execute("UPDATE enrolment SET used = used + 1 WHERE id = ?", [found.id])?;
+    Ok(Some(found.id))
+}
+
+fn enrolment(row: &Row<'_>) -> rusqlite::Result<Enrolment> {
+    let devices: String = row.get(1)?;
+    Ok(Enrolment {
+        id: row.get(0)?,
+        devices: Glob::try_from(devices).map_err(|error| unreadable(1, error))?,
+        uses: row.get(2)?,
+        used: row.get(3)?,
+        created: Moment(row.get(4)?),
+        until: Moment(row.get(5)?),
+    })
+}

@@ -1,0 +1,212 @@
+//! The registry in an SQLite file: every change is on disk before it is answered.
+
+mod enrolments;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use self::rows::{find, insert, join, known, parts, records, update};
+use super::{CodeHash, Record, Redeemed, Registry, RegistryError};
+use crate::proto::admin::Enrolment;
+use crate::proto::id::{Principal, Role};
+use crate::proto::key::PublicKey;
+use crate::proto::moment::Moment;
+use crate::proto::scope::{Glob, Scope, ScopeChange};
+use crate::proto::secret::SecretHash;
+
+/// Another program that has the file open, such as a backup, is waited for this long.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The registry's file, open.
+pub struct SqliteRegistry(Mutex<Connection>);
+
+impl SqliteRegistry {
+    /// Opens the file, or makes it; one of an earlier version is brought to this one.
+    pub fn open(path: &Path) -> Result<Self, RegistryError> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        schema::migrate(&mut connection)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        Ok(Self(Mutex::new(connection)))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<R>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<R, RegistryError>) -> Result<R, RegistryError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let result = work(&transaction)?;
+        transaction.commit()?;
+        Ok(result)
+    }
+}
+
+impl Registry for SqliteRegistry {
+    fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Moment) -> Result<(), RegistryError> {
+        self.change(|transaction| {
+            if find(transaction, principal)?.is_some_and(|record| !record.keys.is_empty()) {
+                return Err(RegistryError::AlreadyJoined(principal.clone()));
+            }
+            insert(transaction, principal, scope, None, now)?;
+            put_code(transaction, principal, code, None)
+        })
+    }
+
+    fn rotate(&self, principal: &Principal, code: &CodeHash, overlap: Duration) -> Result<(), RegistryError> {
+        self.change(|transaction| {
+            known(transaction, principal)?;
+            put_code(transaction, principal, code, Some(overlap))
+        })
+    }
+
+    fn redeem(
+        &self,
+        principal: &Principal,
+        code: &SecretHash,
+        key: &PublicKey,
+        now: Moment,
+    ) -> Result<Option<Redeemed>, RegistryError> {
+        self.change(|transaction| {
+            let record = find(transaction, principal)?;
+            if let Some(record) = record.as_ref().filter(|record| record.valid_key(key, now).is_some()) {
+                return Ok(Some(Redeemed { enrolment: record.enrolment }));
+            }
+            let joined = record.as_ref().is_some_and(|record| !record.keys.is_empty());
+            if let Some(overlap) = spend_code(transaction, principal, code, joined, now)? {
+                join(transaction, principal, key, overlap, now)?;
+                return Ok(Some(Redeemed { enrolment: None }));
+            }
+            let free = record.is_none_or(|record| record.keys.is_empty() && !record.disabled);
+            let enrolment = if free { enrolments::spend(transaction, principal, code, now)? } else { None };
+            let Some(enrolment) = enrolment else { return Ok(None) };
+            insert(transaction, principal, &Scope::default(), Some(enrolment), now)?;
+            join(transaction, principal, key, Duration::ZERO, now)?;
+            Ok(Some(Redeemed { enrolment: Some(enrolment) }))
+        })
+    }
+
+    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Moment) -> Result<(), RegistryError> {
+        self.change(|transaction| {
+            match find(transaction, principal)? {
+                Some(record) if record.valid_key(key, now).is_some() => return Ok(()),
+                Some(record) if record.keys.iter().any(|stored| !stored.local) => {
+                    return Err(RegistryError::AlreadyJoined(principal.clone()));
+                }
+                Some(_) => {}
+                None => insert(transaction, principal, &Scope::everything(), None, now)?,
+            }
+            rows::forget_secrets(transaction, principal)?;
+            rows::put_key(transaction, principal, key, true, now)
+        })
+    }
+
+    fn set_disabled(&self, principal: &Principal, disabled: bool) -> Result<(), RegistryError> {
+        update(&self.connection(), principal, "UPDATE identity SET disabled = ? WHERE role = ? AND id = ?", disabled)
+    }
+
+    fn rescope(&self, principal: &Principal, change: ScopeChange) -> Result<Scope, RegistryError> {
+        self.change(|transaction| {
+            let mut scope = known(transaction, principal)?.scope;
+            change.apply(&mut scope);
+            if !scope.is_reasonable() {
+                return Err(RegistryError::ScopeTooLarge);
+            }
+            insert(transaction, principal, &scope, None, Moment(0))?;
+            Ok(scope)
+        })
+    }
+
+    fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
+        find(&self.connection(), principal)
+    }
+
+    fn list(&self, role: Role) -> Result<Vec<Record>, RegistryError> {
+        records(&self.connection(), role)
+    }
+
+    fn count(&self) -> Result<(u64, u64), RegistryError> {
+        let sql =
+            "SELECT count(*) FILTER (WHERE role = 'device'), count(*) FILTER (WHERE role = 'service') FROM identity";
+        Ok(self.connection().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    fn remove(&self, principal: &Principal) -> Result<(), RegistryError> {
+        let (role, id) = parts(principal);
+        let removed = self.connection().execute("DELETE FROM identity WHERE role = ? AND id = ?", [role, id])?;
+        if removed == 0 { Err(RegistryError::Unknown(principal.clone())) } else { Ok(()) }
+    }
+
+    fn seen(&self, sightings: &[(Principal, Moment)]) -> Result<(), RegistryError> {
+        self.change(|transaction| {
+            let sql = "UPDATE identity SET last_seen = ? WHERE role = ? AND id = ?";
+            let mut update = transaction.prepare_cached(sql)?;
+            for (principal, at) in sightings {
+                let (role, id) = parts(principal);
+                update.execute(params![at.0, role, id])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Moment) -> Result<u64, RegistryError> {
+        enrolments::add(&self.connection(), devices, uses, code, now)
+    }
+
+    fn enrolments(&self) -> Result<Vec<Enrolment>, RegistryError> {
+        enrolments::list(&self.connection())
+    }
+
+    fn remove_enrolment(&self, id: u64) -> Result<(), RegistryError> {
+        enrolments::remove(&self.connection(), id)
+    }
+}
+
+impl From<rusqlite::Error> for RegistryError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// In place of any earlier code. With an overlap, it is for a key beside the one there is.
+fn put_code(
+    connection: &Connection,
+    principal: &Principal,
+    code: &CodeHash,
+    overlap: Option<Duration>,
+) -> Result<(), RegistryError> {
+    let (role, id) = parts(principal);
+    let overlap = overlap.map(|overlap| i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
+    let sql = "INSERT OR REPLACE INTO code (role, id, hash, until, overlap) VALUES (?, ?, ?, ?, ?)";
+    connection.execute(sql, params![role, id, code.hash.bytes(), code.until.0, overlap])?;
+    Ok(())
+}
+
+/// How long the earlier key stays good, if this is the identity's code and in time; the code is spent. An identity
+/// that has joined takes only a code that was made for its next key.
+fn spend_code(
+    connection: &Connection,
+    principal: &Principal,
+    code: &SecretHash,
+    joined: bool,
+    now: Moment,
+) -> Result<Option<Duration>, RegistryError> {
+    let (role, id) = parts(principal);
+    let sql = "SELECT hash, until, overlap FROM code WHERE role = ? AND id = ?";
+    let found = connection.query_row(sql, [role, id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+    let Some((hash, until, overlap)): Option<([u8; 32], i64, Option<u64>)> = found else { return Ok(None) };
+    if SecretHash::from(hash) != *code || now.0 >= until || (joined && overlap.is_none()) {
+        return Ok(None);
+    }
+    connection.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
+    Ok(Some(Duration::from_secs(overlap.unwrap_or(0))))
+}

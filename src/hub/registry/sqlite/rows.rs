@@ -1,0 +1,150 @@
+//! Identities and their keys as rows.
+
+use std::time::Duration;
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::RegistryError;
+use crate::hub::registry::{Record, StoredKey};
+use crate::proto::id::{Principal, Role};
+use crate::proto::key::PublicKey;
+use crate::proto::limits::KEYS_PER_IDENTITY;
+use crate::proto::moment::Moment;
+use crate::proto::scope::Scope;
+
+const SELECT: &str = "SELECT role, id, created, last_seen, scope, disabled, enrolment FROM identity";
+
+pub(super) fn parts(principal: &Principal) -> (&str, &str) {
+    (principal.role.as_str(), principal.id.as_str())
+}
+
+/// A new identity, or another scope for one that is there.
+pub(super) fn insert(
+    connection: &Connection,
+    principal: &Principal,
+    scope: &Scope,
+    enrolment: Option<u64>,
+    now: Moment,
+) -> Result<(), RegistryError> {
+    if !scope.is_reasonable() {
+        return Err(RegistryError::ScopeTooLarge);
+    }
+    let (role, id) = parts(principal);
+    let scope = serde_json::to_string(scope).map_err(|error| RegistryError::Store(error.to_string()))?;
+    let sql = "INSERT INTO identity (role, id, created, scope, enrolment) VALUES (?, ?, ?, ?, ?)
+               ON CONFLICT (role, id) DO UPDATE
+               SET scope = excluded.scope, enrolment = coalesce(excluded.enrolment, enrolment)";
+    connection.execute(sql, params![role, id, now.0, scope, enrolment])?;
+    Ok(())
+}
+
+/// Changes one field of an identity that must be there.
+pub(super) fn update(
+    connection: &Connection,
+    principal: &Principal,
+    sql: &str,
+    value: impl ToSql,
+) -> Result<(), RegistryError> {
+    let (role, id) = parts(principal);
+    let changed = connection.execute(sql, params![value, role, id])?;
+    if changed == 0 { Err(RegistryError::Unknown(principal.clone())) } else { Ok(()) }
+}
+
+/// A machine has joined: its key is the identity's, and what was there before is good for `overlap`.
+pub(super) fn join(
+    connection: &Connection,
+    principal: &Principal,
+    key: &PublicKey,
+    overlap: Duration,
+    now: Moment,
+) -> Result<(), RegistryError> {
+    let (role, id) = parts(principal);
+    let until = now.after(overlap);
+    let sql = "UPDATE key SET until = min(coalesce(until, ?1), ?1) WHERE role = ?2 AND id = ?3";
+    connection.execute(sql, params![until.0, role, id])?;
+    put_key(connection, principal, key, false, now)?;
+    let sql = "DELETE FROM key WHERE role = ?1 AND id = ?2 AND (until <= ?3 OR public NOT IN (
+                   SELECT public FROM key WHERE role = ?1 AND id = ?2 ORDER BY added DESC, rowid DESC LIMIT ?4))";
+    connection.execute(sql, params![role, id, now.0, KEYS_PER_IDENTITY])?;
+    Ok(())
+}
+
+pub(super) fn put_key(
+    connection: &Connection,
+    principal: &Principal,
+    key: &PublicKey,
+    local: bool,
+    now: Moment,
+) -> Result<(), RegistryError> {
+    let (role, id) = parts(principal);
+    let sql = "INSERT OR REPLACE INTO key (role, id, public, local, added) VALUES (?, ?, ?, ?, ?)";
+    connection.execute(sql, params![role, id, key.bytes(), local, now.0])?;
+    Ok(())
+}
+
+/// An identity's keys and code are void.
+pub(super) fn forget_secrets(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
+    let (role, id) = parts(principal);
+    connection.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
+    connection.execute("DELETE FROM key WHERE role = ? AND id = ?", [role, id])?;
+    Ok(())
+}
+
+pub(super) fn find(connection: &Connection, principal: &Principal) -> Result<Option<Record>, RegistryError> {
+    let (role, id) = parts(principal);
+    let mut query = connection.prepare_cached(&format!("{SELECT} WHERE role = ? AND id = ?"))?;
+    let found = query.query_row([role, id], record).optional()?;
+    found.map(|record| with_keys(connection, record)).transpose()
+}
+
+/// An identity that must be there.
+pub(super) fn known(connection: &Connection, principal: &Principal) -> Result<Record, RegistryError> {
+    find(connection, principal)?.ok_or_else(|| RegistryError::Unknown(principal.clone()))
+}
+
+pub(super) fn records(connection: &Connection, role: Role) -> Result<Vec<Record>, RegistryError> {
+    let mut query = connection.prepare_cached(&format!("{SELECT} WHERE role = ? ORDER BY id"))?;
+    let rows = query.query_map([role.as_str()], record)?;
+    rows.map(|row| with_keys(connection, row?)).collect()
+}
+
+fn with_keys(connection: &Connection, mut record: Record) -> Result<Record, RegistryError> {
+    let (role, id) = parts(&record.principal);
+    let sql = "SELECT public, local, added, until FROM key WHERE role = ? AND id = ? ORDER BY added DESC, rowid DESC";
+    let mut query = connection.prepare_cached(sql)?;
+    let keys = query.query_map([role, id], |row| {
+        Ok(StoredKey {
+            key: PublicKey::from_bytes(row.get(0)?),
+            local: row.get(1)?,
+            added: Moment(row.get(2)?),
+            until: row.get::<_, Option<i64>>(3)?.map(Moment),
+        })
+    })?;
+    let keys = keys.collect::<Result<_, _>>()?;
+    record.keys = keys;
+    Ok(record)
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let role: String = row.get(0)?;
+    let id: String = row.get(1)?;
+    let scope: String = row.get(4)?;
+    Ok(Record {
+        principal: Principal {
+            role: role.parse().map_err(|error| unreadable(0, error))?,
+            id: id.try_into().map_err(|error| unreadable(1, error))?,
+        },
+        created: Moment(row.get(2)?),
+        last_seen: row.get::<_, Option<i64>>(3)?.map(Moment),
+        scope: serde_json::from_str(&scope).map_err(|error| unreadable(4, error))?,
+        disabled: row.get(5)?,
+        enrolment: row.get(6)?,
+        keys: Vec::new(),
+    })
+}
+
+/// A column that holds what it never should.
+pub(super) fn unreadable(index: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error))
+}

@@ -1,0 +1,64 @@
+//! The tables, and how those of earlier versions become them.
+
+use rusqlite::Connection;
+
+use super::RegistryError;
+
+/// What makes each version out of the one before; the first makes it out of nothing. The version is in the file's
+/// `user_version`. None of these ever changes.
+const STEPS: &[&str] = &[
+    "CREATE TABLE identity (
+        role TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, last_seen INTEGER, scope TEXT NOT NULL,
+        PRIMARY KEY (role, id)
+    ) STRICT;
+    CREATE TABLE key (
+        role TEXT NOT NULL, id TEXT NOT NULL, public BLOB NOT NULL, local INTEGER NOT NULL, added INTEGER NOT NULL,
+        PRIMARY KEY (role, id), FOREIGN KEY (role, id) REFERENCES identity ON DELETE CASCADE
+    ) STRICT;
+    CREATE TABLE code (
+        role TEXT NOT NULL, id TEXT NOT NULL, hash BLOB NOT NULL, until INTEGER NOT NULL,
+        PRIMARY KEY (role, id), FOREIGN KEY (role, id) REFERENCES identity ON DELETE CASCADE
+    ) STRICT;",
+    // An empty list in a scope meant everything, and means nothing from here on.
+    "ALTER TABLE identity ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE identity ADD COLUMN enrolment INTEGER;
+    UPDATE identity SET scope = json_set(scope, '$.devices', json('[\"*\"]'))
+        WHERE role = 'service' AND json_array_length(scope, '$.devices') = 0;
+    UPDATE identity SET scope = json_set(scope, '$.streams', json('[\"*\"]'))
+        WHERE role = 'service' AND json_array_length(scope, '$.streams') = 0;
+    ALTER TABLE key RENAME TO old_key;
+    CREATE TABLE key (
+        role TEXT NOT NULL, id TEXT NOT NULL, public BLOB NOT NULL, local INTEGER NOT NULL, added INTEGER NOT NULL,
+        until INTEGER,
+        PRIMARY KEY (role, id, public), FOREIGN KEY (role, id) REFERENCES identity ON DELETE CASCADE
+    ) STRICT;
+    INSERT INTO key SELECT role, id, public, local, added, NULL FROM old_key;
+    DROP TABLE old_key;
+    ALTER TABLE code ADD COLUMN overlap INTEGER;
+    CREATE TABLE enrolment (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, devices TEXT NOT NULL, uses INTEGER NOT NULL,
+        used INTEGER NOT NULL, created INTEGER NOT NULL, until INTEGER NOT NULL
+    ) STRICT;",
+];
+
+/// Brings a file, new or old, to the present version, whole or not at all.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), RegistryError> {
+    let transaction = connection.transaction()?;
+    let version: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > STEPS.len() {
+        let known = STEPS.len();
+        let text = format!("it is of format {version}, and this program knows {known}: use a newer devstream");
+        return Err(RegistryError::Store(text));
+    }
+    for step in &STEPS[version..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", STEPS.len())?;
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+pub(super) fn make_first_version(connection: &Connection) {
+    connection.execute_batch(STEPS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+}

@@ -1,0 +1,84 @@
+//! Moments of the wall clock, for what a person reads and for expiry dates. What reads the clock is `net::clock`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A moment of the wall clock, in whole seconds since 1970; as text, RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Moment(pub i64);
+
+/// Not RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time of the form 2026-01-31T12:00:00Z")]
+pub struct InvalidMoment;
+
+impl Moment {
+    /// Later by this much.
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(seconds(span)))
+    }
+
+    /// Earlier by this much.
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(seconds(span)))
+    }
+
+    /// How long it is from `earlier` until here; nothing if it is not later.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// As people and programs read it.
+    pub fn rfc3339(self) -> String {
+        let moment = OffsetDateTime::from_unix_timestamp(self.0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        moment.format(&Rfc3339).unwrap_or_default()
+    }
+
+    /// Parses RFC 3339, with or without fractions.
+    pub fn parse(text: &str) -> Option<Self> {
+        OffsetDateTime::parse(text, &Rfc3339).ok().map(|moment| Self(moment.unix_timestamp()))
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.rfc3339())
+    }
+}
+
+impl TryFrom<String> for Moment {
+    type Error = InvalidMoment;
+    fn try_from(text: String) -> Result<Self, InvalidMoment> {
+        Self::parse(&text).ok_or(InvalidMoment)
+    }
+}
+
+impl From<Moment> for String {
+    fn from(moment: Moment) -> Self {
+        moment.rfc3339()
+    }
+}
+
+fn seconds(span: Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_survives_being_written_down() {
+        let moment = Moment(1_800_000_000);
+        assert_eq!(Moment::parse(&moment.rfc3339()), Some(moment));
+        assert_eq!(Moment::parse("2027-01-15T08:00:00.5Z"), Some(moment));
+        assert_eq!(Moment::parse("noon"), None);
+        assert_eq!(moment.after(Duration::MAX).since(moment), Duration::from_secs((i64::MAX - moment.0) as u64));
+        assert_eq!(moment.since(moment.after(Duration::from_secs(1))), Duration::ZERO);
+    }
+}
