@@ -1,7 +1,9 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
+mod limits;
 mod registry;
 
+use self::limits::LimitArgs;
 pub(super) use registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
@@ -46,7 +48,7 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    Hub(Hub),
+    Hub(Box<Hub>),
     Join(Join),
     DeviceAgent(DeviceAgent),
     ServiceProxy(ServiceProxy),
@@ -113,6 +115,12 @@ pub(super) struct HubServe {
     /// How long running streams may go on after a first SIGTERM or Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value = DRAIN_SECONDS, value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
     pub(super) drain_timeout: Duration,
+    /// Where monitoring finds /metrics (OpenMetrics, as Prometheus reads it), /healthz and /readyz: plain HTTP, for a
+    /// private network only
+    #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_METRICS")]
+    pub(super) metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
 }
 
 /// Print the activity log: who connected, who asked for what, what came of it

@@ -17,7 +17,7 @@ use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::Hub;
 use crate::hub::broker::Settings;
-use crate::hub::config::HubConfig;
+use crate::hub::config::{HubConfig, Limits};
 use crate::net::client::Enrol;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
@@ -83,6 +83,8 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         streaming: None,
         broker: Settings::default(),
         drain: DRAIN,
+        limits: Limits::default(),
+        metrics: None,
     })
 }
 

@@ -38,6 +38,9 @@ pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), F
         let what = if streams_only { "streaming endpoint listening" } else { "listening" };
         text::err(&format!("hub: {what} on https://{address}"));
     }
+    if let Some(address) = hub.monitor() {
+        text::err(&format!("hub: metrics on http://{address}/metrics"));
+    }
     advise(hub.info());
     let shutdown = Shutdown::default();
     let cut = signals::while_passing_on(&shutdown, hub.serve(shutdown.clone())).await??;
@@ -77,9 +80,12 @@ fn hub_config(serve: HubServe, state: Option<PathBuf>) -> anyhow::Result<HubConf
         broker: Settings {
             handshake: serve.handshake_timeout.min(HANDSHAKE_TIMEOUT),
             token: serve.handshake_timeout.min(TOKEN_LIFETIME),
-            ..Settings::default()
+            pending: serve.limits.pending(),
+            streams: serve.limits.streams(),
         },
         drain: serve.drain_timeout,
+        limits: serve.limits.limits(),
+        metrics: serve.metrics,
     })
 }
 

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use serde_json::{Map, Value, json};
 
 use super::broker::{ACCEPTED, Event, Operation};
+use super::metrics::Metrics;
 use crate::net::clock::timestamp;
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::moment::Moment;
@@ -23,6 +24,7 @@ const QUEUE: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct Activity {
     lines: SyncSender<String>,
+    metrics: Arc<Metrics>,
     lost: Arc<AtomicU64>,
 }
 
@@ -32,7 +34,7 @@ pub struct Writer(JoinHandle<()>);
 
 impl Activity {
     /// Appends to a file.
-    pub fn open(path: &Path) -> io::Result<(Self, Writer)> {
+    pub(super) fn open(path: &Path, metrics: Arc<Metrics>) -> io::Result<(Self, Writer)> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let (lines, queue) = sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
@@ -40,14 +42,16 @@ impl Activity {
         let thread = std::thread::Builder::new().name("activity-log".into()).spawn(move || {
             write(file, &queue, &counter);
         })?;
-        Ok((Self { lines, lost }, Writer(thread)))
+        Ok((Self { lines, metrics, lost }, Writer(thread)))
     }
 
     /// Notes an event, with the present time.
     pub fn record(&self, mut event: Event) {
         // Some reasons quote a peer.
         event.reason = Detail::from(event.reason).into();
-        if matches!(event.operation, Operation::Authenticate | Operation::DeviceDisplaced) {
+        self.metrics.event(&event);
+        if matches!(event.operation, Operation::Authenticate | Operation::DeviceDisplaced | Operation::SourcePenalised)
+        {
             tracing::warn!(target: "hub", "{event}");
         } else if event.operation == Operation::Invoke && event.result == ACCEPTED {
             tracing::debug!(target: "hub", "{event}");

@@ -5,6 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::broker::Settings;
+use super::penalty::Rules;
+use super::strangers::Places;
+use crate::net::serve;
+use crate::proto::limits::{
+    CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, EARLY_BYTES,
+    PING_INTERVAL, PONG_DEADLINE, STRANGER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS,
+    UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+};
 
 /// What a hub needs to know.
 #[derive(Debug, Clone)]
@@ -21,6 +29,82 @@ pub struct HubConfig {
     pub broker: Settings,
     /// How long running streams may go on after a drain began.
     pub drain: Duration,
+    /// What strangers may take, and the machine may give.
+    pub limits: Limits,
+    /// Where monitoring listens.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// What strangers may take, and the machine may give.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// TCP accepted until TLS is done.
+    pub tls_timeout: Duration,
+    /// A connection's whole life until it has proved who it is.
+    pub stranger_timeout: Duration,
+    /// What a request's head may be.
+    pub http: serve::Limits,
+    /// How many strangers there may be.
+    pub strangers: Places,
+    /// What is held against sources that get it wrong.
+    pub penalties: Rules,
+    /// Memory that the hub may use; what the system allows if none is named.
+    pub memory: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tls_timeout: TLS_HANDSHAKE_TIMEOUT,
+            stranger_timeout: STRANGER_TIMEOUT,
+            http: serve::Limits::default(),
+            strangers: Places {
+                in_all: UNAUTHENTICATED_CONNECTIONS,
+                per_source: UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+            },
+            penalties: Rules::default(),
+            memory: None,
+        }
+    }
+}
+
+impl HubConfig {
+    /// Every limit and its value, for whoever watches how near they are. Seconds, bytes or numbers.
+    pub fn named_limits(&self) -> Vec<(&'static str, f64)> {
+        let Limits { tls_timeout, stranger_timeout, http, strangers, penalties, .. } = &self.limits;
+        let (pending, streams) = (&self.broker.pending, &self.broker.streams);
+        let numbers = [
+            ("head_bytes", http.head_bytes),
+            ("head_fields", http.headers),
+            ("strangers", strangers.in_all),
+            ("strangers_per_source", strangers.per_source),
+            ("pending", pending.in_all),
+            ("pending_per_device", pending.per_device),
+            ("pending_per_service", pending.per_service),
+            ("streams", streams.in_all),
+            ("streams_per_device", streams.per_device),
+            ("streams_per_service", streams.per_service),
+            ("control_message_bytes", CONTROL_MESSAGE_BYTES),
+            ("data_message_bytes", DATA_MESSAGE_LIMIT),
+            ("early_bytes_per_stream", EARLY_BYTES),
+            ("control_frames_burst", CONTROL_FRAME_BURST as usize),
+            ("control_frames_per_second", CONTROL_FRAMES_PER_SECOND as usize),
+        ];
+        let times = [
+            ("tls_seconds", *tls_timeout),
+            ("stranger_seconds", *stranger_timeout),
+            ("head_seconds", http.head_timeout),
+            ("handshake_seconds", self.broker.handshake),
+            ("token_seconds", self.broker.token),
+            ("penalty_threshold_seconds", penalties.threshold),
+            ("penalty_longest_seconds", penalties.longest),
+            ("ping_seconds", PING_INTERVAL),
+            ("pong_seconds", PONG_DEADLINE),
+            ("drain_seconds", self.drain),
+        ];
+        let numbers = numbers.into_iter().map(|(name, number)| (name, number as f64));
+        numbers.chain(times.into_iter().map(|(name, time)| (name, time.as_secs_f64()))).collect()
+    }
 }
 
 /// A streaming endpoint of its own.

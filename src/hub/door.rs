@@ -1,27 +1,33 @@
 //! From an accepted socket to an authenticated request: TLS, then HTTP, within a stranger's limits.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::answers;
 use super::auth::{Action, authenticate, authorize};
 use super::broker::{Event, Operation};
+use super::penalty::{Offence, Verdict};
+use super::pressure::{Place, Short};
 use super::registry::{Record, StoredKey};
-use super::{Next, Shared, control, devices, enrol, open, streaming};
+use super::strangers::{Known, Stranger, Turned};
+use super::{Next, Shared, control, devices, enrol, monitor, open, streaming};
 use crate::net::clock;
 use crate::net::serve::{Answer, Asked, serve};
 use crate::net::socket;
-use crate::net::tls::Acceptor;
+use crate::net::tls::{Acceptor, Socket};
 use crate::proto::auth::{Binding, Credential, Exporter, HEADER};
 use crate::proto::http::Route;
 use crate::proto::id::{ConnectionId, Principal};
-use crate::proto::limits::{STRANGER_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE};
 use crate::proto::refusal::{Kind, Refusal};
+
+/// A wrong proof from a source that holds good connections is answered after this: with its share of strangers' places,
+/// a source guesses no faster than that share a second.
+const SLOW_ANSWER: Duration = Duration::from_secs(1);
 
 /// Which requests a listener takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,60 +40,6 @@ pub(super) enum Serves {
     Streams,
 }
 
-/// Strangers who are inside, counted until they prove who they are.
-#[derive(Debug, Default)]
-pub(super) struct Strangers(Mutex<(usize, HashMap<IpAddr, usize>)>);
-
-impl Strangers {
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// One more, unless there are too many.
-    pub(super) fn admit(self: &Arc<Self>, source: IpAddr) -> Option<Stranger> {
-        let source = network(source);
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, sources) = &mut *counts;
-        let own = sources.get(&source).copied().unwrap_or(0);
-        if *all >= UNAUTHENTICATED_CONNECTIONS || own >= UNAUTHENTICATED_CONNECTIONS_PER_SOURCE {
-            return None;
-        }
-        *all += 1;
-        sources.insert(source, own + 1);
-        Some(Stranger { strangers: self.clone(), source })
-    }
-}
-
-/// A place among the strangers, given back when dropped.
-#[derive(Debug)]
-pub(super) struct Stranger {
-    strangers: Arc<Strangers>,
-    source: IpAddr,
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let mut counts = self.strangers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, sources) = &mut *counts;
-        *all -= 1;
-        if let Some(own) = sources.get_mut(&self.source) {
-            *own -= 1;
-            if *own == 0 {
-                sources.remove(&self.source);
-            }
-        }
-    }
-}
-
-/// What one party has of the address space: an IPv4 address, or an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
-}
-
 /// One connection's particulars.
 pub(super) struct Visitor {
     /// Its number.
@@ -97,7 +49,7 @@ pub(super) struct Visitor {
     /// What it may ask for.
     pub serves: Serves,
     exporter: Exporter,
-    stranger: Mutex<Option<Stranger>>,
+    standing: Mutex<Standing>,
 }
 
 /// Who asks, and the key that proved it.
@@ -108,6 +60,43 @@ pub(super) struct Proven {
     pub key: StoredKey,
 }
 
+/// What a connection counts as.
+enum Standing {
+    Stranger(Stranger),
+    Known {
+        _known: Known,
+    },
+    /// Between the two.
+    Neither,
+}
+
+/// What a connection takes while it lasts.
+pub(super) struct Admission {
+    stranger: Stranger,
+    _place: Place,
+}
+
+/// Lets a connection in, as far as its first words.
+pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<Admission> {
+    shared.metrics.connected();
+    let turned = match shared.pressure.connect() {
+        Ok(place) => match shared.strangers.admit(address.ip()) {
+            Ok(stranger) => return Some(Admission { stranger, _place: place }),
+            Err(Turned::Banned) => "penalty",
+            Err(Turned::Crowd) => "strangers",
+            Err(Turned::Swarm) => "strangers-per-source",
+        },
+        Err(Short::Descriptors) => "descriptors",
+        Err(Short::Memory) => "memory",
+    };
+    shared.metrics.turned_away(turned);
+    if turned != "penalty" && shared.complaints.is_due() {
+        let pressure = shared.pressure.complaint().unwrap_or_default();
+        tracing::warn!(target: "hub", "turning connections away, such as {address}: {turned} {pressure}");
+    }
+    None
+}
+
 /// Serves one connection to its end.
 pub(super) async fn receive(
     shared: Arc<Shared>,
@@ -115,16 +104,21 @@ pub(super) async fn receive(
     tcp: TcpStream,
     address: SocketAddr,
     serves: Serves,
-    stranger: Stranger,
+    admission: Admission,
 ) {
+    let Admission { stranger, _place } = admission;
     socket::tune(&tcp);
-    let Some((stream, exporter)) = acceptor.accept(tcp).await else { return };
+    let Some((stream, exporter)) = secure(&shared, &acceptor, tcp, address).await else { return };
     let connection = shared.next_connection();
-    let visitor = Visitor { connection, address, serves, exporter, stranger: Mutex::new(Some(stranger)) };
-    let served = serve(stream, |asked| answer(&shared, &visitor, asked));
+    let standing = Mutex::new(Standing::Stranger(stranger));
+    let visitor = Visitor { connection, address, serves, exporter, standing };
+    let served = serve(stream, shared.config.limits.http, |asked| answer(&shared, &visitor, asked));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
-        () = visitor.outstays() => None,
+        () = visitor.outstays(shared.config.limits.stranger_timeout) => {
+            shared.offended(address, Offence::Loitering);
+            None
+        }
     };
     match upgraded {
         Some((Next::Control(arriving), socket)) => control::run(&shared, &visitor, arriving, socket).await,
@@ -133,7 +127,38 @@ pub(super) async fn receive(
     }
 }
 
+/// TLS, in time.
+async fn secure(
+    shared: &Shared,
+    acceptor: &Acceptor,
+    tcp: TcpStream,
+    address: SocketAddr,
+) -> Option<(Socket, Exporter)> {
+    let offence = match timeout(shared.config.limits.tls_timeout, acceptor.accept(tcp)).await {
+        Ok(Some(secured)) => return Some(secured),
+        Ok(None) => Offence::Nonsense,
+        Err(_) => Offence::Loitering,
+    };
+    shared.metrics.failed_tls();
+    shared.offended(address, offence);
+    None
+}
+
+/// Answers a request. A wrong proof is held against its source, and answered late where that cannot be kept away.
 async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next> {
+    let answer = route(shared, visitor, asked).await;
+    if let Answer::Reply(reply) = &answer
+        && reply.status() == StatusCode::UNAUTHORIZED
+    {
+        shared.offended(visitor.address, Offence::WrongProof);
+        if shared.strangers.verdict(visitor.address.ip()) == Verdict::Slowed {
+            sleep(SLOW_ANSWER).await;
+        }
+    }
+    answer
+}
+
+async fn route(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next> {
     let route = Route::parse(&asked.method, &asked.path);
     let is_stream = matches!(route, Some(Route::Bridge(_)));
     let served = match visitor.serves {
@@ -151,9 +176,8 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
         Some(Route::Open(device, name)) => open::ask(shared, visitor, &asked, device, name).await,
         Some(Route::Devices) => devices::list(shared, visitor, &asked).await,
         Some(Route::Join) => enrol::join(shared, visitor, &asked).await,
-        Some(Route::Health) => answers::words(StatusCode::OK, "ok\n"),
-        Some(Route::Ready) if shared.is_draining() => answers::words(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        Some(Route::Ready) => answers::words(StatusCode::OK, "ready\n"),
+        Some(Route::Health) => monitor::health(shared).await,
+        Some(Route::Ready) => monitor::ready(shared),
         Some(Route::Control(_) | Route::Bridge(_)) | None => answers::not_found(),
     };
     Answer::Reply(reply)
@@ -166,11 +190,24 @@ impl Visitor {
     }
 
     /// Returns when a stranger has been here too long, and never for anybody else.
-    async fn outstays(&self) {
-        sleep(STRANGER_TIMEOUT).await;
-        if self.stranger.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+    async fn outstays(&self, patience: Duration) {
+        sleep(patience).await;
+        if !matches!(*self.standing(), Standing::Stranger(_)) {
             std::future::pending().await
         }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is no stranger any more.
+    fn is_known(&self) {
+        let mut standing = self.standing();
+        *standing = match std::mem::replace(&mut *standing, Standing::Neither) {
+            Standing::Stranger(stranger) => Standing::Known { _known: stranger.known() },
+            other @ (Standing::Known { .. } | Standing::Neither) => other,
+        };
     }
 
     /// Who asks, proven. Every no is the same to whoever asked; the log knows why.
@@ -189,7 +226,7 @@ impl Visitor {
         let key = proven.map_err(|why| self.denied(shared, Some(&credential.principal), why))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(Kind::HubFailed))?;
-        self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.is_known();
         Ok(Proven { record, key })
     }
 
@@ -233,24 +270,4 @@ fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: Kind) -> 
         }
     }
     event
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_network_takes_no_more_than_its_share_of_places_and_gives_them_back() {
-        let strangers = Arc::new(Strangers::default());
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let mut places = Vec::new();
-        for host in 0..UNAUTHENTICATED_CONNECTIONS_PER_SOURCE {
-            places.push(strangers.admit(address(&format!("2001:db8:1:2::{host:x}"))).unwrap());
-        }
-        assert!(strangers.admit(address("2001:db8:1:2:ffff::1")).is_none(), "the same /64");
-        assert!(strangers.admit(address("2001:db8:1:3::1")).is_some(), "another /64");
-        assert!(strangers.admit(address("192.0.2.1")).is_some());
-        places.pop();
-        assert!(strangers.admit(address("2001:db8:1:2::1")).is_some(), "a place came back");
-    }
 }

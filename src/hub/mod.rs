@@ -3,6 +3,7 @@
 //! In the order of a stream: `door` (TLS, who is it), `control` (the device), `open` (the service),
 //! `broker` behind `exchange` (the rules), `streaming` (the bytes), `activity` (what happened).
 
+mod accept;
 pub mod activity;
 mod admin;
 mod answers;
@@ -15,10 +16,15 @@ mod devices;
 mod door;
 mod enrol;
 mod exchange;
+mod metrics;
+mod monitor;
 mod open;
+pub mod penalty;
+mod pressure;
 pub mod registry;
 
 pub mod state;
+pub mod strangers;
 mod streaming;
 
 use std::io;
@@ -28,26 +34,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::activity::Activity;
+use self::broker::{Event, Operation};
 use self::config::HubConfig;
 use self::control::Arriving;
-use self::door::{Serves, Strangers};
+use self::door::Serves;
 use self::exchange::Exchange;
+use self::metrics::Metrics;
+use self::penalty::{Offence, Verdict};
+use self::pressure::Pressure;
 use self::registry::Directory;
 use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
+use self::strangers::Strangers;
 use self::streaming::Waiting;
 use crate::net::certificate::{HubCertificate, machine_name, names};
+use crate::net::clock;
 use crate::net::local::LocalListener;
 use crate::net::shutdown::Shutdown;
-use crate::net::socket;
+use crate::net::sparingly::Sparingly;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
-use crate::net::{clock, usage};
 use crate::proto::admin::HubInfo;
 use crate::proto::http::{Bridge, Route};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
@@ -63,11 +74,13 @@ struct Shared {
     directory: Directory,
     exchange: Exchange<Socket>,
     activity: Activity,
+    metrics: Arc<Metrics>,
     strangers: Arc<Strangers>,
+    pressure: Arc<Pressure>,
+    /// About connections that cannot be taken.
+    complaints: Sparingly,
     /// When the hub was started.
     since: Moment,
-    /// What memory is held to.
-    budget: Option<u64>,
     connections: AtomicU64,
     /// No new streams.
     draining: CancellationToken,
@@ -86,13 +99,11 @@ enum Next {
 /// After a drain, connections get this long to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// When no socket can be had, accepting pauses: descriptors come back as connections end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
 /// A hub that listens but does not serve yet.
 pub struct Hub {
     shared: Arc<Shared>,
     listeners: Vec<(TcpListener, Serves)>,
+    monitor: Option<TcpListener>,
     admin: LocalListener,
     certificate: HubCertificate,
     desk: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -107,12 +118,22 @@ impl Hub {
         let authority = state.authority()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
         let listeners = listen(&config).await?;
+        let monitor = match config.metrics {
+            Some(address) => Some(TcpListener::bind(address).await.with_context(|| cannot_listen(address))?),
+            None => None,
+        };
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
         let streaming_host = config.streaming.iter().map(|streaming| streaming.host.clone());
         let given = config.hostnames.iter().cloned().chain(streaming_host);
         let certificate = HubCertificate::issue(authority, names(given, &addresses))?;
         let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
-        let (activity, writer) = Activity::open(&state.activity()).context("cannot open the activity log")?;
+        let pressure = Arc::new(Pressure::new(config.limits.memory));
+        let mut limits = config.named_limits();
+        limits.push(("connections", pressure.most_connections() as f64));
+        limits.extend(pressure.budget().map(|budget| ("memory_bytes", budget as f64)));
+        let metrics = Arc::new(Metrics::new(&limits));
+        let (activity, writer) =
+            Activity::open(&state.activity(), metrics.clone()).context("cannot open the activity log")?;
         let (exchange, desk) = Exchange::new(config.broker, activity.clone());
         let first = *addresses.first().context("the hub listens nowhere")?;
         let public = public_address(&config, first);
@@ -123,6 +144,7 @@ impl Hub {
             local: HubAddress { host: reachable(first.ip()).to_string(), port: first.port() },
             version: env!("CARGO_PKG_VERSION").into(),
         };
+        let limits = config.limits.clone();
         let shared = Shared {
             config,
             info,
@@ -130,16 +152,18 @@ impl Hub {
             directory,
             exchange,
             activity,
-            strangers: Arc::default(),
+            metrics,
+            strangers: Arc::new(Strangers::new(limits.strangers, limits.penalties)),
+            pressure,
+            complaints: Sparingly::default(),
             since: clock::moment(),
-            budget: usage::memory_limit(),
             connections: AtomicU64::new(0),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
         let shared = Arc::new(shared);
-        Ok(Self { shared, listeners, admin, certificate, desk: Box::pin(desk), writer, _state: state })
+        Ok(Self { shared, listeners, monitor, admin, certificate, desk: Box::pin(desk), writer, _state: state })
     }
 
     /// Where it listens, and whether for streams alone.
@@ -150,6 +174,11 @@ impl Hub {
         self.listeners.iter().filter_map(address).collect()
     }
 
+    /// Where monitoring listens.
+    pub fn monitor(&self) -> Option<SocketAddr> {
+        self.monitor.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// What the hub's user sees of it.
     pub fn info(&self) -> &HubInfo {
         &self.shared.info
@@ -157,22 +186,26 @@ impl Hub {
 
     /// Serves until asked to stop; then lets streams end within the deadline. Returns how many were cut.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<usize> {
-        let Self { shared, listeners, admin, certificate, desk, writer, _state } = self;
+        let Self { shared, listeners, monitor, admin, certificate, desk, writer, _state } = self;
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let stopping = shared.stopping.clone();
         for (listener, serves) in listeners {
-            let (shared, acceptor) = (shared.clone(), acceptor.clone());
+            let (door, acceptor) = (shared.clone(), acceptor.clone());
             let receive = move |tcp, address: SocketAddr| {
-                let stranger = shared.strangers.admit(address.ip())?;
-                Some(door::receive(shared.clone(), acceptor.clone(), tcp, address, serves, stranger))
+                let admission = door::admit(&door, address)?;
+                Some(door::receive(door.clone(), acceptor.clone(), tcp, address, serves, admission))
             };
-            tasks.spawn(until(stopping.clone(), accept_all(listener, tasks.clone(), receive)));
+            let accepting = accept::connections(shared.clone(), listener, tasks.clone(), receive);
+            tasks.spawn(until(stopping.clone(), accepting));
+        }
+        if let Some(listener) = monitor {
+            tasks.spawn(until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
         tasks.spawn(desk);
         tasks.spawn(until(stopping.clone(), shared.directory.clone().keep_sightings()));
         tasks.spawn(until(stopping.clone(), certificate.renew()));
-        tasks.spawn(until(stopping, administer(shared.clone(), admin, tasks.clone())));
+        tasks.spawn(until(stopping, accept::own_user(shared.clone(), admin, tasks.clone())));
         shutdown.drain.cancelled().await;
         let left = drain(&shared, &shutdown).await;
         let directory = shared.directory.clone();
@@ -196,7 +229,25 @@ impl Shared {
         if self.activity.lost() > 0 {
             warnings.push(format!("the activity log has lost {} lines: is the disk full?", self.activity.lost()));
         }
+        warnings.extend(self.pressure.complaint());
         warnings
+    }
+
+    /// A source did something wrong.
+    fn offended(&self, address: SocketAddr, offence: Offence) {
+        if self.strangers.offended(address.ip(), offence) {
+            let word = match self.strangers.verdict(address.ip()) {
+                Verdict::Slowed => "slowed",
+                Verdict::Banned | Verdict::Welcome => "banned",
+            };
+            let event = Event::new(Operation::SourcePenalised, word);
+            self.activity.record(Event { source: Some(address), ..event });
+        }
+    }
+
+    /// When the certificate ends.
+    fn certificate_end(&self) -> Option<Moment> {
+        None
     }
 
     fn is_draining(&self) -> bool {
@@ -240,44 +291,6 @@ async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
         () = stopping.cancelled() => {}
         () = task => {}
     }
-}
-
-/// Gives each connection a task of its own: nothing that a peer does holds up the next one.
-async fn accept_all<F>(
-    listener: TcpListener,
-    tasks: Tasks,
-    receive: impl Fn(TcpStream, SocketAddr) -> Option<F> + Send + 'static,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
-    loop {
-        match listener.accept().await {
-            Ok((tcp, address)) => {
-                if let Some(visit) = receive(tcp, socket::canonical(address)) {
-                    tasks.spawn(visit);
-                }
-            }
-            Err(error) => pause(&error).await,
-        }
-    }
-}
-
-async fn administer(shared: Arc<Shared>, admin: LocalListener, tasks: Tasks) {
-    loop {
-        match admin.accept().await {
-            Ok(stream) => {
-                let shared = shared.clone();
-                tasks.spawn(async move { admin::converse(&shared, stream).await });
-            }
-            Err(error) => pause(&error).await,
-        }
-    }
-}
-
-/// Running out of descriptors must neither end nor spin an accept loop.
-async fn pause(error: &io::Error) {
-    tracing::warn!(target: "hub", %error, "could not accept a connection");
-    sleep(ACCEPT_PAUSE).await;
 }
 
 /// Refuses new streams and waits for the running ones, then ends what is left. Returns how many that were.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::auth::Action;
-use super::broker::Ask;
+use super::broker::{Ask, Event, Operation};
 use super::door::Visitor;
 use super::registry::Record;
 use super::{Shared, answers};
@@ -63,6 +63,9 @@ pub(super) async fn ask(
         response_timeout,
         speaks_v1: asked.header(STREAM_PROTOCOL_HEADER).is_some_and(|offered| lists(offered, STREAM_PROTOCOL)),
     };
+    if let Err(refusal) = shared.pressure.has_room_for_stream() {
+        return shed(shared, &ask, &refusal);
+    }
     match shared.exchange.ask(visitor.connection, ask).await {
         Ok(grant) => {
             answers::accept(&grant, &shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service))
@@ -72,6 +75,19 @@ pub(super) async fn ask(
         }
         Err(refusal) => answers::refuse(&refusal),
     }
+}
+
+/// The hub has no room: said before anything is made for the stream.
+fn shed(shared: &Shared, ask: &Ask, refusal: &Refusal) -> Response<Bytes> {
+    shared.activity.record(Event {
+        reason: refusal.detail.as_str().into(),
+        device: Some(ask.device.clone()),
+        service: Some(ask.service.clone()),
+        name: ask.name.clone(),
+        source: Some(ask.source),
+        ..Event::new(Operation::Invoke, refusal.kind.row().word)
+    });
+    answers::refuse(refusal)
 }
 
 /// When a service's access ends, by the clock that does not step.

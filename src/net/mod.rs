@@ -13,6 +13,7 @@ pub mod relay;
 pub mod serve;
 pub mod shutdown;
 pub mod socket;
+pub mod sparingly;
 pub mod tasks;
 pub mod tls;
 pub mod usage;

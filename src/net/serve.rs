@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -17,6 +18,23 @@ use super::websocket::{Endpoint, Purpose, Transport, WebSocket, derive_accept_ke
 use crate::proto::limits::{
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
 };
+
+/// What a request's head may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long it may take, and a connection may idle before it.
+    pub head_timeout: Duration,
+    /// How long it may be.
+    pub head_bytes: usize,
+    /// How many header fields it may have.
+    pub headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { head_timeout: REQUEST_HEAD_TIMEOUT, head_bytes: REQUEST_HEAD_BYTES, headers: REQUEST_HEADERS }
+    }
+}
 
 /// A request that is well-formed, whatever it asks for.
 #[derive(Debug)]
@@ -60,7 +78,7 @@ pub enum Answer<U> {
 
 /// Serves requests on a connection until one is upgraded, or the connection ends. When the peer goes away while a
 /// handler is at work, the handler is dropped.
-pub async fn serve<T, U, H, F>(transport: T, handler: H) -> Option<(U, WebSocket<T>)>
+pub async fn serve<T, U, H, F>(transport: T, limits: Limits, handler: H) -> Option<(U, WebSocket<T>)>
 where
     T: Transport + 'static,
     U: Send,
@@ -75,9 +93,9 @@ where
     });
     let connection = Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_HEAD_TIMEOUT)
-        .max_buf_size(REQUEST_HEAD_BYTES)
-        .max_headers(REQUEST_HEADERS)
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_bytes)
+        .max_headers(limits.headers)
         .serve_connection(TokioIo::new(transport), service);
     let parts = match connection.without_shutdown().await {
         Ok(parts) => parts,

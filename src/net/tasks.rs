@@ -1,11 +1,22 @@
 //! Tasks with an owner: every one is waited for, and cut off when the owner's patience is over.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Tasks of this process that ended with a panic: each is a defect, and must be seen.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// How many tasks ended with a panic.
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
 
 /// The tasks of one role. Clones own the same tasks.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +32,10 @@ impl Tasks {
         self.tracker.spawn(async move {
             tokio::select! {
                 () = cut.cancelled() => {}
-                () = task => {}
+                // What it panicked over was its own: the others go on.
+                done = AssertUnwindSafe(task).catch_unwind() => if done.is_err() {
+                    PANICS.fetch_add(1, Ordering::Relaxed);
+                }
             }
         });
     }

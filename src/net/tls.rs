@@ -15,14 +15,12 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, 
 use rustls::{SignatureScheme, SupportedProtocolVersion};
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::authority::pin_of;
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
 use crate::proto::join::Pin;
-use crate::proto::limits::TLS_HANDSHAKE_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
 
 /// HTTP/1.1 and nothing else: none of HTTP/2's floods.
@@ -91,18 +89,17 @@ impl Acceptor {
         Self(TlsAcceptor::from(config))
     }
 
-    /// The encrypted connection and what binds credentials to it; none if the peer does not manage in time.
+    /// The encrypted connection and what binds credentials to it, if the peer manages. Whoever waits has a deadline.
     pub async fn accept(&self, tcp: TcpStream) -> Option<(Socket, Exporter)> {
-        match timeout(TLS_HANDSHAKE_TIMEOUT, self.0.accept(tcp)).await {
-            Ok(Ok(stream)) => {
+        match self.0.accept(tcp).await {
+            Ok(stream) => {
                 let exporter = exporter(stream.get_ref().1).ok()?;
                 Some((stream, exporter))
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::debug!(%error, "a TLS handshake failed");
                 None
             }
-            Err(_) => None,
         }
     }
 }

@@ -1,52 +1,23 @@
-//! What this process takes of its machine: memory and file descriptors.
+//! What this process takes of its machine, and what it may: memory and file descriptors.
 
 use std::fs;
 
 /// A process's resident memory, in bytes; nothing where the system does not say.
 pub fn memory() -> u64 {
-    #[cfg(target_os = "linux")]
-    return resident_pages().unwrap_or(0) * rustix::param::page_size() as u64;
-    #[cfg(not(target_os = "linux"))]
-    0
+    statm(1).unwrap_or(0)
 }
 
-#[cfg(target_os = "linux")]
-fn resident_pages() -> Option<u64> {
-    // proc_pid_statm(5): size, resident, …
-    fs::read_to_string("/proc/self/statm").ok()?.split_whitespace().nth(1)?.parse().ok()
-}
-
-/// What memory is held to: the smaller of the control group's limit and the address space's, if there is one.
+/// What memory is held to from outside: by a control group, or a limit of the address space.
 pub fn memory_limit() -> Option<u64> {
-    let group = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let group = group.into_iter().chain(own_groups().iter().map(String::as_str)).filter_map(limit_in).min();
-    #[cfg(unix)]
-    let address_space = rustix::process::getrlimit(rustix::process::Resource::As).current;
-    #[cfg(not(unix))]
-    let address_space = None;
-    group.into_iter().chain(address_space).min()
+    group().map(|group| group.limit).into_iter().chain(address_space_limit()).min()
 }
 
-/// A limit's file; version 1 writes a number near the largest for none.
-fn limit_in(path: &str) -> Option<u64> {
-    const NONE: u64 = 1 << 60;
-    fs::read_to_string(path).ok()?.trim().parse().ok().filter(|limit| *limit < NONE)
-}
-
-/// Where this process's own group's limits stand (cgroups(7)).
-fn own_groups() -> Vec<String> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let path = |line: &str| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        match (fields.next()?, fields.next()?) {
-            ("", path) => Some(format!("/sys/fs/cgroup{path}/memory.max")),
-            (kinds, path) if kinds.split(',').any(|kind| kind == "memory") => {
-                Some(format!("/sys/fs/cgroup/memory{path}/memory.limit_in_bytes"))
-            }
-            _ => None,
-        }
-    };
-    groups.lines().filter_map(path).collect()
+/// How much of that is in use, in thousandths.
+pub fn memory_share() -> Option<u64> {
+    let share = |used: u64, limit: u64| used.saturating_mul(1000) / limit.max(1);
+    let of_group = group().map(|group| share(group.used, group.limit));
+    let of_space = address_space_limit().map(|limit| share(statm(0).unwrap_or(0), limit));
+    of_group.into_iter().chain(of_space).max()
 }
 
 /// Open file descriptors, and how many there may be.
@@ -58,4 +29,70 @@ pub fn descriptors() -> (u64, u64) {
     let limit = None;
     // The directory that is being read has one too.
     ((open as u64).saturating_sub(1), limit.unwrap_or(u64::MAX))
+}
+
+/// A field of proc_pid_statm(5), in bytes: 0 is the address space, 1 what is resident.
+#[cfg(target_os = "linux")]
+fn statm(field: usize) -> Option<u64> {
+    let pages: u64 = fs::read_to_string("/proc/self/statm").ok()?.split_whitespace().nth(field)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn statm(_: usize) -> Option<u64> {
+    None
+}
+
+fn address_space_limit() -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::As).current;
+    #[cfg(not(unix))]
+    None
+}
+
+/// The tightest control group around this process.
+struct Group {
+    limit: u64,
+    /// Without the page cache, which the kernel gives back when it must.
+    used: u64,
+}
+
+/// Where a group's numbers stand in each version of control groups: limit, use, and the cache's line in `memory.stat`.
+const VERSIONS: [(&str, &str, &str); 2] =
+    [("memory.max", "memory.current", "file "), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache ")];
+
+fn group() -> Option<Group> {
+    groups()
+        .iter()
+        .flat_map(|place| VERSIONS.iter().filter_map(move |version| read(place, version)))
+        .min_by_key(|group| group.limit)
+}
+
+fn read(place: &str, (limit, used, cache): &(&str, &str, &str)) -> Option<Group> {
+    // Version 1 writes a number near the largest for none.
+    const NONE: u64 = 1 << 60;
+    let number = |name: &str| fs::read_to_string(format!("{place}/{name}")).ok()?.trim().parse::<u64>().ok();
+    let limit = number(limit).filter(|limit| *limit < NONE)?;
+    let statistics = fs::read_to_string(format!("{place}/memory.stat")).unwrap_or_default();
+    let cached = statistics.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok());
+    Some(Group { limit, used: number(used)?.saturating_sub(cached.unwrap_or(0)) })
+}
+
+/// Where this process's groups may stand (cgroups(7)), each with all those around it.
+fn groups() -> Vec<String> {
+    let lines = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let places = lines.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (kinds, path) = (fields.next()?, fields.next()?);
+        match kinds {
+            "" => Some(("/sys/fs/cgroup", path.to_owned())),
+            kinds if kinds.split(',').any(|kind| kind == "memory") => Some(("/sys/fs/cgroup/memory", path.to_owned())),
+            _ => None,
+        }
+    });
+    let around = |(root, path): (&str, String)| {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        ends.map(|end| format!("{root}{}", &path[..end])).collect::<Vec<_>>()
+    };
+    places.flat_map(around).collect()
 }

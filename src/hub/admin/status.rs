@@ -20,7 +20,7 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         streams: shared.exchange.streams() as u64,
         strangers: shared.strangers.count() as u64,
         memory_bytes: usage::memory(),
-        memory_limit_bytes: shared.budget,
+        memory_limit_bytes: shared.pressure.budget(),
         descriptors,
         descriptor_limit,
         activity_lost: shared.activity.lost(),

@@ -23,6 +23,8 @@ pub enum Operation {
     StreamClosed,
     /// Somebody's proof of identity, or token, was wrong.
     Authenticate,
+    /// A source got it wrong too often, and is kept away or slowed.
+    SourcePenalised,
     /// A machine joined.
     Join,
     /// An identity was added.
@@ -48,6 +50,7 @@ impl Operation {
             Self::StreamOpened => "streamOpened",
             Self::StreamClosed => "streamClosed",
             Self::Authenticate => "authenticate",
+            Self::SourcePenalised => "sourcePenalised",
             Self::Join => "join",
             Self::IdentityAdded => "identityAdded",
             Self::IdentityChanged => "identityChanged",
@@ -140,6 +143,7 @@ impl fmt::Display for Event {
                 write!(f, "{stream} {} by {by} after {seconds:.1} s, {bytes}", self.result)?;
             }
             Operation::Authenticate => write!(f, "refused {who}{source}")?,
+            Operation::SourcePenalised => write!(f, "too much went wrong{source}: {}", self.result)?,
             Operation::Join => write!(f, "{who} joined{source}")?,
             Operation::IdentityAdded => write!(f, "{who} was added")?,
             Operation::IdentityChanged => write!(f, "{who}: {}", self.result)?,

@@ -1,0 +1,141 @@
+//! What a hub is limited to, as typed.
+
+use std::time::Duration;
+
+use clap::Args;
+use ipnet::IpNet;
+
+use super::seconds;
+use crate::hub::broker::Caps;
+use crate::hub::config::Limits;
+use crate::hub::penalty::Rules;
+use crate::hub::strangers::Places;
+use crate::net::serve;
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub(in crate::cli) struct LimitArgs {
+    /// Memory at whose brink new streams are refused, then new connections, such as 512MiB [default: what the control
+    /// group or `ulimit -v` allows]
+    #[arg(long, value_name = "SIZE", value_parser = size, env = "DEVSTREAM_MEMORY_BUDGET", hide_short_help = true)]
+    memory_budget: Option<u64>,
+    /// From a connection until its TLS is done
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "DEVSTREAM_TLS_TIMEOUT", hide_short_help = true)]
+    tls_timeout: Duration,
+    /// Until a request's head is there, and how long a connection may idle between two
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, env = "DEVSTREAM_HEAD_TIMEOUT", hide_short_help = true)]
+    head_timeout: Duration,
+    /// Until a connection has proved who it is
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds, env = "DEVSTREAM_STRANGER_TIMEOUT", hide_short_help = true)]
+    stranger_timeout: Duration,
+    /// A request's line and headers
+    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size, env = "DEVSTREAM_MAX_HEAD", hide_short_help = true)]
+    max_head: u64,
+    /// A request's header fields
+    #[arg(long, value_name = "N", default_value_t = 64, env = "DEVSTREAM_MAX_HEAD_FIELDS", hide_short_help = true)]
+    max_head_fields: usize,
+    /// Connections that have not proved who they are; from half of them on, some are turned away at random
+    #[arg(long, value_name = "N", default_value_t = 1024, env = "DEVSTREAM_MAX_STRANGERS", hide_short_help = true)]
+    max_strangers: usize,
+    /// The same from one IPv4 address or IPv6 /64
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 64,
+        env = "DEVSTREAM_MAX_STRANGERS_PER_SOURCE",
+        hide_short_help = true
+    )]
+    max_strangers_per_source: usize,
+    /// Handshakes under way
+    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.in_all, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
+    max_pending: usize,
+    /// Handshakes under way to one device
+    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.per_device, env = "DEVSTREAM_MAX_PENDING_PER_DEVICE", hide_short_help = true)]
+    max_pending_per_device: usize,
+    /// Handshakes under way for one service
+    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.per_service, env = "DEVSTREAM_MAX_PENDING_PER_SERVICE", hide_short_help = true)]
+    max_pending_per_service: usize,
+    /// Streams
+    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.in_all, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
+    max_streams: usize,
+    /// Streams to one device
+    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.per_device, env = "DEVSTREAM_MAX_STREAMS_PER_DEVICE", hide_short_help = true)]
+    max_streams_per_device: usize,
+    /// Streams for one service
+    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.per_service, env = "DEVSTREAM_MAX_STREAMS_PER_SERVICE", hide_short_help = true)]
+    max_streams_per_service: usize,
+    /// Wrong proofs count 5 s, loitering 10 s, nonsense 1 s against their source; from this sum on it is kept away
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds, env = "DEVSTREAM_PENALTY_THRESHOLD", hide_short_help = true)]
+    penalty_threshold: Duration,
+    /// A source is kept away no longer than this; one that holds good connections is slowed instead
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds, env = "DEVSTREAM_PENALTY_MAX", hide_short_help = true)]
+    penalty_max: Duration,
+    /// A network that is never penalised, such as 10.0.0.0/8 (repeatable)
+    #[arg(
+        long,
+        value_name = "NETWORK",
+        env = "DEVSTREAM_PENALTY_EXEMPT",
+        value_delimiter = ',',
+        hide_short_help = true
+    )]
+    penalty_exempt: Vec<IpNet>,
+}
+
+impl LimitArgs {
+    /// For strangers and the machine.
+    pub(in crate::cli) fn limits(&self) -> Limits {
+        Limits {
+            tls_timeout: self.tls_timeout,
+            stranger_timeout: self.stranger_timeout,
+            http: serve::Limits {
+                head_timeout: self.head_timeout,
+                head_bytes: usize::try_from(self.max_head).unwrap_or(usize::MAX),
+                headers: self.max_head_fields,
+            },
+            strangers: Places { in_all: self.max_strangers, per_source: self.max_strangers_per_source },
+            penalties: Rules {
+                threshold: self.penalty_threshold,
+                longest: self.penalty_max,
+                exempt: self.penalty_exempt.clone(),
+            },
+            memory: self.memory_budget,
+        }
+    }
+
+    /// For handshakes.
+    pub(in crate::cli) fn pending(&self) -> Caps {
+        Caps {
+            per_device: self.max_pending_per_device,
+            per_service: self.max_pending_per_service,
+            in_all: self.max_pending,
+        }
+    }
+
+    /// For streams.
+    pub(in crate::cli) fn streams(&self) -> Caps {
+        Caps {
+            per_device: self.max_streams_per_device,
+            per_service: self.max_streams_per_service,
+            in_all: self.max_streams,
+        }
+    }
+}
+
+/// Units of memory, and what they are made of.
+const UNITS: [(&str, u64); 7] =
+    [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("", 1)];
+
+/// A number of bytes, with or without a unit.
+pub(in crate::cli) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("'{text}' is not a size such as 64MiB, 1G or 4096");
+    let (number, factor) =
+        UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor))).ok_or_else(wrong)?;
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(*factor).ok_or_else(wrong)
+}
+
+/// The HTTP library needs some room, and anything beyond a megabyte is no head.
+fn head_size(text: &str) -> Result<u64, String> {
+    let bytes = size(text)?;
+    if (8 * 1024..=1024 * 1024).contains(&bytes) { Ok(bytes) } else { Err("it must be from 8KiB to 1MiB".into()) }
+}

@@ -1,0 +1,104 @@
+//! The private listener for monitoring: plain HTTP, `/metrics`, `/healthz` and `/readyz`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::accept::pause;
+use super::metrics::{MEDIA_TYPE, Measure};
+use super::{Shared, answers};
+use crate::net::serve::{Answer, Asked, serve};
+use crate::net::tasks::{self, Tasks};
+use crate::net::usage;
+
+/// Scrapers at once; there are one or two, and a person.
+const VISITORS: usize = 16;
+
+/// A scraper asks and goes, or keeps its connection for the next time, which need not be this one.
+const VISIT: Duration = Duration::from_secs(60);
+
+/// How long the task that owns the broker may take to answer before the hub is not healthy.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Answers scrapers, for ever.
+pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, tasks: Tasks) {
+    let places = Arc::new(Semaphore::new(VISITORS));
+    let mut failures = 0;
+    loop {
+        match listener.accept().await {
+            Ok((tcp, _)) => {
+                failures = 0;
+                let Ok(place) = places.clone().try_acquire_owned() else { continue };
+                let shared = shared.clone();
+                tasks.spawn(async move {
+                    let visited = timeout(VISIT, visit(&shared, tcp)).await;
+                    drop((place, visited));
+                });
+            }
+            Err(error) => pause(&shared, &error, &mut failures).await,
+        }
+    }
+}
+
+async fn visit(shared: &Shared, tcp: TcpStream) {
+    let answered =
+        serve(tcp, shared.config.limits.http, |asked| async move { Answer::Reply(answer(shared, &asked).await) });
+    let _: Option<((), _)> = answered.await;
+}
+
+async fn answer(shared: &Shared, asked: &Asked) -> Response<Bytes> {
+    match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", "/metrics") => metrics(shared).await,
+        ("GET", "/healthz") => health(shared).await,
+        ("GET", "/readyz") => ready(shared),
+        _ => answers::not_found(),
+    }
+}
+
+/// Whether the hub does its work: the task that owns the broker answers.
+pub(super) async fn health(shared: &Shared) -> Response<Bytes> {
+    match timeout(HEARTBEAT, shared.exchange.online()).await {
+        Ok(_) => answers::words(StatusCode::OK, "ok\n"),
+        Err(_) => answers::words(StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
+    }
+}
+
+/// Whether it takes new streams.
+pub(super) fn ready(shared: &Shared) -> Response<Bytes> {
+    let full = shared.pressure.has_room_for_stream().is_err();
+    if shared.is_draining() {
+        answers::words(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else if full {
+        answers::words(StatusCode::SERVICE_UNAVAILABLE, "at its limits\n")
+    } else {
+        answers::words(StatusCode::OK, "ready\n")
+    }
+}
+
+async fn metrics(shared: &Shared) -> Response<Bytes> {
+    let (devices, services) = shared.directory.with(|registry| registry.count()).await.unwrap_or_default();
+    let streams = shared.exchange.all_streams().await;
+    let open = streams.iter().fold((0, 0), |(up, down), s| (up + s.bytes_to_device, down + s.bytes_to_service));
+    let mut measured = vec![
+        (Measure::Start, shared.since.0 as f64),
+        (Measure::Draining, f64::from(u8::from(shared.is_draining()))),
+        (Measure::DevicesOnline, shared.exchange.online().await.len() as f64),
+        (Measure::Devices, devices as f64),
+        (Measure::Services, services as f64),
+        (Measure::Streams, shared.exchange.streams() as f64),
+        (Measure::Strangers, shared.strangers.count() as f64),
+        (Measure::Penalised, shared.strangers.penalised() as f64),
+        (Measure::Memory, usage::memory() as f64),
+        (Measure::Descriptors, usage::descriptors().0 as f64),
+    ];
+    measured.extend(shared.certificate_end().map(|end| (Measure::CertificateEnd, end.0 as f64)));
+    let text = shared.metrics.text(&measured, open, shared.activity.lost(), tasks::panics());
+    let mut response = Response::new(Bytes::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
+}
