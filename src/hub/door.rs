@@ -61,6 +61,7 @@ pub(super) struct Proven {
 }
 
 /// What a connection counts as.
+#[derive(Debug)]
 enum Standing {
     Stranger(Stranger),
     Known {
@@ -73,7 +74,7 @@ enum Standing {
 /// What a connection takes while it lasts.
 pub(super) struct Admission {
     stranger: Stranger,
-    _place: Place,
+    place: Place,
 }
 
 /// Lets a connection in, as far as its first words.
@@ -81,7 +82,7 @@ pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<Admission> {
     shared.metrics.connected();
     let turned = match shared.pressure.connect() {
         Ok(place) => match shared.strangers.admit(address.ip()) {
-            Ok(stranger) => return Some(Admission { stranger, _place: place }),
+            Ok(stranger) => return Some(Admission { stranger, place }),
             Err(Turned::Banned) => "penalty",
             Err(Turned::Crowd) => "strangers",
             Err(Turned::Swarm) => "strangers-per-source",
@@ -106,7 +107,7 @@ pub(super) async fn receive(
     serves: Serves,
     admission: Admission,
 ) {
-    let Admission { stranger, _place } = admission;
+    let Admission { stranger, place } = admission;
     socket::tune(&tcp);
     let Some((stream, exporter)) = secure(&shared, &acceptor, tcp, address).await else { return };
     let connection = shared.next_connection();
@@ -122,7 +123,10 @@ pub(super) async fn receive(
     };
     match upgraded {
         Some((Next::Control(arriving), socket)) => control::run(&shared, &visitor, arriving, socket).await,
-        Some((Next::Stream(waiting), socket)) => streaming::run(&shared, waiting, socket).await,
+        // The other side's task may come to hold the socket, and what goes with it.
+        Some((Next::Stream(waiting), socket)) => {
+            streaming::run(&shared, waiting, socket, (place, visitor.standing)).await;
+        }
         None => {}
     }
 }

@@ -119,10 +119,13 @@ impl Metrics {
             limits: Family::default(),
         };
         metrics.register();
-        for (limit, value) in limits {
-            metrics.limits.get_or_create(&Which { limit }).set(*value);
-        }
+        limits.iter().for_each(|(limit, value)| metrics.limited(limit, *value));
         metrics
+    }
+
+    /// The hub is limited to so much of something.
+    pub(super) fn limited(&self, limit: &'static str, value: f64) {
+        self.limits.get_or_create(&Which { limit }).set(value);
     }
 
     fn register(&self) {

@@ -127,11 +127,7 @@ impl Hub {
         let given = config.hostnames.iter().cloned().chain(streaming_host);
         let certificate = HubCertificate::issue(authority, names(given, &addresses))?;
         let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
-        let pressure = Arc::new(Pressure::new(config.limits.memory));
-        let mut limits = config.named_limits();
-        limits.push(("connections", pressure.most_connections() as f64));
-        limits.extend(pressure.budget().map(|budget| ("memory_bytes", budget as f64)));
-        let metrics = Arc::new(Metrics::new(&limits));
+        let metrics = Arc::new(Metrics::new(&config.named_limits()));
         let (activity, writer) =
             Activity::open(&state.activity(), metrics.clone()).context("cannot open the activity log")?;
         let (exchange, desk) = Exchange::new(config.broker, activity.clone());
@@ -144,7 +140,13 @@ impl Hub {
             local: HubAddress { host: reachable(first.ip()).to_string(), port: first.port() },
             version: env!("CARGO_PKG_VERSION").into(),
         };
+        let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
         let limits = config.limits.clone();
+        let pressure = Arc::new(Pressure::new(limits.memory));
+        metrics.limited("connections", pressure.most_connections() as f64);
+        if let Some(budget) = pressure.budget() {
+            metrics.limited("memory_bytes", budget as f64);
+        }
         let shared = Shared {
             config,
             info,
@@ -161,7 +163,6 @@ impl Hub {
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
-        let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
         let shared = Arc::new(shared);
         Ok(Self { shared, listeners, monitor, admin, certificate, desk: Box::pin(desk), writer, _state: state })
     }

@@ -1,5 +1,6 @@
 //! The streaming endpoint: a side shows its token, waits for the other one, and the bytes are carried.
 
+use std::fmt::Debug;
 use std::time::Instant;
 
 use http::header;
@@ -64,10 +65,15 @@ fn chosen(asked: &Asked, agreed: Option<&'static str>) -> Option<String> {
 }
 
 /// Waits for the other side, then carries the stream or hands the socket to the task that will.
-pub(super) async fn run(shared: &Shared, waiting: Box<Waiting>, socket: WebSocket<Socket>) {
+pub(super) async fn run(
+    shared: &Shared,
+    waiting: Box<Waiting>,
+    socket: WebSocket<Socket>,
+    kept: impl Debug + Send + 'static,
+) {
     // The service's farewell is the stream's end: it is dropped last.
     let Waiting { meeting, farewell: _farewell } = *waiting;
-    let mut leg = Leg::new(socket);
+    let mut leg = Leg::new(socket, kept);
     let meeting = tokio::select! {
         biased;
         meeting = meeting => meeting,

@@ -1,6 +1,7 @@
 //! The pump in the middle: one WebSocket to another. What both ends say to each other is not its business.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,12 +19,13 @@ use crate::proto::stream::CLOSE_RESET;
 pub struct Leg<T> {
     socket: WebSocket<T>,
     early: VecDeque<Incoming>,
+    _kept: Box<dyn Debug + Send>,
 }
 
 impl<T: Transport> Leg<T> {
-    /// A side that has just arrived.
-    pub fn new(socket: WebSocket<T>) -> Self {
-        Self { socket, early: VecDeque::new() }
+    /// A side that has just arrived, with whatever is to be kept for as long as it is there.
+    pub fn new(socket: WebSocket<T>, kept: impl Debug + Send + 'static) -> Self {
+        Self { socket, early: VecDeque::new(), _kept: Box::new(kept) }
     }
 
     /// Holds what the side sends while the other one is awaited, up to [`EARLY_BYTES`]; beyond that TCP holds it

@@ -14,3 +14,4 @@ mod refusals;
 mod secrets;
 mod three_machines;
 mod tokens;
+mod wind;

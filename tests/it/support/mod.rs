@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub(crate) mod bytes;
 pub(crate) mod machine;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod roles;

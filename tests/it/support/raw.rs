@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use devstream::net::random;
@@ -16,16 +16,19 @@ use devstream::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, 
 use devstream::proto::refusal::Refusal;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use socket2::{Domain, Socket, Type};
 
-use super::DEVICE;
 use super::roles::connect;
 use super::websocket::{Frame, WebSocket};
+use super::{DEVICE, PATIENCE};
 
 /// A connection to a hub.
 pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// An identity and where it belongs.
 pub(crate) struct Raw {
+    /// Where it connects from, if not from where everybody does.
+    from: Option<Ipv4Addr>,
     hub: HubAddress,
     tls: Arc<ClientConfig>,
     principal: Principal,
@@ -41,15 +44,34 @@ impl Raw {
         let body = encode(&JoinRequest { code: link.code, key: key.public() });
         let id = link.id.expect("the link of one identity");
         let principal = Principal { role: link.role, id };
-        let raw = Self { hub: link.hub, tls, principal, key };
+        let raw = Self { from: None, hub: link.hub, tls, principal, key };
         let answer = raw.ask("POST", "/join", &[], &body);
         assert!((200..300).contains(&answer.status), "{answer:?}");
         raw
     }
 
+    /// Somebody who says to be this one, with a key of their own, and connects from another address.
+    pub(crate) fn impostor(&self, from: Ipv4Addr) -> Self {
+        let key = PrivateKey::from_seed(&random::secret());
+        let (hub, tls, principal) = (self.hub.clone(), self.tls.clone(), self.principal.clone());
+        Self { from: Some(from), hub, tls, principal, key }
+    }
+
     /// TLS and nothing more.
     pub(crate) fn dial(&self) -> Tls {
-        dial(&self.hub, self.tls.clone()).expect("the hub completes TLS")
+        self.try_dial().expect("the hub completes TLS")
+    }
+
+    /// The same, where the hub may hang up.
+    pub(crate) fn try_dial(&self) -> io::Result<Tls> {
+        dial(&self.hub, self.tls.clone(), self.from)
+    }
+
+    /// A signed request and its answer, where the hub may hang up instead.
+    pub(crate) fn try_ask(&self, method: &str, path: &str) -> io::Result<Answer> {
+        let mut stream = self.try_dial()?;
+        self.sign_and_send(&mut stream, &self.hub, method, path, &[("content-length", "0")], "")?;
+        read_answer(&mut stream)
     }
 
     /// A signed request and its answer.
@@ -106,7 +128,20 @@ impl Raw {
     }
 
     fn send_to(&self, hub: &HubAddress, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Tls {
-        let mut stream = dial(hub, self.tls.clone()).expect("the hub completes TLS");
+        let mut stream = dial(hub, self.tls.clone(), self.from).expect("the hub completes TLS");
+        self.sign_and_send(&mut stream, hub, method, path, headers, body).expect("the hub takes a request");
+        stream
+    }
+
+    fn sign_and_send(
+        &self,
+        stream: &mut Tls,
+        hub: &HubAddress,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> io::Result<()> {
         let exporter = tls::exporter(&stream.conn).expect("TLS is done");
         let authority = hub.to_string();
         let binding = Binding { method, authority: &authority, path, exporter: &exporter };
@@ -117,9 +152,8 @@ impl Raw {
             write!(request, "{name}: {value}\r\n").expect("a string takes text");
         }
         write!(request, "\r\n{body}").expect("a string takes text");
-        stream.write_all(request.as_bytes()).expect("the hub takes a request");
-        stream.flush().expect("the hub takes a request");
-        stream
+        stream.write_all(request.as_bytes())?;
+        stream.flush()
     }
 }
 
@@ -242,12 +276,28 @@ fn response(request: &StreamRequest, reason: Option<Refusal>) -> ToHub {
     ToHub::StreamResponse(StreamResponse { request_id: request.request_id, accepted: reason.is_none(), reason })
 }
 
-fn dial(hub: &HubAddress, tls: Arc<ClientConfig>) -> Result<Tls, rustls::Error> {
+fn dial(hub: &HubAddress, tls: Arc<ClientConfig>, from: Option<Ipv4Addr>) -> io::Result<Tls> {
     let name = ServerName::try_from(hub.host.clone()).expect("a host name");
-    let mut stream = StreamOwned::new(ClientConnection::new(tls, name)?, connect(hub.port));
+    let tcp = match from {
+        Some(from) => connect_from(from, hub.port)?,
+        None => connect(hub.port),
+    };
+    let mut stream = StreamOwned::new(ClientConnection::new(tls, name).expect("a TLS client"), tcp);
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock).map_err(|error| rustls::Error::General(error.to_string()))?;
+        if stream.conn.complete_io(&mut stream.sock)? == (0, 0) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
+    Ok(stream)
+}
+
+fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     Ok(stream)
 }
 

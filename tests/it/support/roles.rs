@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use devstream::net::clock;
 use serde_json::Value;
 
-use super::machine::Machine;
+use super::machine::{DEVSTREAM, Machine};
 use super::process::Process;
 use super::targets::closed_port;
 use super::{DEVICE, PATIENCE};
@@ -32,6 +32,16 @@ impl Hub {
     pub(crate) fn start_on(machine: &Machine, port: u16, arguments: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
         let process = machine.start(&[&["hub", "--listen", &listen], arguments].concat());
+        let port = port_of(&process.wait_line("hub: listening on https://"));
+        Self { process, port, machine: machine.clone() }
+    }
+
+    /// By another program, such as `prlimit`, which becomes the hub.
+    pub(crate) fn start_under(machine: &Machine, starter: &[&str], arguments: &[&str]) -> Self {
+        let own = ["hub", "--listen", "127.0.0.1:0"];
+        let mut command = machine.command(starter[0]);
+        command.args(&starter[1..]).arg(DEVSTREAM).args(own).args(arguments);
+        let process = Process::start(&mut command);
         let port = port_of(&process.wait_line("hub: listening on https://"));
         Self { process, port, machine: machine.clone() }
     }
