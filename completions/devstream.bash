@@ -215,12 +215,16 @@ _devstream() {
 
     case "${cmd}" in
         devstream)
-            opts="-v -q -h -V --verbose --quiet --help --version hub join device-agent service-proxy demo completions help"
+            opts="-v -q -h -V --verbose --quiet --log-format --help --version hub join device-agent service-proxy demo completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -229,12 +233,16 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__completions)
-            opts="-v -q -h --verbose --quiet --help bash zsh fish powershell"
+            opts="-v -q -h --verbose --quiet --log-format --help bash zsh fish powershell"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -243,7 +251,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__demo)
-            opts="-v -q -h --local --forward --verbose --quiet --help"
+            opts="-v -q -h --local --forward --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -257,6 +265,10 @@ _devstream() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -265,7 +277,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --hub --ca --drain-timeout --verbose --quiet --help"
+            opts="-v -q -h --forward --id --hub --ca --drain-timeout --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -300,6 +312,10 @@ _devstream() {
                     ;;
                 --drain-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -590,7 +606,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub)
-            opts="-v -q -h --listen --hostname --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --state-dir --verbose --quiet --help device service show logs help"
+            opts="-v -q -h --listen --hostname --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --verbose --quiet --log-format --help device service show logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -620,11 +636,31 @@ _devstream() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --activity-rotate-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --activity-rotate-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --activity-keep-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --activity-keep-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --state-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -635,7 +671,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device)
-            opts="-v -q -h --state-dir --verbose --quiet --help add list show remove help"
+            opts="-v -q -h --state-dir --verbose --quiet --log-format --help add list show remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -648,6 +684,10 @@ _devstream() {
                     fi
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -656,7 +696,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__add)
-            opts="-v -q -h --state-dir --verbose --quiet --help"
+            opts="-v -q -h --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -667,6 +707,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -761,7 +805,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__list)
-            opts="-v -q -h --json --state-dir --verbose --quiet --help"
+            opts="-v -q -h --json --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -772,6 +816,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -782,7 +830,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__remove)
-            opts="-v -q -h --state-dir --verbose --quiet --help"
+            opts="-v -q -h --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -795,6 +843,10 @@ _devstream() {
                     fi
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -803,7 +855,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__show)
-            opts="-v -q -h --json --state-dir --verbose --quiet --help"
+            opts="-v -q -h --json --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -814,6 +866,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1020,7 +1076,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__logs)
-            opts="-v -q -h --device --service --since --json --state-dir --verbose --quiet --help"
+            opts="-f -v -q -h --device --service --since --follow --json --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1045,6 +1101,10 @@ _devstream() {
                     fi
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1053,7 +1113,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service)
-            opts="-v -q -h --state-dir --verbose --quiet --help add list show remove help"
+            opts="-v -q -h --state-dir --verbose --quiet --log-format --help add list show remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1066,6 +1126,10 @@ _devstream() {
                     fi
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1074,7 +1138,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__add)
-            opts="-v -q -h --device --stream --state-dir --verbose --quiet --help"
+            opts="-v -q -h --device --stream --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1093,6 +1157,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1187,7 +1255,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__list)
-            opts="-v -q -h --json --state-dir --verbose --quiet --help"
+            opts="-v -q -h --json --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1198,6 +1266,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1208,7 +1280,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__remove)
-            opts="-v -q -h --state-dir --verbose --quiet --help"
+            opts="-v -q -h --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1219,6 +1291,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1229,7 +1305,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__show)
-            opts="-v -q -h --json --state-dir --verbose --quiet --help"
+            opts="-v -q -h --json --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1242,6 +1318,10 @@ _devstream() {
                     fi
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1250,7 +1330,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__show)
-            opts="-v -q -h --state-dir --verbose --quiet --help"
+            opts="-v -q -h --state-dir --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1263,6 +1343,10 @@ _devstream() {
                     fi
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1271,7 +1355,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__join)
-            opts="-v -q -h --ca --verbose --quiet --help"
+            opts="-v -q -h --ca --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1292,6 +1376,10 @@ _devstream() {
                     fi
                     return 0
                     ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1300,7 +1388,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__proxy)
-            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --drain-timeout --verbose --quiet --help"
+            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --drain-timeout --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1347,6 +1435,10 @@ _devstream() {
                     ;;
                 --drain-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)

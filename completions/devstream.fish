@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_devstream_global_optspecs
-    string join \n v/verbose q/quiet h/help V/version
+    string join \n v/verbose q/quiet log-format= h/help V/version
 end
 
 function __fish_devstream_needs_command
@@ -24,6 +24,8 @@ function __fish_devstream_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c devstream -n "__fish_devstream_needs_command" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_needs_command" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_needs_command" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -41,7 +43,14 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l streaming-listen -d 'Where that URL\'s listener listens' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l handshake-timeout -d 'How long a stream\'s handshake may take, and a stream token is good for; at most 60' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l activity-rotate-size -d 'Put the activity log\'s file aside, and begin a new one, before it grows beyond this' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l activity-rotate-age -d 'The same when the file\'s first line is this old' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l activity-keep-size -d 'Delete the oldest files, so that all of them never take more than this' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l activity-keep-age -d 'Delete files that were put aside longer ago than this' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l audit-required -d 'Let no new stream through while the activity log cannot be written; running ones go on'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -51,41 +60,52 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -f -a "logs" -d 'Print the activity log: who connected, who asked for what, what came of it'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "add" -d 'Add a device, and print the line that its machine joins with'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "list" -d 'List the devices'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "show" -d 'Show one device'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "remove" -d 'Remove a device; its connections end'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "add" -d 'Add a service, and print the line that its machine joins with'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "list" -d 'List the services'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "show" -d 'Show one service'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "remove" -d 'Remove a service; its streams end'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l device -d 'Only lines of this device' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l service -d 'Only lines of this service' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l since -d 'Only lines of the last while, such as 90s, 30m, 12h or 7d' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Print new lines too as they come, until Ctrl-C; without --since, begin with the last 10'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l json -d 'As the JSON lines they are'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "device" -d 'Manage the devices that may wait here'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "service" -d 'Manage the services (operators, jobs) that may ask for streams'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the hub\'s name, streaming endpoints and pin as JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print the activity log: who connected, who asked for what, what came of it'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -94,6 +114,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l id 
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -105,18 +127,24 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l re
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stdio -d 'One stream on standard input and output, for ssh\'s ProxyCommand'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -l local -d 'The local port; 0 takes any free port' -r
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -l forward -d 'The target, and its name [default: 22 if something listens there]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand demo" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand completions" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'

@@ -1,15 +1,12 @@
 //! The `hub …` subcommands: questions to the running hub of the same user.
 
-use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 
-use super::args::{DeviceCommand, HubCommand, Listing, Logs, ServiceCommand};
+use super::args::{DeviceCommand, HubCommand, Listing, ServiceCommand};
 use super::{Failure, home, text};
-use crate::hub::activity::{self, Filter};
-use crate::hub::state::{activity_log, admin_socket};
-use crate::net::clock::Moment;
+use crate::hub::state::admin_socket;
 use crate::net::local;
 use crate::proto::admin::{AdminAnswer, AdminRequest, Identity, Scope};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
@@ -102,22 +99,4 @@ fn line(identity: &Identity) -> String {
         (Role::Service, Some(scope)) => format!("{:<24} {} (has not joined yet)", principal.id, reach(scope)),
         _ => format!("{:<24} {state}", principal.id),
     }
-}
-
-/// Reads the activity log, whether the hub runs or not.
-pub(super) fn logs(logs: &Logs, state: Option<&Path>) -> Result<(), Failure> {
-    let path = activity_log(&home::hub_state(state)?);
-    let since = logs.since.map(|age| Moment::now().before(age));
-    let filter = Filter { device: logs.device.clone(), service: logs.service.clone(), since };
-    let lines = activity::read(&path, filter)
-        .map_err(|error| anyhow!("cannot read the activity log {}: {error}; has a hub run here?", path.display()))?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for line in lines {
-        let text = if logs.json { line.json() } else { line.text() };
-        // A reader such as `head` that has seen enough is no error.
-        if writeln!(out, "{text}").is_err() {
-            break;
-        }
-    }
-    Ok(())
 }

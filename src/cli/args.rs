@@ -1,11 +1,15 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
+mod activity;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(super) use self::activity::{ActivityArgs, Logs};
+use super::logging::Format;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, ServiceName, StreamName};
 use crate::proto::join::HubAddress;
@@ -26,6 +30,16 @@ pub(super) struct Cli {
     /// Say only what is wrong
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// How messages are written to standard error: for a person, or as one JSON object each
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true,
+        env = "DEVSTREAM_LOG_FORMAT"
+    )]
+    pub(super) log_format: Format,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -57,6 +71,15 @@ impl Command {
             Self::ServiceProxy(_) => "service-proxy",
             Self::Demo(_) => "demo",
             Self::Completions(_) => "completions",
+        }
+    }
+
+    /// Whether it runs until it is told to end.
+    pub(super) fn is_role(&self) -> bool {
+        match self {
+            Self::Hub(hub) => hub.command.is_none(),
+            Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) => true,
+            Self::Join(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -104,6 +127,8 @@ pub(super) struct HubServe {
     /// How long running streams may go on after a first SIGTERM or Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value = DRAIN_SECONDS, value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
     pub(super) drain_timeout: Duration,
+    #[command(flatten)]
+    pub(super) activity: ActivityArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,23 +199,6 @@ pub(super) enum ServiceCommand {
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Listing {
     /// As JSON
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// Print the activity log: who connected, who asked for what, what came of it
-#[derive(Debug, Args)]
-pub(super) struct Logs {
-    /// Only lines of this device
-    #[arg(long, value_name = "ID")]
-    pub(super) device: Option<DeviceId>,
-    /// Only lines of this service
-    #[arg(long, value_name = "NAME")]
-    pub(super) service: Option<ServiceName>,
-    /// Only lines of the last while, such as 90s, 30m, 12h or 7d
-    #[arg(long, value_name = "AGE", value_parser = age)]
-    pub(super) since: Option<Duration>,
-    /// As the JSON lines they are
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -328,19 +336,4 @@ impl Shell {
 fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(number).map_err(|_| "not a number of seconds".to_owned())
-}
-
-/// A number and a unit of time.
-fn age(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not an age such as 90s, 30m, 12h or 7d");
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let factor = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(wrong)
 }

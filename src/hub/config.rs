@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::activity;
 use super::broker::Settings;
 
 /// What a hub needs to know.
@@ -19,6 +20,8 @@ pub struct HubConfig {
     pub streaming: Option<Streaming>,
     /// The broker's settings.
     pub broker: Settings,
+    /// The activity log's settings.
+    pub activity: activity::Settings,
     /// How long running streams may go on after a drain began.
     pub drain: Duration,
 }

@@ -103,7 +103,8 @@ impl Hub {
         let given = config.hostnames.iter().cloned().chain(streaming_host);
         let certificate = HubCertificate::issue(authority, names(given, &addresses))?;
         let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
-        let (activity, writer) = Activity::open(&state.activity()).context("cannot open the activity log")?;
+        let (activity, writer) =
+            Activity::open(&state.activity(), config.activity).context("cannot open the activity log")?;
         let (exchange, desk) = Exchange::new(config.broker, activity.clone());
         let first = *addresses.first().context("the hub listens nowhere")?;
         let public = public_address(&config, first);

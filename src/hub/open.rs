@@ -37,6 +37,10 @@ pub(super) async fn ask(
     if let Err(refusal) = visitor.allow(shared, &service, action) {
         return answers::refuse(&refusal);
     }
+    let audit = match shared.activity.audit() {
+        Ok(audit) => audit,
+        Err(refusal) => return answers::refuse(&refusal),
+    };
     let limit = shared.config.broker.handshake;
     let timeout = |header, default: Duration| match asked.header(header) {
         Some(text) => seconds(text, limit).ok_or_else(|| Refusal::new(Kind::BadRequest, format!("{header}: {text}"))),
@@ -58,7 +62,8 @@ pub(super) async fn ask(
         response_timeout,
         speaks_v1: asked.header(STREAM_PROTOCOL_HEADER).is_some_and(|offered| lists(offered, STREAM_PROTOCOL)),
     };
-    match shared.exchange.ask(visitor.connection, ask).await {
+    let answer = shared.exchange.ask(visitor.connection, ask).await;
+    match answer.and_then(|grant| shared.activity.audited(&audit).map(|()| grant)) {
         Ok(grant) => {
             answers::accept(&grant, &shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service))
         }

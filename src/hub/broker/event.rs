@@ -29,6 +29,8 @@ pub enum Operation {
     IdentityAdded,
     /// An identity was removed.
     IdentityRemoved,
+    /// Lines of the activity log could not be written.
+    ActivityLost,
 }
 
 impl Operation {
@@ -45,6 +47,7 @@ impl Operation {
             Self::Join => "join",
             Self::IdentityAdded => "identityAdded",
             Self::IdentityRemoved => "identityRemoved",
+            Self::ActivityLost => "activityLost",
         }
     }
 }
@@ -79,6 +82,8 @@ pub struct Event {
     pub bytes: Option<(u64, u64)>,
     /// Which side ended the stream; `None` if the hub did, or it did not end.
     pub ended_by: Option<Role>,
+    /// Lines of the log that are missing before this one.
+    pub lost: Option<u64>,
 }
 
 impl Event {
@@ -106,6 +111,7 @@ impl Event {
             took: None,
             bytes: None,
             ended_by: None,
+            lost: None,
         }
     }
 }
@@ -134,6 +140,7 @@ impl fmt::Display for Event {
             Operation::Join => write!(f, "{who} joined{source}")?,
             Operation::IdentityAdded => write!(f, "{who} was added")?,
             Operation::IdentityRemoved => write!(f, "{who} was removed")?,
+            Operation::ActivityLost => write!(f, "{} lines of the log are lost", self.lost.unwrap_or_default())?,
         }
         if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
     }
