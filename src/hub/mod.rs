@@ -77,6 +77,9 @@ enum Next {
 /// After a drain, connections get this long to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// A whole queue of activity lines onto a slow disk.
+const LAST_LINES: Duration = Duration::from_secs(10);
+
 /// When no socket can be had, accepting pauses: descriptors come back as connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -167,7 +170,10 @@ impl Hub {
         // The desk ends with its last handle.
         drop(shared);
         tasks.end(GOODBYE).await;
-        tokio::task::spawn_blocking(|| writer.finish()).await?;
+        // A disk that hangs does not keep the hub from ending.
+        if timeout(LAST_LINES, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
+            tracing::error!(target: "hub", "the end of the activity log is lost: its disk does not answer");
+        }
         Ok(left)
     }
 }
