@@ -1,12 +1,9 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
+mod activity;
 mod limits;
 mod registry;
-
-use self::limits::LimitArgs;
-pub(super) use registry::{
-    Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
-};
+mod units;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,8 +11,15 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(super) use self::activity::{ActivityArgs, Logs};
+use self::limits::LimitArgs;
+pub(super) use self::registry::{
+    Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
+};
+use self::units::seconds;
+use super::logging::Format;
 use crate::proto::forward::{Forward, Local};
-use crate::proto::id::{DeviceId, ServiceName, StreamName};
+use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::join::HubAddress;
 use crate::proto::scope::Glob;
 
@@ -35,6 +39,16 @@ pub(super) struct Cli {
     /// Say only what is wrong
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// How messages are written to standard error: for a person, or as one JSON object each
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true,
+        env = "DEVSTREAM_LOG_FORMAT"
+    )]
+    pub(super) log_format: Format,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -68,6 +82,15 @@ impl Command {
             Self::Demo(_) => "demo",
             Self::Devices(_) => "devices",
             Self::Completions(_) => "completions",
+        }
+    }
+
+    /// Whether it runs until it is told to end.
+    pub(super) fn is_role(&self) -> bool {
+        match self {
+            Self::Hub(hub) => hub.command.is_none(),
+            Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) => true,
+            Self::Join(_) | Self::Devices(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -121,23 +144,8 @@ pub(super) struct HubServe {
     pub(super) metrics: Option<SocketAddr>,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
-}
-
-/// Print the activity log: who connected, who asked for what, what came of it
-#[derive(Debug, Args)]
-pub(super) struct Logs {
-    /// Only lines of this device
-    #[arg(long, value_name = "ID")]
-    pub(super) device: Option<DeviceId>,
-    /// Only lines of this service
-    #[arg(long, value_name = "NAME")]
-    pub(super) service: Option<ServiceName>,
-    /// Only lines of the last while, such as 90s, 30m, 12h or 7d
-    #[arg(long, value_name = "AGE", value_parser = age)]
-    pub(super) since: Option<Duration>,
-    /// As the JSON lines they are
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) activity: ActivityArgs,
 }
 
 /// Enrol this machine with the line that a hub printed
@@ -290,24 +298,4 @@ impl Shell {
             Self::Powershell => include_str!("../../completions/_devstream.ps1"),
         }
     }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(number).map_err(|_| "not a number of seconds".to_owned())
-}
-
-/// A number and a unit of time.
-fn age(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not an age such as 90s, 30m, 12h or 7d");
-    let (number, unit) = text.split_at(text.len().saturating_sub(1));
-    let factor = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(factor).map(Duration::from_secs).ok_or_else(wrong)
 }

@@ -16,6 +16,7 @@ use super::{Failure, signals, text};
 use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::Hub;
+use crate::hub::activity;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Limits};
 use crate::net::client::Enrol;
@@ -40,7 +41,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
     let (forward, page) = target(demo.forward).await?;
     let hub = Hub::bind(hub_config(state.clone())?).await?;
     for (address, _) in hub.addresses() {
-        text::err(&format!("demo: hub on https://{address} (TLS 1.3, its own certificate authority)"));
+        text::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }
     let enrolled = |role| enrol(&state, role);
     let device: DeviceId = DEVICE.parse().context("the demo's device id")?;
@@ -71,7 +72,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
     };
     signals::while_passing_on(&shutdown, all).await??;
     tasks.end(Duration::ZERO).await;
-    text::err("demo: ended; nothing is left behind");
+    text::say("demo", "ended; nothing is left behind");
     Ok(())
 }
 
@@ -82,6 +83,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         state,
         streaming: None,
         broker: Settings::default(),
+        activity: activity::Settings::default(),
         drain: DRAIN,
         limits: Limits::default(),
         metrics: None,
@@ -118,8 +120,8 @@ async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpLi
 fn explain(proxy: &ServiceProxy, local: &Local, forward: &Forward) {
     for (address, to) in proxy.addresses() {
         let (host, port) = (address.ip(), address.port());
-        text::err(&format!("demo: device-agent '{DEVICE}' offers {forward}"));
-        text::err(&format!("demo: service-proxy: {to} on {address}"));
+        text::say("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
+        text::say("demo", &format!("service-proxy: {to} on {address}"));
         text::err("");
         text::err("Try it, in another terminal:");
         text::err(&match forward.name.as_str() {

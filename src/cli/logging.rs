@@ -1,42 +1,75 @@
-//! What the roles say as they run, on standard error: one line each, after the role's name.
+//! What the roles say as they run, on standard error: one line each, after the role's name, or one JSON object each.
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
-use indicatif::MultiProgress;
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::stderr;
+use crate::net::clock::timestamp;
+
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// A line for a person
+    Text,
+    /// A JSON object with time, level, target, message and fields
+    Json,
+}
+
+/// What was asked for, known once logging has started.
+static FORMAT: OnceLock<Format> = OnceLock::new();
+
 /// Starts logging. `DEVSTREAM_LOG` takes tracing's filter syntax for more than -v and -q can say.
-pub(super) fn start(verbosity: i8, progress: Option<MultiProgress>) {
+pub(super) fn start(verbosity: i8, format: Format) {
     let level = match verbosity {
         ..0 => "warn",
         0 => "info",
         1 => "debug",
         _ => "trace",
     };
+    let _ = FORMAT.set(format);
     let filter = std::env::var("DEVSTREAM_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new(level));
     let started =
-        tracing_subscriber::fmt().with_env_filter(filter).event_format(Line).with_writer(Stderr(progress)).try_init();
+        tracing_subscriber::fmt().with_env_filter(filter).event_format(format).with_writer(|| Stderr).try_init();
     if started.is_err() {
         super::text::err("devstream: logging could not be started");
     }
 }
 
-/// `role: message key=value`, with the level where it is not the usual one.
-struct Line;
+/// Whether every message is to be a JSON object.
+pub(super) fn is_json() -> bool {
+    FORMAT.get() == Some(&Format::Json)
+}
 
-impl<S, N> FormatEvent<S, N> for Line
+/// A message as a JSON object, without a newline.
+pub(super) fn json(level: Level, target: &str, message: &str, fields: Map<String, Value>) -> String {
+    let level = level.as_str();
+    json!({ "time": timestamp(), "level": level, "target": target, "message": message, "fields": fields }).to_string()
+}
+
+impl<S, N> FormatEvent<S, N> for Format
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
+        if *self == Self::Json {
+            let mut parts = Parts::default();
+            event.record(&mut parts);
+            return writeln!(writer, "{}", json(*metadata.level(), metadata.target(), &parts.message, parts.fields));
+        }
+        // `role: message key=value`, with the level where it is not the usual one.
         write!(writer, "{}: ", metadata.target())?;
         match *metadata.level() {
             Level::ERROR => writer.write_str("error: ")?,
@@ -50,26 +83,58 @@ where
     }
 }
 
-/// Standard error, above any progress bars.
-#[derive(Clone)]
-struct Stderr(Option<MultiProgress>);
+/// An event's message and its other fields.
+#[derive(Default)]
+struct Parts {
+    message: String,
+    fields: Map<String, Value>,
+}
 
-impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.0 {
-            Some(progress) => progress.suspend(|| io::stderr().write(bytes)),
-            None => io::stderr().write(bytes),
+impl Parts {
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(message)) => self.message = message,
+            (name, value) => drop(self.fields.insert(name.into(), value)),
         }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
     }
 }
 
-impl MakeWriter<'_> for Stderr {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
+impl Visit for Parts {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+}
+
+/// Standard error, for one event.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        stderr::write(bytes.into());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -8,8 +8,10 @@ mod home;
 mod identity;
 mod join;
 mod logging;
+mod logs;
 mod roles;
 mod signals;
+mod stderr;
 mod stdio;
 mod text;
 mod view;
@@ -17,6 +19,7 @@ mod view;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use indicatif::MultiProgress;
 
 use self::args::{Cli, Command};
 use crate::proto::refusal::Refusal;
@@ -60,19 +63,21 @@ pub fn main() -> ExitCode {
         }
     };
     let name = cli.command.name();
-    match run(cli) {
+    let progress = view::progress_bars(&cli.command);
+    // Dropped last: what was said until then is written.
+    let _output = stderr::start(cli.command.is_role(), progress.clone());
+    logging::start(cli.verbosity(), cli.log_format);
+    match run(cli, progress) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(name, &failure),
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli, progress: Option<MultiProgress>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot start")))?;
-    let progress = view::progress_bars(&cli.command);
-    logging::start(cli.verbosity(), progress.clone());
     let done = runtime.block_on(async {
         match cli.command {
             Command::Hub(hub) => match hub.command {
@@ -98,15 +103,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
 fn report(name: &str, failure: &Failure) -> ExitCode {
     match failure {
         Failure::Usage(error) => {
-            text::err(&format!("{name}: {error:#}"));
+            text::fail(name, &format!("{error:#}"));
             ExitCode::from(2)
         }
         Failure::Refused(refusal) => {
-            text::err(&format!("{name}: {refusal}"));
+            text::fail(name, &refusal.to_string());
             ExitCode::from(refusal.kind.row().exit)
         }
         Failure::Other(error) => {
-            text::err(&format!("{name}: {error:#}"));
+            text::fail(name, &format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

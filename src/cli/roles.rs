@@ -36,18 +36,18 @@ pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), F
     let hub = Hub::bind(config).await.map_err(Failure::Usage)?;
     for (address, streams_only) in hub.addresses() {
         let what = if streams_only { "streaming endpoint listening" } else { "listening" };
-        text::err(&format!("hub: {what} on https://{address}"));
+        text::say("hub", &format!("{what} on https://{address}"));
     }
     if let Some(address) = hub.monitor() {
-        text::err(&format!("hub: metrics on http://{address}/metrics"));
+        text::say("hub", &format!("metrics on http://{address}/metrics"));
     }
     advise(hub.info());
     let shutdown = Shutdown::default();
     let cut = signals::while_passing_on(&shutdown, hub.serve(shutdown.clone())).await??;
     if cut > 0 {
-        text::err(&format!("hub: ended, cutting {cut} streams"));
+        text::say("hub", &format!("ended, cutting {cut} streams"));
     } else {
-        text::err("hub: ended");
+        text::say("hub", "ended");
     }
     Ok(())
 }
@@ -56,12 +56,18 @@ pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), F
 fn advise(info: &HubInfo) {
     let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     if loopback {
-        return text::err("hub: only this machine reaches it; --listen '[::]:8443' --hostname NAME opens it to others");
+        return text::say(
+            "hub",
+            "only this machine reaches it; --listen '[::]:8443' --hostname NAME opens it to others",
+        );
     }
     if info.local.port != 443 {
-        text::err("hub: firewalls let port 443 out most often; --listen '[::]:443' takes it, given the privilege");
+        text::say("hub", "firewalls let port 443 out most often; --listen '[::]:443' takes it, given the privilege");
     }
-    text::err(&format!("hub: other machines reach it as {}; `devstream hub device add ID` invites one", info.hostname));
+    text::say(
+        "hub",
+        &format!("other machines reach it as {}; `devstream hub device add ID` invites one", info.hostname),
+    );
 }
 
 fn hub_config(serve: HubServe, state: Option<PathBuf>) -> anyhow::Result<HubConfig> {
@@ -83,6 +89,7 @@ fn hub_config(serve: HubServe, state: Option<PathBuf>) -> anyhow::Result<HubConf
             pending: serve.limits.pending(),
             streams: serve.limits.streams(),
         },
+        activity: serve.activity.settings()?,
         drain: serve.drain_timeout,
         limits: serve.limits.limits(),
         metrics: serve.metrics,
@@ -134,7 +141,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
     }
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     for (address, to) in bound.addresses() {
-        text::err(&format!("service-proxy: {to} on {address}"));
+        text::say("service-proxy", &format!("{to} on {address}"));
     }
     let shutdown = Shutdown::default();
     signals::while_passing_on(&shutdown, bound.serve(shutdown.clone())).await?;

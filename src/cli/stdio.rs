@@ -1,4 +1,4 @@
-//! Standard output as one direction of a stream: it can be ended while the process lives on.
+//! Standard output as one direction of a stream: either end can end it while the process lives on.
 
 use std::io;
 use std::pin::Pin;
@@ -42,4 +42,19 @@ fn end() -> io::Result<()> {
 #[cfg(not(unix))]
 fn end() -> io::Result<()> {
     Ok(())
+}
+
+/// Whether nobody reads any more, which a write would tell too, if there were anything to write.
+#[cfg(unix)]
+pub(super) fn is_closed() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let stdout = io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+    poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_closed() -> bool {
+    false
 }

@@ -3,6 +3,10 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use tracing::Level;
+
+use super::{logging, stderr};
+
 /// What was asked for, on standard output. A reader that has gone away is no error.
 pub(super) fn out(text: &str) {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
@@ -11,7 +15,23 @@ pub(super) fn out(text: &str) {
 
 /// Everything else, on standard error.
 pub(super) fn err(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    tell(Level::INFO, "devstream", text, text);
+}
+
+/// What a role says whatever -q and -v ask for.
+pub(super) fn say(role: &str, text: &str) {
+    tell(Level::INFO, role, text, &format!("{role}: {text}"));
+}
+
+/// Why a command failed.
+pub(super) fn fail(command: &str, text: &str) {
+    tell(Level::ERROR, command, text, &format!("{command}: {text}"));
+}
+
+/// For a program or for a person, after whatever was logged before.
+fn tell(level: Level, target: &str, message: &str, line: &str) {
+    let json = logging::is_json().then(|| logging::json(level, target, message, serde_json::Map::new()));
+    stderr::write(format!("{}\n", json.as_deref().unwrap_or(line)).into_bytes());
 }
 
 /// Rows in columns under their names, on standard output.

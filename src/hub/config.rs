@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::activity;
 use super::broker::Settings;
 use super::penalty::Rules;
 use super::strangers::Places;
@@ -27,6 +28,8 @@ pub struct HubConfig {
     pub streaming: Option<Streaming>,
     /// The broker's settings.
     pub broker: Settings,
+    /// The activity log's settings.
+    pub activity: activity::Settings,
     /// How long running streams may go on after a drain began.
     pub drain: Duration,
     /// What strangers may take, and the machine may give.

@@ -99,6 +99,9 @@ enum Next {
 /// After a drain, connections get this long to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// A whole queue of activity lines onto a slow disk.
+const LAST_LINES: Duration = Duration::from_secs(10);
+
 /// A hub that listens but does not serve yet.
 pub struct Hub {
     shared: Arc<Shared>,
@@ -128,8 +131,8 @@ impl Hub {
         let certificate = HubCertificate::issue(authority, names(given, &addresses))?;
         let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
         let metrics = Arc::new(Metrics::new(&config.named_limits()));
-        let (activity, writer) =
-            Activity::open(&state.activity(), metrics.clone()).context("cannot open the activity log")?;
+        let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
+            .context("cannot open the activity log")?;
         let (exchange, desk) = Exchange::new(config.broker, activity.clone());
         let first = *addresses.first().context("the hub listens nowhere")?;
         let public = public_address(&config, first);
@@ -214,7 +217,10 @@ impl Hub {
         drop(shared);
         tasks.end(GOODBYE).await;
         directory.write_sightings().await;
-        tokio::task::spawn_blocking(|| writer.finish()).await?;
+        // A disk that hangs does not keep the hub from ending.
+        if timeout(LAST_LINES, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
+            tracing::error!(target: "hub", "the end of the activity log is lost: its disk does not answer");
+        }
         Ok(left)
     }
 }

@@ -41,6 +41,10 @@ pub(super) async fn ask(
     if let Err(refusal) = visitor.allow(shared, &service, action) {
         return answers::refuse(&refusal);
     }
+    let audit = match shared.activity.audit() {
+        Ok(audit) => audit,
+        Err(refusal) => return answers::refuse(&refusal),
+    };
     let limit = shared.config.broker.handshake;
     let timeout = |header, default: Duration| match asked.header(header) {
         Some(text) => seconds(text, limit).ok_or_else(|| Refusal::new(Kind::BadRequest, format!("{header}: {text}"))),
@@ -66,7 +70,8 @@ pub(super) async fn ask(
     if let Err(refusal) = shared.pressure.has_room_for_stream() {
         return shed(shared, &ask, &refusal);
     }
-    match shared.exchange.ask(visitor.connection, ask).await {
+    let answer = shared.exchange.ask(visitor.connection, ask).await;
+    match answer.and_then(|grant| shared.activity.audited(&audit).map(|()| grant)) {
         Ok(grant) => {
             answers::accept(&grant, &shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service))
         }

@@ -122,6 +122,9 @@ table! {
     HubFailed "hub-failed" 500 500001 "ServerError" 4500 29
         "the hub failed to do this"
         "the hub's log says why";
+    AuditFailed "audit-failed" 503 503002 "ServiceUnavailable" 4504 35
+        "the hub cannot write its activity log, without which it lets no stream through"
+        "its disk may be full; the hub's own messages say more";
     #[serde(other)]
     Other "refused" 500 500001 "ServerError" 4500 1
         "refused"

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod activity;
 mod cli;
 mod handshake;
 mod hostile;

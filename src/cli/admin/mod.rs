@@ -4,19 +4,17 @@ mod show;
 
 pub(super) use show::devices as show_devices;
 
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 
 use super::args::{
-    Count, DeviceCommand, EnrollCommand, HubCommand, Listing, Logs, ScopeArgs, ServiceCommand, Span, StreamsCommand,
+    Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
-use super::{Failure, home, text};
-use crate::hub::activity::{self, Filter};
+use super::{Failure, home, logs, text};
 use crate::hub::backup;
-use crate::hub::state::{activity_log, admin_socket};
+use crate::hub::state::admin_socket;
 use crate::net::clock;
 use crate::net::local;
 use crate::proto::admin::{AdminAnswer, AdminRequest};
@@ -27,7 +25,7 @@ use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 pub(super) async fn run(command: HubCommand, state: Option<&Path>) -> Result<(), Failure> {
     let state = home::hub_state(state)?;
     let (request, json) = match command {
-        HubCommand::Logs(wanted) => return logs(&wanted, &state),
+        HubCommand::Logs(wanted) => return logs::run(&wanted, &state).await,
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
             text::err(&format!("{identities} identities, the keys and the certificates are in {}", file.display()));
@@ -142,22 +140,4 @@ fn device(id: DeviceId) -> Principal {
 
 fn service(name: ServiceName) -> Principal {
     Principal { role: Role::Service, id: name.into() }
-}
-
-/// Reads the activity log, whether the hub runs or not.
-fn logs(logs: &Logs, state: &Path) -> Result<(), Failure> {
-    let path = activity_log(state);
-    let since = logs.since.map(|age| clock::moment().before(age));
-    let filter = Filter { device: logs.device.clone(), service: logs.service.clone(), since };
-    let lines = activity::read(&path, filter)
-        .map_err(|error| anyhow!("cannot read the activity log {}: {error}; has a hub run here?", path.display()))?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for line in lines {
-        let text = if logs.json { line.json() } else { line.text() };
-        // A reader such as `head` that has seen enough is no error.
-        if writeln!(out, "{text}").is_err() {
-            break;
-        }
-    }
-    Ok(())
 }

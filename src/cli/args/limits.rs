@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::seconds;
+use super::units::{seconds, size};
 use crate::hub::broker::Caps;
 use crate::hub::config::Limits;
 use crate::hub::penalty::Rules;
@@ -119,19 +119,6 @@ impl LimitArgs {
             in_all: self.max_streams,
         }
     }
-}
-
-/// Units of memory, and what they are made of.
-const UNITS: [(&str, u64); 7] =
-    [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("", 1)];
-
-/// A number of bytes, with or without a unit.
-pub(in crate::cli) fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is not a size such as 64MiB, 1G or 4096");
-    let (number, factor) =
-        UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor))).ok_or_else(wrong)?;
-    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
-    number.checked_mul(*factor).ok_or_else(wrong)
 }
 
 /// The HTTP library needs some room, and anything beyond a megabyte is no head.

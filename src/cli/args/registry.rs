@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::{Logs, age};
+use super::Logs;
+use super::units::age;
 use crate::proto::id::{DeviceId, ServiceName, StreamId};
 use crate::proto::scope::Glob;
 

@@ -37,6 +37,8 @@ pub enum Operation {
     EnrolmentAdded,
     /// It was made void.
     EnrolmentRemoved,
+    /// Lines of the activity log could not be written.
+    ActivityLost,
 }
 
 impl Operation {
@@ -57,6 +59,7 @@ impl Operation {
             Self::IdentityRemoved => "identityRemoved",
             Self::EnrolmentAdded => "enrolmentAdded",
             Self::EnrolmentRemoved => "enrolmentRemoved",
+            Self::ActivityLost => "activityLost",
         }
     }
 }
@@ -91,6 +94,8 @@ pub struct Event {
     pub bytes: Option<(u64, u64)>,
     /// Which side ended the stream; `None` if the hub did, or it did not end.
     pub ended_by: Option<Role>,
+    /// Lines of the log that are missing before this one.
+    pub lost: Option<u64>,
 }
 
 impl Event {
@@ -118,6 +123,7 @@ impl Event {
             took: None,
             bytes: None,
             ended_by: None,
+            lost: None,
         }
     }
 }
@@ -149,6 +155,7 @@ impl fmt::Display for Event {
             Operation::IdentityChanged => write!(f, "{who}: {}", self.result)?,
             Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "enrolment: {}", self.result)?,
             Operation::IdentityRemoved => write!(f, "{who} was removed")?,
+            Operation::ActivityLost => write!(f, "{} lines of the log are lost", self.lost.unwrap_or_default())?,
         }
         if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
     }

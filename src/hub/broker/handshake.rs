@@ -106,11 +106,13 @@ impl Broker {
         let until = stream.handshake_until;
         let protocol = stream.speaks_v1.then_some(STREAM_PROTOCOL);
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
-        if let Some(asker) = stream.asker.take() {
+        let asker = stream.asker.take();
+        // Recorded first: whoever gets the answer can tell whether the record was lost.
+        self.record(event);
+        if let Some(asker) = asker {
             self.connections.remove(&asker);
             self.outputs.push_back(Output::Answer { asker, answer: Ok(Grant { stream: id, token, protocol }) });
         }
-        self.record(event);
         self.set_timer(id, until);
     }
 

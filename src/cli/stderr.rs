@@ -1,0 +1,154 @@
+//! Standard error that never holds up whoever writes to it: a terminal that was stopped with Ctrl-S, or a pipe that
+//! nobody reads, would else stop the task that logs, and with it every stream.
+//!
+//! Not tracing-appender: when its queue is full at the end it says so on standard output, which may be a stream.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use indicatif::MultiProgress;
+use tracing::Level;
+
+use super::logging;
+
+/// Messages that wait to be written; the next ones are dropped, and counted. A burst of a busy hub fits.
+const QUEUE: usize = 4096;
+
+/// At the end, what still waits is given this long.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// Where messages go once a role has started; until then, and for commands that end by themselves, straight out.
+static QUEUED: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// Writes one message, its newline included.
+pub(super) fn write(message: Vec<u8>) {
+    match QUEUED.get() {
+        Some(queue) => queue.push(message),
+        // Nobody is left who could be told that it failed.
+        None => drop(io::stderr().write_all(&message)),
+    }
+}
+
+/// From here on a role's messages are queued, and written above its progress bars.
+pub(super) fn start(is_role: bool, progress: Option<MultiProgress>) -> Option<Guard> {
+    let queue = Arc::new(Queue::default());
+    let theirs = queue.clone();
+    let put = move |message: &[u8]| match &progress {
+        Some(progress) => progress.suspend(|| io::stderr().write_all(message)),
+        None => io::stderr().write_all(message),
+    };
+    let thread = std::thread::Builder::new().name("stderr".into());
+    // Without a thread it is as for other commands.
+    let started = is_role && thread.spawn(move || theirs.write_out(put)).is_ok();
+    (started && QUEUED.set(queue.clone()).is_ok()).then_some(Guard(queue))
+}
+
+/// Waits, when dropped, until everything is written, but not for ever.
+pub(super) struct Guard(Arc<Queue>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.flush(FLUSH);
+    }
+}
+
+/// Messages between those who have them and the thread that writes them.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Vec<u8>>,
+    /// Dropped since the last one that was written.
+    dropped: u64,
+    /// One is being written.
+    is_writing: bool,
+}
+
+impl Queue {
+    fn push(&self, message: Vec<u8>) {
+        let mut waiting = self.lock();
+        if waiting.messages.len() < QUEUE {
+            waiting.messages.push_back(message);
+        } else {
+            waiting.dropped += 1;
+        }
+        self.changed.notify_all();
+    }
+
+    fn flush(&self, patience: Duration) {
+        let unwritten = |waiting: &mut Waiting| waiting.is_writing || !waiting.messages.is_empty();
+        drop(self.changed.wait_timeout_while(self.lock(), patience, unwritten));
+    }
+
+    /// For ever: a thread that may be stuck is left to the end of the process.
+    fn write_out(&self, mut put: impl FnMut(&[u8]) -> io::Result<()>) {
+        loop {
+            let mut waiting = self.lock();
+            waiting.is_writing = false;
+            self.changed.notify_all();
+            while waiting.messages.is_empty() {
+                waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+            let message = waiting.messages.pop_front();
+            waiting.is_writing = true;
+            drop(waiting);
+            // Nobody is left who could be told that it failed.
+            let _ = message.map(|message| put(&message));
+            // Asked for only now: as long as that one was stuck, others were dropped.
+            let dropped = std::mem::take(&mut self.lock().dropped);
+            if dropped > 0 {
+                let _ = put(told(dropped).as_bytes());
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn told(dropped: u64) -> String {
+    let message = format!("{dropped} messages were dropped: nobody read them");
+    if logging::is_json() {
+        return logging::json(Level::WARN, "devstream", &message, serde_json::Map::new()) + "\n";
+    }
+    format!("devstream: warning: {message}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_that_stops_costs_messages_and_nothing_else() {
+        let queue = Arc::new(Queue::default());
+        let (written, read) = sync_channel::<String>(0);
+        let theirs = queue.clone();
+        std::thread::spawn(move || {
+            theirs.write_out(|message| {
+                written.send(String::from_utf8_lossy(message).into_owned()).map_err(io::Error::other)
+            });
+        });
+        // One is stuck on its way to the reader, and all the others but three wait.
+        queue.push(b"first".to_vec());
+        while !queue.lock().is_writing {
+            std::thread::yield_now();
+        }
+        (0..QUEUE + 3).for_each(|number| queue.push(number.to_string().into_bytes()));
+        queue.flush(Duration::from_millis(1));
+        assert_eq!(queue.lock().messages.len(), QUEUE, "a flush has an end");
+        assert_eq!(read.recv().unwrap(), "first");
+        assert_eq!(read.recv().unwrap(), "devstream: warning: 3 messages were dropped: nobody read them\n");
+        (0..QUEUE).for_each(|number| assert_eq!(read.recv().unwrap(), number.to_string()));
+        queue.push(b"later".to_vec());
+        assert_eq!(read.recv().unwrap(), "later", "told once");
+    }
+}

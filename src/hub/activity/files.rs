@@ -1,0 +1,71 @@
+//! The log's files: `activity.jsonl`, and beside it `activity-20261122T011033Z.jsonl` for each that was put aside.
+
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::proto::moment::Moment;
+
+/// A file that was put aside. Its moment is later than every line in it, and than that of every older file: the order
+/// of the names is that of the lines, whatever the clock did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Aside(pub(super) Moment);
+
+/// Where they are.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    current: PathBuf,
+}
+
+/// What every name ends in.
+const SUFFIX: &str = ".jsonl";
+
+impl Files {
+    /// Of the log that is written here.
+    pub(super) fn of(current: &Path) -> Self {
+        Self { current: current.into() }
+    }
+
+    /// The file that is written to.
+    pub(super) fn current(&self) -> &Path {
+        &self.current
+    }
+
+    /// A file that was put aside.
+    pub(super) fn aside(&self, aside: Aside) -> PathBuf {
+        let compact = aside.0.rfc3339().replace(['-', ':'], "");
+        self.current.with_file_name(format!("{}{compact}{SUFFIX}", self.prefix()))
+    }
+
+    /// All of those, oldest first.
+    pub(super) fn all_aside(&self) -> io::Result<Vec<Aside>> {
+        let directory = self.current.parent().filter(|path| !path.as_os_str().is_empty());
+        let prefix = self.prefix();
+        let entries = fs::read_dir(directory.unwrap_or(Path::new(".")))?;
+        let mut found: Vec<_> = entries.filter_map(|entry| moment(&entry.ok()?, &prefix).map(Aside)).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Those after this one, oldest first; all if there is none before them.
+    pub(super) fn aside_after(&self, after: Option<Aside>) -> io::Result<Vec<Aside>> {
+        let mut found = self.all_aside()?;
+        found.retain(|aside| Some(*aside) > after);
+        Ok(found)
+    }
+
+    fn prefix(&self) -> String {
+        format!("{}-", self.current.file_stem().unwrap_or_default().to_string_lossy())
+    }
+}
+
+/// What a file's name says; none if it is not one of ours.
+fn moment(entry: &DirEntry, prefix: &str) -> Option<Moment> {
+    let name = entry.file_name().into_string().ok()?;
+    let compact = name.strip_prefix(prefix)?.strip_suffix(SUFFIX)?;
+    let part = |range: std::ops::Range<usize>| compact.get(range);
+    let (date, time) = ((part(0..4)?, part(4..6)?, part(6..8)?), (part(9..11)?, part(11..13)?, part(13..15)?));
+    let moment = Moment::parse(&format!("{}-{}-{}T{}:{}:{}Z", date.0, date.1, date.2, time.0, time.1, time.2))?;
+    // Only a name that we would give.
+    (moment.rfc3339().replace(['-', ':'], "") == compact).then_some(moment)
+}

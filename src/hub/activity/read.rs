@@ -1,0 +1,199 @@
+//! Reading the log, whether a hub writes to it or not: over all its files in order, and on as it grows.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Seek as _, SeekFrom};
+use std::path::Path;
+use std::time::Duration;
+
+use memchr::memmem::Finder;
+
+use super::files::{Aside, Files};
+use super::last;
+use super::line::{Head, Line};
+use super::lines::Lines;
+use super::search;
+use crate::proto::id::{DeviceId, ServiceName};
+use crate::proto::moment::Moment;
+
+/// Read at once: the system call is then no longer what takes the time.
+const PIECE: usize = 256 * 1024;
+
+/// How far lines may be out of order: threads take the time before they queue, and clocks are set a little back.
+const DISORDER: Duration = Duration::from_secs(60);
+
+/// While a file is opened, the hub may put it aside or delete it: then it is looked up again, but not for ever.
+const LOOKUPS: usize = 16;
+
+/// Which lines to read.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only of this device.
+    pub device: Option<DeviceId>,
+    /// Only of this service.
+    pub service: Option<ServiceName>,
+    /// Only from this moment on.
+    pub since: Option<Moment>,
+}
+
+/// The lines that pass a filter, in order. Lines that a full disk cut short are passed over.
+pub struct Reader {
+    files: Files,
+    chooser: Chooser,
+    place: Place,
+    /// Bytes read elsewhere than in the present file.
+    read: u64,
+}
+
+/// A file, and how far it was read.
+struct Place {
+    /// What it is called, if it was put aside.
+    name: Option<Aside>,
+    /// The one before it.
+    after: Option<Aside>,
+    /// Where reading began.
+    start: u64,
+    lines: Lines<File>,
+    /// It is no longer written to, and what came until then has still to be read.
+    is_ending: bool,
+}
+
+impl Reader {
+    /// All lines that pass.
+    pub fn open(path: &Path, filter: Filter) -> io::Result<Self> {
+        let files = Files::of(path);
+        let since = filter.since.map(|since| since.before(DISORDER));
+        let mut after = None;
+        if let Some(since) = since {
+            after = files.all_aside()?.into_iter().take_while(|aside| aside.0 < since).last();
+        }
+        let (file, name) = next_file(&files, after)?;
+        let (start, read) = since.map_or(Ok((0, 0)), |since| search::find(&file, since))?;
+        let place = Place::new(file, name, after, start)?;
+        Ok(Self { files, chooser: Chooser::new(filter), place, read })
+    }
+
+    /// The last lines that pass, at most so many; then those that are still to come.
+    pub fn open_at_end(path: &Path, filter: Filter, count: usize) -> io::Result<(Vec<Line>, Self)> {
+        let (files, chooser) = (Files::of(path), Chooser::new(filter));
+        let earlier = files.all_aside()?;
+        let after = earlier.last().copied();
+        let (file, name) = next_file(&files, after)?;
+        let end = last::end(&file)?;
+        let mut lines = last::Last::new(count, |line| chooser.choose(line));
+        lines.look_in(&file, end)?;
+        for aside in earlier.into_iter().rev() {
+            if lines.is_complete() {
+                break;
+            }
+            if let Some(file) = unless_gone(File::open(files.aside(aside)))? {
+                lines.look_in(&file, file.metadata()?.len())?;
+            }
+        }
+        let lines = lines.into_lines();
+        Ok((lines, Self { files, chooser, place: Place::new(file, name, after, end)?, read: 0 }))
+    }
+
+    /// The next line that passes. None at the end; a later call finds what was written meanwhile.
+    pub fn next_line(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            while let Some(line) = self.place.lines.next()? {
+                if let Some(line) = self.chooser.choose(line) {
+                    return Ok(Some(line));
+                }
+            }
+            if !self.go_on()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.read + self.place.lines.read()
+    }
+
+    /// At the end of a file: whether there is more to read.
+    fn go_on(&mut self) -> io::Result<bool> {
+        let place = &mut self.place;
+        let put_aside = place.name.or(self.files.aside_after(place.after)?.first().copied());
+        let Some(name) = put_aside else {
+            let size = unless_gone(fs::metadata(self.files.current()))?.map(|file| file.len());
+            // Somebody made room, and the hub begins anew.
+            let is_emptied = size.is_some_and(|size| size < place.start + place.lines.taken());
+            let after = place.after;
+            return if is_emptied { self.open_after(after) } else { Ok(false) };
+        };
+        if !std::mem::replace(&mut place.is_ending, true) {
+            return Ok(true);
+        }
+        self.open_after(Some(name))
+    }
+
+    /// Not if the next file is not there yet.
+    fn open_after(&mut self, after: Option<Aside>) -> io::Result<bool> {
+        let Some((file, name)) = unless_gone(next_file(&self.files, after))? else { return Ok(false) };
+        self.read += self.place.lines.read();
+        self.place = Place::new(file, name, after, 0)?;
+        Ok(true)
+    }
+}
+
+impl Place {
+    fn new(mut file: File, name: Option<Aside>, after: Option<Aside>, start: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(start))?;
+        Ok(Self { name, after, start, lines: Lines::new(file, PIECE), is_ending: false })
+    }
+}
+
+/// The file after this one, and its name if it was put aside.
+fn next_file(files: &Files, after: Option<Aside>) -> io::Result<(File, Option<Aside>)> {
+    for _ in 0..LOOKUPS {
+        if let Some(next) = files.aside_after(after)?.first() {
+            if let Some(file) = unless_gone(File::open(files.aside(*next)))? {
+                return Ok((file, Some(*next)));
+            }
+        } else {
+            let file = File::open(files.current());
+            // If none was put aside meanwhile, this is still the file that follows.
+            if files.aside_after(after)?.is_empty() {
+                return Ok((file?, None));
+            }
+        }
+    }
+    Err(io::Error::other("its files change faster than they can be read"))
+}
+
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// A filter, and what every line that passes it contains: most others need not be parsed.
+struct Chooser {
+    filter: Filter,
+    contained: Vec<Finder<'static>>,
+}
+
+impl Chooser {
+    fn new(filter: Filter) -> Self {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let device = filter.device.iter().map(|id| quoted(id.as_str()));
+        let service = filter.service.iter().map(|name| quoted(name.as_str()));
+        let contained = device.chain(service).map(|text| Finder::new(text.as_bytes()).into_owned()).collect();
+        Self { filter, contained }
+    }
+
+    fn choose(&self, line: &[u8]) -> Option<Line> {
+        if self.contained.iter().any(|text| text.find(line).is_none()) {
+            return None;
+        }
+        let head = Head::parse(line)?;
+        let is = |wanted: Option<&str>, found: Option<&str>| wanted.is_none_or(|wanted| found == Some(wanted));
+        let device = is(self.filter.device.as_ref().map(DeviceId::as_str), head.properties.device_id.as_deref());
+        let service = is(self.filter.service.as_ref().map(ServiceName::as_str), head.properties.service_id.as_deref());
+        let since = self.filter.since.is_none_or(|since| head.time().is_some_and(|time| time >= since));
+        (device && service && since).then(|| Line(String::from_utf8_lossy(line).into_owned()))
+    }
+}

@@ -1,0 +1,49 @@
+//! Finding a time in a file by halving it: its lines are in the order of their times.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+
+use super::line::Head;
+use super::lines::Lines;
+use crate::proto::moment::Moment;
+
+/// Halving ends here: so much is read at once anyway.
+const NEAR: u64 = 64 * 1024;
+
+/// What one probe reads at a time: a few lines.
+const PIECE: usize = 4 * 1024;
+
+/// Before which line everything is earlier than this time, as an offset, and how many bytes were read to know it.
+pub(super) fn find(mut file: &File, since: Moment) -> io::Result<(u64, u64)> {
+    let (mut low, mut high, mut read) = (0, file.metadata()?.len(), 0);
+    while high - low > NEAR {
+        let middle = low + (high - low) / 2;
+        file.seek(SeekFrom::Start(middle))?;
+        let mut lines = Lines::new(file.take(high - middle), PIECE);
+        // Most likely the end of a line that began before the middle.
+        lines.next()?;
+        match timed(&mut lines)?.filter(|(_, time)| *time < since) {
+            Some((start, _)) => low = middle + start,
+            None => high = middle,
+        }
+        read += lines.read();
+    }
+    Ok((low, read))
+}
+
+/// When a file's first line was recorded; none if nothing like a line is at its beginning.
+pub(super) fn first_time(mut file: &File) -> io::Result<Option<Moment>> {
+    file.seek(SeekFrom::Start(0))?;
+    Ok(timed(&mut Lines::new(file.take(NEAR), PIECE))?.map(|(_, time)| time))
+}
+
+/// The first whole line from here on: where it begins, and its time.
+fn timed(lines: &mut Lines<impl Read>) -> io::Result<Option<(u64, Moment)>> {
+    loop {
+        let start = lines.taken();
+        let Some(line) = lines.next()? else { return Ok(None) };
+        if let Some(time) = Head::parse(line).and_then(|head| head.time()) {
+            return Ok(Some((start, time)));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::net::clock;
+use crate::proto::moment::Moment;
+
+const MIB: u64 = 1 << 20;
+
+/// For what another thread does at once, or after its pause.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
+    let (_home, path) = place();
+    let settings = Settings { rotate_size: 4000, keep_size: 20_000, ..Settings::default() };
+    let mut store = Store::open(&path, settings).unwrap();
+    let start = clock::moment();
+    for number in 0..1000 {
+        store.append(&sample(start.after(Duration::from_secs(number)), number), start).unwrap();
+        assert!(on_disk(&path) <= settings.keep_size, "{} bytes", on_disk(&path));
+        assert_eq!(on_disk(&path), store.bytes());
+    }
+    let seen = numbers(&path, Filter::default());
+    assert!(seen.len() > 50 && seen == ((1000 - seen.len() as u64)..1000).collect::<Vec<_>>(), "{seen:?}");
+
+    let files = || fs::read_dir(path.parent().unwrap()).unwrap().count();
+    let before = files();
+    // The names of files that came faster than the seconds are a little ahead.
+    let later = start.after(settings.rotate_age + 1000 * SECOND);
+    store.tidy(later);
+    store.append(&sample(later, 1000), later).unwrap();
+    assert_eq!(numbers(&path, Filter::default()).last(), Some(&1000));
+    assert!(files() >= before, "put aside by age");
+    store.tidy(later.after(settings.keep_age + 2 * SECOND));
+    assert_eq!(files(), 2, "what was put aside is too old, and the present file has just been");
+}
+
+#[test]
+fn the_order_is_kept_when_the_clock_is_set_back() {
+    let (_home, path) = place();
+    let mut store = Store::open(&path, Settings { rotate_size: 1000, ..Settings::default() }).unwrap();
+    let start = clock::moment();
+    for number in 0..40 {
+        store.append(&sample(start, number), start.before(Duration::from_secs(3600 * number))).unwrap();
+    }
+    assert_eq!(numbers(&path, Filter::default()), (0..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_line_that_was_cut_short_spoils_no_other() {
+    let (_home, path) = place();
+    let now = clock::moment();
+    let whole = sample(now, 1);
+    fs::write(&path, format!("{whole}{}", &whole[..50])).unwrap();
+    let mut store = Store::open(&path, Settings::default()).unwrap();
+    store.append(&sample(now, 2), now).unwrap();
+    assert_eq!(numbers(&path, Filter::default()), [1, 2]);
+}
+
+#[test]
+fn since_reads_a_small_part_of_a_large_log() {
+    let (_home, path) = place();
+    let now = clock::moment();
+    let start = now.before(Duration::from_secs(100_000));
+    let mut times = Vec::new();
+    // Two files that were put aside, and the present one, of 64 MiB in all.
+    for (name, size) in [(Some(40_000), 24 * MIB), (Some(80_000), 24 * MIB), (None, 16 * MIB)] {
+        let file = name.map_or(path.clone(), |offset| {
+            let aside = files::Aside(start.after(Duration::from_secs(offset)));
+            files::Files::of(&path).aside(aside)
+        });
+        let mut file = BufWriter::new(File::create(file).unwrap());
+        let until = name.unwrap_or(100_000);
+        let from = until - if name.is_some() { 40_000 } else { 20_000 };
+        let mut written = 0;
+        while written < size {
+            let at = start.after(Duration::from_secs(from + (until - from) * written / size));
+            let line = sample(at, times.len() as u64);
+            file.write_all(line.as_bytes()).unwrap();
+            written += line.len() as u64;
+            times.push(at);
+        }
+    }
+    for (age, least) in [(100, 100), (15_000, 10_000), (50_000, 100_000)] {
+        let since = now.before(Duration::from_secs(age));
+        let filter = Filter { since: Some(since), ..Filter::default() };
+        let mut reader = Reader::open(&path, filter).unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next_line().unwrap() {
+            lines.push(line);
+        }
+        let size = lines.iter().map(|line| line.json().len() as u64 + 1).sum::<u64>();
+        assert!(lines.len() > least && number_of(lines.last().unwrap()) + 1 == times.len() as u64);
+        let first = number_of(&lines[0]);
+        assert_eq!(first + lines.len() as u64, times.len() as u64, "all from the first on");
+        assert!(reader.bytes_read() < size + MIB, "{} bytes read for {size}", reader.bytes_read());
+        let first = usize::try_from(first).unwrap();
+        assert!(times[first] >= since && times[first - 1] < since, "none too many, none too few");
+    }
+}
+
+#[test]
+fn a_filter_finds_its_lines_and_no_others() {
+    let (_home, path) = place();
+    let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();
+    let now = clock::moment();
+    for number in 0..200 {
+        store.append(&sample(now, number), now).unwrap();
+    }
+    store.append(&sample(now, 200).replace("disconnected", "d3"), now).unwrap();
+    let device = Filter { device: Some("d3".parse().unwrap()), ..Filter::default() };
+    assert_eq!(numbers(&path, device.clone()), (0..200).filter(|n| n % 10 == 3).collect::<Vec<_>>());
+    let both = Filter { service: Some("s3".parse().unwrap()), ..device.clone() };
+    assert_eq!(numbers(&path, both), (0..200).filter(|n| n % 10 == 3 && n % 7 == 3).collect::<Vec<_>>());
+
+    let (last, mut reader) = Reader::open_at_end(&path, device, 15).unwrap();
+    let expected: Vec<_> = (0..200).filter(|n| n % 10 == 3).skip(5).collect();
+    assert_eq!(last.iter().map(number_of).collect::<Vec<_>>(), expected, "over several files");
+    assert_eq!(reader.next_line().unwrap(), None);
+}
+
+#[test]
+fn following_misses_nothing_while_files_are_put_aside() {
+    let (_home, path) = place();
+    let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();
+    let now = clock::moment();
+    store.append(&sample(now, 0), now).unwrap();
+    let (last, mut reader) = Reader::open_at_end(&path, Filter::default(), 10).unwrap();
+    let mut seen: Vec<_> = last.iter().map(number_of).collect();
+    let mut all = Reader::open(&path, Filter::default()).unwrap();
+    let mut seen_by_other = Vec::new();
+    for number in 1..500 {
+        store.append(&sample(now, number), now).unwrap();
+        // One looks at every turn of this, the other only when several files have gone by.
+        seen.extend(std::iter::from_fn(|| reader.next_line().unwrap()).map(|line| number_of(&line)));
+        if number % 100 == 99 {
+            seen_by_other.extend(std::iter::from_fn(|| all.next_line().unwrap()).map(|line| number_of(&line)));
+        }
+    }
+    let expected: Vec<_> = (0..500).collect();
+    assert_eq!((seen, seen_by_other), (expected.clone(), expected));
+
+    let half = sample(now, 500);
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(&half.as_bytes()[..30]).unwrap();
+    assert_eq!(reader.next_line().unwrap(), None);
+    file.write_all(&half.as_bytes()[30..]).unwrap();
+    assert_eq!(reader.next_line().unwrap().map(|line| number_of(&line)), Some(500), "only when it is whole");
+    file.set_len(0).unwrap();
+    file.write_all(sample(now, 501).as_bytes()).unwrap();
+    assert_eq!(reader.next_line().unwrap().map(|line| number_of(&line)), Some(501), "somebody emptied the file");
+}
+
+#[test]
+fn a_full_disk_loses_lines_counts_them_and_is_written_again() {
+    let (_home, path) = place();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let required = Settings { required: true, ..Settings::default() };
+    let (activity, writer) = Activity::open(&path, required, no_metrics()).unwrap();
+    let audit = activity.audit().unwrap();
+    let event = || Event::new(Operation::DeviceConnected, "connected");
+    for _ in 0..10 {
+        activity.record(event());
+    }
+    wait(|| activity.lost() == 10);
+    assert!(!activity.can_record() && activity.audit().is_err());
+    assert!(activity.audited(&audit).is_err(), "it may be among those that were lost");
+
+    fs::remove_file(&path).unwrap();
+    wait(|| activity.can_record());
+    let audit = activity.audit().unwrap();
+    activity.record(event());
+    activity.audited(&audit).unwrap();
+    wait(|| activity.written() == 2);
+    assert_eq!((activity.lost(), activity.bytes()), (10, fs::metadata(&path).unwrap().len()));
+    drop(activity);
+    writer.finish();
+    let mut lines = Reader::open(&path, Filter::default()).unwrap();
+    let lines: Vec<_> = std::iter::from_fn(|| lines.next_line().unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].json().contains(r#""operationName":"activityLost","properties":{"linesLost":10}"#), "{lines:?}");
+}
+
+#[test]
+fn a_log_that_is_not_required_never_refuses() {
+    let (_home, path) = place();
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let (activity, _writer) = Activity::open(&path, Settings::default(), no_metrics()).unwrap();
+    let audit = activity.audit().unwrap();
+    activity.record(Event::new(Operation::DeviceConnected, "connected"));
+    wait(|| !activity.can_record());
+    assert!(activity.audit().is_ok() && activity.audited(&audit).is_ok());
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn place() -> (TempDir, PathBuf) {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("activity.jsonl");
+    (home, path)
+}
+
+/// A line as the hub writes it, with a number to know it by.
+fn sample(at: Moment, number: u64) -> String {
+    let (time, device, service) = (at.rfc3339(), number % 10, number % 7);
+    format!(
+        r#"{{"category":"DeviceStreams","durationMs":{number},"operationName":"invoke","properties":{{"deviceId":"d{device}","reason":"disconnected","serviceId":"s{service}","sourceAddress":"192.0.2.1:4711"}},"resultType":"accepted","time":"{time}"}}{}"#,
+        "\n"
+    )
+}
+
+fn number_of(line: &Line) -> u64 {
+    serde_json::from_str::<serde_json::Value>(line.json()).unwrap()["durationMs"].as_u64().unwrap()
+}
+
+fn numbers(path: &Path, filter: Filter) -> Vec<u64> {
+    let mut reader = Reader::open(path, filter).unwrap();
+    std::iter::from_fn(|| reader.next_line().unwrap()).map(|line| number_of(&line)).collect()
+}
+
+fn on_disk(path: &Path) -> u64 {
+    fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+fn wait(until: impl Fn() -> bool) {
+    let deadline: Instant = clock::now() + PATIENCE;
+    while !until() {
+        assert!(clock::now() < deadline, "in vain");
+        std::thread::yield_now();
+    }
+}
+
+fn no_metrics() -> Arc<Metrics> {
+    Arc::new(Metrics::new(&[]))
+}

@@ -1,0 +1,119 @@
+//! The thread that writes. When it cannot, lines are dropped and counted; it keeps trying, and tells how many.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::store::Store;
+use super::{Counters, line};
+use crate::hub::broker::{Event, Operation};
+use crate::net::clock;
+
+/// A disk that failed is tried again this often, however many lines there are.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often files are looked at for their age.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// The thread's state.
+pub(super) struct Loop {
+    store: Store,
+    counters: Arc<Counters>,
+    required: bool,
+    /// Lost lines that the log has told of.
+    told: u64,
+    /// While writing fails: when to try again.
+    retry: Option<Instant>,
+    tidied: Instant,
+}
+
+impl Loop {
+    /// A log that can be written, as far as is known.
+    pub(super) fn new(store: Store, counters: Arc<Counters>, required: bool) -> Self {
+        counters.bytes.store(store.bytes(), Ordering::Relaxed);
+        Self { store, counters, required, told: 0, retry: None, tidied: clock::now() }
+    }
+
+    /// Writes until nobody is left who could record anything.
+    pub(super) fn run(mut self, queue: &Receiver<String>) {
+        loop {
+            match queue.recv_timeout(RETRY) {
+                Ok(line) => {
+                    self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+                    self.take(&line);
+                }
+                Err(RecvTimeoutError::Timeout) => self.look_after(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.tidied.elapsed() >= TIDY {
+                self.tidied = clock::now();
+                self.store.tidy(clock::moment());
+            }
+            self.counters.bytes.store(self.store.bytes(), Ordering::Relaxed);
+        }
+        if self.confess().is_err() {
+            let lost = self.untold();
+            tracing::error!(target: "hub", "{lost} lines of the activity log are lost: it could not be written");
+        }
+    }
+
+    fn take(&mut self, line: &str) {
+        if self.retry.is_none_or(|at| clock::now() >= at) && self.attempt(Some(line)) {
+            return;
+        }
+        self.counters.lost.fetch_add(1, Ordering::Release);
+    }
+
+    /// Lines may have been lost, or the disk may be writable again, without any new line.
+    fn look_after(&mut self) {
+        if self.untold() > 0 || self.retry.is_some() {
+            self.attempt(None);
+        }
+    }
+
+    /// Tells what was lost before this line, and writes it. Takes note of how that went.
+    fn attempt(&mut self, line: Option<&str>) -> bool {
+        let reopened = if self.retry.is_some() { self.store.reopen() } else { Ok(()) };
+        let lost = self.untold();
+        let confessed = reopened.and_then(|()| self.confess());
+        match confessed.and_then(|()| line.map_or(Ok(()), |line| self.append(line))) {
+            Ok(()) => {
+                if self.retry.take().is_some() {
+                    self.counters.failing.store(false, Ordering::Relaxed);
+                    tracing::warn!(target: "hub", "the activity log is written again; {lost} lines of it are lost");
+                }
+                true
+            }
+            Err(error) => {
+                if self.retry.replace(clock::now() + RETRY).is_none() {
+                    self.counters.failing.store(true, Ordering::Relaxed);
+                    let streams = if self.required { "no new stream is let through" } else { "streams go on" };
+                    tracing::error!(target: "hub", %error, "the activity log cannot be written; {streams} meanwhile");
+                }
+                false
+            }
+        }
+    }
+
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        self.store.append(line, clock::moment())?;
+        self.counters.written.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One line about all those that are missing before it.
+    fn confess(&mut self) -> io::Result<()> {
+        let lost = self.untold();
+        if lost > 0 {
+            self.append(&line::json(Event { lost: Some(lost), ..Event::new(Operation::ActivityLost, "lost") }))?;
+            self.told += lost;
+        }
+        Ok(())
+    }
+
+    fn untold(&self) -> u64 {
+        self.counters.lost.load(Ordering::Acquire) - self.told
+    }
+}

@@ -1,0 +1,257 @@
+//! The activity log and the messages on standard error: what is kept, and what happens when neither can be written.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use devstream::net::clock;
+use devstream::proto::refusal::Kind;
+use serde_json::Value;
+
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::Process;
+use crate::support::raw::Raw;
+use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, PATIENCE};
+
+/// More messages than a pipe takes.
+const FLOOD: usize = 1000;
+
+/// More streams than a file's last page has room for lines about them.
+const STREAMS: usize = 20;
+
+/// The hub's state in a home.
+const STATE: &str = ".local/share/devstream/hub";
+
+#[test]
+fn logs_follow_through_rotation_until_nobody_reads() {
+    let machine = Machine::new();
+    let hub = Hub::start_with(&machine, &["--activity-rotate-size", "64KiB", "--activity-keep-size", "256KiB"]);
+    let device = Raw::join(&hub.device_link(DEVICE));
+    let follow = machine.start(&["hub", "logs", "--follow", "--json"]);
+    follow.wait_line("identityAdded");
+    let mut reader = machine.command(DEVSTREAM);
+    let mut reader =
+        reader.args(["hub", "logs", "--follow", "--device", "nobody"]).stdout(Stdio::piped()).spawn().unwrap();
+    // Some 300 bytes each.
+    for _ in 0..600 {
+        assert_eq!(device.ask_unsigned("POST", "/twins/nobody/streams/ssh").status, 401);
+    }
+    hub.service_link("last-one");
+    follow.wait_line("last-one");
+    let state = machine.home().join(STATE);
+    let files = log_files(&state);
+    assert!(files.len() > 2, "{files:?}");
+    let followed = follow.log().matches("authenticate").count();
+    let all = hub.activity();
+    assert_eq!(all.iter().filter(|line| line["operationName"] == "authenticate").count(), 600);
+    assert_eq!(followed, 600, "each of them, once");
+    let ours = hub.ask(&["logs", "--json", "--service", "last-one"]);
+    assert!(ours.lines().count() == 1 && ours.contains("identityAdded"), "{ours}");
+    assert_eq!(hub.ask(&["logs", "--since", "1h", "--json"]).lines().count(), all.len());
+    drop(reader.stdout.take());
+    let deadline = clock::now() + PATIENCE;
+    while reader.try_wait().unwrap().is_none() {
+        assert!(clock::now() < deadline, "still following");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_full_disk_stops_no_stream() {
+    on_a_small_disk("activity::a_full_disk_stops_no_stream", |machine, disk| {
+        let target = Target::echo();
+        let hub = Hub::start(machine);
+        let _agent = Agent::start(machine, &[&target.port.to_string()]);
+        let proxy = ServiceProxy::start(machine);
+        let mut running = proxy.connect();
+        is_alive(&mut running);
+        disk.fill();
+        for _ in 0..STREAMS {
+            is_alive(&mut proxy.connect());
+        }
+        hub.process.wait_line("the activity log cannot be written");
+        // The registry, on the same disk, cannot note when the device was here.
+        let _second = Agent::start(machine, &[&target.port.to_string()]);
+        is_alive(&mut proxy.connect());
+        is_alive(&mut running);
+        disk.free();
+        hub.process.wait_line("the activity log is written again");
+        let lost = hub.wait_activity("activityLost", None);
+        assert!(lost["properties"]["linesLost"].as_u64().is_some_and(|lost| lost > 0), "{lost}");
+        is_alive(&mut proxy.connect());
+        is_alive(&mut running);
+    });
+}
+
+#[test]
+fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
+    on_a_small_disk("activity::a_full_disk_stops_new_streams_where_an_audit_is_required", |machine, disk| {
+        let target = Target::echo();
+        let hub = Hub::start_with(machine, &["--audit-required"]);
+        let _agent = Agent::start(machine, &[&target.port.to_string()]);
+        let proxy = ServiceProxy::start(machine);
+        let mut running = proxy.connect();
+        is_alive(&mut running);
+        disk.fill();
+        // The first line that does not fit tells; the file's last page may still have room for some.
+        let refused = (0..STREAMS).any(|_| !is_let_through(&mut proxy.connect()));
+        assert!(refused, "{}", hub.process);
+        hub.process.wait_line("no new stream is let through");
+        proxy.process.wait_line(Kind::AuditFailed.row().sentence);
+        is_alive(&mut running);
+        disk.free();
+        hub.process.wait_line("the activity log is written again");
+        is_alive(&mut proxy.connect());
+        hub.wait_activity("activityLost", None);
+    });
+}
+
+#[test]
+fn messages_that_nobody_reads_hold_up_nothing() {
+    let target = Target::echo();
+    let machine = Machine::new();
+    let hub = Unread::start(&machine);
+    let _agent = Agent::start(&machine, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&machine);
+    let mut running = proxy.connect();
+    is_alive(&mut running);
+    let stranger = Raw::join(&hub.link);
+    for _ in 0..FLOOD {
+        assert_eq!(stranger.ask_unsigned("POST", "/twins/nobody/streams/ssh").status, 401);
+    }
+    is_alive(&mut proxy.connect());
+    is_alive(&mut running);
+}
+
+#[test]
+fn every_message_is_a_json_object_where_that_is_asked_for() {
+    let target = Target::echo();
+    let machine = Machine::new();
+    let json = ["--log-format", "json"];
+    let start = |arguments: &[&str]| machine.start(&[arguments, &json].concat());
+    let hub = start(&["hub", "--listen", "127.0.0.1:0"]);
+    hub.wait_line("listening on");
+    let agent = start(&["device-agent", "--id", DEVICE, "--forward", &target.port.to_string()]);
+    agent.wait_line("is online");
+    let proxy = start(&["service-proxy", "--device", DEVICE, "--local", "0"]);
+    let listening: Value = serde_json::from_str(&proxy.wait_line(" on ")).unwrap();
+    let port = listening["message"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+    is_alive(&mut connect(port));
+    hub.wait_line("opened");
+    // The state directory is in use.
+    let wrong = Process::start(machine.command(DEVSTREAM).args(["hub", "--listen", "127.0.0.1:0"]).args(json));
+    wrong.wait_line("another hub");
+    for process in [&proxy, &agent, &hub] {
+        process.signal("TERM");
+    }
+    for (process, target) in [(proxy, "service-proxy"), (agent, "device-agent"), (hub, "hub"), (wrong, "hub")] {
+        let finished = process.finish();
+        assert!(finished.stderr.lines().count() > 0, "{target}");
+        for line in finished.stderr.lines() {
+            let message: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+            for key in ["time", "level", "target", "message"] {
+                assert!(message[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {line}");
+            }
+            assert!(message["fields"].is_object() && message["target"] == target, "{line}");
+        }
+        if finished.code != Some(0) {
+            assert!(finished.stderr.contains(r#""level":"ERROR""#), "{finished:?}");
+        }
+    }
+}
+
+/// A hub whose messages nobody reads, once it listens.
+struct Unread {
+    child: Child,
+    link: String,
+    _stderr: BufReader<ChildStderr>,
+}
+
+impl Unread {
+    fn start(machine: &Machine) -> Self {
+        let mut command = machine.command(DEVSTREAM);
+        command.args(["hub", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening on") {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended");
+        }
+        let added = machine.ask(&["hub", "device", "add", "flooder"]);
+        let link = added.split('\'').nth(1).unwrap().to_owned();
+        Self { child, link, _stderr: stderr }
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Set where a test runs in a namespace of its own.
+const IN_NAMESPACE: &str = "DEVSTREAM_TEST_IN_NAMESPACE";
+
+/// Runs a test with a hub's state on a small disk: mounted here by root, else in a namespace where this user is root.
+fn on_a_small_disk(name: &str, test: impl FnOnce(&Machine, &SmallDisk)) {
+    let machine = Machine::new();
+    let state = machine.home().join(STATE);
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&state).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=1m,mode=700", "devstream-test"]).arg(&state);
+    let mounted = mount.output().expect("mount is installed");
+    if mounted.status.success() {
+        let disk = SmallDisk { filler: state.join("filler"), state };
+        return test(&machine, &disk);
+    }
+    let is_second = std::env::var_os(IN_NAMESPACE).is_some();
+    assert!(!is_second, "a small disk can neither be mounted nor in a namespace of its own: {mounted:?}");
+    let mut again = Command::new("unshare");
+    again.args(["-rm", "--"]).arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    let done = again.env(IN_NAMESPACE, "1").output().expect("unshare is installed");
+    assert!(done.status.success(), "{done:?}");
+}
+
+/// A disk that the hub's state is on.
+struct SmallDisk {
+    state: PathBuf,
+    filler: PathBuf,
+}
+
+impl SmallDisk {
+    /// Leaves not a page free.
+    fn fill(&self) {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.filler).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(&self.filler).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // What still has it open keeps it until then.
+        assert!(Command::new("umount").arg("--lazy").arg(&self.state).status().unwrap().success());
+    }
+}
+
+/// Whether a byte comes back.
+fn is_let_through(stream: &mut TcpStream) -> bool {
+    let mut byte = [0];
+    stream.write_all(b"?").is_ok() && stream.read(&mut byte).is_ok_and(|count| count > 0)
+}
+
+fn log_files(state: &Path) -> Vec<String> {
+    let names = fs::read_dir(state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("activity")).collect()
+}
