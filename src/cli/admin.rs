@@ -46,7 +46,7 @@ fn request(command: HubCommand) -> (AdminRequest, Option<Listing>) {
             }
             ServiceCommand::Remove { name } => (AdminRequest::Remove { principal: service(name) }, None),
         },
-        HubCommand::Show | HubCommand::Logs(_) => (AdminRequest::Show, None),
+        HubCommand::Show | HubCommand::Logs(_) | HubCommand::CheckConfig => (AdminRequest::Show, None),
     }
 }
 

@@ -1,11 +1,14 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
+mod service;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, ServiceName, StreamName};
 use crate::proto::join::HubAddress;
@@ -43,6 +46,7 @@ pub(super) enum Command {
     Join(Join),
     DeviceAgent(DeviceAgent),
     ServiceProxy(ServiceProxy),
+    Service(Service),
     Demo(Demo),
     Completions(Completions),
 }
@@ -55,6 +59,7 @@ impl Command {
             Self::Join(_) => "join",
             Self::DeviceAgent(_) => "device-agent",
             Self::ServiceProxy(_) => "service-proxy",
+            Self::Service(_) => "service",
             Self::Demo(_) => "demo",
             Self::Completions(_) => "completions",
         }
@@ -71,6 +76,8 @@ pub(super) struct Hub {
     pub(super) serve: HubServe,
     #[command(flatten)]
     pub(super) state: HubState,
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
     #[command(subcommand)]
     pub(super) command: Option<HubCommand>,
 }
@@ -78,8 +85,19 @@ pub(super) struct Hub {
 #[derive(Debug, Args)]
 pub(super) struct HubState {
     /// Where the hub keeps everything [default: devstream/hub in the user's data directory]
+    ///
+    /// The subcommands, where the user has none, look for the hub that `devstream service install hub` set up.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "DEVSTREAM_STATE_DIR", global = true)]
     pub(super) state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigFile {
+    /// The configuration file [default: devstream/config.toml in the user's configuration directory, if it is there]
+    ///
+    /// Its keys are these flags; devstream.toml(5) lists them. A flag wins over the environment, that over the file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CONFIG", global = true)]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -93,10 +111,10 @@ pub(super) struct HubServe {
     #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_hint = ValueHint::Hostname)]
     pub(super) hostname: Vec<String>,
     /// Give streams a URL of their own, instead of the hub's
-    #[arg(long, value_name = "wss://HOST:PORT", requires = "streaming_listen", env = "DEVSTREAM_STREAMING_ENDPOINT")]
+    #[arg(long, value_name = "wss://HOST:PORT", env = "DEVSTREAM_STREAMING_ENDPOINT")]
     pub(super) streaming_endpoint: Option<String>,
     /// Where that URL's listener listens
-    #[arg(long, value_name = "ADDR:PORT", requires = "streaming_endpoint", env = "DEVSTREAM_STREAMING_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_STREAMING_LISTEN")]
     pub(super) streaming_listen: Option<SocketAddr>,
     /// How long a stream's handshake may take, and a stream token is good for; at most 60
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
@@ -116,6 +134,8 @@ pub(super) enum HubCommand {
     Service(ServiceCommand),
     /// Print the hub's name, streaming endpoints and pin as JSON
     Show,
+    /// Check the configuration file, every section of it
+    CheckConfig,
     Logs(Logs),
 }
 
@@ -230,6 +250,8 @@ pub(super) struct DeviceAgent {
     pub(super) hub: HubArgs,
     #[command(flatten)]
     pub(super) drain: DrainArgs,
+    #[command(flatten)]
+    _file: ConfigFile,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -284,6 +306,8 @@ pub(super) struct ServiceProxy {
     pub(super) hub: HubArgs,
     #[command(flatten)]
     pub(super) drain: DrainArgs,
+    #[command(flatten)]
+    _file: ConfigFile,
 }
 
 /// Show it all at once: hub, device-agent and service-proxy in one process, on loopback

@@ -2,22 +2,29 @@
 
 mod admin;
 mod args;
+mod config;
 mod demo;
 mod home;
 mod identity;
+mod install;
 mod join;
 mod logging;
 mod roles;
 mod signals;
 mod stdio;
 mod text;
+mod units;
 mod view;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use anyhow::{Context as _, anyhow};
+use clap::CommandFactory as _;
 
-use self::args::{Cli, Command, HubCommand};
+use self::args::{Cli, Command, Hub, HubCommand};
+use self::config::Mistake;
+pub use self::config::{SECTIONS, settings};
+use crate::net::inherit::Inherited;
 use crate::proto::refusal::Refusal;
 
 /// Why a command failed, which decides its exit code.
@@ -50,12 +57,17 @@ pub fn command() -> clap::Command {
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(Mistake::Typed(error)) => {
             // Help and version are errors to clap, and come with status 0.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             return if error.print().is_ok() { code.into() } else { ExitCode::FAILURE };
+        }
+        Err(Mistake::Written(mistakes)) => {
+            mistakes.iter().for_each(|mistake| text::err(mistake));
+            return ExitCode::from(2);
         }
     };
     let name = cli.command.name();
@@ -66,22 +78,18 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot start")))?;
+    // Before there is any other thread.
+    let inherited = Inherited::take().map_err(Failure::Usage)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let progress = view::progress_bars(&cli.command);
     logging::start(cli.verbosity(), progress.clone());
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Hub(hub) => match hub.command {
-                None => roles::hub(hub.serve, hub.state.state_dir).await,
-                Some(HubCommand::Logs(logs)) => admin::logs(&logs, hub.state.state_dir.as_deref()),
-                Some(command) => admin::run(command, hub.state.state_dir.as_deref()).await,
-            },
+            Command::Hub(command) => hub(command, inherited).await,
             Command::Join(join) => join::run(join).await,
             Command::DeviceAgent(agent) => roles::device_agent(agent).await,
             Command::ServiceProxy(proxy) => roles::service_proxy(proxy, progress).await,
+            Command::Service(service) => install::run(service.command),
             Command::Demo(demo) => demo::run(demo, progress).await,
             Command::Completions(completions) => {
                 text::out(completions.shell.script());
@@ -92,6 +100,24 @@ fn run(cli: Cli) -> Result<(), Failure> {
     // A read of standard input cannot be cancelled, and must not hold up the end.
     runtime.shutdown_background();
     done
+}
+
+async fn hub(Hub { serve, state, file, command }: Hub, inherited: Inherited) -> Result<(), Failure> {
+    let state = state.state_dir.as_deref();
+    match command {
+        None => roles::hub(serve, state, inherited).await,
+        Some(HubCommand::Logs(logs)) => admin::logs(&logs, state),
+        Some(HubCommand::CheckConfig) => {
+            // Its mistakes were said before; what is left is what settings have to do with each other.
+            let missing = || anyhow!("there is no configuration file; --config FILE names one");
+            let path = file.config.ok_or_else(|| Failure::Usage(missing()))?;
+            let path = path.display();
+            roles::hub_config(serve, state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;
+            text::out(&format!("{path}: ok"));
+            Ok(())
+        }
+        Some(command) => admin::run(command, state).await,
+    }
 }
 
 fn report(name: &str, failure: &Failure) -> ExitCode {

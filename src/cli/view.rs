@@ -25,7 +25,11 @@ pub(super) fn progress_bars(command: &Command) -> Option<MultiProgress> {
     let live = match command {
         Command::ServiceProxy(proxy) => !proxy.stdio,
         Command::Demo(_) => true,
-        Command::Hub(_) | Command::Join(_) | Command::DeviceAgent(_) | Command::Completions(_) => false,
+        Command::Hub(_)
+        | Command::Service(_)
+        | Command::Join(_)
+        | Command::DeviceAgent(_)
+        | Command::Completions(_) => false,
     };
     (live && std::io::stderr().is_terminal()).then(MultiProgress::new)
 }

@@ -13,6 +13,7 @@ mod control;
 mod door;
 mod enrol;
 mod exchange;
+mod listen;
 mod open;
 pub mod registry;
 pub mod sqlite;
@@ -40,7 +41,9 @@ use self::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
 use self::streaming::Waiting;
 use crate::net::certificate::{HubCertificate, machine_name, names};
+use crate::net::inherit::Inherited;
 use crate::net::local::LocalListener;
+use crate::net::notify;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
@@ -92,12 +95,12 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Opens the state directory and every listener.
-    pub async fn bind(config: HubConfig) -> anyhow::Result<Self> {
+    /// Opens the state directory and every listener that was not inherited.
+    pub async fn bind(config: HubConfig, inherited: Inherited) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
         let authority = state.authority()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
-        let listeners = listen(&config).await?;
+        let listeners = listen::listen(&config, inherited).await?;
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
         let streaming_host = config.streaming.iter().map(|streaming| streaming.host.clone());
         let given = config.hostnames.iter().cloned().chain(streaming_host);
@@ -160,7 +163,8 @@ impl Hub {
         }
         tasks.spawn(desk);
         tasks.spawn(until(stopping.clone(), certificate.renew()));
-        tasks.spawn(until(stopping, administer(shared.clone(), admin, tasks.clone())));
+        tasks.spawn(until(stopping.clone(), administer(shared.clone(), admin, tasks.clone())));
+        tasks.spawn(until(stopping, pulse(shared.clone())));
         shutdown.drain.cancelled().await;
         let left = drain(&shared, &shutdown).await;
         // The desk ends with its last handle.
@@ -190,26 +194,6 @@ impl Shared {
         let hub = if self.public.host.contains(':') { "hub".into() } else { self.public.host.clone() };
         format!("{base}{}", Route::Bridge(Bridge { hub, device: device.clone(), stream, role }))
     }
-}
-
-async fn listen(config: &HubConfig) -> anyhow::Result<Vec<(TcpListener, Serves)>> {
-    let everything = if config.streaming.is_some() { Serves::Control } else { Serves::All };
-    let own = config.streaming.iter().map(|streaming| (streaming.listen, Serves::Streams));
-    let wanted = config.listen.iter().map(|address| (*address, everything)).chain(own);
-    let mut listeners = Vec::new();
-    for (address, serves) in wanted {
-        let listener = TcpListener::bind(address).await.with_context(|| cannot_listen(address))?;
-        listeners.push((listener, serves));
-    }
-    Ok(listeners)
-}
-
-fn cannot_listen(address: SocketAddr) -> String {
-    let advice = match address.port() {
-        1..1024 => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
-        _ => "is something else listening there? --listen ADDRESS:PORT chooses another, and port 0 any free one",
-    };
-    format!("cannot listen on {address} ({advice})")
 }
 
 async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
@@ -251,6 +235,11 @@ async fn administer(shared: Arc<Shared>, admin: LocalListener, tasks: Tasks) {
     }
 }
 
+/// The hub is alive while the task that decides everything answers.
+async fn pulse(shared: Arc<Shared>) {
+    match notify::watchdog(|| shared.exchange.ping()).await {}
+}
+
 /// Running out of descriptors must neither end nor spin an accept loop.
 async fn pause(error: &io::Error) {
     tracing::warn!(target: "hub", %error, "could not accept a connection");
@@ -263,6 +252,7 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     let running = shared.exchange.streams();
     if running > 0 {
         let deadline = shared.config.drain.as_secs();
+        notify::status(&format!("draining: {running} streams may go on for {deadline} s"));
         tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
     }
     tokio::select! {

@@ -86,6 +86,7 @@ enum Command<T> {
     Ask(ConnectionId, Ask, oneshot::Sender<Answer>),
     Side(Box<SideArrival>, oneshot::Sender<Result<Verdict<T>, Refusal>>),
     Online(oneshot::Sender<HashMap<DeviceId, Presence>>),
+    Ping(oneshot::Sender<()>),
     EndAll,
 }
 
@@ -172,6 +173,12 @@ impl<T: Transport> Exchange<T> {
             Ok(()) => online.await.unwrap_or_default(),
             Err(_) => HashMap::new(),
         }
+    }
+
+    /// Whether the task answers at all.
+    pub(super) async fn ping(&self) -> bool {
+        let (sender, pong) = oneshot::channel();
+        self.send(Command::Ping(sender)).await.is_ok() && pong.await.is_ok()
     }
 
     /// An identity is no longer valid.

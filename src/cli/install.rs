@@ -1,0 +1,175 @@
+//! `devstream service`: a role under systemd, from its flags to its running units and back.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command as Program;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::{CommandFactory as _, ValueEnum as _};
+
+use super::args::{Cli, Command, Hub, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall};
+use super::config::{self, Mistake};
+use super::units::{self, Service, Unit};
+use super::{Failure, home, roles, text};
+use crate::proto::id::Role;
+
+const UNITS: &str = "etc/systemd/system";
+const CONFIG: &str = "etc/devstream/config.toml";
+
+/// There if and only if systemd runs this machine (sd_booted(3)).
+const BOOTED: &str = "/run/systemd/system";
+
+/// What the units do not let a service see.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
+pub(super) fn run(command: ServiceManagement) -> Result<(), Failure> {
+    match command {
+        ServiceManagement::Install(install) => self::install(&install),
+        ServiceManagement::Uninstall(uninstall) => self::uninstall(&uninstall).map_err(Failure::Other),
+    }
+}
+
+fn install(install: &Install) -> Result<(), Failure> {
+    let program = match &install.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().context("cannot tell where this program is; name it with --program")?,
+    };
+    let root = install.root.as_deref();
+    let (units, needed) = units(install.role, &program, &install.arguments, root).map_err(Failure::Usage)?;
+    if install.print {
+        for Unit { name, text } in &units {
+            text::out(&format!("# /{UNITS}/{name}\n{text}"));
+        }
+        return Ok(());
+    }
+    if root.is_none() {
+        can_run(&program, &needed)?;
+    }
+    Ok(write(&units, root)?)
+}
+
+/// A role's units, and the files that must be there when they start.
+fn units(
+    role: ServiceRole,
+    program: &Path,
+    arguments: &[String],
+    root: Option<&Path>,
+) -> anyhow::Result<(Vec<Unit>, Vec<PathBuf>)> {
+    let name = name(role);
+    let service = |drain| Service { role: &name, program, arguments, drain };
+    let command = parse(&name, arguments, root)?;
+    if let Command::Hub(Hub { serve, state, command: None, .. }) = command {
+        if state.state_dir.is_some() {
+            bail!("leave out --state-dir: the hub's units keep its state in {}", home::SERVICE_STATE);
+        }
+        let config = roles::hub_config(serve, None)?;
+        let streaming = config.streaming.map(|streaming| streaming.listen);
+        Ok((units::hub(&service(config.drain), &config.listen, streaming), Vec::new()))
+    } else if let Command::DeviceAgent(agent) = command {
+        client(&service(agent.drain.drain_timeout), Role::Device)
+    } else if let Command::ServiceProxy(ServiceProxy { stdio: false, drain, .. }) = command {
+        client(&service(drain.drain_timeout), Role::Service)
+    } else {
+        bail!("after -- come flags of a {name} that runs by itself")
+    }
+}
+
+fn client(service: &Service<'_>, role: Role) -> anyhow::Result<(Vec<Unit>, Vec<PathBuf>)> {
+    let identity = home::identity(role)?;
+    Ok((units::client(service, &identity), units::credentials(&identity).into()))
+}
+
+/// What the service will take the arguments for, over the file that it will read: a mistake is better said now.
+fn parse(role: &str, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Command> {
+    let words: Vec<OsString> =
+        ["devstream", role].into_iter().chain(arguments.iter().map(String::as_str)).map(OsString::from).collect();
+    let file = root.unwrap_or(Path::new("/")).join(CONFIG);
+    match config::parse(config::without_environment(Cli::command()), &words, Some(&file)) {
+        Ok(cli) => Ok(cli.command),
+        Err(Mistake::Typed(error)) => bail!("these arguments would not do:\n{}", error.render()),
+        Err(Mistake::Written(mistakes)) => {
+            bail!("the service's configuration file would not do:\n{}", mistakes.join("\n"))
+        }
+    }
+}
+
+fn can_run(program: &Path, needed: &[PathBuf]) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::Usage(anyhow!("only root can install services; --print shows the units")));
+    }
+    if let Some(place) = HIDDEN.iter().find(|place| program.starts_with(place)) {
+        let advice = "first put it where services see it, such as /usr/local/bin";
+        return Err(Failure::Usage(anyhow!("{} is below {place}: {advice}", program.display())));
+    }
+    if let Some(missing) = needed.iter().find(|file| !file.exists()) {
+        let advice = "first join the hub, as root: devstream join LINK";
+        return Err(Failure::Usage(anyhow!("there is no {}: {advice}", missing.display())));
+    }
+    Ok(())
+}
+
+fn write(units: &[Unit], root: Option<&Path>) -> anyhow::Result<()> {
+    let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
+    let directory = root.unwrap_or(Path::new("/")).join(UNITS);
+    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let is_other = |unit: &Unit| fs::read_to_string(directory.join(&unit.name)).map_or(true, |text| text != unit.text);
+    let changed: Vec<_> = units.iter().filter(|unit| is_other(unit)).collect();
+    // What runs under an older unit would keep its old sockets and limits.
+    if changed.iter().any(|unit| directory.join(&unit.name).exists()) {
+        systemctl(root, &[&["stop"], names.as_slice()].concat())?;
+    }
+    for Unit { name, text } in changed {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        text::err(&format!("service: wrote {}", path.display()));
+    }
+    systemctl(root, &["daemon-reload"])?;
+    systemctl(root, &[&["enable", "--now"], names.as_slice()].concat())
+}
+
+fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
+    let root = uninstall.root.as_deref();
+    if root.is_none() && !rustix::process::geteuid().is_root() {
+        bail!("only root can remove services");
+    }
+    let directory = root.unwrap_or(Path::new("/")).join(UNITS);
+    let name = name(uninstall.role);
+    let own = ["socket", "service"].map(|kind| format!("devstream-{name}.{kind}"));
+    let all = own.into_iter().chain([format!("devstream-{name}-streaming.socket")]);
+    let installed: Vec<_> = all.filter(|unit| directory.join(unit).exists()).collect();
+    if installed.is_empty() {
+        text::err(&format!("service: there are no units of the {name} in {}", directory.display()));
+        return Ok(());
+    }
+    let names: Vec<_> = installed.iter().map(String::as_str).collect();
+    systemctl(root, &[&["disable", "--now"], names.as_slice()].concat())?;
+    for unit in &installed {
+        let path = directory.join(unit);
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        text::err(&format!("service: removed {}", path.display()));
+    }
+    systemctl(root, &["daemon-reload"])
+}
+
+/// Has systemd do it; says what remains to be done where it does not run.
+fn systemctl(root: Option<&Path>, words: &[&str]) -> anyhow::Result<()> {
+    if root.is_some() {
+        return Ok(());
+    }
+    let line = format!("systemctl {}", words.join(" "));
+    if !Path::new(BOOTED).is_dir() {
+        text::err(&format!("service: systemd does not run here; where it does: {line}"));
+        return Ok(());
+    }
+    let status = Program::new("systemctl").args(words).status().with_context(|| format!("cannot run {line}"))?;
+    if !status.success() {
+        bail!("`{line}` failed ({status}); `systemctl status 'devstream-*'` and `journalctl -u 'devstream-*'` say why");
+    }
+    Ok(())
+}
+
+/// The subcommand, as it is typed.
+fn name(role: ServiceRole) -> String {
+    role.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
