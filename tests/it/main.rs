@@ -3,7 +3,9 @@
 
 mod support;
 
+mod activation;
 mod cli;
+mod config;
 mod handshake;
 mod hostile;
 mod lifecycle;
@@ -12,5 +14,6 @@ mod one_machine;
 mod pipe;
 mod refusals;
 mod secrets;
+mod systemd;
 mod three_machines;
 mod tokens;

@@ -1,11 +1,12 @@
 //! The three roles as processes.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 
 use devstream::net::clock;
 use serde_json::Value;
 
-use super::machine::Machine;
+use super::machine::{DEVSTREAM, Machine};
 use super::process::Process;
 use super::targets::closed_port;
 use super::{DEVICE, PATIENCE};
@@ -32,6 +33,16 @@ impl Hub {
     pub(crate) fn start_on(machine: &Machine, port: u16, arguments: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{port}");
         let process = machine.start(&[&["hub", "--listen", &listen], arguments].concat());
+        let port = port_of(&process.wait_line("hub: listening on https://"));
+        Self { process, port, machine: machine.clone() }
+    }
+
+    /// On a socket that stays open here, handed over as a service manager does.
+    pub(crate) fn start_inheriting(machine: &Machine, socket: &TcpListener) -> Self {
+        let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" hub";
+        let mut command = machine.command("sh");
+        let socket = OwnedFd::from(socket.try_clone().expect("a socket can be shared"));
+        let process = Process::start_with_stdin(command.args(["-c", script, DEVSTREAM]), socket.into(), Vec::new());
         let port = port_of(&process.wait_line("hub: listening on https://"));
         Self { process, port, machine: machine.clone() }
     }
