@@ -32,57 +32,70 @@ complete -c devstream -n "__fish_devstream_needs_command" -f -a "hub" -d 'Run th
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l listen -d 'Where to listen; port 0 takes any free port [default: [::]:8443]' -r
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l hostname -d 'What other machines call this one; the first goes into join links, all into the certificate' -r -f -a "(__fish_print_hostnames)"
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l streaming-endpoint -d 'Give streams a URL of their own, instead of the hub\'s' -r
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l streaming-listen -d 'Where that URL\'s listener listens' -r
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l handshake-timeout -d 'How long a stream\'s handshake may take, and a stream token is good for; at most 60' -r
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s v -l verbose -d 'Say more; twice for everything'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -f -a "device" -d 'Manage the devices that may wait here'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -f -a "service" -d 'Manage the services (operators, jobs) that may ask for streams'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -f -a "show" -d 'Print the hub\'s name, streaming endpoints and pin as JSON'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -f -a "logs" -d 'Print the activity log: who connected, who asked for what, what came of it'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -l listen -d 'Where to listen; port 0 takes any free port [default: [::]:8443]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -l hostname -d 'What other machines call this one; the first goes into join links, all into the certificate' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -l streaming-endpoint -d 'Give streams a URL of their own, instead of the hub\'s' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -l streaming-listen -d 'Where that URL\'s listener listens' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -l handshake-timeout -d 'How long a stream\'s handshake may take, and a stream token is good for; at most 60' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -f -a "device" -d 'Manage the devices that may wait here'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -f -a "service" -d 'Manage the services (operators, jobs) that may ask for streams'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -f -a "show" -d 'Print the hub\'s name, streaming endpoints and pin as JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -f -a "check-config" -d 'Check the configuration file, every section of it'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -f -a "logs" -d 'Print the activity log: who connected, who asked for what, what came of it'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show check-config logs help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "add" -d 'Add a device, and print the line that its machine joins with'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "list" -d 'List the devices'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "show" -d 'Show one device'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "remove" -d 'Remove a device; its connections end'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "add" -d 'Add a service, and print the line that its machine joins with'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "list" -d 'List the services'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "show" -d 'Show one service'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "remove" -d 'Remove a service; its streams end'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l device -d 'Only lines of this device' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l service -d 'Only lines of this service' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l since -d 'Only lines of the last while, such as 90s, 30m, 12h or 7d' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l json -d 'As the JSON lines they are'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s q -l quiet -d 'Say only what is wrong'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "device" -d 'Manage the devices that may wait here'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "service" -d 'Manage the services (operators, jobs) that may ask for streams'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the hub\'s name, streaming endpoints and pin as JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "check-config" -d 'Check the configuration file, every section of it'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print the activity log: who connected, who asked for what, what came of it'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
@@ -94,6 +107,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l id 
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -105,10 +119,30 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l re
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stdio -d 'One stream on standard input and output, for ssh\'s ProxyCommand'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -f -a "install" -d 'Write hardened units for a role, enable and start them'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -f -a "uninstall" -d 'Stop a role\'s units and remove them; what it kept stays'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l root -d 'Below this directory instead of /, starting nothing: for packages and images' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l program -d 'What the units run [default: this program]' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l print -d 'Print the units instead'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -l root -d 'Below this directory instead of /, stopping nothing' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s h -l help -d 'Print help'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "install" -d 'Write hardened units for a role, enable and start them'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "uninstall" -d 'Stop a role\'s units and remove them; what it kept stays'
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -l local -d 'The local port; 0 takes any free port' -r
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -l forward -d 'The target, and its name [default: 22 if something listens there]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s v -l verbose -d 'Say more; twice for everything'
@@ -117,14 +151,18 @@ complete -c devstream -n "__fish_devstream_using_subcommand demo" -s h -l help -
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy demo completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo completions help" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo completions help" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo completions help" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "device" -d 'Manage the devices that may wait here'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "service" -d 'Manage the services (operators, jobs) that may ask for streams'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "show" -d 'Print the hub\'s name, streaming endpoints and pin as JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "check-config" -d 'Check the configuration file, every section of it'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "logs" -d 'Print the activity log: who connected, who asked for what, what came of it'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "install" -d 'Write hardened units for a role, enable and start them'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "uninstall" -d 'Stop a role\'s units and remove them; what it kept stays'
