@@ -1,8 +1,11 @@
 //! Under a service manager: sockets that it keeps open, and what it is told.
 
+use std::fs::File;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -11,7 +14,7 @@ use devstream::net::clock;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
 use crate::support::raw::Raw;
-use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, PATIENCE};
 
@@ -81,18 +84,28 @@ fn the_streaming_endpoint_has_a_socket_of_its_own() {
 #[test]
 fn sockets_that_are_meant_for_another_process_are_left_alone() {
     let machine = Machine::new();
-    let mut command = machine.command(DEVSTREAM);
-    command.args(["hub", "--listen", "127.0.0.1:0"]).env("LISTEN_FDS", "1").env("LISTEN_PID", "1");
-    Process::start(&mut command).wait_line("hub: listening on https://127.0.0.1:");
+    for meant_for in [None, Some("1")] {
+        let mut command = machine.command(DEVSTREAM);
+        command.args(["hub", "--listen", "127.0.0.1:0"]).env("LISTEN_FDS", "1");
+        command.envs(meant_for.map(|id| ("LISTEN_PID", id)));
+        Process::start(&mut command).wait_line("hub: listening on https://127.0.0.1:");
+    }
 }
 
 #[test]
 fn what_was_inherited_and_is_no_listening_socket_is_an_error_that_says_so() {
-    let machine = Machine::new();
-    let script = "exec 3</dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" hub";
-    let finished = Process::start(machine.command("sh").args(["-c", script, DEVSTREAM])).finish();
-    assert_eq!(finished.code, Some(2), "{finished:?}");
-    assert!(finished.stderr.contains("inherited socket 0"), "{finished:?}");
+    let target = Target::echo();
+    let connected = OwnedFd::from(connect(target.port));
+    let null = File::open("/dev/null").unwrap();
+    for inherited in [Stdio::from(connected), Stdio::from(null)] {
+        let machine = Machine::new();
+        let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" hub";
+        let mut command = machine.command("sh");
+        command.args(["-c", script, DEVSTREAM]);
+        let finished = Process::start_with_stdin(&mut command, inherited, Vec::new()).finish();
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        assert!(finished.stderr.contains("inherited socket 0"), "{finished:?}");
+    }
 }
 
 #[test]

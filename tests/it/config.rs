@@ -127,6 +127,16 @@ fn every_mistake_is_told_with_its_place() {
 }
 
 #[test]
+fn the_file_is_not_blamed_for_the_environment() {
+    let machine = Machine::new();
+    write(&machine, "[hub]\nhostname = 'hub.example.com'\n");
+    let mut command = machine.command(DEVSTREAM);
+    let finished = Process::start(command.arg("hub").env("DEVSTREAM_LISTEN", "nowhere")).finish();
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stderr.contains("nowhere") && !finished.stderr.contains("config.toml"), "{finished:?}");
+}
+
+#[test]
 fn a_file_that_is_named_must_be_there_and_is_the_one_that_counts() {
     let machine = Machine::new();
     let missing = machine.run(&["hub", "--config", "missing.toml"]);

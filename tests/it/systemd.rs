@@ -132,6 +132,11 @@ fn what_would_not_run_is_not_installed() {
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{arguments:?}: {finished:?}");
         assert!(finished.stderr.contains(named), "{arguments:?}: {finished:?}");
     }
+    // The service will not run in the environment of whoever installs it.
+    let mut command = machine.command(DEVSTREAM);
+    command.args(["service", "install", "device-agent", "--print"]).env("DEVSTREAM_FORWARD", "22");
+    let finished = Process::start(&mut command).finish();
+    assert_eq!(finished.code, Some(2), "{finished:?}");
 }
 
 #[test]
