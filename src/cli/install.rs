@@ -46,7 +46,7 @@ fn install(install: &Install) -> Result<(), Failure> {
     if root.is_none() {
         can_run(&program, &needed)?;
     }
-    Ok(write(&units, root)?)
+    Ok(replace(&name(install.role), &units, root)?)
 }
 
 /// A role's units, and the files that must be there when they start.
@@ -109,23 +109,24 @@ fn can_run(program: &Path, needed: &[PathBuf]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write(units: &[Unit], root: Option<&Path>) -> anyhow::Result<()> {
-    let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
-    let directory = root.unwrap_or(Path::new("/")).join(UNITS);
-    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let is_other = |unit: &Unit| fs::read_to_string(directory.join(&unit.name)).map_or(true, |text| text != unit.text);
-    let changed: Vec<_> = units.iter().filter(|unit| is_other(unit)).collect();
-    // What runs under an older unit would keep its old sockets and limits.
-    if changed.iter().any(|unit| directory.join(&unit.name).exists()) {
-        systemctl(root, &[&["stop"], names.as_slice()].concat())?;
+/// Puts the units in the place of the role's earlier ones, unless they are the same.
+fn replace(role: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result<()> {
+    let directory = directory(root);
+    let old = installed(role, &directory);
+    let is_there = |unit: &Unit| fs::read_to_string(directory.join(&unit.name)).is_ok_and(|text| text == unit.text);
+    if old.len() != units.len() || !units.iter().all(is_there) {
+        // What runs under an older unit would keep its sockets and limits.
+        remove(&old, root)?;
+        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        for Unit { name, text } in units {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            text::err(&format!("service: wrote {}", path.display()));
+        }
+        systemctl(root, &["daemon-reload"], &[])?;
     }
-    for Unit { name, text } in changed {
-        let path = directory.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        text::err(&format!("service: wrote {}", path.display()));
-    }
-    systemctl(root, &["daemon-reload"])?;
-    systemctl(root, &[&["enable", "--now"], names.as_slice()].concat())
+    let names: Vec<_> = units.iter().map(|unit| unit.name.clone()).collect();
+    systemctl(root, &["enable", "--now"], &names)
 }
 
 fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
@@ -133,36 +134,50 @@ fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
     if root.is_none() && !rustix::process::geteuid().is_root() {
         bail!("only root can remove services");
     }
-    let directory = root.unwrap_or(Path::new("/")).join(UNITS);
-    let name = name(uninstall.role);
-    let own = ["socket", "service"].map(|kind| format!("devstream-{name}.{kind}"));
-    let all = own.into_iter().chain([format!("devstream-{name}-streaming.socket")]);
-    let installed: Vec<_> = all.filter(|unit| directory.join(unit).exists()).collect();
-    if installed.is_empty() {
-        text::err(&format!("service: there are no units of the {name} in {}", directory.display()));
+    let (role, directory) = (name(uninstall.role), directory(root));
+    let units = installed(&role, &directory);
+    if units.is_empty() {
+        text::err(&format!("service: there are no units of the {role} in {}", directory.display()));
+    }
+    remove(&units, root)
+}
+
+fn remove(units: &[String], root: Option<&Path>) -> anyhow::Result<()> {
+    if units.is_empty() {
         return Ok(());
     }
-    let names: Vec<_> = installed.iter().map(String::as_str).collect();
-    systemctl(root, &[&["disable", "--now"], names.as_slice()].concat())?;
-    for unit in &installed {
-        let path = directory.join(unit);
+    systemctl(root, &["disable", "--now"], units)?;
+    for unit in units {
+        let path = directory(root).join(unit);
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         text::err(&format!("service: removed {}", path.display()));
     }
-    systemctl(root, &["daemon-reload"])
+    systemctl(root, &["daemon-reload"], &[])
+}
+
+/// A role's units that are there.
+fn installed(role: &str, directory: &Path) -> Vec<String> {
+    let names = [".socket", "-streaming.socket", ".service"].map(|end| format!("devstream-{role}{end}"));
+    names.into_iter().filter(|name| directory.join(name).exists()).collect()
+}
+
+fn directory(root: Option<&Path>) -> PathBuf {
+    root.unwrap_or(Path::new("/")).join(UNITS)
 }
 
 /// Has systemd do it; says what remains to be done where it does not run.
-fn systemctl(root: Option<&Path>, words: &[&str]) -> anyhow::Result<()> {
+fn systemctl(root: Option<&Path>, words: &[&str], units: &[String]) -> anyhow::Result<()> {
     if root.is_some() {
         return Ok(());
     }
-    let line = format!("systemctl {}", words.join(" "));
+    let line = format!("systemctl {} {}", words.join(" "), units.join(" "));
+    let line = line.trim_end();
     if !Path::new(BOOTED).is_dir() {
         text::err(&format!("service: systemd does not run here; where it does: {line}"));
         return Ok(());
     }
-    let status = Program::new("systemctl").args(words).status().with_context(|| format!("cannot run {line}"))?;
+    let status =
+        Program::new("systemctl").args(words).args(units).status().with_context(|| format!("cannot run {line}"))?;
     if !status.success() {
         bail!("`{line}` failed ({status}); `systemctl status 'devstream-*'` and `journalctl -u 'devstream-*'` say why");
     }

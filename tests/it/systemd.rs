@@ -99,20 +99,19 @@ fn installing_and_uninstalling_leave_what_they_should_and_can_be_repeated() {
             &[&["service", "install", role, "--root", ".", "--program", "/usr/bin/devstream", "--"], flags].concat(),
         );
     };
+    let plain = ["device-agent.service", "hub.service", "hub.socket", "service-proxy.service"];
+    let all = [&plain[..], &["hub-streaming.socket"]].concat();
     for _ in 0..2 {
         ROLES.into_iter().for_each(|(role, flags)| install(role, flags));
+        assert_eq!(found(), named(&plain), "a socket that the hub has no use for would keep it from starting");
         install("hub", &STREAMING);
-        let all =
-            ["device-agent.service", "hub-streaming.socket", "hub.service", "hub.socket", "service-proxy.service"];
-        assert_eq!(found(), all.map(|name| format!("devstream-{name}")));
+        assert_eq!(found(), named(&all));
     }
     let hub = fs::read_to_string(units.join("devstream-hub.service")).unwrap();
     assert!(hub.contains("ExecStart=/usr/bin/devstream hub --streaming-endpoint"), "the last one counts: {hub}");
-    for left in
-        [&["device-agent.service", "service-proxy.service"][..], &["device-agent.service", "service-proxy.service"]]
-    {
+    for _ in 0..2 {
         machine.ask(&["service", "uninstall", "hub", "--root", "."]);
-        assert_eq!(found(), left.iter().map(|name| format!("devstream-{name}")).collect::<Vec<_>>());
+        assert_eq!(found(), named(&["device-agent.service", "service-proxy.service"]));
     }
 }
 
@@ -140,6 +139,20 @@ fn what_would_not_run_is_not_installed() {
 }
 
 #[test]
+fn what_a_machine_is_not_ready_for_is_said_before_anything_is_written() {
+    // Whoever runs this test is told one of two things, and nothing is written into this machine either way.
+    for (arguments, as_root) in [
+        (&["hub", "--program", "/home/me/devstream"][..], "/home/me/devstream is below /home: first put it where"),
+        (&["device-agent", "--program", "/usr/bin/devstream", "--", "--forward", "22"], "first join the hub, as root"),
+    ] {
+        let finished = Machine::new().run(&[&["service", "install"], arguments].concat());
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        let told = finished.stderr.contains(as_root) || finished.stderr.contains("only root can install services");
+        assert!(told, "{finished:?}");
+    }
+}
+
+#[test]
 fn an_identity_is_taken_from_the_service_managers_credentials() {
     let (hub_machine, joined, service) = (Machine::new(), Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);
@@ -163,6 +176,12 @@ fn an_identity_is_taken_from_the_service_managers_credentials() {
     fs::set_permissions(credentials.join("key"), fs::Permissions::from_mode(0o444)).unwrap();
     let refused = agent(&[]).look_for(0, "may be read by others", PATIENCE);
     assert!(refused.is_some_and(|line| line.contains("credentials/key")));
+}
+
+fn named(units: &[&str]) -> Vec<String> {
+    let mut names: Vec<_> = units.iter().map(|unit| format!("devstream-{unit}")).collect();
+    names.sort();
+    names
 }
 
 /// Writes the units that are printed into a directory, and gives their paths.
