@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, italic, roman};
+use devstream::cli::{SECTIONS, settings};
 
 #[test]
 fn completions_are_what_the_command_line_generates() {
@@ -23,7 +25,21 @@ fn completions_are_what_the_command_line_generates() {
 fn man_pages_are_what_the_command_line_generates() {
     let mut pages = BTreeMap::new();
     render(&devstream::cli::command(), "devstream", &mut pages);
+    pages.insert(PathBuf::from("devstream.toml.5"), file_format(&devstream::cli::command()).into_bytes());
     compare("man", pages);
+}
+
+#[test]
+fn the_file_formats_page_is_well_formed() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("devstream.toml.5");
+    fs::write(&page, file_format(&devstream::cli::command())).unwrap();
+    let lint = std::process::Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).arg(page).output();
+    let output = lint.expect("mandoc is installed: tests/run does it");
+    let found = String::from_utf8(output.stdout).unwrap();
+    // A page that is generated anew for every change has no date.
+    let wrong: Vec<_> = found.lines().filter(|line| !line.contains("missing date")).collect();
+    assert_eq!(wrong, [""; 0]);
 }
 
 /// A page for the command and each of its subcommands. The command must not have been built: clap would add its
@@ -35,6 +51,61 @@ fn render(command: &Command, name: &str, pages: &mut BTreeMap<PathBuf, Vec<u8>>)
     pages.insert(PathBuf::from(format!("{name}.1")), page);
     for subcommand in command.get_subcommands() {
         render(subcommand, &format!("{name}-{}", subcommand.get_name()), pages);
+    }
+}
+
+/// The page about the configuration file: its keys are the flags, in their words.
+fn file_format(command: &Command) -> String {
+    let mut page = Roff::new();
+    page.control("TH", ["DEVSTREAM.TOML", "5"]);
+    page.control("SH", ["NAME"]).text([roman("devstream.toml - the configuration file of devstream")]);
+    page.control("SH", ["DESCRIPTION"]);
+    for (index, paragraph) in include_str!("../src/cli/config/about.txt").split("\n\n").enumerate() {
+        if index > 0 {
+            page.control("PP", []);
+        }
+        page.text([roman(paragraph.trim().replace('\n', " "))]);
+    }
+    for section in SECTIONS {
+        page.control("SH", [format!("[{section}]").as_str()]);
+        settings(command, section).for_each(|flag| setting(&mut page, flag));
+    }
+    page.control("SH", ["EXAMPLE"]).control("nf", []);
+    // A line of its own each, or the marks of other lines would be taken for requests.
+    for line in include_str!("../src/cli/config/example.toml").lines() {
+        page.text([roman(if line.is_empty() { " " } else { line })]);
+    }
+    page.control("fi", []);
+    let roles = SECTIONS.map(|section| format!("devstream-{section}(1)")).join(", ");
+    page.control("SH", ["SEE ALSO"]).text([roman(format!("{roles}, devstream-hub-check-config(1)"))]);
+    page.render()
+}
+
+fn setting(page: &mut Roff, flag: &Arg) {
+    let names = flag.get_value_names().unwrap_or_default().join(" ");
+    let (is_switch, is_repeatable) =
+        (matches!(flag.get_action(), ArgAction::SetTrue), matches!(flag.get_action(), ArgAction::Append));
+    let form = if is_switch {
+        "true or false".to_owned()
+    } else if is_repeatable {
+        format!("{names}, or an array of them")
+    } else {
+        names
+    };
+    page.control("TP", []).text([bold(flag.get_long().unwrap()), roman(" = "), italic(form)]);
+    let help = flag.get_long_help().or(flag.get_help()).unwrap().to_string();
+    for (index, paragraph) in help.split("\n\n").enumerate() {
+        if index > 0 {
+            page.control("IP", []);
+        }
+        page.text([roman(paragraph)]);
+    }
+    let defaults: Vec<_> = flag.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    if !defaults.is_empty() && !is_switch {
+        page.control("IP", []).text([roman(format!("Default: {}", defaults.join(", ")))]);
+    }
+    if let Some(name) = flag.get_env() {
+        page.control("IP", []).text([roman(format!("Environment: {}", name.to_string_lossy()))]);
     }
 }
 

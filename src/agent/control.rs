@@ -12,6 +12,7 @@ use super::stream;
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::client::{Client, Connection};
 use crate::net::clock;
+use crate::net::notify;
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::Backoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route, STREAM_PROTOCOL};
@@ -146,7 +147,9 @@ impl Session {
                 let offers: Vec<String> = self.config.forwards.iter().map(ToString::to_string).collect();
                 let (device, hub) = (&self.config.device, self.client.hub());
                 tracing::debug!(target: "device-agent", version, "welcomed");
-                tracing::info!(target: "device-agent", "{device} is online at {hub}, offering {}", offers.join(", "));
+                let online = format!("{device} is online at {hub}, offering {}", offers.join(", "));
+                tracing::info!(target: "device-agent", "{online}");
+                notify::status(&online);
             }
             ToDevice::StreamRequest(request) => self.requested(request),
             ToDevice::StreamCancel { request_id } => {

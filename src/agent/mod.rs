@@ -16,7 +16,7 @@ use self::config::AgentConfig;
 use self::control::End;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
-use crate::net::{clock, random};
+use crate::net::{clock, notify, random};
 use crate::proto::backoff::{Backoff, spread};
 use crate::proto::limits::{BACKOFF_CAP, DISPLACED_WAIT};
 use crate::proto::refusal::Kind;
@@ -44,7 +44,9 @@ async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks, stop: &Cancell
         let Some(end) = control::session(config, tasks, &mut backoff, stop).await else { return };
         let pause = pause(&end, &mut backoff);
         let seconds = pause.as_secs_f64();
-        tracing::warn!(target: "device-agent", "{}: {end}; trying again in {seconds:.1} s", config.device);
+        let waiting = format!("{}: {end}; trying again in {seconds:.1} s", config.device);
+        tracing::warn!(target: "device-agent", "{waiting}");
+        notify::status(&waiting);
         tokio::select! {
             () = sleep(pause) => {}
             () = stop.cancelled() => {}

@@ -3,6 +3,7 @@
 mod activity;
 mod limits;
 mod registry;
+mod service;
 mod units;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use self::limits::LimitArgs;
 pub(super) use self::registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
+pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
 use self::units::seconds;
 use super::logging::Format;
 use crate::proto::forward::{Forward, Local};
@@ -66,6 +68,7 @@ pub(super) enum Command {
     Join(Join),
     DeviceAgent(DeviceAgent),
     ServiceProxy(ServiceProxy),
+    Service(Service),
     Demo(Demo),
     Devices(Devices),
     Completions(Completions),
@@ -79,6 +82,7 @@ impl Command {
             Self::Join(_) => "join",
             Self::DeviceAgent(_) => "device-agent",
             Self::ServiceProxy(_) => "service-proxy",
+            Self::Service(_) => "service",
             Self::Demo(_) => "demo",
             Self::Devices(_) => "devices",
             Self::Completions(_) => "completions",
@@ -90,7 +94,7 @@ impl Command {
         match self {
             Self::Hub(hub) => hub.command.is_none(),
             Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) => true,
-            Self::Join(_) | Self::Devices(_) | Self::Completions(_) => false,
+            Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -105,6 +109,8 @@ pub(super) struct Hub {
     pub(super) serve: HubServe,
     #[command(flatten)]
     pub(super) state: HubState,
+    #[command(flatten)]
+    pub(super) file: ConfigFile,
     #[command(subcommand)]
     pub(super) command: Option<HubCommand>,
 }
@@ -112,8 +118,19 @@ pub(super) struct Hub {
 #[derive(Debug, Args)]
 pub(super) struct HubState {
     /// Where the hub keeps everything [default: devstream/hub in the user's data directory]
+    ///
+    /// The subcommands, where the user has none, look for the hub that `devstream service install hub` set up.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "DEVSTREAM_STATE_DIR", global = true)]
     pub(super) state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigFile {
+    /// The configuration file [default: devstream/config.toml in the user's configuration directory, if it is there]
+    ///
+    /// Its keys are these flags; devstream.toml(5) lists them. A flag wins over the environment, that over the file.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CONFIG", global = true)]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -127,10 +144,10 @@ pub(super) struct HubServe {
     #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_hint = ValueHint::Hostname)]
     pub(super) hostname: Vec<String>,
     /// Give streams a URL of their own, instead of the hub's
-    #[arg(long, value_name = "wss://HOST:PORT", requires = "streaming_listen", env = "DEVSTREAM_STREAMING_ENDPOINT")]
+    #[arg(long, value_name = "wss://HOST:PORT", env = "DEVSTREAM_STREAMING_ENDPOINT")]
     pub(super) streaming_endpoint: Option<String>,
     /// Where that URL's listener listens
-    #[arg(long, value_name = "ADDR:PORT", requires = "streaming_endpoint", env = "DEVSTREAM_STREAMING_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_STREAMING_LISTEN")]
     pub(super) streaming_listen: Option<SocketAddr>,
     /// How long a stream's handshake may take, and a stream token is good for; at most 60
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
@@ -205,6 +222,8 @@ pub(super) struct DeviceAgent {
     pub(super) hub: HubArgs,
     #[command(flatten)]
     pub(super) drain: DrainArgs,
+    #[command(flatten)]
+    _file: ConfigFile,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -259,6 +278,8 @@ pub(super) struct ServiceProxy {
     pub(super) hub: HubArgs,
     #[command(flatten)]
     pub(super) drain: DrainArgs,
+    #[command(flatten)]
+    _file: ConfigFile,
 }
 
 /// Show it all at once: hub, device-agent and service-proxy in one process, on loopback

@@ -20,6 +20,7 @@ use crate::hub::activity;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Limits};
 use crate::net::client::Enrol;
+use crate::net::inherit::Inherited;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::proto::forward::{Forward, Local};
@@ -39,7 +40,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
     let state = directory.path().join("hub");
     let (shutdown, tasks) = (Shutdown::default(), Tasks::default());
     let (forward, page) = target(demo.forward).await?;
-    let hub = Hub::bind(hub_config(state.clone())?).await?;
+    let hub = Hub::bind(hub_config(state.clone())?, Inherited::default()).await?;
     for (address, _) in hub.addresses() {
         text::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }

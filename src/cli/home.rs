@@ -1,5 +1,6 @@
 //! Where things are kept: all below the platform's data directory, so that HOME and XDG_* move everything.
 
+use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -12,9 +13,35 @@ fn data() -> anyhow::Result<PathBuf> {
     Ok(base.join("devstream"))
 }
 
-/// The hub's state directory: the one given, else the user's own.
-pub(super) fn hub_state(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+/// Where the hub that runs as a service of the machine keeps everything. Only root can look into it.
+pub(super) const SERVICE_STATE: &str = "/var/lib/devstream/hub";
+
+/// The state directory of a hub to be: the one given, else the user's own.
+pub(super) fn own_hub_state(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     given.map_or_else(|| Ok(data()?.join("hub")), |given| Ok(given.into()))
+}
+
+/// The state directory of a hub to speak to: for root, who has none, also the one of the machine's service.
+pub(super) fn hub_state(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let own = own_hub_state(given)?;
+    Ok(if given.is_some() { own } else { own_or_services(own, SERVICE_STATE.into()) })
+}
+
+fn own_or_services(own: PathBuf, service: PathBuf) -> PathBuf {
+    if !own.exists() && service.is_dir() { service } else { own }
+}
+
+/// The configuration file's usual place: where the service manager says, else in the user's configuration directory.
+pub(super) fn config_file() -> Option<PathBuf> {
+    let given = env::var_os("CONFIGURATION_DIRECTORY").map(PathBuf::from);
+    let directory = given.or_else(|| Some(dirs::config_dir()?.join("devstream")))?;
+    Some(directory.join("config.toml"))
+}
+
+/// A file that the service manager hands to this service alone.
+pub(super) fn credential(name: &str) -> Option<PathBuf> {
+    let path = Path::new(&env::var_os("CREDENTIALS_DIRECTORY")?).join(name);
+    path.exists().then_some(path)
 }
 
 /// Where the identity of one role is kept once this machine has joined.
@@ -25,4 +52,21 @@ pub(super) fn identity(role: Role) -> anyhow::Result<PathBuf> {
 /// The key of an identity that enrols itself with the same user's hub.
 pub(super) fn local_key(principal: &Principal) -> anyhow::Result<PathBuf> {
     Ok(data()?.join("local").join(format!("{}-{}.key", principal.role, principal.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_hub_is_spoken_to_where_there_is_no_own_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let [own, service] = ["own", "service"].map(|name| directory.path().join(name));
+        let chosen = || own_or_services(own.clone(), service.clone());
+        assert_eq!(chosen(), own, "neither is there");
+        std::fs::create_dir(&service).unwrap();
+        assert_eq!(chosen(), service);
+        std::fs::create_dir(&own).unwrap();
+        assert_eq!(chosen(), own);
+    }
 }

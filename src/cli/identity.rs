@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::args::HubArgs;
 use super::home;
-use crate::hub::state::{admin_socket, private_directory, private_file, write_private, write_private_once};
+use crate::hub::state::{
+    admin_socket, credential_file, private_directory, private_file, write_private, write_private_once,
+};
 use crate::net::client::{Client, Enrol};
 use crate::net::tls::Trust;
 use crate::net::{local, random};
@@ -32,27 +34,40 @@ pub(super) struct Joined {
     pub(super) pin: Option<Pin>,
 }
 
-const IDENTITY: &str = "identity.toml";
-const KEY: &str = "key";
+/// Its file, and a credential's name.
+pub(super) const IDENTITY: &str = "identity.toml";
+/// The key's file, and a credential's name.
+pub(super) const KEY: &str = "key";
 const NEXT_KEY: &str = "key.next";
 
 impl Joined {
     /// What this machine joined as in that role, if it did.
     pub(super) fn load(role: Role) -> anyhow::Result<Option<Self>> {
-        let path = home::identity(role)?.join(IDENTITY);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let text = private_file(&path)?;
+        let Some((path, text)) = part(role, IDENTITY)? else { return Ok(None) };
         toml::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", path.display()))
     }
 
     fn client(&self, role: Role, given: &HubArgs) -> anyhow::Result<Client> {
-        let key = read_key(&home::identity(role)?.join(KEY))?;
+        let (path, text) = part(role, KEY)?.context("this machine has joined, but its key is gone; join again")?;
+        let key = parse_key(&path, &text)?;
         let hub = given.hub.clone().unwrap_or_else(|| self.hub.clone());
         let principal = Principal { role, id: self.id.clone() };
         Ok(Client::new(hub, &trust(given.trust.ca.as_deref(), self.pin)?, principal, Arc::new(key))?)
     }
+}
+
+/// A part of the identity and its place: handed over by the service manager, else where `devstream join` left it.
+fn part(role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
+    if let Some(path) = home::credential(name) {
+        let text = credential_file(&path)?;
+        return Ok(Some((path, text)));
+    }
+    let path = home::identity(role)?.join(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = private_file(&path)?;
+    Ok(Some((path, text)))
 }
 
 /// Where a role's identity is kept.
@@ -73,7 +88,7 @@ impl Place {
         private_directory(&self.0)?;
         let path = self.0.join(NEXT_KEY);
         write_private_once(&path, &random::secret::<32>().reveal())?;
-        read_seed(&path)
+        parse_seed(&path, &private_file(&path)?)
     }
 
     /// Keeps an identity and its key. The key is written first: an identity that can be read has one.
@@ -169,12 +184,12 @@ pub(super) fn service() -> anyhow::Result<PrincipalId> {
     Ok(named.map_or_else(|| PrincipalId::try_from("local".to_owned()), Ok)?)
 }
 
-fn read_key(path: &Path) -> anyhow::Result<PrivateKey> {
-    Ok(PrivateKey::from_seed(&read_seed(path)?))
+fn parse_key(path: &Path, text: &str) -> anyhow::Result<PrivateKey> {
+    Ok(PrivateKey::from_seed(&parse_seed(path, text)?))
 }
 
-fn read_seed(path: &Path) -> anyhow::Result<KeySeed> {
-    KeySeed::parse(private_file(path)?.trim()).with_context(|| format!("{} is damaged", path.display()))
+fn parse_seed(path: &Path, text: &str) -> anyhow::Result<KeySeed> {
+    KeySeed::parse(text.trim()).with_context(|| format!("{} is damaged", path.display()))
 }
 
 /// The key in that file, made if it is not there. Of several programs that start at once, one makes it.
@@ -183,5 +198,5 @@ fn own_key(path: &Path) -> anyhow::Result<PrivateKey> {
         private_directory(path.parent().context("a key needs a directory")?)?;
         write_private_once(path, &random::secret::<32>().reveal())?;
     }
-    read_key(path)
+    parse_key(path, &private_file(path)?)
 }

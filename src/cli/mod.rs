@@ -2,10 +2,12 @@
 
 mod admin;
 mod args;
+mod config;
 mod demo;
 mod devices;
 mod home;
 mod identity;
+mod install;
 mod join;
 mod logging;
 mod logs;
@@ -14,14 +16,19 @@ mod signals;
 mod stderr;
 mod stdio;
 mod text;
+mod units;
 mod view;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use anyhow::{Context as _, anyhow};
+use clap::CommandFactory as _;
 use indicatif::MultiProgress;
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, Hub, HubCommand};
+use self::config::Mistake;
+pub use self::config::{SECTIONS, settings};
+use crate::net::inherit::Inherited;
 use crate::proto::refusal::Refusal;
 
 /// Why a command failed, which decides its exit code.
@@ -54,39 +61,42 @@ pub fn command() -> clap::Command {
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(Mistake::Typed(error)) => {
             // Help and version are errors to clap, and come with status 0.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             return if error.print().is_ok() { code.into() } else { ExitCode::FAILURE };
         }
+        Err(Mistake::Written(mistakes)) => {
+            mistakes.iter().for_each(|mistake| text::err(mistake));
+            return ExitCode::from(2);
+        }
     };
     let name = cli.command.name();
     let progress = view::progress_bars(&cli.command);
+    // It changes the environment, which nobody may who is not the only thread.
+    let inherited = Inherited::take();
     // Dropped last: what was said until then is written.
     let _output = stderr::start(cli.command.is_role(), progress.clone());
     logging::start(cli.verbosity(), cli.log_format);
-    match run(cli, progress) {
+    let done = inherited.map_err(Failure::Usage).and_then(|inherited| run(cli, inherited, progress));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(name, &failure),
     }
 }
 
-fn run(cli: Cli, progress: Option<MultiProgress>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Other(anyhow::Error::new(error).context("cannot start")))?;
+fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Hub(hub) => match hub.command {
-                None => roles::hub(hub.serve, hub.state.state_dir).await,
-                Some(command) => admin::run(command, hub.state.state_dir.as_deref()).await,
-            },
+            Command::Hub(command) => hub(*command, inherited).await,
             Command::Join(join) => join::run(join).await,
             Command::DeviceAgent(agent) => roles::device_agent(agent).await,
             Command::ServiceProxy(proxy) => roles::service_proxy(proxy, progress).await,
+            Command::Service(service) => install::run(service.command),
             Command::Demo(demo) => demo::run(demo, progress).await,
             Command::Devices(devices) => devices::run(devices).await,
             Command::Completions(completions) => {
@@ -98,6 +108,23 @@ fn run(cli: Cli, progress: Option<MultiProgress>) -> Result<(), Failure> {
     // A read of standard input cannot be cancelled, and must not hold up the end.
     runtime.shutdown_background();
     done
+}
+
+async fn hub(Hub { serve, state, file, command }: Hub, inherited: Inherited) -> Result<(), Failure> {
+    let state = state.state_dir.as_deref();
+    match command {
+        None => roles::hub(serve, state, inherited).await,
+        Some(HubCommand::CheckConfig) => {
+            // Its mistakes were said before; what is left is what settings have to do with each other.
+            let missing = || anyhow!("there is no configuration file; --config FILE names one");
+            let path = file.config.ok_or_else(|| Failure::Usage(missing()))?;
+            let path = path.display();
+            roles::hub_config(serve, state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;
+            text::out(&format!("{path}: ok"));
+            Ok(())
+        }
+        Some(command) => admin::run(command, state).await,
+    }
 }
 
 fn report(name: &str, failure: &Failure) -> ExitCode {

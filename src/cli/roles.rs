@@ -1,10 +1,10 @@
 //! Starting the three roles from what was typed.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::MultiProgress;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
@@ -16,6 +16,9 @@ use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::Hub;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
+use crate::net::inherit::Inherited;
+use crate::net::notify;
+use crate::net::rlimit::raise_descriptors;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket::has_ipv6;
 use crate::proto::admin::HubInfo;
@@ -31,17 +34,19 @@ const DEFAULT_LISTEN: &str = "[::]:8443";
 /// The same where a machine has no IPv6.
 const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 
-pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), Failure> {
+pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inherited) -> Result<(), Failure> {
+    raise_descriptors();
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
-    let hub = Hub::bind(config).await.map_err(Failure::Usage)?;
+    let hub = Hub::bind(config, inherited).await.map_err(Failure::Usage)?;
+    let mut listening = Vec::new();
     for (address, streams_only) in hub.addresses() {
         let what = if streams_only { "streaming endpoint listening" } else { "listening" };
-        text::say("hub", &format!("{what} on https://{address}"));
+        listening.push(format!("{what} on https://{address}"));
     }
-    if let Some(address) = hub.monitor() {
-        text::say("hub", &format!("metrics on http://{address}/metrics"));
-    }
+    listening.extend(hub.monitor().map(|address| format!("metrics on http://{address}/metrics")));
+    listening.iter().for_each(|line| text::say("hub", line));
     advise(hub.info());
+    notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
     let cut = signals::while_passing_on(&shutdown, hub.serve(shutdown.clone())).await??;
     if cut > 0 {
@@ -70,18 +75,23 @@ fn advise(info: &HubInfo) {
     );
 }
 
-fn hub_config(serve: HubServe, state: Option<PathBuf>) -> anyhow::Result<HubConfig> {
+/// The hub's settings, from wherever they come.
+pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Result<HubConfig> {
     let mut listen = serve.listen;
     if listen.is_empty() {
         let default = if has_ipv6() { DEFAULT_LISTEN } else { DEFAULT_LISTEN_IPV4 };
         listen.push(default.parse().context("the default address")?);
     }
-    let streaming = serve.streaming_endpoint.zip(serve.streaming_listen);
-    let streaming = streaming.map(|(url, listen)| streaming_endpoint(url, listen)).transpose()?;
+    let streaming = match (serve.streaming_endpoint, serve.streaming_listen) {
+        (Some(url), Some(listen)) => Some(streaming_endpoint(url, listen)?),
+        (None, None) => None,
+        (Some(_), None) => bail!("--streaming-endpoint also needs --streaming-listen, where that URL leads to"),
+        (None, Some(_)) => bail!("--streaming-listen also needs --streaming-endpoint, the URL that leads to it"),
+    };
     Ok(HubConfig {
         listen,
         hostnames: serve.hostname,
-        state: home::hub_state(state.as_deref())?,
+        state: home::own_hub_state(state)?,
         streaming,
         broker: Settings {
             handshake: serve.handshake_timeout.min(HANDSHAKE_TIMEOUT),
@@ -118,8 +128,11 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         consent: Consent { services: agent.allow_service, command: agent.accept_command },
         drain: agent.drain.drain_timeout,
     };
+    raise_descriptors();
+    notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    signals::while_passing_on(&shutdown, agent::run(config, shutdown.clone())).await?;
+    let work = notify::while_alive(agent::run(config, shutdown.clone()));
+    signals::while_passing_on(&shutdown, work).await?;
     Ok(())
 }
 
@@ -139,11 +152,13 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
         let done = proxy::pipe(config, proxy.stream, (tokio::io::stdin(), stdio::Output::new())).await;
         return done.map_err(|(_, refusal)| Failure::Refused(refusal));
     }
+    raise_descriptors();
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
-    for (address, to) in bound.addresses() {
-        text::say("service-proxy", &format!("{to} on {address}"));
-    }
+    let listening: Vec<_> = bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect();
+    listening.iter().for_each(|line| text::say("service-proxy", line));
+    notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
-    signals::while_passing_on(&shutdown, bound.serve(shutdown.clone())).await?;
+    let work = notify::while_alive(bound.serve(shutdown.clone()));
+    signals::while_passing_on(&shutdown, work).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: the first drains, the second ends.
 
+use crate::net::notify;
 use crate::net::shutdown::Shutdown;
 
 /// Passes signals on for ever.
@@ -13,6 +14,7 @@ pub(super) async fn pass_on(shutdown: &Shutdown) -> std::io::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        notify::stopping();
         shutdown.ask();
     }
 }
@@ -22,6 +24,7 @@ pub(super) async fn pass_on(shutdown: &Shutdown) -> std::io::Result<()> {
 pub(super) async fn pass_on(shutdown: &Shutdown) -> std::io::Result<()> {
     loop {
         tokio::signal::ctrl_c().await?;
+        notify::stopping();
         shutdown.ask();
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn progress_bars(command: &Command) -> Option<MultiProgress> {
         Command::ServiceProxy(proxy) => !proxy.stdio,
         Command::Demo(_) => true,
         Command::Hub(_)
+        | Command::Service(_)
         | Command::Join(_)
         | Command::DeviceAgent(_)
         | Command::Devices(_)

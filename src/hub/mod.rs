@@ -16,6 +16,7 @@ mod devices;
 mod door;
 mod enrol;
 mod exchange;
+mod listen;
 mod metrics;
 mod monitor;
 mod open;
@@ -54,7 +55,9 @@ use self::strangers::Strangers;
 use self::streaming::Waiting;
 use crate::net::certificate::{HubCertificate, machine_name, names};
 use crate::net::clock;
+use crate::net::inherit::Inherited;
 use crate::net::local::LocalListener;
+use crate::net::notify;
 use crate::net::shutdown::Shutdown;
 use crate::net::sparingly::Sparingly;
 use crate::net::tasks::Tasks;
@@ -115,14 +118,14 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Opens the state directory and every listener.
-    pub async fn bind(config: HubConfig) -> anyhow::Result<Self> {
+    /// Opens the state directory and every listener that was not inherited.
+    pub async fn bind(config: HubConfig, inherited: Inherited) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
         let authority = state.authority()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
-        let listeners = listen(&config).await?;
+        let listeners = listen::listen(&config, inherited).await?;
         let monitor = match config.metrics {
-            Some(address) => Some(TcpListener::bind(address).await.with_context(|| cannot_listen(address))?),
+            Some(address) => Some(listen::open(address).await?),
             None => None,
         };
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
@@ -209,7 +212,8 @@ impl Hub {
         tasks.spawn(desk);
         tasks.spawn(until(stopping.clone(), shared.directory.clone().keep_sightings()));
         tasks.spawn(until(stopping.clone(), certificate.renew()));
-        tasks.spawn(until(stopping, accept::own_user(shared.clone(), admin, tasks.clone())));
+        tasks.spawn(until(stopping.clone(), accept::own_user(shared.clone(), admin, tasks.clone())));
+        tasks.spawn(until(stopping, pulse(shared.clone())));
         shutdown.drain.cancelled().await;
         let left = drain(&shared, &shutdown).await;
         let directory = shared.directory.clone();
@@ -273,31 +277,16 @@ impl Shared {
     }
 }
 
-async fn listen(config: &HubConfig) -> anyhow::Result<Vec<(TcpListener, Serves)>> {
-    let everything = if config.streaming.is_some() { Serves::Control } else { Serves::All };
-    let own = config.streaming.iter().map(|streaming| (streaming.listen, Serves::Streams));
-    let wanted = config.listen.iter().map(|address| (*address, everything)).chain(own);
-    let mut listeners = Vec::new();
-    for (address, serves) in wanted {
-        let listener = TcpListener::bind(address).await.with_context(|| cannot_listen(address))?;
-        listeners.push((listener, serves));
-    }
-    Ok(listeners)
-}
-
-fn cannot_listen(address: SocketAddr) -> String {
-    let advice = match address.port() {
-        1..1024 => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
-        _ => "is something else listening there? --listen ADDRESS:PORT chooses another, and port 0 any free one",
-    };
-    format!("cannot listen on {address} ({advice})")
-}
-
 async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
     tokio::select! {
         () = stopping.cancelled() => {}
         () = task => {}
     }
+}
+
+/// The hub is alive while the task that decides everything answers.
+async fn pulse(shared: Arc<Shared>) {
+    match notify::watchdog(|| shared.exchange.ping()).await {}
 }
 
 /// Refuses new streams and waits for the running ones, then ends what is left. Returns how many that were.
@@ -306,6 +295,7 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     let running = shared.exchange.streams();
     if running > 0 {
         let deadline = shared.config.drain.as_secs();
+        notify::status(&format!("draining: {running} streams may go on for {deadline} s"));
         tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
     }
     tokio::select! {

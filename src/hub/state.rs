@@ -90,7 +90,14 @@ pub fn private_file(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-/// Writes such a file, whole or not at all.
+/// Reads a file that the service manager handed over. It lets this service in with an access control list, whose mask
+/// shows as the group's bits.
+pub fn credential_file(path: &Path) -> anyhow::Result<String> {
+    refuse_if_open_to(0o007, path, "chmod o=")?;
+    fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
 pub fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
     write_private_bytes(path, content.as_bytes())
 }
@@ -120,11 +127,15 @@ fn whole(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     Ok(file)
 }
 
-#[cfg(unix)]
 fn refuse_if_open(path: &Path, remedy: &str) -> anyhow::Result<()> {
+    refuse_if_open_to(0o077, path, remedy)
+}
+
+#[cfg(unix)]
+fn refuse_if_open_to(others: u32, path: &Path, remedy: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs::metadata(path).with_context(|| path.display().to_string())?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if mode & others != 0 {
         let path = path.display();
         bail!("{path} may be read by others (mode {mode:03o}), which a secret's place may not: {remedy} {path}");
     }
@@ -132,6 +143,6 @@ fn refuse_if_open(path: &Path, remedy: &str) -> anyhow::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn refuse_if_open(_: &Path, _: &str) -> anyhow::Result<()> {
+fn refuse_if_open_to(_: u32, _: &Path, _: &str) -> anyhow::Result<()> {
     Ok(())
 }

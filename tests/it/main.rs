@@ -3,8 +3,10 @@
 
 mod support;
 
+mod activation;
 mod activity;
 mod cli;
+mod config;
 mod handshake;
 mod hostile;
 mod lifecycle;
@@ -13,6 +15,7 @@ mod one_machine;
 mod pipe;
 mod refusals;
 mod secrets;
+mod systemd;
 mod three_machines;
 mod tokens;
 mod wind;

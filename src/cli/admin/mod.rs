@@ -22,8 +22,8 @@ use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 
 /// Does what was asked: mostly a question to the hub, whose answer is printed.
-pub(super) async fn run(command: HubCommand, state: Option<&Path>) -> Result<(), Failure> {
-    let state = home::hub_state(state)?;
+pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(), Failure> {
+    let state = home::hub_state(given)?;
     let (request, json) = match command {
         HubCommand::Logs(wanted) => return logs::run(&wanted, &state).await,
         HubCommand::Backup { file } => {
@@ -33,6 +33,7 @@ pub(super) async fn run(command: HubCommand, state: Option<&Path>) -> Result<(),
             return Ok(());
         }
         HubCommand::Restore { file } => {
+            let state = home::own_hub_state(given)?;
             let identities = backup::restore(&file, &state)?;
             text::err(&format!(
                 "{identities} identities are back in {}; start it with `devstream hub`",
@@ -50,7 +51,8 @@ pub(super) async fn run(command: HubCommand, state: Option<&Path>) -> Result<(),
         },
         HubCommand::Devices(Listing { json }) => (AdminRequest::List { role: Role::Device }, json),
         HubCommand::Status(Listing { json }) => (AdminRequest::Status, json),
-        HubCommand::Show => (AdminRequest::Show, true),
+        // The configuration is checked by whoever read it.
+        HubCommand::Show | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let socket = admin_socket(&state);
     let answer: AdminAnswer = local::ask(&socket, &request).await.with_context(|| no_hub(&socket))?;

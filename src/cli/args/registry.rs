@@ -34,6 +34,8 @@ pub(in crate::cli) enum HubCommand {
     Status(Listing),
     /// Print the hub's name, streaming endpoints and pin as JSON
     Show,
+    /// Check the configuration file, every section of it
+    CheckConfig,
     Logs(Logs),
     /// Write the hub's identities, keys and certificates into one file, also while it runs
     Backup {

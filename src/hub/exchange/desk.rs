@@ -108,6 +108,10 @@ impl<T: Transport> Desk<T> {
                 let _ = answer.send(self.streams());
                 return;
             }
+            Command::Ping(answer) => {
+                let _ = answer.send(());
+                return;
+            }
             Command::EndAll => {
                 self.live.values().for_each(|live| live.end(Kind::Draining.into()));
                 return;

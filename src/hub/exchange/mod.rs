@@ -92,6 +92,7 @@ enum Command<T> {
     Side(Box<SideArrival>, oneshot::Sender<Result<Verdict<T>, Refusal>>),
     Online(oneshot::Sender<HashMap<DeviceId, Presence>>),
     Streams(oneshot::Sender<Vec<StreamStatus>>),
+    Ping(oneshot::Sender<()>),
     EndAll,
 }
 
@@ -199,6 +200,12 @@ impl<T: Transport> Exchange<T> {
             Ok(()) => streams.await.unwrap_or_default(),
             Err(_) => Vec::new(),
         }
+    }
+
+    /// Whether the task answers at all.
+    pub(super) async fn ping(&self) -> bool {
+        let (sender, pong) = oneshot::channel();
+        self.send(Command::Ping(sender)).await.is_ok() && pong.await.is_ok()
     }
 
     /// An identity is no longer let in.

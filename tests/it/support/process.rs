@@ -41,9 +41,14 @@ impl Process {
 
     /// Starts a program that can read this, and then the end.
     pub(crate) fn start_with_input(command: &mut Command, input: Vec<u8>) -> Self {
+        Self::start_with_stdin(command, Stdio::piped(), input)
+    }
+
+    /// Starts a program with this as its standard input; only a pipe takes what there is to read.
+    pub(crate) fn start_with_stdin(command: &mut Command, stdin: Stdio, input: Vec<u8>) -> Self {
         let program = Path::new(command.get_program()).file_name();
         let name = format!("{program:?} {:?}", command.get_args().collect::<Vec<_>>());
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Self { name, id: child.id(), shared: Shared::watching(child, input) }
     }
@@ -117,6 +122,14 @@ impl Process {
         Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success())
     }
 
+    /// How many files it may have open, and may allow itself to.
+    pub(crate) fn file_limits(&self) -> [u64; 2] {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.id)).expect("the process runs");
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the kernel says so");
+        let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap_or(u64::MAX));
+        [(); 2].map(|()| numbers.next().expect("two numbers"))
+    }
+
     /// What it takes of the machine's memory.
     pub(crate) fn memory(&self) -> Memory {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id)).expect("the process runs");
@@ -179,12 +192,12 @@ impl Shared {
     fn watching(mut child: Child, input: Vec<u8>) -> Arc<Self> {
         let shared = Arc::new(Self::default());
         let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        let mut stdin = child.stdin.take().expect("piped");
+        let stdin = child.stdin.take();
         let (out, err, end) = (shared.clone(), shared.clone(), shared.clone());
         thread::spawn(move || out.collect(Source::Stdout, stdout));
         thread::spawn(move || err.collect(Source::Stderr, stderr));
         // A program that does not read its input has its reasons.
-        thread::spawn(move || drop(stdin.write_all(&input)));
+        thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
         thread::spawn(move || {
             let status = child.wait().expect("a child can be waited for");
             end.change(|log| log.exit = Some(status));

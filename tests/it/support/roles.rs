@@ -1,6 +1,7 @@
 //! The three roles as processes.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 
 use devstream::net::clock;
 use serde_json::Value;
@@ -42,6 +43,16 @@ impl Hub {
         let mut command = machine.command(starter[0]);
         command.args(&starter[1..]).arg(DEVSTREAM).args(own).args(arguments);
         let process = Process::start(&mut command);
+        let port = port_of(&process.wait_line("hub: listening on https://"));
+        Self { process, port, machine: machine.clone() }
+    }
+
+    /// On a socket that stays open here, handed over as a service manager does.
+    pub(crate) fn start_inheriting(machine: &Machine, socket: &TcpListener) -> Self {
+        let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" hub";
+        let mut command = machine.command("sh");
+        let socket = OwnedFd::from(socket.try_clone().expect("a socket can be shared"));
+        let process = Process::start_with_stdin(command.args(["-c", script, DEVSTREAM]), socket.into(), Vec::new());
         let port = port_of(&process.wait_line("hub: listening on https://"));
         Self { process, port, machine: machine.clone() }
     }

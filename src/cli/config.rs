@@ -1,0 +1,86 @@
+//! The configuration file. Its keys are the long flags of each role, and its values become clap's defaults: flag and
+//! environment stand above those already, so that clap alone decides which of them holds.
+//!
+//! To clap a default is as good as nothing given: what two flags have to do with each other is checked by the role
+//! (`roles`), or it would not be checked for what stands in a file.
+
+mod file;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::builder::Resettable;
+use clap::{Arg, ArgMatches, Command, FromArgMatches as _};
+
+use self::file::{Setting, load};
+use super::args::Cli;
+
+/// The subcommands that have a section.
+pub const SECTIONS: [&str; 3] = ["hub", "device-agent", "service-proxy"];
+
+/// Flags that mean nothing in a file: which file it is, and what belongs to one ssh.
+const NOT_IN_A_FILE: [&str; 2] = ["config", "stdio"];
+
+/// Why there is no command line to run.
+pub(super) enum Mistake {
+    /// In what was typed, or a request for help.
+    Typed(clap::Error),
+    /// In the file: a sentence for each, with its place.
+    Written(Vec<String>),
+}
+
+impl From<clap::Error> for Mistake {
+    fn from(error: clap::Error) -> Self {
+        Self::Typed(error)
+    }
+}
+
+/// The keys that may stand in a section.
+pub fn settings<'a>(command: &'a Command, section: &str) -> impl Iterator<Item = &'a Arg> {
+    let role = command.find_subcommand(section);
+    let flags = role.into_iter().flat_map(Command::get_arguments);
+    flags.filter(|flag| flag.get_long().is_some_and(|name| !NOT_IN_A_FILE.contains(&name)))
+}
+
+/// What was typed, over the file: the one that is named, else the usual one if it is there.
+pub(super) fn parse(mut command: Command, words: &[OsString], usual: Option<&Path>) -> Result<Cli, Mistake> {
+    // Whatever is wrong with the words is said at the second time, with the file's values in place.
+    let typed = command.clone().ignore_errors(true).try_get_matches_from(words)?;
+    if let Some(section) = SECTIONS.into_iter().find(|section| typed.subcommand_name() == Some(section))
+        && let Some((path, settings)) = find(&command, &typed, usual).map_err(Mistake::Written)?
+    {
+        command = with(command, section, "config", vec![path.into()]);
+        for Setting { key, values, .. } in settings.into_iter().filter(|setting| setting.section == section) {
+            command = with(command, section, &key, values.into_iter().map(OsString::from).collect());
+        }
+    }
+    let matches = command.clone().try_get_matches_from(words)?;
+    Ok(Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?)
+}
+
+/// The same command line for a program that will run in another environment than this one.
+pub(super) fn without_environment(command: Command) -> Command {
+    let command = command.mut_args(|flag| flag.env(Resettable::Reset));
+    command.mut_subcommands(without_environment)
+}
+
+type Found = Option<(PathBuf, Vec<Setting>)>;
+
+fn find(command: &Command, typed: &ArgMatches, usual: Option<&Path>) -> Result<Found, Vec<String>> {
+    let named = typed.subcommand().and_then(|(_, role)| role.try_get_one::<PathBuf>("config").ok().flatten());
+    let Some(path) = named.map(PathBuf::as_path).or(usual) else { return Ok(None) };
+    let settings = load(command, path, named.is_none())?;
+    Ok(settings.map(|settings| (path.into(), settings)))
+}
+
+/// With the flag's value as its default; then it is no longer required.
+fn with(command: Command, section: &str, flag: &str, values: Vec<OsString>) -> Command {
+    command.mut_subcommand(section, |role| {
+        role.mut_args(|own| {
+            if own.get_long() != Some(flag) || values.is_empty() {
+                return own;
+            }
+            own.default_values(values.clone()).required(false).required_unless_present(Resettable::Reset)
+        })
+    })
+}

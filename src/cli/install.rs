@@ -1,0 +1,197 @@
+//! `devstream service`: a role under systemd, from its flags to its running units and back.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command as Program;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::{CommandFactory as _, ValueEnum as _};
+
+use super::args::{Cli, Command, Hub, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall};
+use super::config::{self, Mistake};
+use super::units::{self, Service, Unit};
+use super::{Failure, home, roles, text};
+use crate::proto::id::Role;
+
+const UNITS: &str = "etc/systemd/system";
+const CONFIG: &str = "etc/devstream/config.toml";
+
+/// There if and only if systemd runs this machine (sd_booted(3)).
+const BOOTED: &str = "/run/systemd/system";
+
+/// What the units do not let a service see.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
+
+pub(super) fn run(command: ServiceManagement) -> Result<(), Failure> {
+    match command {
+        ServiceManagement::Install(install) => self::install(&install),
+        ServiceManagement::Uninstall(uninstall) => self::uninstall(&uninstall).map_err(Failure::Other),
+    }
+}
+
+fn install(install: &Install) -> Result<(), Failure> {
+    let program = match &install.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().context("cannot tell where this program is; name it with --program")?,
+    };
+    let root = install.root.as_deref();
+    let (units, needed) = units(install.role, &program, &install.arguments, root).map_err(Failure::Usage)?;
+    if install.print {
+        for Unit { name, text } in &units {
+            text::out(&format!("# /{UNITS}/{name}\n{text}"));
+        }
+        return Ok(());
+    }
+    if root.is_none() {
+        can_run(&program, &needed)?;
+    }
+    Ok(replace(&name(install.role), &units, root)?)
+}
+
+/// A role's units, and the files that must be there when they start.
+fn units(
+    role: ServiceRole,
+    program: &Path,
+    arguments: &[String],
+    root: Option<&Path>,
+) -> anyhow::Result<(Vec<Unit>, Vec<PathBuf>)> {
+    let name = name(role);
+    let service = |drain| Service { role: &name, program, arguments, drain };
+    match parse(&name, arguments, root)? {
+        Command::Hub(hub) if hub.command.is_none() => {
+            let Hub { serve, state, .. } = *hub;
+            if state.state_dir.is_some() {
+                bail!("leave out --state-dir: the hub's units keep its state in {}", home::SERVICE_STATE);
+            }
+            let config = roles::hub_config(serve, None)?;
+            let streaming = config.streaming.map(|streaming| streaming.listen);
+            Ok((units::hub(&service(config.drain), &config.listen, streaming), Vec::new()))
+        }
+        Command::DeviceAgent(agent) => client(&service(agent.drain.drain_timeout), Role::Device),
+        Command::ServiceProxy(ServiceProxy { stdio: false, drain, .. }) => {
+            client(&service(drain.drain_timeout), Role::Service)
+        }
+        Command::Hub(_)
+        | Command::ServiceProxy(_)
+        | Command::Join(_)
+        | Command::Service(_)
+        | Command::Demo(_)
+        | Command::Devices(_)
+        | Command::Completions(_) => bail!("after -- come flags of a {name} that runs by itself"),
+    }
+}
+
+fn client(service: &Service<'_>, role: Role) -> anyhow::Result<(Vec<Unit>, Vec<PathBuf>)> {
+    let identity = home::identity(role)?;
+    Ok((units::client(service, &identity), units::credentials(&identity).into()))
+}
+
+/// What the service will take the arguments for, over the file that it will read: a mistake is better said now.
+fn parse(role: &str, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Command> {
+    let words: Vec<OsString> =
+        ["devstream", role].into_iter().chain(arguments.iter().map(String::as_str)).map(OsString::from).collect();
+    let file = root.unwrap_or(Path::new("/")).join(CONFIG);
+    match config::parse(config::without_environment(Cli::command()), &words, Some(&file)) {
+        Ok(cli) => Ok(cli.command),
+        Err(Mistake::Typed(error)) => bail!("these arguments would not do:\n{}", error.render()),
+        Err(Mistake::Written(mistakes)) => {
+            bail!("the service's configuration file would not do:\n{}", mistakes.join("\n"))
+        }
+    }
+}
+
+fn can_run(program: &Path, needed: &[PathBuf]) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Failure::Usage(anyhow!("only root can install services; --print shows the units")));
+    }
+    if let Some(place) = HIDDEN.iter().find(|place| program.starts_with(place)) {
+        let advice = "first put it where services see it, such as /usr/local/bin";
+        return Err(Failure::Usage(anyhow!("{} is below {place}: {advice}", program.display())));
+    }
+    if let Some(missing) = needed.iter().find(|file| !file.exists()) {
+        let advice = "first join the hub, as root: devstream join LINK";
+        return Err(Failure::Usage(anyhow!("there is no {}: {advice}", missing.display())));
+    }
+    Ok(())
+}
+
+/// Puts the units in the place of the role's earlier ones, unless they are the same.
+fn replace(role: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result<()> {
+    let directory = directory(root);
+    let old = installed(role, &directory);
+    let is_there = |unit: &Unit| fs::read_to_string(directory.join(&unit.name)).is_ok_and(|text| text == unit.text);
+    if old.len() != units.len() || !units.iter().all(is_there) {
+        // What runs under an older unit would keep its sockets and limits.
+        remove(&old, root)?;
+        fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        for Unit { name, text } in units {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+            text::err(&format!("service: wrote {}", path.display()));
+        }
+        systemctl(root, &["daemon-reload"], &[])?;
+    }
+    let names: Vec<_> = units.iter().map(|unit| unit.name.clone()).collect();
+    systemctl(root, &["enable", "--now"], &names)
+}
+
+fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
+    let root = uninstall.root.as_deref();
+    if root.is_none() && !rustix::process::geteuid().is_root() {
+        bail!("only root can remove services");
+    }
+    let (role, directory) = (name(uninstall.role), directory(root));
+    let units = installed(&role, &directory);
+    if units.is_empty() {
+        text::err(&format!("service: there are no units of the {role} in {}", directory.display()));
+    }
+    remove(&units, root)
+}
+
+fn remove(units: &[String], root: Option<&Path>) -> anyhow::Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    systemctl(root, &["disable", "--now"], units)?;
+    for unit in units {
+        let path = directory(root).join(unit);
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        text::err(&format!("service: removed {}", path.display()));
+    }
+    systemctl(root, &["daemon-reload"], &[])
+}
+
+/// A role's units that are there.
+fn installed(role: &str, directory: &Path) -> Vec<String> {
+    let names = [".socket", "-streaming.socket", ".service"].map(|end| format!("devstream-{role}{end}"));
+    names.into_iter().filter(|name| directory.join(name).exists()).collect()
+}
+
+fn directory(root: Option<&Path>) -> PathBuf {
+    root.unwrap_or(Path::new("/")).join(UNITS)
+}
+
+/// Has systemd do it; says what remains to be done where it does not run.
+fn systemctl(root: Option<&Path>, words: &[&str], units: &[String]) -> anyhow::Result<()> {
+    if root.is_some() {
+        return Ok(());
+    }
+    let line = format!("systemctl {} {}", words.join(" "), units.join(" "));
+    let line = line.trim_end();
+    if !Path::new(BOOTED).is_dir() {
+        text::err(&format!("service: systemd does not run here; where it does: {line}"));
+        return Ok(());
+    }
+    let status =
+        Program::new("systemctl").args(words).args(units).status().with_context(|| format!("cannot run {line}"))?;
+    if !status.success() {
+        bail!("`{line}` failed ({status}); `systemctl status 'devstream-*'` and `journalctl -u 'devstream-*'` say why");
+    }
+    Ok(())
+}
+
+/// The subcommand, as it is typed.
+fn name(role: ServiceRole) -> String {
+    role.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,51 @@
+//! Where the hub listens: on sockets that it inherited, else on those that it opens.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+
+use super::config::HubConfig;
+use super::door::Serves;
+use crate::net::inherit::Inherited;
+
+/// What the service manager calls the streaming endpoint's sockets.
+const STREAMING: &str = "streaming";
+
+/// Every listener. Inherited sockets take the place of the configured addresses, of the main ones and of the streaming
+/// endpoint's each by itself.
+pub(super) async fn listen(config: &HubConfig, inherited: Inherited) -> anyhow::Result<Vec<(TcpListener, Serves)>> {
+    let (streams, others) = inherited.split(STREAMING);
+    if config.streaming.is_none() && !streams.is_empty() {
+        bail!("a socket named '{STREAMING}' was inherited, but there is no --streaming-endpoint that leads to it");
+    }
+    let everything = if config.streaming.is_some() { Serves::Control } else { Serves::All };
+    let own: Vec<_> = config.streaming.iter().map(|streaming| streaming.listen).collect();
+    let mut listeners = Vec::new();
+    for (sockets, addresses, serves) in
+        [(others, config.listen.as_slice(), everything), (streams, own.as_slice(), Serves::Streams)]
+    {
+        if sockets.is_empty() {
+            for address in addresses {
+                listeners.push((open(*address).await?, serves));
+            }
+        }
+        for socket in sockets {
+            listeners.push((TcpListener::from_std(socket).context("cannot use an inherited socket")?, serves));
+        }
+    }
+    Ok(listeners)
+}
+
+/// One listener.
+pub(super) async fn open(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| cannot_listen(address))
+}
+
+fn cannot_listen(address: SocketAddr) -> String {
+    let advice = match address.port() {
+        1..1024 => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        _ => "is something else listening there? --listen ADDRESS:PORT chooses another, and port 0 any free one",
+    };
+    format!("cannot listen on {address} ({advice})")
+}

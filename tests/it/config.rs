@@ -1,0 +1,168 @@
+//! The configuration file: what it may say, what wins over it, and how its mistakes are told.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::DEVICE;
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::Process;
+use crate::support::roles::connect;
+use crate::support::targets::{Target, closed_port, is_alive};
+
+const EXAMPLE: &str = include_str!("../../src/cli/config/example.toml");
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let machine = Machine::new();
+    write(&machine, "[hub]\nlisten = '127.0.0.2:0'\n");
+    let listens = |environment: &[(&str, &str)], arguments: &[&str], address: &str| {
+        let mut command = machine.command(DEVSTREAM);
+        let hub = Process::start(command.arg("hub").args(arguments).envs(environment.iter().copied()));
+        hub.wait_line(&format!("hub: listening on https://{address}:"));
+    };
+    let environment = [("DEVSTREAM_LISTEN", "127.0.0.3:0")];
+    listens(&[], &[], "127.0.0.2");
+    listens(&environment, &[], "127.0.0.3");
+    listens(&environment, &["--listen", "127.0.0.4:0"], "127.0.0.4");
+    listens(&[], &["--listen", "127.0.0.4:0"], "127.0.0.4");
+}
+
+#[test]
+fn every_role_can_be_written_down_and_then_runs_without_flags() {
+    let machine = Machine::new();
+    let target = Target::echo();
+    write(
+        &machine,
+        &format!(
+            "[hub]\nlisten = ['127.0.0.1:0']\nstate-dir = '{}'\n\
+             [device-agent]\nid = '{DEVICE}'\nforward = [22, 'echo={}']\nhub = '127.0.0.1:1'\n\
+             [service-proxy]\ndevice = '{DEVICE}'\nlocal = ['0=echo', '0']\nconnect-timeout = 7.5\n",
+            machine.home().join("kept").display(),
+            target.port
+        ),
+    );
+    let hub = machine.start(&["hub"]);
+    let address = hub.wait_line("hub: listening on https://127.0.0.1:").split("//").nth(1).unwrap().to_owned();
+    // The hub's own subcommands find it where the file says.
+    let link = machine.ask(&["hub", "device", "add", DEVICE]);
+    assert!(machine.home().join("kept/admin.sock").exists());
+    let device = Machine::new();
+    fs::create_dir_all(config(&device).parent().unwrap()).unwrap();
+    fs::copy(config(&machine), config(&device)).unwrap();
+    device.ask(&["join", link.trim()]);
+    let agent = device.start(&["device-agent"]);
+    // The file's address is wrong; a flag is right.
+    agent.wait_line("127.0.0.1:1");
+    drop(agent);
+    let agent = device.start(&["device-agent", "--hub", &address]);
+    agent.wait_line(&format!("{DEVICE} is online at {address}, offering ssh="));
+
+    let operator = Machine::new();
+    fs::create_dir_all(config(&operator).parent().unwrap()).unwrap();
+    fs::copy(config(&machine), config(&operator)).unwrap();
+    operator.ask(&["join", machine.ask(&["hub", "service", "add", "laptop"]).trim()]);
+    let proxy = operator.start(&["service-proxy"]);
+    let line = proxy.wait_line(&format!("service-proxy: {DEVICE}/echo on 127.0.0.1:"));
+    is_alive(&mut connect(line.rsplit(':').next().unwrap().parse().unwrap()));
+    proxy.wait_line(&format!("service-proxy: {DEVICE} on 127.0.0.1:"));
+
+    // A flag that excludes what the file says wins over it.
+    let mut pipe = operator.command(DEVSTREAM);
+    pipe.args(["service-proxy", "--stdio", "--stream", "echo"]);
+    let finished = Process::start_with_input(&mut pipe, b"through\n".into()).finish();
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "through\n"), "{finished:?}");
+}
+
+#[test]
+fn two_flags_that_need_each_other_may_come_from_two_places() {
+    let machine = Machine::new();
+    let address = format!("127.0.0.1:{}", closed_port());
+    write(&machine, &format!("[hub]\nlisten = '127.0.0.1:0'\nstreaming-listen = '{address}'\n"));
+    let alone = machine.run(&["hub"]);
+    assert_eq!(alone.code, Some(2), "{alone:?}");
+    assert!(alone.stderr.contains("--streaming-endpoint"), "{alone:?}");
+    let checked = machine.run(&["hub", "check-config"]);
+    assert_eq!(checked.code, Some(2), "{checked:?}");
+    assert!(checked.stderr.contains("config.toml: --streaming-listen also needs"), "{checked:?}");
+    let hub = machine.start(&["hub", "--streaming-endpoint", &format!("wss://{address}")]);
+    hub.wait_line(&format!("hub: streaming endpoint listening on https://{address}"));
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place() {
+    let machine = Machine::new();
+    for (text, wanted) in [
+        ("[hub]\nlisten = 'nowhere'\n", &["2:10: invalid value 'nowhere' for '--listen <ADDR:PORT>'"][..]),
+        ("[hub]\nlisten = ['127.0.0.1:0',\n  'nowhere']\n", &["3:3: invalid value 'nowhere'"]),
+        ("[hub]\nlisten = [['x']]\n", &["2:11: listen takes a string or a number"]),
+        ("[hub]\ndrain-timeout = true\n", &["2:17: drain-timeout takes a string or a number"]),
+        ("[hub]\ndrain-timeout = [1]\n", &["2:17: drain-timeout takes a string or a number"]),
+        ("[hub]\ndrain-timeout = -1\n", &["2:17: invalid value '-1'"]),
+        ("[hub]\ndrain_timeout = 1\n", &["2:1: [hub] has no key 'drain_timeout'; it has", "drain-timeout"]),
+        ("[hub]\nconfig = 'x'\n", &["2:1: [hub] has no key 'config'"]),
+        ("[service-proxy]\nstdio = true\n", &["2:1: [service-proxy] has no key 'stdio'"]),
+        ("[hubs]\n", &["1:2: there is no section [hubs]; there are [hub] [device-agent] [service-proxy]"]),
+        ("listen = 1\n", &["1:1: 'listen' stands in no section"]),
+        ("# äöü\n[hub]\nlisten = \n", &["3:10: "]),
+        ("[hub]\nlisten = '1'\nlisten = '2'\n", &["3:1: duplicate key"]),
+        // Another role's section, and several at once, in the order of the file.
+        (
+            "[service-proxy]\ndevice = 'a/b'\n[hub]\nx = 1\ny = 2\n",
+            &["2:10: invalid value 'a/b'", "4:1: [hub] has no key 'x'", "5:1: [hub] has no key 'y'"],
+        ),
+    ] {
+        write(&machine, text);
+        for arguments in [&["hub"][..], &["hub", "check-config"], &["hub", "device", "list"]] {
+            let finished = machine.run(arguments);
+            assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{text}: {finished:?}");
+            let mut rest = finished.stderr.as_str();
+            for sentence in wanted {
+                let place = format!("{}:{sentence}", config(&machine).display());
+                let found = rest.find(&place).or_else(|| rest.find(sentence));
+                rest = &rest[found.unwrap_or_else(|| panic!("{text}: no '{sentence}' in {finished:?}"))..];
+            }
+            assert!(finished.stderr.starts_with(config(&machine).to_str().unwrap()), "{finished:?}");
+        }
+    }
+}
+
+#[test]
+fn the_file_is_not_blamed_for_the_environment() {
+    let machine = Machine::new();
+    write(&machine, "[hub]\nhostname = 'hub.example.com'\n");
+    let mut command = machine.command(DEVSTREAM);
+    let finished = Process::start(command.arg("hub").env("DEVSTREAM_LISTEN", "nowhere")).finish();
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stderr.contains("nowhere") && !finished.stderr.contains("config.toml"), "{finished:?}");
+}
+
+#[test]
+fn a_file_that_is_named_must_be_there_and_is_the_one_that_counts() {
+    let machine = Machine::new();
+    let missing = machine.run(&["hub", "--config", "missing.toml"]);
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    assert!(missing.stderr.contains("missing.toml: cannot be read"), "{missing:?}");
+    let nothing = machine.run(&["hub", "check-config"]);
+    assert_eq!(nothing.code, Some(2), "{nothing:?}");
+    assert!(nothing.stderr.contains("no configuration file"), "{nothing:?}");
+
+    write(&machine, "broken");
+    fs::write(machine.home().join("other.toml"), EXAMPLE).unwrap();
+    assert_eq!(machine.ask(&["hub", "check-config", "--config", "other.toml"]), "other.toml: ok\n");
+    assert_eq!(machine.ask(&["hub", "--config", "other.toml", "check-config"]), "other.toml: ok\n");
+    let mut command = machine.command(DEVSTREAM);
+    let named = Process::start(command.args(["hub", "check-config"]).env("DEVSTREAM_CONFIG", "other.toml")).finish();
+    assert_eq!(named.stdout, "other.toml: ok\n", "{named:?}");
+    // Help helps, whatever the file says; and what has no section does not read it.
+    assert!(machine.ask(&["hub", "--help"]).contains("--listen"));
+    machine.ask(&["completions", "bash"]);
+}
+
+fn config(machine: &Machine) -> PathBuf {
+    machine.home().join(".config/devstream/config.toml")
+}
+
+fn write(machine: &Machine, text: &str) {
+    fs::create_dir_all(config(machine).parent().unwrap()).unwrap();
+    fs::write(config(machine), text).unwrap();
+}

@@ -1,0 +1,200 @@
+//! The units for systemd, judged by systemd's own tools; they need not run under it for that.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::{Finished, Process};
+use crate::support::roles::Hub;
+use crate::support::{DEVICE, PATIENCE};
+
+/// A role's name, and flags that it cannot do without.
+const ROLES: [(&str, &[&str]); 3] = [
+    ("hub", &["--listen", "[::]:443", "--listen", "127.0.0.1:8443"]),
+    ("device-agent", &["--forward", "22", "--forward", "web=8080"]),
+    ("service-proxy", &["--device", DEVICE, "--local", "0.0.0.0:2222=ssh"]),
+];
+
+const STREAMING: [&str; 4] =
+    ["--streaming-endpoint", "wss://streams.example.com:444", "--streaming-listen", "[::]:444"];
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units() {
+    let machine = Machine::new();
+    let more = [("hub", &STREAMING[..])];
+    for (role, flags) in ROLES.into_iter().chain(more) {
+        let files = print_into(&machine, "units", role, flags);
+        let mut command = machine.command("systemd-analyze");
+        // Man pages are where the package puts them.
+        let Finished { code, stdout, stderr } =
+            Process::start(command.args(["verify", "--man=no"]).args(&files)).finish();
+        assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(0), "", ""), "{files:?}");
+    }
+}
+
+#[test]
+fn systemd_rates_the_services_as_little_exposed() {
+    let machine = Machine::new();
+    for (role, flags) in ROLES {
+        let files = print_into(&machine, role, role, flags);
+        let service = files.iter().find(|file| file.extension().is_some_and(|kind| kind == "service")).unwrap();
+        let mut command = machine.command("systemd-analyze");
+        // In tenths.
+        command.args(["security", "--offline=true", "--no-pager", "--threshold=25"]).arg(service);
+        let finished = Process::start(&mut command).finish();
+        assert_eq!(finished.code, Some(0), "{}", finished.stdout);
+        assert!(finished.stdout.contains("Overall exposure level"), "{finished:?}");
+    }
+}
+
+#[test]
+fn the_units_say_what_the_flags_and_the_file_do() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.home().join("etc/devstream")).unwrap();
+    fs::write(machine.home().join("etc/devstream/config.toml"), "[hub]\ndrain-timeout = 100\n").unwrap();
+    let flags = ["--hostname", "100% $HOME", "--listen", "[::]:443", "--listen", "127.0.0.1:8443"];
+    let arguments = [&["service", "install", "hub", "--print", "--root", ".", "--"], &flags[..], &STREAMING].concat();
+    let units = machine.ask(&arguments);
+    for line in [
+        "# /etc/systemd/system/devstream-hub.service",
+        "# /etc/systemd/system/devstream-hub.socket",
+        "ListenStream=[::]:443",
+        "ListenStream=127.0.0.1:8443",
+        "# /etc/systemd/system/devstream-hub-streaming.socket",
+        "ListenStream=[::]:444",
+        "FileDescriptorName=streaming",
+        "Sockets=devstream-hub.socket devstream-hub-streaming.socket",
+        "TimeoutStopSec=115",
+        "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+        "DynamicUser=yes",
+        "Type=notify",
+    ] {
+        assert!(units.lines().any(|other| other == line), "no {line} in {units}");
+    }
+    assert!(units.contains(&format!("ExecStart={DEVSTREAM} hub --hostname \"100%% $$HOME\" --listen")), "{units}");
+    let agent = machine.ask(&["service", "install", "device-agent", "--print", "--", "--forward", "22"]);
+    let identity = machine.home().join(".local/share/devstream/device");
+    for line in [
+        format!("LoadCredential=key:{}/key", identity.display()),
+        format!("LoadCredential=identity.toml:{}/identity.toml", identity.display()),
+        "CapabilityBoundingSet=".to_owned(),
+    ] {
+        assert!(agent.lines().any(|other| other == line), "no {line} in {agent}");
+    }
+}
+
+#[test]
+fn installing_and_uninstalling_leave_what_they_should_and_can_be_repeated() {
+    let machine = Machine::new();
+    let units = machine.home().join("etc/systemd/system");
+    let found = || {
+        let mut names: Vec<_> =
+            fs::read_dir(&units).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let install = |role: &str, flags: &[&str]| {
+        machine.ask(
+            &[&["service", "install", role, "--root", ".", "--program", "/usr/bin/devstream", "--"], flags].concat(),
+        );
+    };
+    let plain = ["device-agent.service", "hub.service", "hub.socket", "service-proxy.service"];
+    let all = [&plain[..], &["hub-streaming.socket"]].concat();
+    for _ in 0..2 {
+        ROLES.into_iter().for_each(|(role, flags)| install(role, flags));
+        assert_eq!(found(), named(&plain), "a socket that the hub has no use for would keep it from starting");
+        install("hub", &STREAMING);
+        assert_eq!(found(), named(&all));
+    }
+    let hub = fs::read_to_string(units.join("devstream-hub.service")).unwrap();
+    assert!(hub.contains("ExecStart=/usr/bin/devstream hub --streaming-endpoint"), "the last one counts: {hub}");
+    for _ in 0..2 {
+        machine.ask(&["service", "uninstall", "hub", "--root", "."]);
+        assert_eq!(found(), named(&["device-agent.service", "service-proxy.service"]));
+    }
+}
+
+#[test]
+fn what_would_not_run_is_not_installed() {
+    let machine = Machine::new();
+    for (arguments, named) in [
+        (&["device-agent"][..], "--forward"),
+        (&["device-agent", "--", "--forward", "22x"], "22x"),
+        (&["hub", "--", "show"], "runs by itself"),
+        (&["hub", "--", "--state-dir", "/srv"], "--state-dir"),
+        (&["hub", "--", "--streaming-listen", "[::]:444"], "--streaming-endpoint"),
+        (&["service-proxy", "--", "--device", DEVICE, "--stdio"], "runs by itself"),
+        (&["no-such-role"], "no-such-role"),
+    ] {
+        let finished = machine.run(&[&["service", "install", "--print", "--root", "."], arguments].concat());
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{arguments:?}: {finished:?}");
+        assert!(finished.stderr.contains(named), "{arguments:?}: {finished:?}");
+    }
+    // The service will not run in the environment of whoever installs it.
+    let mut command = machine.command(DEVSTREAM);
+    command.args(["service", "install", "device-agent", "--print"]).env("DEVSTREAM_FORWARD", "22");
+    let finished = Process::start(&mut command).finish();
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+}
+
+#[test]
+fn what_a_machine_is_not_ready_for_is_said_before_anything_is_written() {
+    // Whoever runs this test is told one of two things, and nothing is written into this machine either way.
+    for (arguments, as_root) in [
+        (&["hub", "--program", "/home/me/devstream"][..], "/home/me/devstream is below /home: first put it where"),
+        (&["device-agent", "--program", "/usr/bin/devstream", "--", "--forward", "22"], "first join the hub, as root"),
+    ] {
+        let finished = Machine::new().run(&[&["service", "install"], arguments].concat());
+        assert_eq!(finished.code, Some(2), "{finished:?}");
+        let told = finished.stderr.contains(as_root) || finished.stderr.contains("only root can install services");
+        assert!(told, "{finished:?}");
+    }
+}
+
+#[test]
+fn an_identity_is_taken_from_the_service_managers_credentials() {
+    let (hub_machine, joined, service) = (Machine::new(), Machine::new(), Machine::new());
+    let hub = Hub::start(&hub_machine);
+    joined.ask(&["join", &hub.device_link(DEVICE)]);
+    let credentials = service.home().join("credentials");
+    fs::create_dir(&credentials).unwrap();
+    for name in ["identity.toml", "key"] {
+        let (from, to) = (joined.home().join(".local/share/devstream/device").join(name), credentials.join(name));
+        fs::copy(from, &to).unwrap();
+        // With an access control list, which systemd may use, the mask stands where the group's bits are.
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o440)).unwrap();
+    }
+    let agent = |arguments: &[&str]| {
+        let mut command = service.command(DEVSTREAM);
+        command.args(["device-agent", "--forward", "22"]).args(arguments);
+        Process::start(command.env("CREDENTIALS_DIRECTORY", &credentials))
+    };
+    let running = agent(&[]);
+    running.wait_line(&format!("device-agent: {DEVICE} is online"));
+    drop(running);
+    fs::set_permissions(credentials.join("key"), fs::Permissions::from_mode(0o444)).unwrap();
+    let refused = agent(&[]).look_for(0, "may be read by others", PATIENCE);
+    assert!(refused.is_some_and(|line| line.contains("credentials/key")));
+}
+
+fn named(units: &[&str]) -> Vec<String> {
+    let mut names: Vec<_> = units.iter().map(|unit| format!("devstream-{unit}")).collect();
+    names.sort();
+    names
+}
+
+/// Writes the units that are printed into a directory, and gives their paths.
+fn print_into(machine: &Machine, directory: &str, role: &str, flags: &[&str]) -> Vec<PathBuf> {
+    let printed =
+        machine.ask(&[&["service", "install", role, "--print", "--program", DEVSTREAM, "--"], flags].concat());
+    let directory = machine.home().join(directory);
+    fs::create_dir_all(&directory).unwrap();
+    let unit = |text: &str| {
+        let (path, text) = text.split_once('\n').unwrap();
+        let file = directory.join(Path::new(path).file_name().unwrap());
+        fs::write(&file, text).unwrap();
+        file
+    };
+    printed.split("# /etc/systemd/system/").skip(1).map(unit).collect()
+}
