@@ -84,3 +84,31 @@ fn with(command: Command, section: &str, flag: &str, values: Vec<OsString>) -> C
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::ArgAction;
+
+    use super::*;
+
+    #[test]
+    fn a_switch_is_true_or_false_and_nothing_else() {
+        let switch = Arg::new("audit").long("audit-required").action(ArgAction::SetTrue);
+        let command = || Command::new("devstream").subcommand(Command::new("hub").arg(switch.clone()));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        let loaded = |value: &str| {
+            std::fs::write(&path, format!("[hub]\naudit-required = {value}\n")).unwrap();
+            let settings = load(&command(), &path, false)?.unwrap();
+            let all = settings.into_iter().fold(command(), |command, Setting { section, key, values }| {
+                with(command, section, &key, values.into_iter().map(OsString::from).collect())
+            });
+            let matches = all.try_get_matches_from(["devstream", "hub"]).unwrap();
+            Ok::<_, Vec<String>>(matches.subcommand_matches("hub").unwrap().get_flag("audit"))
+        };
+        assert_eq!(loaded("true"), Ok(true));
+        assert_eq!(loaded("false"), Ok(false));
+        let wrong = loaded("'yes'").unwrap_err();
+        assert!(wrong[0].ends_with("config.toml:2:18: audit-required takes true or false"), "{wrong:?}");
+    }
+}

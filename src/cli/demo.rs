@@ -11,8 +11,9 @@ use tokio::time::timeout;
 
 use super::args::{Demo, HubArgs, TrustArgs};
 use super::identity::SameUser;
+use super::signals::Signals;
 use super::view::Watcher;
-use super::{Failure, signals, text};
+use super::{Failure, text};
 use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::Hub;
@@ -38,7 +39,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(), Failure> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let state = directory.path().join("hub");
-    let (shutdown, tasks) = (Shutdown::default(), Tasks::default());
+    let (signals, shutdown, tasks) = (Signals::catch()?, Shutdown::default(), Tasks::default());
     let (forward, page) = target(demo.forward).await?;
     let hub = Hub::bind(hub_config(state.clone())?, Inherited::default()).await?;
     for (address, _) in hub.addresses() {
@@ -71,7 +72,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
     let all = async {
         tokio::join!(hub.serve(shutdown.clone()), agent::run(agent, shutdown.clone()), proxy.serve(shutdown.clone())).0
     };
-    signals::while_passing_on(&shutdown, all).await??;
+    signals.pass_on_during(&shutdown, all).await??;
     tasks.end(Duration::ZERO).await;
     text::say("demo", "ended; nothing is left behind");
     Ok(())

@@ -9,8 +9,9 @@ use indicatif::MultiProgress;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{default_device, enrol, service};
+use super::signals::Signals;
 use super::view::Watcher;
-use super::{Failure, home, signals, stdio, text};
+use super::{Failure, home, stdio, text};
 use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::Hub;
@@ -36,6 +37,7 @@ const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 
 pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inherited) -> Result<(), Failure> {
     raise_descriptors();
+    let signals = Signals::catch()?;
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
     let hub = Hub::bind(config, inherited).await.map_err(Failure::Usage)?;
     let mut listening = Vec::new();
@@ -48,7 +50,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     advise(hub.info());
     notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
-    let cut = signals::while_passing_on(&shutdown, hub.serve(shutdown.clone())).await??;
+    let cut = signals.pass_on_during(&shutdown, hub.serve(shutdown.clone())).await??;
     if cut > 0 {
         text::say("hub", &format!("ended, cutting {cut} streams"));
     } else {
@@ -129,10 +131,11 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         drain: agent.drain.drain_timeout,
     };
     raise_descriptors();
+    let signals = Signals::catch()?;
     notify::ready("not yet connected");
     let shutdown = Shutdown::default();
     let work = notify::while_alive(agent::run(config, shutdown.clone()));
-    signals::while_passing_on(&shutdown, work).await?;
+    signals.pass_on_during(&shutdown, work).await?;
     Ok(())
 }
 
@@ -153,12 +156,13 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
         return done.map_err(|(_, refusal)| Failure::Refused(refusal));
     }
     raise_descriptors();
+    let signals = Signals::catch()?;
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     let listening: Vec<_> = bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect();
     listening.iter().for_each(|line| text::say("service-proxy", line));
     notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
     let work = notify::while_alive(bound.serve(shutdown.clone()));
-    signals::while_passing_on(&shutdown, work).await?;
+    signals.pass_on_during(&shutdown, work).await?;
     Ok(())
 }

@@ -1,41 +1,67 @@
 //! Ctrl-C and SIGTERM: the first drains, the second ends.
 
+use anyhow::Context as _;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::net::notify;
 use crate::net::shutdown::Shutdown;
 
-/// Passes signals on for ever.
+/// Caught from when this is made on, which is before a role says that it runs: whoever hears that may stop it.
 #[cfg(unix)]
-pub(super) async fn pass_on(shutdown: &Shutdown) -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        notify::stopping();
-        shutdown.ask();
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// Signals no longer end the process by themselves.
+    pub(super) fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> anyhow::Result<()> {
+        let signal = tokio::select! {
+            signal = self.terminate.recv() => signal,
+            signal = self.interrupt.recv() => signal,
+        };
+        signal.context("signals ended")
     }
 }
 
-/// Passes Ctrl-C on for ever.
+/// Ctrl-C alone.
 #[cfg(not(unix))]
-pub(super) async fn pass_on(shutdown: &Shutdown) -> std::io::Result<()> {
-    loop {
-        tokio::signal::ctrl_c().await?;
-        notify::stopping();
-        shutdown.ask();
+pub(super) struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    /// From when it is first waited for on.
+    pub(super) fn catch() -> anyhow::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> anyhow::Result<()> {
+        tokio::signal::ctrl_c().await.context("cannot listen for signals")
     }
 }
 
-/// Does something that ends when it is asked to, and passes signals on meanwhile.
-pub(super) async fn while_passing_on<R>(shutdown: &Shutdown, work: impl Future<Output = R>) -> anyhow::Result<R> {
-    tokio::select! {
-        result = work => Ok(result),
-        failed = pass_on(shutdown) => match failed {
-            Ok(()) => anyhow::bail!("signals ended"),
-            Err(error) => Err(anyhow::Error::new(error).context("cannot listen for signals")),
-        },
+impl Signals {
+    /// Does something that ends when it is asked to, and passes signals on meanwhile.
+    pub(super) async fn pass_on_during<R>(
+        mut self,
+        shutdown: &Shutdown,
+        work: impl Future<Output = R>,
+    ) -> anyhow::Result<R> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return Ok(result),
+                signal = self.next() => signal?,
+            }
+            notify::stopping();
+            shutdown.ask();
+        }
     }
 }
