@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::certificate::CertificateArgs;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, ServiceName, StreamName};
 use crate::proto::join::HubAddress;
@@ -92,6 +93,8 @@ pub(super) struct HubServe {
     /// What other machines call this one; the first goes into join links, all into the certificate
     #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_hint = ValueHint::Hostname)]
     pub(super) hostname: Vec<String>,
+    #[command(flatten)]
+    pub(super) certificate: CertificateArgs,
     /// Give streams a URL of their own, instead of the hub's
     #[arg(long, value_name = "wss://HOST:PORT", requires = "streaming_listen", env = "DEVSTREAM_STREAMING_ENDPOINT")]
     pub(super) streaming_endpoint: Option<String>,

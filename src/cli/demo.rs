@@ -17,6 +17,7 @@ use crate::agent::{self, config::AgentConfig};
 use crate::hub::Hub;
 use crate::hub::broker::Settings;
 use crate::hub::config::HubConfig;
+use crate::net::certificate::Source;
 use crate::net::client::Enrol;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
@@ -77,6 +78,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
     Ok(HubConfig {
         listen: vec!["127.0.0.1:0".parse().context("loopback")?],
         hostnames: Vec::new(),
+        certificate: Source::Own,
         state,
         streaming: None,
         broker: Settings::default(),

@@ -32,6 +32,7 @@ const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 
 pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), Failure> {
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
+    let hangups = signals::Hangups::listen()?;
     let hub = Hub::bind(config).await.map_err(Failure::Usage)?;
     for (address, streams_only) in hub.addresses() {
         let what = if streams_only { "streaming endpoint listening" } else { "listening" };
@@ -39,7 +40,11 @@ pub(super) async fn hub(serve: HubServe, state: Option<PathBuf>) -> Result<(), F
     }
     advise(hub.info());
     let shutdown = Shutdown::default();
-    let cut = signals::while_passing_on(&shutdown, hub.serve(shutdown.clone())).await??;
+    let cut = {
+        let reload = hub.reload();
+        let serving = hangups.while_passing_on(&reload, hub.serve(shutdown.clone()));
+        signals::while_passing_on(&shutdown, serving).await??
+    };
     if cut > 0 {
         text::err(&format!("hub: ended, cutting {cut} streams"));
     } else {
@@ -70,6 +75,7 @@ fn hub_config(serve: HubServe, state: Option<PathBuf>) -> anyhow::Result<HubConf
     let streaming = streaming.map(|(url, listen)| streaming_endpoint(url, listen)).transpose()?;
     Ok(HubConfig {
         listen,
+        certificate: serve.certificate.source(&serve.hostname)?,
         hostnames: serve.hostname,
         state: home::hub_state(state.as_deref())?,
         streaming,

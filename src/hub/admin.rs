@@ -54,7 +54,7 @@ async fn add(shared: &Shared, principal: Principal, scope: Scope) -> Result<Admi
     let until = now.after(JOIN_CODE_LIFETIME);
     shared.directory.with(move |registry| registry.add(&who, &scope, &hash, until, now)).await?;
     shared.activity.record(Event::about(&principal, Operation::IdentityAdded, "added"));
-    let link = JoinLink { hub: shared.public.clone(), principal, pin: Some(shared.info.pin), code };
+    let link = JoinLink { hub: shared.public.clone(), principal, pin: shared.link_pin().await, code };
     Ok(AdminAnswer::Added { link: link.reveal(), seconds: JOIN_CODE_LIFETIME.as_secs() })
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::broker::Settings;
+use crate::net::certificate::Source;
 
 /// What a hub needs to know.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct HubConfig {
     pub listen: Vec<SocketAddr>,
     /// What other machines call this one; the first goes into join links.
     pub hostnames: Vec<String>,
+    /// Where a certificate comes from that needs no pin.
+    pub certificate: Source,
     /// Where everything is kept.
     pub state: PathBuf,
     /// Where streams go, if not to the hub's own port.

@@ -39,16 +39,16 @@ use self::registry::Directory;
 use self::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
 use self::streaming::Waiting;
-use crate::net::certificate::{HubCertificate, machine_name, names};
+use crate::net::certificate::{HubCertificate, Shown, machine_name, names};
 use crate::net::local::LocalListener;
-use crate::net::shutdown::Shutdown;
+use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::socket;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
 use crate::proto::http::{Bridge, Route};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
-use crate::proto::join::HubAddress;
+use crate::proto::join::{HubAddress, Pin};
 
 /// The whole of what connections share.
 struct Shared {
@@ -56,6 +56,8 @@ struct Shared {
     info: HubInfo,
     /// What join links say.
     public: HubAddress,
+    /// What clients are shown.
+    certificate: Arc<Shown>,
     directory: Directory,
     exchange: Exchange<Socket>,
     activity: Activity,
@@ -86,6 +88,7 @@ pub struct Hub {
     listeners: Vec<(TcpListener, Serves)>,
     admin: LocalListener,
     certificate: HubCertificate,
+    reload: Reload,
     desk: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     writer: activity::Writer,
     _state: StateDirectory,
@@ -101,7 +104,9 @@ impl Hub {
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
         let streaming_host = config.streaming.iter().map(|streaming| streaming.host.clone());
         let given = config.hostnames.iter().cloned().chain(streaming_host);
-        let certificate = HubCertificate::issue(authority, names(given, &addresses))?;
+        let names = names(given, &addresses);
+        let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
+            .context("cannot use the certificate")?;
         let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
         let (activity, writer) = Activity::open(&state.activity()).context("cannot open the activity log")?;
         let (exchange, desk) = Exchange::new(config.broker, activity.clone());
@@ -118,6 +123,7 @@ impl Hub {
             config,
             info,
             public,
+            certificate: certificate.shown(),
             directory,
             exchange,
             activity,
@@ -127,7 +133,8 @@ impl Hub {
         };
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
         let shared = Arc::new(shared);
-        Ok(Self { shared, listeners, admin, certificate, desk: Box::pin(desk), writer, _state: state })
+        let (desk, reload) = (Box::pin(desk), Reload::default());
+        Ok(Self { shared, listeners, admin, certificate, reload, desk, writer, _state: state })
     }
 
     /// Where it listens, and whether for streams alone.
@@ -143,9 +150,14 @@ impl Hub {
         &self.shared.info
     }
 
+    /// Asks for its files to be read again.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
     /// Serves until asked to stop; then lets streams end within the deadline. Returns how many were cut.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<usize> {
-        let Self { shared, listeners, admin, certificate, desk, writer, _state } = self;
+        let Self { shared, listeners, admin, certificate, reload, desk, writer, _state } = self;
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let strangers = Arc::new(Strangers::default());
@@ -159,7 +171,7 @@ impl Hub {
             tasks.spawn(until(stopping.clone(), accept_all(listener, tasks.clone(), receive)));
         }
         tasks.spawn(desk);
-        tasks.spawn(until(stopping.clone(), certificate.renew()));
+        tasks.spawn(until(stopping.clone(), certificate.keep(reload)));
         tasks.spawn(until(stopping, administer(shared.clone(), admin, tasks.clone())));
         shutdown.drain.cancelled().await;
         let left = drain(&shared, &shutdown).await;
@@ -178,6 +190,13 @@ impl Shared {
 
     fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
+    }
+
+    /// The pin for a join link: none where the machine that joins can do without.
+    async fn link_pin(&self) -> Option<Pin> {
+        let (certificate, host) = (self.certificate.clone(), self.public.host.clone());
+        let trusted = tokio::task::spawn_blocking(move || certificate.is_publicly_trusted(&host)).await;
+        (!trusted.unwrap_or(false)).then_some(self.info.pin)
     }
 
     /// Where one side brings its WebSocket: under the name by which it reached the hub, unless streams have a name

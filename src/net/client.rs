@@ -160,10 +160,10 @@ struct Upgrade<'a> {
     token: Option<&'a StreamToken>,
 }
 
-type Rest = Option<(Connection, Bytes)>;
+pub(super) type Rest = Option<(Connection, Bytes)>;
 
 /// Sends one request and reads its answer; after a 101, the connection comes back for other uses.
-async fn exchange(
+pub(super) async fn exchange(
     stream: Connection,
     request: Request<Full<Bytes>>,
     patience: Duration,

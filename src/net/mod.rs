@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod dial;
 pub mod local;
+pub mod private;
 pub mod pump;
 pub mod random;
 pub mod relay;
