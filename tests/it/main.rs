@@ -3,6 +3,7 @@
 
 mod support;
 
+mod certificates;
 mod cli;
 mod handshake;
 mod hostile;
