@@ -3,6 +3,7 @@
 
 mod support;
 
+mod acme;
 mod certificates;
 mod cli;
 mod handshake;

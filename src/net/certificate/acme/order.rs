@@ -39,17 +39,26 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Key and chain, in PEM.
 pub(super) async fn order(acme: &Acme, credentials: &Path, shown: &Shown) -> anyhow::Result<String> {
-    let account = step("signing in", STEP_TIMEOUT, account(acme, credentials)).await?;
-    let names: Vec<_> = acme.names.iter().map(|name| Identifier::Dns(name.clone())).collect();
-    let wanted = NewOrder::new(&names);
-    let ordered = step("ordering", STEP_TIMEOUT, async { Ok(account.new_order(&wanted).await?) }).await;
-    let mut order = ordered.inspect_err(|error| forget_if_unknown(error, credentials))?;
+    let mut order = match begin(acme, credentials).await {
+        Err(error) if is_unknown_account(&error) => {
+            std::fs::remove_file(credentials)?;
+            begin(acme, credentials).await?
+        }
+        begun => begun?,
+    };
     step("preparing the proof", STEP_TIMEOUT, prepare(&mut order, shown)).await?;
     step("proving that this hub answers for the name on port 443", WAIT_TIMEOUT, proven(&mut order)).await?;
     let key = step("asking for the signature", STEP_TIMEOUT, async { Ok(order.finalize().await?) }).await?;
     let fetched = async { Ok(order.poll_certificate(&patience()).await?) };
     let chain = step("fetching the certificate", WAIT_TIMEOUT, fetched).await?;
     Ok(format!("{key}\n{chain}"))
+}
+
+async fn begin(acme: &Acme, credentials: &Path) -> anyhow::Result<Order> {
+    let account = step("signing in", STEP_TIMEOUT, account(acme, credentials)).await?;
+    let names: Vec<_> = acme.names.iter().map(|name| Identifier::Dns(name.clone())).collect();
+    let wanted = NewOrder::new(&names);
+    step("ordering", STEP_TIMEOUT, async { Ok(account.new_order(&wanted).await?) }).await
 }
 
 async fn step<T>(
@@ -81,16 +90,13 @@ async fn account(acme: &Acme, credentials: &Path) -> anyhow::Result<Account> {
     Ok(account)
 }
 
-/// An authority that was set up anew knows no earlier account; the next try makes a new one.
-fn forget_if_unknown(error: &anyhow::Error, credentials: &Path) {
+/// An authority that was set up anew knows no earlier account.
+fn is_unknown_account(error: &anyhow::Error) -> bool {
     let problem = match error.downcast_ref() {
         Some(instant_acme::Error::Api(problem)) => problem.r#type.as_deref(),
         _ => None,
     };
-    if problem.is_some_and(|kind| kind.ends_with(":accountDoesNotExist")) {
-        // A file that stays is an error that is seen again.
-        let _ = std::fs::remove_file(credentials);
-    }
+    problem.is_some_and(|kind| kind.ends_with(":accountDoesNotExist"))
 }
 
 /// Puts up the proof for each name, and says so.
@@ -123,7 +129,8 @@ fn proof(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    Ok(CertifiedKey::from_der(vec![certificate.der().clone()], key.into(), &provider())?)
+    // Not checked against each other: the extension is critical, as it must be, and no verifier knows it.
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], provider().key_provider.load_private_key(key.into())?))
 }
 
 /// Waits until the authority has looked.
