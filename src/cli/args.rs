@@ -95,6 +95,9 @@ pub(super) struct HubServe {
     pub(super) hostname: Vec<String>,
     #[command(flatten)]
     pub(super) certificate: CertificateArgs,
+    /// Let clients in through proxies that inspect TLS, if they allow it too
+    #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
+    pub(super) allow_tls_inspection: bool,
     /// Give streams a URL of their own, instead of the hub's
     #[arg(long, value_name = "wss://HOST:PORT", requires = "streaming_listen", env = "DEVSTREAM_STREAMING_ENDPOINT")]
     pub(super) streaming_endpoint: Option<String>,
@@ -214,6 +217,12 @@ pub(super) struct TrustArgs {
     /// Trust the hub's certificate if an authority in this PEM file signed it, instead of the pin or the public ones
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CA")]
     pub(super) ca: Option<PathBuf>,
+    /// Go on where a proxy on the way inspects TLS, if the hub allows it too
+    ///
+    /// The proxy then sees everything, join codes and stream tokens included, and could act in this machine's name
+    /// as long as it is on the way.
+    #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
+    pub(super) allow_tls_inspection: bool,
 }
 
 /// Run the device's end: dial out to the hub, wait, and connect streams to local targets

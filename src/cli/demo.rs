@@ -79,6 +79,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         listen: vec!["127.0.0.1:0".parse().context("loopback")?],
         hostnames: Vec::new(),
         certificate: Source::Own,
+        allow_tls_inspection: false,
         state,
         streaming: None,
         broker: Settings::default(),
@@ -93,7 +94,7 @@ fn enrol(state: &std::path::Path, role: Role) -> anyhow::Result<Enrol> {
     let principal = Principal { role, id };
     Ok(Arc::new(move || {
         let (place, principal) = (place.clone(), principal.clone());
-        let given = HubArgs { hub: None, trust: TrustArgs { ca: None } };
+        let given = HubArgs { hub: None, trust: TrustArgs { ca: None, allow_tls_inspection: false } };
         Box::pin(async move { place.client(principal, &given, None).await })
     }))
 }

@@ -77,6 +77,7 @@ fn hub_config(serve: HubServe, state: Option<PathBuf>) -> anyhow::Result<HubConf
         listen,
         certificate: serve.certificate.source(&serve.hostname)?,
         hostnames: serve.hostname,
+        allow_tls_inspection: serve.allow_tls_inspection,
         state: home::hub_state(state.as_deref())?,
         streaming,
         broker: Settings {

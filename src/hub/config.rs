@@ -16,6 +16,8 @@ pub struct HubConfig {
     pub hostnames: Vec<String>,
     /// Where a certificate comes from that needs no pin.
     pub certificate: Source,
+    /// Whether a proxy on the way may inspect TLS, if the client allows it too.
+    pub allow_tls_inspection: bool,
     /// Where everything is kept.
     pub state: PathBuf,
     /// Where streams go, if not to the hub's own port.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -16,7 +16,9 @@ use super::{Next, Shared, control, enrol, open, streaming};
 use crate::net::serve::{Answer, Asked, serve};
 use crate::net::socket;
 use crate::net::tls::Acceptor;
-use crate::proto::auth::{Binding, Credential, Exporter, HEADER};
+use crate::net::{clock, random};
+use crate::proto::auth::{Binding, Credential, Exporter, HEADER, Session};
+use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_name};
 use crate::proto::http::Route;
 use crate::proto::id::{ConnectionId, Principal};
 use crate::proto::limits::{STRANGER_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE};
@@ -107,7 +109,7 @@ pub(super) async fn receive(
     let Some((stream, exporter)) = acceptor.accept(tcp).await else { return };
     let connection = shared.next_connection();
     let visitor = Visitor { connection, address, serves, exporter, stranger: Mutex::new(Some(stranger)) };
-    let served = serve(stream, |asked| answer(&shared, &visitor, asked));
+    let served = serve(stream, async |asked| visitor.sealed(&shared, answer(&shared, &visitor, asked).await));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
         () = visitor.outstays() => None,
@@ -145,9 +147,33 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
 }
 
 impl Visitor {
-    /// What a signature on this request must cover.
-    pub(super) fn binding<'a>(&'a self, asked: &'a Asked) -> Binding<'a> {
-        Binding { method: &asked.method, authority: &asked.authority, path: &asked.path, exporter: &self.exporter }
+    /// What the signature on this request must cover: the TLS channel, unless it answers a challenge of ours, which
+    /// is good for this once.
+    pub(super) fn binding<'a>(&'a self, shared: &Shared, asked: &'a Asked, credential: &'a Credential) -> Binding<'a> {
+        let is_ours = |challenge: &&Challenge| {
+            shared.challenges.as_ref().is_some_and(|given| given.redeem(challenge, clock::now()))
+        };
+        let answered = credential.challenge.as_ref().filter(is_ours);
+        let session = answered.map_or(Session::Channel(&self.exporter), Session::Challenge);
+        Binding { method: &asked.method, authority: &asked.authority, path: &asked.path, session }
+    }
+
+    /// A 401 says which TLS channel it came through, so that a client knows when another one arrives, and has
+    /// something to sign instead where that is allowed.
+    fn sealed(&self, shared: &Shared, mut answer: Answer<Next>) -> Answer<Next> {
+        let Answer::Reply(response) = &mut answer else { return answer };
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return answer;
+        }
+        let mut insert =
+            |name, value: String| HeaderValue::try_from(value).map(|value| response.headers_mut().insert(name, value));
+        let _ = insert(HeaderName::from_static(CHANNEL_HEADER), channel_name(&self.exporter));
+        if let Some(challenges) = &shared.challenges {
+            let challenge = Challenge::new(random::bytes());
+            challenges.give(challenge, clock::now());
+            let _ = insert(header::WWW_AUTHENTICATE, challenge.demand());
+        }
+        answer
     }
 
     /// Returns when a stranger has been here too long, and never for anybody else.
@@ -168,7 +194,7 @@ impl Visitor {
             Refusal::from(Kind::HubFailed)
         })?;
         let key = record.as_ref().and_then(|record| record.key).map(|stored| stored.key);
-        let proven = authenticate(&credential, key.as_ref(), &self.binding(asked));
+        let proven = authenticate(&credential, key.as_ref(), &self.binding(shared, asked, &credential));
         match record.ok_or("an unknown identity").and_then(|record| proven.map(|()| record)) {
             Ok(record) => {
                 self.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();

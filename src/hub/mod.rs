@@ -8,6 +8,7 @@ mod admin;
 mod answers;
 pub mod auth;
 pub mod broker;
+mod challenge;
 pub mod config;
 mod control;
 mod door;
@@ -31,6 +32,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::activity::Activity;
+use self::challenge::Challenges;
 use self::config::HubConfig;
 use self::control::Arriving;
 use self::door::{Serves, Strangers};
@@ -62,6 +64,8 @@ struct Shared {
     exchange: Exchange<Socket>,
     activity: Activity,
     connections: AtomicU64,
+    /// Where TLS inspection is allowed.
+    challenges: Option<Challenges>,
     /// No new streams.
     draining: CancellationToken,
     /// Control connections end.
@@ -119,6 +123,7 @@ impl Hub {
             local: HubAddress { host: reachable(first.ip()).to_string(), port: first.port() },
             version: env!("CARGO_PKG_VERSION").into(),
         };
+        let challenges = config.allow_tls_inspection.then(Challenges::default);
         let shared = Shared {
             config,
             info,
@@ -128,6 +133,7 @@ impl Hub {
             exchange,
             activity,
             connections: AtomicU64::new(0),
+            challenges,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };

@@ -6,6 +6,7 @@ pub mod channel;
 pub mod client;
 pub mod clock;
 pub mod dial;
+mod inspection;
 pub mod local;
 pub mod private;
 pub mod pump;

@@ -196,7 +196,7 @@ struct PinVerifier {
 
 /// The authority that signed the certificate is another one.
 #[derive(Debug, thiserror::Error)]
-#[error("signed by another authority than the one in the join link, {0}; or a proxy on the way inspects TLS")]
+#[error("signed by another authority than the one in the join link, {0}")]
 struct OtherAuthority(Pin);
 
 impl ServerCertVerifier for PinVerifier {

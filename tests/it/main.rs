@@ -8,6 +8,7 @@ mod certificates;
 mod cli;
 mod handshake;
 mod hostile;
+mod inspection;
 mod lifecycle;
 mod load;
 mod one_machine;

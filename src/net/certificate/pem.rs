@@ -62,17 +62,16 @@ impl PemPair {
         }
         let key = PrivateKeyDer::from_pem_slice(&content.key);
         let key = key.with_context(|| format!("there is no readable private key in {}", self.key.display()))?;
-        let pair = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                anyhow!(
-                    "the key in {} is not the one of the certificate in {}",
-                    self.key.display(),
-                    self.certificate.display()
-                )
-            }
-            _ => anyhow!("{} and {} are of no use: {error}", self.certificate.display(), self.key.display()),
-        })?;
+        let pair = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| self.explain(&error))?;
         Certificate::new(pair).with_context(damaged)
+    }
+
+    fn explain(&self, error: &rustls::Error) -> anyhow::Error {
+        let (certificate, key) = (self.certificate.display(), self.key.display());
+        if *error == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
+            return anyhow!("the key in {key} is not the one of the certificate in {certificate}");
+        }
+        anyhow!("{certificate} and {key} are of no use: {error}")
     }
 }
 

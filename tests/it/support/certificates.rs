@@ -56,11 +56,6 @@ impl Authority {
         Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
     }
 
-    /// The issuer of further certificates.
-    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
-        &self.issuer
-    }
-
     /// Its certificate as a file on this machine, for `--ca`.
     pub(crate) fn file(&self, machine: &Machine) -> String {
         let path = machine.home().join("authority.pem");

@@ -5,6 +5,7 @@ use std::time::Duration;
 pub(crate) mod bytes;
 pub(crate) mod certificates;
 pub(crate) mod machine;
+pub(crate) mod middlebox;
 pub(crate) mod pebble;
 pub(crate) mod process;
 pub(crate) mod raw;

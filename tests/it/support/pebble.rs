@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::sync::Arc;
 
 use devstream::net::tls::client_config;
 use rustls::pki_types::ServerName;
