@@ -265,7 +265,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --hub --ca --drain-timeout --verbose --quiet --help"
+            opts="-v -q -h --forward --id --hub --ca --allow-tls-inspection --drain-timeout --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -590,7 +590,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub)
-            opts="-v -q -h --listen --hostname --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --state-dir --verbose --quiet --help device service show logs help"
+            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --state-dir --verbose --quiet --help device service show logs help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -602,6 +602,59 @@ _devstream() {
                     ;;
                 --hostname)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --tls-key)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --acme-directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --acme-contact)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --acme-ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --streaming-endpoint)
@@ -1271,7 +1324,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__join)
-            opts="-v -q -h --ca --verbose --quiet --help"
+            opts="-v -q -h --ca --allow-tls-inspection --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1300,7 +1353,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__proxy)
-            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --drain-timeout --verbose --quiet --help"
+            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --drain-timeout --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

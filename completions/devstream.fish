@@ -37,11 +37,18 @@ complete -c devstream -n "__fish_devstream_needs_command" -f -a "completions" -d
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l listen -d 'Where to listen; port 0 takes any free port [default: [::]:8443]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l hostname -d 'What other machines call this one; the first goes into join links, all into the certificate' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l tls-cert -d 'Show this certificate (PEM, with those that lead to its authority) for the names it covers' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l tls-key -d 'Its private key (PEM, unencrypted), which nobody else may read' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l acme-directory -d 'The authority\'s directory' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l acme-contact -d 'Where the authority can write to, as mailto:NAME@HOST' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l acme-ca -d 'Trust the directory\'s own certificate if an authority in this PEM file signed it, instead of the public ones' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l streaming-endpoint -d 'Give streams a URL of their own, instead of the hub\'s' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l streaming-listen -d 'Where that URL\'s listener listens' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l handshake-timeout -d 'How long a stream\'s handshake may take, and a stream token is good for; at most 60' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l state-dir -d 'Where the hub keeps everything [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l acme -d 'Get a certificate for every --hostname by ACME, and agree to the authority\'s terms'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -l allow-tls-inspection -d 'Let clients in through proxies that inspect TLS, if they allow it too'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service show logs help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -86,6 +93,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Print the activity log: who connected, who asked for what, what came of it'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -94,6 +102,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l id 
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -106,6 +115,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l hu
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stdio -d 'One stream on standard input and output, for ssh\'s ProxyCommand'
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s h -l help -d 'Print help (see more with \'--help\')'
