@@ -200,8 +200,11 @@ impl Shared {
 
     /// The pin for a join link: none where the machine that joins can do without.
     async fn link_pin(&self) -> Option<Pin> {
-        let (certificate, host) = (self.certificate.clone(), self.public.host.clone());
-        let trusted = tokio::task::spawn_blocking(move || certificate.is_publicly_trusted(&host)).await;
+        let streaming = self.config.streaming.iter().map(|streaming| streaming.host.clone());
+        let hosts: Vec<_> = streaming.chain([self.public.host.clone()]).collect();
+        let certificate = self.certificate.clone();
+        let trusted = move || hosts.iter().all(|host| certificate.is_publicly_trusted(host));
+        let trusted = tokio::task::spawn_blocking(trusted).await;
         (!trusted.unwrap_or(false)).then_some(self.info.pin)
     }
 

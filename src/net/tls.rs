@@ -253,12 +253,15 @@ mod tests {
     use crate::net::authority::Authority;
     use crate::net::certificate::{HubCertificate, Source};
 
+    fn acceptor(authority: &Authority) -> Acceptor {
+        let own = Authority::load(authority.certificate_pem(), &authority.key_pem()).unwrap();
+        let names = vec!["hub.example.com".into()];
+        HubCertificate::open(own, names, Source::Own, Path::new("")).unwrap().acceptor().unwrap()
+    }
+
     /// Both ends of a handshake between a hub of this authority and a client with this trust; the client's verdict.
     async fn handshake(authority: &Authority, trust: &Trust, name: &'static str) -> Result<(), Refusal> {
-        let own = Authority::load(authority.certificate_pem(), &authority.key_pem()).unwrap();
-        let certificate =
-            HubCertificate::open(own, vec!["hub.example.com".into()], Source::Own, Path::new("")).unwrap();
-        let acceptor = certificate.acceptor().unwrap();
+        let acceptor = acceptor(authority);
         let (near, far) = duplex(64 * 1024);
         let connector = TlsConnector::from(client_config(trust).unwrap());
         let accept = acceptor.handshake(far);
@@ -277,6 +280,23 @@ mod tests {
         let authority = Authority::create().unwrap();
         let trust = Trust::Pin(authority.pin().unwrap());
         handshake(&authority, &trust, "hub.example.com").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn acmes_protocol_is_never_agreed_on_when_no_proof_is_due() {
+        let authority = Authority::create().unwrap();
+        let acceptor = acceptor(&authority);
+        for (offered, agreed) in [(&[PROOF_ALPN, ALPN][..], Some(ALPN)), (&[PROOF_ALPN], None)] {
+            let mut config = (*client_config(&Trust::Pin(authority.pin().unwrap())).unwrap()).clone();
+            config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
+            let connector = TlsConnector::from(Arc::new(config));
+            let name = ServerName::try_from("hub.example.com").unwrap();
+            let (near, far) = duplex(64 * 1024);
+            let (client, server) = tokio::join!(connector.connect(name, near), acceptor.handshake(far));
+            let client = client.ok();
+            assert_eq!(client.as_ref().and_then(|client| client.get_ref().1.alpn_protocol()), agreed);
+            assert_eq!(server.is_ok_and(|stream| stream.is_some()), agreed.is_some());
+        }
     }
 
     #[tokio::test]

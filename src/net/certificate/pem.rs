@@ -100,7 +100,10 @@ impl PemKeeper {
             let content = read.unwrap_or_else(|error| Err(error.into()));
             match self.looks.see(fingerprint(&content), at_once) {
                 Sight::New => self.take_up(content),
-                Sight::Restored => self.shown.clear_error(),
+                Sight::Restored => {
+                    self.shown.clear_error();
+                    tracing::info!(target: "hub", "the certificate files hold again what is in use");
+                }
                 Sight::Known if at_once => {
                     tracing::info!(target: "hub", "the certificate files have not changed");
                 }
