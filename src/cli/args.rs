@@ -19,6 +19,7 @@ pub(super) use self::registry::{
 };
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
 use self::units::seconds;
+use super::certificate::CertificateArgs;
 use super::logging::Format;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, StreamName};
@@ -143,6 +144,11 @@ pub(super) struct HubServe {
     /// What other machines call this one; the first goes into join links, all into the certificate
     #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_hint = ValueHint::Hostname)]
     pub(super) hostname: Vec<String>,
+    #[command(flatten)]
+    pub(super) certificate: CertificateArgs,
+    /// Let clients in through proxies that inspect TLS, if they allow it too
+    #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
+    pub(super) allow_tls_inspection: bool,
     /// Give streams a URL of their own, instead of the hub's
     #[arg(long, value_name = "wss://HOST:PORT", env = "DEVSTREAM_STREAMING_ENDPOINT")]
     pub(super) streaming_endpoint: Option<String>,
@@ -193,6 +199,12 @@ pub(super) struct TrustArgs {
     /// Trust the hub's certificate if an authority in this PEM file signed it, instead of the pin or the public ones
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CA")]
     pub(super) ca: Option<PathBuf>,
+    /// Go on where a proxy on the way inspects TLS, if the hub allows it too
+    ///
+    /// The proxy then sees everything, join codes and stream tokens included, and could act in this machine's name
+    /// as long as it is on the way.
+    #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
+    pub(super) allow_tls_inspection: bool,
 }
 
 /// Run the device's end: dial out to the hub, wait, and connect streams to local targets

@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::hub::activity;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Limits};
+use crate::net::certificate::Source;
 use crate::net::client::Enrol;
 use crate::net::inherit::Inherited;
 use crate::net::shutdown::Shutdown;
@@ -82,6 +83,8 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
     Ok(HubConfig {
         listen: vec!["127.0.0.1:0".parse().context("loopback")?],
         hostnames: Vec::new(),
+        certificate: Source::Own,
+        allow_tls_inspection: false,
         state,
         streaming: None,
         broker: Settings::default(),
@@ -99,7 +102,7 @@ fn enrol(state: &std::path::Path, role: Role) -> anyhow::Result<Enrol> {
     let principal = Principal { role, id };
     Ok(Arc::new(move || {
         let (place, principal) = (place.clone(), principal.clone());
-        let given = HubArgs { hub: None, trust: TrustArgs { ca: None } };
+        let given = HubArgs { hub: None, trust: TrustArgs { ca: None, allow_tls_inspection: false } };
         Box::pin(async move { place.client(principal, &given, None).await })
     }))
 }

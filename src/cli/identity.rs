@@ -52,7 +52,8 @@ impl Joined {
         let key = parse_key(&path, &text)?;
         let hub = given.hub.clone().unwrap_or_else(|| self.hub.clone());
         let principal = Principal { role, id: self.id.clone() };
-        Ok(Client::new(hub, &trust(given.trust.ca.as_deref(), self.pin)?, principal, Arc::new(key))?)
+        let client = Client::new(hub, &trust(given.trust.ca.as_deref(), self.pin)?, principal, Arc::new(key))?;
+        Ok(client.allowing_tls_inspection(given.trust.allow_tls_inspection))
     }
 }
 
@@ -156,7 +157,8 @@ impl SameUser {
         };
         let hub = given.hub.clone().unwrap_or(info.local);
         let trust = trust(given.trust.ca.as_deref(), Some(info.pin)).map_err(failed)?;
-        Client::new(hub, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))
+        let client = Client::new(hub, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))?;
+        Ok(client.allowing_tls_inspection(given.trust.allow_tls_inspection))
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
     let client = Client::new(link.hub.clone(), &trust, principal.clone(), Arc::new(key)).context("cannot join")?;
+    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection);
     let particulars = Particulars { body: body.into(), ..Particulars::default() };
     let response = client.ask(&Route::Join, particulars).await?;
     if response.status() != StatusCode::NO_CONTENT {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod args;
+mod certificate;
 mod config;
 mod demo;
 mod devices;

@@ -9,7 +9,7 @@ use indicatif::MultiProgress;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{default_device, enrol, service};
-use super::signals::Signals;
+use super::signals::{Hangups, Signals};
 use super::view::Watcher;
 use super::{Failure, home, stdio, text};
 use crate::agent;
@@ -39,6 +39,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     raise_descriptors();
     let signals = Signals::catch()?;
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
+    let hangups = Hangups::listen()?;
     let hub = Hub::bind(config, inherited).await.map_err(Failure::Usage)?;
     let mut listening = Vec::new();
     for (address, streams_only) in hub.addresses() {
@@ -50,7 +51,11 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     advise(hub.info());
     notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
-    let cut = signals.pass_on_during(&shutdown, hub.serve(shutdown.clone())).await??;
+    let cut = {
+        let reload = hub.reload();
+        let serving = hangups.while_passing_on(&reload, hub.serve(shutdown.clone()));
+        signals.pass_on_during(&shutdown, serving).await??
+    };
     if cut > 0 {
         text::say("hub", &format!("ended, cutting {cut} streams"));
     } else {
@@ -92,7 +97,9 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
     };
     Ok(HubConfig {
         listen,
+        certificate: serve.certificate.source(&serve.hostname)?,
         hostnames: serve.hostname,
+        allow_tls_inspection: serve.allow_tls_inspection,
         state: home::own_hub_state(state)?,
         streaming,
         broker: Settings {

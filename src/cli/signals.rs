@@ -1,11 +1,11 @@
-//! Ctrl-C and SIGTERM: the first drains, the second ends.
+//! Ctrl-C and SIGTERM: the first drains, the second ends. SIGHUP has a hub read its certificate again.
 
 use anyhow::Context as _;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::net::notify;
-use crate::net::shutdown::Shutdown;
+use crate::net::shutdown::{Reload, Shutdown};
 
 /// Caught from when this is made on, which is before a role says that it runs: whoever hears that may stop it.
 #[cfg(unix)]
@@ -63,5 +63,41 @@ impl Signals {
             notify::stopping();
             shutdown.ask();
         }
+    }
+}
+
+/// SIGHUP, heard from the moment it is listened for.
+pub(super) struct Hangups(#[cfg(unix)] tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Hangups {
+    /// From now on a hangup does not end this process.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self(signal(SignalKind::hangup()).context("cannot listen for signals")?))
+    }
+
+    /// Does something, and asks for a reload with each hangup meanwhile.
+    pub(super) async fn while_passing_on<R>(mut self, reload: &Reload, work: impl Future<Output = R>) -> R {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                Some(()) = self.0.recv() => reload.ask(),
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Hangups {
+    /// There are none.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        Ok(Self())
+    }
+
+    /// Does something.
+    pub(super) async fn while_passing_on<R>(self, _: &Reload, work: impl Future<Output = R>) -> R {
+        work.await
     }
 }

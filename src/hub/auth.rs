@@ -117,6 +117,7 @@ fn is_anothers_place(action: Action<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::auth::Session;
     use crate::proto::key::PrivateKey;
     use crate::proto::secret::KeySeed;
 
@@ -124,7 +125,7 @@ mod tests {
     fn nobodys_key_and_anothers_key_prove_nothing() {
         let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
         let other = PrivateKey::from_seed(&KeySeed::new([2; 32])).public();
-        let binding = Binding { method: "GET", authority: "hub", path: "/", exporter: &[0; 32] };
+        let binding = Binding { method: "GET", authority: "hub", path: "/", session: Session::Channel(&[0; 32]) };
         let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
         let credential = Credential::sign(principal, &key, &binding);
         let own = key.public();
@@ -138,7 +139,7 @@ mod tests {
     fn an_unknown_identity_is_refused_whatever_its_signature() {
         let forged = format!("DevStream v=1, role=device, id=x, key=x, sig=AQ{}", "A".repeat(84));
         let credential: Credential = forged.parse().unwrap();
-        let binding = Binding { method: "GET", authority: "hub", path: "/", exporter: &[0; 32] };
+        let binding = Binding { method: "GET", authority: "hub", path: "/", session: Session::Channel(&[0; 32]) };
         assert!(authenticate(&credential, &[], &binding).is_err());
     }
 }

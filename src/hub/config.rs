@@ -8,6 +8,7 @@ use super::activity;
 use super::broker::Settings;
 use super::penalty::Rules;
 use super::strangers::Places;
+use crate::net::certificate::Source;
 use crate::net::serve;
 use crate::proto::limits::{
     CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, EARLY_BYTES,
@@ -22,6 +23,10 @@ pub struct HubConfig {
     pub listen: Vec<SocketAddr>,
     /// What other machines call this one; the first goes into join links.
     pub hostnames: Vec<String>,
+    /// Where a certificate comes from that needs no pin.
+    pub certificate: Source,
+    /// Whether a proxy on the way may inspect TLS, if the client allows it too.
+    pub allow_tls_inspection: bool,
     /// Where everything is kept.
     pub state: PathBuf,
     /// Where streams go, if not to the hub's own port.

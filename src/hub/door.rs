@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -17,10 +17,12 @@ use super::registry::{Record, StoredKey};
 use super::strangers::{Known, Stranger, Turned};
 use super::{Next, Shared, control, devices, enrol, monitor, open, streaming};
 use crate::net::clock;
+use crate::net::random;
 use crate::net::serve::{Answer, Asked, serve};
 use crate::net::socket;
 use crate::net::tls::{Acceptor, Socket};
-use crate::proto::auth::{Binding, Credential, Exporter, HEADER};
+use crate::proto::auth::{Binding, Credential, Exporter, HEADER, Session};
+use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_name};
 use crate::proto::http::Route;
 use crate::proto::id::{ConnectionId, Principal};
 use crate::proto::refusal::{Kind, Refusal};
@@ -113,7 +115,8 @@ pub(super) async fn receive(
     let connection = shared.next_connection();
     let standing = Mutex::new(Standing::Stranger(stranger));
     let visitor = Visitor { connection, address, serves, exporter, standing };
-    let served = serve(stream, shared.config.limits.http, |asked| answer(&shared, &visitor, asked));
+    let answer = async |asked| visitor.sealed(&shared, answer(&shared, &visitor, asked).await);
+    let served = serve(stream, shared.config.limits.http, answer);
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
         () = visitor.outstays(shared.config.limits.stranger_timeout) => {
@@ -150,11 +153,13 @@ async fn secure(
 
 /// Answers a request. A wrong proof is held against its source, and answered late where that cannot be kept away.
 async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next> {
-    let answer = route(shared, visitor, asked).await;
+    let answer = route(shared, visitor, &asked).await;
     if let Answer::Reply(reply) = &answer
         && reply.status() == StatusCode::UNAUTHORIZED
     {
-        shared.offended(visitor.address, Offence::WrongProof);
+        if !is_demanded(shared, &asked) {
+            shared.offended(visitor.address, Offence::WrongProof);
+        }
         if shared.strangers.verdict(visitor.address.ip()) == Verdict::Slowed {
             sleep(SLOW_ANSWER).await;
         }
@@ -162,7 +167,13 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
     answer
 }
 
-async fn route(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next> {
+/// Whether the next thing is a challenge: where TLS inspection is allowed, the first proof always fails.
+fn is_demanded(shared: &Shared, asked: &Asked) -> bool {
+    let credential = || asked.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
+    shared.challenges.is_some() && credential().is_some_and(|credential| credential.challenge.is_none())
+}
+
+async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
     let route = Route::parse(&asked.method, &asked.path);
     let is_stream = matches!(route, Some(Route::Bridge(_)));
     let served = match visitor.serves {
@@ -172,14 +183,14 @@ async fn route(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next>
     };
     let reply = match route.filter(|_| served) {
         Some(Route::Control(device)) if asked.is_upgrade => {
-            return control::admit(shared, visitor, &asked, device).await;
+            return control::admit(shared, visitor, asked, device).await;
         }
         Some(Route::Bridge(bridge)) if asked.is_upgrade => {
-            return streaming::admit(shared, visitor, &asked, bridge).await;
+            return streaming::admit(shared, visitor, asked, bridge).await;
         }
-        Some(Route::Open(device, name)) => open::ask(shared, visitor, &asked, device, name).await,
-        Some(Route::Devices) => devices::list(shared, visitor, &asked).await,
-        Some(Route::Join) => enrol::join(shared, visitor, &asked).await,
+        Some(Route::Open(device, name)) => open::ask(shared, visitor, asked, device, name).await,
+        Some(Route::Devices) => devices::list(shared, visitor, asked).await,
+        Some(Route::Join) => enrol::join(shared, visitor, asked).await,
         Some(Route::Health) => monitor::health(shared).await,
         Some(Route::Ready) => monitor::ready(shared),
         Some(Route::Control(_) | Route::Bridge(_)) | None => answers::not_found(),
@@ -188,9 +199,33 @@ async fn route(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next>
 }
 
 impl Visitor {
-    /// What a signature on this request must cover.
-    pub(super) fn binding<'a>(&'a self, asked: &'a Asked) -> Binding<'a> {
-        Binding { method: &asked.method, authority: &asked.authority, path: &asked.path, exporter: &self.exporter }
+    /// What the signature on this request must cover: the TLS channel, unless it answers a challenge of ours, which
+    /// is good for this once.
+    pub(super) fn binding<'a>(&'a self, shared: &Shared, asked: &'a Asked, credential: &'a Credential) -> Binding<'a> {
+        let is_ours = |challenge: &&Challenge| {
+            shared.challenges.as_ref().is_some_and(|given| given.redeem(challenge, clock::now()))
+        };
+        let answered = credential.challenge.as_ref().filter(is_ours);
+        let session = answered.map_or(Session::Channel(&self.exporter), Session::Challenge);
+        Binding { method: &asked.method, authority: &asked.authority, path: &asked.path, session }
+    }
+
+    /// A 401 says which TLS channel it came through, so that a client knows when another one arrives, and has
+    /// something to sign instead where that is allowed.
+    fn sealed(&self, shared: &Shared, mut answer: Answer<Next>) -> Answer<Next> {
+        let Answer::Reply(response) = &mut answer else { return answer };
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return answer;
+        }
+        let mut insert =
+            |name, value: String| HeaderValue::try_from(value).map(|value| response.headers_mut().insert(name, value));
+        let _ = insert(HeaderName::from_static(CHANNEL_HEADER), channel_name(&self.exporter));
+        if let Some(challenges) = &shared.challenges {
+            let challenge = Challenge::new(random::bytes());
+            challenges.give(challenge, clock::now());
+            let _ = insert(header::WWW_AUTHENTICATE, challenge.demand());
+        }
+        answer
     }
 
     /// Returns when a stranger has been here too long, and never for anybody else.
@@ -226,7 +261,7 @@ impl Visitor {
         let now = clock::moment();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
-        let proven = authenticate(&credential, &valid, &self.binding(asked));
+        let proven = authenticate(&credential, &valid, &self.binding(shared, asked, &credential));
         let key = proven.map_err(|why| self.denied(shared, Some(&credential.principal), why))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(Kind::HubFailed))?;

@@ -28,7 +28,7 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
     let Some((credential, JoinRequest { code, key })) = credential.zip(request) else {
         return Err(visitor.denied(shared, None, "not a join request"));
     };
-    if !credential.is_proven_by(&key, &visitor.binding(asked)) {
+    if !credential.is_proven_by(&key, &visitor.binding(shared, asked, &credential)) {
         return Err(visitor.denied(shared, Some(&credential.principal), "a signature that does not verify"));
     }
     let principal = credential.principal.clone();

@@ -10,6 +10,7 @@ mod answers;
 pub mod auth;
 pub mod backup;
 pub mod broker;
+mod challenge;
 pub mod config;
 mod control;
 mod devices;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::activity::Activity;
 use self::broker::{Event, Operation};
+use self::challenge::Challenges;
 use self::config::HubConfig;
 use self::control::Arriving;
 use self::door::Serves;
@@ -53,19 +55,19 @@ use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
 use self::strangers::Strangers;
 use self::streaming::Waiting;
-use crate::net::certificate::{HubCertificate, machine_name, names};
+use crate::net::certificate::{HubCertificate, Shown, machine_name, names};
 use crate::net::clock;
 use crate::net::inherit::Inherited;
 use crate::net::local::LocalListener;
 use crate::net::notify;
-use crate::net::shutdown::Shutdown;
+use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::sparingly::Sparingly;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
 use crate::proto::http::{Bridge, Route};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
-use crate::proto::join::HubAddress;
+use crate::proto::join::{HubAddress, Pin};
 use crate::proto::moment::Moment;
 
 /// The whole of what connections share.
@@ -74,6 +76,8 @@ struct Shared {
     info: HubInfo,
     /// What join links say.
     public: HubAddress,
+    /// What clients are shown.
+    certificate: Arc<Shown>,
     directory: Directory,
     exchange: Exchange<Socket>,
     activity: Activity,
@@ -85,6 +89,8 @@ struct Shared {
     /// When the hub was started.
     since: Moment,
     connections: AtomicU64,
+    /// Where TLS inspection is allowed.
+    challenges: Option<Challenges>,
     /// No new streams.
     draining: CancellationToken,
     /// Control connections end.
@@ -112,6 +118,7 @@ pub struct Hub {
     monitor: Option<TcpListener>,
     admin: LocalListener,
     certificate: HubCertificate,
+    reload: Reload,
     desk: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     writer: activity::Writer,
     _state: StateDirectory,
@@ -131,7 +138,9 @@ impl Hub {
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
         let streaming_host = config.streaming.iter().map(|streaming| streaming.host.clone());
         let given = config.hostnames.iter().cloned().chain(streaming_host);
-        let certificate = HubCertificate::issue(authority, names(given, &addresses))?;
+        let names = names(given, &addresses);
+        let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
+            .context("cannot use the certificate")?;
         let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
         let metrics = Arc::new(Metrics::new(&config.named_limits()));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
@@ -153,10 +162,12 @@ impl Hub {
         if let Some(budget) = pressure.budget() {
             metrics.limited("memory_bytes", budget as f64);
         }
+        let challenges = config.allow_tls_inspection.then(Challenges::default);
         let shared = Shared {
             config,
             info,
             public,
+            certificate: certificate.shown(),
             directory,
             exchange,
             activity,
@@ -166,11 +177,13 @@ impl Hub {
             complaints: Sparingly::default(),
             since: clock::moment(),
             connections: AtomicU64::new(0),
+            challenges,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         };
         let shared = Arc::new(shared);
-        Ok(Self { shared, listeners, monitor, admin, certificate, desk: Box::pin(desk), writer, _state: state })
+        let (desk, reload) = (Box::pin(desk), Reload::default());
+        Ok(Self { shared, listeners, monitor, admin, certificate, reload, desk, writer, _state: state })
     }
 
     /// Where it listens, and whether for streams alone.
@@ -191,9 +204,14 @@ impl Hub {
         &self.shared.info
     }
 
+    /// Asks for its files to be read again.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
     /// Serves until asked to stop; then lets streams end within the deadline. Returns how many were cut.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<usize> {
-        let Self { shared, listeners, monitor, admin, certificate, desk, writer, _state } = self;
+        let Self { shared, listeners, monitor, admin, certificate, reload, desk, writer, _state } = self;
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let stopping = shared.stopping.clone();
@@ -211,7 +229,7 @@ impl Hub {
         }
         tasks.spawn(desk);
         tasks.spawn(until(stopping.clone(), shared.directory.clone().keep_sightings()));
-        tasks.spawn(until(stopping.clone(), certificate.renew()));
+        tasks.spawn(until(stopping.clone(), certificate.keep(reload)));
         tasks.spawn(until(stopping.clone(), accept::own_user(shared.clone(), admin, tasks.clone())));
         tasks.spawn(until(stopping, pulse(shared.clone())));
         shutdown.drain.cancelled().await;
@@ -256,13 +274,18 @@ impl Shared {
         }
     }
 
-    /// When the certificate ends.
-    fn certificate_end(&self) -> Option<Moment> {
-        None
-    }
-
     fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
+    }
+
+    /// The pin for a join link: none where the machine that joins can do without.
+    async fn link_pin(&self) -> Option<Pin> {
+        let streaming = self.config.streaming.iter().map(|streaming| streaming.host.clone());
+        let hosts: Vec<_> = streaming.chain([self.public.host.clone()]).collect();
+        let certificate = self.certificate.clone();
+        let trusted = move || hosts.iter().all(|host| certificate.is_publicly_trusted(host));
+        let trusted = tokio::task::spawn_blocking(trusted).await;
+        (!trusted.unwrap_or(false)).then_some(self.info.pin)
     }
 
     /// Where one side brings its WebSocket: under the name by which it reached the hub, unless streams have a name

@@ -84,7 +84,7 @@ async fn metrics(shared: &Shared) -> Response<Bytes> {
     let (devices, services) = shared.directory.with(|registry| registry.count()).await.unwrap_or_default();
     let streams = shared.exchange.all_streams().await;
     let open = streams.iter().fold((0, 0), |(up, down), s| (up + s.bytes_to_device, down + s.bytes_to_service));
-    let mut measured = vec![
+    let measured = [
         (Measure::Start, shared.since.0 as f64),
         (Measure::Draining, f64::from(u8::from(shared.is_draining()))),
         (Measure::DevicesOnline, shared.exchange.online().await.len() as f64),
@@ -95,8 +95,8 @@ async fn metrics(shared: &Shared) -> Response<Bytes> {
         (Measure::Penalised, shared.strangers.penalised() as f64),
         (Measure::Memory, usage::memory() as f64),
         (Measure::Descriptors, usage::descriptors().0 as f64),
+        (Measure::CertificateEnd, shared.certificate.status().not_after.0 as f64),
     ];
-    measured.extend(shared.certificate_end().map(|end| (Measure::CertificateEnd, end.0 as f64)));
     let text = shared.metrics.text(&measured, open, shared.activity.lost(), tasks::panics());
     let mut response = Response::new(Bytes::from(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

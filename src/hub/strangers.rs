@@ -182,7 +182,7 @@ mod tests {
         let strangers = Arc::new(Strangers::new(Places { in_all: 10, per_source: 10 }, Rules::default()));
         let fleet = address("192.0.2.1");
         let known = strangers.admit(fleet).unwrap().known();
-        for _ in 0..3 {
+        for _ in 0..4 {
             strangers.offended(fleet, Offence::WrongProof);
         }
         assert_eq!(strangers.verdict(fleet), Verdict::Slowed);

@@ -15,9 +15,11 @@ use tokio::time::{Duration, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::dial::dial;
+use super::inspection;
 use super::tls::{self, Trust};
 use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
-use crate::proto::auth::{self, Binding, Credential};
+use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
+use crate::proto::challenge::Challenge;
 use crate::proto::http::{Route, lists};
 use crate::proto::id::Principal;
 use crate::proto::join::HubAddress;
@@ -36,6 +38,7 @@ pub struct Client {
     tls: Arc<ClientConfig>,
     principal: Principal,
     key: Arc<PrivateKey>,
+    allow_tls_inspection: bool,
 }
 
 /// How a role becomes a client, tried anew whenever it must connect: an address may have changed, and a hub of the
@@ -69,7 +72,14 @@ impl Client {
         principal: Principal,
         key: Arc<PrivateKey>,
     ) -> Result<Self, rustls::Error> {
-        Ok(Self { hub, tls: tls::client_config(trust)?, principal, key })
+        Ok(Self { hub, tls: tls::client_config(trust)?, principal, key, allow_tls_inspection: false })
+    }
+
+    /// Whether a proxy on the way may inspect TLS, if the hub allows it too.
+    #[must_use]
+    pub fn allowing_tls_inspection(mut self, allowed: bool) -> Self {
+        self.allow_tls_inspection = allowed;
+        self
     }
 
     /// Whether both came of the same enrolment.
@@ -89,13 +99,13 @@ impl Client {
 
     /// Asks, and gives the answer whatever its status.
     pub async fn ask(&self, route: &Route, particulars: Particulars) -> Result<Response<Bytes>, Refusal> {
-        let stream = dial(&self.hub, self.tls.clone()).await?;
-        let mut request = self.request(&self.hub, route.method(), &route.to_string(), &stream)?;
+        let mut request = request(&self.hub, route.method(), &route.to_string())?;
         for (name, value) in particulars.headers {
             request.headers_mut().insert(name, text(&value)?);
         }
         *request.body_mut() = Full::new(particulars.body);
-        let (response, _) = exchange(stream, request, particulars.patience, particulars.answer_bytes).await?;
+        let answer_bytes = particulars.answer_bytes;
+        let (response, _) = self.send(&self.hub, request, particulars.patience, answer_bytes).await?;
         Ok(response)
     }
 
@@ -117,8 +127,7 @@ impl Client {
     }
 
     async fn upgrade(&self, upgrade: Upgrade<'_>, purpose: Purpose) -> Result<WebSocket<Connection>, Refusal> {
-        let stream = dial(upgrade.hub, self.tls.clone()).await?;
-        let mut request = self.request(upgrade.hub, "GET", upgrade.path, &stream)?;
+        let mut request = request(upgrade.hub, "GET", upgrade.path)?;
         let key = generate_key();
         let headers = request.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -131,33 +140,54 @@ impl Client {
         if let Some(token) = upgrade.token {
             headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {}", token.reveal()))?);
         }
-        let (response, rest) = exchange(stream, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await?;
+        let (response, rest) = self.send(upgrade.hub, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
         check(&response, &key, upgrade.protocol)?;
         Ok(WebSocket::new(stream, early, Endpoint::Client, purpose).await)
     }
 
-    /// A request signed for this connection.
-    fn request(
+    /// Sends a request signed for its connection; once more signed for a challenge, where that is called for.
+    async fn send(
         &self,
         hub: &HubAddress,
-        method: &str,
-        path: &str,
-        stream: &Connection,
-    ) -> Result<Request<Full<Bytes>>, Refusal> {
-        let exporter = tls::exporter(stream.get_ref().1).map_err(|error| tls::explain(&error))?;
-        let authority = hub.to_string();
-        let binding = Binding { method, authority: &authority, path, exporter: &exporter };
-        let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
-        Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, &authority)
-            .header(auth::HEADER, secret(&credential.to_string())?)
-            .header(header::USER_AGENT, concat!("devstream/", env!("CARGO_PKG_VERSION")))
-            .body(Full::default())
-            .map_err(|error| Refusal::new(Kind::BadRequest, error.to_string()))
+        request: Request<Full<Bytes>>,
+        patience: Duration,
+        answer_bytes: usize,
+    ) -> Result<(Response<Bytes>, Rest), Refusal> {
+        let limits = (patience, answer_bytes);
+        let (answer, exporter) = self.send_signed(hub, request.clone(), None, limits).await?;
+        match inspection::look(&answer.0, &exporter, self.allow_tls_inspection)? {
+            None => Ok(answer),
+            Some(challenge) => Ok(self.send_signed(hub, request, Some(challenge), limits).await?.0),
+        }
     }
+
+    async fn send_signed(
+        &self,
+        hub: &HubAddress,
+        mut request: Request<Full<Bytes>>,
+        challenge: Option<Challenge>,
+        (patience, answer_bytes): (Duration, usize),
+    ) -> Result<((Response<Bytes>, Rest), Exporter), Refusal> {
+        let stream = dial(hub, self.tls.clone()).await?;
+        let exporter = tls::exporter(stream.get_ref().1).map_err(|error| tls::explain(&error))?;
+        let session = challenge.as_ref().map_or(Session::Channel(&exporter), Session::Challenge);
+        let (method, authority, path) = (request.method().as_str(), hub.to_string(), request.uri().to_string());
+        let binding = Binding { method, authority: &authority, path: &path, session };
+        let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
+        request.headers_mut().insert(auth::HEADER, secret(&credential.to_string())?);
+        Ok((exchange(stream, request, patience, answer_bytes).await?, exporter))
+    }
+}
+
+fn request(hub: &HubAddress, method: &str, path: &str) -> Result<Request<Full<Bytes>>, Refusal> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, hub.to_string())
+        .header(header::USER_AGENT, concat!("devstream/", env!("CARGO_PKG_VERSION")))
+        .body(Full::default())
+        .map_err(|error| Refusal::new(Kind::BadRequest, error.to_string()))
 }
 
 /// A WebSocket upgrade's particulars.
@@ -168,10 +198,10 @@ struct Upgrade<'a> {
     token: Option<&'a StreamToken>,
 }
 
-type Rest = Option<(Connection, Bytes)>;
+pub(super) type Rest = Option<(Connection, Bytes)>;
 
 /// Sends one request and reads its answer; after a 101, the connection comes back for other uses.
-async fn exchange(
+pub(super) async fn exchange(
     stream: Connection,
     request: Request<Full<Bytes>>,
     patience: Duration,

@@ -1,7 +1,8 @@
 //! TLS 1.3 for both ends: what a client trusts, what a hub presents. Verification cannot be switched off.
 
+use std::io;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,13 +10,13 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, ServerConfig};
 use rustls::{SignatureScheme, SupportedProtocolVersion};
 
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::authority::pin_of;
@@ -25,6 +26,11 @@ use crate::proto::refusal::{Kind, Refusal};
 
 /// HTTP/1.1 and nothing else: none of HTTP/2's floods.
 const ALPN: &[u8] = b"http/1.1";
+/// Offered beside it by a client that has a pin, so that the hub shows it the certificate that the pin is for, whatever
+/// other certificate the hub has for the name. Never chosen.
+pub(super) const PIN_ALPN: &[u8] = b"devstream-pin";
+/// RFC 8737: an ACME server wants to see the proof that this hub answers for a name, and nothing else.
+const PROOF_ALPN: &[u8] = b"acme-tls/1";
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// Whose certificate a client takes for the hub's.
@@ -65,14 +71,19 @@ pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> 
         }
     };
     config.alpn_protocols = vec![ALPN.into()];
+    if let Trust::Pin(_) = trust {
+        config.alpn_protocols.push(PIN_ALPN.into());
+    }
     Ok(Arc::new(config))
 }
 
-/// What a hub needs, with a certificate that can be replaced while it serves.
-pub fn server_config(certificate: Arc<CurrentCertificate>) -> Result<Arc<ServerConfig>, rustls::Error> {
+fn server_config(
+    certificates: Arc<dyn ResolvesServerCert>,
+    protocol: &[u8],
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
-    config.alpn_protocols = vec![ALPN.into()];
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
+    config.alpn_protocols = vec![protocol.into()];
     Ok(Arc::new(config))
 }
 
@@ -81,18 +92,26 @@ pub type Socket = TlsStream<TcpStream>;
 
 /// Completes TLS on accepted connections.
 #[derive(Clone)]
-pub struct Acceptor(TlsAcceptor);
+pub struct Acceptor {
+    usual: Arc<ServerConfig>,
+    proof: Arc<ServerConfig>,
+}
 
 impl Acceptor {
-    /// With a hub's configuration.
-    pub fn new(config: Arc<ServerConfig>) -> Self {
-        Self(TlsAcceptor::from(config))
+    /// With what chooses a certificate for a client, and with what answers an ACME server.
+    pub fn new(
+        certificates: Arc<dyn ResolvesServerCert>,
+        proofs: Arc<dyn ResolvesServerCert>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self { usual: server_config(certificates, ALPN)?, proof: server_config(proofs, PROOF_ALPN)? })
     }
 
-    /// The encrypted connection and what binds credentials to it, if the peer manages. Whoever waits has a deadline.
+    /// The encrypted connection and what binds credentials to it; none if the peer does not manage, or is an ACME
+    /// server, which has then seen all it gets. Whoever waits has a deadline.
     pub async fn accept(&self, tcp: TcpStream) -> Option<(Socket, Exporter)> {
-        match self.0.accept(tcp).await {
+        match self.handshake(tcp).await {
             Ok(stream) => {
+                let stream = stream?;
                 let exporter = exporter(stream.get_ref().1).ok()?;
                 Some((stream, exporter))
             }
@@ -102,35 +121,27 @@ impl Acceptor {
             }
         }
     }
-}
 
-/// The certificate that new connections are shown.
-#[derive(Debug)]
-pub struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
-
-impl CurrentCertificate {
-    /// The first one.
-    pub fn new(certificate: CertifiedKey) -> Self {
-        Self(RwLock::new(Arc::new(certificate)))
-    }
-
-    /// The next one; running connections keep theirs.
-    pub fn replace(&self, certificate: CertifiedKey) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(certificate);
+    async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(&self, transport: T) -> io::Result<Option<TlsStream<T>>> {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), transport).await?;
+        if wants_proof(&hello.client_hello()) {
+            hello.into_stream(self.proof.clone()).await?.shutdown().await?;
+            return Ok(None);
+        }
+        hello.into_stream(self.usual.clone()).await.map(Some)
     }
 }
 
-impl CurrentCertificate {
-    /// The one in use.
-    pub fn current(&self) -> Arc<CertifiedKey> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
-    }
+/// RFC 8737 section 3: it offers that protocol and no other.
+fn wants_proof(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|offered| offered.eq([PROOF_ALPN]))
 }
 
-impl ResolvesServerCert for CurrentCertificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
-    }
+/// Whether clients without a pin trust this chain for this name at this time, as far as this machine can tell.
+pub(super) fn is_publicly_trusted(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
+    let Some((leaf, intermediates)) = chain.split_first() else { return false };
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(public_roots()), provider()).build();
+    verifier.is_ok_and(|chain| chain.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now()).is_ok())
 }
 
 /// The keying material that binds a credential to this session.
@@ -159,7 +170,7 @@ pub fn explain(error: &rustls::Error) -> Refusal {
 }
 
 /// aws-lc-rs with X25519MLKEM768 first (the crate's `prefer-post-quantum`).
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
@@ -237,17 +248,23 @@ mod tests {
 
     use super::*;
     use crate::net::authority::Authority;
+    use crate::net::certificate::{HubCertificate, Source};
+
+    fn acceptor(authority: &Authority) -> Acceptor {
+        let own = Authority::load(authority.certificate_pem(), &authority.key_pem()).unwrap();
+        let names = vec!["hub.example.com".into()];
+        HubCertificate::open(own, names, Source::Own, Path::new("")).unwrap().acceptor().unwrap()
+    }
 
     /// Both ends of a handshake between a hub of this authority and a client with this trust; the client's verdict.
     async fn handshake(authority: &Authority, trust: &Trust, name: &'static str) -> Result<(), Refusal> {
-        let leaf = authority.leaf(&["hub.example.com".into()]).unwrap();
-        let server = server_config(Arc::new(CurrentCertificate::new(leaf))).unwrap();
+        let acceptor = acceptor(authority);
         let (near, far) = duplex(64 * 1024);
         let connector = TlsConnector::from(client_config(trust).unwrap());
-        let accept = TlsAcceptor::from(server).accept(far);
+        let accept = acceptor.handshake(far);
         let (client, server) = tokio::join!(connector.connect(ServerName::try_from(name).unwrap(), near), accept);
         let client = client.map_err(|error| explain(error.get_ref().unwrap().downcast_ref().unwrap()))?;
-        let (client, server) = (client.get_ref().1, server.unwrap());
+        let (client, server) = (client.get_ref().1, server.unwrap().unwrap());
         assert_eq!(client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
         assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), NamedGroup::X25519MLKEM768);
         assert_eq!(client.alpn_protocol(), Some(ALPN));
@@ -260,6 +277,23 @@ mod tests {
         let authority = Authority::create().unwrap();
         let trust = Trust::Pin(authority.pin().unwrap());
         handshake(&authority, &trust, "hub.example.com").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn acmes_protocol_is_never_agreed_on_when_no_proof_is_due() {
+        let authority = Authority::create().unwrap();
+        let acceptor = acceptor(&authority);
+        for (offered, agreed) in [(&[PROOF_ALPN, ALPN][..], Some(ALPN)), (&[PROOF_ALPN], None)] {
+            let mut config = (*client_config(&Trust::Pin(authority.pin().unwrap())).unwrap()).clone();
+            config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
+            let connector = TlsConnector::from(Arc::new(config));
+            let name = ServerName::try_from("hub.example.com").unwrap();
+            let (near, far) = duplex(64 * 1024);
+            let (client, server) = tokio::join!(connector.connect(name, near), acceptor.handshake(far));
+            let client = client.ok();
+            assert_eq!(client.as_ref().and_then(|client| client.get_ref().1.alpn_protocol()), agreed);
+            assert_eq!(server.is_ok_and(|stream| stream.is_some()), agreed.is_some());
+        }
     }
 
     #[tokio::test]

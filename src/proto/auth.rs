@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::challenge::Challenge;
 use super::id::{Principal, Role};
 use super::key::{PrivateKey, PublicKey, Signature};
 
@@ -19,7 +20,18 @@ pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-devstream-auth-v1";
 pub type Exporter = [u8; 32];
 
 const SCHEME: &str = "DevStream";
-const CONTEXT: &[u8] = b"devstream-auth-v1\0";
+const CHANNEL_CONTEXT: &[u8] = b"devstream-auth-v1\0";
+/// Another one, so that no challenge can be chosen to be what a channel exports.
+const CHALLENGE_CONTEXT: &[u8] = b"devstream-auth-challenge-v1\0";
+
+/// What ties a signature to one connection, or to one request.
+#[derive(Debug, Clone, Copy)]
+pub enum Session<'a> {
+    /// The TLS session that the request travels in.
+    Channel(&'a Exporter),
+    /// What the hub gave out for one request, where TLS is inspected.
+    Challenge(&'a Challenge),
+}
 
 /// The request a signature is for.
 #[derive(Debug, Clone, Copy)]
@@ -30,21 +42,32 @@ pub struct Binding<'a> {
     pub authority: &'a str,
     /// The request's path.
     pub path: &'a str,
-    /// The TLS session it travels in.
-    pub exporter: &'a Exporter,
+    /// What it is tied to.
+    pub session: Session<'a>,
 }
 
 impl Binding<'_> {
     /// The bytes to sign. Each field is preceded by its length, so no two requests give the same bytes.
     fn message(&self, principal: &Principal) -> Vec<u8> {
         let fields = [principal.role.as_str(), principal.id.as_str(), self.method, self.authority, self.path];
-        let mut message = CONTEXT.to_vec();
+        let (context, bytes) = match self.session {
+            Session::Channel(exporter) => (CHANNEL_CONTEXT, exporter),
+            Session::Challenge(challenge) => (CHALLENGE_CONTEXT, challenge.bytes()),
+        };
+        let mut message = context.to_vec();
         for field in fields {
             message.extend((field.len() as u64).to_be_bytes());
             message.extend(field.as_bytes());
         }
-        message.extend(self.exporter);
+        message.extend(bytes);
         message
+    }
+
+    fn challenge(&self) -> Option<Challenge> {
+        match self.session {
+            Session::Channel(_) => None,
+            Session::Challenge(challenge) => Some(*challenge),
+        }
     }
 }
 
@@ -55,6 +78,8 @@ pub struct Credential {
     pub principal: Principal,
     /// [`PublicKey::fingerprint`] of the key they signed with.
     pub key: String,
+    /// What they signed instead of the TLS channel, if they did.
+    pub challenge: Option<Challenge>,
     signature: Signature,
 }
 
@@ -62,19 +87,23 @@ impl Credential {
     /// Signs a request.
     pub fn sign(principal: Principal, key: &PrivateKey, binding: &Binding<'_>) -> Self {
         let signature = key.sign(&binding.message(&principal));
-        Self { key: key.public().fingerprint(), principal, signature }
+        Self { key: key.public().fingerprint(), principal, challenge: binding.challenge(), signature }
     }
 
-    /// Whether the owner of `key` made this credential for that request.
+    /// Whether the owner of `key` made this credential for that request, tied to exactly that session.
     pub fn is_proven_by(&self, key: &PublicKey, binding: &Binding<'_>) -> bool {
-        key.verifies(&binding.message(&self.principal), &self.signature)
+        self.challenge == binding.challenge() && key.verifies(&binding.message(&self.principal), &self.signature)
     }
 }
 
 impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Principal { role, id } = &self.principal;
-        write!(f, "{SCHEME} v=1, role={role}, id={id}, key={}, sig={}", self.key, self.signature)
+        write!(f, "{SCHEME} v=1, role={role}, id={id}, key={}, ", self.key)?;
+        if let Some(challenge) = &self.challenge {
+            write!(f, "challenge={challenge}, ")?;
+        }
+        write!(f, "sig={}", self.signature)
     }
 }
 
@@ -88,7 +117,8 @@ impl FromStr for Credential {
 
     fn from_str(text: &str) -> Result<Self, InvalidCredential> {
         let fields = text.strip_prefix(SCHEME).ok_or(InvalidCredential)?;
-        let mut fields = fields.split(',').map(|field| field.trim().split_once('='));
+        let mut fields = fields.split(',').map(|field| field.trim().split_once('=')).peekable();
+        let is_challenge = |field: &Option<(&str, &str)>| field.is_some_and(|(name, _)| name == "challenge");
         let mut field = |name| match fields.next() {
             Some(Some((found, value))) if found == name => Ok(value),
             _ => Err(InvalidCredential),
@@ -99,11 +129,14 @@ impl FromStr for Credential {
         let role: Role = field("role")?.parse().map_err(|_| InvalidCredential)?;
         let id = field("id")?.to_owned().try_into().map_err(|_| InvalidCredential)?;
         let key = field("key")?.to_owned();
-        let signature = field("sig")?.parse().map_err(|_| InvalidCredential)?;
+        let challenge = fields.next_if(is_challenge).flatten().map(|(_, value)| value.parse());
+        let challenge = challenge.transpose().map_err(|_| InvalidCredential)?;
+        let Some(Some(("sig", signature))) = fields.next() else { return Err(InvalidCredential) };
+        let signature = signature.parse().map_err(|_| InvalidCredential)?;
         if fields.next().is_some() {
             return Err(InvalidCredential);
         }
-        Ok(Self { principal: Principal { role, id }, key, signature })
+        Ok(Self { principal: Principal { role, id }, key, challenge, signature })
     }
 }
 
@@ -115,7 +148,12 @@ mod tests {
     const EXPORTER: Exporter = [5; 32];
 
     fn binding() -> Binding<'static> {
-        Binding { method: "GET", authority: "hub:8443", path: "/devices/pi-42/control", exporter: &EXPORTER }
+        Binding {
+            method: "GET",
+            authority: "hub:8443",
+            path: "/devices/pi-42/control",
+            session: Session::Channel(&EXPORTER),
+        }
     }
 
     fn device(id: &str) -> Principal {
@@ -140,7 +178,7 @@ mod tests {
             Binding { method: "POST", ..binding() },
             Binding { authority: "hub2:8443", ..binding() },
             Binding { path: "/devices/pi-43/control", ..binding() },
-            Binding { exporter: &other_session, ..binding() },
+            Binding { session: Session::Channel(&other_session), ..binding() },
         ] {
             assert!(!good.is_proven_by(&key.public(), &other), "{other:?}");
         }
@@ -149,6 +187,24 @@ mod tests {
         assert!(!stolen.is_proven_by(&key.public(), &binding()));
         stolen.principal = device("pi-43");
         assert!(!stolen.is_proven_by(&key.public(), &binding()));
+    }
+
+    #[test]
+    fn a_challenge_and_a_channel_never_stand_in_for_each_other() {
+        let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
+        let challenge = Challenge::new(EXPORTER);
+        let answered = Binding { session: Session::Challenge(&challenge), ..binding() };
+        let answer = Credential::sign(device("pi-42"), &key, &answered);
+        let parsed: Credential = answer.to_string().parse().unwrap();
+        assert_eq!(parsed, answer);
+        assert!(parsed.is_proven_by(&key.public(), &answered));
+        assert!(!parsed.is_proven_by(&key.public(), &binding()), "the same bytes, from the channel");
+        let relabelled = Credential { challenge: None, ..answer.clone() };
+        assert!(!relabelled.is_proven_by(&key.public(), &binding()));
+        let other = Challenge::new([6; 32]);
+        assert!(!answer.is_proven_by(&key.public(), &Binding { session: Session::Challenge(&other), ..binding() }));
+        let direct = Credential::sign(device("pi-42"), &key, &binding());
+        assert!(!direct.is_proven_by(&key.public(), &answered));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod allowance;
 pub mod auth;
 pub mod backoff;
+pub mod challenge;
 pub mod forward;
 pub mod http;
 pub mod id;

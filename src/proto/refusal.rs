@@ -97,10 +97,13 @@ table! {
         "ask them why before you connect again";
     CertificateNotTrusted "certificate-not-trusted" 0 0 "" 0 22
         "the hub's certificate is not trusted"
-        "is this the hub you joined? if it was set up anew, get a new join link";
+        "is this the hub you joined, or does a proxy on the way inspect TLS? if the hub was set up anew, get a new join link";
     ClockOrInspection "clock-or-inspection" 0 0 "" 0 23
         "the hub's certificate is not valid at this time"
         "check this machine's clock, and whether a proxy inspects TLS";
+    TlsInspected "tls-inspected" 0 0 "" 0 36
+        "a proxy on the way inspects TLS, so the hub cannot know who is calling"
+        "ask whoever runs the network to except the hub's name, or allow it on the hub and here with --allow-tls-inspection";
     IncompatibleVersion "incompatible-version" 426 400027 "ProtocolVersion" 4426 24
         "the two ends speak different versions"
         "update the older one";

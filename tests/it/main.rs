@@ -3,12 +3,15 @@
 
 mod support;
 
+mod acme;
 mod activation;
 mod activity;
+mod certificates;
 mod cli;
 mod config;
 mod handshake;
 mod hostile;
+mod inspection;
 mod lifecycle;
 mod load;
 mod one_machine;

@@ -25,7 +25,7 @@ pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, lin
     let (who, until) = (principal.clone(), hash.until);
     shared.directory.with(move |registry| registry.add(&who, &scope, &hash, clock::moment())).await?;
     record(shared, &principal, Operation::IdentityAdded, "added", String::new());
-    Ok(link(shared, principal.role, Some(principal.id), code, until, None))
+    Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
 pub(super) async fn rotate(shared: &Shared, principal: Principal, overlap_seconds: u64, link_seconds: u64) -> Done {
@@ -34,7 +34,7 @@ pub(super) async fn rotate(shared: &Shared, principal: Principal, overlap_second
     let overlap = Duration::from_secs(overlap_seconds);
     shared.directory.with(move |registry| registry.rotate(&who, &hash, overlap)).await?;
     record(shared, &principal, Operation::IdentityChanged, "rotating", String::new());
-    Ok(link(shared, principal.role, Some(principal.id), code, until, None))
+    Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
 pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> Done {
@@ -93,7 +93,7 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     let id = adding.await?;
     let reason = format!("enrolment key {id} for {pattern}, {uses} uses");
     shared.activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
-    Ok(link(shared, Role::Device, None, code, until, Some(id)))
+    Ok(link(shared, Role::Device, None, code, until, Some(id)).await)
 }
 
 pub(super) async fn enrolments(shared: &Shared) -> Done {
@@ -118,7 +118,7 @@ fn new_code(seconds: u64) -> (JoinCode, CodeHash) {
     (code, hash)
 }
 
-fn link(
+async fn link(
     shared: &Shared,
     role: Role,
     id: Option<PrincipalId>,
@@ -126,7 +126,7 @@ fn link(
     until: Moment,
     enrolment: Option<u64>,
 ) -> AdminAnswer {
-    let link = JoinLink { hub: shared.public.clone(), role, id, pin: Some(shared.info.pin), code };
+    let link = JoinLink { hub: shared.public.clone(), role, id, pin: shared.link_pin().await, code };
     AdminAnswer::Link { link: link.reveal(), until, enrolment }
 }
 

@@ -16,7 +16,10 @@ pub(crate) const DEVSTREAM: &str = env!("CARGO_BIN_EXE_devstream");
 
 /// One user's home on one machine; gone with its last copy.
 #[derive(Clone)]
-pub(crate) struct Machine(Arc<TempDir>);
+pub(crate) struct Machine {
+    home: Arc<TempDir>,
+    environment: Vec<(&'static str, String)>,
+}
 
 /// Where the platform's directories are in a home.
 const DIRECTORIES: [(&str, &str); 4] = [
@@ -31,12 +34,18 @@ impl Machine {
     pub(crate) fn new() -> Self {
         let home = TempDir::with_prefix("devstream-").expect("a temporary directory");
         fs::DirBuilder::new().mode(0o700).create(home.path().join("run")).expect("a directory");
-        Self(Arc::new(home))
+        Self { home: Arc::new(home), environment: Vec::new() }
+    }
+
+    /// With something in its environment after all.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.environment.push((name, value.to_owned()));
+        self
     }
 
     /// Its home directory.
     pub(crate) fn home(&self) -> &Path {
-        self.0.path()
+        self.home.path()
     }
 
     /// A program as this machine's user runs it.
@@ -44,6 +53,7 @@ impl Machine {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.home()).current_dir(self.home());
         command.env("PATH", env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.envs(DIRECTORIES.map(|(name, directory)| (name, self.home().join(directory))));
         command
     }

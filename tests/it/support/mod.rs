@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 pub(crate) mod bytes;
+pub(crate) mod certificates;
 pub(crate) mod machine;
 pub(crate) mod memory;
+pub(crate) mod middlebox;
+pub(crate) mod pebble;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod roles;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use devstream::net::random;
 use devstream::net::tls::{self, Trust};
-use devstream::proto::auth::{self, Binding, Credential};
+use devstream::proto::auth::{self, Binding, Credential, Session};
+use devstream::proto::challenge::CHANNEL_HEADER;
 use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL, TOKEN_HEADER, URL_HEADER};
 use devstream::proto::id::Principal;
 use devstream::proto::join::{HubAddress, JoinLink, JoinRequest};
@@ -144,7 +145,7 @@ impl Raw {
     ) -> io::Result<()> {
         let exporter = tls::exporter(&stream.conn).expect("TLS is done");
         let authority = hub.to_string();
-        let binding = Binding { method, authority: &authority, path, exporter: &exporter };
+        let binding = Binding { method, authority: &authority, path, session: Session::Channel(&exporter) };
         let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
         let mut request =
             format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{}: {credential}\r\n", auth::HEADER);
@@ -171,8 +172,8 @@ impl Pending {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Names in lower case. Without the date, here and in the body, and the length that depends on it: nothing else
-    /// may differ between equal answers.
+    /// Names in lower case. Without the date, here and in the body, the length that depends on it, and the name of
+    /// the TLS channel: nothing else may differ between equal answers.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
@@ -315,7 +316,7 @@ pub(crate) fn read_answer(stream: &mut Tls) -> io::Result<Answer> {
     let headers = lines.filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
     let (dated, headers): (Vec<_>, Vec<_>) =
-        headers.partition(|(name, _)| matches!(name.as_str(), "date" | "content-length"));
+        headers.partition(|(name, _)| matches!(name.as_str(), "date" | "content-length" | CHANNEL_HEADER));
     let length = dated.iter().find_map(|(_, value)| value.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;

@@ -1,0 +1,151 @@
+//! A certificate from a public authority, by ACME (RFC 8555), proven on the hub's own port (RFC 8737).
+
+mod order;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::timeout;
+
+use super::CHECK_INTERVAL;
+use super::pem::PemPair;
+use super::shown::Shown;
+use crate::net::clock;
+use crate::net::private::{private_directory, write_private};
+use crate::net::random::dice;
+use crate::net::shutdown::Reload;
+use crate::net::tls::Trust;
+use crate::proto::backoff::spread;
+use crate::proto::secret::sha256;
+
+/// Public authorities allow about five failures an hour for one name, so the first retry leaves room for those that a
+/// person asks for meanwhile …
+const FIRST_RETRY: Duration = Duration::from_secs(60 * 60);
+/// … and what fails all day long fails until somebody looks; a third of a certificate's life is 30 days.
+const LAST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Retries are put off by up to this share of the pause, so that hubs that failed together do not come back together.
+const JITTER_SHARE: u32 = 4;
+
+/// One order, from the directory to the certificate: several steps, each with a deadline of its own.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Which certificate is wanted, and from whom.
+#[derive(Debug, Clone)]
+pub struct Acme {
+    /// The directory's URL.
+    pub directory: String,
+    /// Whose certificate the directory's server must have.
+    pub trust: Trust,
+    /// `mailto:…`, for the authority.
+    pub contact: Option<String>,
+    /// The host names; at least one.
+    pub names: Vec<String>,
+}
+
+/// Orders, keeps and renews.
+pub(super) struct AcmeKeeper {
+    acme: Acme,
+    account: PathBuf,
+    /// Key and chain in one file, so that they are always of one order.
+    certificate: PathBuf,
+    shown: Arc<Shown>,
+}
+
+impl AcmeKeeper {
+    /// With the certificate of an earlier run, if there is one. Each directory has a place of its own: trying a
+    /// staging one costs nothing.
+    pub(super) fn open(acme: Acme, place: &Path, shown: Arc<Shown>) -> anyhow::Result<Self> {
+        let hash: String = sha256(acme.directory.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let place = place.join(hash);
+        private_directory(&place).with_context(|| place.display().to_string())?;
+        let keeper =
+            Self { acme, account: place.join("account.json"), certificate: place.join("certificate.pem"), shown };
+        if keeper.certificate.exists()
+            && let Err(error) = keeper.show()
+        {
+            tracing::error!(target: "hub", "cannot use the certificate of an earlier run, and asks for a new one: {error:#}");
+        }
+        Ok(keeper)
+    }
+
+    /// Renews whenever it is due, for ever.
+    pub(super) async fn keep(self, reload: &Reload) {
+        let mut failures = 0;
+        loop {
+            let pause = if !self.is_due() {
+                CHECK_INTERVAL
+            } else if self.renew().await && !self.is_due() {
+                failures = 0;
+                CHECK_INTERVAL
+            } else {
+                failures += 1;
+                retry_after(failures, dice())
+            };
+            // Whichever comes first, it is looked at again.
+            let _ = timeout(pause, reload.asked()).await;
+        }
+    }
+
+    /// There is none, or it is old, or a name was added.
+    fn is_due(&self) -> bool {
+        let names = &self.acme.names;
+        !self.shown.other().is_some_and(|current| {
+            clock::moment() < current.renew_from() && names.iter().all(|name| current.covers(Some(name)))
+        })
+    }
+
+    /// Whether there is a new one.
+    async fn renew(&self) -> bool {
+        let (names, directory) = (self.acme.names.join(", "), &self.acme.directory);
+        tracing::info!(target: "hub", "asking {directory} for a certificate for {names}");
+        let ordered = timeout(ORDER_TIMEOUT, order::order(&self.acme, &self.account, &self.shown)).await;
+        self.shown.forget_proofs();
+        let ordered =
+            ordered.unwrap_or_else(|_| Err(anyhow::anyhow!("no certificate in {} s", ORDER_TIMEOUT.as_secs())));
+        let done = ordered.and_then(|pem| {
+            write_private(&self.certificate, &pem)?;
+            self.show()
+        });
+        match done {
+            Ok(()) => {
+                let end = self.shown.status().not_after.rfc3339();
+                tracing::info!(target: "hub", "has a new certificate for {names}, good until {end}");
+                true
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                self.shown.keep_error(&error);
+                tracing::error!(
+                    target: "hub",
+                    "no certificate for {names} from {directory}: {error}; the hub tries again within hours, and at once on SIGHUP"
+                );
+                false
+            }
+        }
+    }
+
+    fn show(&self) -> anyhow::Result<()> {
+        let pair = PemPair { certificate: self.certificate.clone(), key: self.certificate.clone() };
+        self.shown.show("acme", pair.load()?);
+        Ok(())
+    }
+}
+
+fn retry_after(failures: u32, dice: u64) -> Duration {
+    let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LAST_RETRY);
+    pause + spread(pause / JITTER_SHARE, dice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_stay_far_within_what_public_authorities_allow() {
+        let hours = |failures, dice| retry_after(failures, dice).as_secs_f64() / 3600.0;
+        assert_eq!([1, 2, 3, 4, 5, 6, 40].map(|failures| hours(failures, 0)), [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 24.0]);
+        assert_eq!(hours(1, u64::MAX), 1.25);
+    }
+}

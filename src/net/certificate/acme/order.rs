@@ -1,0 +1,188 @@
+//! One order: sign in, ask, prove each name, fetch. Every step has a deadline and says what it was when it fails.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::{BodyExt as _, Full};
+use instant_acme::{
+    Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeType, HttpClient,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
+};
+use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rustls::ClientConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::sign::CertifiedKey;
+use tokio::time::timeout;
+
+use super::Acme;
+use crate::net::certificate::shown::Shown;
+use crate::net::client::exchange;
+use crate::net::dial::dial;
+use crate::net::private::{private_file, write_private};
+use crate::net::tls::{client_config, provider};
+use crate::proto::join::{DEFAULT_PORT, HubAddress};
+use crate::proto::limits::RESPONSE_BODY_BYTES;
+
+/// One request to the authority, once it is connected.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One step: a few requests.
+const STEP_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The authority looks at each name from several places, and signs when it gets to it.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Key and chain, in PEM.
+pub(super) async fn order(acme: &Acme, credentials: &Path, shown: &Shown) -> anyhow::Result<String> {
+    let mut order = match begin(acme, credentials).await {
+        Err(error) if is_unknown_account(&error) => {
+            std::fs::remove_file(credentials)?;
+            begin(acme, credentials).await?
+        }
+        begun => begun?,
+    };
+    step("preparing the proof", STEP_TIMEOUT, prepare(&mut order, shown)).await?;
+    step("proving that this hub answers for the name on port 443", WAIT_TIMEOUT, proven(&mut order)).await?;
+    let key = step("asking for the signature", STEP_TIMEOUT, async { Ok(order.finalize().await?) }).await?;
+    let fetched = async { Ok(order.poll_certificate(&patience()).await?) };
+    let chain = step("fetching the certificate", WAIT_TIMEOUT, fetched).await?;
+    Ok(format!("{key}\n{chain}"))
+}
+
+async fn begin(acme: &Acme, credentials: &Path) -> anyhow::Result<Order> {
+    let account = step("signing in", STEP_TIMEOUT, account(acme, credentials)).await?;
+    let names: Vec<_> = acme.names.iter().map(|name| Identifier::Dns(name.clone())).collect();
+    let wanted = NewOrder::new(&names);
+    step("ordering", STEP_TIMEOUT, async { Ok(account.new_order(&wanted).await?) }).await
+}
+
+async fn step<T>(
+    what: &'static str,
+    deadline: Duration,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let late = |_| Err(anyhow!("not done in {} s", deadline.as_secs()));
+    timeout(deadline, work).await.unwrap_or_else(late).context(what)
+}
+
+fn patience() -> RetryPolicy {
+    RetryPolicy::new().timeout(WAIT_TIMEOUT)
+}
+
+/// The account of an earlier run, else a new one. What `--acme` says is that the authority's terms are agreed to.
+async fn account(acme: &Acme, credentials: &Path) -> anyhow::Result<Account> {
+    let tls = client_config(&acme.trust)?;
+    let builder = Account::builder_with_http(Box::new(Http { tls }));
+    if credentials.exists() {
+        let kept: AccountCredentials = serde_json::from_str(&private_file(credentials)?)
+            .with_context(|| format!("{} is damaged; without it, a new account is made", credentials.display()))?;
+        return Ok(builder.from_credentials(kept).await?);
+    }
+    let contact: Vec<&str> = acme.contact.as_deref().into_iter().collect();
+    let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+    let (account, made) = builder.create(&new, acme.directory.clone(), None).await?;
+    write_private(credentials, &serde_json::to_string(&made)?)?;
+    Ok(account)
+}
+
+/// An authority that was set up anew knows no earlier account.
+fn is_unknown_account(error: &anyhow::Error) -> bool {
+    let problem = match error.downcast_ref() {
+        Some(instant_acme::Error::Api(problem)) => problem.r#type.as_deref(),
+        _ => None,
+    };
+    problem.is_some_and(|kind| kind.ends_with(":accountDoesNotExist"))
+}
+
+/// Puts up the proof for each name, and says so.
+async fn prepare(order: &mut Order, shown: &Shown) -> anyhow::Result<()> {
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        let name = authorization.identifier().to_string();
+        match authorization.status {
+            AuthorizationStatus::Pending => {}
+            AuthorizationStatus::Valid => continue,
+            status @ (AuthorizationStatus::Invalid
+            | AuthorizationStatus::Revoked
+            | AuthorizationStatus::Expired
+            | AuthorizationStatus::Deactivated) => bail!("{name}: the authorization is {status:?}"),
+        }
+        let challenge = authorization.challenge(ChallengeType::TlsAlpn01);
+        let mut challenge =
+            challenge.with_context(|| format!("the authority does not offer tls-alpn-01 for {name}"))?;
+        shown.prove(&name, proof(&name, challenge.key_authorization().digest().as_ref())?);
+        challenge.set_ready().await?;
+    }
+    Ok(())
+}
+
+/// RFC 8737 section 3: a certificate for the name, with the digest in an extension of its own.
+fn proof(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
+    let mut params = CertificateParams::new(vec![name.to_owned()])?;
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    // Not checked against each other: the extension is critical, as it must be, and no verifier knows it.
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], provider().key_provider.load_private_key(key.into())?))
+}
+
+/// Waits until the authority has looked.
+async fn proven(order: &mut Order) -> anyhow::Result<()> {
+    if order.poll_ready(&patience()).await? == OrderStatus::Ready {
+        return Ok(());
+    }
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        let name = authorization.identifier().to_string();
+        let found = authorization.refresh().await?;
+        if let Some(problem) = found.challenges.iter().find_map(|challenge| challenge.error.as_ref()) {
+            bail!("{name}: {problem}");
+        }
+    }
+    bail!("the authority does not say why")
+}
+
+/// The way to the authority: like the way to a hub, each request on a connection of its own.
+struct Http {
+    tls: Arc<ClientConfig>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>>;
+
+impl HttpClient for Http {
+    fn request(&self, request: Request<BodyWrapper<Bytes>>) -> Answering {
+        let tls = self.tls.clone();
+        let failed = |error: anyhow::Error| instant_acme::Error::Other(error.into());
+        Box::pin(async move { send(tls, request).await.map(BytesResponse::from).map_err(failed) })
+    }
+}
+
+async fn send(tls: Arc<ClientConfig>, request: Request<BodyWrapper<Bytes>>) -> anyhow::Result<Response<Full<Bytes>>> {
+    let (mut head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let server = address(&head.uri)?;
+    let failed = |why: &dyn Display| anyhow!("{server}: {why}");
+    let stream = dial(&server, tls).await.map_err(|refusal| failed(&refusal.detail.as_str()))?;
+    head.headers.insert(header::HOST, HeaderValue::try_from(server.to_string())?);
+    head.uri = head.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
+    let answer =
+        exchange(stream, Request::from_parts(head, Full::new(body)), REQUEST_TIMEOUT, RESPONSE_BODY_BYTES).await;
+    let (response, _) = answer.map_err(|refusal| failed(&refusal.detail.as_str()))?;
+    Ok(response.map(Full::new))
+}
+
+fn address(uri: &Uri) -> anyhow::Result<HubAddress> {
+    let host = uri.host().filter(|_| uri.scheme_str() == Some("https"));
+    let host = host.with_context(|| format!("'{uri}' is not an https:// URL"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Ok(HubAddress { host, port: uri.port_u16().unwrap_or(DEFAULT_PORT) })
+}

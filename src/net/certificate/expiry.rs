@@ -1,0 +1,95 @@
+//! A certificate whose end is near is warned about, once a day.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+use super::CHECK_INTERVAL;
+use super::shown::{CertificateStatus, Shown};
+use crate::net::clock;
+use crate::proto::moment::Moment;
+
+/// Often enough to be seen, seldom enough to be read.
+const AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Warns whenever it is due, for ever.
+pub(super) async fn watch(shown: &Shown) {
+    let mut warnings = Warnings::default();
+    loop {
+        if let Some(warning) = warnings.due(&shown.status(), clock::moment(), clock::now()) {
+            tracing::warn!(target: "hub", "{warning}");
+        }
+        // Whichever comes first, it is looked at again.
+        let _ = timeout(CHECK_INTERVAL, shown.changed()).await;
+    }
+}
+
+/// Which certificate was warned about, by its end, and when.
+#[derive(Debug, Default)]
+struct Warnings(Option<(Moment, Instant)>);
+
+impl Warnings {
+    fn due(&mut self, status: &CertificateStatus, now: Moment, at: Instant) -> Option<String> {
+        let end = status.not_after;
+        let recent = self.0.is_some_and(|(warned, since)| warned == end && at < since + AGAIN_AFTER);
+        if now < status.warn_from || recent {
+            return None;
+        }
+        self.0 = Some((end, at));
+        let when = match status.days_left(now) {
+            ..0 => "has expired: clients without a pin refuse it".to_owned(),
+            0 => "expires within a day".to_owned(),
+            1 => "expires in 1 day".to_owned(),
+            days => format!("expires in {days} days"),
+        };
+        let remedy = match status.source {
+            "pem" => "renew it and put it into the same files",
+            _ => "it should have been renewed by now; see the errors above",
+        };
+        Some(format!("the certificate {when} ({}); {remedy}", end.rfc3339()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn status(not_after: Moment) -> CertificateStatus {
+        CertificateStatus {
+            source: "pem",
+            names: Vec::new(),
+            not_after,
+            warn_from: not_after.before(Duration::from_secs(14 * DAY)),
+            since: Moment(0),
+            last_error: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_is_warned_about_14_days_ahead_and_once_a_day() {
+        let (end, mut warnings) = (Moment(1_000_000_000), Warnings::default());
+        let mut lines = Vec::new();
+        for hour in 0..24 * 16 {
+            let now = end.before(Duration::from_secs(15 * DAY)).after(Duration::from_secs(hour * 3600));
+            lines.extend(warnings.due(&status(end), now, clock::now() + Duration::from_secs(hour * 3600)));
+        }
+        assert_eq!(lines.len(), 15, "{lines:#?}");
+        assert!(lines[0].contains("in 14 days"), "{lines:#?}");
+        assert!(lines[12].contains("in 2 days") && lines[13].contains("in 1 day ("), "{lines:#?}");
+        assert!(lines[14].contains("within a day"), "{lines:#?}");
+        let late = warnings.due(&status(end), end.after(AGAIN_AFTER), clock::now() + AGAIN_AFTER * 17).unwrap();
+        assert!(late.contains("has expired"), "{late}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_certificate_with_a_near_end_is_warned_about_at_once() {
+        let (mut warnings, now) = (Warnings::default(), Moment(1_000_000_000));
+        let near = |days| status(now.after(Duration::from_secs(days * DAY)));
+        assert!(warnings.due(&near(10), now, clock::now()).is_some());
+        assert!(warnings.due(&near(10), now, clock::now()).is_none());
+        assert!(warnings.due(&near(11), now, clock::now()).is_some());
+        assert!(warnings.due(&near(90), now, clock::now()).is_none());
+    }
+}

@@ -1,0 +1,28 @@
+//! Told from a 401: does a proxy on the way inspect TLS, and what is to be done about it?
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+
+use crate::proto::auth::Exporter;
+use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_name};
+use crate::proto::refusal::{Kind, Refusal};
+
+/// What the request is to be signed with instead of the TLS channel, if the hub sees another channel than we do and
+/// both ends allow that. Nothing, if the channel is the same: then the answer means what it says.
+pub(super) fn look(
+    response: &Response<Bytes>,
+    exporter: &Exporter,
+    allowed: bool,
+) -> Result<Option<Challenge>, Refusal> {
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let seen = text(CHANNEL_HEADER).filter(|_| response.status() == StatusCode::UNAUTHORIZED);
+    if seen.is_none_or(|seen| seen == channel_name(exporter)) {
+        return Ok(None);
+    }
+    let challenge = text(header::WWW_AUTHENTICATE.as_str()).and_then(Challenge::demanded);
+    match (allowed, challenge) {
+        (true, Some(challenge)) => Ok(Some(challenge)),
+        (true, None) => Err(Refusal::new(Kind::TlsInspected, "the hub does not allow it")),
+        (false, _) => Err(Kind::TlsInspected.into()),
+    }
+}

@@ -1,0 +1,91 @@
+//! What stands in for the TLS channel where a proxy on the way inspects TLS, and both ends have allowed that.
+//!
+//! Such a proxy ends one TLS session and starts another, so the keying material differs at the two ends. The hub says
+//! with each 401 which channel it sees, and the client compares.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::auth::Exporter;
+use super::secret::sha256;
+
+/// The header of a 401 that says which TLS channel the hub sees.
+pub const CHANNEL_HEADER: &str = "devstream-channel";
+
+const CHANNEL_LABEL: &[u8] = b"devstream-channel-v1\0";
+const SCHEME: &str = "DevStream";
+
+/// A TLS channel's name: a hash, so that what signatures are made with stays inside.
+pub fn channel_name(exporter: &Exporter) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(&[CHANNEL_LABEL, exporter].concat()))
+}
+
+/// 32 random bytes from the hub, to be signed once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Challenge([u8; 32]);
+
+impl Challenge {
+    /// From its bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// As the value of a `WWW-Authenticate` header.
+    pub fn demand(&self) -> String {
+        format!("{SCHEME} challenge=\"{self}\"")
+    }
+
+    /// The one in a `WWW-Authenticate` header, if there is one.
+    pub fn demanded(header: &str) -> Option<Self> {
+        let value = header.strip_prefix(SCHEME)?.trim().strip_prefix("challenge=\"")?;
+        value.strip_suffix('"')?.parse().ok()
+    }
+}
+
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// Not 32 bytes of unpadded base64url.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a challenge")]
+pub struct InvalidChallenge;
+
+impl FromStr for Challenge {
+    type Err = InvalidChallenge;
+    fn from_str(text: &str) -> Result<Self, InvalidChallenge> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidChallenge)?;
+        bytes.as_slice().try_into().map(Self).map_err(|_| InvalidChallenge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_survives_its_header() {
+        let challenge = Challenge::new([7; 32]);
+        assert_eq!(Challenge::demanded(&challenge.demand()), Some(challenge));
+        for bad in ["", "DevStream", "Basic challenge=\"x\"", "DevStream challenge=\"AAAA\""] {
+            assert_eq!(Challenge::demanded(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn channels_have_different_names_that_do_not_show_them() {
+        let name = channel_name(&[1; 32]);
+        assert_ne!(name, channel_name(&[2; 32]));
+        assert_ne!(name, URL_SAFE_NO_PAD.encode([1; 32]));
+    }
+}

@@ -1,0 +1,75 @@
+//! A certificate by ACME, from a real authority's program.
+
+use devstream::net::tls::Trust;
+use devstream::proto::join::JoinLink;
+
+use crate::support::DEVICE;
+use crate::support::certificates::{NAME, shown, trust};
+use crate::support::machine::Machine;
+use crate::support::pebble::Pebble;
+use crate::support::roles::{Hub, ServiceProxy};
+use crate::support::targets::{Target, closed_port, is_alive};
+
+const ISSUED: &str = "has a new certificate for localhost";
+
+/// A hub that asks the authority on this port.
+fn start(machine: &Machine, port: u16, authority: &Pebble) -> Hub {
+    let (directory, ca) = (authority.directory(), &authority.server_authority);
+    let arguments = ["--hostname", NAME, "--acme", "--acme-directory", &directory, "--acme-ca", ca];
+    Hub::start_on(machine, port, &arguments)
+}
+
+#[test]
+fn pebble_issues_a_certificate_and_an_agent_with_only_its_root_gets_in() {
+    let target = Target::echo();
+    let [machine, authority, device, laptop] = [(); 4].map(|()| Machine::new());
+    let port = closed_port();
+    let pebble = Pebble::start(&authority, port);
+    let hub = start(&machine, port, &pebble);
+    hub.process.wait_line(ISSUED);
+    let root = pebble.root();
+    device.ask(&["join", &hub.device_link(DEVICE), "--ca", &root]);
+    laptop.ask(&["join", &hub.service_link("alice"), "--ca", &root]);
+    // The name is what the certificate is for, and the way in.
+    let hub_name = format!("{NAME}:{port}");
+    let forward = target.port.to_string();
+    let agent = device.start(&["device-agent", "--ca", &root, "--hub", &hub_name, "--forward", &forward]);
+    agent.wait_line("is online");
+    let proxy = ServiceProxy::start_with(&laptop, DEVICE, "0", &["--ca", &root, "--hub", &hub_name]);
+    is_alive(&mut proxy.connect());
+}
+
+#[test]
+fn a_certificate_is_kept_over_a_restart() {
+    let [machine, authority] = [(); 2].map(|()| Machine::new());
+    let port = closed_port();
+    let pebble = Pebble::start(&authority, port);
+    let hub = start(&machine, port, &pebble);
+    hub.process.wait_line(ISSUED);
+    let root = trust(&pebble.root());
+    let issued = shown(port, &root, NAME).unwrap();
+    hub.process.kill();
+    let hub = start(&machine, port, &pebble);
+    assert_eq!(shown(port, &root, NAME).unwrap(), issued);
+    assert!(!hub.process.log().contains("asking"), "{}", hub.process);
+}
+
+#[test]
+fn until_there_is_a_certificate_the_hub_shows_its_own_and_says_why() {
+    let [machine, authority] = [(); 2].map(|()| Machine::new());
+    let port = closed_port();
+    // The authority looks for the proof where nothing listens.
+    let mut pebble = Pebble::start(&authority, closed_port());
+    let hub = start(&machine, port, &pebble);
+    let error = hub.process.wait_line("error: no certificate for localhost");
+    assert!(error.contains("proving that this hub answers") && error.contains("Failed to connect"), "{error}");
+    let link: JoinLink = hub.device_link(DEVICE).parse().unwrap();
+    let pin = Trust::Pin(link.pin.expect("a pin, as long as nobody else trusts the hub"));
+    shown(port, &pin, NAME).unwrap();
+    let lines = hub.process.lines();
+    pebble.replace(port);
+    hub.process.signal("HUP");
+    hub.process.wait_line_after(lines, ISSUED);
+    shown(port, &trust(&pebble.root()), NAME).unwrap();
+    shown(port, &pin, NAME).unwrap();
+}
