@@ -3,14 +3,18 @@
 
 mod support;
 
+mod access;
 mod cli;
+mod enrolment;
 mod handshake;
 mod hostile;
+mod identities;
 mod lifecycle;
 mod load;
 mod one_machine;
 mod pipe;
 mod refusals;
+mod scopes;
 mod secrets;
 mod three_machines;
 mod tokens;
