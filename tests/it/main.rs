@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod cli;
+mod consent;
 mod enrolment;
 mod handshake;
 mod hostile;
