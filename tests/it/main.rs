@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod backup;
 mod cli;
 mod consent;
 mod enrolment;
@@ -12,10 +13,12 @@ mod hostile;
 mod identities;
 mod lifecycle;
 mod load;
+mod migration;
 mod one_machine;
 mod pipe;
 mod refusals;
 mod scopes;
 mod secrets;
+mod seeing;
 mod three_machines;
 mod tokens;

@@ -47,6 +47,11 @@ impl Hub {
         hub
     }
 
+    /// Where its user is at home.
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// `HOST:PORT`.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
