@@ -134,18 +134,21 @@ fn a_file_that_is_no_backup_is_named_and_leaves_nothing() {
     hub.ask(&["backup", "good"]);
     let registry = state(&machine).join("registry.sqlite");
     let good = fs::read(machine.home().join("good")).expect("the backup");
-    for (name, content) in [
-        ("text", b"once upon a time".to_vec()),
-        ("empty", Vec::new()),
-        ("half", good[..good.len() / 2].to_vec()),
-        ("short", good[..good.len() - 1].to_vec()),
-        ("damaged", damaged(&good)),
-        ("registry", fs::read(registry).expect("the registry")),
+    for (name, content, why) in [
+        ("text", b"once upon a time".to_vec(), "no backup of a hub"),
+        ("empty", Vec::new(), "no backup of a hub"),
+        ("half", good[..good.len() / 2].to_vec(), ""),
+        ("short", good[..good.len() - 1].to_vec(), "was cut off"),
+        ("damaged", damaged(&good), "is damaged"),
+        ("registry", fs::read(registry).expect("the registry"), "no backup of a hub"),
     ] {
         let elsewhere = Machine::new();
         fs::write(elsewhere.home().join(name), content).expect("a file can be written");
         let finished = restore(&elsewhere, name);
-        assert!(finished.code == Some(1) && finished.stderr.contains(name), "{finished:?}");
+        assert!(
+            finished.code == Some(1) && finished.stderr.contains(name) && finished.stderr.contains(why),
+            "{name}: {finished:?}"
+        );
         fs::write(elsewhere.home().join("good"), &good).expect("a file can be written");
         let finished = restore(&elsewhere, "good");
         assert_eq!(finished.code, Some(0), "after {name}: {finished:?}");
