@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Output, Settings};
+use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
 use devstream::proto::refusal::{Kind, Refusal};
@@ -87,6 +88,7 @@ struct Request {
 #[derive(Clone)]
 struct Ticket {
     stream: StreamId,
+    device: DeviceId,
     principal: Principal,
     token: StreamToken,
     given: Instant,
@@ -291,14 +293,16 @@ impl World {
             0 => ticket.principal = other.principal,
             1 => ticket.token = other.token,
             2 => ticket.stream = other.stream,
+            5 => ticket.device = other.device,
             3 => ticket.principal.role = !ticket.principal.role,
             4 => ticket.token = StreamToken::new([9; 32]),
             _ => {}
         }
         let leg = self.connection();
-        let Ticket { stream, principal, token, .. } = ticket.clone();
+        let Ticket { stream, device, principal, token, .. } = ticket.clone();
         self.knocking.insert(leg, ticket);
-        let arrived = Input::SideArrived { leg, stream, principal, token: token.hash(), address: address() };
+        let place = Bridge { hub: "hub".into(), device, stream, role: principal.role };
+        let arrived = Input::SideArrived { leg, place, principal, token: token.hash(), address: address() };
         self.broker.handle(arrived, self.now);
     }
 
@@ -406,10 +410,10 @@ impl World {
 
     fn asked(&mut self, connection: ConnectionId, request: DeviceAsk) {
         let device = self.devices.get(&connection).expect("asked a device that is not there").clone();
-        let principal = Principal { role: Role::Device, id: device.into() };
+        let principal = Principal { role: Role::Device, id: device.clone().into() };
         let (stream, token) = (request.stream, request.token.clone());
         self.tickets.retain(|ticket| ticket.stream != stream);
-        self.tickets.push(Ticket { stream, principal, token, given: self.now });
+        self.tickets.push(Ticket { stream, device, principal, token, given: self.now });
         self.asks.push((connection, request));
     }
 
@@ -420,8 +424,9 @@ impl World {
         match answer {
             Ok(grant) => {
                 self.accepted.insert(grant.stream);
+                let (stream, device, token) = (grant.stream, request.ask.device, grant.token);
                 let principal = Principal { role: Role::Service, id: request.ask.service.into() };
-                self.tickets.push(Ticket { stream: grant.stream, principal, token: grant.token, given: self.now });
+                self.tickets.push(Ticket { stream, device, principal, token, given: self.now });
             }
             Err(refusal) => {
                 let here = self.current.contains_key(&request.ask.device);
@@ -433,7 +438,9 @@ impl World {
     /// Only a token that was given out to this identity for this stream, in time and for the first time, lets in.
     fn admit(&mut self, leg: ConnectionId) {
         let shown = self.knocking.remove(&leg).expect("let in somebody who did not knock");
-        let same = |ticket: &&Ticket| ticket.stream == shown.stream && ticket.principal == shown.principal;
+        let same = |ticket: &&Ticket| {
+            ticket.stream == shown.stream && ticket.device == shown.device && ticket.principal == shown.principal
+        };
         let given = self.tickets.iter().find(same).expect("let in somebody who was not invited");
         assert!(given.token.hash() == shown.token.hash(), "let in with another token");
         assert!(self.now < given.given + self.settings.token, "let in with an expired token");

@@ -1,10 +1,14 @@
 //! The device's own say: which services it lets in, whatever the hub thinks, and a command that is asked about each
 //! stream.
 
+use std::io;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::config::Consent;
@@ -12,6 +16,9 @@ use crate::proto::id::DeviceId;
 use crate::proto::limits::{ACCEPT_COMMAND_TIMEOUT, REASON_CHARS};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Kind, Refusal};
+
+/// For what a command that has ended said just before.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Whether this device wants the stream.
 pub(super) async fn ask(consent: &Consent, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
@@ -39,10 +46,16 @@ async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Resul
         .env("DEVSTREAM_REQUEST", request.request_id.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn();
     let mut child = child.map_err(|error| no(format!("its accept command cannot run: {error}")))?;
-    match timeout(ACCEPT_COMMAND_TIMEOUT, outcome(&mut child)).await {
+    let mut family = Family::of(&child);
+    let ended = timeout(ACCEPT_COMMAND_TIMEOUT, outcome(&mut child)).await;
+    if ended.is_ok() {
+        family.let_go();
+    }
+    match ended {
         Ok(Ok((status, _))) if status.success() => Ok(()),
         Ok(Ok((status, said))) => Err(no(said.unwrap_or_else(|| format!("its accept command said no: {status}")))),
         Ok(Err(error)) => Err(no(format!("its accept command failed: {error}"))),
@@ -50,14 +63,89 @@ async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Resul
     }
 }
 
-/// How the command ended, and the first line of what it said.
-async fn outcome(child: &mut Child) -> std::io::Result<(ExitStatus, Option<String>)> {
-    let mut said = Vec::new();
-    if let Some(mut output) = child.stdout.take() {
-        (&mut output).take(REASON_CHARS as u64).read_to_end(&mut said).await?;
-        // The rest is of no interest, but who says it must not be stopped by that.
-        tokio::io::copy(&mut output, &mut tokio::io::sink()).await?;
+/// A command and all that it started: they are ended with it, unless it has ended by itself.
+struct Family(Option<Pid>);
+
+impl Family {
+    /// The command leads a group of its own.
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)))
     }
+
+    /// What it left behind may stay.
+    fn let_go(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // Some of them, or all, may have ended at this moment.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+/// How the command ended, and the first line of what it said.
+async fn outcome(child: &mut Child) -> io::Result<(ExitStatus, Option<String>)> {
+    let mut said = Vec::new();
+    let output = child.stdout.take();
+    let status = {
+        let mut heard = pin!(hear(output, &mut said));
+        let mut all = false;
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status?,
+                () = &mut heard, if !all => all = true,
+            }
+        };
+        // Its words may lie in the pipe yet, and somebody it left behind may hold that open.
+        if !all {
+            let _ = timeout(LAST_WORDS, heard).await;
+        }
+        status
+    };
     let said = String::from_utf8_lossy(&said).lines().next().map(str::trim).map(str::to_owned);
-    Ok((child.wait().await?, said.filter(|line| !line.is_empty())))
+    Ok((status, said.filter(|line| !line.is_empty())))
+}
+
+/// Reads to the end, and keeps the beginning. The rest is of no interest, but who says it must not be stopped by that.
+async fn hear(output: Option<ChildStdout>, said: &mut Vec<u8>) {
+    let Some(mut output) = output else { return };
+    // What cannot be read was not said.
+    let _ = (&mut output).take(REASON_CHARS as u64).read_to_end(said).await;
+    let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::id::StreamId;
+    use crate::proto::secret::StreamToken;
+
+    fn request(source: &str) -> StreamRequest {
+        StreamRequest {
+            request_id: StreamId::from_bytes([1; 16]),
+            url: "wss://hub/".into(),
+            stream_name: "ssh".parse().unwrap(),
+            authorization_token: StreamToken::new([1; 32]),
+            protocol: None,
+            service: "alice".parse().unwrap(),
+            source: source.into(),
+        }
+    }
+
+    /// A hub may say anything about where a service comes from.
+    #[tokio::test]
+    async fn what_a_hub_says_is_never_part_of_the_command() {
+        let device = "pi-42".parse().unwrap();
+        let command = "printf '%s' \"$DEVSTREAM_SOURCE\"; exit 1";
+        for hostile in ["$(echo out)", "`echo out`", "'; echo out; '", "\" && echo out; \"", "-n", "%s", "$0"] {
+            let refusal = run(command, &device, &request(hostile)).await.unwrap_err();
+            assert_eq!(refusal.detail.as_str(), hostile);
+        }
+        let refusal = run("exit 0", &device, &request("nul\0")).await.unwrap_err();
+        assert!(refusal.detail.as_str().contains("cannot run"), "{refusal}");
+    }
 }

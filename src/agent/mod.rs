@@ -18,8 +18,8 @@ use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::{clock, notify, random};
 use crate::proto::backoff::{Backoff, spread};
-use crate::proto::limits::{BACKOFF_CAP, DISPLACED_WAIT};
-use crate::proto::refusal::Kind;
+use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT};
+use crate::proto::refusal::{Kind, Refusal};
 
 /// Runs until asked to stop. No failure of the network or the hub ends it.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) {
@@ -63,6 +63,22 @@ fn pause(end: &End, backoff: &mut Backoff) -> Duration {
         End::Refused(refusal) if matches!(refusal.kind, Kind::AuthenticationFailed | Kind::Disabled) => {
             BACKOFF_CAP / 2 + spread(BACKOFF_CAP / 2, random::dice())
         }
+        // `devstream join` may be about to write the new key down: the old one, shown again, is refused for longer.
+        End::Refused(Refusal { kind: Kind::KeyReplaced, .. }) => BACKOFF_BASE + next,
         End::Refused(_) | End::Lost(_) => next,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_key_was_replaced_gives_the_new_one_time_to_be_written_and_is_soon_back() {
+        for _ in 0..100 {
+            let pause = pause(&End::Refused(Kind::KeyReplaced.into()), &mut Backoff::default());
+            assert!((BACKOFF_BASE..=BACKOFF_BASE * 2).contains(&pause), "{pause:?}");
+        }
+        assert!(pause(&End::Refused(Kind::Disabled.into()), &mut Backoff::default()) >= BACKOFF_CAP / 2);
     }
 }

@@ -55,10 +55,15 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     write_private_bytes(&whole, &content)?;
     let backup = Connection::open(&whole)?;
     let not_ours = || format!("{} is no backup of a hub", from.display());
+    let whole_size = stored_size(&backup).with_context(not_ours)?;
+    ensure!(whole_size == content.len() as u64, "{} was cut off; copy it anew", from.display());
+    let verdict = verdict(&backup).with_context(not_ours)?;
+    ensure!(verdict == "ok", "{} is damaged: {verdict}", from.display());
     let files = stored_files(&backup).with_context(not_ours)?;
     let identities = backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0)).with_context(not_ours)?;
+    files.iter().try_for_each(|(path, _)| inside(path))?;
     for (path, content) in files {
-        let path = state.join(inside(&path)?);
+        let path = state.join(path);
         private_directory(path.parent().context("a file needs a directory")?)?;
         write_private_bytes(&path, &content)?;
     }
@@ -69,17 +74,27 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     Ok(identities)
 }
 
+/// How long the file is by its own account.
+fn stored_size(backup: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+    backup.query_row(sql, [], |row| row.get(0))
+}
+
+/// `ok`, or what is wrong with it.
+fn verdict(backup: &Connection) -> rusqlite::Result<String> {
+    backup.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+}
+
 fn stored_files(backup: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
     let mut query = backup.prepare("SELECT path, content FROM file")?;
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// A path that stays where it is put.
-fn inside(path: &str) -> anyhow::Result<&Path> {
-    let path = Path::new(path);
-    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-    ensure!(plain, "the backup holds a file for another place: {}", path.display());
-    Ok(path)
+/// Whether a path stays where it is put.
+fn inside(path: &str) -> anyhow::Result<()> {
+    let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(plain, "the backup holds a file for another place: {path}");
+    Ok(())
 }
 
 /// The files below a directory that belong into a backup, by their paths in it.

@@ -297,16 +297,23 @@ impl Visitor {
     }
 }
 
-/// The log knows what the answer does not say: whether the device exists.
+/// The log knows what the answer does not say: whether the device exists. Only a service's request is one for a stream.
 fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: Kind) -> Event {
-    let mut event = Event::about(&who.principal, Operation::Invoke, kind.row().word);
-    event.source = Some(source);
-    if let Action::Open { device, known, name } = action {
-        event.device = Some(device.clone());
-        event.name = name.cloned();
-        if matches!(kind, Kind::UnknownDevice | Kind::NotPermitted) {
-            event.reason = if known { "outside the service's scope" } else { "unknown device" }.into();
-        }
+    let row = kind.row();
+    let Action::Open { device, known, name } = action else {
+        let event = Event::about(&who.principal, Operation::Authenticate, row.word);
+        return Event { source: Some(source), reason: row.sentence.into(), ..event };
+    };
+    let reason = match (kind, known) {
+        (Kind::UnknownDevice, false) => "unknown device",
+        (Kind::UnknownDevice | Kind::NotPermitted, _) => "outside the service's scope",
+        _ => "",
+    };
+    Event {
+        source: Some(source),
+        device: Some(device.clone()),
+        name: name.cloned(),
+        reason: reason.into(),
+        ..Event::about(&who.principal, Operation::Invoke, row.word)
     }
-    event
 }

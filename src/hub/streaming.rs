@@ -41,7 +41,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
     };
     let arrival = SideArrival {
         leg: visitor.connection,
-        stream: bridge.stream,
+        place: bridge,
         principal: record.principal,
         token,
         address: visitor.address,

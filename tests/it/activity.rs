@@ -30,7 +30,10 @@ const STATE: &str = ".local/share/devstream/hub";
 #[test]
 fn logs_follow_through_rotation_until_nobody_reads() {
     let machine = Machine::new();
-    let hub = Hub::start_with(&machine, &["--activity-rotate-size", "64KiB", "--activity-keep-size", "256KiB"]);
+    let hub = Hub::start_with(
+        &machine,
+        &["--activity-rotate-size", "64KiB", "--activity-keep-size", "256KiB", "--penalty-exempt", "127.0.0.0/8"],
+    );
     let device = Raw::join(&hub.device_link(DEVICE));
     let follow = machine.start(&["hub", "logs", "--follow", "--json"]);
     follow.wait_line("identityAdded");
@@ -175,7 +178,8 @@ struct Unread {
 impl Unread {
     fn start(machine: &Machine) -> Self {
         let mut command = machine.command(DEVSTREAM);
-        command.args(["hub", "--listen", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["hub", "--listen", "127.0.0.1:0", "--penalty-exempt", "127.0.0.0/8"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();

@@ -60,7 +60,7 @@ fn every_role_can_be_written_down_and_then_runs_without_flags() {
     let operator = Machine::new();
     fs::create_dir_all(config(&operator).parent().unwrap()).unwrap();
     fs::copy(config(&machine), config(&operator)).unwrap();
-    operator.ask(&["join", machine.ask(&["hub", "service", "add", "laptop"]).trim()]);
+    operator.ask(&["join", machine.ask(&["hub", "service", "add", "laptop", "--device", "*"]).trim()]);
     let proxy = operator.start(&["service-proxy"]);
     let line = proxy.wait_line(&format!("service-proxy: {DEVICE}/echo on 127.0.0.1:"));
     is_alive(&mut connect(line.rsplit(':').next().unwrap().parse().unwrap()));

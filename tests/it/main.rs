@@ -3,21 +3,29 @@
 
 mod support;
 
+mod access;
 mod acme;
 mod activation;
 mod activity;
+mod backup;
 mod certificates;
 mod cli;
 mod config;
+mod consent;
+mod enrolment;
 mod handshake;
 mod hostile;
+mod identities;
 mod inspection;
 mod lifecycle;
 mod load;
+mod migration;
 mod one_machine;
 mod pipe;
 mod refusals;
+mod scopes;
 mod secrets;
+mod seeing;
 mod systemd;
 mod three_machines;
 mod tokens;

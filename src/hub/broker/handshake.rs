@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::stream::{self, Phase, Stream};
 use super::{ACCEPTED, Ask, Broker, DeviceAsk, Grant, Joint, Operation, Output};
-use crate::proto::http::STREAM_PROTOCOL;
+use crate::proto::http::{Bridge, STREAM_PROTOCOL};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Kind, Refusal};
@@ -119,15 +119,18 @@ impl Broker {
     pub(super) fn side_arrived(
         &mut self,
         leg: ConnectionId,
-        id: StreamId,
+        place: &Bridge,
         principal: &Principal,
         token: &SecretHash,
         address: SocketAddr,
         now: Instant,
     ) {
+        let id = place.stream;
         let wrong = match self.streams.get_mut(&id) {
             None => Some("unknown or ended stream"),
             Some(stream) if !stream.is_side(principal) => Some("the token of another role or identity"),
+            // Whether the sender may come to this device was decided by what the path says.
+            Some(stream) if stream.ask.device != place.device => Some("the token of another device's stream"),
             Some(stream) => stream.side(principal.role).spend(token, now).err(),
         };
         if let Some(wrong) = wrong {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{Caps, Event};
+use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, ServiceName, StreamId, StreamName};
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamResponse};
@@ -68,7 +69,7 @@ pub enum Input {
     /// A device answered.
     Answered { connection: ConnectionId, response: StreamResponse },
     /// An authenticated side of a stream came to the streaming endpoint with a token.
-    SideArrived { leg: ConnectionId, stream: StreamId, principal: Principal, token: SecretHash, address: SocketAddr },
+    SideArrived { leg: ConnectionId, place: Bridge, principal: Principal, token: SecretHash, address: SocketAddr },
     /// A side left. When it is the service's and the stream is joined, the stream is over.
     SideLeft { leg: ConnectionId },
     /// An identity is no longer let in: its connections and streams end.

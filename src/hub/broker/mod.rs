@@ -82,8 +82,8 @@ impl Broker {
             Input::Asked { asker, ask } => self.asked(asker, ask, now),
             Input::AskerLeft { asker } => self.asker_left(asker, now),
             Input::Answered { connection, response } => self.answered(connection, response, now),
-            Input::SideArrived { leg, stream, principal, token, address } => {
-                self.side_arrived(leg, stream, &principal, &token, address, now);
+            Input::SideArrived { leg, place, principal, token, address } => {
+                self.side_arrived(leg, &place, &principal, &token, address, now);
             }
             Input::SideLeft { leg } => self.side_left(leg, now),
             Input::Revoked { principal, why } => self.revoked(&principal, &why, now),

@@ -96,9 +96,9 @@ impl<T: Transport> Desk<T> {
                 Input::Asked { asker, ask }
             }
             Command::Side(arrival, verdict) => {
-                let SideArrival { leg, stream, principal, token, address } = *arrival;
+                let SideArrival { leg, place, principal, token, address } = *arrival;
                 self.verdicts.insert(leg, verdict);
-                Input::SideArrived { leg, stream, principal, token: token.hash(), address }
+                Input::SideArrived { leg, place, principal, token: token.hash(), address }
             }
             Command::Online(answer) => {
                 let _ = answer.send(self.online());

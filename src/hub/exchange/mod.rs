@@ -18,6 +18,7 @@ use crate::net::channel::RoundTrip;
 use crate::net::relay::{Carried, Leg};
 use crate::net::websocket::Transport;
 use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, ServiceName, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
@@ -111,8 +112,8 @@ struct Arriving {
 pub(super) struct SideArrival {
     /// Its connection.
     pub leg: ConnectionId,
-    /// The stream it is for.
-    pub stream: StreamId,
+    /// The place it came to.
+    pub place: Bridge,
     /// Who it is.
     pub principal: Principal,
     /// What lets it in.

@@ -1,6 +1,9 @@
 //! What the tests start and talk to. Everything stops when it is dropped; nothing waits without a deadline.
 
+use std::thread;
 use std::time::Duration;
+
+use devstream::net::clock;
 
 pub(crate) mod bytes;
 pub(crate) mod certificates;
@@ -20,3 +23,30 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The device of most tests.
 pub(crate) const DEVICE: &str = "pi-42";
+
+/// A change takes hold within this.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The streams of who may no longer have them end within this.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
+
+/// Something that must not take longer than this.
+pub(crate) fn within<R>(limit: Duration, what: &str, work: impl FnOnce() -> R) -> R {
+    let start = clock::now();
+    let result = work();
+    let took = clock::now() - start;
+    assert!(took <= limit, "{what} took {took:?}");
+    result
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) fn poll<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
+    let deadline = clock::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(clock::now() < deadline, "{what} never came");
+        thread::yield_now();
+    }
+}

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 
 use devstream::net::random;
 use devstream::net::tls::{self, Trust};
@@ -12,7 +14,7 @@ use devstream::proto::challenge::CHANNEL_HEADER;
 use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL, TOKEN_HEADER, URL_HEADER};
 use devstream::proto::id::Principal;
 use devstream::proto::join::{HubAddress, JoinLink, JoinRequest};
-use devstream::proto::key::PrivateKey;
+use devstream::proto::key::{PrivateKey, PublicKey};
 use devstream::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub, decode, encode};
 use devstream::proto::refusal::Refusal;
 use rustls::pki_types::ServerName;
@@ -27,35 +29,56 @@ use super::{DEVICE, PATIENCE};
 pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// An identity and where it belongs.
+#[derive(Clone)]
 pub(crate) struct Raw {
     /// Where it connects from, if not from where everybody does.
     from: Option<Ipv4Addr>,
     hub: HubAddress,
     tls: Arc<ClientConfig>,
     principal: Principal,
-    key: PrivateKey,
+    /// Without one, nothing is signed.
+    key: Option<Arc<PrivateKey>>,
 }
 
 impl Raw {
     /// Spends a join link.
     pub(crate) fn join(link: &str) -> Self {
-        let link: JoinLink = link.parse().expect("a join link");
-        let tls = tls::client_config(&Trust::Pin(link.pin.expect("a pin"))).expect("a TLS configuration");
-        let key = PrivateKey::from_seed(&random::secret());
-        let body = encode(&JoinRequest { code: link.code, key: key.public() });
-        let id = link.id.expect("the link of one identity");
-        let principal = Principal { role: link.role, id };
-        let raw = Self { from: None, hub: link.hub, tls, principal, key };
-        let answer = raw.ask("POST", "/join", &[], &body);
+        let raw = Self::before_joining(link);
+        let answer = raw.redeem(link);
         assert!((200..300).contains(&answer.status), "{answer:?}");
         raw
     }
 
     /// Somebody who says to be this one, with a key of their own, and connects from another address.
     pub(crate) fn impostor(&self, from: Ipv4Addr) -> Self {
-        let key = PrivateKey::from_seed(&random::secret());
-        let (hub, tls, principal) = (self.hub.clone(), self.tls.clone(), self.principal.clone());
-        Self { from: Some(from), hub, tls, principal, key }
+        let key = Some(Arc::new(PrivateKey::from_seed(&random::secret())));
+        Self { from: Some(from), key, ..self.clone() }
+    }
+
+    /// Whom a link is for, with a key that the hub has not seen.
+    pub(crate) fn before_joining(link: &str) -> Self {
+        let link: JoinLink = link.parse().expect("a join link");
+        let tls = tls::client_config(&Trust::Pin(link.pin.expect("a pin"))).expect("a TLS configuration");
+        let id = link.id.expect("the link of one identity");
+        let key = Some(Arc::new(PrivateKey::from_seed(&random::secret())));
+        Self { from: None, hub: link.hub, tls, principal: Principal { role: link.role, id }, key }
+    }
+
+    /// The same one, who signs nothing.
+    pub(crate) fn without_key(self) -> Self {
+        Self { key: None, ..self }
+    }
+
+    /// Asks to join with the code in a link, whoever that is for.
+    pub(crate) fn redeem(&self, link: &str) -> Answer {
+        let link: JoinLink = link.parse().expect("a join link");
+        let key = self.key.as_ref().map_or_else(|| PublicKey::from_bytes([1; 32]), |key| key.public());
+        self.ask("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key }))
+    }
+
+    /// Asks to be let in as a device.
+    pub(crate) fn control(&self, device: &str) -> Result<WebSocket, Answer> {
+        self.upgrade(&self.hub, &format!("/devices/{device}/control"), Some(CONTROL_PROTOCOL), None)
     }
 
     /// TLS and nothing more.
@@ -145,10 +168,12 @@ impl Raw {
     ) -> io::Result<()> {
         let exporter = tls::exporter(&stream.conn).expect("TLS is done");
         let authority = hub.to_string();
-        let binding = Binding { method, authority: &authority, path, session: Session::Channel(&exporter) };
-        let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n{}: {credential}\r\n", auth::HEADER);
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {authority}\r\n");
+        if let Some(key) = &self.key {
+            let binding = Binding { method, authority: &authority, path, session: Session::Channel(&exporter) };
+            let credential = Credential::sign(self.principal.clone(), key, &binding);
+            write!(request, "{}: {credential}\r\n", auth::HEADER).expect("a string takes text");
+        }
         for (name, value) in headers {
             write!(request, "{name}: {value}\r\n").expect("a string takes text");
         }
@@ -184,6 +209,18 @@ impl Answer {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
+    /// The word of the refusal in it, or `yes`.
+    pub(crate) fn word(&self) -> &'static str {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        match serde_json::from_value::<Refusal>(body["refusal"].clone()) {
+            Ok(refusal) => refusal.kind.row().word,
+            Err(_) => {
+                assert!(self.status < 300, "neither a yes nor a refusal: {self:?}");
+                "yes"
+            }
+        }
+    }
+
     /// What a device that said yes made possible.
     pub(crate) fn ticket(&self) -> Ticket {
         assert_eq!((self.status, self.header(ACCEPTED_HEADER)), (200, Some("True")), "{self:?}");
@@ -207,7 +244,7 @@ impl From<&StreamRequest> for Ticket {
     }
 }
 
-/// [`DEVICE`], online, with somebody else than the agent behind it.
+/// A device, online, with somebody else than the agent behind it.
 pub(crate) struct RawDevice {
     pub(crate) identity: Raw,
     pub(crate) control: WebSocket,
@@ -216,8 +253,7 @@ pub(crate) struct RawDevice {
 impl RawDevice {
     /// Says hello and waits for the welcome.
     pub(crate) fn online(identity: Raw, forwards: &[&str]) -> Self {
-        let path = format!("/devices/{DEVICE}/control");
-        let control = identity.upgrade(&identity.hub, &path, Some(CONTROL_PROTOCOL), None).expect("the hub lets it in");
+        let control = identity.control(identity.principal.id.as_str()).expect("the hub lets it in");
         let mut device = Self { identity, control };
         let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
         let protocols = vec![STREAM_PROTOCOL.to_owned()];
@@ -259,6 +295,20 @@ impl RawDevice {
     /// Says no.
     pub(crate) fn reject(&mut self, request: &StreamRequest, reason: Refusal) {
         self.say(&response(request, Some(reason)));
+    }
+
+    /// Goes on by itself and says yes to everything; gives what it was asked.
+    pub(crate) fn accepting(mut self) -> Receiver<StreamRequest> {
+        let (sender, requests) = sync_channel(1024);
+        thread::spawn(move || {
+            while let Ok(Frame::Text(text)) = self.control.next() {
+                if let Ok(ToDevice::StreamRequest(request)) = decode(&text) {
+                    self.accept(&request);
+                    let _ = sender.try_send(request);
+                }
+            }
+        });
+        requests
     }
 
     fn say(&mut self, message: &ToHub) {

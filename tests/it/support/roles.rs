@@ -4,10 +4,12 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
 use devstream::net::clock;
+use devstream::proto::refusal::Kind;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::machine::{DEVSTREAM, Machine};
-use super::process::Process;
+use super::process::{Finished, Process};
 use super::targets::closed_port;
 use super::{DEVICE, PATIENCE};
 
@@ -66,6 +68,11 @@ impl Hub {
         hub
     }
 
+    /// Where its user is at home.
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// `HOST:PORT`.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -78,7 +85,7 @@ impl Hub {
 
     /// The join link of a new device.
     pub(crate) fn device_link(&self, id: &str) -> String {
-        link_in(&self.ask(&["device", "add", id]))
+        self.link(&["device", "add", id])
     }
 
     /// The join link of a new service that may reach every device.
@@ -88,7 +95,18 @@ impl Hub {
 
     /// The join link of a new service with a scope as typed.
     pub(crate) fn service_link_with(&self, name: &str, scope: &[&str]) -> String {
-        link_in(&self.ask(&[&["service", "add", name], scope].concat()))
+        self.link(&[&["service", "add", name], scope].concat())
+    }
+
+    /// The join link that a command prints.
+    pub(crate) fn link(&self, arguments: &[&str]) -> String {
+        link_in(&self.ask(arguments))
+    }
+
+    /// What a command prints as JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
+        let text = self.ask(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
     /// The activity log.
@@ -197,6 +215,39 @@ impl OneMachine {
     }
 }
 
+/// One home for each, all joined with links: [`DEVICE`], and `alice` at the laptop.
+pub(crate) struct ThreeMachines {
+    pub(crate) proxy: ServiceProxy,
+    pub(crate) agent: Agent,
+    pub(crate) laptop: Machine,
+    pub(crate) device: Machine,
+    pub(crate) hub: Hub,
+}
+
+impl ThreeMachines {
+    /// With one forward, to this port, and a scope as typed.
+    pub(crate) fn forwarding(port: u16, scope: &[&str]) -> Self {
+        let (hub, device, laptop) = (Hub::start(&Machine::new()), Machine::new(), Machine::new());
+        device.ask(&["join", &hub.device_link(DEVICE)]);
+        laptop.ask(&["join", &hub.service_link_with("alice", scope)]);
+        let agent = Agent::start(&device, &[&format!("target={port}")]);
+        let proxy = ServiceProxy::start(&laptop);
+        Self { proxy, agent, laptop, device, hub }
+    }
+}
+
+/// What a request for one stream on standard input and output ends with.
+pub(crate) fn pipe(machine: &Machine, device: &str) -> Finished {
+    machine.run(&["service-proxy", "--device", device, "--stdio", "--connect-timeout", "0"])
+}
+
+/// A refusal is this one: its exit code, and its sentence last on stderr.
+pub(crate) fn assert_is(finished: &Finished, kind: Kind) {
+    let row = kind.row();
+    assert_eq!(finished.code, Some(row.exit.into()), "{finished:?}");
+    assert!(finished.stderr.lines().next_back().is_some_and(|line| line.contains(row.sentence)), "{finished:?}");
+}
+
 fn listening(device: &str, local: &str) -> String {
     match local.split_once('=') {
         Some((_, stream)) => format!("service-proxy: {device}/{stream} on "),
@@ -211,6 +262,6 @@ fn port_of(line: &str) -> u16 {
 
 /// The link in `devstream join 'LINK'`.
 fn link_in(text: &str) -> String {
-    let link = text.split('\'').find(|part| part.starts_with("devstream://"));
+    let link = text.split(['\'', '\n']).find(|part| part.starts_with("devstream://"));
     link.unwrap_or_else(|| panic!("no join link in '{text}'")).to_owned()
 }

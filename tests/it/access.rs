@@ -1,0 +1,150 @@
+//! What a service may reach, changing under live streams: those outside end, with the reason, and no others.
+
+use std::time::Duration;
+
+use devstream::net::clock;
+use devstream::proto::admin::Identity;
+use devstream::proto::moment::Moment;
+use devstream::proto::refusal::Kind;
+
+use crate::support::bytes::{End, drain};
+use crate::support::machine::Machine;
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, ThreeMachines, assert_is, connect, pipe};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{AT_ONCE, DEVICE, SOON, within};
+
+#[test]
+fn a_service_whose_time_is_over_loses_its_stream_and_gets_no_other() {
+    let target = Target::echo();
+    let scope = ["--device", "*", "--for", "3s"];
+    let ThreeMachines { proxy, agent, laptop, device: _device, hub } = ThreeMachines::forwarding(target.port, &scope);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let until = until(&hub, "alice").expect("an end");
+    assert_eq!(drain(&mut local).end, End::Reset);
+    let now = clock::moment();
+    assert!(now >= until && now.since(until) <= AT_ONCE, "ended at {now}, for {until}");
+    for process in [&proxy.process, &agent.process] {
+        process.wait_line(Kind::AccessEnded.row().sentence);
+    }
+    assert_is(&pipe(&laptop, DEVICE), Kind::AccessEnded);
+    assert_is(&laptop.run(&["devices"]), Kind::AccessEnded);
+    assert!(hub.ask(&["service", "list"]).contains("ended"));
+
+    hub.ask(&["service", "set", "alice", "--for", "8h"]);
+    is_alive(&mut proxy.connect());
+}
+
+#[test]
+fn the_end_of_a_live_streams_time_can_be_moved() {
+    let target = Target::echo();
+    let scope = ["--device", "*", "--for", "8h"];
+    let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
+        ThreeMachines::forwarding(target.port, &scope);
+    let witness = Machine::new();
+    witness.ask(&["join", &hub.service_link("bob")]);
+    let bobs = ServiceProxy::start(&witness);
+    let (mut kept, mut ended) = (proxy.connect(), bobs.connect());
+    is_alive(&mut kept);
+    is_alive(&mut ended);
+    for (service, span) in [("alice", "2s"), ("alice", "ever"), ("bob", "2s")] {
+        hub.ask(&["service", "set", service, "--for", span]);
+    }
+    assert_eq!(within(Duration::from_secs(4), "bob's end", || drain(&mut ended)).end, End::Reset);
+    is_alive(&mut kept);
+    assert_eq!(until(&hub, "alice"), None);
+    hub.ask(&["service", "set", "alice", "--for", "0s"]);
+    assert_eq!(within(SOON, "alice's end", || drain(&mut kept)).end, End::Reset);
+    assert_is(&pipe(&laptop, DEVICE), Kind::AccessEnded);
+}
+
+#[test]
+fn other_stream_names_end_the_streams_outside_and_leave_the_others() {
+    let target = Target::echo();
+    let (hub, device, laptop) = (Hub::start(&Machine::new()), Machine::new(), Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let port = target.port;
+    let agent = Agent::start(&device, &[&format!("web={port}"), &format!("ssh={port}")]);
+    let proxy = ServiceProxy::start_with(&laptop, DEVICE, "0=ssh", &["--local", "0=web"]);
+    let web = proxy.port_for(DEVICE, "0=web");
+    let (mut inside, mut outside) = (proxy.connect(), connect(web));
+    is_alive(&mut inside);
+    is_alive(&mut outside);
+
+    let narrow = || hub.ask(&["service", "set", "alice", "--stream", "ss?"]);
+    assert_eq!(within(SOON, "the stream's end", || (narrow(), drain(&mut outside))).1.end, End::Reset);
+    for process in [&proxy.process, &agent.process] {
+        process.wait_line(Kind::NotPermitted.row().sentence);
+    }
+    assert_eq!(drain(&mut connect(web)).end, End::Reset);
+    is_alive(&mut inside);
+    // The first forward is now the first one within the scope.
+    is_alive(&mut ServiceProxy::start(&laptop).connect());
+    let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--stream", "web"]);
+    assert_is(&finished, Kind::NotPermitted);
+    hub.wait_activity("invoke", Some(Kind::NotPermitted.row().word));
+}
+
+#[test]
+fn other_devices_end_the_streams_outside_and_leave_the_others() {
+    let target = Target::echo();
+    let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+    laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "pi-*"])]);
+    let online = ["pi-1", "pi-2"].map(|id| {
+        let device = Machine::new();
+        device.ask(&["join", &hub.device_link(id)]);
+        (Agent::start_as(&device, id, &[&target.port.to_string()]), device)
+    });
+    let proxies = ["pi-1", "pi-2"].map(|id| ServiceProxy::start_with(&laptop, id, "0", &[]));
+    let [mut inside, mut outside] = [proxies[0].connect(), proxies[1].connect()];
+    is_alive(&mut inside);
+    is_alive(&mut outside);
+
+    let narrow = || hub.ask(&["service", "set", "alice", "--device", "pi-1", "--device", "pi-3"]);
+    assert_eq!(within(SOON, "the stream's end", || (narrow(), drain(&mut outside))).1.end, End::Reset);
+    proxies[1].process.wait_line(Kind::NotPermitted.row().sentence);
+    assert_is(&pipe(&laptop, "pi-2"), Kind::UnknownDevice);
+    is_alive(&mut inside);
+    is_alive(&mut proxies[0].connect());
+    drop(online);
+}
+
+#[test]
+fn a_service_has_no_more_streams_than_it_may() {
+    let target = Target::echo();
+    let scope = ["--device", "*", "--max-streams", "2"];
+    let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
+        ThreeMachines::forwarding(target.port, &scope);
+    let [mut first, mut second] = [(); 2].map(|()| proxy.connect());
+    is_alive(&mut first);
+    is_alive(&mut second);
+    let third = pipe(&laptop, DEVICE);
+    assert_is(&third, Kind::HubBusy);
+    assert!(third.stderr.contains("as many streams as this service may have"), "{third:?}");
+
+    drop(first);
+    hub.wait_activity("streamClosed", None);
+    is_alive(&mut proxy.connect());
+    hub.ask(&["service", "set", "alice", "--max-streams", "any"]);
+    let mut others = [(); 3].map(|()| proxy.connect());
+    others.iter_mut().for_each(is_alive);
+    is_alive(&mut second);
+}
+
+#[test]
+fn a_new_service_may_reach_nothing_and_the_hubs_own_user_everything() {
+    let target = Target::echo();
+    let laptop = Machine::new();
+    let scene = OneMachine::forwarding(target.port);
+    is_alive(&mut scene.proxy.connect());
+    laptop.ask(&["join", &scene.hub.service_link_with("alice", &[])]);
+    assert_is(&pipe(&laptop, DEVICE), Kind::UnknownDevice);
+    assert_eq!(laptop.ask(&["devices", "--json"]).trim(), "[]");
+}
+
+/// When a service's access ends.
+fn until(hub: &Hub, service: &str) -> Option<Moment> {
+    let shown: Vec<Identity> = hub.json(&["service", "show", service]);
+    shown[0].scope.as_ref().expect("a service has a scope").until
+}

@@ -1,0 +1,211 @@
+//! One file that holds a hub: written while it runs, and enough to be the same hub elsewhere.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use devstream::proto::admin::{Enrolment, HubInfo, Identity};
+
+use rusqlite::Connection;
+
+use crate::support::machine::Machine;
+use crate::support::process::Finished;
+use crate::support::raw::{Raw, RawDevice};
+use crate::support::roles::{Agent, Hub, ThreeMachines};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, poll};
+
+#[test]
+fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
+    let target = Target::echo();
+    let ThreeMachines { proxy, agent, laptop, device, hub } =
+        ThreeMachines::forwarding(target.port, &["--device", "pi-*"]);
+    let bob = Raw::join(&hub.service_link_with("bob", &["--device", "*", "--stream", "web", "--max-streams", "7"]));
+    let pending = hub.device_link("pi-later");
+    let shared = hub.link(&["enroll", "add", "--device", "plant-*", "--uses", "3"]);
+    hub.ask(&["device", "disable", "pi-later"]);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let elsewhere = Machine::new();
+    let file = elsewhere.home().join("hub.backup");
+    let told = hub.machine().run(&["hub", "backup", file.to_str().expect("a path")]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.stderr.contains("4 identities") && told.stderr.contains("keep it where only you read it"), "{told:?}");
+    assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+    is_alive(&mut local);
+
+    let known = |hub: &Hub| {
+        let identities = ["device", "service"].map(|role| hub.json::<Vec<Identity>>(&[role, "list"]));
+        let timeless =
+            identities.concat().into_iter().map(|identity| Identity { last_seen: None, online: None, ..identity });
+        (timeless.collect::<Vec<_>>(), hub.json::<Vec<Enrolment>>(&["enroll", "list"]), info(hub).pin)
+    };
+    let (before, port) = (known(&hub), hub.port);
+    hub.process.kill();
+    assert_eq!(restore(&elsewhere, "hub.backup").code, Some(0));
+    let lines = agent.process.lines();
+    let hub = Hub::start_on(&elsewhere, port, &[]);
+    assert_eq!(known(&hub), before);
+    agent.process.wait_line_after(lines, "is online");
+    is_alive(&mut proxy.connect());
+    assert_eq!(bob.ask("GET", "/devices", &[], "").status, 200);
+    hub.ask(&["device", "enable", "pi-later"]);
+    let _later = RawDevice::online(Raw::join(&pending), &["ssh"]);
+    let named = shared.replacen("/?", "/plant-1?", 1);
+    assert_eq!(Raw::before_joining(&named).redeem(&shared).status, 204, "codes are good as they were");
+    drop((laptop, device));
+}
+
+#[test]
+fn a_backup_of_a_busy_hub_is_whole() {
+    let hub = Hub::start(&Machine::new());
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut added = 0;
+            while !stop.load(Ordering::Relaxed) {
+                // In this order: a backup that has the service has the device.
+                RawDevice::online(Raw::join(&hub.device_link(&format!("d{added}"))), &["ssh"]);
+                Raw::join(&hub.service_link(&format!("s{added}")));
+                added += 1;
+            }
+        });
+        for number in 0..5 {
+            let elsewhere = Machine::new();
+            let file = elsewhere.home().join("hub.backup");
+            poll("something to back up", || {
+                (hub.json::<Vec<Identity>>(&["service", "list"]).len() > number).then_some(())
+            });
+            hub.ask(&["backup", file.to_str().expect("a path")]);
+            assert_eq!(restore(&elsewhere, "hub.backup").code, Some(0));
+            let restored = Hub::start(&elsewhere);
+            let [devices, services] = ["device", "service"].map(|role| restored.json::<Vec<Identity>>(&[role, "list"]));
+            assert!(services.len() > number, "{services:?}");
+            assert!((services.len()..=services.len() + 1).contains(&devices.len()), "{devices:?} {services:?}");
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().expect("the hub takes identities meanwhile");
+    });
+}
+
+#[test]
+fn a_backup_never_replaces_a_file() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let file = machine.home().join("mine");
+    fs::write(&file, "precious").expect("a file can be written");
+    let finished = machine.run(&["hub", "backup", "mine"]);
+    assert!(finished.code == Some(1) && finished.stderr.contains("mine is already there"), "{finished:?}");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), "precious");
+    let finished = machine.run(&["hub", "backup", "nowhere/mine"]);
+    assert!(finished.code == Some(1) && finished.stderr.contains("cannot write to nowhere"), "{finished:?}");
+    let finished = Machine::new().run(&["hub", "backup", "mine"]);
+    assert!(finished.code == Some(1) && finished.stderr.contains("no hub's state"), "{finished:?}");
+    let names = fs::read_dir(machine.home())
+        .expect("a directory")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    assert!(names.into_iter().all(|name| !name.starts_with("backup.")), "nothing is left behind");
+    hub.ask(&["backup", "other"]);
+}
+
+#[test]
+fn a_restore_never_touches_a_hub_that_is_there() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    hub.device_link("kept");
+    hub.ask(&["backup", "file"]);
+    let finished = restore(&machine, "file");
+    assert!(finished.code == Some(1) && finished.stderr.contains("another hub is running"), "{finished:?}");
+    hub.device_link("later");
+    drop(hub);
+    let finished = restore(&machine, "file");
+    assert!(finished.code == Some(1) && finished.stderr.contains("already holds a hub's state"), "{finished:?}");
+    assert!(Hub::start(&machine).ask(&["device", "list"]).contains("later"));
+    let beside = machine.run(&["hub", "--state-dir", "beside", "restore", "file"]);
+    assert_eq!(beside.code, Some(0), "{beside:?}");
+}
+
+#[test]
+fn a_file_that_is_no_backup_is_named_and_leaves_nothing() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    hub.ask(&["backup", "good"]);
+    let registry = state(&machine).join("registry.sqlite");
+    let good = fs::read(machine.home().join("good")).expect("the backup");
+    for (name, content, why) in [
+        ("text", b"once upon a time".to_vec(), "no backup of a hub"),
+        ("empty", Vec::new(), "no backup of a hub"),
+        ("half", good[..good.len() / 2].to_vec(), ""),
+        ("short", good[..good.len() - 1].to_vec(), "was cut off"),
+        ("damaged", damaged(&good), "is damaged"),
+        ("registry", fs::read(registry).expect("the registry"), "no backup of a hub"),
+    ] {
+        let elsewhere = Machine::new();
+        fs::write(elsewhere.home().join(name), content).expect("a file can be written");
+        let finished = restore(&elsewhere, name);
+        assert!(
+            finished.code == Some(1) && finished.stderr.contains(name) && finished.stderr.contains(why),
+            "{name}: {finished:?}"
+        );
+        fs::write(elsewhere.home().join("good"), &good).expect("a file can be written");
+        let finished = restore(&elsewhere, "good");
+        assert_eq!(finished.code, Some(0), "after {name}: {finished:?}");
+    }
+    let finished = restore(&Machine::new(), "missing");
+    assert!(finished.code == Some(1) && finished.stderr.contains("cannot read missing"), "{finished:?}");
+}
+
+#[test]
+fn a_backup_with_a_file_for_another_place_is_refused_whole() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    for (number, path) in ["../outside", "/tmp/devstream-outside", "a/../../outside"].into_iter().enumerate() {
+        let name = format!("bent{number}");
+        hub.ask(&["backup", &name]);
+        let bent = Connection::open(machine.home().join(&name)).expect("a database");
+        bent.execute("INSERT INTO file VALUES (?, x'00')", [path]).expect("it takes a row");
+        drop(bent);
+        let finished = machine.run(&["hub", "--state-dir", "elsewhere", "restore", &name]);
+        assert!(finished.code == Some(1) && finished.stderr.contains("for another place"), "{finished:?}");
+        assert!(!machine.home().join("elsewhere/ca.pem").exists(), "{path}");
+    }
+}
+
+#[test]
+fn an_agent_trusts_a_hub_that_was_restored_and_no_other_in_its_place() {
+    let (first, device) = (Machine::new(), Machine::new());
+    let hub = Hub::start(&first);
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    hub.ask(&["backup", "file"]);
+    let port = hub.port;
+    drop(hub);
+    let stranger = Hub::start_on(&Machine::new(), port, &[]);
+    let agent = Agent::launch(&device, DEVICE, &["22"]);
+    agent.wait_line("another authority");
+    drop(stranger);
+    let again = Machine::new();
+    fs::copy(first.home().join("file"), again.home().join("file")).expect("a file can be copied");
+    assert_eq!(restore(&again, "file").code, Some(0));
+    let _hub = Hub::start_on(&again, port, &[]);
+    agent.wait_line("is online");
+}
+
+/// With one of its pages, the last, overwritten.
+fn damaged(good: &[u8]) -> Vec<u8> {
+    let (intact, page) = good.split_at(good.len() - 4096);
+    [intact, &vec![0xa5; page.len()]].concat()
+}
+
+fn restore(machine: &Machine, file: &str) -> Finished {
+    machine.run(&["hub", "restore", file])
+}
+
+fn info(hub: &Hub) -> HubInfo {
+    serde_json::from_str(&hub.ask(&["show"])).expect("the hub's particulars")
+}
+
+fn state(machine: &Machine) -> PathBuf {
+    machine.home().join(".local/share/devstream/hub")
+}

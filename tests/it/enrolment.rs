@@ -1,0 +1,156 @@
+//! Joining: with a code that works once, and with a secret that many devices share.
+
+use std::collections::HashSet;
+
+use devstream::proto::admin::{Enrolment, Identity};
+use devstream::proto::id::DeviceId;
+use devstream::proto::refusal::Kind;
+
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::{Finished, Process};
+use crate::support::raw::Raw;
+use crate::support::roles::{Agent, Hub, assert_is};
+
+#[test]
+fn many_devices_join_with_one_secret_and_each_has_its_own_key() {
+    let hub = Hub::start(&Machine::new());
+    let link = hub.link(&["enroll", "add", "--device", "plant-a-*", "--uses", "3", "--for", "1h"]);
+    let ids = ["plant-a-1", "plant-a-2", "plant-a-3"];
+    let joined = ids.map(|id| {
+        let machine = Machine::new();
+        assert_eq!(join(&machine, &link, &["--id", id]).code, Some(0));
+        (Agent::start_as(&machine, id, &["22"]), machine)
+    });
+    let devices: Vec<Identity> = hub.json(&["device", "list"]);
+    let keys: HashSet<_> = devices.iter().map(|device| device.keys[0].fingerprint.clone()).collect();
+    assert_eq!((devices.len(), keys.len()), (3, 3), "{devices:?}");
+    assert!(devices.iter().all(|device| device.online.is_some() && device.enrolment == Some(1)), "{devices:?}");
+    let shown: Vec<Identity> = hub.json(&["device", "show", ids[0]]);
+    assert_eq!(shown[0].enrolment, Some(1));
+    let listed = key(&hub, 1);
+    assert_eq!((listed.uses, listed.used, listed.devices.to_string().as_str()), (3, 3, "plant-a-*"));
+    assert!(hub.ask(&["enroll", "list"]).contains("used up"));
+    assert!(hub.wait_activity("join", None).to_string().contains("enrolment key 1"));
+
+    assert_is(&join(&Machine::new(), &link, &["--id", "plant-a-4"]), Kind::AuthenticationFailed);
+    hub.ask(&["enroll", "remove", "1"]);
+    let (agent, machine) = &joined[0];
+    agent.process.kill();
+    let _those_who_joined_stay = Agent::start_as(machine, ids[0], &["22"]);
+}
+
+#[test]
+fn a_shared_secret_is_for_the_ids_it_names_and_those_that_are_free() {
+    let hub = Hub::start(&Machine::new());
+    hub.device_link("plant-a-kept");
+    hub.ask(&["device", "disable", "plant-a-kept"]);
+    let link = hub.link(&["enroll", "add", "--device", "plant-a-*", "--uses", "9"]);
+    assert_eq!(join(&Machine::new(), &link, &["--id", "plant-a-1"]).code, Some(0));
+    for (id, why) in [
+        ("plant-b-1", "another pattern"),
+        ("plant-a-1", "it has joined, with another key"),
+        ("plant-a-kept", "it is disabled"),
+    ] {
+        let finished = join(&Machine::new(), &link, &["--id", id]);
+        assert_is(&finished, Kind::AuthenticationFailed);
+        assert!(finished.stderr.contains("not for this id"), "{why}: {finished:?}");
+    }
+    assert_eq!(key(&hub, 1).used, 1, "nobody else spent it");
+    let devices: Vec<Identity> = hub.json(&["device", "list"]);
+    assert_eq!(devices.len(), 2, "{devices:?}");
+}
+
+#[test]
+fn a_secret_that_has_expired_or_was_removed_lets_nobody_in() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let add = ["enroll", "add", "--device", "*", "--uses", "9"];
+    let expired = hub.link(&[&add[..], &["--for", "0s"]].concat());
+    let removed = hub.link(&add);
+    assert!(hub.ask(&["enroll", "list"]).contains("expired"));
+    hub.ask(&["enroll", "remove", "2"]);
+    for link in [&expired, &removed] {
+        assert_is(&join(&Machine::new(), link, &["--id", "x"]), Kind::AuthenticationFailed);
+    }
+    assert_eq!(hub.json::<Vec<Enrolment>>(&["enroll", "list"]).len(), 1);
+    let finished = machine.run(&["hub", "enroll", "remove", "2"]);
+    assert!(finished.code == Some(1) && finished.stderr.contains("there is no enrolment key 2"), "{finished:?}");
+}
+
+#[test]
+fn a_shared_secret_as_an_argument_is_refused_before_the_hub_hears_of_it() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    let link = hub.link(&["enroll", "add", "--device", "*", "--uses", "9"]);
+    let finished = machine.run(&["join", &link, "--id", "x"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stderr.contains("arguments are not") && finished.stderr.contains("join < FILE"), "{finished:?}");
+    assert_eq!(join(&machine, &link, &["--id", "y"]).code, Some(0));
+    hub.wait_activity("join", Some("joined"));
+    let log = hub.activity();
+    let heard =
+        |entry: &&serde_json::Value| entry["operationName"] == "join" || entry["operationName"] == "authenticate";
+    assert_eq!(log.iter().filter(heard).count(), 1, "{log:#?}");
+}
+
+#[test]
+fn a_machine_that_names_nobody_joins_as_itself() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    let link = hub.link(&["enroll", "add", "--device", "*", "--uses", "1"]);
+    let finished = join(&machine, &link, &[]);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let devices: Vec<Identity> = hub.json(&["device", "list"]);
+    let name = Process::start(&mut machine.command("hostname")).finish().stdout;
+    let own = name.trim().split('.').next().unwrap_or_default();
+    assert!(devices[0].principal.id.as_str().starts_with(own), "{devices:?} on {name}");
+}
+
+#[test]
+fn a_join_code_expires() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    let link = hub.link(&["device", "add", "pi-1", "--link-for", "0s"]);
+    assert_is(&join(&machine, &link, &[]), Kind::AuthenticationFailed);
+    let link = hub.link(&["device", "add", "pi-1"]);
+    let finished = join(&machine, &link, &["--id", "pi-2"]);
+    assert!(finished.code == Some(2) && finished.stderr.contains("this link is for pi-1"), "{finished:?}");
+    assert_eq!(join(&machine, &link, &["--id", "pi-1"]).code, Some(0));
+}
+
+#[test]
+fn a_join_whose_answer_was_lost_can_be_repeated_and_by_nobody_else() {
+    let hub = Hub::start(&Machine::new());
+    let link = hub.device_link("pi-1");
+    let machine = Raw::before_joining(&link);
+    assert_eq!((machine.redeem(&link).status, machine.redeem(&link).status), (204, 204));
+    assert_eq!(Raw::before_joining(&link).redeem(&link).status, 401, "another key");
+
+    let shared = hub.link(&["enroll", "add", "--device", "*", "--uses", "2"]);
+    let machine = Raw::before_joining(&named(&shared, "pi-2"));
+    assert_eq!((machine.redeem(&shared).status, machine.redeem(&shared).status), (204, 204));
+    assert_eq!(key(&hub, 1).used, 1, "one machine, one use");
+}
+
+#[test]
+fn a_service_does_not_join_with_a_secret_for_devices() {
+    let hub = Hub::start(&Machine::new());
+    let shared = hub.link(&["enroll", "add", "--device", "*", "--uses", "2"]);
+    let bent = named(&shared, "alice").replace("role=device", "role=service");
+    assert_eq!(Raw::before_joining(&bent).redeem(&shared).status, 401);
+    assert!(hub.json::<Vec<Identity>>(&["service", "list"]).is_empty());
+}
+
+/// Joins with a link on standard input, as from a file.
+fn join(machine: &Machine, link: &str, arguments: &[&str]) -> Finished {
+    let mut join = machine.command(DEVSTREAM);
+    Process::start_with_input(join.arg("join").args(arguments), format!("{link}\n").into()).finish()
+}
+
+fn key(hub: &Hub, id: u64) -> Enrolment {
+    let keys: Vec<Enrolment> = hub.json(&["enroll", "list"]);
+    keys.into_iter().find(|key| key.id == id).expect("the key is listed")
+}
+
+/// A shared link as if it named this device.
+fn named(link: &str, id: &str) -> String {
+    let _: DeviceId = id.parse().expect("a device id");
+    link.replacen("/?", &format!("/{id}?"), 1)
+}

@@ -1,0 +1,229 @@
+//! Keeping identities out, letting them in again, forgetting them: each takes hold of what is connected.
+
+use devstream::proto::admin::Identity;
+use devstream::proto::refusal::Kind;
+
+use crate::support::bytes::{End, drain};
+use crate::support::machine::Machine;
+use crate::support::process::Process;
+use crate::support::raw::Raw;
+use crate::support::roles::{Agent, Hub, ServiceProxy, ThreeMachines, assert_is, pipe};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{AT_ONCE, DEVICE, SOON, poll, within};
+
+const EVERYTHING: &[&str] = &["--device", "*"];
+
+#[test]
+fn a_device_that_is_disabled_is_out_at_once_and_back_when_it_is_enabled() {
+    let target = Target::echo();
+    let ThreeMachines { proxy, agent, laptop, device, hub } = ThreeMachines::forwarding(target.port, EVERYTHING);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let lines = agent.process.lines();
+
+    within(AT_ONCE, "the control connection's end", || {
+        hub.ask(&["device", "disable", DEVICE]);
+        agent.process.wait_line_after(lines, &format!("{DEVICE}: {}", Kind::Disabled.row().sentence))
+    });
+    assert_eq!(within(SOON, "the stream's end", || drain(&mut local)).end, End::Reset);
+    proxy.process.wait_line(Kind::Disabled.row().sentence);
+    assert!(agent.process.is_running(), "it waits until it is let in again");
+    assert!(!hub.json::<Vec<Identity>>(&["device", "show", DEVICE])[0].enabled);
+
+    let second = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
+    second.wait_line(Kind::Disabled.row().sentence);
+    hub.wait_activity("authenticate", Some(Kind::Disabled.row().word));
+    let finished = pipe(&laptop, DEVICE);
+    assert_is(&finished, Kind::DeviceOffline);
+    assert!(finished.stderr.contains("disabled at the hub"), "{finished:?}");
+
+    drop((agent, second));
+    hub.ask(&["device", "enable", DEVICE]);
+    let _agent = within(SOON, "coming back", || Agent::start(&device, &[&target.port.to_string()]));
+    is_alive(&mut proxy.connect());
+}
+
+#[test]
+fn a_device_that_is_removed_is_out_at_once() {
+    let target = Target::echo();
+    let ThreeMachines { proxy, agent, laptop, device, hub } = ThreeMachines::forwarding(target.port, EVERYTHING);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+
+    within(AT_ONCE, "the control connection's end", || {
+        hub.ask(&["device", "remove", DEVICE]);
+        agent.process.wait_line(&format!("{DEVICE}: {}", Kind::AuthenticationFailed.row().sentence))
+    });
+    assert_eq!(within(SOON, "the stream's end", || drain(&mut local)).end, End::Reset);
+    assert_is(&pipe(&laptop, DEVICE), Kind::UnknownDevice);
+
+    drop(agent);
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let _agent = Agent::start(&device, &[&target.port.to_string()]);
+    is_alive(&mut proxy.connect());
+}
+
+#[test]
+fn a_service_that_is_disabled_loses_its_streams_and_nobody_elses() {
+    let target = Target::echo();
+    let ThreeMachines { proxy, agent, laptop, device: _device, hub } =
+        ThreeMachines::forwarding(target.port, EVERYTHING);
+    let other_laptop = Machine::new();
+    other_laptop.ask(&["join", &hub.service_link("bob")]);
+    let bobs = ServiceProxy::start(&other_laptop);
+    let (mut local, mut untouched) = (proxy.connect(), bobs.connect());
+    is_alive(&mut local);
+    is_alive(&mut untouched);
+    let lines = agent.process.lines();
+
+    let disable = || hub.ask(&["service", "disable", "alice"]);
+    assert_eq!(within(SOON, "the stream's end", || (disable(), drain(&mut local))).1.end, End::Reset);
+    proxy.process.wait_line(Kind::Disabled.row().sentence);
+    agent.process.wait_line_after(lines, Kind::Disabled.row().sentence);
+    assert_is(&pipe(&laptop, DEVICE), Kind::Disabled);
+    assert_eq!(Kind::Disabled.row().exit, 31, "as the manual says");
+    assert_is(&laptop.run(&["devices"]), Kind::Disabled);
+
+    hub.ask(&["service", "enable", "alice"]);
+    is_alive(&mut proxy.connect());
+    is_alive(&mut untouched);
+}
+
+#[test]
+fn a_service_that_is_removed_loses_its_streams() {
+    let target = Target::echo();
+    let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
+        ThreeMachines::forwarding(target.port, EVERYTHING);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let remove = || hub.ask(&["service", "remove", "alice"]);
+    assert_eq!(within(SOON, "the stream's end", || (remove(), drain(&mut local))).1.end, End::Reset);
+    proxy.process.wait_line("service alice was removed");
+    assert_is(&pipe(&laptop, DEVICE), Kind::AuthenticationFailed);
+}
+
+#[test]
+fn a_request_that_waits_for_a_device_ends_when_its_service_is_disabled() {
+    let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+    hub.device_link(DEVICE);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let waiting = laptop.start(&["service-proxy", "--device", DEVICE, "--stdio", "--connect-timeout", "60"]);
+    poll("the request", || hub.ask(&["streams"]).contains("waiting").then_some(()));
+    let disable = || hub.ask(&["service", "disable", "alice"]);
+    assert_is(&within(AT_ONCE, "the answer", || (disable(), waiting.finish())).1, Kind::Disabled);
+}
+
+#[test]
+fn a_running_agent_goes_over_to_the_new_key_by_itself_and_its_stream_goes_on() {
+    let target = Target::echo();
+    let ThreeMachines { proxy, agent, laptop: _laptop, device, hub } =
+        ThreeMachines::forwarding(target.port, EVERYTHING);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let old = key(&hub, "device", DEVICE);
+    let lines = agent.process.lines();
+
+    join_on(&device, &hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"]));
+    assert_ne!(key(&hub, "device", DEVICE), old);
+    is_alive(&mut local);
+    assert_eq!(agent.process.look_for(lines, "trying again", std::time::Duration::ZERO), None, "both keys are good");
+    agent.process.wait_line_after(lines, Kind::KeyReplaced.row().sentence);
+    agent.process.wait_line_after(lines, "is online");
+    is_alive(&mut local);
+    is_alive(&mut proxy.connect());
+}
+
+#[test]
+fn a_replaced_device_key_is_good_for_the_overlap_and_no_longer() {
+    let hub = Hub::start(&Machine::new());
+    let old = Raw::join(&hub.device_link(DEVICE));
+    let control = online(&old);
+    let new = Raw::join(&hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"]));
+    online(&new);
+    drop(control);
+    let mut control = online(&old);
+    let code = within(SOON, "the overlap", || control.expect_close());
+    assert_eq!(code, Kind::KeyReplaced.row().close);
+    assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
+    online(&new);
+}
+
+#[test]
+fn a_replaced_key_without_an_overlap_is_void_at_once() {
+    let hub = Hub::start(&Machine::new());
+    let old = Raw::join(&hub.device_link(DEVICE));
+    let mut control = online(&old);
+    let link = hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"]);
+    let join = || Raw::join(&link);
+    let (new, code) = within(AT_ONCE, "the control connection's end", || (join(), control.expect_close()));
+    assert_eq!(code, Kind::KeyReplaced.row().close);
+    assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
+    assert_eq!(Raw::before_joining(&link).redeem(&link).status, 401, "the link is spent");
+    online(&new);
+}
+
+#[test]
+fn a_replaced_service_key_is_good_for_the_overlap_and_no_longer() {
+    let hub = Hub::start(&Machine::new());
+    let old = Raw::join(&hub.service_link("alice"));
+    let new = Raw::join(&hub.link(&["service", "rotate", "alice", "--overlap", "2s"]));
+    let status = |raw: &Raw| raw.ask("GET", "/devices", &[], "").status;
+    assert_eq!((status(&old), status(&new)), (200, 200));
+    within(SOON, "the overlap", || poll("the old key's end", || (status(&old) == 401).then_some(())));
+    assert_eq!(status(&new), 200);
+}
+
+#[test]
+fn a_running_proxy_goes_over_to_the_new_key_by_itself() {
+    let target = Target::echo();
+    let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
+        ThreeMachines::forwarding(target.port, EVERYTHING);
+    is_alive(&mut proxy.connect());
+    join_on(&laptop, &hub.link(&["service", "rotate", "alice", "--overlap", "0s"]));
+    is_alive(&mut proxy.connect());
+}
+
+#[test]
+fn an_identity_that_never_joined_can_be_rotated_and_then_joins() {
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    let first = hub.device_link(DEVICE);
+    let second = hub.link(&["device", "rotate", DEVICE]);
+    assert_eq!(Raw::before_joining(&first).redeem(&first).status, 401, "the later link voids the earlier one");
+    device.ask(&["join", &second]);
+    let _agent = Agent::start(&device, &["22"]);
+}
+
+#[test]
+fn an_identity_that_is_not_there_is_named() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    for command in ["show", "enable", "disable", "rotate", "remove"] {
+        for role in ["device", "service"] {
+            let finished = machine.run(&["hub", role, command, "nobody"]);
+            assert_eq!(finished.code, Some(1), "{finished:?}");
+            let (named, advice) = (format!("there is no {role} nobody"), format!("devstream hub {role} list"));
+            assert!(finished.stderr.contains(&named) && finished.stderr.contains(&advice), "{finished:?}");
+        }
+    }
+}
+
+/// The control connection of a device that has said hello.
+fn online(device: &Raw) -> crate::support::websocket::WebSocket {
+    let mut control = device.control(DEVICE).expect("the hub lets it in");
+    control.text(r#"{"type":"hello","version":"0","forwards":["ssh"]}"#).expect("the hub takes a hello");
+    control.next().expect("a welcome");
+    control
+}
+
+/// Pastes a link as a person would.
+fn join_on(machine: &Machine, link: &str) {
+    let mut join = machine.command(crate::support::machine::DEVSTREAM);
+    let finished = Process::start_with_input(join.arg("join"), format!("{link}\n").into()).finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+}
+
+/// The fingerprint of an identity's newest key.
+fn key(hub: &Hub, role: &str, id: &str) -> String {
+    let shown: Vec<Identity> = hub.json(&[role, "show", id]);
+    shown[0].keys[0].fingerprint.clone()
+}

@@ -1,0 +1,92 @@
+//! A hub starts on what an earlier version wrote, and not on what a later one did.
+
+use std::fs;
+
+use devstream::proto::admin::Identity;
+use rusqlite::{Connection, params};
+
+use crate::support::machine::Machine;
+use crate::support::raw::{Raw, RawDevice};
+use crate::support::roles::Hub;
+
+/// The tables of the first version.
+const FIRST: &str = "
+    CREATE TABLE identity (
+        role TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, last_seen INTEGER, scope TEXT NOT NULL,
+        PRIMARY KEY (role, id)
+    ) STRICT;
+    CREATE TABLE key (
+        role TEXT NOT NULL, id TEXT NOT NULL, public BLOB NOT NULL, local INTEGER NOT NULL, added INTEGER NOT NULL,
+        PRIMARY KEY (role, id), FOREIGN KEY (role, id) REFERENCES identity ON DELETE CASCADE
+    ) STRICT;
+    CREATE TABLE code (
+        role TEXT NOT NULL, id TEXT NOT NULL, hash BLOB NOT NULL, until INTEGER NOT NULL,
+        PRIMARY KEY (role, id), FOREIGN KEY (role, id) REFERENCES identity ON DELETE CASCADE
+    ) STRICT;
+    PRAGMA user_version = 1;";
+
+#[test]
+fn whoever_joined_a_hub_of_the_first_version_is_let_in_as_before() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let device = Raw::join(&hub.device_link("pi-42"));
+    let alice = Raw::join(&hub.service_link("alice"));
+    let bob = Raw::join(&hub.service_link("bob"));
+    let pending = hub.device_link("pi-43");
+    let (port, path) = (hub.port, machine.home().join(".local/share/devstream/hub/registry.sqlite"));
+    drop(hub);
+    as_the_first_version_wrote_it(&path);
+
+    let hub = Hub::start_on(&machine, port, &[]);
+    let _online = RawDevice::online(device, &["ssh"]);
+    assert!(alice.ask("GET", "/devices", &[], "").body.contains("pi-42"), "no names meant everything");
+    assert_eq!(bob.ask("GET", "/devices", &[], "").body, "[]", "bob's one device is another");
+    let _later = RawDevice::online(Raw::join(&pending), &["ssh"]);
+    let devices: Vec<Identity> = hub.json(&["device", "list"]);
+    assert!(devices.iter().all(|device| device.enabled && device.keys.len() == 1), "{devices:?}");
+    hub.ask(&["device", "disable", "pi-42"]);
+    hub.ask(&["service", "rotate", "alice"]);
+    drop(hub);
+    let _again = Hub::start(&machine);
+}
+
+#[test]
+fn a_registry_of_a_later_version_is_left_alone() {
+    let machine = Machine::new();
+    drop(Hub::start(&machine));
+    let path = machine.home().join(".local/share/devstream/hub/registry.sqlite");
+    let registry = Connection::open(&path).expect("the registry");
+    registry.pragma_update(None, "user_version", 1000).expect("it takes a version");
+    drop(registry);
+    let before = fs::read(&path).expect("the registry");
+    let finished = machine.run(&["hub", "--listen", "127.0.0.1:0"]);
+    assert!(finished.code == Some(2) && finished.stderr.contains("use a newer devstream"), "{finished:?}");
+    assert!(fs::read(&path).expect("the registry") == before, "it was changed");
+}
+
+/// The same identities, keys and codes, in the tables of the first version. Of the services, alice had no names in her
+/// scope, and bob that of another device.
+fn as_the_first_version_wrote_it(path: &std::path::Path) {
+    let old = path.with_extension("old");
+    let first = Connection::open(&old).expect("a new database");
+    first.execute_batch(FIRST).expect("the first tables");
+    first.execute("ATTACH ? AS now", [path.to_str().expect("a path")]).expect("the present tables");
+    let copy =
+        "INSERT INTO identity SELECT role, id, created, last_seen, ?1 FROM now.identity WHERE id IN (?2, ?3, ?4);";
+    let (everything, other) = (r#"{"devices":[],"streams":[]}"#, r#"{"devices":["pi-1"],"streams":[]}"#);
+    first.execute(copy, params![everything, "pi-42", "pi-43", "alice"]).expect("rows");
+    first.execute(copy, params![other, "bob", "", ""]).expect("a row");
+    first
+        .execute_batch(
+            "INSERT INTO key SELECT role, id, public, local, added FROM now.key;
+         INSERT INTO code SELECT role, id, hash, until FROM now.code;
+         DETACH now;",
+        )
+        .expect("rows");
+    drop(first);
+    for extension in ["sqlite-wal", "sqlite-shm"] {
+        // What belongs to the present tables; it may not be there.
+        let _ = fs::remove_file(path.with_extension(extension));
+    }
+    fs::rename(old, path).expect("a file can be renamed");
+}
