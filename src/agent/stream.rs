@@ -71,7 +71,10 @@ async fn carry(client: &Client, request: &StreamRequest, mut target: TcpStream) 
     };
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
     let counters = Counters::default();
-    let Outcome { ending, refusal } = pump(target.split(), socket, request.protocol.is_some(), &counters).await;
+    // The control connection hears of it as well, once for all streams.
+    let on_drain = |_| {};
+    let half_close = request.protocol.is_some();
+    let Outcome { ending, refusal } = pump(target.split(), socket, half_close, &counters, &on_drain).await;
     let (to_target, from_target) = counters.received_and_sent();
     let why = refusal.map(|refusal| format!(": {}", refusal.what())).unwrap_or_default();
     tracing::info!(

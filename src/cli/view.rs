@@ -63,6 +63,11 @@ impl Watcher {
                 Some(bar) => opened(bar, &view),
                 None => tracing::info!(target: "service-proxy", "{}: opened", name(&view)),
             },
+            Event::Draining(view, left) => {
+                let (name, left) = (name(&view), left.as_secs());
+                let advice = "connect again once it is back";
+                tracing::warn!(target: "service-proxy", "{name}: the hub is shutting down or restarting, and ends this in {left} s; {advice}");
+            }
             Event::Refused(view, refusal) => {
                 finish(rows.remove(&view.number));
                 tracing::warn!(target: "service-proxy", "{}: {refusal}", view.to);

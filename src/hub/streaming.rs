@@ -12,7 +12,7 @@ use super::door::Visitor;
 use super::exchange::{Farewell, Live, Meeting, SideArrival};
 use super::{Next, Shared, answers};
 use crate::net::clock;
-use crate::net::relay::{Departure, Leg, relay};
+use crate::net::relay::{Departure, Leg, Terms, relay};
 use crate::net::serve::{Answer, Asked};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Broken, Purpose, WebSocket};
@@ -99,8 +99,14 @@ pub(super) async fn run(
 
 async fn carry(shared: &Shared, device: Leg<Socket>, service: Leg<Socket>, joint: Joint, live: &Live) {
     let opened = clock::now();
-    let text_allowed = joint.speaks_v1;
-    let left = relay(device, service, text_allowed, &live.carried, &live.end, || live.why()).await;
+    let terms = Terms {
+        text_allowed: joint.speaks_v1,
+        carried: &live.carried,
+        end: &live.end,
+        draining: &shared.draining,
+        drain: shared.config.drain,
+    };
+    let left = relay(device, service, &terms, || live.why()).await;
     ended(shared, joint, opened, live, left);
 }
 

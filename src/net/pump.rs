@@ -10,6 +10,7 @@ mod tests;
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -53,8 +54,15 @@ impl From<Ending> for Outcome {
 }
 
 /// Carries bytes until the stream is over. With `half_close`, both ends speak `devstream.v1` and each direction ends
-/// by itself; without, the first end closes both after what it sent before.
-pub async fn pump<R, W, T>(local: (R, W), mut socket: WebSocket<T>, half_close: bool, counters: &Counters) -> Outcome
+/// by itself; without, the first end closes both after what it sent before. A hub that is about to end says how long
+/// the stream may still take.
+pub async fn pump<R, W, T>(
+    local: (R, W),
+    mut socket: WebSocket<T>,
+    half_close: bool,
+    counters: &Counters,
+    on_drain: &(dyn Fn(Duration) + Sync),
+) -> Outcome
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -63,7 +71,7 @@ where
     let flow = Flow::new(half_close);
     let outcome = {
         let mut send = pin!(send(local.0, &mut socket.writer, &flow, &counters.sent));
-        let mut receive = pin!(receive(&mut socket.reader, &flow));
+        let mut receive = pin!(receive(&mut socket.reader, &flow, on_drain));
         let mut deliver = pin!(deliver(local.1, &flow, &counters.received));
         let (mut delivered, mut closed) = (false, false);
         loop {
@@ -141,7 +149,7 @@ async fn tell_end<T: Transport>(writer: &mut Writer<T>, flow: &Flow, bytes: u64)
 }
 
 /// Tunnel to the queue for the local side. It ends with the WebSocket.
-async fn receive<T: Transport>(reader: &mut Reader<T>, flow: &Flow) -> Outcome {
+async fn receive<T: Transport>(reader: &mut Reader<T>, flow: &Flow, on_drain: &(dyn Fn(Duration) + Sync)) -> Outcome {
     let mut inbound = Inbound::new(flow.limit());
     loop {
         flow.room().await;
@@ -156,6 +164,7 @@ async fn receive<T: Transport>(reader: &mut Reader<T>, flow: &Flow) -> Outcome {
             Ok(Incoming::Text(text)) if flow.half_close => match StreamControl::decode(&text) {
                 Ok(StreamControl::End { bytes }) if inbound.end(bytes).is_ok() => flow.end_receiving(),
                 Ok(StreamControl::Ack { bytes, window }) => flow.allow(bytes, window),
+                Ok(StreamControl::Drain { seconds }) => on_drain(Duration::from_secs(seconds)),
                 Ok(StreamControl::End { .. }) | Err(_) => return Ending::Broken.into(),
             },
             Ok(Incoming::Text(_)) | Err(_) => return Ending::Broken.into(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_UNSUPPORTED, Incoming, Reader
 use crate::proto::id::Role;
 use crate::proto::limits::{DATA_MESSAGE_BYTES, EARLY_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::stream::CLOSE_RESET;
+use crate::proto::stream::{CLOSE_RESET, StreamControl};
 
 /// One side of a stream at the hub, with what it sent before the other side was there.
 #[derive(Debug)]
@@ -137,22 +138,36 @@ impl Carried {
     }
 }
 
+/// What a stream goes by.
+#[derive(Debug)]
+pub struct Terms<'a> {
+    /// Whether the two ends may say things to each other, and be told things.
+    pub text_allowed: bool,
+    /// Counts.
+    pub carried: &'a Carried,
+    /// Ends it.
+    pub end: &'a CancellationToken,
+    /// The hub is about to end …
+    pub draining: &'a CancellationToken,
+    /// … and ends the stream this long after that.
+    pub drain: Duration,
+}
+
 /// Carries messages both ways until one side leaves, tells the other, and says which it was; `None` if the hub
 /// itself ended the stream.
 pub async fn relay<T: Transport>(
     mut device: Leg<T>,
     mut service: Leg<T>,
-    text_allowed: bool,
-    carried: &Carried,
-    end: &CancellationToken,
+    terms: &Terms<'_>,
     refusal: impl Fn() -> Refusal,
 ) -> Option<(Role, Departure)> {
+    let Terms { carried, end, .. } = terms;
     let left = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
-        let up = pin!(carry(s_early, &mut s.reader, &mut d.writer, text_allowed, &carried.to_device));
-        let down = pin!(carry(d_early, &mut d.reader, &mut s.writer, text_allowed, &carried.to_service));
+        let up = pin!(carry(s_early, &mut s.reader, &mut d.writer, terms, &carried.to_device));
+        let down = pin!(carry(d_early, &mut d.reader, &mut s.writer, terms, &carried.to_service));
         tokio::select! {
             (side, departure) = up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
             (side, departure) = down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
@@ -203,14 +218,23 @@ async fn carry<T: Transport>(
     early: VecDeque<Incoming>,
     source: &mut Reader<T>,
     sink: &mut Writer<T>,
-    text_allowed: bool,
+    terms: &Terms<'_>,
     carried: &AtomicU64,
 ) -> (Side, Departure) {
     let mut early = early.into_iter();
+    let mut draining = pin!(terms.draining.cancelled());
+    let mut told_of_drain = !terms.text_allowed;
     loop {
         let incoming = match early.next() {
             Some(held) => Ok(held),
-            None => source.next().await,
+            None => tokio::select! {
+                biased;
+                () = &mut draining, if !told_of_drain => {
+                    told_of_drain = true;
+                    Ok(Incoming::Text(StreamControl::Drain { seconds: terms.drain.as_secs() }.encode()))
+                }
+                incoming = source.next() => incoming,
+            },
         };
         let sent = match incoming {
             Ok(Incoming::Bytes(bytes)) => {
@@ -219,7 +243,7 @@ async fn carry<T: Transport>(
                 carried.fetch_add(size, Ordering::Relaxed);
                 sent
             }
-            Ok(Incoming::Text(text)) if text_allowed => sink.text(text).await,
+            Ok(Incoming::Text(text)) if terms.text_allowed => sink.text(text).await,
             Ok(Incoming::Text(_)) => {
                 let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
                 return (Side::Source, Departure::Broken(broken));

@@ -32,6 +32,12 @@ pub enum StreamControl {
         /// Beyond those.
         window: u64,
     },
+    /// The hub is about to end, and this stream with it, if it has not ended by itself in this many seconds. Said by
+    /// the hub, to both ends.
+    Drain {
+        /// From now.
+        seconds: u64,
+    },
 }
 
 /// A text message that is none of these.
@@ -128,6 +134,7 @@ mod tests {
         assert_eq!(StreamControl::End { bytes: 7 }.encode(), r#"{"type":"end","bytes":7}"#);
         let ack = StreamControl::Ack { bytes: 7, window: 9 };
         assert_eq!(ack.encode(), r#"{"type":"ack","bytes":7,"window":9}"#);
+        assert_eq!(StreamControl::Drain { seconds: 30 }.encode(), r#"{"type":"drain","seconds":30}"#);
         let message = StreamControl::End { bytes: u64::MAX };
         assert_eq!(StreamControl::decode(&message.encode()), Ok(message));
     }

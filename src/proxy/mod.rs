@@ -32,6 +32,8 @@ pub enum Event {
     Asked(Arc<View>),
     /// Its stream is open.
     Opened(Arc<View>),
+    /// The hub is about to end, and the stream with it if it takes longer than this.
+    Draining(Arc<View>, Duration),
     /// There will be no stream.
     Refused(Arc<View>, Refusal),
     /// The stream is over.

@@ -52,7 +52,9 @@ pub(super) async fn serve(
     match opener.open(name.as_ref()).await {
         Ok((socket, half_close)) => {
             tell(Event::Opened(view.clone()));
-            let Outcome { ending, refusal } = pump(tcp.split(), socket, half_close, &view.counters).await;
+            let on_drain = |left| tell(Event::Draining(view.clone(), left));
+            let outcome = pump(tcp.split(), socket, half_close, &view.counters, &on_drain).await;
+            let Outcome { ending, refusal } = outcome;
             if ending == Ending::Clean {
                 socket::end_cleanly(tcp).await;
             }
@@ -77,7 +79,11 @@ where
 {
     let opened = opener.open(name.as_ref()).await;
     let (socket, half_close) = opened.map_err(|refusal| (Ending::Broken, refusal))?;
-    let Outcome { ending, refusal } = pump(pipes, socket, half_close, &Counters::default()).await;
+    let view =
+        View { number: 1, from: None, to: label(&opener.config.device, name.as_ref()), counters: Counters::default() };
+    let (view, tell) = (Arc::new(view), &opener.config.observer);
+    let on_drain = |left| tell(Event::Draining(view.clone(), left));
+    let Outcome { ending, refusal } = pump(pipes, socket, half_close, &view.counters, &on_drain).await;
     match ending {
         // An application that stops reading ends the session in its own time.
         Ending::Clean | Ending::LocalReset => Ok(()),

@@ -91,7 +91,12 @@ fn a_hub_told_to_end_lets_its_streams_end_first() {
     is_alive(&mut local);
     scene.hub.process.signal("TERM");
     scene.hub.process.wait_line("drain");
+    for told in [&scene.proxy.process, &scene.agent.process] {
+        told.wait_line("the hub is shutting down or restarting");
+    }
     is_alive(&mut local);
+    assert_eq!(drain(&mut scene.proxy.connect()).end, End::Reset, "no new streams");
+    scene.proxy.process.wait_line(Kind::Draining.row().hint);
     drop(local);
     let finished = scene.hub.process.finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");

@@ -27,7 +27,7 @@ async fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
 /// A pump, and the application's end of its local side.
 fn one(socket: WebSocket<DuplexStream>, half_close: bool) -> (DuplexStream, impl Future<Output = Outcome>) {
     let (application, local) = duplex(PIPE);
-    (application, async move { pump(split(local), socket, half_close, &Counters::default()).await })
+    (application, async move { pump(split(local), socket, half_close, &Counters::default(), &|_| {}).await })
 }
 
 /// Sends its bytes and ends its direction, and gives back what came until the other one ended.
