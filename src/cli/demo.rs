@@ -141,7 +141,7 @@ fn explain(proxy: &ServiceProxy, local: &Local, forward: &Forward) {
     let port = if local.port == 0 { 2222 } else { local.port };
     text::err(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
     text::err("(across machines, each joins once with the line that `devstream hub device add ID` or");
-    text::err(" `devstream hub service add NAME` prints)\n\nCtrl-C ends the demo.");
+    text::err(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
 }
 
 const PAGE: &str = "This page came through devstream: curl, service-proxy, TLS, hub, TLS, device-agent, here.\n";

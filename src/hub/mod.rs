@@ -259,6 +259,13 @@ impl Shared {
             warnings.push(format!("the activity log has lost {} lines: is the disk full?", self.activity.lost()));
         }
         warnings.extend(self.pressure.complaint());
+        let (certificate, now) = (self.certificate.status(), clock::moment());
+        if now >= certificate.warn_from {
+            warnings.push(format!("the certificate ends on {}", certificate.not_after));
+        }
+        if let Some(error) = certificate.last_error {
+            warnings.push(format!("the certificate could not be replaced: {error}"));
+        }
         warnings
     }
 

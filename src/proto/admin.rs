@@ -270,6 +270,21 @@ pub struct StreamStatus {
     pub bytes_to_service: u64,
 }
 
+/// A hub's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateReport {
+    /// Where it comes from: `own`, `pem` or `acme`.
+    pub source: String,
+    /// When it ends.
+    pub not_after: Moment,
+    /// Whole days until then.
+    pub days_left: i64,
+    /// Why the newest attempt to replace it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
 /// How a hub is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -303,6 +318,8 @@ pub struct HubStatus {
     pub descriptors: u64,
     /// How many there may be.
     pub descriptor_limit: u64,
+    /// The certificate that strangers are shown.
+    pub certificate: CertificateReport,
     /// Lines that the activity log lost.
     pub activity_lost: u64,
     /// What is not as it should be.

@@ -112,7 +112,7 @@ table! {
         "check the address, the network and any firewall";
     NotJoined "not-joined" 0 0 "" 0 30
         "this machine has not joined a hub, and no hub of yours runs on it"
-        "paste the line that `devstream hub device add ID` or `devstream hub service add NAME` prints, or start one with `devstream hub`";
+        "paste the line that `devstream hub device add ID` or `devstream hub service add NAME --device ID` prints, or start one with `devstream hub`";
     Displaced "displaced" 409 409002 "LinkCreationConflict" 4409 26
         "another agent with the same id took over"
         "two machines use one id: give each its own";

@@ -83,6 +83,10 @@ fn device_request(command: DeviceCommand) -> (AdminRequest, bool) {
 fn service_request(command: ServiceCommand) -> (AdminRequest, bool) {
     let request = match command {
         ServiceCommand::Add { name, scope, link_for } => {
+            if scope.devices.is_empty() {
+                let advice = format!("devstream hub service set {name} --device ID");
+                text::err(&format!("{name} may reach nothing yet; `{advice}` changes that"));
+            }
             AdminRequest::Add { principal: service(name), scope: new_scope(scope), link_seconds: link_for.as_secs() }
         }
         ServiceCommand::Set { name, scope } => AdminRequest::Rescope { service: name, change: change(scope) },

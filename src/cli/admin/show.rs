@@ -175,6 +175,7 @@ fn show_streams(streams: &[StreamStatus]) {
 fn show_status(status: &HubStatus) {
     let limit = status.memory_limit_bytes.map(|limit| format!(" of {}", text::bytes(limit))).unwrap_or_default();
     let state = if status.draining { "draining: no new streams" } else { "running" };
+    let certificate = &status.certificate;
     for (name, value) in [
         ("state", state.to_owned()),
         ("version", status.version.clone()),
@@ -187,6 +188,10 @@ fn show_status(status: &HubStatus) {
         ("strangers", format!("{} connections not yet authenticated", status.strangers)),
         ("memory", format!("{}{limit}", text::bytes(status.memory_bytes))),
         ("descriptors", format!("{} of {}", status.descriptors, status.descriptor_limit)),
+        (
+            "certificate",
+            format!("{}, {} days left, until {}", certificate.source, certificate.days_left, certificate.not_after),
+        ),
         ("activity log", format!("{} lines lost", status.activity_lost)),
     ] {
         text::out(&format!("{name:<14}{value}"));

@@ -2,12 +2,13 @@
 
 use crate::hub::Shared;
 use crate::hub::registry::RegistryError;
-use crate::net::usage;
-use crate::proto::admin::{AdminAnswer, HubStatus};
+use crate::net::{clock, usage};
+use crate::proto::admin::{AdminAnswer, CertificateReport, HubStatus};
 
 pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError> {
     let (devices, services) = shared.directory.with(|registry| registry.count()).await?;
     let (descriptors, descriptor_limit) = usage::descriptors();
+    let (certificate, now) = (shared.certificate.status(), clock::moment());
     let status = HubStatus {
         version: shared.info.version.clone(),
         hostname: shared.info.hostname.clone(),
@@ -23,6 +24,12 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         memory_limit_bytes: shared.pressure.budget(),
         descriptors,
         descriptor_limit,
+        certificate: CertificateReport {
+            source: certificate.source.into(),
+            not_after: certificate.not_after,
+            days_left: certificate.days_left(now),
+            last_error: certificate.last_error,
+        },
         activity_lost: shared.activity.lost(),
         warnings: shared.warnings(),
     };
