@@ -20,6 +20,7 @@ mod inspection;
 mod lifecycle;
 mod load;
 mod migration;
+mod monitoring;
 mod one_machine;
 mod pipe;
 mod refusals;
