@@ -56,7 +56,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     };
     let socket = admin_socket(&state);
     let answer: AdminAnswer = local::ask(&socket, &request).await.with_context(|| no_hub(&socket))?;
-    show::answer(answer, json).map_err(Failure::Other)
+    show::answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)
 }
 
 fn no_hub(socket: &Path) -> String {

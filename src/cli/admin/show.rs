@@ -12,8 +12,8 @@ use crate::proto::id::Role;
 use crate::proto::moment::Moment;
 use crate::proto::scope::{Glob, Scope};
 
-/// Prints an answer.
-pub(super) fn answer(answer: AdminAnswer, as_json: bool) -> anyhow::Result<()> {
+/// Prints an answer; of identities, also their keys if it is to be in full.
+pub(super) fn answer(answer: AdminAnswer, as_json: bool, in_full: bool) -> anyhow::Result<()> {
     match answer {
         AdminAnswer::Hub(info) => json(&info)?,
         AdminAnswer::Link { link, until, enrolment: None } => {
@@ -28,7 +28,10 @@ pub(super) fn answer(answer: AdminAnswer, as_json: bool) -> anyhow::Result<()> {
             text::out(&link);
         }
         AdminAnswer::Identities { identities } if as_json => json(&identities)?,
-        AdminAnswer::Identities { identities } => show_identities(&identities),
+        AdminAnswer::Identities { identities } => {
+            show_identities(&identities);
+            identities.iter().filter(|_| in_full).for_each(|identity| show_keys(&identity.keys));
+        }
         AdminAnswer::Enrolments { enrolments } if as_json => json(&enrolments)?,
         AdminAnswer::Enrolments { enrolments } => show_enrolments(&enrolments),
         AdminAnswer::Streams { streams } if as_json => json(&streams)?,
@@ -77,9 +80,6 @@ fn show_identities(identities: &[Identity]) {
             let columns = ["NAME", "STATE", "DEVICES", "STREAMS", "UNTIL", "AT ONCE"];
             text::table(&columns, identities.iter().map(service_row));
         }
-    }
-    if let [identity] = identities {
-        show_keys(&identity.keys);
     }
 }
 
@@ -153,7 +153,7 @@ fn show_enrolments(enrolments: &[Enrolment]) {
 
 fn show_streams(streams: &[StreamStatus]) {
     if streams.is_empty() {
-        return text::err("there are none");
+        return text::err("there are no streams");
     }
     let row = |stream: &StreamStatus| {
         let name = stream.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
