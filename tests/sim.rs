@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Output, Settings};
+use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Output, Settings, SideArrival};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
@@ -302,7 +302,10 @@ impl World {
         let Ticket { stream, device, principal, token, .. } = ticket.clone();
         self.knocking.insert(leg, ticket);
         let place = Bridge { hub: "hub".into(), device, stream, role: principal.role };
-        let arrived = Input::SideArrived { leg, place, principal, token: token.hash(), address: address() };
+        let own = ServiceName::from(principal.id.clone());
+        let (scope, until) = self.scopes.get(&own).cloned().unwrap_or((Scope::everything(), None));
+        let (token, address) = (token.hash(), address());
+        let arrived = Input::SideArrived(SideArrival { leg, place, principal, token, address, scope, until });
         self.broker.handle(arrived, self.now);
     }
 

@@ -39,8 +39,6 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
     headers.insert(ERROR_HEADER, HeaderValue::from_static(name));
     if row.status == 401 {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("DevStream"));
-        // Guessing costs a handshake each.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let message = json!({ "errorCode": code, "message": refusal.what(), "timestampUtc": timestamp() });
     let body = json!({ "Message": message.to_string(), "ExceptionMessage": "", "refusal": refusal });

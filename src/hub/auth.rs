@@ -16,6 +16,9 @@ const NOBODYS_KEY: [u8; 32] = {
     key
 };
 
+/// Why a credential that names a right key proves nothing.
+pub const WRONG_SIGNATURE: &str = "a signature that does not verify";
+
 /// The key with which the credential proves its identity, whose valid keys these are, to be the sender of that
 /// request. The reason for a no is for the log alone: whoever asked hears the same in every case.
 pub fn authenticate(
@@ -28,7 +31,7 @@ pub fn authenticate(
     match named {
         None if keys.is_empty() => Err("an identity that is unknown or has not joined"),
         None => Err("another key"),
-        Some(_) if !proven => Err("a signature that does not verify"),
+        Some(_) if !proven => Err(WRONG_SIGNATURE),
         Some(key) => Ok(*key),
     }
 }

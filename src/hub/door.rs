@@ -1,6 +1,7 @@
 //! From an accepted socket to an authenticated request: TLS, then HTTP, within a stranger's limits.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::answers;
-use super::auth::{Action, authenticate, authorize};
+use super::auth::{Action, WRONG_SIGNATURE, authenticate, authorize};
 use super::broker::{Event, Operation};
 use super::penalty::{Offence, Verdict};
 use super::pressure::{Place, Short};
@@ -30,6 +31,9 @@ use crate::proto::refusal::{Kind, Refusal};
 /// A wrong proof from a source that holds good connections is answered after this: with its share of strangers' places,
 /// a source guesses no faster than that share a second.
 const SLOW_ANSWER: Duration = Duration::from_secs(1);
+
+/// The longest that a request's answer may take, which is two waits of a stream's handshake, and then some.
+const LONGEST_REQUEST: Duration = Duration::from_secs(150);
 
 /// Which requests a listener takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,10 @@ pub(super) struct Visitor {
     pub serves: Serves,
     exporter: Exporter,
     standing: Mutex<Standing>,
+    /// A proof was looked at, and its answer is not given yet.
+    in_doubt: AtomicBool,
+    /// The proof was wrong as it must be where a proxy inspects TLS and no challenge was answered yet.
+    excused: AtomicBool,
 }
 
 /// Who asks, and the key that proved it.
@@ -114,16 +122,18 @@ pub(super) async fn receive(
     let Some((stream, exporter)) = secure(&shared, &acceptor, tcp, address).await else { return };
     let connection = shared.next_connection();
     let standing = Mutex::new(Standing::Stranger(stranger));
-    let visitor = Visitor { connection, address, serves, exporter, standing };
+    let (in_doubt, excused) = (AtomicBool::new(false), AtomicBool::new(false));
+    let visitor = Visitor { connection, address, serves, exporter, standing, in_doubt, excused };
     let answer = async |asked| visitor.sealed(&shared, answer(&shared, &visitor, asked).await);
     let served = serve(stream, shared.config.limits.http, answer);
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
-        () = visitor.outstays(shared.config.limits.stranger_timeout) => {
-            shared.offended(address, Offence::Loitering);
-            None
-        }
+        () = visitor.outstays(&shared) => None,
     };
+    if visitor.in_doubt.load(Ordering::Relaxed) {
+        // It hung up before it could hear no.
+        shared.offended(address, Offence::WrongProof);
+    }
     match upgraded {
         Some((Next::Control(arriving), socket)) => control::run(&shared, &visitor, arriving, socket).await,
         // The other side's task may come to hold the socket, and what goes with it.
@@ -153,11 +163,13 @@ async fn secure(
 
 /// Answers a request. A wrong proof is held against its source, and answered late where that cannot be kept away.
 async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next> {
-    let answer = route(shared, visitor, &asked).await;
-    if let Answer::Reply(reply) = &answer
-        && reply.status() == StatusCode::UNAUTHORIZED
-    {
-        if !is_demanded(shared, &asked) {
+    let mut answer = route(shared, visitor, &asked).await;
+    visitor.in_doubt.store(false, Ordering::Relaxed);
+    let Answer::Reply(reply) = &mut answer else { return answer };
+    // One connection, one request: nobody who was answered has business here, and nobody keeps a place by asking on.
+    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if reply.status() == StatusCode::UNAUTHORIZED {
+        if !visitor.excused.load(Ordering::Relaxed) {
             shared.offended(visitor.address, Offence::WrongProof);
         }
         if shared.strangers.verdict(visitor.address.ip()) == Verdict::Slowed {
@@ -165,12 +177,6 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
         }
     }
     answer
-}
-
-/// Whether the next thing is a challenge: where TLS inspection is allowed, the first proof always fails.
-fn is_demanded(shared: &Shared, asked: &Asked) -> bool {
-    let credential = || asked.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
-    shared.challenges.is_some() && credential().is_some_and(|credential| credential.challenge.is_none())
 }
 
 async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
@@ -228,11 +234,13 @@ impl Visitor {
         answer
     }
 
-    /// Returns when a stranger has been here too long, and never for anybody else.
-    async fn outstays(&self, patience: Duration) {
-        sleep(patience).await;
-        if !matches!(*self.standing(), Standing::Stranger(_)) {
-            std::future::pending().await
+    /// Returns when this has been no WebSocket for too long: a stranger's patience is short.
+    async fn outstays(&self, shared: &Shared) {
+        sleep(shared.config.limits.stranger_timeout).await;
+        if matches!(*self.standing(), Standing::Stranger(_)) {
+            shared.offended(self.address, Offence::Loitering);
+        } else {
+            sleep(LONGEST_REQUEST).await;
         }
     }
 
@@ -240,7 +248,19 @@ impl Visitor {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It is no stranger any more.
+    /// A proof is being looked at: hanging up now is as good as hearing no.
+    pub(super) fn is_in_doubt(&self) {
+        self.in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// A wrong signature with a right key is what TLS inspection makes of an honest one; where that is allowed, the
+    /// next thing is a challenge.
+    pub(super) fn excuse(&self, shared: &Shared, credential: &Credential, why: &str) {
+        let honest = why == WRONG_SIGNATURE && credential.challenge.is_none();
+        self.excused.store(honest && shared.challenges.is_some(), Ordering::Relaxed);
+    }
+
+    /// It is no stranger any more: it may do something here.
     fn is_known(&self) {
         let mut standing = self.standing();
         *standing = match std::mem::replace(&mut *standing, Standing::Neither) {
@@ -254,6 +274,7 @@ impl Visitor {
         let Some(Ok(credential)) = asked.header(HEADER).map(str::parse::<Credential>) else {
             return Err(self.denied(shared, None, "no credential, or not one of ours"));
         };
+        self.is_in_doubt();
         let record = shared.directory.find(&credential.principal).await.map_err(|error| {
             tracing::error!(target: "hub", %error, "cannot look up an identity");
             Refusal::from(Kind::HubFailed)
@@ -262,10 +283,13 @@ impl Visitor {
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
         let proven = authenticate(&credential, &valid, &self.binding(shared, asked, &credential));
-        let key = proven.map_err(|why| self.denied(shared, Some(&credential.principal), why))?;
+        let key = proven.map_err(|why| {
+            self.excuse(shared, &credential, why);
+            self.denied(shared, Some(&credential.principal), why)
+        })?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(Kind::HubFailed))?;
-        self.is_known();
+        self.in_doubt.store(false, Ordering::Relaxed);
         Ok(Proven { record, key })
     }
 
@@ -278,7 +302,10 @@ impl Visitor {
     /// Whether somebody who was identified may do this.
     pub(super) fn allow(&self, shared: &Shared, who: &Record, action: Action<'_>) -> Result<(), Refusal> {
         match authorize(who.standing(), action, clock::moment()) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.is_known();
+                Ok(())
+            }
             Err(Kind::AuthenticationFailed) => Err(self.denied(shared, Some(&who.principal), "another's place")),
             Err(kind) => {
                 shared.activity.record(refused(self.address, who, action, kind));

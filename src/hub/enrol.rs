@@ -1,14 +1,19 @@
 //! A machine joins: `POST /join` with a one-time code and a new key, signed with that key.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::broker::{Event, Operation};
+use super::auth::WRONG_SIGNATURE;
+use super::broker::{Event, Input, Operation};
 use super::door::Visitor;
+use super::exchange::Exchange;
 use super::registry::Redeemed;
 use super::{Shared, answers};
 use crate::net::clock;
 use crate::net::serve::{Asked, bare};
+use crate::net::tls::Socket;
 use crate::proto::auth::{Credential, HEADER};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::JoinRequest;
@@ -28,19 +33,24 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
     let Some((credential, JoinRequest { code, key })) = credential.zip(request) else {
         return Err(visitor.denied(shared, None, "not a join request"));
     };
+    visitor.is_in_doubt();
     if !credential.is_proven_by(&key, &visitor.binding(shared, asked, &credential)) {
-        return Err(visitor.denied(shared, Some(&credential.principal), "a signature that does not verify"));
+        visitor.excuse(shared, &credential, WRONG_SIGNATURE);
+        return Err(visitor.denied(shared, Some(&credential.principal), WRONG_SIGNATURE));
     }
-    let principal = credential.principal.clone();
-    let hash = code.hash();
-    let redeemed =
-        shared.directory.with(move |registry| registry.redeem(&principal, &hash, &key, clock::moment())).await;
-    match redeemed {
-        Ok(Some(redeemed)) => {
-            joined(shared, visitor, credential.principal, redeemed).await;
-            Ok(())
+    let (who, hash, source) = (credential.principal.clone(), code.hash(), visitor.address);
+    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
+    let redeemed = shared.directory.change(move |registry| {
+        let redeemed = registry.redeem(&who, &hash, &key, clock::moment())?;
+        if let Some(redeemed) = &redeemed {
+            activity.record(joined(&who, source, redeemed));
+            follow(&exchange, who, redeemed);
         }
-        Ok(None) => Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code")),
+        Ok(redeemed.is_some())
+    });
+    match redeemed.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code")),
         Err(error) => {
             tracing::error!(target: "hub", %error, "cannot redeem a join code");
             Err(Kind::HubFailed.into())
@@ -48,12 +58,18 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
     }
 }
 
-/// Says so, and has an earlier machine of the same identity looked at: its key may be on the way out.
-async fn joined(shared: &Shared, visitor: &Visitor, who: Principal, redeemed: Redeemed) {
-    let event = Event::about(&who, Operation::Join, "joined");
+fn joined(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
+    let event = Event::about(who, Operation::Join, "joined");
     let reason = redeemed.enrolment.map(|id| format!("with enrolment key {id}")).unwrap_or_default();
-    shared.activity.record(Event { source: Some(visitor.address), reason, ..event });
-    if who.role == Role::Device {
-        shared.exchange.keys_changed(who.id.into()).await;
+    Event { source: Some(source), reason, ..event }
+}
+
+/// What an earlier key of the same identity holds: ended where that key is void by now, looked at where it will be.
+fn follow(exchange: &Exchange<Socket>, who: Principal, redeemed: &Redeemed) {
+    if redeemed.replaced_at_once {
+        let why = Refusal::new(Kind::KeyReplaced, who.to_string());
+        exchange.tell_blocking(Input::Revoked { principal: who, why });
+    } else if who.role == Role::Device {
+        exchange.tell_blocking(Input::KeysChanged { device: who.id.into() });
     }
 }

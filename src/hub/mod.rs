@@ -84,6 +84,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     strangers: Arc<Strangers>,
     pressure: Arc<Pressure>,
+    /// Held by whoever lists all devices.
+    listing: tokio::sync::Mutex<()>,
     /// About connections that cannot be taken.
     complaints: Sparingly,
     /// When the hub was started.
@@ -174,6 +176,7 @@ impl Hub {
             metrics,
             strangers: Arc::new(Strangers::new(limits.strangers, limits.penalties)),
             pressure,
+            listing: tokio::sync::Mutex::default(),
             complaints: Sparingly::default(),
             since: clock::moment(),
             connections: AtomicU64::new(0),

@@ -62,9 +62,9 @@ async fn answer(shared: &Shared, asked: &Asked) -> Response<Bytes> {
 
 /// Whether the hub does its work: the task that owns the broker answers.
 pub(super) async fn health(shared: &Shared) -> Response<Bytes> {
-    match timeout(HEARTBEAT, shared.exchange.online()).await {
-        Ok(_) => answers::words(StatusCode::OK, "ok\n"),
-        Err(_) => answers::words(StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
+    match timeout(HEARTBEAT, shared.exchange.ping()).await {
+        Ok(true) => answers::words(StatusCode::OK, "ok\n"),
+        Ok(false) | Err(_) => answers::words(StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
     }
 }
 

@@ -71,7 +71,11 @@ pub(super) async fn ask(
         return shed(shared, &ask, &refusal);
     }
     let answer = shared.exchange.ask(visitor.connection, ask).await;
-    match answer.and_then(|grant| shared.activity.audited(&audit).map(|()| grant)) {
+    let audited = match answer {
+        Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
+        Err(refusal) => Err(refusal),
+    };
+    match audited {
         Ok(grant) => {
             answers::accept(&grant, &shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service))
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::exchange::MOST_CONNECTIONS;
 use crate::net::{clock, usage};
 use crate::proto::refusal::{Kind, Refusal};
 
@@ -57,7 +58,8 @@ impl Pressure {
         let (open, limit) = usage::descriptors();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let reserved = RESERVED_DESCRIPTORS.min(limit / 4);
-        let most_connections = limit.saturating_sub(reserved).saturating_sub(usize::try_from(open).unwrap_or(0));
+        let left = limit.saturating_sub(reserved).saturating_sub(usize::try_from(open).unwrap_or(0));
+        let most_connections = left.min(MOST_CONNECTIONS);
         let memory = Mutex::new((clock::now(), share(budget)));
         Self { connections: AtomicUsize::new(0), most_connections, budget, memory }
     }

@@ -7,9 +7,10 @@ use http::header;
 use tokio::sync::oneshot;
 
 use super::auth::Action;
-use super::broker::{Event, Joint, Operation};
+use super::broker::{Event, Joint, Operation, SideArrival};
 use super::door::Visitor;
-use super::exchange::{Farewell, Live, Meeting, SideArrival};
+use super::exchange::{Farewell, Live, Meeting};
+use super::open::ends;
 use super::{Next, Shared, answers};
 use crate::net::clock;
 use crate::net::relay::{Departure, Leg, Terms, relay};
@@ -43,9 +44,14 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         leg: visitor.connection,
         place: bridge,
         principal: record.principal,
-        token,
+        token: token.hash(),
         address: visitor.address,
+        until: ends(&record.scope),
+        scope: record.scope,
     };
+    if let Err(refusal) = shared.activity.audit() {
+        return Answer::Reply(answers::refuse(&refusal));
+    }
     match shared.exchange.side(arrival).await {
         Ok(((protocol, meeting), farewell)) => {
             let then = Next::Stream(Box::new(Waiting { meeting, farewell }));

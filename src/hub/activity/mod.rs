@@ -20,6 +20,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::time::{sleep, timeout};
+
 pub use self::line::Line;
 pub use self::read::{Filter, Reader};
 use self::store::Store;
@@ -29,6 +31,10 @@ use crate::proto::refusal::{Detail, Kind, Refusal};
 
 /// Lines not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
 const QUEUE: usize = 4096;
+
+/// A stream that must be logged waits this long for a disk, and asks this often whether it is done.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
+const AUDIT_LOOK: Duration = Duration::from_millis(2);
 
 /// When the file is put aside for a new one, what is kept of those, and what happens when it cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +72,9 @@ pub struct Activity {
 #[derive(Debug, Default)]
 struct Counters {
     queued: AtomicUsize,
+    /// Lines that were recorded, and those of them that were written or lost.
+    recorded: AtomicU64,
+    settled: AtomicU64,
     lost: AtomicU64,
     written: AtomicU64,
     bytes: AtomicU64,
@@ -102,9 +111,11 @@ impl Activity {
             tracing::info!(target: "hub", "{event}");
         }
         self.counters.queued.fetch_add(1, Ordering::Relaxed);
+        self.counters.recorded.fetch_add(1, Ordering::Relaxed);
         if self.lines.try_send(line::json(event)).is_err() {
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             self.counters.lost.fetch_add(1, Ordering::Release);
+            self.counters.settled.fetch_add(1, Ordering::Release);
         }
     }
 
@@ -118,9 +129,20 @@ impl Activity {
         if self.required && !self.can_record() { Err(Kind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
     }
 
-    /// After it was recorded: an error if any line was lost meanwhile, for it may have been that one.
-    pub fn audited(&self, audit: &Audit) -> Result<(), Refusal> {
-        if self.required && self.lost() != audit.0 { Err(Kind::AuditFailed.into()) } else { Ok(()) }
+    /// After it was recorded: an error if any line was lost meanwhile, for it may have been that one, or if the disk
+    /// takes too long to tell.
+    pub async fn audited(&self, audit: &Audit) -> Result<(), Refusal> {
+        if !self.required {
+            return Ok(());
+        }
+        let recorded = self.counters.recorded.load(Ordering::Relaxed);
+        let written = async {
+            while self.counters.settled.load(Ordering::Acquire) < recorded {
+                sleep(AUDIT_LOOK).await;
+            }
+        };
+        let in_time = timeout(AUDIT_TIMEOUT, written).await.is_ok();
+        if in_time && self.lost() == audit.0 { Ok(()) } else { Err(Kind::AuditFailed.into()) }
     }
 
     /// Lines that could not be written.

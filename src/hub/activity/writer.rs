@@ -43,6 +43,7 @@ impl Loop {
                 Ok(line) => {
                     self.counters.queued.fetch_sub(1, Ordering::Relaxed);
                     self.take(&line);
+                    self.counters.settled.fetch_add(1, Ordering::Release);
                 }
                 Err(RecvTimeoutError::Timeout) => self.look_after(),
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::hub::Shared;
-use crate::hub::broker::{Event, Operation};
+use crate::hub::broker::{Event, Input, Operation};
 use crate::hub::open::ends;
 use crate::hub::registry::{CodeHash, Record, RegistryError, StoredKey};
 use crate::net::{clock, random};
@@ -22,41 +22,55 @@ type Done = Result<AdminAnswer, RegistryError>;
 
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> Done {
     let (code, hash) = new_code(link_seconds);
-    let (who, until) = (principal.clone(), hash.until);
-    shared.directory.with(move |registry| registry.add(&who, &scope, &hash, clock::moment())).await?;
-    record(shared, &principal, Operation::IdentityAdded, "added", String::new());
+    let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
+    let adding = shared.directory.change(move |registry| {
+        registry.add(&who, &scope, &hash, clock::moment())?;
+        activity.record(Event::about(&who, Operation::IdentityAdded, "added"));
+        Ok(())
+    });
+    adding.await?;
     Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
 pub(super) async fn rotate(shared: &Shared, principal: Principal, overlap_seconds: u64, link_seconds: u64) -> Done {
     let (code, hash) = new_code(link_seconds);
-    let (who, until) = (principal.clone(), hash.until);
+    let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
-    shared.directory.with(move |registry| registry.rotate(&who, &hash, overlap)).await?;
-    record(shared, &principal, Operation::IdentityChanged, "rotating", String::new());
+    let rotating = shared.directory.change(move |registry| {
+        registry.rotate(&who, &hash, overlap)?;
+        activity.record(Event::about(&who, Operation::IdentityChanged, "rotating"));
+        Ok(())
+    });
+    rotating.await?;
     Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
 pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> Done {
     let principal = Principal { role: Role::Service, id: service.clone().into() };
-    let who = principal.clone();
-    let scope = shared.directory.with(move |registry| registry.rescope(&who, change)).await?;
-    record(shared, &principal, Operation::IdentityChanged, "rescoped", String::new());
-    let until = ends(&scope);
-    shared.exchange.rescope(service, scope, until).await;
-    Ok(AdminAnswer::Done)
+    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
+    let changing = shared.directory.change(move |registry| {
+        let scope = registry.rescope(&principal, change)?;
+        activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
+        let until = ends(&scope);
+        exchange.tell_blocking(Input::Rescoped { service, scope, until });
+        Ok(AdminAnswer::Done)
+    });
+    changing.await
 }
 
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> Done {
-    let who = principal.clone();
-    shared.directory.with(move |registry| registry.set_disabled(&who, !enabled)).await?;
-    let word = if enabled { "enabled" } else { "disabled" };
-    record(shared, &principal, Operation::IdentityChanged, word, String::new());
-    if !enabled {
-        let why = Refusal::new(Kind::Disabled, principal.to_string());
-        shared.exchange.revoke(principal, why).await;
-    }
-    Ok(AdminAnswer::Done)
+    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
+    let changing = shared.directory.change(move |registry| {
+        registry.set_disabled(&principal, !enabled)?;
+        let word = if enabled { "enabled" } else { "disabled" };
+        activity.record(Event::about(&principal, Operation::IdentityChanged, word));
+        if !enabled {
+            let why = Refusal::new(Kind::Disabled, principal.to_string());
+            exchange.tell_blocking(Input::Revoked { principal, why });
+        }
+        Ok(AdminAnswer::Done)
+    });
+    changing.await
 }
 
 pub(super) async fn list(shared: &Shared, role: Role) -> Done {
@@ -73,26 +87,33 @@ pub(super) async fn show(shared: &Shared, principal: Principal) -> Done {
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
-    let who = principal.clone();
-    shared.directory.with(move |registry| registry.remove(&who)).await?;
-    record(shared, &principal, Operation::IdentityRemoved, "removed", String::new());
-    let why = Refusal::new(Kind::AuthenticationFailed, format!("{principal} was removed"));
-    shared.exchange.revoke(principal, why).await;
-    Ok(AdminAnswer::Done)
+    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
+    let removing = shared.directory.change(move |registry| {
+        registry.remove(&principal)?;
+        activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
+        let why = Refusal::new(Kind::AuthenticationFailed, format!("{principal} was removed"));
+        exchange.tell_blocking(Input::Revoked { principal, why });
+        Ok(AdminAnswer::Done)
+    });
+    removing.await
 }
 
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> Done {
-    shared.directory.with(move |registry| registry.enrol(&principal, &key, clock::moment())).await?;
+    shared.directory.change(move |registry| registry.enrol(&principal, &key, clock::moment())).await?;
     Ok(AdminAnswer::Hub(shared.info.clone()))
 }
 
 pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> Done {
     let (code, hash) = new_code(seconds);
-    let (pattern, until) = (devices.clone(), hash.until);
-    let adding = shared.directory.with(move |registry| registry.add_enrolment(&devices, uses, &hash, clock::moment()));
+    let until = hash.until;
+    let activity = shared.activity.clone();
+    let adding = shared.directory.change(move |registry| {
+        let id = registry.add_enrolment(&devices, uses, &hash, clock::moment())?;
+        let reason = format!("enrolment key {id} for {devices}, {uses} uses");
+        activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
+        Ok(id)
+    });
     let id = adding.await?;
-    let reason = format!("enrolment key {id} for {pattern}, {uses} uses");
-    shared.activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
     Ok(link(shared, Role::Device, None, code, until, Some(id)).await)
 }
 
@@ -102,14 +123,14 @@ pub(super) async fn enrolments(shared: &Shared) -> Done {
 }
 
 pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> Done {
-    shared.directory.with(move |registry| registry.remove_enrolment(id)).await?;
-    let reason = format!("enrolment key {id}");
-    shared.activity.record(Event { reason, ..Event::new(Operation::EnrolmentRemoved, "removed") });
-    Ok(AdminAnswer::Done)
-}
-
-fn record(shared: &Shared, who: &Principal, operation: Operation, word: &'static str, reason: String) {
-    shared.activity.record(Event { reason, ..Event::about(who, operation, word) });
+    let activity = shared.activity.clone();
+    let removing = shared.directory.change(move |registry| {
+        registry.remove_enrolment(id)?;
+        let reason = format!("enrolment key {id}");
+        activity.record(Event { reason, ..Event::new(Operation::EnrolmentRemoved, "removed") });
+        Ok(AdminAnswer::Done)
+    });
+    removing.await
 }
 
 fn new_code(seconds: u64) -> (JoinCode, CodeHash) {

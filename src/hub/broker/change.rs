@@ -22,19 +22,24 @@ impl Broker {
 
     pub(super) fn rescoped(&mut self, service: &ServiceName, scope: &Scope, until: Option<Instant>, now: Instant) {
         for id in self.ids(|stream| stream.ask.service == *service) {
-            let Some(stream) = self.streams.get_mut(&id) else { continue };
-            stream.ask.scope = scope.clone();
-            stream.ask.until = until;
-            let named = stream.ask.name.as_ref();
-            let covered = scope.covers_device(&stream.ask.device) && named.is_none_or(|name| scope.covers_stream(name));
-            let joined = stream.phase == Phase::Joined;
-            if !covered {
-                self.end(id, Refusal::new(Kind::NotPermitted, "the service may no longer reach this"), now);
-            } else if until.is_some_and(|until| until <= now) {
-                self.end(id, Kind::AccessEnded.into(), now);
-            } else if joined {
-                self.set_timer(id, until);
-            }
+            self.rescope(id, scope, until, now);
+        }
+    }
+
+    /// A stream's service may reach this from now on; the stream ends if it is outside of it.
+    pub(super) fn rescope(&mut self, id: StreamId, scope: &Scope, until: Option<Instant>, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.ask.scope = scope.clone();
+        stream.ask.until = until;
+        let named = stream.ask.name.as_ref();
+        let covered = scope.covers_device(&stream.ask.device) && named.is_none_or(|name| scope.covers_stream(name));
+        let joined = stream.phase == Phase::Joined;
+        if !covered {
+            self.end(id, Refusal::new(Kind::NotPermitted, "the service may no longer reach this"), now);
+        } else if until.is_some_and(|until| until <= now) {
+            self.end(id, Kind::AccessEnded.into(), now);
+        } else if joined {
+            self.set_timer(id, until);
         }
     }
 

@@ -1,15 +1,14 @@
 //! A stream from its request until both sides are joined.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::stream::{self, Phase, Stream};
-use super::{ACCEPTED, Ask, Broker, DeviceAsk, Grant, Joint, Operation, Output};
-use crate::proto::http::{Bridge, STREAM_PROTOCOL};
-use crate::proto::id::{ConnectionId, Principal, Role, StreamId};
+use super::{ACCEPTED, Ask, Broker, DeviceAsk, Grant, Joint, Operation, Output, SideArrival};
+use crate::proto::http::STREAM_PROTOCOL;
+use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::secret::{SecretHash, StreamToken};
+use crate::proto::secret::StreamToken;
 
 impl Broker {
     pub(super) fn asked(&mut self, asker: ConnectionId, ask: Ask, now: Instant) {
@@ -116,28 +115,27 @@ impl Broker {
         self.set_timer(id, until);
     }
 
-    pub(super) fn side_arrived(
-        &mut self,
-        leg: ConnectionId,
-        place: &Bridge,
-        principal: &Principal,
-        token: &SecretHash,
-        address: SocketAddr,
-        now: Instant,
-    ) {
+    pub(super) fn side_arrived(&mut self, arrival: SideArrival, now: Instant) {
+        let SideArrival { leg, place, principal, token, address, scope, until } = arrival;
         let id = place.stream;
         let wrong = match self.streams.get_mut(&id) {
             None => Some("unknown or ended stream"),
-            Some(stream) if !stream.is_side(principal) => Some("the token of another role or identity"),
+            Some(stream) if !stream.is_side(&principal) => Some("the token of another role or identity"),
             // Whether the sender may come to this device was decided by what the path says.
             Some(stream) if stream.ask.device != place.device => Some("the token of another device's stream"),
-            Some(stream) => stream.side(principal.role).spend(token, now).err(),
+            Some(stream) => stream.side(principal.role).spend(&token, now).err(),
         };
         if let Some(wrong) = wrong {
             self.outputs.push_back(Output::Refuse { leg, refusal: Kind::AuthenticationFailed.into() });
-            return self.record(stream::wrong_token(id, principal, wrong, address));
+            return self.record(stream::wrong_token(id, &principal, wrong, address));
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if principal.role == Role::Service {
+            // A change of the scope may have come between the reading of it and the request.
+            self.rescope(id, &scope, until, now);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return self.outputs.push_back(Output::Refuse { leg, refusal: Kind::NotPermitted.into() });
+        };
         if let Phase::Failed(refusal) = &stream.phase {
             return self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
         }

@@ -54,6 +54,25 @@ pub struct Ask {
     pub speaks_v1: bool,
 }
 
+/// An authenticated side of a stream at the streaming endpoint, with what it shows.
+#[derive(Debug, Clone)]
+pub struct SideArrival {
+    /// Its connection.
+    pub leg: ConnectionId,
+    /// The place it came to.
+    pub place: Bridge,
+    /// Who it is.
+    pub principal: Principal,
+    /// What lets it in.
+    pub token: SecretHash,
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// What a service may reach by now, which may be other than when it asked.
+    pub scope: Scope,
+    /// When that ends.
+    pub until: Option<Instant>,
+}
+
 /// What can happen.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are the nouns of each variant's sentence")]
@@ -69,7 +88,7 @@ pub enum Input {
     /// A device answered.
     Answered { connection: ConnectionId, response: StreamResponse },
     /// An authenticated side of a stream came to the streaming endpoint with a token.
-    SideArrived { leg: ConnectionId, place: Bridge, principal: Principal, token: SecretHash, address: SocketAddr },
+    SideArrived(SideArrival),
     /// A side left. When it is the service's and the stream is joined, the stream is over.
     SideLeft { leg: ConnectionId },
     /// An identity is no longer let in: its connections and streams end.

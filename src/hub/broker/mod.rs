@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use event::{ACCEPTED, Event, Operation};
-pub use interface::{Ask, DeviceAsk, Grant, Input, Joint, Output, Settings};
+pub use interface::{Ask, DeviceAsk, Grant, Input, Joint, Output, Settings, SideArrival};
 use stream::{Phase, Stream};
 pub use tally::Caps;
 use tally::Tally;
@@ -82,9 +82,7 @@ impl Broker {
             Input::Asked { asker, ask } => self.asked(asker, ask, now),
             Input::AskerLeft { asker } => self.asker_left(asker, now),
             Input::Answered { connection, response } => self.answered(connection, response, now),
-            Input::SideArrived { leg, place, principal, token, address } => {
-                self.side_arrived(leg, &place, &principal, &token, address, now);
-            }
+            Input::SideArrived(arrival) => self.side_arrived(arrival, now),
             Input::SideLeft { leg } => self.side_left(leg, now),
             Input::Revoked { principal, why } => self.revoked(&principal, &why, now),
             Input::Rescoped { service, scope, until } => self.rescoped(&service, &scope, until, now),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
-use super::{Answer, Arriving, Command, Live, Meeting, Notice, SideArrival, Verdict};
+use super::{Answer, Arriving, Command, Live, Meeting, Notice, Verdict};
 use crate::hub::activity::Activity;
 use crate::hub::broker::{Ask, Broker, Input, Joint, Output, Settings};
 use crate::net::channel::RoundTrip;
@@ -96,9 +96,8 @@ impl<T: Transport> Desk<T> {
                 Input::Asked { asker, ask }
             }
             Command::Side(arrival, verdict) => {
-                let SideArrival { leg, place, principal, token, address } = *arrival;
-                self.verdicts.insert(leg, verdict);
-                Input::SideArrived { leg, place, principal, token: token.hash(), address }
+                self.verdicts.insert(arrival.leg, verdict);
+                Input::SideArrived(*arrival)
             }
             Command::Online(answer) => {
                 let _ = answer.send(self.online());
@@ -132,7 +131,7 @@ impl<T: Transport> Desk<T> {
             Input::DeviceArrived { .. }
             | Input::Asked { .. }
             | Input::Answered { .. }
-            | Input::SideArrived { .. }
+            | Input::SideArrived(_)
             | Input::Revoked { .. }
             | Input::Rescoped { .. }
             | Input::KeysChanged { .. }

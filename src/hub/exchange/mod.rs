@@ -5,7 +5,6 @@ mod desk;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,21 +12,21 @@ use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
 use super::activity::Activity;
-use super::broker::{Ask, DeviceAsk, Grant, Input, Joint, Settings};
+use super::broker::{Ask, DeviceAsk, Grant, Input, Joint, Settings, SideArrival};
 use crate::net::channel::RoundTrip;
 use crate::net::relay::{Carried, Leg};
 use crate::net::websocket::Transport;
 use crate::proto::admin::{Presence, StreamStatus};
-use crate::proto::http::Bridge;
-use crate::proto::id::{ConnectionId, DeviceId, Principal, ServiceName, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::scope::Scope;
-use crate::proto::secret::StreamToken;
 
 /// Room for every connection's farewell (one is reserved per connection that must be missed when it goes) and for
 /// what is in flight. Queue blocks are only allocated as they fill.
 const INBOX: usize = 64 * 1024;
+
+/// With that many connections, there is always room for those that have something to say.
+pub(super) const MOST_CONNECTIONS: usize = INBOX - 8 * 1024;
 
 /// Notices that a device's connection has not yet sent. Beyond this the device reads nothing and is dismissed.
 const NOTICES: usize = 256;
@@ -105,21 +104,6 @@ struct Arriving {
     address: SocketAddr,
     round_trip: Arc<RoundTrip>,
     notices: mpsc::Sender<Notice>,
-}
-
-/// A side at the streaming endpoint, with what it shows.
-#[derive(Debug)]
-pub(super) struct SideArrival {
-    /// Its connection.
-    pub leg: ConnectionId,
-    /// The place it came to.
-    pub place: Bridge,
-    /// Who it is.
-    pub principal: Principal,
-    /// What lets it in.
-    pub token: StreamToken,
-    /// Where it comes from.
-    pub address: SocketAddr,
 }
 
 /// Speaks to the task that owns the broker.
@@ -209,21 +193,6 @@ impl<T: Transport> Exchange<T> {
         self.send(Command::Ping(sender)).await.is_ok() && pong.await.is_ok()
     }
 
-    /// An identity is no longer let in.
-    pub(super) async fn revoke(&self, principal: Principal, why: Refusal) {
-        self.tell(Input::Revoked { principal, why }).await;
-    }
-
-    /// A service may reach something else.
-    pub(super) async fn rescope(&self, service: ServiceName, scope: Scope, until: Option<Instant>) {
-        self.tell(Input::Rescoped { service, scope, until }).await;
-    }
-
-    /// A device's keys have changed.
-    pub(super) async fn keys_changed(&self, device: DeviceId) {
-        self.tell(Input::KeysChanged { device }).await;
-    }
-
     /// Whoever runs the hub wants a stream to end.
     pub(super) async fn kill(&self, stream: StreamId) {
         self.tell(Input::Killed { stream }).await;
@@ -243,6 +212,12 @@ impl<T: Transport> Exchange<T> {
     /// Ends every stream.
     pub(super) async fn end_all(&self) {
         let _ = self.send(Command::EndAll).await;
+    }
+
+    /// The same from a thread that may wait, so that whoever hangs up meanwhile stops nothing.
+    pub(super) fn tell_blocking(&self, input: Input) {
+        // The hub is going down: there is nobody to tell.
+        let _ = self.inbox.blocking_send(Command::Tell(input));
     }
 
     async fn tell(&self, input: Input) {

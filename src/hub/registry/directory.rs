@@ -19,6 +19,7 @@ const SIGHTINGS_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Directory {
     registry: Arc<dyn Registry>,
+    changes: Arc<Mutex<()>>,
     /// Of known identities only, hence bounded by their number.
     sightings: Arc<Mutex<HashMap<Principal, Moment>>>,
 }
@@ -26,7 +27,7 @@ pub struct Directory {
 impl Directory {
     /// Around any registry.
     pub fn new(registry: impl Registry + 'static) -> Self {
-        Self { registry: Arc::new(registry), sightings: Arc::default() }
+        Self { registry: Arc::new(registry), changes: Arc::default(), sightings: Arc::default() }
     }
 
     /// Does something with the registry.
@@ -38,6 +39,21 @@ impl Directory {
         let registry = self.registry.clone();
         let done = tokio::task::spawn_blocking(move || work(registry.as_ref())).await;
         done.unwrap_or_else(|error| Err(RegistryError::Store(error.to_string())))
+    }
+
+    /// Changes something, with all that follows from it, one change after another: what is told of two changes comes in
+    /// the order in which they were made. Once begun, it is done to its end, also when nobody waits for it any more.
+    pub async fn change<R, F>(&self, work: F) -> Result<R, RegistryError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&dyn Registry) -> Result<R, RegistryError> + Send + 'static,
+    {
+        let changes = self.changes.clone();
+        self.with(move |registry| {
+            let _turn = changes.lock().unwrap_or_else(PoisonError::into_inner);
+            work(registry)
+        })
+        .await
     }
 
     /// One identity.

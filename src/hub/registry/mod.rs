@@ -80,6 +80,8 @@ pub struct CodeHash {
 pub struct Redeemed {
     /// The enrolment key, if it was one.
     pub enrolment: Option<u64>,
+    /// An earlier key of the identity is void from now on.
+    pub replaced_at_once: bool,
 }
 
 /// Why a change was not made.

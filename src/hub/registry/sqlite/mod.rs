@@ -79,19 +79,19 @@ impl Registry for SqliteRegistry {
         self.change(|transaction| {
             let record = find(transaction, principal)?;
             if let Some(record) = record.as_ref().filter(|record| record.valid_key(key, now).is_some()) {
-                return Ok(Some(Redeemed { enrolment: record.enrolment }));
+                return Ok(Some(Redeemed { enrolment: record.enrolment, replaced_at_once: false }));
             }
             let joined = record.as_ref().is_some_and(|record| !record.keys.is_empty());
             if let Some(overlap) = spend_code(transaction, principal, code, joined, now)? {
                 join(transaction, principal, key, overlap, now)?;
-                return Ok(Some(Redeemed { enrolment: None }));
+                return Ok(Some(Redeemed { enrolment: None, replaced_at_once: joined && overlap.is_zero() }));
             }
             let free = record.is_none_or(|record| record.keys.is_empty() && !record.disabled);
             let enrolment = if free { enrolments::spend(transaction, principal, code, now)? } else { None };
             let Some(enrolment) = enrolment else { return Ok(None) };
             insert(transaction, principal, &Scope::default(), Some(enrolment), now)?;
             join(transaction, principal, key, Duration::ZERO, now)?;
-            Ok(Some(Redeemed { enrolment: Some(enrolment) }))
+            Ok(Some(Redeemed { enrolment: Some(enrolment), replaced_at_once: false }))
         })
     }
 

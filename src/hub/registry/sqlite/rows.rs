@@ -1,19 +1,24 @@
 //! Identities and their keys as rows.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::RegistryError;
+use serde_json::Value;
+
 use crate::hub::registry::{Record, StoredKey};
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::KEYS_PER_IDENTITY;
 use crate::proto::moment::Moment;
-use crate::proto::scope::Scope;
+use crate::proto::scope::{Glob, Scope};
 
 const SELECT: &str = "SELECT role, id, created, last_seen, scope, disabled, enrolment FROM identity";
+
+const SELECT_KEYS: &str = "SELECT public, local, added, until";
 
 pub(super) fn parts(principal: &Principal) -> (&str, &str) {
     (principal.role.as_str(), principal.id.as_str())
@@ -106,24 +111,43 @@ pub(super) fn known(connection: &Connection, principal: &Principal) -> Result<Re
 pub(super) fn records(connection: &Connection, role: Role) -> Result<Vec<Record>, RegistryError> {
     let mut query = connection.prepare_cached(&format!("{SELECT} WHERE role = ? ORDER BY id"))?;
     let rows = query.query_map([role.as_str()], record)?;
-    rows.map(|row| with_keys(connection, row?)).collect()
+    let mut records: Vec<Record> = rows.collect::<Result<_, _>>()?;
+    let mut keys = keys_of_all(connection, role)?;
+    for record in &mut records {
+        record.keys = keys.remove(record.principal.id.as_str()).unwrap_or_default();
+    }
+    Ok(records)
+}
+
+/// One query for all: a list is asked for by anybody who may see any of it.
+fn keys_of_all(connection: &Connection, role: Role) -> Result<HashMap<String, Vec<StoredKey>>, RegistryError> {
+    let sql = format!("{SELECT_KEYS}, id FROM key WHERE role = ? ORDER BY added DESC, rowid DESC");
+    let mut query = connection.prepare_cached(&sql)?;
+    let rows = query.query_map([role.as_str()], |row| Ok((row.get::<_, String>(4)?, stored_key(row)?)))?;
+    let mut keys: HashMap<String, Vec<StoredKey>> = HashMap::new();
+    for row in rows {
+        let (id, key) = row?;
+        keys.entry(id).or_default().push(key);
+    }
+    Ok(keys)
 }
 
 fn with_keys(connection: &Connection, mut record: Record) -> Result<Record, RegistryError> {
     let (role, id) = parts(&record.principal);
-    let sql = "SELECT public, local, added, until FROM key WHERE role = ? AND id = ? ORDER BY added DESC, rowid DESC";
-    let mut query = connection.prepare_cached(sql)?;
-    let keys = query.query_map([role, id], |row| {
-        Ok(StoredKey {
-            key: PublicKey::from_bytes(row.get(0)?),
-            local: row.get(1)?,
-            added: Moment(row.get(2)?),
-            until: row.get::<_, Option<i64>>(3)?.map(Moment),
-        })
-    })?;
-    let keys = keys.collect::<Result<_, _>>()?;
+    let sql = format!("{SELECT_KEYS} FROM key WHERE role = ? AND id = ? ORDER BY added DESC, rowid DESC");
+    let mut query = connection.prepare_cached(&sql)?;
+    let keys = query.query_map([role, id], stored_key)?.collect::<Result<_, _>>()?;
     record.keys = keys;
     Ok(record)
+}
+
+fn stored_key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
+    Ok(StoredKey {
+        key: PublicKey::from_bytes(row.get(0)?),
+        local: row.get(1)?,
+        added: Moment(row.get(2)?),
+        until: row.get::<_, Option<i64>>(3)?.map(Moment),
+    })
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
@@ -137,11 +161,22 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         },
         created: Moment(row.get(2)?),
         last_seen: row.get::<_, Option<i64>>(3)?.map(Moment),
-        scope: serde_json::from_str(&scope).map_err(|error| unreadable(4, error))?,
+        scope: scope_in(&scope).map_err(|error| unreadable(4, error))?,
         disabled: row.get(5)?,
         enrolment: row.get(6)?,
         keys: Vec::new(),
     })
+}
+
+/// A scope. The first format took patterns that are none: they match no id, and are left out.
+fn scope_in(text: &str) -> serde_json::Result<Scope> {
+    let mut scope: Value = serde_json::from_str(text)?;
+    for list in ["devices", "streams"] {
+        if let Some(Value::Array(globs)) = scope.get_mut(list) {
+            globs.retain(|glob| glob.as_str().is_some_and(|glob| glob.parse::<Glob>().is_ok()));
+        }
+    }
+    serde_json::from_value(scope)
 }
 
 /// A column that holds what it never should.

@@ -197,6 +197,20 @@ fn a_file_of_the_first_format_is_brought_to_this_one() {
 }
 
 #[test]
+fn patterns_of_the_first_format_that_are_none_do_not_hide_everybody() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.sqlite");
+    let old = Connection::open(&path).unwrap();
+    schema::make_first_version(&old);
+    let scope = r#"{"devices":["pi-1,pi-2","plant a*","","pi-7"],"streams":[]}"#;
+    old.execute("INSERT INTO identity VALUES ('service', 'alice', 1, NULL, ?)", [scope]).unwrap();
+    drop(old);
+    let registry = SqliteRegistry::open(&path).unwrap();
+    let services = registry.list(Role::Service).unwrap();
+    assert_eq!(services[0].scope.devices, ["pi-7".parse().unwrap()]);
+}
+
+#[test]
 fn a_file_of_a_newer_format_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.sqlite");
