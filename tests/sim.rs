@@ -63,6 +63,61 @@ fn refused_streams_take_nothing_from_anybodys_limit() {
     assert_eq!(world.broker.streams(), 0);
 }
 
+/// The change was told before the request that was made without knowing of it.
+#[test]
+fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge() {
+    let mut world = World::new(1);
+    let (connection, device) = (world.connection(), world.any_device());
+    let hello = Hello { version: "1".into(), protocols: Vec::new(), forwards: vec![name("ssh")] };
+    let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
+    world.broker.handle(arrived, world.now);
+    let narrowed = Scope { streams: vec!["web".parse().unwrap()], ..Scope::everything() };
+    let changed = Input::Rescoped { service: service(0), scope: narrowed.clone(), until: None };
+    world.broker.handle(changed, world.now);
+    let asker = world.connection();
+    let ask = Ask {
+        device: device.clone(),
+        name: None,
+        scope: Scope::everything(),
+        until: None,
+        service: service(0),
+        source: address(),
+        connect_timeout: Duration::ZERO,
+        response_timeout: Duration::from_secs(60),
+        speaks_v1: true,
+    };
+    world.broker.handle(Input::Asked { asker, ask }, world.now);
+    let (leg, mut refused) = (world.connection(), false);
+    while let Some(output) = world.broker.next_output() {
+        match output {
+            Output::AskDevice { connection, request } => {
+                let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
+                world.broker.handle(Input::Answered { connection, response }, world.now);
+            }
+            Output::Answer { answer: Ok(Grant { stream, token, .. }), .. } => {
+                let place = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
+                let principal = Principal { role: Role::Service, id: service(0).into() };
+                let (token, address, scope) = (token.hash(), address(), narrowed.clone());
+                let side = SideArrival { leg, place, principal, token, address, scope, until: None };
+                world.broker.handle(Input::SideArrived(side), world.now);
+            }
+            Output::Refuse { refusal, .. } => refused = refusal.kind == Kind::NotPermitted,
+            Output::Admit { .. } => panic!("let in beyond its scope"),
+            Output::Displace { .. }
+            | Output::Dismiss { .. }
+            | Output::Recheck { .. }
+            | Output::CancelDevice { .. }
+            | Output::Answer { .. }
+            | Output::Join(_)
+            | Output::EndStream { .. }
+            | Output::Ended { .. }
+            | Output::Record(_) => {}
+        }
+    }
+    assert!(refused);
+    assert_eq!(world.broker.streams(), 0);
+}
+
 /// The device refuses whatever it is asked; returns what the services hear.
 fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<Kind> {
     let mut heard = Vec::new();

@@ -58,7 +58,8 @@ pub(super) struct Visitor {
     standing: Mutex<Standing>,
     /// A proof was looked at, and its answer is not given yet.
     in_doubt: AtomicBool,
-    /// The proof was wrong as it must be where a proxy inspects TLS and no challenge was answered yet.
+    /// The proof was wrong as it must be where a proxy inspects TLS and no challenge was answered yet; or it is held
+    /// against its source already.
     excused: AtomicBool,
 }
 
@@ -249,8 +250,13 @@ impl Visitor {
     }
 
     /// A proof is being looked at: hanging up now is as good as hearing no.
-    pub(super) fn is_in_doubt(&self) {
+    fn is_in_doubt(&self) {
         self.in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    /// What was wrong has been held against its source already.
+    pub(super) fn is_excused(&self) {
+        self.excused.store(true, Ordering::Relaxed);
     }
 
     /// A wrong signature with a right key is what TLS inspection makes of an honest one; where that is allowed, the

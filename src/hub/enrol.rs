@@ -9,8 +9,9 @@ use super::auth::WRONG_SIGNATURE;
 use super::broker::{Event, Input, Operation};
 use super::door::Visitor;
 use super::exchange::Exchange;
+use super::penalty::Offence;
 use super::registry::Redeemed;
-use super::{Shared, answers};
+use super::{Shared, answers, held_against};
 use crate::net::clock;
 use crate::net::serve::{Asked, bare};
 use crate::net::tls::Socket;
@@ -33,24 +34,29 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
     let Some((credential, JoinRequest { code, key })) = credential.zip(request) else {
         return Err(visitor.denied(shared, None, "not a join request"));
     };
-    visitor.is_in_doubt();
     if !credential.is_proven_by(&key, &visitor.binding(shared, asked, &credential)) {
         visitor.excuse(shared, &credential, WRONG_SIGNATURE);
         return Err(visitor.denied(shared, Some(&credential.principal), WRONG_SIGNATURE));
     }
     let (who, hash, source) = (credential.principal.clone(), code.hash(), visitor.address);
-    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
+    let (activity, exchange, strangers) = (shared.activity.clone(), shared.exchange.clone(), shared.strangers.clone());
     let redeemed = shared.directory.change(move |registry| {
         let redeemed = registry.redeem(&who, &hash, &key, clock::moment())?;
         if let Some(redeemed) = &redeemed {
             activity.record(joined(&who, source, redeemed));
             follow(&exchange, who, redeemed);
+        } else {
+            // Here, where hanging up prevents nothing.
+            held_against(&strangers, &activity, source, Offence::WrongProof);
         }
         Ok(redeemed.is_some())
     });
     match redeemed.await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code")),
+        Ok(false) => {
+            visitor.is_excused();
+            Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code"))
+        }
         Err(error) => {
             tracing::error!(target: "hub", %error, "cannot redeem a join code");
             Err(Kind::HubFailed.into())

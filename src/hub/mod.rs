@@ -274,14 +274,7 @@ impl Shared {
 
     /// A source did something wrong.
     fn offended(&self, address: SocketAddr, offence: Offence) {
-        if self.strangers.offended(address.ip(), offence) {
-            let word = match self.strangers.verdict(address.ip()) {
-                Verdict::Slowed => "slowed",
-                Verdict::Banned | Verdict::Welcome => "banned",
-            };
-            let event = Event::new(Operation::SourcePenalised, word);
-            self.activity.record(Event { source: Some(address), ..event });
-        }
+        held_against(&self.strangers, &self.activity, address, offence);
     }
 
     fn is_draining(&self) -> bool {
@@ -314,6 +307,18 @@ async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
     tokio::select! {
         () = stopping.cancelled() => {}
         () = task => {}
+    }
+}
+
+/// A source did something wrong; the log hears when that has consequences.
+fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr, offence: Offence) {
+    if strangers.offended(address.ip(), offence) {
+        let word = match strangers.verdict(address.ip()) {
+            Verdict::Slowed => "slowed",
+            Verdict::Banned | Verdict::Welcome => "banned",
+        };
+        let event = Event::new(Operation::SourcePenalised, word);
+        activity.record(Event { source: Some(address), ..event });
     }
 }
 

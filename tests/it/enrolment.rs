@@ -40,6 +40,27 @@ fn many_devices_join_with_one_secret_and_each_has_its_own_key() {
 }
 
 #[test]
+fn who_hangs_up_while_joining_has_joined_and_is_in_the_log_or_neither() {
+    const MACHINES: usize = 20;
+    let hub = Hub::start(&Machine::new());
+    for number in 0..MACHINES {
+        let link = hub.device_link(&format!("pi-{number}"));
+        Raw::before_joining(&link).redeem_and_leave(&link);
+    }
+    // The last thing in the log; all that went before it is there too.
+    hub.ask(&["device", "remove", "pi-0"]);
+    hub.wait_activity("identityRemoved", None);
+    let devices: Vec<Identity> = hub.json(&["device", "list"]);
+    let log = hub.activity();
+    for device in devices.iter().filter(|device| device.joined) {
+        let told = |entry: &&serde_json::Value| {
+            entry["operationName"] == "join" && entry["properties"]["deviceId"] == device.principal.id.as_str()
+        };
+        assert_eq!(log.iter().filter(told).count(), 1, "{device:?}");
+    }
+}
+
+#[test]
 fn a_shared_secret_is_for_the_ids_it_names_and_those_that_are_free() {
     let hub = Hub::start(&Machine::new());
     hub.device_link("plant-a-kept");

@@ -101,6 +101,18 @@ fn old_tls_is_refused_and_new_tls_shows_nothing_to_strangers() {
 }
 
 #[test]
+fn nobody_who_was_answered_keeps_a_place() {
+    let siege = Siege::begin();
+    let hub = &siege.scene.hub;
+    let bob = Raw::join(&hub.service_link("bob"));
+    hub.ask(&["service", "disable", "bob"]);
+    for (who, path) in [(&siege.alice, "/devices"), (&siege.alice, "/healthz"), (&bob, "/devices"), (&bob, "/nothing")]
+    {
+        assert!(who.is_hung_up_after("GET", path), "{path}");
+    }
+}
+
+#[test]
 fn a_silent_connection_is_cut_in_time() {
     let mut siege = Siege::begin();
     let mut silent = siege.stranger();

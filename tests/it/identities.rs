@@ -178,8 +178,10 @@ fn a_running_proxy_goes_over_to_the_new_key_by_itself() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
         ThreeMachines::forwarding(target.port, EVERYTHING);
-    is_alive(&mut proxy.connect());
+    let mut of_the_old_key = proxy.connect();
+    is_alive(&mut of_the_old_key);
     join_on(&laptop, &hub.link(&["service", "rotate", "alice", "--overlap", "0s"]));
+    assert_eq!(drain(&mut of_the_old_key).end, End::Reset, "it may be in other hands");
     is_alive(&mut proxy.connect());
 }
 

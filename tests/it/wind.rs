@@ -77,6 +77,16 @@ fn a_source_that_holds_good_connections_is_slowed_and_not_kept_away() {
 }
 
 #[test]
+fn where_tls_inspection_is_allowed_wrong_keys_are_still_held_against_their_source() {
+    let (_machine, hub) = hub_with(&["--allow-tls-inspection"]);
+    let alice = Raw::join(&hub.service_link("alice"));
+    let thief = alice.impostor(THIEF);
+    let answers = (0..20).filter(|_| thief.try_ask("GET", "/devices").is_ok()).count();
+    assert!(answers < 10, "{answers} of 20 wrong keys were looked at");
+    hub.wait_activity("sourcePenalised", Some("banned"));
+}
+
+#[test]
 fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
     let target = Target::echo();
     let machine = Machine::new();

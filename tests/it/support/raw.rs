@@ -76,6 +76,21 @@ impl Raw {
         self.ask("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key }))
     }
 
+    /// The same, hanging up at once.
+    pub(crate) fn redeem_and_leave(&self, link: &str) {
+        let link: JoinLink = link.parse().expect("a join link");
+        let key = self.key.as_ref().expect("a key to join with").public();
+        drop(self.send("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key })));
+    }
+
+    /// Whether the hub ends the connection after its answer to this.
+    pub(crate) fn is_hung_up_after(&self, method: &str, path: &str) -> bool {
+        let Pending(mut stream) = self.send(method, path, &[], "");
+        read_answer(&mut stream).expect("an answer");
+        // With or without TLS's goodbye.
+        matches!(stream.read(&mut [0]), Ok(0) | Err(_))
+    }
+
     /// Asks to be let in as a device.
     pub(crate) fn control(&self, device: &str) -> Result<WebSocket, Answer> {
         self.upgrade(&self.hub, &format!("/devices/{device}/control"), Some(CONTROL_PROTOCOL), None)
