@@ -39,23 +39,10 @@ fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
 #[test]
 fn refused_streams_take_nothing_from_anybodys_limit() {
     let mut world = World::new(1);
-    let (connection, device) = (world.connection(), world.any_device());
-    let hello = Hello { version: "1".into(), protocols: Vec::new(), forwards: vec![name("ssh")] };
-    let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
-    world.broker.handle(arrived, world.now);
+    let device = world.some_device_arrives();
     for _ in 0..3_000 {
         let asker = world.connection();
-        let ask = Ask {
-            device: device.clone(),
-            name: None,
-            scope: Scope::everything(),
-            until: None,
-            service: service(0),
-            source: address(),
-            connect_timeout: Duration::ZERO,
-            response_timeout: Duration::from_secs(60),
-            speaks_v1: true,
-        };
+        let ask = plain_ask(&device);
         world.broker.handle(Input::Asked { asker, ask }, world.now);
         let refusals = refuse_all(&mut world.broker, world.now);
         assert_eq!(refusals, [Kind::TargetRefused], "the device's answer, and no limit");
@@ -67,25 +54,12 @@ fn refused_streams_take_nothing_from_anybodys_limit() {
 #[test]
 fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge() {
     let mut world = World::new(1);
-    let (connection, device) = (world.connection(), world.any_device());
-    let hello = Hello { version: "1".into(), protocols: Vec::new(), forwards: vec![name("ssh")] };
-    let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
-    world.broker.handle(arrived, world.now);
+    let device = world.some_device_arrives();
     let narrowed = Scope { streams: vec!["web".parse().unwrap()], ..Scope::everything() };
     let changed = Input::Rescoped { service: service(0), scope: narrowed.clone(), until: None };
     world.broker.handle(changed, world.now);
     let asker = world.connection();
-    let ask = Ask {
-        device: device.clone(),
-        name: None,
-        scope: Scope::everything(),
-        until: None,
-        service: service(0),
-        source: address(),
-        connect_timeout: Duration::ZERO,
-        response_timeout: Duration::from_secs(60),
-        speaks_v1: true,
-    };
+    let ask = plain_ask(&device);
     world.broker.handle(Input::Asked { asker, ask }, world.now);
     let (leg, mut refused) = (world.connection(), false);
     while let Some(output) = world.broker.next_output() {
@@ -256,6 +230,15 @@ impl World {
     fn connection(&mut self) -> ConnectionId {
         self.next += 1;
         ConnectionId(self.next)
+    }
+
+    /// With one forward.
+    fn some_device_arrives(&mut self) -> DeviceId {
+        let (connection, device) = (self.connection(), self.any_device());
+        let hello = Hello { version: "1".into(), protocols: Vec::new(), forwards: vec![name("ssh")] };
+        let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
+        self.broker.handle(arrived, self.now);
+        device
     }
 
     fn device_arrives(&mut self) {
@@ -550,6 +533,21 @@ impl World {
 
     fn any_device(&mut self) -> DeviceId {
         format!("device-{}", self.roll(3)).parse().unwrap()
+    }
+}
+
+/// For a device that is there, by a service that may do anything.
+fn plain_ask(device: &DeviceId) -> Ask {
+    Ask {
+        device: device.clone(),
+        name: None,
+        scope: Scope::everything(),
+        until: None,
+        service: service(0),
+        source: address(),
+        connect_timeout: Duration::ZERO,
+        response_timeout: Duration::from_secs(60),
+        speaks_v1: true,
     }
 }
 
