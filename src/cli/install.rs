@@ -168,6 +168,16 @@ fn installed(role: &str, directory: &Path) -> Vec<String> {
     names.into_iter().filter(|name| directory.join(name).exists()).collect()
 }
 
+/// The installed service that is handed the key in that directory, as often as it starts.
+pub(super) fn service_with_key(role: Role, identity: &Path, root: Option<&Path>) -> Option<String> {
+    let role = name(match role {
+        Role::Device => ServiceRole::DeviceAgent,
+        Role::Service => ServiceRole::ServiceProxy,
+    });
+    let unit = fs::read_to_string(directory(root).join(format!("devstream-{role}.service"))).ok()?;
+    units::takes_key(&unit, identity).then(|| format!("devstream-{role}"))
+}
+
 fn directory(root: Option<&Path>) -> PathBuf {
     root.unwrap_or(Path::new("/")).join(UNITS)
 }

@@ -55,13 +55,25 @@ pub(super) fn hub(service: &Service<'_>, listen: &[SocketAddr], streaming: Optio
 
 /// The device-agent's or the service-proxy's, with the identity in that directory.
 pub(super) fn client(service: &Service<'_>, identity: &Path) -> Vec<Unit> {
-    let own = CLIENT.replace("{identity}", &specifiers(&identity.display().to_string()));
+    let own = CLIENT
+        .replace("{key}", &load_key(identity))
+        .replace("{identity}", &specifiers(&identity.display().to_string()));
     vec![service.unit(&own, "")]
 }
 
 /// The files that [`client`]'s unit needs.
 pub(super) fn credentials(identity: &Path) -> [PathBuf; 2] {
     [IDENTITY, KEY].map(|name| identity.join(name))
+}
+
+/// Whether a unit is handed the key in that directory.
+pub(super) fn takes_key(unit: &str, identity: &Path) -> bool {
+    let line = load_key(identity);
+    unit.lines().any(|other| other == line)
+}
+
+fn load_key(identity: &Path) -> String {
+    format!("LoadCredential={KEY}:{}", specifiers(&identity.join(KEY).display().to_string()))
 }
 
 impl Service<'_> {

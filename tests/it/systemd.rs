@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use devstream::proto::refusal::Kind;
+
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::roles::Hub;
@@ -158,13 +160,7 @@ fn an_identity_is_taken_from_the_service_managers_credentials() {
     let hub = Hub::start(&hub_machine);
     joined.ask(&["join", &hub.device_link(DEVICE)]);
     let credentials = service.home().join("credentials");
-    fs::create_dir(&credentials).unwrap();
-    for name in ["identity.toml", "key"] {
-        let (from, to) = (joined.home().join(".local/share/devstream/device").join(name), credentials.join(name));
-        fs::copy(from, &to).unwrap();
-        // With an access control list, which systemd may use, the mask stands where the group's bits are.
-        fs::set_permissions(&to, fs::Permissions::from_mode(0o440)).unwrap();
-    }
+    hand_over(&joined, &credentials);
     let agent = |arguments: &[&str]| {
         let mut command = service.command(DEVSTREAM);
         command.args(["device-agent", "--forward", "22"]).args(arguments);
@@ -176,6 +172,41 @@ fn an_identity_is_taken_from_the_service_managers_credentials() {
     fs::set_permissions(credentials.join("key"), fs::Permissions::from_mode(0o444)).unwrap();
     let refused = agent(&[]).look_for(0, "may be read by others", PATIENCE);
     assert!(refused.is_some_and(|line| line.contains("credentials/key")));
+}
+
+#[test]
+fn an_agent_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() {
+    let (hub_machine, joined, service) = (Machine::new(), Machine::new(), Machine::new());
+    let hub = Hub::start(&hub_machine);
+    joined.ask(&["join", &hub.device_link(DEVICE)]);
+    // As systemd does it: copies, made when the service starts.
+    let start = || {
+        let credentials = service.home().join("credentials");
+        hand_over(&joined, &credentials);
+        let mut command = service.command(DEVSTREAM);
+        command.args(["device-agent", "--forward", "22"]).env("CREDENTIALS_DIRECTORY", &credentials);
+        Process::start(&mut command)
+    };
+    let online = format!("device-agent: {DEVICE} is online");
+    let agent = start();
+    agent.wait_line(&online);
+    joined.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"])]);
+    let finished = agent.finish();
+    assert_eq!(finished.code, Some(Kind::KeyReplaced.row().exit.into()), "{finished:?}");
+    assert!(finished.stderr.contains("ending, to be started anew with the key"), "{finished:?}");
+    start().wait_line(&online);
+}
+
+/// Copies what a machine joined with as a device.
+fn hand_over(joined: &Machine, credentials: &Path) {
+    fs::create_dir_all(credentials).unwrap();
+    for name in ["identity.toml", "key"] {
+        let (from, to) = (joined.home().join(".local/share/devstream/device").join(name), credentials.join(name));
+        let _ = fs::remove_file(&to);
+        fs::copy(from, &to).unwrap();
+        // With an access control list, which systemd may use, the mask stands where the group's bits are.
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o440)).unwrap();
+    }
 }
 
 fn named(units: &[&str]) -> Vec<String> {
