@@ -73,7 +73,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--penalty-exempt', '--penalty-exempt', [CompletionResultType]::ParameterName, 'A network that is never penalised, such as 10.0.0.0/8 (repeatable)')
             [CompletionResult]::new('--activity-rotate-size', '--activity-rotate-size', [CompletionResultType]::ParameterName, 'Put the activity log''s file aside, and begin a new one, before it grows beyond this')
             [CompletionResult]::new('--activity-rotate-age', '--activity-rotate-age', [CompletionResultType]::ParameterName, 'The same when the file''s first line is this old')
-            [CompletionResult]::new('--activity-keep-size', '--activity-keep-size', [CompletionResultType]::ParameterName, 'Delete the oldest files, so that all of them never take more than this')
+            [CompletionResult]::new('--activity-keep-size', '--activity-keep-size', [CompletionResultType]::ParameterName, 'Delete the oldest files, so that all of them never take more than this; at least twice the rotate size')
             [CompletionResult]::new('--activity-keep-age', '--activity-keep-age', [CompletionResultType]::ParameterName, 'Delete files that were put aside longer ago than this')
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where the hub keeps everything [default: devstream/hub in the user''s data directory]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file [default: devstream/config.toml in the user''s configuration directory, if it is there]')

@@ -27,6 +27,8 @@ pub struct AgentConfig {
     pub forwards: Vec<Forward>,
     /// Its own say about who may come.
     pub consent: Consent,
+    /// Its key is a copy that only its next start renews: it ends when the hub no longer accepts it.
+    pub renewed_by_restart: bool,
     /// How long running streams may go on after it was asked to stop.
     pub drain: Duration,
 }

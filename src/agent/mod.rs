@@ -6,6 +6,7 @@ mod control;
 mod stream;
 mod target;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,10 +22,11 @@ use crate::proto::backoff::{Backoff, spread};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT};
 use crate::proto::refusal::{Kind, Refusal};
 
-/// Runs until asked to stop. No failure of the network or the hub ends it.
-pub async fn run(config: AgentConfig, shutdown: Shutdown) {
+/// Runs until asked to stop. No failure of the network or the hub ends it, but for a refused key that only a start anew
+/// renews.
+pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal> {
     let (config, tasks) = (Arc::new(config), Tasks::default());
-    stay_connected(&config, &tasks, &shutdown.drain).await;
+    let done = stay_connected(&config, &tasks, &shutdown.drain).await;
     let running = tasks.count();
     if running > 0 {
         let seconds = config.drain.as_secs();
@@ -36,21 +38,61 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) {
     }
     // Cutting a stream resets its target.
     tasks.end(Duration::ZERO).await;
+    done
 }
 
-async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks, stop: &CancellationToken) {
+async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks, stop: &CancellationToken) -> Result<(), Refusal> {
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
-        let Some(end) = control::session(config, tasks, &mut backoff, stop).await else { return };
+        let Some(end) = control::session(config, tasks, &mut backoff, stop).await else { break };
         let pause = pause(&end, &mut backoff);
-        let seconds = pause.as_secs_f64();
-        let waiting = format!("{}: {end}; trying again in {seconds:.1} s", config.device);
+        let next = Next::after(&end, config.renewed_by_restart);
+        let waiting = format!("{}: {end}; {next} in {:.1} s", config.device, pause.as_secs_f64());
         tracing::warn!(target: "device-agent", "{waiting}");
         notify::status(&waiting);
         tokio::select! {
-            () = sleep(pause) => {}
+            () = sleep(pause) => next.done()?,
             () = stop.cancelled() => {}
         }
+    }
+    Ok(())
+}
+
+/// What to do after a pause.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Connect again.
+    Retry,
+    /// End, to be started anew with the key that is there then.
+    End(Refusal),
+}
+
+impl Next {
+    fn after(end: &End, renewed_by_restart: bool) -> Self {
+        match end {
+            End::Refused(refusal)
+                if renewed_by_restart && matches!(refusal.kind, Kind::KeyReplaced | Kind::AuthenticationFailed) =>
+            {
+                Self::End(refusal.clone())
+            }
+            End::Refused(_) | End::Lost(_) | End::Displaced { .. } => Self::Retry,
+        }
+    }
+
+    fn done(self) -> Result<(), Refusal> {
+        match self {
+            Self::Retry => Ok(()),
+            Self::End(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Retry => "trying again",
+            Self::End(_) => "ending, to be started anew with the key that the service manager then hands over,",
+        })
     }
 }
 
@@ -72,6 +114,22 @@ fn pause(end: &End, backoff: &mut Backoff) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_refused_key_only_a_restart_renews_ends_and_nobody_else_does() {
+        for (kind, ends) in [
+            (Kind::KeyReplaced, true),
+            (Kind::AuthenticationFailed, true),
+            (Kind::Disabled, false),
+            (Kind::HubUnreachable, false),
+        ] {
+            let end = End::Refused(kind.into());
+            let wanted = if ends { Next::End(kind.into()) } else { Next::Retry };
+            assert_eq!(Next::after(&end, true), wanted);
+            assert_eq!(Next::after(&end, false), Next::Retry, "its key is read anew for each connection");
+        }
+        assert_eq!(Next::after(&End::Displaced { by: "elsewhere".into() }, true), Next::Retry);
+    }
 
     #[test]
     fn whose_key_was_replaced_gives_the_new_one_time_to_be_written_and_is_soon_back() {

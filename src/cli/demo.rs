@@ -53,6 +53,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
         enrol: enrolled(Role::Device)?,
         forwards: vec![forward.clone()],
         consent: Consent::default(),
+        renewed_by_restart: false,
         drain: DRAIN,
     };
     let watcher = Watcher::new(progress);

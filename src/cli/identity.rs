@@ -71,6 +71,11 @@ fn part(role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
     Ok(Some((path, text)))
 }
 
+/// Whether the key is the copy that the service manager makes when it starts this service.
+pub(super) fn is_handed_over() -> bool {
+    home::credential(KEY).is_some()
+}
+
 /// Where a role's identity is kept.
 pub(super) struct Place(PathBuf);
 

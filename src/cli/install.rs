@@ -10,8 +10,10 @@ use clap::{CommandFactory as _, ValueEnum as _};
 
 use super::args::{Cli, Command, Hub, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall};
 use super::config::{self, Mistake};
+use super::key_access::KeyAccess;
 use super::units::{self, Service, Unit};
 use super::{Failure, home, roles, text};
+use crate::net::certificate::Source;
 use crate::proto::id::Role;
 
 const UNITS: &str = "etc/systemd/system";
@@ -36,7 +38,7 @@ fn install(install: &Install) -> Result<(), Failure> {
         None => std::env::current_exe().context("cannot tell where this program is; name it with --program")?,
     };
     let root = install.root.as_deref();
-    let (units, needed) = units(install.role, &program, &install.arguments, root).map_err(Failure::Usage)?;
+    let Planned { units, needed } = plan(install.role, &program, &install.arguments, root).map_err(Failure::Usage)?;
     if install.print {
         for Unit { name, text } in &units {
             text::out(&format!("# /{UNITS}/{name}\n{text}"));
@@ -49,13 +51,14 @@ fn install(install: &Install) -> Result<(), Failure> {
     Ok(replace(&name(install.role), &units, root)?)
 }
 
-/// A role's units, and the files that must be there when they start.
-fn units(
-    role: ServiceRole,
-    program: &Path,
-    arguments: &[String],
-    root: Option<&Path>,
-) -> anyhow::Result<(Vec<Unit>, Vec<PathBuf>)> {
+/// A role's units.
+struct Planned {
+    units: Vec<Unit>,
+    /// The files that must be there before, and what to do where they are not.
+    needed: Vec<(PathBuf, &'static str)>,
+}
+
+fn plan(role: ServiceRole, program: &Path, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Planned> {
     let name = name(role);
     let service = |drain| Service { role: &name, program, arguments, drain };
     match parse(&name, arguments, root)? {
@@ -65,8 +68,10 @@ fn units(
                 bail!("leave out --state-dir: the hub's units keep its state in {}", home::SERVICE_STATE);
             }
             let config = roles::hub_config(serve, None)?;
+            let (key, needed) = key_access(&config.certificate, root.unwrap_or(Path::new("/")))?;
             let streaming = config.streaming.map(|streaming| streaming.listen);
-            Ok((units::hub(&service(config.drain), &config.listen, streaming), Vec::new()))
+            let units = units::hub(&service(config.drain), &config.listen, streaming, &key);
+            Ok(Planned { units, needed })
         }
         Command::DeviceAgent(agent) => client(&service(agent.drain.drain_timeout), Role::Device),
         Command::ServiceProxy(ServiceProxy { stdio: false, drain, .. }) => {
@@ -82,9 +87,17 @@ fn units(
     }
 }
 
-fn client(service: &Service<'_>, role: Role) -> anyhow::Result<(Vec<Unit>, Vec<PathBuf>)> {
+fn key_access(source: &Source, root: &Path) -> anyhow::Result<(KeyAccess, Vec<(PathBuf, &'static str)>)> {
+    let Source::Pem(pair) = source else { return Ok((KeyAccess::NotNeeded, Vec::new())) };
+    let needed =
+        [&pair.certificate, &pair.key].map(|file| (file.clone(), "first put the certificate and its key there"));
+    Ok((KeyAccess::of(pair, root)?, needed.into()))
+}
+
+fn client(service: &Service<'_>, role: Role) -> anyhow::Result<Planned> {
     let identity = home::identity(role)?;
-    Ok((units::client(service, &identity), units::credentials(&identity).into()))
+    let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
+    Ok(Planned { units: units::client(service, &identity), needed: needed.into() })
 }
 
 /// What the service will take the arguments for, over the file that it will read: a mistake is better said now.
@@ -101,16 +114,20 @@ fn parse(role: &str, arguments: &[String], root: Option<&Path>) -> anyhow::Resul
     }
 }
 
-fn can_run(program: &Path, needed: &[PathBuf]) -> Result<(), Failure> {
+/// Which of the places that services do not see a path is below.
+pub(super) fn hidden_place(path: &Path) -> Option<&'static str> {
+    HIDDEN.into_iter().find(|place| path.starts_with(place))
+}
+
+fn can_run(program: &Path, needed: &[(PathBuf, &str)]) -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::Usage(anyhow!("only root can install services; --print shows the units")));
     }
-    if let Some(place) = HIDDEN.iter().find(|place| program.starts_with(place)) {
+    if let Some(place) = hidden_place(program) {
         let advice = "first put it where services see it, such as /usr/local/bin";
         return Err(Failure::Usage(anyhow!("{} is below {place}: {advice}", program.display())));
     }
-    if let Some(missing) = needed.iter().find(|file| !file.exists()) {
-        let advice = "first join the hub, as root: devstream join LINK";
+    if let Some((missing, advice)) = needed.iter().find(|(file, _)| !file.exists()) {
         return Err(Failure::Usage(anyhow!("there is no {}: {advice}", missing.display())));
     }
     Ok(())
@@ -166,6 +183,16 @@ fn remove(units: &[String], root: Option<&Path>) -> anyhow::Result<()> {
 fn installed(role: &str, directory: &Path) -> Vec<String> {
     let names = [".socket", "-streaming.socket", ".service"].map(|end| format!("devstream-{role}{end}"));
     names.into_iter().filter(|name| directory.join(name).exists()).collect()
+}
+
+/// The installed service that is handed the key in that directory, as often as it starts.
+pub(super) fn service_with_key(role: Role, identity: &Path, root: Option<&Path>) -> Option<String> {
+    let role = name(match role {
+        Role::Device => ServiceRole::DeviceAgent,
+        Role::Service => ServiceRole::ServiceProxy,
+    });
+    let unit = fs::read_to_string(directory(root).join(format!("devstream-{role}.service"))).ok()?;
+    units::takes_key(&unit, identity).then(|| format!("devstream-{role}"))
 }
 
 fn directory(root: Option<&Path>) -> PathBuf {

@@ -1,6 +1,7 @@
 //! `devstream join`: a key is made here, its public half goes to the hub with the one-time code.
 
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -8,6 +9,7 @@ use http::StatusCode;
 
 use super::args::Join;
 use super::identity::{Joined, Place, machine_id, trust};
+use super::install::service_with_key;
 use super::{Failure, text};
 use crate::net::client::{Client, Particulars, refusal};
 use crate::proto::http::Route;
@@ -42,11 +44,19 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let joined = Joined { id: principal.id.clone(), hub: link.hub, pin: link.pin };
     place.store(&joined, &seed)?;
     text::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
-    text::err(match principal.role {
-        Role::Device => "next: devstream device-agent --forward 22",
-        Role::Service => "next: devstream service-proxy --device ID --local 2222",
-    });
+    text::err(&next_step(principal.role, place.directory(), None));
     Ok(())
+}
+
+/// What takes up the new key.
+fn next_step(role: Role, identity: &Path, root: Option<&Path>) -> String {
+    if let Some(service) = service_with_key(role, identity, root) {
+        return format!("next: systemctl restart {service}, which takes up the new key when it starts");
+    }
+    match role {
+        Role::Device => "next: devstream device-agent --forward 22".into(),
+        Role::Service => "next: devstream service-proxy --device ID --local 2222".into(),
+    }
 }
 
 /// Who this machine becomes: the one in the link, or, where that is for many machines, the one that it is.
@@ -89,4 +99,23 @@ fn bare(typed: &str) -> &str {
     let typed = typed.trim();
     let typed = typed.strip_prefix("devstream join").unwrap_or(typed).trim();
     typed.trim_matches(['\'', '"'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_key_a_service_has_is_told_to_restart_it() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("etc/systemd/system");
+        std::fs::create_dir_all(&units).unwrap();
+        let told = |role, identity| next_step(role, Path::new(identity), Some(root.path()));
+        assert!(told(Role::Device, "/root/device").contains("devstream device-agent"));
+        let unit = "[Service]\nLoadCredential=key:/root/device/key\n";
+        std::fs::write(units.join("devstream-device-agent.service"), unit).unwrap();
+        assert!(told(Role::Device, "/root/device").contains("systemctl restart devstream-device-agent, "));
+        assert!(!told(Role::Device, "/home/me/device").contains("systemctl"), "another user's");
+        assert!(!told(Role::Service, "/root/device").contains("systemctl"), "another role's");
+    }
 }

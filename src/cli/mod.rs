@@ -10,6 +10,7 @@ mod home;
 mod identity;
 mod install;
 mod join;
+mod key_access;
 mod logging;
 mod logs;
 mod roles;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use indicatif::MultiProgress;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
-use super::identity::{default_device, enrol, service};
+use super::identity::{default_device, enrol, is_handed_over, service};
 use super::signals::{Hangups, Signals};
 use super::view::Watcher;
 use super::{Failure, home, stdio, text};
@@ -135,6 +135,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         enrol: enrol(principal, agent.hub),
         forwards: agent.forward,
         consent: Consent { services: agent.allow_service, command: agent.accept_command },
+        renewed_by_restart: is_handed_over(),
         drain: agent.drain.drain_timeout,
     };
     raise_descriptors();
@@ -142,8 +143,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     notify::ready("not yet connected");
     let shutdown = Shutdown::default();
     let work = notify::while_alive(agent::run(config, shutdown.clone()));
-    signals.pass_on_during(&shutdown, work).await?;
-    Ok(())
+    Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
 pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiProgress>) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::identity::{IDENTITY, KEY};
+use super::key_access::KeyAccess;
 
 const SERVICE: &str = include_str!("units/role.service");
 const HUB: &str = include_str!("units/hub.conf");
@@ -36,7 +37,12 @@ pub(super) struct Service<'a> {
 }
 
 /// The hub's: sockets that outlive its restarts, and itself.
-pub(super) fn hub(service: &Service<'_>, listen: &[SocketAddr], streaming: Option<SocketAddr>) -> Vec<Unit> {
+pub(super) fn hub(
+    service: &Service<'_>,
+    listen: &[SocketAddr],
+    streaming: Option<SocketAddr>,
+    key: &KeyAccess,
+) -> Vec<Unit> {
     let mut units = vec![socket("devstream-hub.socket", "hub", "its sockets", listen)];
     if let Some(address) = streaming {
         units.push(socket(
@@ -48,20 +54,43 @@ pub(super) fn hub(service: &Service<'_>, listen: &[SocketAddr], streaming: Optio
     }
     let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
     let sockets = names.join(" ");
-    let unit = service.unit(&HUB.replace("{sockets}", &sockets), &format!("Also={sockets}"));
-    units.push(unit);
+    let own = format!("{}{}", HUB.replace("{sockets}", &sockets), group_of(key));
+    units.push(service.unit(&own, &format!("Also={sockets}")));
     units
+}
+
+/// What lets the service read its certificate's key.
+fn group_of(key: &KeyAccess) -> String {
+    match key {
+        KeyAccess::NotNeeded => String::new(),
+        KeyAccess::Group(group) => format!("# The group of its certificate's key.\nSupplementaryGroups={group}\n"),
+        KeyAccess::Unknown(path) => format!(
+            "# {path:?} could not be looked at: install again when it is there, so that this gets the key's group.\n"
+        ),
+    }
 }
 
 /// The device-agent's or the service-proxy's, with the identity in that directory.
 pub(super) fn client(service: &Service<'_>, identity: &Path) -> Vec<Unit> {
-    let own = CLIENT.replace("{identity}", &specifiers(&identity.display().to_string()));
+    let own = CLIENT
+        .replace("{key}", &load_key(identity))
+        .replace("{identity}", &specifiers(&identity.display().to_string()));
     vec![service.unit(&own, "")]
 }
 
 /// The files that [`client`]'s unit needs.
 pub(super) fn credentials(identity: &Path) -> [PathBuf; 2] {
     [IDENTITY, KEY].map(|name| identity.join(name))
+}
+
+/// Whether a unit is handed the key in that directory.
+pub(super) fn takes_key(unit: &str, identity: &Path) -> bool {
+    let line = load_key(identity);
+    unit.lines().any(|other| other == line)
+}
+
+fn load_key(identity: &Path) -> String {
+    format!("LoadCredential={KEY}:{}", specifiers(&identity.join(KEY).display().to_string()))
 }
 
 impl Service<'_> {

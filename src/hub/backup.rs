@@ -47,8 +47,9 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     let directory = StateDirectory::open(state)?;
     let registry = directory.registry();
-    if registry.exists() || state.join("ca.pem").exists() {
-        bail!("{} already holds a hub's state; move it away first, or name another with --state-dir", state.display());
+    if let Some(file) = of_a_hub(state)? {
+        let (state, file) = (state.display(), file.display());
+        bail!("{state} already holds a hub's state ({file}); move it away first, or name another with --state-dir");
     }
     let workplace = tempfile::Builder::new().prefix("backup.").tempdir_in(state)?;
     let whole = workplace.path().join("whole");
@@ -72,6 +73,17 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     // Last: with the registry, the state is whole.
     fs::rename(&whole, &registry)?;
     Ok(identities)
+}
+
+/// A file of a hub that was here before. What SQLite left beside a registry would be replayed into the restored one.
+fn of_a_hub(state: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(state)? {
+        let name = entry?.file_name();
+        if name == "ca.pem" || name.to_string_lossy().starts_with(REGISTRY) {
+            return Ok(Some(name.into()));
+        }
+    }
+    Ok(None)
 }
 
 /// How long the file is by its own account.

@@ -230,6 +230,16 @@ struct SmallDisk {
     filler: PathBuf,
 }
 
+#[test]
+fn a_history_that_every_rotation_would_delete_is_refused() {
+    let machine = Machine::new();
+    let finished = machine.run(&["hub", "--activity-rotate-size", "64MiB", "--activity-keep-size", "127MiB"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    for told in ["at least twice --activity-rotate-size", "give --activity-keep-size 134217728 or more"] {
+        assert!(finished.stderr.contains(told), "{finished:?}");
+    }
+}
+
 impl SmallDisk {
     /// Leaves not a page free.
     fn fill(&self) {

@@ -1,7 +1,7 @@
 //! One file that holds a hub: written while it runs, and enough to be the same hub elsewhere.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -125,6 +125,21 @@ fn a_restore_never_touches_a_hub_that_is_there() {
     assert!(Hub::start(&machine).ask(&["device", "list"]).contains("later"));
     let beside = machine.run(&["hub", "--state-dir", "beside", "restore", "file"]);
     assert_eq!(beside.code, Some(0), "{beside:?}");
+}
+
+#[test]
+fn what_sqlite_left_of_another_registry_is_not_replayed_into_the_restored_one() {
+    let machine = Machine::new();
+    Hub::start(&machine).ask(&["backup", "file"]);
+    for leftover in ["registry.sqlite-wal", "registry.sqlite-shm", "registry.sqlite-journal"] {
+        let elsewhere = machine.home().join(leftover);
+        fs::DirBuilder::new().mode(0o700).create(&elsewhere).expect("a directory");
+        fs::write(elsewhere.join(leftover), "of another").expect("a file can be written");
+        let finished = machine.run(&["hub", "--state-dir", leftover, "restore", "file"]);
+        let told = format!("already holds a hub's state ({leftover}); move it away first");
+        assert!(finished.code == Some(1) && finished.stderr.contains(&told), "{finished:?}");
+        assert!(!elsewhere.join("registry.sqlite").exists());
+    }
 }
 
 #[test]

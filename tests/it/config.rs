@@ -97,6 +97,7 @@ fn every_mistake_is_told_with_its_place() {
         ("[hub]\nlisten = [['x']]\n", &["2:11: listen takes a string or a number"]),
         ("[hub]\ndrain-timeout = true\n", &["2:17: drain-timeout takes a string or a number"]),
         ("[hub]\ndrain-timeout = [1]\n", &["2:17: drain-timeout takes a string or a number"]),
+        ("[device-agent]\nallow-service = []\n", &["2:17: allow-service = [] names nothing; give at least one"]),
         ("[hub]\ndrain-timeout = -1\n", &["2:17: invalid value '-1'"]),
         ("[hub]\ndrain_timeout = 1\n", &["2:1: [hub] has no key 'drain_timeout'; it has", "drain-timeout"]),
         ("[hub]\nconfig = 'x'\n", &["2:1: [hub] has no key 'config'"]),

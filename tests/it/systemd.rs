@@ -1,8 +1,10 @@
 //! The units for systemd, judged by systemd's own tools; they need not run under it for that.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use devstream::proto::refusal::Kind;
 
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
@@ -38,14 +40,18 @@ fn systemd_rates_the_services_as_little_exposed() {
     let machine = Machine::new();
     for (role, flags) in ROLES {
         let files = print_into(&machine, role, role, flags);
-        let service = files.iter().find(|file| file.extension().is_some_and(|kind| kind == "service")).unwrap();
-        let mut command = machine.command("systemd-analyze");
-        // In tenths.
-        command.args(["security", "--offline=true", "--no-pager", "--threshold=25"]).arg(service);
-        let finished = Process::start(&mut command).finish();
-        assert_eq!(finished.code, Some(0), "{}", finished.stdout);
-        assert!(finished.stdout.contains("Overall exposure level"), "{finished:?}");
+        assert_little_exposed(&machine, &files);
     }
+}
+
+fn assert_little_exposed(machine: &Machine, units: &[PathBuf]) {
+    let service = units.iter().find(|file| file.extension().is_some_and(|kind| kind == "service")).unwrap();
+    let mut command = machine.command("systemd-analyze");
+    // In tenths.
+    command.args(["security", "--offline=true", "--no-pager", "--threshold=25"]).arg(service);
+    let finished = Process::start(&mut command).finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stdout);
+    assert!(finished.stdout.contains("Overall exposure level"), "{finished:?}");
 }
 
 #[test]
@@ -158,13 +164,7 @@ fn an_identity_is_taken_from_the_service_managers_credentials() {
     let hub = Hub::start(&hub_machine);
     joined.ask(&["join", &hub.device_link(DEVICE)]);
     let credentials = service.home().join("credentials");
-    fs::create_dir(&credentials).unwrap();
-    for name in ["identity.toml", "key"] {
-        let (from, to) = (joined.home().join(".local/share/devstream/device").join(name), credentials.join(name));
-        fs::copy(from, &to).unwrap();
-        // With an access control list, which systemd may use, the mask stands where the group's bits are.
-        fs::set_permissions(&to, fs::Permissions::from_mode(0o440)).unwrap();
-    }
+    hand_over(&joined, &credentials);
     let agent = |arguments: &[&str]| {
         let mut command = service.command(DEVSTREAM);
         command.args(["device-agent", "--forward", "22"]).args(arguments);
@@ -178,6 +178,94 @@ fn an_identity_is_taken_from_the_service_managers_credentials() {
     assert!(refused.is_some_and(|line| line.contains("credentials/key")));
 }
 
+#[test]
+fn an_agent_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() {
+    let (hub_machine, joined, service) = (Machine::new(), Machine::new(), Machine::new());
+    let hub = Hub::start(&hub_machine);
+    joined.ask(&["join", &hub.device_link(DEVICE)]);
+    // As systemd does it: copies, made when the service starts.
+    let start = || {
+        let credentials = service.home().join("credentials");
+        hand_over(&joined, &credentials);
+        let mut command = service.command(DEVSTREAM);
+        command.args(["device-agent", "--forward", "22"]).env("CREDENTIALS_DIRECTORY", &credentials);
+        Process::start(&mut command)
+    };
+    let online = format!("device-agent: {DEVICE} is online");
+    let agent = start();
+    agent.wait_line(&online);
+    joined.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"])]);
+    let finished = agent.finish();
+    assert_eq!(finished.code, Some(Kind::KeyReplaced.row().exit.into()), "{finished:?}");
+    assert!(finished.stderr.contains("ending, to be started anew with the key"), "{finished:?}");
+    start().wait_line(&online);
+}
+
+#[test]
+fn the_hubs_service_gets_the_group_of_its_certificates_key_or_is_not_installed() {
+    let machine = Machine::new();
+    let (private, key) = (machine.home().join("etc/ssl/private"), machine.home().join("etc/ssl/private/hub.key"));
+    let flags = ["--tls-cert", "/etc/ssl/hub.pem", "--tls-key", "/etc/ssl/private/hub.key"];
+    let install = ["service", "install", "hub", "--print", "--program", DEVSTREAM, "--root", ".", "--"];
+    let printed = || machine.run(&[&install[..], &flags].concat());
+    let missing = printed();
+    assert!(missing.stdout.contains("# \"/etc/ssl/private/hub.key\" could not be looked at: install"), "{missing:?}");
+
+    fs::create_dir_all(&private).unwrap();
+    fs::write(&key, "").unwrap();
+    let group = a_group(&key);
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for (directory, file, refused) in [
+        (0o755, 0o600, Some("chgrp GROUP /etc/ssl/private/hub.key && chmod 640")),
+        (0o755, 0o644, Some("chmod 640")),
+        (0o755, 0o660, Some("chmod 640")),
+        (0o700, 0o640, Some("would not get through")),
+        (0o711, 0o640, None),
+        (0o755, 0o640, None),
+    ] {
+        mode(&private, directory);
+        mode(&key, file);
+        let finished = printed();
+        let code = if refused.is_some() { 2 } else { 0 };
+        assert_eq!(finished.code, Some(code), "{directory:o} {file:o}: {finished:?}");
+        match refused {
+            Some(why) => assert!(finished.stderr.contains(why), "{finished:?}"),
+            None => assert!(finished.stdout.contains(&format!("\nSupplementaryGroups={group}\n")), "{finished:?}"),
+        }
+    }
+    std::os::unix::fs::chown(&private, None, Some(group)).unwrap();
+    mode(&private, 0o710);
+    let files = unpack(&machine, "units", &printed().stdout);
+    let mut command = machine.command("systemd-analyze");
+    let verified = Process::start(command.args(["verify", "--man=no"]).args(&files)).finish();
+    assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""), "{files:?}");
+    assert_little_exposed(&machine, &files);
+
+    let hidden = [&install[..], &["--tls-cert", "/root/hub.pem", "--tls-key", "/etc/ssl/private/hub.key"]].concat();
+    let finished = machine.run(&hidden);
+    assert!(finished.code == Some(2) && finished.stderr.contains("/root/hub.pem is below /root"), "{finished:?}");
+}
+
+/// Gives the file a group that is not root's, and tells which.
+fn a_group(file: &Path) -> u32 {
+    let own = fs::metadata(file).unwrap().gid();
+    let group = if own == 0 { 4242 } else { own };
+    std::os::unix::fs::chown(file, None, Some(group)).unwrap();
+    group
+}
+
+/// Copies what a machine joined with as a device.
+fn hand_over(joined: &Machine, credentials: &Path) {
+    fs::create_dir_all(credentials).unwrap();
+    for name in ["identity.toml", "key"] {
+        let (from, to) = (joined.home().join(".local/share/devstream/device").join(name), credentials.join(name));
+        let _ = fs::remove_file(&to);
+        fs::copy(from, &to).unwrap();
+        // With an access control list, which systemd may use, the mask stands where the group's bits are.
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o440)).unwrap();
+    }
+}
+
 fn named(units: &[&str]) -> Vec<String> {
     let mut names: Vec<_> = units.iter().map(|unit| format!("devstream-{unit}")).collect();
     names.sort();
@@ -188,6 +276,10 @@ fn named(units: &[&str]) -> Vec<String> {
 fn print_into(machine: &Machine, directory: &str, role: &str, flags: &[&str]) -> Vec<PathBuf> {
     let printed =
         machine.ask(&[&["service", "install", role, "--print", "--program", DEVSTREAM, "--"], flags].concat());
+    unpack(machine, directory, &printed)
+}
+
+fn unpack(machine: &Machine, directory: &str, printed: &str) -> Vec<PathBuf> {
     let directory = machine.home().join(directory);
     fs::create_dir_all(&directory).unwrap();
     let unit = |text: &str| {

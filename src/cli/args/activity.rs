@@ -19,7 +19,7 @@ pub(in crate::cli) struct ActivityArgs {
     /// The same when the file's first line is this old
     #[arg(long, value_name = "AGE", default_value = "1d", value_parser = age, help_heading = HEADING, env = "DEVSTREAM_ACTIVITY_ROTATE_AGE")]
     activity_rotate_age: Duration,
-    /// Delete the oldest files, so that all of them never take more than this
+    /// Delete the oldest files, so that all of them never take more than this; at least twice the rotate size
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size, help_heading = HEADING, env = "DEVSTREAM_ACTIVITY_KEEP_SIZE")]
     activity_keep_size: u64,
     /// Delete files that were put aside longer ago than this
@@ -35,9 +35,11 @@ impl ActivityArgs {
     pub(in crate::cli) fn settings(&self) -> anyhow::Result<Settings> {
         let (rotate, keep) = (self.activity_rotate_size, self.activity_keep_size);
         anyhow::ensure!(
-            rotate <= keep,
-            "--activity-keep-size ({keep} bytes) must be at least --activity-rotate-size ({rotate} bytes): the file \
-             that is written to counts too"
+            rotate.saturating_mul(2) <= keep,
+            "--activity-keep-size ({keep} bytes) must be at least twice --activity-rotate-size ({rotate} bytes): the \
+             file that is written to counts too, and every other would be deleted as soon as it is put aside; give \
+             --activity-keep-size {} or more",
+            rotate.saturating_mul(2)
         );
         Ok(Settings {
             rotate_size: rotate,

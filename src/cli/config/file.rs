@@ -103,6 +103,12 @@ fn values(
     let (given, wanted) = match (value.get_ref(), flag.get_action()) {
         (DeValue::Boolean(on), ArgAction::SetTrue) => return Ok(if *on { vec!["true".into()] } else { Vec::new() }),
         (_, ArgAction::SetTrue) => (vec![(value.span(), None)], "true or false"),
+        (DeValue::Array(items), _) if repeatable && items.is_empty() => {
+            // To clap no value is the default, which is often everything: hardly what whoever wrote this meant.
+            let key = flag.get_long().unwrap_or_default();
+            let words = format!("{key} = [] names nothing; give at least one, or leave {key} out to have its default");
+            return Err(vec![(value.span(), words)]);
+        }
         (DeValue::Array(items), _) if repeatable => {
             (items.iter().map(|item| (item.span(), text(item.get_ref()))).collect(), "a string or a number")
         }

@@ -1,0 +1,78 @@
+//! How the hub's service, which has a user of its own, comes to read the key that an operator keeps for it: through the
+//! key's group, if that opens the key and every directory on the way.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::install::hidden_place;
+use crate::net::certificate::pem::PemPair;
+
+/// What the service's unit must say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum KeyAccess {
+    /// There is no such key.
+    NotNeeded,
+    /// This group, by number.
+    Group(u32),
+    /// The key could not be looked at.
+    Unknown(PathBuf),
+}
+
+impl KeyAccess {
+    /// For files that are below `root`.
+    pub(super) fn of(pair: &PemPair, root: &Path) -> anyhow::Result<Self> {
+        let files = [&pair.key, &pair.certificate];
+        for file in files {
+            if let Some(place) = hidden_place(file) {
+                bail!("{} is below {place}, which services do not see: put it below /etc", file.display());
+            }
+        }
+        let Ok(key) = fs::metadata(below(root, &pair.key)) else { return Ok(Self::Unknown(pair.key.clone())) };
+        let (group, mode, name) = (key.gid(), key.mode() & 0o777, pair.key.display());
+        // Root's own group would open far more than the key; and the hub takes no key that others may read or change.
+        if group == 0 || mode & 0o040 == 0 || mode & 0o027 != 0 {
+            bail!(
+                "the hub's service has a user of its own, which must read {name} (mode {mode:03o}, group {group}) as a \
+                 member of its group, and nobody else may: chgrp GROUP {name} && chmod 640 {name}, where GROUP is \
+                 one for such keys, such as Debian's ssl-cert"
+            );
+        }
+        files.into_iter().try_for_each(|file| is_open(file, root, group))?;
+        Ok(Self::Group(group))
+    }
+}
+
+/// Whether members of that group may read a file, and enter every directory on the way there, links followed.
+fn is_open(file: &Path, root: &Path, group: u32) -> anyhow::Result<()> {
+    let root = root.canonicalize().with_context(|| format!("cannot look at {}", root.display()))?;
+    let path = below(&root, file);
+    // Missing, it is as good as not yet there.
+    let Ok(real) = path.canonicalize() else { return Ok(()) };
+    let ways = [&path, &real].map(|end| end.ancestors().skip(1).take_while(|place| *place != root));
+    let directories = ways.into_iter().flatten().map(|place| (place, 1, "chmod g+x"));
+    for (place, bit, remedy) in directories.chain([(path.as_path(), 4, "chmod g+r")]) {
+        let metadata = fs::metadata(place).with_context(|| format!("cannot look at {}", place.display()))?;
+        if !allows(&metadata, group, bit) {
+            let (file, place) = (file.display(), place.display());
+            bail!(
+                "the hub's service, as a member of group {group}, would not get through {place} to {file}: \
+                 chgrp {group} {place} && {remedy} {place}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The bit is one of the three that stand for everybody else.
+fn allows(metadata: &Metadata, group: u32, bit: u32) -> bool {
+    let shift = if metadata.gid() == group { 3 } else { 0 };
+    metadata.mode() >> shift & bit != 0
+}
+
+/// A service's relative paths begin at the root too.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
