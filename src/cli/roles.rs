@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, anyhow, bail};
 use indicatif::MultiProgress;
@@ -26,6 +26,7 @@ use crate::proto::admin::HubInfo;
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
+use crate::proto::refusal::{Kind, Refusal};
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
@@ -149,6 +150,20 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
 pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiProgress>) -> Result<(), Failure> {
     let principal = Principal { role: Role::Service, id: service()? };
     let watcher = Watcher::new(progress);
+    let shutdown = Shutdown::default();
+    // A key that only the service manager can renew, and that the hub does not take any more.
+    let outdated: Arc<OnceLock<Refusal>> = Arc::default();
+    let (renewed_by_restart, last, stop) = (is_handed_over(), outdated.clone(), shutdown.drain.clone());
+    let observer = move |event: proxy::Event| {
+        if let proxy::Event::Refused(_, refusal) = &event
+            && renewed_by_restart
+            && refusal.kind == Kind::AuthenticationFailed
+        {
+            let _ = last.set(refusal.clone());
+            stop.cancel();
+        }
+        watcher.see(event);
+    };
     let config = ProxyConfig {
         enrol: enrol(principal, proxy.hub),
         device: proxy.device.clone(),
@@ -156,7 +171,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,
         drain: proxy.drain.drain_timeout,
-        observer: Arc::new(move |event| watcher.see(event)),
+        observer: Arc::new(observer),
     };
     if proxy.stdio {
         let done = proxy::pipe(config, proxy.stream, (tokio::io::stdin(), stdio::Output::new())).await;
@@ -168,8 +183,13 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
     let listening: Vec<_> = bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect();
     listening.iter().for_each(|line| text::say("service-proxy", line));
     notify::ready(&listening.join(", "));
-    let shutdown = Shutdown::default();
     let work = notify::while_alive(bound.serve(shutdown.clone()));
     signals.pass_on_during(&shutdown, work).await?;
-    Ok(())
+    match outdated.get() {
+        Some(refusal) => {
+            text::say("service-proxy", "ending, to be started anew with the key that the service manager then has");
+            Err(Failure::Refused(refusal.clone()))
+        }
+        None => Ok(()),
+    }
 }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use devstream::proto::refusal::Kind;
 
+use crate::support::bytes::{End, drain};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
-use crate::support::roles::Hub;
+use crate::support::roles::{Agent, Hub, connect};
+use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, PATIENCE};
 
 /// A role's name, and flags that it cannot do without.
@@ -202,6 +204,34 @@ fn an_agent_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() 
 }
 
 #[test]
+fn a_proxy_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() {
+    let target = Target::echo();
+    let (hub_machine, joined, service) = (Machine::new(), Machine::new(), Machine::new());
+    let hub = Hub::start(&hub_machine);
+    let _agent = Agent::start(&hub_machine, &[&target.port.to_string()]);
+    joined.ask(&["join", &hub.service_link("alice")]);
+    let start = || {
+        let credentials = service.home().join("credentials");
+        hand_over_as(&joined, "service", &credentials);
+        let mut command = service.command(DEVSTREAM);
+        command.args(["service-proxy", "--device", DEVICE, "--local", "0"]);
+        let proxy = Process::start(command.env("CREDENTIALS_DIRECTORY", &credentials));
+        let port =
+            proxy.wait_line(&format!("service-proxy: {DEVICE} on ")).rsplit(':').next().unwrap().parse().unwrap();
+        (proxy, connect(port))
+    };
+    let (proxy, mut local) = start();
+    is_alive(&mut local);
+    joined.ask(&["join", &hub.link(&["service", "rotate", "alice", "--overlap", "0s"])]);
+    assert_eq!(drain(&mut local).end, End::Reset);
+    let port = proxy.wait_line(&format!("service-proxy: {DEVICE} on ")).rsplit(':').next().unwrap().parse().unwrap();
+    assert_eq!(drain(&mut connect(port)).end, End::Reset);
+    let finished = proxy.finish();
+    assert_eq!(finished.code, Some(Kind::AuthenticationFailed.row().exit.into()), "{finished:?}");
+    is_alive(&mut start().1);
+}
+
+#[test]
 fn the_hubs_service_gets_the_group_of_its_certificates_key_or_is_not_installed() {
     let machine = Machine::new();
     let (private, key) = (machine.home().join("etc/ssl/private"), machine.home().join("etc/ssl/private/hub.key"));
@@ -256,9 +286,13 @@ fn a_group(file: &Path) -> u32 {
 
 /// Copies what a machine joined with as a device.
 fn hand_over(joined: &Machine, credentials: &Path) {
+    hand_over_as(joined, "device", credentials);
+}
+
+fn hand_over_as(joined: &Machine, role: &str, credentials: &Path) {
     fs::create_dir_all(credentials).unwrap();
     for name in ["identity.toml", "key"] {
-        let (from, to) = (joined.home().join(".local/share/devstream/device").join(name), credentials.join(name));
+        let (from, to) = (joined.home().join(".local/share/devstream").join(role).join(name), credentials.join(name));
         let _ = fs::remove_file(&to);
         fs::copy(from, &to).unwrap();
         // With an access control list, which systemd may use, the mask stands where the group's bits are.
