@@ -111,11 +111,11 @@ mod tests {
         let units = root.path().join("etc/systemd/system");
         std::fs::create_dir_all(&units).unwrap();
         let told = |role, identity| next_step(role, Path::new(identity), Some(root.path()));
-        assert!(told(Role::Device, "/root/device").contains("devstream device-agent"));
-        let unit = "[Service]\nLoadCredential=key:/root/device/key\n";
+        assert!(told(Role::Device, "/srv/device").contains("devstream device-agent"));
+        let unit = "[Service]\nLoadCredential=key:/srv/device/key\n";
         std::fs::write(units.join("devstream-device-agent.service"), unit).unwrap();
-        assert!(told(Role::Device, "/root/device").contains("systemctl restart devstream-device-agent, "));
+        assert!(told(Role::Device, "/srv/device").contains("systemctl restart devstream-device-agent, "));
         assert!(!told(Role::Device, "/home/me/device").contains("systemctl"), "another user's");
-        assert!(!told(Role::Service, "/root/device").contains("systemctl"), "another role's");
+        assert!(!told(Role::Service, "/srv/device").contains("systemctl"), "another role's");
     }
 }

@@ -1,8 +1,4 @@
-//! The broker on a virtual clock, with model devices and services that do anything they like, one seed a run.
-//! After every step: no stream is joined twice, no token lets in twice, every request is answered once and in time, and
-//! no stream that is outside of its service's scope goes on.
-
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
+//! The world around the broker: devices and services that do anything they like, and what must hold whatever they do.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -16,96 +12,8 @@ use devstream::proto::refusal::{Kind, Refusal};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 
-const SEEDS: u64 = 5_000;
-const STEPS: u64 = 120;
-
 /// An answer may be late by no more than the step of the clock.
 const TICK: Duration = Duration::from_secs(2);
-
-#[test]
-fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
-    let mut joined = 0;
-    for seed in 0..SEEDS {
-        let mut world = World::new(seed);
-        for _ in 0..STEPS {
-            world.step();
-        }
-        world.wind_down();
-        joined += world.joined.len();
-    }
-    assert!(joined > 1_000, "only {joined} streams were ever joined: the model does not reach what it is to test");
-}
-
-#[test]
-fn refused_streams_take_nothing_from_anybodys_limit() {
-    let mut world = World::new(1);
-    let device = world.some_device_arrives();
-    for _ in 0..3_000 {
-        let asker = world.connection();
-        let ask = plain_ask(&device);
-        world.broker.handle(Input::Asked { asker, ask }, world.now);
-        let refusals = refuse_all(&mut world.broker, world.now);
-        assert_eq!(refusals, [Kind::TargetRefused], "the device's answer, and no limit");
-    }
-    assert_eq!(world.broker.streams(), 0);
-}
-
-/// The change was told before the request that was made without knowing of it.
-#[test]
-fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge() {
-    let mut world = World::new(1);
-    let device = world.some_device_arrives();
-    let narrowed = Scope { streams: vec!["web".parse().unwrap()], ..Scope::everything() };
-    let changed = Input::Rescoped { service: service(0), scope: narrowed.clone(), until: None };
-    world.broker.handle(changed, world.now);
-    let asker = world.connection();
-    let ask = plain_ask(&device);
-    world.broker.handle(Input::Asked { asker, ask }, world.now);
-    let (leg, mut refused) = (world.connection(), false);
-    while let Some(output) = world.broker.next_output() {
-        match output {
-            Output::AskDevice { connection, request } => {
-                let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-                world.broker.handle(Input::Answered { connection, response }, world.now);
-            }
-            Output::Answer { answer: Ok(Grant { stream, token, .. }), .. } => {
-                let place = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
-                let principal = Principal { role: Role::Service, id: service(0).into() };
-                let (token, address, scope) = (token.hash(), address(), narrowed.clone());
-                let side = SideArrival { leg, place, principal, token, address, scope, until: None };
-                world.broker.handle(Input::SideArrived(side), world.now);
-            }
-            Output::Refuse { refusal, .. } => refused = refusal.kind == Kind::NotPermitted,
-            Output::Admit { .. } => panic!("let in beyond its scope"),
-            Output::Displace { .. }
-            | Output::Dismiss { .. }
-            | Output::Recheck { .. }
-            | Output::CancelDevice { .. }
-            | Output::Answer { .. }
-            | Output::Join(_)
-            | Output::EndStream { .. }
-            | Output::Ended { .. }
-            | Output::Record(_) => {}
-        }
-    }
-    assert!(refused);
-    assert_eq!(world.broker.streams(), 0);
-}
-
-/// The device refuses whatever it is asked; returns what the services hear.
-fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<Kind> {
-    let mut heard = Vec::new();
-    while let Some(output) = broker.next_output() {
-        if let Output::AskDevice { connection, request } = output {
-            let reason = Some(Kind::TargetRefused.into());
-            let response = StreamResponse { request_id: request.stream, accepted: false, reason };
-            broker.handle(Input::Answered { connection, response }, now);
-        } else if let Output::Answer { answer: Err(refusal), .. } = output {
-            heard.push(refusal.kind);
-        }
-    }
-    heard
-}
 
 /// A request that waits for its answer.
 struct Request {
@@ -123,10 +31,10 @@ struct Ticket {
     given: Instant,
 }
 
-struct World {
+pub(crate) struct World {
     dice: u64,
-    now: Instant,
-    broker: Broker,
+    pub(crate) now: Instant,
+    pub(crate) broker: Broker,
     settings: Settings,
     next: u64,
     devices: HashMap<ConnectionId, DeviceId>,
@@ -138,7 +46,7 @@ struct World {
     knocking: HashMap<ConnectionId, Ticket>,
     inside: HashMap<ConnectionId, Ticket>,
     accepted: HashSet<StreamId>,
-    joined: HashSet<StreamId>,
+    pub(crate) joined: HashSet<StreamId>,
     /// Joined streams, by the service's side.
     open: HashMap<ConnectionId, StreamId>,
     /// What was joined, and what of it was told to end.
@@ -151,7 +59,7 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let settings = Settings { handshake: Duration::from_secs(60), ..Settings::default() };
         let mut counter = seed;
         let random = move || {
@@ -187,7 +95,7 @@ impl World {
     }
 
     /// One random thing happens, then all that follows from it.
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         match self.roll(100) {
             0..15 => self.device_arrives(),
             15..20 => self.device_leaves(),
@@ -227,13 +135,13 @@ impl World {
         self.pick(&keys)
     }
 
-    fn connection(&mut self) -> ConnectionId {
+    pub(crate) fn connection(&mut self) -> ConnectionId {
         self.next += 1;
         ConnectionId(self.next)
     }
 
     /// With one forward.
-    fn some_device_arrives(&mut self) -> DeviceId {
+    pub(crate) fn some_device_arrives(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
         let hello = Hello { version: "1".into(), protocols: Vec::new(), forwards: vec![name("ssh")] };
         let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
@@ -509,7 +417,7 @@ impl World {
     }
 
     /// Everybody goes, and time passes: nothing may be left.
-    fn wind_down(&mut self) {
+    pub(crate) fn wind_down(&mut self) {
         self.current.clear();
         for (connection, device) in std::mem::take(&mut self.devices) {
             self.broker.handle(Input::DeviceLeft { device, connection, reason: String::new() }, self.now);
@@ -537,7 +445,7 @@ impl World {
 }
 
 /// For a device that is there, by a service that may do anything.
-fn plain_ask(device: &DeviceId) -> Ask {
+pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
     Ask {
         device: device.clone(),
         name: None,
@@ -551,15 +459,15 @@ fn plain_ask(device: &DeviceId) -> Ask {
     }
 }
 
-fn service(number: u64) -> ServiceName {
+pub(crate) fn service(number: u64) -> ServiceName {
     format!("service-{number}").parse().unwrap()
 }
 
-fn name(text: &str) -> StreamName {
+pub(crate) fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
-fn address() -> SocketAddr {
+pub(crate) fn address() -> SocketAddr {
     ([192, 0, 2, 1], 1000).into()
 }
 

@@ -1,0 +1,106 @@
+//! The broker on a virtual clock, with model devices and services that do anything they like, one seed a run.
+//! After every step: no stream is joined twice, no token lets in twice, every request is answered once and in time, and
+//! no stream that is outside of its service's scope goes on.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
+
+mod world;
+
+use std::time::Instant;
+
+use devstream::hub::broker::{Broker, Grant, Input, Output, SideArrival};
+use devstream::proto::http::Bridge;
+use devstream::proto::id::{Principal, Role};
+use devstream::proto::message::StreamResponse;
+use devstream::proto::refusal::Kind;
+use devstream::proto::scope::Scope;
+
+use self::world::{World, address, plain_ask, service};
+
+const SEEDS: u64 = 5_000;
+const STEPS: u64 = 120;
+
+#[test]
+fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
+    let mut joined = 0;
+    for seed in 0..SEEDS {
+        let mut world = World::new(seed);
+        for _ in 0..STEPS {
+            world.step();
+        }
+        world.wind_down();
+        joined += world.joined.len();
+    }
+    assert!(joined > 1_000, "only {joined} streams were ever joined: the model does not reach what it is to test");
+}
+
+#[test]
+fn refused_streams_take_nothing_from_anybodys_limit() {
+    let mut world = World::new(1);
+    let device = world.some_device_arrives();
+    for _ in 0..3_000 {
+        let asker = world.connection();
+        let ask = plain_ask(&device);
+        world.broker.handle(Input::Asked { asker, ask }, world.now);
+        let refusals = refuse_all(&mut world.broker, world.now);
+        assert_eq!(refusals, [Kind::TargetRefused], "the device's answer, and no limit");
+    }
+    assert_eq!(world.broker.streams(), 0);
+}
+
+/// The change was told before the request that was made without knowing of it.
+#[test]
+fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge() {
+    let mut world = World::new(1);
+    let device = world.some_device_arrives();
+    let narrowed = Scope { streams: vec!["web".parse().unwrap()], ..Scope::everything() };
+    let changed = Input::Rescoped { service: service(0), scope: narrowed.clone(), until: None };
+    world.broker.handle(changed, world.now);
+    let asker = world.connection();
+    let ask = plain_ask(&device);
+    world.broker.handle(Input::Asked { asker, ask }, world.now);
+    let (leg, mut refused) = (world.connection(), false);
+    while let Some(output) = world.broker.next_output() {
+        match output {
+            Output::AskDevice { connection, request } => {
+                let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
+                world.broker.handle(Input::Answered { connection, response }, world.now);
+            }
+            Output::Answer { answer: Ok(Grant { stream, token, .. }), .. } => {
+                let place = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
+                let principal = Principal { role: Role::Service, id: service(0).into() };
+                let (token, address, scope) = (token.hash(), address(), narrowed.clone());
+                let side = SideArrival { leg, place, principal, token, address, scope, until: None };
+                world.broker.handle(Input::SideArrived(side), world.now);
+            }
+            Output::Refuse { refusal, .. } => refused = refusal.kind == Kind::NotPermitted,
+            Output::Admit { .. } => panic!("let in beyond its scope"),
+            Output::Displace { .. }
+            | Output::Dismiss { .. }
+            | Output::Recheck { .. }
+            | Output::CancelDevice { .. }
+            | Output::Answer { .. }
+            | Output::Join(_)
+            | Output::EndStream { .. }
+            | Output::Ended { .. }
+            | Output::Record(_) => {}
+        }
+    }
+    assert!(refused);
+    assert_eq!(world.broker.streams(), 0);
+}
+
+/// The device refuses whatever it is asked; returns what the services hear.
+fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<Kind> {
+    let mut heard = Vec::new();
+    while let Some(output) = broker.next_output() {
+        if let Output::AskDevice { connection, request } = output {
+            let reason = Some(Kind::TargetRefused.into());
+            let response = StreamResponse { request_id: request.stream, accepted: false, reason };
+            broker.handle(Input::Answered { connection, response }, now);
+        } else if let Output::Answer { answer: Err(refusal), .. } = output {
+            heard.push(refusal.kind);
+        }
+    }
+    heard
+}
