@@ -186,7 +186,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;hub;device;rotate' {
-            [CompletionResult]::new('--overlap', '--overlap', [CompletionResultType]::ParameterName, 'How long the old key still works once the new one is there')
+            [CompletionResult]::new('--overlap', '--overlap', [CompletionResultType]::ParameterName, 'How long the old key still works once the new one is there; with 0s, what it holds ends at once')
             [CompletionResult]::new('--link-for', '--link-for', [CompletionResultType]::ParameterName, 'How long the printed line works')
             [CompletionResult]::new('--for', '--for', [CompletionResultType]::ParameterName, 'How long the printed line works')
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where the hub keeps everything [default: devstream/hub in the user''s data directory]')
@@ -352,7 +352,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;hub;service;rotate' {
-            [CompletionResult]::new('--overlap', '--overlap', [CompletionResultType]::ParameterName, 'How long the old key still works once the new one is there')
+            [CompletionResult]::new('--overlap', '--overlap', [CompletionResultType]::ParameterName, 'How long the old key still works once the new one is there; with 0s, what it holds ends at once')
             [CompletionResult]::new('--link-for', '--link-for', [CompletionResultType]::ParameterName, 'How long the printed line works')
             [CompletionResult]::new('--for', '--for', [CompletionResultType]::ParameterName, 'How long the printed line works')
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where the hub keeps everything [default: devstream/hub in the user''s data directory]')

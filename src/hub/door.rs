@@ -145,7 +145,7 @@ pub(super) async fn receive(
     }
 }
 
-/// TLS, in time.
+/// TLS, in time. An ACME server that has its proof did nothing wrong, and wants nothing more.
 async fn secure(
     shared: &Shared,
     acceptor: &Acceptor,
@@ -153,8 +153,11 @@ async fn secure(
     address: SocketAddr,
 ) -> Option<(Socket, Exporter)> {
     let offence = match timeout(shared.config.limits.tls_timeout, acceptor.accept(tcp)).await {
-        Ok(Some(secured)) => return Some(secured),
-        Ok(None) => Offence::Nonsense,
+        Ok(Ok(secured)) => return secured,
+        Ok(Err(error)) => {
+            tracing::debug!(target: "hub", %error, "a TLS handshake with {address} failed");
+            Offence::Nonsense
+        }
         Err(_) => Offence::Loitering,
     };
     shared.metrics.failed_tls();

@@ -106,20 +106,12 @@ impl Acceptor {
         Ok(Self { usual: server_config(certificates, ALPN)?, proof: server_config(proofs, PROOF_ALPN)? })
     }
 
-    /// The encrypted connection and what binds credentials to it; none if the peer does not manage, or is an ACME
-    /// server, which has then seen all it gets. Whoever waits has a deadline.
-    pub async fn accept(&self, tcp: TcpStream) -> Option<(Socket, Exporter)> {
-        match self.handshake(tcp).await {
-            Ok(stream) => {
-                let stream = stream?;
-                let exporter = exporter(stream.get_ref().1).ok()?;
-                Some((stream, exporter))
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a TLS handshake failed");
-                None
-            }
-        }
+    /// The encrypted connection and what binds credentials to it; none if the peer is an ACME server, which has then
+    /// seen all it gets. Whoever waits has a deadline.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Option<(Socket, Exporter)>> {
+        let Some(stream) = self.handshake(tcp).await? else { return Ok(None) };
+        let exporter = exporter(stream.get_ref().1).map_err(io::Error::other)?;
+        Ok(Some((stream, exporter)))
     }
 
     async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(&self, transport: T) -> io::Result<Option<TlsStream<T>>> {

@@ -201,7 +201,7 @@ pub(in crate::cli) struct LinkArgs {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli) struct OverlapArgs {
-    /// How long the old key still works once the new one is there
+    /// How long the old key still works once the new one is there; with 0s, what it holds ends at once
     #[arg(long, value_name = "AGE", default_value = OVERLAP, value_parser = age)]
     pub(in crate::cli) overlap: Duration,
 }
