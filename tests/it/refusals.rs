@@ -165,7 +165,7 @@ fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: Kind, partic
 
 fn assert_reset(port: u16) {
     let mut local = connect(port);
-    let mut byte = [0];
-    let read = local.read(&mut byte);
+    // Unlike `read`, not ended by a signal to the tests.
+    let read = local.read_exact(&mut [0]);
     assert!(read.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset), "{read:?}");
 }

@@ -63,7 +63,8 @@ impl Pattern {
         let mut read = 0;
         while read < length {
             let wanted = self.chunk(read, length - read).len();
-            let count = from.read(&mut buffer[..wanted]).unwrap_or_else(|error| panic!("after {read} bytes: {error}"));
+            let count =
+                read_some(from, &mut buffer[..wanted]).unwrap_or_else(|error| panic!("after {read} bytes: {error}"));
             assert!(count > 0, "the end after {read} of {length} bytes");
             assert!(buffer[..count] == self.chunk(read, length - read)[..count], "other bytes after {read}");
             read += count as u64;
@@ -97,7 +98,7 @@ pub(crate) fn drain(from: &mut TcpStream) -> Seen {
     let mut buffer = vec![0; CHUNK];
     let mut bytes = 0;
     loop {
-        match from.read(&mut buffer) {
+        match read_some(from, &mut buffer) {
             Ok(0) => return Seen { bytes, end: End::Eof },
             Ok(count) => bytes += count as u64,
             Err(error) => return Seen { bytes, end: end_of(&error) },
@@ -120,4 +121,14 @@ pub(crate) fn end_of(error: &io::Error) -> End {
 pub(crate) fn reset(stream: TcpStream) {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a socket can be reset");
     drop(stream);
+}
+
+/// What there is to read. A socket with a deadline gives up when a signal comes to the tests; this one does not.
+pub(crate) fn read_some(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::PATIENCE;
-use super::bytes::{End, KIB, Pattern, STILL, Seen, drain, end_of, reset};
+use super::bytes::{End, KIB, Pattern, STILL, Seen, drain, end_of, read_some, reset};
 
 /// A server on a port that the system chose. It tells what it saw of each connection.
 pub(crate) struct Target {
@@ -27,7 +27,7 @@ impl Target {
             let mut buffer = vec![0; 64 * 1024];
             let mut bytes = 0;
             loop {
-                match stream.read(&mut buffer) {
+                match read_some(&mut stream, &mut buffer) {
                     Ok(0) => return Seen { bytes, end: End::Eof },
                     Ok(count) => {
                         bytes += count as u64;
