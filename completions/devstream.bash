@@ -532,7 +532,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --drain-timeout --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --no-resume --dead-after --drain-timeout --config --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -571,6 +571,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --dead-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --drain-timeout)
@@ -1243,7 +1247,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub)
-            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --memory-budget --tls-timeout --head-timeout --stranger-timeout --max-head --max-head-fields --max-strangers --max-strangers-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --help device service enroll devices streams status show check-config logs backup restore help"
+            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --resume-grace --memory-budget --tls-timeout --head-timeout --stranger-timeout --max-head --max-head-fields --max-strangers --max-strangers-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --help device service enroll devices streams status show check-config logs backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1327,6 +1331,14 @@ _devstream() {
                     return 0
                     ;;
                 --metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dead-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --resume-grace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3689,7 +3701,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__proxy)
-            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --drain-timeout --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --no-resume --dead-after --drain-timeout --config --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3732,6 +3744,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --dead-after)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --drain-timeout)

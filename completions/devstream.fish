@@ -51,6 +51,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l handshake-timeout -d 'How long a stream\'s handshake may take, and a stream token is good for; at most 60' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l metrics -d 'Where monitoring finds /metrics (OpenMetrics, as Prometheus reads it), /healthz and /readyz: plain HTTP, for a private network only' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l dead-after -d 'Give up a connection on which nothing was heard for so long; from 4 s to a day' -r
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l resume-grace -d 'How long a stream may be interrupted before its local connections are reset, such as 30s, 2m or 8h; at most a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l memory-budget -d 'Memory at whose brink new streams are refused, then new connections, such as 512MiB [default: what the control group or `ulimit -v` allows]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l tls-timeout -d 'From a connection until its TLS is done' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l head-timeout -d 'Until a request\'s head is there, and how long a connection may idle between two' -r
@@ -78,6 +80,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_
 json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l acme -d 'Get a certificate for every --hostname by ACME, and agree to the authority\'s terms'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l allow-tls-inspection -d 'Let clients in through proxies that inspect TLS, if they allow it too'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l audit-required -d 'Let no new stream through while the activity log cannot be written; running ones go on'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -s q -l quiet -d 'Say only what is wrong'
@@ -229,11 +232,13 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l all
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l accept-command -d 'A shell command that decides about each stream: exit status 0 lets it in' -r -f -a "(__fish_complete_command)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l dead-after -d 'Give up a connection on which nothing was heard for so long; from 4 s to a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -244,12 +249,14 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l co
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l response-timeout -d 'How long to wait for an online device to answer; at most 60' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l dead-after -d 'Give up a connection on which nothing was heard for so long; from 4 s to a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stdio -d 'One stream on standard input and output, for ssh\'s ProxyCommand'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s h -l help -d 'Print help (see more with \'--help\')'

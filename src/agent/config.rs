@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::net::client::Enrol;
+use crate::net::pump::Line;
 use crate::proto::forward::Forward;
 use crate::proto::id::DeviceId;
 use crate::proto::scope::Glob;
@@ -29,6 +30,8 @@ pub struct AgentConfig {
     pub consent: Consent,
     /// Its key is a copy that only its next start renews: it ends when the hub no longer accepts it.
     pub renewed_by_restart: bool,
+    /// How it keeps its connections.
+    pub line: Line,
     /// How long running streams may go on after it was asked to stop.
     pub drain: Duration,
 }

@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
-use super::stream;
+use super::{Life, stream};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::client::{Client, Connection};
 use crate::net::clock;
 use crate::net::notify;
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::Backoff;
-use crate::proto::http::{CONTROL_PROTOCOL, Route, STREAM_PROTOCOL};
+use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;
 use crate::proto::limits::{PENDING_PER_DEVICE, STREAMS_PER_DEVICE};
 use crate::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub};
@@ -32,6 +32,17 @@ pub(super) enum End {
         /// From there.
         by: String,
     },
+}
+
+impl End {
+    /// Whether another network, or the same one at another time, may do better.
+    pub(super) fn is_of_the_network(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.kind == Kind::HubUnreachable,
+            Self::Lost(_) => true,
+            Self::Displaced { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for End {
@@ -66,20 +77,20 @@ impl From<Ended> for End {
 
 /// Connects, says hello, and serves requests until the connection ends; `None` if that is because of `stop`.
 pub(super) async fn session(
-    config: &Arc<AgentConfig>,
+    life: &Life,
     tasks: &Tasks,
     backoff: &mut Backoff,
     stop: &CancellationToken,
 ) -> Option<End> {
     let connected = tokio::select! {
-        connected = connect(config) => connected,
+        connected = connect(&life.config) => connected,
         () = stop.cancelled() => return None,
     };
     let (client, mut channel) = match connected {
         Ok(connected) => connected,
         Err(refusal) => return Some(refusal.into()),
     };
-    let session = Session::new(config.clone(), client, tasks.clone());
+    let session = Session::new(life.clone(), client, tasks.clone());
     let end = tokio::select! {
         end = session.run(&mut channel, backoff) => Some(end),
         () = stop.cancelled() => None,
@@ -95,11 +106,11 @@ pub(super) async fn session(
 async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
     let client = (config.enrol)().await?;
     let socket = client.control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
-    Ok((client, ControlChannel::new(socket)))
+    Ok((client, ControlChannel::new(socket, config.line.patience)))
 }
 
 struct Session {
-    config: Arc<AgentConfig>,
+    life: Life,
     client: Client,
     tasks: Tasks,
     /// Requests that are not yet answered, and what stops the work on them.
@@ -109,22 +120,25 @@ struct Session {
 }
 
 impl Session {
-    fn new(config: Arc<AgentConfig>, client: Client, tasks: Tasks) -> Self {
+    fn new(life: Life, client: Client, tasks: Tasks) -> Self {
         let (answers, answered) = mpsc::channel(PENDING_PER_DEVICE);
-        Self { config, client, tasks, pending: HashMap::new(), answers, answered }
+        Self { life, client, tasks, pending: HashMap::new(), answers, answered }
     }
 
     async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut Backoff) -> End {
         let hello = ToHub::Hello(Hello {
             version: env!("CARGO_PKG_VERSION").into(),
-            protocols: vec![STREAM_PROTOCOL.into()],
-            forwards: self.config.forwards.iter().map(|forward| forward.name.clone()).collect(),
+            run: self.life.run,
+            protocols: self.life.config.line.protocols(),
+            forwards: self.life.config.forwards.iter().map(|forward| forward.name.clone()).collect(),
         });
         if let Err(ended) = channel.send(&hello).await {
             return ended.into();
         }
+        let mut vigil = self.life.vigil.clone();
         loop {
             let step = tokio::select! {
+                () = vigil.changed() => channel.probe().await.map_err(End::from),
                 message = channel.next() => match message {
                     Ok(message) => self.heard(message, backoff),
                     Err(ended) => Err(ended.into()),
@@ -144,8 +158,8 @@ impl Session {
         match message {
             ToDevice::Welcome { version } => {
                 backoff.connected(clock::now());
-                let offers: Vec<String> = self.config.forwards.iter().map(ToString::to_string).collect();
-                let (device, hub) = (&self.config.device, self.client.hub());
+                let offers: Vec<String> = self.life.config.forwards.iter().map(ToString::to_string).collect();
+                let (device, hub) = (&self.life.config.device, self.client.hub());
                 tracing::debug!(target: "device-agent", version, "welcomed");
                 let online = format!("{device} is online at {hub}, offering {}", offers.join(", "));
                 tracing::info!(target: "device-agent", "{online}");
@@ -157,7 +171,10 @@ impl Session {
                     work.cancel();
                 }
             }
-            ToDevice::Drain => tracing::info!(target: "device-agent", "the hub is shutting down or restarting"),
+            ToDevice::Drain { back_ms } => {
+                tracing::info!(target: "device-agent", "the hub is shutting down or restarting");
+                backoff.come_back_after(Duration::from_millis(back_ms));
+            }
             ToDevice::Displaced { by } => return Err(End::Displaced { by }),
         }
         Ok(())
@@ -168,7 +185,7 @@ impl Session {
         let stop = CancellationToken::new();
         let id = request.request_id;
         let full = self.tasks.count() >= STREAMS_PER_DEVICE || self.pending.len() >= PENDING_PER_DEVICE;
-        let work = stream::serve(self.config.clone(), self.client.clone(), request, self.answers.clone(), full);
+        let work = stream::serve(self.life.clone(), self.client.clone(), request, self.answers.clone(), full);
         self.pending.insert(id, stop.clone());
         self.tasks.spawn(stream::unless_cancelled(stop, work));
     }

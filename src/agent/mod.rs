@@ -17,6 +17,7 @@ use self::config::AgentConfig;
 use self::control::End;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
+use crate::net::vigil::Vigil;
 use crate::net::{clock, notify, random};
 use crate::proto::backoff::{Backoff, spread};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT};
@@ -25,8 +26,12 @@ use crate::proto::refusal::{Kind, Refusal};
 /// Runs until asked to stop. No failure of the network or the hub ends it, but for a refused key that only a start anew
 /// renews.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal> {
-    let (config, tasks) = (Arc::new(config), Tasks::default());
-    let done = stay_connected(&config, &tasks, &shutdown.drain).await;
+    let (tasks, watch) = (Tasks::default(), Tasks::default());
+    let (vigil, watching) = Vigil::new();
+    watch.spawn(watching);
+    let life = Life { config: Arc::new(config), vigil, run: random::dice(), goodbye: CancellationToken::new() };
+    let config = life.config.clone();
+    let done = stay_connected(&life, &tasks, &shutdown.drain).await;
     let running = tasks.count();
     if running > 0 {
         let seconds = config.drain.as_secs();
@@ -36,15 +41,29 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
             () = shutdown.now.cancelled() => {}
         }
     }
-    // Cutting a stream resets its target.
-    tasks.end(Duration::ZERO).await;
+    // The other ends are told, and do not wait for this one to come back. Cutting a stream resets its target.
+    life.goodbye.cancel();
+    tasks.end(GOODBYE).await;
+    watch.end(Duration::ZERO).await;
     done
 }
 
-async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks, stop: &CancellationToken) -> Result<(), Refusal> {
+/// What one run of an agent's connections share.
+#[derive(Clone)]
+struct Life {
+    config: Arc<AgentConfig>,
+    vigil: Vigil,
+    /// Which run this is.
+    run: u64,
+    /// Streams end, and say so.
+    goodbye: CancellationToken,
+}
+
+async fn stay_connected(life: &Life, tasks: &Tasks, stop: &CancellationToken) -> Result<(), Refusal> {
+    let (config, mut vigil) = (&life.config, life.vigil.clone());
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
-        let Some(end) = control::session(config, tasks, &mut backoff, stop).await else { break };
+        let Some(end) = control::session(life, tasks, &mut backoff, stop).await else { break };
         let pause = pause(&end, &mut backoff);
         let next = Next::after(&end, config.renewed_by_restart);
         let waiting = format!("{}: {end}; {next} in {:.1} s", config.device, pause.as_secs_f64());
@@ -52,11 +71,16 @@ async fn stay_connected(config: &Arc<AgentConfig>, tasks: &Tasks, stop: &Cancell
         notify::status(&waiting);
         tokio::select! {
             () = sleep(pause) => next.done()?,
+            // A refusal stays one wherever this machine is.
+            () = vigil.changed(), if end.is_of_the_network() => {}
             () = stop.cancelled() => {}
         }
     }
     Ok(())
 }
+
+/// Streams that are told that this process ends need a moment for that.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What to do after a pause.
 #[derive(Debug, PartialEq, Eq)]

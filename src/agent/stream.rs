@@ -1,23 +1,21 @@
 //! One stream on the device, top to bottom: target, answer, WebSocket, bytes.
 
-use std::sync::Arc;
-
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
-use super::{consent, target};
-use crate::net::client::Client;
-use crate::net::pump::{Counters, Outcome, pump};
+use super::{Life, consent, target};
+use crate::net::client::{Client, WayBack};
+use crate::net::pump::{Counters, Happening, Outcome, Terms, pump};
 use crate::net::socket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::stream::Ending;
+use crate::proto::stream::{Ending, StreamProtocol};
 
 /// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
 pub(super) async fn serve(
-    config: Arc<AgentConfig>,
+    life: Life,
     client: Client,
     request: StreamRequest,
     answers: mpsc::Sender<StreamResponse>,
@@ -26,7 +24,7 @@ pub(super) async fn serve(
     let connected = if full {
         Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams"))
     } else {
-        target(&config, &request).await
+        target(&life.config, &request).await
     };
     let reason = connected.as_ref().err().cloned();
     let response = StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason };
@@ -35,7 +33,7 @@ pub(super) async fn serve(
         return;
     }
     match connected {
-        Ok(target) => carry(&client, &request, target).await,
+        Ok(target) => carry(&life, &client, &request, target).await,
         Err(refusal) => {
             let StreamRequest { stream_name, service, .. } = &request;
             tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
@@ -59,11 +57,12 @@ pub(super) async fn unless_cancelled(stop: CancellationToken, work: impl Future<
     }
 }
 
-async fn carry(client: &Client, request: &StreamRequest, mut target: TcpStream) {
-    let StreamRequest { stream_name, service, source, request_id, .. } = request;
-    let opened = client.stream(&request.url, &request.authorization_token, request.protocol.as_deref()).await;
-    let socket = match opened {
-        Ok(socket) => socket,
+async fn carry(life: &Life, client: &Client, request: &StreamRequest, mut target: TcpStream) {
+    let StreamRequest { stream_name, service, source, request_id, url, .. } = request;
+    let protocol = request.protocol.as_deref().and_then(StreamProtocol::named);
+    let opened = client.stream(url, &request.authorization_token, protocol).await;
+    let tunnel = match opened {
+        Ok(tunnel) => tunnel,
         Err(refusal) => {
             tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
             return;
@@ -71,10 +70,15 @@ async fn carry(client: &Client, request: &StreamRequest, mut target: TcpStream) 
     };
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
     let counters = Counters::default();
-    // The control connection hears of it as well, once for all streams.
-    let on_drain = |_| {};
-    let half_close = request.protocol.is_some();
-    let Outcome { ending, refusal } = pump(target.split(), socket, half_close, &counters, &on_drain).await;
+    let terms = Terms {
+        counters: &counters,
+        tell: &|happening| tell(request, &happening),
+        rejoin: WayBack { enrol: life.config.enrol.clone(), url: url.clone(), hub: client.hub().clone() },
+        patience: life.config.line.patience,
+        vigil: life.vigil.clone(),
+        stop: &life.goodbye,
+    };
+    let Outcome { ending, refusal } = pump(target.split(), tunnel, terms).await;
     let (to_target, from_target) = counters.received_and_sent();
     let why = refusal.map(|refusal| format!(": {}", refusal.what())).unwrap_or_default();
     tracing::info!(
@@ -83,5 +87,20 @@ async fn carry(client: &Client, request: &StreamRequest, mut target: TcpStream) 
     );
     if ending == Ending::Clean {
         socket::end_cleanly(target).await;
+    }
+}
+
+fn tell(request: &StreamRequest, happening: &Happening) {
+    let StreamRequest { stream_name, request_id, .. } = request;
+    match happening {
+        // The control connection hears of it as well, once for all streams.
+        Happening::Draining(_) => {}
+        Happening::Interrupted(why) => {
+            tracing::info!(target: "device-agent", "{stream_name}: interrupted ({why}); coming back id={request_id}");
+        }
+        Happening::Resumed(after) => {
+            let seconds = after.as_secs_f64();
+            tracing::info!(target: "device-agent", "{stream_name}: resumed after {seconds:.1} s id={request_id}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod activity;
 mod limits;
+mod line;
 mod registry;
 mod service;
 mod units;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(super) use self::activity::{ActivityArgs, Logs};
 use self::limits::LimitArgs;
+use self::line::{LineArgs, ResumeArgs};
 pub(super) use self::registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
@@ -166,6 +168,8 @@ pub(super) struct HubServe {
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_METRICS")]
     pub(super) metrics: Option<SocketAddr>,
     #[command(flatten)]
+    pub(super) resume: ResumeArgs,
+    #[command(flatten)]
     pub(super) limits: LimitArgs,
     #[command(flatten)]
     pub(super) activity: ActivityArgs,
@@ -233,6 +237,8 @@ pub(super) struct DeviceAgent {
     #[command(flatten)]
     pub(super) hub: HubArgs,
     #[command(flatten)]
+    pub(super) line: LineArgs,
+    #[command(flatten)]
     pub(super) drain: DrainArgs,
     #[command(flatten)]
     _file: ConfigFile,
@@ -288,6 +294,8 @@ pub(super) struct ServiceProxy {
     pub(super) response_timeout: Duration,
     #[command(flatten)]
     pub(super) hub: HubArgs,
+    #[command(flatten)]
+    pub(super) line: LineArgs,
     #[command(flatten)]
     pub(super) drain: DrainArgs,
     #[command(flatten)]

@@ -23,10 +23,12 @@ use crate::hub::config::{HubConfig, Limits};
 use crate::net::certificate::Source;
 use crate::net::client::Enrol;
 use crate::net::inherit::Inherited;
+use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::keepalive::Patience;
 use crate::proto::limits::RESPONSE_TIMEOUT;
 use crate::proxy::ServiceProxy;
 use crate::proxy::config::ProxyConfig;
@@ -54,6 +56,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
         forwards: vec![forward.clone()],
         consent: Consent::default(),
         renewed_by_restart: false,
+        line: Line::default(),
         drain: DRAIN,
     };
     let watcher = Watcher::new(progress);
@@ -63,6 +66,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
         locals: vec![demo.local.clone()],
         connect_timeout: Duration::from_secs(10),
         response_timeout: RESPONSE_TIMEOUT,
+        line: Line::default(),
         drain: DRAIN,
         observer: Arc::new(move |event| watcher.see(event)),
     });
@@ -91,6 +95,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         broker: Settings::default(),
         activity: activity::Settings::default(),
         drain: DRAIN,
+        patience: Patience::default(),
         limits: Limits::default(),
         metrics: None,
     })

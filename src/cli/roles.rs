@@ -20,7 +20,7 @@ use crate::hub::config::{HubConfig, Streaming};
 use crate::net::inherit::Inherited;
 use crate::net::notify;
 use crate::net::rlimit::raise_descriptors;
-use crate::net::shutdown::Shutdown;
+use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::socket::has_ipv6;
 use crate::proto::admin::HubInfo;
 use crate::proto::id::{Principal, Role};
@@ -108,9 +108,11 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
             token: serve.handshake_timeout.min(TOKEN_LIFETIME),
             pending: serve.limits.pending(),
             streams: serve.limits.streams(),
+            resume: serve.resume.grace(),
         },
         activity: serve.activity.settings()?,
         drain: serve.drain_timeout,
+        patience: serve.resume.patience(),
         limits: serve.limits.limits(),
         metrics: serve.metrics,
     })
@@ -137,6 +139,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         forwards: agent.forward,
         consent: Consent { services: agent.allow_service, command: agent.accept_command },
         renewed_by_restart: is_handed_over(),
+        line: agent.line.line(),
         drain: agent.drain.drain_timeout,
     };
     raise_descriptors();
@@ -170,15 +173,25 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
         locals: proxy.local,
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,
+        line: proxy.line.line(),
         drain: proxy.drain.drain_timeout,
         observer: Arc::new(observer),
     };
+    let signals = Signals::catch()?;
     if proxy.stdio {
-        let done = proxy::pipe(config, proxy.stream, (tokio::io::stdin(), stdio::Output::new())).await;
+        // `ssh` hangs up on its ProxyCommand: the device is told, instead of waiting for a proxy that may come back.
+        let (hangups, hung_up) = (Hangups::listen()?, Reload::default());
+        let work = proxy::pipe(config, proxy.stream, (tokio::io::stdin(), stdio::Output::new()), &shutdown);
+        let work = async {
+            tokio::select! {
+                done = work => done,
+                () = async { hung_up.asked().await; shutdown.ask(); std::future::pending().await } => Ok(()),
+            }
+        };
+        let done = signals.pass_on_during(&shutdown, hangups.while_passing_on(&hung_up, work)).await?;
         return done.map_err(|(_, refusal)| Failure::Refused(refusal));
     }
     raise_descriptors();
-    let signals = Signals::catch()?;
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     let listening: Vec<_> = bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect();
     listening.iter().for_each(|line| text::say("service-proxy", line));

@@ -68,6 +68,14 @@ impl Watcher {
                 let advice = "connect again once it is back";
                 tracing::warn!(target: "service-proxy", "{name}: the hub is shutting down or restarting, and ends this in {left} s; {advice}");
             }
+            Event::Interrupted(view, why) => {
+                let name = name(&view);
+                tracing::warn!(target: "service-proxy", "{name}: interrupted ({why}); it comes back by itself");
+            }
+            Event::Resumed(view, after) => {
+                let (name, seconds) = (name(&view), after.as_secs_f64());
+                tracing::info!(target: "service-proxy", "{name}: resumed after {seconds:.1} s");
+            }
             Event::Refused(view, refusal) => {
                 finish(rows.remove(&view.number));
                 tracing::warn!(target: "service-proxy", "{}: {refusal}", view.to);

@@ -53,7 +53,7 @@ pub(super) fn accept(grant: &Grant, url: &str) -> Response<Bytes> {
         (ACCEPTED_HEADER, Some("True".to_owned())),
         (URL_HEADER, Some(url.to_owned())),
         (TOKEN_HEADER, Some(grant.token.reveal())),
-        (STREAM_PROTOCOL_HEADER, grant.protocol.map(str::to_owned)),
+        (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
     ];
     for (name, value) in fields {
         if let Some(Ok(mut value)) = value.map(HeaderValue::try_from) {

@@ -10,10 +10,10 @@ use super::penalty::Rules;
 use super::strangers::Places;
 use crate::net::certificate::Source;
 use crate::net::serve;
+use crate::proto::keepalive::Patience;
 use crate::proto::limits::{
     CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, EARLY_BYTES,
-    PING_INTERVAL, PONG_DEADLINE, STRANGER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS,
-    UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+    STRANGER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
 
 /// What a hub needs to know.
@@ -37,6 +37,8 @@ pub struct HubConfig {
     pub activity: activity::Settings,
     /// How long running streams may go on after a drain began.
     pub drain: Duration,
+    /// How long a connection may be silent.
+    pub patience: Patience,
     /// What strangers may take, and the machine may give.
     pub limits: Limits,
     /// Where monitoring listens.
@@ -106,8 +108,8 @@ impl HubConfig {
             ("token_seconds", self.broker.token),
             ("penalty_threshold_seconds", penalties.threshold),
             ("penalty_longest_seconds", penalties.longest),
-            ("ping_seconds", PING_INTERVAL),
-            ("pong_seconds", PONG_DEADLINE),
+            ("dead_after_seconds", self.patience.dead_after),
+            ("resume_grace_seconds", self.broker.resume.unwrap_or_default()),
             ("drain_seconds", self.drain),
         ];
         let numbers = numbers.into_iter().map(|(name, number)| (name, number as f64));

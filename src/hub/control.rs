@@ -36,6 +36,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, dev
     }
     Answer::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
+        headers: Vec::new(),
         purpose: Purpose::Control,
         then: Next::Control(Arriving { device, authority: asked.authority.clone(), key }),
     }
@@ -53,7 +54,7 @@ pub(super) struct Arriving {
 /// Keeps a device's control connection until either end gives it up.
 pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
     let Arriving { device, authority, key } = arriving;
-    let mut channel = ControlChannel::new(socket);
+    let mut channel = ControlChannel::new(socket, shared.config.patience);
     let Some(hello) = hello(&mut channel).await else {
         return channel.refuse(Kind::BadRequest).await;
     };
@@ -146,7 +147,8 @@ impl Session<'_> {
                 () = passed(key_ends) => return End::Refused(Kind::KeyReplaced),
                 () = shared.draining.cancelled(), if !told_of_drain => {
                     told_of_drain = true;
-                    if let Err(why) = channel.send(&ToDevice::Drain).await {
+                    let back_ms = u64::try_from(shared.come_back_after().as_millis()).unwrap_or(u64::MAX);
+                    if let Err(why) = channel.send(&ToDevice::Drain { back_ms }).await {
                         return why.into();
                     }
                 }
@@ -213,7 +215,7 @@ fn message(shared: &Shared, device: &DeviceId, authority: &str, notice: Notice) 
                 url: shared.streaming_url(authority, device, ask.stream, Role::Device),
                 stream_name: ask.name,
                 authorization_token: ask.token,
-                protocol: ask.protocol.map(str::to_owned),
+                protocol: ask.protocol.map(|protocol| protocol.as_str().to_owned()),
                 service: ask.service,
                 source: ask.source.to_string(),
             };

@@ -60,15 +60,19 @@ use crate::net::clock;
 use crate::net::inherit::Inherited;
 use crate::net::local::LocalListener;
 use crate::net::notify;
+use crate::net::random;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::sparingly::Sparingly;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
+use crate::proto::backoff::spread;
 use crate::proto::http::{Bridge, Route};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::join::{HubAddress, Pin};
+use crate::proto::limits::RETURNS_PER_SECOND;
 use crate::proto::moment::Moment;
+use crate::proto::resume::ResumeKey;
 
 /// The whole of what connections share.
 struct Shared {
@@ -93,6 +97,8 @@ struct Shared {
     connections: AtomicU64,
     /// Where TLS inspection is allowed.
     challenges: Option<Challenges>,
+    /// Signs what the sides of a stream come back with.
+    resume_key: ResumeKey,
     /// No new streams.
     draining: CancellationToken,
     /// Control connections end.
@@ -109,6 +115,9 @@ enum Next {
 
 /// After a drain, connections get this long to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A hub that is started again listens within this.
+const START: Duration = Duration::from_millis(300);
 
 /// A whole queue of activity lines onto a slow disk.
 const LAST_LINES: Duration = Duration::from_secs(10);
@@ -165,7 +174,7 @@ impl Hub {
             metrics.limited("memory_bytes", budget as f64);
         }
         let challenges = config.allow_tls_inspection.then(Challenges::default);
-        let shared = Shared {
+        let shared = Arc::new(Shared {
             config,
             info,
             public,
@@ -181,10 +190,10 @@ impl Hub {
             since: clock::moment(),
             connections: AtomicU64::new(0),
             challenges,
+            resume_key: state.resume_key()?,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
-        };
-        let shared = Arc::new(shared);
+        });
         let (desk, reload) = (Box::pin(desk), Reload::default());
         Ok(Self { shared, listeners, monitor, admin, certificate, reload, desk, writer, _state: state })
     }
@@ -277,6 +286,13 @@ impl Shared {
         held_against(&self.strangers, &self.activity, address, offence);
     }
 
+    /// How long a connection stays away when this hub ends: long enough for the next one to start, and all of them spread
+    /// so that it can take them.
+    fn come_back_after(&self) -> Duration {
+        let connections = u32::try_from(self.pressure.connections()).unwrap_or(u32::MAX);
+        START + spread(Duration::from_secs(1) * connections / RETURNS_PER_SECOND, random::dice())
+    }
+
     fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
     }
@@ -330,17 +346,22 @@ async fn pulse(shared: Arc<Shared>) {
 /// Refuses new streams and waits for the running ones, then ends what is left. Returns how many that were.
 async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     shared.draining.cancel();
-    let running = shared.exchange.streams();
+    shared.exchange.drain().await;
+    let (running, all) = (shared.exchange.holding(), shared.exchange.streams());
+    if all > running {
+        let resuming = all - running;
+        tracing::info!(target: "hub", "{resuming} streams are resumed by themselves when the hub is back");
+    }
     if running > 0 {
         let deadline = shared.config.drain.as_secs();
         notify::status(&format!("draining: {running} streams may go on for {deadline} s"));
         tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
     }
     tokio::select! {
-        _ = timeout(shared.config.drain, shared.exchange.drain()) => {}
+        _ = timeout(shared.config.drain, shared.exchange.drained()) => {}
         () = shutdown.now.cancelled() => {}
     }
-    let left = shared.exchange.streams();
+    let left = shared.exchange.holding();
     shared.exchange.end_all().await;
     shared.stopping.cancel();
     left

@@ -12,13 +12,12 @@ use super::registry::Record;
 use super::{Shared, answers};
 use crate::net::clock;
 use crate::net::serve::Asked;
-use crate::proto::http::{
-    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL, STREAM_PROTOCOL_HEADER, lists, seconds,
-};
+use crate::proto::http::{CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL_HEADER, seconds};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::scope::Scope;
+use crate::proto::stream::StreamProtocol;
 
 /// Authorises, asks the broker, and answers when the device has.
 pub(super) async fn ask(
@@ -65,7 +64,7 @@ pub(super) async fn ask(
         source: visitor.address,
         connect_timeout,
         response_timeout,
-        speaks_v1: asked.header(STREAM_PROTOCOL_HEADER).is_some_and(|offered| lists(offered, STREAM_PROTOCOL)),
+        protocols: asked.header(STREAM_PROTOCOL_HEADER).map(protocols).unwrap_or_default(),
     };
     if let Err(refusal) = shared.pressure.has_room_for_stream() {
         return shed(shared, &ask, &refusal);
@@ -84,6 +83,11 @@ pub(super) async fn ask(
         }
         Err(refusal) => answers::refuse(&refusal),
     }
+}
+
+/// Those of a list that this hub knows.
+fn protocols(offered: &str) -> Vec<StreamProtocol> {
+    offered.split(',').filter_map(|name| StreamProtocol::named(name.trim())).take(StreamProtocol::ALL.len()).collect()
 }
 
 /// The hub has no room: said before anything is made for the stream.

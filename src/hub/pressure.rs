@@ -69,6 +69,11 @@ impl Pressure {
         self.budget.or_else(usage::memory_limit)
     }
 
+    /// How many connections there are.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// How many connections there can be.
     pub(super) fn most_connections(&self) -> usize {
         self.most_connections

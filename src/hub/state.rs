@@ -9,6 +9,9 @@ use crate::net::authority::Authority;
 pub use crate::net::private::{
     credential_file, private_directory, private_file, write_private, write_private_bytes, write_private_once,
 };
+use crate::net::random;
+use crate::proto::resume::ResumeKey;
+use crate::proto::secret::Secret;
 
 /// The registry's file; what SQLite puts beside it begins with the same name.
 pub const REGISTRY: &str = "registry.sqlite";
@@ -48,6 +51,22 @@ impl StateDirectory {
     /// The admin socket.
     pub fn admin_socket(&self) -> PathBuf {
         admin_socket(&self.path)
+    }
+
+    /// The secret with which tickets are signed, made on first use.
+    pub fn resume_key(&self) -> anyhow::Result<ResumeKey> {
+        let path = self.path.join("resume.key");
+        if !path.exists() {
+            write_private_once(&path, &random::secret::<32>().reveal())?;
+        }
+        let secret = Secret::parse(private_file(&path)?.trim());
+        let secret = secret.with_context(|| {
+            format!(
+                "{} is damaged; without it a new one is made, and streams that are interrupted now end",
+                path.display()
+            )
+        })?;
+        Ok(ResumeKey::new(&secret))
     }
 
     /// What was agreed with certificate authorities elsewhere.

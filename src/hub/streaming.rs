@@ -1,13 +1,14 @@
 //! The streaming endpoint: a side shows its token, waits for the other one, and the bytes are carried.
 
 use std::fmt::Debug;
-use std::time::Instant;
+use std::time::Duration;
 
 use http::header;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::auth::Action;
-use super::broker::{Event, Joint, Operation, SideArrival};
+use super::broker::{Admission, Event, Joint, Operation, Shown, SideArrival};
 use super::door::Visitor;
 use super::exchange::{Farewell, Live, Meeting};
 use super::open::ends;
@@ -17,16 +18,21 @@ use crate::net::relay::{Departure, Leg, Terms, relay};
 use crate::net::serve::{Answer, Asked};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Broken, Purpose, WebSocket};
-use crate::proto::http::{Bridge, STREAM_PROTOCOL, lists};
+use crate::proto::http::{Bridge, lists};
 use crate::proto::id::Role;
+use crate::proto::keepalive::Patience;
 use crate::proto::limits::CLOSE_TIMEOUT;
 use crate::proto::refusal::Kind;
+use crate::proto::resume::{self, ResumeToken, Ticket};
 use crate::proto::secret::StreamToken;
+use crate::proto::stream::StreamProtocol;
 
 /// A side that was let in, until it is joined.
 pub(super) struct Waiting {
     meeting: oneshot::Receiver<Meeting<Socket>>,
     farewell: Farewell<Socket>,
+    /// How long it may be silent, if it speaks `devstream.v1`.
+    patience: Option<Patience>,
 }
 
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
@@ -35,16 +41,19 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         Ok(proven) => proven.record,
         Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
     };
-    let token = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
-    let Some(Ok(token)) = token.map(StreamToken::parse) else {
-        let refusal = visitor.denied(shared, Some(&record.principal), "no stream token");
+    let Some(shown) = shown(shared, asked) else {
+        let refusal = visitor.denied(shared, Some(&record.principal), "no stream token, or not one of ours");
         return Answer::Reply(answers::refuse(&refusal));
     };
+    if matches!(shown, Shown::Ticket(_)) {
+        // A ticket of ours in the hands of its owner is no offence, even if its stream is over.
+        visitor.is_excused();
+    }
     let arrival = SideArrival {
         leg: visitor.connection,
         place: bridge,
         principal: record.principal,
-        token: token.hash(),
+        shown,
         address: visitor.address,
         until: ends(&record.scope),
         scope: record.scope,
@@ -53,20 +62,39 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         return Answer::Reply(answers::refuse(&refusal));
     }
     match shared.exchange.side(arrival).await {
-        Ok(((protocol, meeting), farewell)) => {
-            let then = Next::Stream(Box::new(Waiting { meeting, farewell }));
-            Answer::Upgrade { protocol: chosen(asked, protocol), purpose: Purpose::Stream, then }
+        Ok(((Admission { protocol, ticket }, meeting), farewell)) => {
+            let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
+            let patience = protocol.map(|_| shared.config.patience);
+            let then = Next::Stream(Box::new(Waiting { meeting, farewell, patience }));
+            Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
         }
         Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
     }
 }
 
+/// The token of a handshake, or a ticket that this hub has signed.
+fn shown(shared: &Shared, asked: &Asked) -> Option<Shown> {
+    let (scheme, text) = asked.header(header::AUTHORIZATION.as_str())?.split_once(' ')?;
+    if scheme == resume::SCHEME {
+        let ticket = shared.resume_key.open(&ResumeToken::parse(text)?)?;
+        return Some(Shown::Ticket(Box::new(ticket)));
+    }
+    let token = (scheme == "Bearer").then(|| StreamToken::parse(text).ok())??;
+    Some(Shown::Token(token.hash()))
+}
+
+/// What a side comes back with.
+fn way_back(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static str, String)> {
+    let token = shared.resume_key.sign(ticket);
+    vec![(resume::TOKEN_HEADER, token.reveal().into()), (resume::GRACE_HEADER, grace.as_secs().to_string())]
+}
+
 /// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
-fn chosen(asked: &Asked, agreed: Option<&'static str>) -> Option<String> {
+fn chosen(asked: &Asked, agreed: Option<StreamProtocol>) -> Option<String> {
     let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
-    match agreed {
+    match agreed.map(StreamProtocol::as_str) {
         Some(agreed) if lists(offered, agreed) => Some(agreed.into()),
-        _ => offered.split(',').map(str::trim).find(|item| *item != STREAM_PROTOCOL).map(str::to_owned),
+        _ => offered.split(',').map(str::trim).find(|item| StreamProtocol::named(item).is_none()).map(str::to_owned),
     }
 }
 
@@ -77,58 +105,89 @@ pub(super) async fn run(
     socket: WebSocket<Socket>,
     kept: impl Debug + Send + 'static,
 ) {
-    // The service's farewell is the stream's end: it is dropped last.
-    let Waiting { meeting, farewell: _farewell } = *waiting;
+    // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
+    let Waiting { meeting, mut farewell, patience } = *waiting;
     let mut leg = Leg::new(socket, kept);
     let meeting = tokio::select! {
         biased;
         meeting = meeting => meeting,
-        departure = leg.hold() => {
+        departure = leg.hold(patience) => {
             tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
+            if !departure.is_loss() {
+                farewell.meant();
+            }
             return leg.part(&departure).await;
         }
     };
     match meeting {
         Ok(Meeting::Give(other)) => drop(other.send(leg)),
-        Ok(Meeting::Take(other, joint, live)) => match tokio::time::timeout(CLOSE_TIMEOUT, other).await {
-            Ok(Ok(device)) => carry(shared, device, leg, *joint, &live).await,
-            _ => {
-                let gone = Departure::Broken(Broken::Truncated);
-                ended(shared, *joint, clock::now(), &live, Some((Role::Device, gone)));
-                leg.refuse(&Kind::PeerGone.into()).await;
+        Ok(Meeting::Take(other, joint, live)) => {
+            let left = match timeout(CLOSE_TIMEOUT, other).await {
+                Ok(Ok(device)) => carry(shared, device, leg, &joint, &live).await,
+                _ => {
+                    let gone = Departure::Broken(Broken::Truncated);
+                    leg.refuse(&if resumes(&joint) { Kind::Interrupted } else { Kind::PeerGone }.into()).await;
+                    Some((Role::Device, gone))
+                }
+            };
+            if !comes_back(&joint, &live, left.as_ref()) {
+                farewell.meant();
             }
-        },
+            ended(shared, *joint, &live, left);
+        }
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(_) => {}
     }
 }
 
-async fn carry(shared: &Shared, device: Leg<Socket>, service: Leg<Socket>, joint: Joint, live: &Live) {
-    let opened = clock::now();
+async fn carry(
+    shared: &Shared,
+    device: Leg<Socket>,
+    service: Leg<Socket>,
+    joint: &Joint,
+    live: &Live,
+) -> Option<(Role, Departure)> {
     let terms = Terms {
-        text_allowed: joint.speaks_v1,
+        text_allowed: joint.protocol.is_some(),
+        resumable: resumes(joint),
         carried: &live.carried,
         end: &live.end,
         draining: &shared.draining,
         drain: shared.config.drain,
+        back: &|| shared.come_back_after(),
+        patience: shared.config.patience,
     };
-    let left = relay(device, service, &terms, || live.why()).await;
-    ended(shared, joint, opened, live, left);
+    relay(device, service, &terms, || live.why()).await
 }
 
-/// Every stream that the log saw open, it sees end.
-fn ended(shared: &Shared, joint: Joint, opened: Instant, live: &Live, left: Option<(Role, Departure)>) {
+fn resumes(joint: &Joint) -> bool {
+    joint.protocol == Some(StreamProtocol::Resumable)
+}
+
+/// Whether this is only the end of a connection, and the stream's sides come back.
+fn comes_back(joint: &Joint, live: &Live, left: Option<&(Role, Departure)>) -> bool {
+    let lost = match left {
+        Some((_, departure)) => departure.is_loss(),
+        None => matches!(live.why().kind, Kind::Interrupted | Kind::Draining),
+    };
+    lost && resumes(joint)
+}
+
+/// Every stream that the log saw open, it sees end; and each time that it comes apart.
+fn ended(shared: &Shared, joint: Joint, live: &Live, left: Option<(Role, Departure)>) {
+    let interrupted = comes_back(&joint, live, left.as_ref());
     let (result, reason, ended_by) = match &left {
         Some((role, departure)) if departure.is_clean() => ("closed", departure.reason(), Some(*role)),
         Some((role, departure)) => ("broken", departure.reason(), Some(*role)),
         None => ("ended", live.why().what(), None),
     };
+    let operation = if interrupted { Operation::StreamInterrupted } else { Operation::StreamClosed };
     shared.activity.record(Event {
-        operation: Operation::StreamClosed,
-        result,
+        operation,
+        result: if interrupted { "interrupted" } else { result },
         reason,
         ended_by,
-        took: Some(clock::now().saturating_duration_since(opened)),
+        took: Some(clock::now().saturating_duration_since(joint.since)),
         bytes: Some(live.carried.total()),
         ..joint.opened
     });

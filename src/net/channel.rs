@@ -10,7 +10,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
 use super::{clock, random};
-use crate::proto::keepalive::{Action, Keepalive};
+use crate::proto::keepalive::{Beat, Heartbeat, Patience};
 use crate::proto::limits::CONTROL_SEND_TIMEOUT;
 use crate::proto::message::{InvalidMessage, decode, encode};
 use crate::proto::refusal::{Kind, Refusal};
@@ -39,7 +39,7 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct ControlChannel<T> {
     socket: WebSocket<T>,
-    keepalive: Keepalive,
+    heartbeat: Heartbeat,
     /// When a ping was sent that is not yet answered.
     pinged: Option<Instant>,
     round_trip: Arc<RoundTrip>,
@@ -58,9 +58,9 @@ impl RoundTrip {
 
 impl<T: Transport> ControlChannel<T> {
     /// On a WebSocket that was just made.
-    pub fn new(socket: WebSocket<T>) -> Self {
-        let keepalive = Keepalive::new(clock::now(), random::dice());
-        Self { socket, keepalive, pinged: None, round_trip: Arc::default() }
+    pub fn new(socket: WebSocket<T>, patience: Patience) -> Self {
+        let heartbeat = Heartbeat::new(patience, random::dice());
+        Self { socket, heartbeat, pinged: None, round_trip: Arc::default() }
     }
 
     /// How long the last ping took, now and later.
@@ -70,10 +70,8 @@ impl<T: Transport> ControlChannel<T> {
 
     /// Asks the peer whether it is there; it is given up if it does not answer.
     pub async fn probe(&mut self) -> Result<(), Ended> {
-        timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| Ended::Silent)??;
-        self.keepalive.pinged(clock::now());
-        self.pinged = Some(clock::now());
-        Ok(())
+        self.heartbeat.ask(clock::now());
+        self.ping().await
     }
 
     /// Sends a message.
@@ -85,15 +83,15 @@ impl<T: Transport> ControlChannel<T> {
     /// The next message, while keeping the connection alive. Safe to cancel.
     pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
         loop {
-            match self.keepalive.poll(clock::now()) {
-                Action::GiveUp => return Err(Ended::Silent),
-                Action::Ping => self.probe().await?,
-                Action::WaitUntil(at) => {
+            let pulse = &self.socket.pulse;
+            match self.heartbeat.poll(clock::now(), pulse.said(), pulse.heard()) {
+                Beat::GiveUp => return Err(Ended::Silent),
+                Beat::Ping => self.ping().await?,
+                Beat::WaitUntil(at) => {
                     let incoming = tokio::select! {
                         incoming = self.socket.reader.next() => incoming?,
                         () = sleep_until(at.into()) => continue,
                     };
-                    self.keepalive.heard(clock::now(), random::dice());
                     match incoming {
                         Incoming::Text(text) => return Ok(decode(&text)?),
                         Incoming::Bytes(_) => return Err(Ended::Binary),
@@ -106,6 +104,12 @@ impl<T: Transport> ControlChannel<T> {
                 }
             }
         }
+    }
+
+    async fn ping(&mut self) -> Result<(), Ended> {
+        timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| Ended::Silent)??;
+        self.pinged = Some(clock::now());
+        Ok(())
     }
 
     fn answered(&mut self) {
@@ -148,7 +152,10 @@ mod tests {
     use crate::proto::message::{ToDevice, ToHub};
 
     async fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
-        ControlChannel::new(WebSocket::new(transport, Bytes::new(), endpoint, Purpose::Control).await)
+        ControlChannel::new(
+            WebSocket::new(transport, Bytes::new(), endpoint, Purpose::Control).await,
+            Patience::default(),
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::dial::dial;
 use super::inspection;
+use super::pump::{Rejoin, Tunnel};
 use super::tls::{self, Trust};
 use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
 use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
@@ -26,7 +27,9 @@ use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
 use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
 use crate::proto::refusal::{Kind, Refusal, TABLE};
+use crate::proto::resume::{self, Pass};
 use crate::proto::secret::StreamToken;
+use crate::proto::stream::StreamProtocol;
 
 /// A client's connection to the hub.
 pub type Connection = TlsStream<TcpStream>;
@@ -112,7 +115,7 @@ impl Client {
     /// Brings the control connection.
     pub async fn control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
         let upgrade = Upgrade { hub: &self.hub, path: &route.to_string(), protocol: Some(protocol), token: None };
-        self.upgrade(upgrade, Purpose::Control).await
+        Ok(self.upgrade(upgrade, Purpose::Control).await?.0)
     }
 
     /// Brings a stream's WebSocket to where the handshake said.
@@ -120,13 +123,32 @@ impl Client {
         &self,
         url: &str,
         token: &StreamToken,
-        protocol: Option<&str>,
-    ) -> Result<WebSocket<Connection>, Refusal> {
+        protocol: Option<StreamProtocol>,
+    ) -> Result<Tunnel<Connection>, Refusal> {
         let (hub, path) = endpoint(url)?;
-        self.upgrade(Upgrade { hub: &hub, path, protocol, token: Some(token) }, Purpose::Stream).await
+        self.tunnel(&hub, path, format!("Bearer {}", token.reveal()), protocol).await
     }
 
-    async fn upgrade(&self, upgrade: Upgrade<'_>, purpose: Purpose) -> Result<WebSocket<Connection>, Refusal> {
+    async fn tunnel(
+        &self,
+        hub: &HubAddress,
+        path: &str,
+        token: String,
+        protocol: Option<StreamProtocol>,
+    ) -> Result<Tunnel<Connection>, Refusal> {
+        let name = protocol.map(StreamProtocol::as_str);
+        let upgrade = Upgrade { hub, path, protocol: name, token: Some(token) };
+        let (socket, answer) = self.upgrade(upgrade, Purpose::Stream).await?;
+        let header = |name: &str| answer.headers().get(name)?.to_str().ok();
+        let pass = header(resume::TOKEN_HEADER).zip(header(resume::GRACE_HEADER));
+        Ok(Tunnel { socket, protocol, pass: pass.and_then(|(token, grace)| Pass::parse(token, grace)) })
+    }
+
+    async fn upgrade(
+        &self,
+        upgrade: Upgrade<'_>,
+        purpose: Purpose,
+    ) -> Result<(WebSocket<Connection>, Response<Bytes>), Refusal> {
         let mut request = request(upgrade.hub, "GET", upgrade.path)?;
         let key = generate_key();
         let headers = request.headers_mut();
@@ -138,12 +160,12 @@ impl Client {
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, text(protocol)?);
         }
         if let Some(token) = upgrade.token {
-            headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {}", token.reveal()))?);
+            headers.insert(header::AUTHORIZATION, secret(&token)?);
         }
         let (response, rest) = self.send(upgrade.hub, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
         check(&response, &key, upgrade.protocol)?;
-        Ok(WebSocket::new(stream, early, Endpoint::Client, purpose).await)
+        Ok((WebSocket::new(stream, early, Endpoint::Client, purpose).await, response))
     }
 
     /// Sends a request signed for its connection; once more signed for a challenge, where that is called for.
@@ -195,7 +217,28 @@ struct Upgrade<'a> {
     hub: &'a HubAddress,
     path: &'a str,
     protocol: Option<&'a str>,
-    token: Option<&'a StreamToken>,
+    token: Option<String>,
+}
+
+/// The way back to a stream's place at its hub, which may be elsewhere by now, or know this machine by another key.
+pub struct WayBack {
+    /// How to become a client.
+    pub enrol: Enrol,
+    /// Where the stream's WebSocket was brought.
+    pub url: String,
+    /// Where the hub was then.
+    pub hub: HubAddress,
+}
+
+impl Rejoin<Connection> for WayBack {
+    async fn rejoin(&self, pass: &Pass) -> Result<Tunnel<Connection>, Refusal> {
+        let client = (self.enrol)().await?;
+        let (there, path) = endpoint(&self.url)?;
+        // A streaming endpoint of its own is where it was; the hub's own is where the hub is.
+        let hub = if there == self.hub { client.hub() } else { &there };
+        let token = format!("{} {}", resume::SCHEME, pass.token.reveal());
+        client.tunnel(hub, path, token, Some(StreamProtocol::Resumable)).await
+    }
 }
 
 pub(super) type Rest = Option<(Connection, Bytes)>;

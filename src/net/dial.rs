@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{socket, tls};
+use super::{socket, tls, vigil};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_TIMEOUT};
 use crate::proto::refusal::{Kind, Refusal};
@@ -36,6 +36,7 @@ async fn connect(hub: &HubAddress) -> Result<TcpStream, Refusal> {
         match timeout(DIAL_ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 socket::tune(&stream);
+                vigil::reached(address);
                 return Ok(stream);
             }
             Ok(Err(error)) => last = unreachable(hub, address, &error.to_string()),

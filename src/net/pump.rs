@@ -2,25 +2,38 @@
 //!
 //! Three things go on side by side: `send` reads the local side as far as the peer's window allows, `receive`
 //! takes whatever the WebSocket brings, at once, and `deliver` writes it to the local side. What waits between the
-//! last two is never more than our own window, which the peer keeps to.
+//! last two is never more than our own window, which the peer keeps to. Where both ends can resume, the WebSocket may be
+//! another one from time to time; the local side does not notice.
 
 mod flow;
+mod leg;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::sleep;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use self::flow::Flow;
-use super::websocket::{Broken, CLOSE_NORMAL, Incoming, Reader, Transport, WebSocket, Writer};
-use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
+use self::leg::Parted;
+use super::vigil::Vigil;
+use super::websocket::{Transport, WebSocket};
+use super::{clock, random};
+use crate::proto::keepalive::Patience;
+use crate::proto::limits::REJOINS_AT_ONCE;
 use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::stream::{CLOSE_RESET, Ending, Inbound, StreamControl};
+use crate::proto::resume::Pass;
+use crate::proto::stream::lifeline::{Lifeline, Step};
+use crate::proto::stream::{Ending, StreamProtocol};
+
+/// Those of this process that are on their way back to a hub.
+static REJOINS: Semaphore = Semaphore::const_new(REJOINS_AT_ONCE);
 
 /// Bytes so far; read by whoever shows them.
 #[derive(Debug, Default)]
@@ -53,158 +66,209 @@ impl From<Ending> for Outcome {
     }
 }
 
-/// Carries bytes until the stream is over. With `half_close`, both ends speak `devstream.v1` and each direction ends
-/// by itself; without, the first end closes both after what it sent before. A hub that is about to end says how long
-/// the stream may still take.
-pub async fn pump<R, W, T>(
-    local: (R, W),
-    mut socket: WebSocket<T>,
-    half_close: bool,
-    counters: &Counters,
-    on_drain: &(dyn Fn(Duration) + Sync),
-) -> Outcome
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Self { ending: Ending::Broken, refusal: Some(refusal) }
+    }
+}
+
+/// How an end keeps its connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Line {
+    /// Whether it offers to resume streams.
+    pub resume: bool,
+    /// How long the hub may be silent.
+    pub patience: Patience,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self { resume: true, patience: Patience::default() }
+    }
+}
+
+impl Line {
+    /// What its end can do on a stream, as both sides list it.
+    pub fn protocols(&self) -> Vec<String> {
+        StreamProtocol::offered(self.resume).map(|protocol| protocol.as_str().to_owned()).collect()
+    }
+}
+
+/// A stream's WebSocket, and what was agreed for it.
+#[derive(Debug)]
+pub struct Tunnel<T> {
+    /// The WebSocket.
+    pub socket: WebSocket<T>,
+    /// What both ends speak; nothing but bytes if nothing was agreed.
+    pub protocol: Option<StreamProtocol>,
+    /// What to come back with, where both ends can.
+    pub pass: Option<Pass>,
+}
+
+/// Comes back to a stream.
+pub trait Rejoin<T>: Sync {
+    /// Brings another WebSocket to where the lost one was.
+    fn rejoin(&self, pass: &Pass) -> impl Future<Output = Result<Tunnel<T>, Refusal>> + Send;
+}
+
+/// What happens to a stream that goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// The hub is about to end, and the stream with it: it says how long that may still take.
+    Draining(Duration),
+    /// Its WebSocket is lost, for this reason; both ends come back.
+    Interrupted(String),
+    /// They are back, after this long.
+    Resumed(Duration),
+}
+
+/// What a stream goes by.
+pub struct Terms<'a, J> {
+    /// Counts.
+    pub counters: &'a Counters,
+    /// Is told what happens.
+    pub tell: &'a (dyn Fn(Happening) + Sync),
+    /// Comes back.
+    pub rejoin: J,
+    /// How long the hub may be silent.
+    pub patience: Patience,
+    /// Hears when the way to it has changed.
+    pub vigil: Vigil,
+    /// This process ends: the other end is told, and does not wait.
+    pub stop: &'a CancellationToken,
+}
+
+/// Carries bytes until the stream is over. Where both ends speak `devstream.v1`, each direction ends by itself; else,
+/// the first end closes both after what it sent before.
+pub async fn pump<R, W, T, J>(local: (R, W), tunnel: Tunnel<T>, terms: Terms<'_, J>) -> Outcome
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
     T: Transport,
+    J: Rejoin<T>,
 {
-    let flow = Flow::new(half_close);
-    let outcome = {
-        let mut send = pin!(send(local.0, &mut socket.writer, &flow, &counters.sent));
-        let mut receive = pin!(receive(&mut socket.reader, &flow, on_drain));
-        let mut deliver = pin!(deliver(local.1, &flow, &counters.received));
-        let (mut delivered, mut closed) = (false, false);
-        loop {
-            tokio::select! {
-                Err(ending) = &mut send => break ending.into(),
-                outcome = &mut receive, if !closed => match outcome {
-                    // The peer has all of ours, and all of its own is here: only our local side is slow.
-                    Outcome { ending: Ending::Clean, .. } => closed = true,
-                    outcome => break outcome,
-                },
-                result = &mut deliver, if !delivered => match result {
-                    Ok(()) => delivered = true,
-                    Err(ending) => break ending.into(),
-                },
-                () = flow.sending_over(), if delivered => break Ending::Clean.into(),
-            }
-        }
-    };
-    match outcome.ending {
-        Ending::Clean => socket.close(CLOSE_NORMAL, "").await,
-        Ending::LocalReset => socket.close_soon(CLOSE_RESET, "the application reset its connection").await,
-        Ending::PeerReset | Ending::Broken => socket.await_close().await,
+    let flow = Flow::new(tunnel.protocol);
+    let (mut reader, writer) = local;
+    let mut legs = pin!(legs(&mut reader, tunnel, &flow, &terms));
+    tokio::select! {
+        outcome = &mut legs => outcome,
+        // The local side has everything; what the other end must still know is said.
+        () = deliver(writer, &flow, &terms.counters.received) => legs.await,
     }
-    outcome
 }
 
-/// Local to tunnel, and what the peer must know of the other direction.
-async fn send<R: AsyncRead + Unpin, T: Transport>(
-    mut local: R,
-    writer: &mut Writer<T>,
-    flow: &Flow,
-    sent: &AtomicU64,
-) -> Result<(), Ending> {
-    let mut buffer = BytesMut::new();
-    let mut open = true;
+/// One WebSocket after the other, until the stream is over.
+async fn legs<R, T, J>(local: &mut R, tunnel: Tunnel<T>, flow: &Flow, terms: &Terms<'_, J>) -> Outcome
+where
+    R: AsyncRead + Unpin,
+    T: Transport,
+    J: Rejoin<T>,
+{
+    let Tunnel { mut socket, mut pass, .. } = tunnel;
+    let mut lifeline = Lifeline::new(pass.as_ref().map_or(Duration::ZERO, |pass| pass.grace));
     loop {
-        let credit = flow.credit(sent.load(Ordering::Relaxed)).min(DATA_MESSAGE_BYTES as u64);
-        if open && credit > 0 {
-            buffer.reserve(DATA_MESSAGE_BYTES);
-        }
-        let mut source = (&mut local).take(credit);
-        let told = tokio::select! {
-            biased;
-            ack = flow.acknowledgement() => writer.text(ack.encode()).await,
-            () = flow.more_credit(), if open && credit == 0 => continue,
-            read = source.read_buf(&mut buffer), if open && credit > 0 => match read {
-                Err(_) => return Err(Ending::LocalReset),
-                Ok(0) => {
-                    open = false;
-                    let told = tell_end(writer, flow, sent.load(Ordering::Relaxed)).await;
-                    flow.end_sending();
-                    told
-                }
-                Ok(count) => {
-                    let told = writer.bytes(buffer.split().freeze()).await;
-                    sent.fetch_add(count as u64, Ordering::Relaxed);
-                    told
-                }
-            },
+        let (why, back) = match leg::carry(local, socket, flow, &mut lifeline, terms).await {
+            Parted::Over(outcome, _) => return outcome,
+            Parted::Lost(why, back) => (why, back),
         };
-        if told.is_err() {
-            // The other direction reads why, if the hub said why.
-            sleep(CLOSE_TIMEOUT).await;
-            return Err(Ending::Broken);
+        let Some(last) = pass.filter(|_| flow.resumable()) else { return Ending::Broken.into() };
+        if lifeline.until().is_none() {
+            (terms.tell)(Happening::Interrupted(why));
         }
+        lifeline.lost(clock::now(), back, random::dice());
+        match come_back(&last, &mut lifeline, terms).await {
+            Ok(tunnel) => (socket, pass) = (tunnel.socket, tunnel.pass.or(Some(last))),
+            Err(refusal) => return refusal.into(),
+        }
+        flow.attach();
     }
 }
 
-async fn tell_end<T: Transport>(writer: &mut Writer<T>, flow: &Flow, bytes: u64) -> Result<(), Broken> {
-    if flow.half_close {
-        writer.text(StreamControl::End { bytes }.encode()).await
-    } else {
-        writer.close(CLOSE_NORMAL, "").await
-    }
-}
-
-/// Tunnel to the queue for the local side. It ends with the WebSocket.
-async fn receive<T: Transport>(reader: &mut Reader<T>, flow: &Flow, on_drain: &(dyn Fn(Duration) + Sync)) -> Outcome {
-    let mut inbound = Inbound::new(flow.limit());
+/// Brings another WebSocket, in as many attempts as there is time for.
+async fn come_back<T, J: Rejoin<T>>(
+    pass: &Pass,
+    lifeline: &mut Lifeline,
+    terms: &Terms<'_, J>,
+) -> Result<Tunnel<T>, Refusal> {
+    let mut vigil = terms.vigil.clone();
+    let mut last = String::new();
     loop {
-        flow.room().await;
-        match reader.next().await {
-            Ok(Incoming::Bytes(bytes)) => {
-                inbound.allow(flow.limit());
-                if inbound.received(bytes.len()).is_err() {
-                    return Ending::Broken.into();
+        match lifeline.poll(clock::now()) {
+            Step::GiveUp => return Err(Refusal::new(Kind::NotResumed, last)),
+            Step::WaitUntil(at) => tokio::select! {
+                () = sleep_until(at.into()) => {}
+                () = vigil.changed() => lifeline.nudge(clock::now()),
+                () = terms.stop.cancelled() => return Err(Kind::PeerGone.into()),
+            },
+            Step::Try => {
+                let until = lifeline.until().unwrap_or_else(clock::now);
+                let tried = tokio::select! {
+                    tried = timeout_at(until.into(), attempt(pass, terms)) => tried,
+                    () = terms.stop.cancelled() => return Err(Kind::PeerGone.into()),
+                };
+                let Ok(tried) = tried else { continue };
+                match tried {
+                    Ok(tunnel) => {
+                        if let Some(pass) = &tunnel.pass {
+                            lifeline.set_grace(pass.grace);
+                        }
+                        return Ok(tunnel);
+                    }
+                    Err(refusal) if is_final(refusal.kind) => return Err(finally(refusal)),
+                    Err(refusal) => {
+                        last = refusal.what();
+                        lifeline.lost(clock::now(), Duration::ZERO, random::dice());
+                    }
                 }
-                flow.put(&bytes);
             }
-            Ok(Incoming::Text(text)) if flow.half_close => match StreamControl::decode(&text) {
-                Ok(StreamControl::End { bytes }) if inbound.end(bytes).is_ok() => flow.end_receiving(),
-                Ok(StreamControl::Ack { bytes, window }) => flow.allow(bytes, window),
-                Ok(StreamControl::Drain { seconds }) => on_drain(Duration::from_secs(seconds)),
-                Ok(StreamControl::End { .. }) | Err(_) => return Ending::Broken.into(),
-            },
-            Ok(Incoming::Text(_)) | Err(_) => return Ending::Broken.into(),
-            Ok(Incoming::Ping | Incoming::Pong) => {}
-            Ok(Incoming::Closed(Some((CLOSE_NORMAL, _)))) if flow.is_settled() => return Ending::Clean.into(),
-            Ok(Incoming::Closed(told)) => match closed(told, flow.half_close) {
-                Some(outcome) => return outcome,
-                None => flow.end_receiving(),
-            },
-        }
-        if !flow.half_close && flow.has_received_all() {
-            // Nothing follows a close; what came before it is still being delivered.
-            flow.end_sending();
-            std::future::pending::<()>().await;
         }
     }
 }
 
-/// What a close frame means; nothing but the end for a peer without half-close, which has no other way to say it.
-fn closed(told: Option<(u16, String)>, half_close: bool) -> Option<Outcome> {
-    match told {
-        Some((CLOSE_NORMAL, _)) | None if !half_close => None,
-        Some((CLOSE_RESET, _)) => Some(Ending::PeerReset.into()),
-        Some((code, reason)) => {
-            let refusal = Refusal::from_close(code, &reason).unwrap_or_else(|| Kind::PeerGone.into());
-            Some(Outcome { ending: Ending::Broken, refusal: Some(refusal) })
-        }
-        None => Some(Ending::Broken.into()),
-    }
+async fn attempt<T, J: Rejoin<T>>(pass: &Pass, terms: &Terms<'_, J>) -> Result<Tunnel<T>, Refusal> {
+    let _one_of_many = REJOINS.acquire().await.map_err(|_| Refusal::from(Kind::PeerGone))?;
+    terms.rejoin.rejoin(pass).await
 }
 
-/// The queue to the local side, until the peer's direction is over and written.
-async fn deliver<W: AsyncWrite + Unpin>(mut local: W, flow: &Flow, received: &AtomicU64) -> Result<(), Ending> {
-    while let Some(bytes) = flow.take().await {
-        local.write_all(&bytes).await.map_err(|_| Ending::LocalReset)?;
-        local.flush().await.map_err(|_| Ending::LocalReset)?;
+/// Whether coming again would be answered the same.
+fn is_final(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::AuthenticationFailed
+            | Kind::NotResumed
+            | Kind::Disabled
+            | Kind::AccessEnded
+            | Kind::NotPermitted
+            | Kind::KeyReplaced
+            | Kind::StreamKilled
+            | Kind::UnknownDevice
+            | Kind::IncompatibleVersion
+            | Kind::PeerGone
+            | Kind::BadRequest
+    )
+}
+
+/// The hub says no more than this to whoever shows a token that is not good.
+fn finally(refusal: Refusal) -> Refusal {
+    if refusal.kind == Kind::AuthenticationFailed {
+        let why = "the hub knows it no more: the other end is gone, or this identity was revoked";
+        return Refusal::new(Kind::NotResumed, why);
+    }
+    refusal
+}
+
+/// The queue to the local side, until the peer's direction is over and written. A local side that fails is the end of
+/// the stream, which is not decided here.
+async fn deliver<W: AsyncWrite + Unpin>(mut local: W, flow: &Flow, received: &AtomicU64) {
+    while let Some(bytes) = flow.take_for_local().await {
+        if local.write_all(&bytes).await.is_err() || local.flush().await.is_err() {
+            flow.reset_by_local();
+            return std::future::pending().await;
+        }
         received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         flow.written(bytes.len());
     }
     // A local side that is already gone shows when the other direction meets it.
     let _ = local.shutdown().await;
-    Ok(())
+    flow.end_written();
 }

@@ -1,5 +1,7 @@
 //! The pump in the middle: one WebSocket to another. What both ends say to each other is not its business.
 
+mod watch;
+
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::pin::pin;
@@ -9,8 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use self::watch::{Watch, lifeless};
+use super::pulse::Pulse;
 use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::proto::id::Role;
+use crate::proto::keepalive::Patience;
 use crate::proto::limits::{DATA_MESSAGE_BYTES, EARLY_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::{CLOSE_RESET, StreamControl};
@@ -30,11 +35,20 @@ impl<T: Transport> Leg<T> {
     }
 
     /// Holds what the side sends while the other one is awaited, up to [`EARLY_BYTES`]; beyond that TCP holds it
-    /// back. Returns only when the side has left. Safe to cancel.
-    pub async fn hold(&mut self) -> Departure {
+    /// back. Returns only when the side has left. Safe to cancel. One that speaks `devstream.v1` is told that the hub
+    /// is there, and must be.
+    pub async fn hold(&mut self, patience: Option<Patience>) -> Departure {
         let mut held: usize = self.early.iter().map(size).sum();
+        let mut watch = Watch::new(patience, &self.socket.pulse, &self.socket.pulse);
         while held < EARLY_BYTES {
-            match self.socket.reader.next().await {
+            let heard = tokio::select! {
+                heard = self.socket.reader.next() => heard,
+                beat = watch.next() => match beat {
+                    Ok(()) => self.socket.writer.ping().await.map(|()| Incoming::Ping),
+                    Err(silent) => Err(silent),
+                },
+            };
+            match heard {
                 Ok(Incoming::Closed(told)) if !is_clean(told.as_ref()) => return Departure::Closed(told),
                 Ok(Incoming::Ping | Incoming::Pong) => {}
                 Ok(message @ Incoming::Closed(_)) => {
@@ -99,6 +113,14 @@ impl Departure {
         }
     }
 
+    /// Whether only the connection is lost: an end that can comes back.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Closed(_) => false,
+            Self::Broken(broken) => broken.is_loss(),
+        }
+    }
+
     /// For the log.
     pub fn reason(&self) -> String {
         match self {
@@ -110,8 +132,12 @@ impl Departure {
     }
 
     /// What the other side is told.
-    fn goodbye(&self) -> (u16, String) {
+    fn goodbye(&self, resumable: bool) -> (u16, String) {
         match self {
+            Self::Broken(broken) if resumable && broken.is_loss() => {
+                let refusal = Refusal::from(Kind::Interrupted);
+                (refusal.kind.row().close, refusal.close_reason())
+            }
             Self::Closed(Some((code, reason))) => (*code, reason.clone()),
             Self::Closed(None) => (CLOSE_NORMAL, String::new()),
             Self::Broken(_) => {
@@ -139,10 +165,11 @@ impl Carried {
 }
 
 /// What a stream goes by.
-#[derive(Debug)]
 pub struct Terms<'a> {
     /// Whether the two ends may say things to each other, and be told things.
     pub text_allowed: bool,
+    /// Whether they come back when one of them is lost.
+    pub resumable: bool,
     /// Counts.
     pub carried: &'a Carried,
     /// Ends it.
@@ -151,6 +178,17 @@ pub struct Terms<'a> {
     pub draining: &'a CancellationToken,
     /// … and ends the stream this long after that.
     pub drain: Duration,
+    /// An end that can resume comes back so long after that.
+    pub back: &'a (dyn Fn() -> Duration + Sync),
+    /// How long an end that speaks `devstream.v1` may be silent.
+    pub patience: Patience,
+}
+
+impl Terms<'_> {
+    /// Other ends may not read for hours, and still be there.
+    fn limit(&self) -> Option<Patience> {
+        self.text_allowed.then_some(self.patience)
+    }
 }
 
 /// Carries messages both ways until one side leaves, tells the other, and says which it was; `None` if the hub
@@ -166,8 +204,10 @@ pub async fn relay<T: Transport>(
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
-        let up = pin!(carry(s_early, &mut s.reader, &mut d.writer, terms, &carried.to_device));
-        let down = pin!(carry(d_early, &mut d.reader, &mut s.writer, terms, &carried.to_service));
+        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: &carried.to_device };
+        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: &carried.to_service };
+        let up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
+        let down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
         tokio::select! {
             (side, departure) = up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
             (side, departure) = down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
@@ -180,30 +220,34 @@ pub async fn relay<T: Transport>(
         return None;
     };
     let (gone, other) = if role == Role::Device { (device, service) } else { (service, device) };
-    settle(gone.socket, other.socket, &departure, end).await;
+    settle(gone.socket, other.socket, &departure, terms).await;
     Some((role, departure))
 }
 
-/// Tells the other side. After a clean close it is still owed everything sent before, however slowly it reads; TCP's
-/// own liveness bounds that.
-async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure: &Departure, end: &CancellationToken) {
+/// Tells the other side. After a clean close it is still owed everything sent before, however slowly it reads; its
+/// signs of life bound that, or TCP's own.
+async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure: &Departure, terms: &Terms<'_>) {
+    let pulse = other.pulse.clone();
     let answer = async {
         match departure {
             Departure::Closed(_) => gone.await_close().await,
             Departure::Broken(broken) => gone.complain(broken).await,
         }
     };
-    let (code, reason) = departure.goodbye();
+    let (code, reason) = departure.goodbye(terms.resumable);
     let tell = async {
         if departure.is_clean() {
-            other.close_when_read(code, &reason).await
+            tokio::select! {
+                () = other.close_when_read(code, &reason) => {}
+                () = lifeless(&pulse, terms.limit()) => {}
+            }
         } else {
             other.close_soon(code, &reason).await
         }
     };
     tokio::select! {
         _ = async { tokio::join!(answer, tell) } => {}
-        () = end.cancelled() => {}
+        () = terms.end.cancelled() => {}
     }
 }
 
@@ -213,47 +257,79 @@ enum Side {
     Sink,
 }
 
-/// One direction, until either of its sides is gone.
-async fn carry<T: Transport>(
-    early: VecDeque<Incoming>,
-    source: &mut Reader<T>,
-    sink: &mut Writer<T>,
-    terms: &Terms<'_>,
-    carried: &AtomicU64,
-) -> (Side, Departure) {
-    let mut early = early.into_iter();
-    let mut draining = pin!(terms.draining.cancelled());
-    let mut told_of_drain = !terms.text_allowed;
-    loop {
-        let incoming = match early.next() {
-            Some(held) => Ok(held),
-            None => tokio::select! {
-                biased;
-                () = &mut draining, if !told_of_drain => {
-                    told_of_drain = true;
-                    Ok(Incoming::Text(StreamControl::Drain { seconds: terms.drain.as_secs() }.encode()))
+/// One direction.
+struct Way<'a> {
+    from: &'a Pulse,
+    to: &'a Pulse,
+    terms: &'a Terms<'a>,
+    carried: &'a AtomicU64,
+}
+
+impl Way<'_> {
+    /// Carries until either side is gone.
+    async fn carry<T: Transport>(
+        &self,
+        early: VecDeque<Incoming>,
+        source: &mut Reader<T>,
+        sink: &mut Writer<T>,
+    ) -> (Side, Departure) {
+        let mut early = early.into_iter();
+        let mut draining = pin!(self.terms.draining.cancelled());
+        let mut told_of_drain = !self.terms.text_allowed;
+        let mut watch = Watch::new(self.terms.limit(), self.from, self.to);
+        loop {
+            let incoming = match early.next() {
+                Some(held) => Ok(held),
+                None => tokio::select! {
+                    biased;
+                    () = &mut draining, if !told_of_drain => {
+                        told_of_drain = true;
+                        Ok(Incoming::Text(self.drain_notice()))
+                    }
+                    incoming = source.next() => incoming,
+                    beat = watch.next() => match beat {
+                        Ok(()) => match self.in_time(sink.ping()).await {
+                            Ok(()) => continue,
+                            Err(broken) => return (Side::Sink, Departure::Broken(broken)),
+                        },
+                        Err(silent) => Err(silent),
+                    },
+                },
+            };
+            let sent = match incoming {
+                Ok(Incoming::Bytes(bytes)) => {
+                    let size = bytes.len() as u64;
+                    let sent = self.in_time(in_pieces(bytes, sink)).await;
+                    self.carried.fetch_add(size, Ordering::Relaxed);
+                    sent
                 }
-                incoming = source.next() => incoming,
-            },
-        };
-        let sent = match incoming {
-            Ok(Incoming::Bytes(bytes)) => {
-                let size = bytes.len() as u64;
-                let sent = in_pieces(bytes, sink).await;
-                carried.fetch_add(size, Ordering::Relaxed);
-                sent
+                Ok(Incoming::Text(text)) if self.terms.text_allowed => self.in_time(sink.text(text)).await,
+                Ok(Incoming::Text(_)) => {
+                    let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
+                    return (Side::Source, Departure::Broken(broken));
+                }
+                Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
+                Ok(Incoming::Closed(told)) => return (Side::Source, Departure::Closed(told)),
+                Err(broken) => return (Side::Source, Departure::Broken(broken)),
+            };
+            if let Err(broken) = sent {
+                return (Side::Sink, Departure::Broken(broken));
             }
-            Ok(Incoming::Text(text)) if terms.text_allowed => sink.text(text).await,
-            Ok(Incoming::Text(_)) => {
-                let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
-                return (Side::Source, Departure::Broken(broken));
-            }
-            Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
-            Ok(Incoming::Closed(told)) => return (Side::Source, Departure::Closed(told)),
-            Err(broken) => return (Side::Source, Departure::Broken(broken)),
-        };
-        if let Err(broken) = sent {
-            return (Side::Sink, Departure::Broken(broken));
+            watch.reads_on();
+        }
+    }
+
+    fn drain_notice(&self) -> String {
+        let back_ms = u64::try_from((self.terms.back)().as_millis()).unwrap_or(u64::MAX);
+        StreamControl::Drain { seconds: self.terms.drain.as_secs(), back_ms }.encode()
+    }
+
+    /// A send to an end that always reads; what it takes of it, however slowly, is a sign of life.
+    async fn in_time(&self, sent: impl Future<Output = Result<(), Broken>>) -> Result<(), Broken> {
+        tokio::select! {
+            biased;
+            sent = sent => sent,
+            () = lifeless(self.to, self.terms.limit()) => Err(Broken::Silent),
         }
     }
 }

@@ -69,6 +69,8 @@ pub enum Answer<U> {
     Upgrade {
         /// The subprotocol that was chosen.
         protocol: Option<String>,
+        /// Further headers of the answer.
+        headers: Vec<(&'static str, String)>,
         /// Decides its limits.
         purpose: Purpose,
         /// Whatever the handler needs to go on.
@@ -124,9 +126,9 @@ where
     };
     let response = match (handler(asked).await, key) {
         (Answer::Reply(response), _) => response,
-        (Answer::Upgrade { protocol, purpose, then }, Some(key)) => {
+        (Answer::Upgrade { protocol, headers, purpose, then }, Some(key)) => {
             *upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((purpose, then));
-            switching(&key, protocol)
+            switching(&key, protocol, headers)
         }
         (Answer::Upgrade { .. }, None) => bare(StatusCode::UPGRADE_REQUIRED),
     };
@@ -193,7 +195,7 @@ fn upgrade_key(method: &Method, headers: &HeaderMap) -> Result<Option<String>, S
     }
 }
 
-fn switching(key: &str, protocol: Option<String>) -> Response<Bytes> {
+fn switching(key: &str, protocol: Option<String>, further: Vec<(&'static str, String)>) -> Response<Bytes> {
     let mut response = bare(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -203,6 +205,11 @@ fn switching(key: &str, protocol: Option<String>) -> Response<Bytes> {
     }
     if let Some(Ok(protocol)) = protocol.map(HeaderValue::try_from) {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    for (name, value) in further {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
     }
     response
 }

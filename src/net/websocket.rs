@@ -1,6 +1,7 @@
 //! WebSocket messages (RFC 6455) with this protocol's limits; tungstenite does the framing.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -17,6 +18,7 @@ pub use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 pub use tokio_tungstenite::tungstenite::protocol::Role as Endpoint;
 
 use super::clock;
+use super::pulse::{Felt, Pulse};
 use crate::proto::allowance::Allowance;
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::refusal::Refusal;
@@ -90,6 +92,9 @@ pub enum Broken {
     /// The peer sent something that the rules do not allow, and the close code that says so.
     #[error("the peer broke the protocol: {1}")]
     Violation(u16, String),
+    /// Nothing was heard from the peer for too long.
+    #[error("the peer is silent")]
+    Silent,
     /// The connection failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -119,11 +124,16 @@ impl From<Error> for Broken {
 }
 
 impl Broken {
+    /// Whether it is merely the connection that is lost: the peer did nothing wrong.
+    pub fn is_loss(&self) -> bool {
+        self.code().is_none()
+    }
+
     /// The close code that tells the peer, if it is to blame.
     fn code(&self) -> Option<u16> {
         match self {
             Self::Violation(code, _) => Some(*code),
-            Self::Truncated | Self::Io(_) => None,
+            Self::Truncated | Self::Silent | Self::Io(_) => None,
         }
     }
 }
@@ -139,15 +149,18 @@ pub struct WebSocket<T> {
     pub reader: Reader<T>,
     /// What is sent.
     pub writer: Writer<T>,
+    /// When either last happened.
+    pub pulse: Arc<Pulse>,
 }
 
 impl<T: Transport> WebSocket<T> {
     /// On a connection whose upgrade is done; `early` is what was read beyond the upgrade's head.
     pub async fn new(transport: T, early: Bytes, endpoint: Endpoint, purpose: Purpose) -> Self {
         let config = Some(purpose.config());
+        let (transport, pulse) = Felt::new(transport);
         let socket = WebSocketStream::from_partially_read(transport, early.into(), endpoint, config).await;
         let (sink, stream) = socket.split();
-        Self { reader: Reader { stream, allowance: Allowance::new(clock::now()) }, writer: Writer { sink } }
+        Self { reader: Reader { stream, allowance: Allowance::new(clock::now()) }, writer: Writer { sink }, pulse }
     }
 
     /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its
@@ -210,7 +223,7 @@ async fn linger<T: Transport>(mut transport: T) {
 /// What arrives on a WebSocket.
 #[derive(Debug)]
 pub struct Reader<T> {
-    stream: SplitStream<WebSocketStream<T>>,
+    stream: SplitStream<WebSocketStream<Felt<T>>>,
     allowance: Allowance,
 }
 
@@ -249,7 +262,7 @@ impl<T: Transport> Reader<T> {
 /// What is sent on a WebSocket. Each send returns when the socket has taken the message.
 #[derive(Debug)]
 pub struct Writer<T> {
-    sink: SplitSink<WebSocketStream<T>, Message>,
+    sink: SplitSink<WebSocketStream<Felt<T>>, Message>,
 }
 
 impl<T: Transport> Writer<T> {

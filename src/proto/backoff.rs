@@ -9,6 +9,8 @@ use super::limits::{BACKOFF_BASE, BACKOFF_CAP, BACKOFF_RESET_AFTER};
 pub struct Backoff {
     failures: u32,
     connected_at: Option<Instant>,
+    /// What the hub asked for when it went away.
+    asked: Option<Duration>,
 }
 
 impl Backoff {
@@ -17,9 +19,18 @@ impl Backoff {
         self.connected_at = Some(now);
     }
 
+    /// The hub is about to go away, and wants to be left alone for so long once it has.
+    pub fn come_back_after(&mut self, pause: Duration) {
+        self.asked = Some(pause.min(BACKOFF_CAP));
+    }
+
     /// The attempt failed, or the connection ended. `dice` is a random number; the pause is spread evenly over
     /// zero to the bound, which doubles with every failure up to [`BACKOFF_CAP`].
     pub fn next_pause(&mut self, now: Instant, dice: u64) -> Duration {
+        if let Some(asked) = self.asked.take() {
+            (self.connected_at, self.failures) = (None, 0);
+            return asked;
+        }
         let stood = self.connected_at.take().map(|since| now.saturating_duration_since(since));
         if stood.is_some_and(|stood| stood >= BACKOFF_RESET_AFTER) {
             self.failures = 0;
@@ -54,6 +65,16 @@ mod tests {
         let now = Instant::now();
         assert_eq!(Backoff::default().next_pause(now, 0), Duration::ZERO);
         assert_eq!(Backoff::default().next_pause(now, u64::MAX / 2).as_millis(), 499);
+    }
+
+    #[test]
+    fn what_the_hub_asked_for_holds_once() {
+        let (mut backoff, now) = (Backoff::default(), Instant::now());
+        backoff.come_back_after(Duration::from_secs(3));
+        assert_eq!(backoff.next_pause(now, 0), Duration::from_secs(3));
+        assert_eq!(backoff.next_pause(now, 0), Duration::ZERO);
+        backoff.come_back_after(Duration::MAX);
+        assert_eq!(backoff.next_pause(now, 0), BACKOFF_CAP);
     }
 
     #[test]

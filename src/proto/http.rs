@@ -9,9 +9,8 @@ use super::id::{DeviceId, Role, StreamId, StreamName};
 
 /// Subprotocol of a device's control connection.
 pub const CONTROL_PROTOCOL: &str = "devstream.control.v1";
-/// Subprotocol of a stream between two ends that both know [`super::stream`].
-pub const STREAM_PROTOCOL: &str = "devstream.v1";
-/// A service names what it can do on a stream in this request header; the answer's header says what was agreed.
+/// A service names the [`super::stream::StreamProtocol`]s it speaks in this request header; the answer's header says which
+/// one was agreed.
 pub const STREAM_PROTOCOL_HEADER: &str = "devstream-stream-protocol";
 /// How long to wait for an offline device to come online, in seconds.
 pub const CONNECT_TIMEOUT_HEADER: &str = "iothub-streaming-connect-timeout-in-seconds";

@@ -83,14 +83,18 @@ pub const EARLY_BYTES: usize = 128 * 1024;
 /// What either end of a stream may send before the first acknowledgement: enough for a round trip of any login.
 pub const FIRST_WINDOW: u64 = 256 * 1024;
 
-/// The largest window of one stream: 330 Mbit/s at a round trip of 100 ms.
-pub const LARGEST_WINDOW: u64 = 4 * 1024 * 1024;
+/// The largest window of one stream: 1.3 Gbit/s at a round trip of 100 ms.
+pub const LARGEST_WINDOW: u64 = 16 * 1024 * 1024;
 
-/// All windows of a process together, as long as each can have [`FIRST_WINDOW`]: what stalled readers can make it hold.
-pub const ALL_WINDOWS: u64 = 64 * 1024 * 1024;
+/// All windows of a process together, as long as each can have [`FIRST_WINDOW`]: what stalled readers can make it hold,
+/// and the same again what it may keep of its own bytes until they are acknowledged.
+pub const ALL_WINDOWS: u64 = 32 * 1024 * 1024;
 
-/// Bytes written to the local side until an acknowledgement is sent.
+/// Bytes written to the local side until an acknowledgement is sent, or an eighth of the window if that is more.
 pub const ACK_EVERY: u64 = 64 * 1024;
+
+/// Messages, however small, until an acknowledgement is sent: the other end keeps each of them until then.
+pub const ACK_MESSAGES: u32 = 64;
 
 /// A text frame on a stream: end of direction and the like, under 100 bytes.
 pub const STREAM_CONTROL_BYTES: usize = 1024;
@@ -101,11 +105,48 @@ pub const CONTROL_FRAME_BURST: u32 = 64;
 /// … and the rate at which that allowance refills, per second.
 pub const CONTROL_FRAMES_PER_SECOND: u32 = 20;
 
-/// Silence on a control connection after which a ping is sent (each side, jittered down by up to a fifth).
-pub const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// A peer of which nothing was heard for so long is dead: sshd's 15 s three times. Each end says something at least every
+/// 25 s, which also keeps NATs from forgetting.
+pub const DEAD_AFTER: Duration = Duration::from_secs(45);
 
-/// A ping's answer must be there by then: with [`PING_INTERVAL`], a dead peer is gone within 45 s.
-pub const PONG_DEADLINE: Duration = Duration::from_secs(20);
+/// Less, and a busy machine on a slow line would be taken for dead; more than a day is no limit.
+pub const DEAD_AFTER_RANGE: std::ops::RangeInclusive<u64> = 4..=86_400;
+
+/// A peer that is asked because something changed, or before it is given up, answers within this: a few round trips of
+/// a mobile network.
+pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often a machine looks whether it has slept, or has another address.
+pub const VIGIL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Clocks that differ by this much more than a moment ago tell of a sleep, or of somebody who set one.
+pub const CLOCK_JUMP: Duration = Duration::from_secs(10);
+
+/// How long a stream may be interrupted before its local sockets are reset: a hub's restart, a change of networks, a
+/// tunnel with a train in it. A laptop's lid may want more.
+pub const RESUME_GRACE: Duration = Duration::from_secs(120);
+
+/// The longest: what ends keep meanwhile is bounded, but somebody's session stays open on a device.
+pub const LONGEST_RESUME_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An end comes back for the first time within this …
+pub const REJOIN_BASE: Duration = Duration::from_millis(100);
+
+/// … and then at least this often: a hub that is back is noticed soon.
+pub const REJOIN_CAP: Duration = Duration::from_secs(2);
+
+/// A stream that stood this long was good: the next interruption is a new one.
+pub const REJOIN_STOOD: Duration = Duration::from_secs(10);
+
+/// Streams of one process that come back at the same time: its hub counts each as a stranger until it has shown who it is,
+/// and takes [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`] of those.
+pub const REJOINS_AT_ONCE: usize = 16;
+
+/// How many connections a second come back to a hub that has ended on purpose: each is a TLS handshake.
+pub const RETURNS_PER_SECOND: u32 = 400;
+
+/// A resume token as it stands in a header: three ids of at most 128 characters, and a signature.
+pub const RESUME_TOKEN_BYTES: usize = 1024;
 
 /// One message handed to a control connection's socket; a peer that reads nothing for this long is dead.
 pub const CONTROL_SEND_TIMEOUT: Duration = Duration::from_secs(20);

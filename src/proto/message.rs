@@ -35,7 +35,11 @@ pub enum ToDevice {
         request_id: StreamId,
     },
     /// The hub is going away; its connection will end.
-    Drain,
+    Drain {
+        /// How long after that end the device leaves the hub alone, so that not all come back in the same moment.
+        #[serde(default)]
+        back_ms: u64,
+    },
     /// Another agent with the same id took over; this connection ends.
     Displaced {
         /// Where the other one connected from.
@@ -49,6 +53,9 @@ pub enum ToDevice {
 pub struct Hello {
     /// The agent's version.
     pub version: Detail,
+    /// Which run of the agent this is: a stream of another run has nobody to go on with it.
+    #[serde(default)]
+    pub run: u64,
     /// Stream subprotocols it speaks.
     #[serde(default)]
     pub protocols: Vec<String>,
@@ -149,10 +156,11 @@ mod tests {
     fn the_messages_are_these_bytes() {
         let hello = ToHub::Hello(Hello {
             version: "1.2.3".into(),
+            run: 7,
             protocols: vec!["devstream.v1".into()],
             forwards: vec!["ssh".parse().unwrap()],
         });
-        let text = r#"{"type":"hello","version":"1.2.3","protocols":["devstream.v1"],"forwards":["ssh"]}"#;
+        let text = r#"{"type":"hello","version":"1.2.3","run":7,"protocols":["devstream.v1"],"forwards":["ssh"]}"#;
         assert_eq!(encode(&hello), text);
         let no = ToHub::StreamResponse(StreamResponse {
             request_id: StreamId::from_bytes([1; 16]),

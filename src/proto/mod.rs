@@ -16,6 +16,8 @@ pub mod limits;
 pub mod message;
 pub mod moment;
 pub mod refusal;
+pub mod resume;
 pub mod scope;
 pub mod secret;
 pub mod stream;
+pub mod vigil;

@@ -128,6 +128,12 @@ table! {
     AuditFailed "audit-failed" 503 503002 "ServiceUnavailable" 4504 35
         "the hub cannot write its activity log, without which it lets no stream through"
         "its disk may be full; the hub's own messages say more";
+    Interrupted "interrupted" 503 503003 "ServiceUnavailable" 4440 37
+        "the stream is interrupted"
+        "both ends come back to it by themselves";
+    NotResumed "not-resumed" 410 410001 "Gone" 4441 38
+        "the stream was interrupted and could not be resumed"
+        "connect again; whoever runs the hub can allow longer interruptions: devstream hub --resume-grace 1h";
     #[serde(other)]
     Other "refused" 500 500001 "ServerError" 4500 1
         "refused"

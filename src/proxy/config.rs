@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Event;
 use crate::net::client::Enrol;
+use crate::net::pump::Line;
 use crate::proto::forward::Local;
 use crate::proto::id::DeviceId;
 
@@ -21,6 +22,8 @@ pub struct ProxyConfig {
     pub connect_timeout: Duration,
     /// How long to wait for its answer.
     pub response_timeout: Duration,
+    /// How it keeps its connections.
+    pub line: Line,
     /// How long running streams may go on after it was asked to stop.
     pub drain: Duration,
     /// Told what happens.

@@ -20,9 +20,10 @@ use crate::net::pump::Counters;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
+use crate::net::vigil::Vigil;
 use crate::proto::forward::{Local, Target};
 use crate::proto::id::StreamName;
-use crate::proto::refusal::Refusal;
+use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::Ending;
 
 /// What the person at the proxy may want to see.
@@ -34,6 +35,10 @@ pub enum Event {
     Opened(Arc<View>),
     /// The hub is about to end, and the stream with it if it takes longer than this.
     Draining(Arc<View>, Duration),
+    /// Its connection to the hub is lost, for this reason; it comes back by itself.
+    Interrupted(Arc<View>, String),
+    /// It is back, after this long.
+    Resumed(Arc<View>, Duration),
     /// There will be no stream.
     Refused(Arc<View>, Refusal),
     /// The stream is over.
@@ -52,6 +57,9 @@ pub struct View {
     /// Bytes so far.
     pub counters: Counters,
 }
+
+/// Devices that are told that this process ends need a moment for that; so does a stream that is about to end by itself.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// When no socket can be had, accepting pauses: descriptors come back as connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -84,8 +92,10 @@ impl ServiceProxy {
     /// Serves until asked to stop; then lets streams end within the deadline.
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { config, listeners } = self;
-        let (accepting, streams) = (Tasks::default(), Tasks::default());
-        let opener = Arc::new(Opener::new(config.clone()));
+        let (accepting, streams, watch) = (Tasks::default(), Tasks::default(), Tasks::default());
+        let (vigil, watching) = Vigil::new();
+        watch.spawn(watching);
+        let opener = Arc::new(Opener::new(config.clone(), vigil));
         let count = Arc::new(AtomicU64::new(1));
         for (listener, name) in listeners {
             let (opener, streams, count) = (opener.clone(), streams.clone(), count.clone());
@@ -105,19 +115,38 @@ impl ServiceProxy {
                 () = shutdown.now.cancelled() => {}
             }
         }
-        // Cutting a stream resets its local connection.
-        streams.end(Duration::ZERO).await;
+        // The devices are told, and do not wait for this end to come back. Cutting a stream resets its local connection.
+        opener.goodbye.cancel();
+        streams.end(GOODBYE).await;
+        watch.end(Duration::ZERO).await;
     }
 }
 
-/// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants.
-pub async fn pipe<R, W>(config: ProxyConfig, name: Option<StreamName>, pipes: (R, W)) -> Result<(), (Ending, Refusal)>
+/// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants. Asked to stop, it has a moment
+/// to end by itself.
+pub async fn pipe<R, W>(
+    config: ProxyConfig,
+    name: Option<StreamName>,
+    pipes: (R, W),
+    shutdown: &Shutdown,
+) -> Result<(), (Ending, Refusal)>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let config = Arc::new(config);
-    stream::pipe(&Opener::new(config), name, pipes).await
+    let (vigil, watching) = Vigil::new();
+    let opener = Opener::new(Arc::new(config), vigil);
+    let stopped = async {
+        shutdown.drain.cancelled().await;
+        let _ = timeout(GOODBYE, shutdown.now.cancelled()).await;
+        opener.goodbye.cancel();
+        sleep(GOODBYE).await;
+    };
+    tokio::select! {
+        done = stream::pipe(&opener, name, pipes) => done,
+        () = stopped => Err((Ending::Broken, Refusal::new(Kind::PeerGone, "this program was asked to end"))),
+        () = watching => Ok(()),
+    }
 }
 
 async fn connection(opener: Arc<Opener>, tcp: TcpStream, from: SocketAddr, number: u64, name: Option<StreamName>) {

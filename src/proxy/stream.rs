@@ -9,21 +9,22 @@ use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::config::ProxyConfig;
 use super::{Event, View};
-use crate::net::client::{Client, Connection, Particulars, refusal};
-use crate::net::pump::{Counters, Outcome, pump};
+use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
+use crate::net::pump::{Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::socket;
-use crate::net::websocket::WebSocket;
+use crate::net::vigil::Vigil;
 use crate::proto::http::{
-    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_PROTOCOL, STREAM_PROTOCOL_HEADER,
-    TOKEN_HEADER, URL_HEADER,
+    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_PROTOCOL_HEADER, TOKEN_HEADER,
+    URL_HEADER,
 };
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::secret::StreamToken;
-use crate::proto::stream::Ending;
+use crate::proto::stream::{Ending, StreamProtocol};
 
 /// The hub answers within the two timeouts; this much more is for the way there and back.
 const MARGIN: Duration = Duration::from_secs(15);
@@ -50,11 +51,9 @@ pub(super) async fn serve(
     let (view, tell) = (Arc::new(view), &opener.config.observer);
     tell(Event::Asked(view.clone()));
     match opener.open(name.as_ref()).await {
-        Ok((socket, half_close)) => {
+        Ok(opened) => {
             tell(Event::Opened(view.clone()));
-            let on_drain = |left| tell(Event::Draining(view.clone(), left));
-            let outcome = pump(tcp.split(), socket, half_close, &view.counters, &on_drain).await;
-            let Outcome { ending, refusal } = outcome;
+            let Outcome { ending, refusal } = opener.carry(tcp.split(), opened, &view).await;
             if ending == Ending::Clean {
                 socket::end_cleanly(tcp).await;
             }
@@ -78,12 +77,10 @@ where
     W: AsyncWrite + Unpin,
 {
     let opened = opener.open(name.as_ref()).await;
-    let (socket, half_close) = opened.map_err(|refusal| (Ending::Broken, refusal))?;
+    let opened = opened.map_err(|refusal| (Ending::Broken, refusal))?;
     let view =
         View { number: 1, from: None, to: label(&opener.config.device, name.as_ref()), counters: Counters::default() };
-    let (view, tell) = (Arc::new(view), &opener.config.observer);
-    let on_drain = |left| tell(Event::Draining(view.clone(), left));
-    let Outcome { ending, refusal } = pump(pipes, socket, half_close, &view.counters, &on_drain).await;
+    let Outcome { ending, refusal } = opener.carry(pipes, opened, &Arc::new(view)).await;
     match ending {
         // An application that stops reading ends the session in its own time.
         Ending::Clean | Ending::LocalReset => Ok(()),
@@ -96,15 +93,49 @@ pub(super) struct Opener {
     config: Arc<ProxyConfig>,
     /// The client that worked last; enrolling anew for every connection would cost a round trip.
     client: Mutex<Option<Client>>,
+    vigil: Vigil,
+    /// Streams end, and say so.
+    pub(super) goodbye: CancellationToken,
+}
+
+/// A stream that is open.
+struct Opened {
+    tunnel: Tunnel<Connection>,
+    back: WayBack,
 }
 
 impl Opener {
-    pub(super) fn new(config: Arc<ProxyConfig>) -> Self {
-        Self { config, client: Mutex::new(None) }
+    pub(super) fn new(config: Arc<ProxyConfig>, vigil: Vigil) -> Self {
+        Self { config, client: Mutex::new(None), vigil, goodbye: CancellationToken::new() }
+    }
+
+    /// Carries the bytes of a local connection.
+    async fn carry<R, W>(&self, local: (R, W), opened: Opened, view: &Arc<View>) -> Outcome
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let tell = |happening| {
+            let view = view.clone();
+            (self.config.observer)(match happening {
+                Happening::Draining(left) => Event::Draining(view, left),
+                Happening::Interrupted(why) => Event::Interrupted(view, why),
+                Happening::Resumed(after) => Event::Resumed(view, after),
+            });
+        };
+        let terms = Terms {
+            counters: &view.counters,
+            tell: &tell,
+            rejoin: opened.back,
+            patience: self.config.line.patience,
+            vigil: self.vigil.clone(),
+            stop: &self.goodbye,
+        };
+        pump(local, opened.tunnel, terms).await
     }
 
     /// The spec's two steps, once; and once more with fresh particulars if the hub is no longer where or what it was.
-    async fn open(&self, name: Option<&StreamName>) -> Result<(WebSocket<Connection>, bool), Refusal> {
+    async fn open(&self, name: Option<&StreamName>) -> Result<Opened, Refusal> {
         let (client, new) = self.client(None).await?;
         let refusal = match self.attempt(&client, name).await {
             Err(refusal) if !new && is_stale(refusal.kind) => refusal,
@@ -131,18 +162,14 @@ impl Opener {
         }
     }
 
-    async fn attempt(
-        &self,
-        client: &Client,
-        name: Option<&StreamName>,
-    ) -> Result<(WebSocket<Connection>, bool), Refusal> {
-        let ProxyConfig { device, connect_timeout, response_timeout, .. } = &*self.config;
+    async fn attempt(&self, client: &Client, name: Option<&StreamName>) -> Result<Opened, Refusal> {
+        let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
         let route = Route::Open(device.clone(), name.cloned());
         let particulars = Particulars {
             headers: vec![
                 (CONNECT_TIMEOUT_HEADER, connect_timeout.as_secs_f64().to_string()),
                 (RESPONSE_TIMEOUT_HEADER, response_timeout.as_secs_f64().to_string()),
-                (STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL.into()),
+                (STREAM_PROTOCOL_HEADER, line.protocols().join(", ")),
             ],
             patience: *connect_timeout + *response_timeout + MARGIN,
             ..Particulars::default()
@@ -155,9 +182,10 @@ impl Opener {
         let url = header(&response, URL_HEADER).ok_or_else(incomplete)?;
         let token = header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
         let token = token.ok_or_else(incomplete)?;
-        let protocol = header(&response, STREAM_PROTOCOL_HEADER);
-        let socket = client.stream(url, &token, protocol).await?;
-        Ok((socket, protocol == Some(STREAM_PROTOCOL)))
+        let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::named);
+        let tunnel = client.stream(url, &token, protocol).await?;
+        let back = WayBack { enrol: enrol.clone(), url: url.into(), hub: client.hub().clone() };
+        Ok(Opened { tunnel, back })
     }
 }
 

@@ -1,18 +1,18 @@
 //! The specification's handshake by hand, as the original's clients do it: ask, answer, and two WebSockets in any order.
 
 use devstream::proto::http::{
-    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, ERROR_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL,
-    STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER,
+    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, ERROR_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL_HEADER,
+    TOKEN_HEADER, URL_HEADER,
 };
 use devstream::proto::refusal::{Kind, Refusal};
 
-use crate::support::DEVICE;
 use crate::support::bytes::{KIB, MIB, Pattern};
 use crate::support::machine::Machine;
 use crate::support::raw::{Raw, RawDevice, Ticket};
 use crate::support::roles::{Agent, Hub};
 use crate::support::targets::Target;
 use crate::support::websocket::{Frame, WebSocket};
+use crate::support::{DEVICE, STREAM_PROTOCOL};
 
 #[test]
 fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {

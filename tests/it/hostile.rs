@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::clock;
-use devstream::proto::http::{STREAM_PROTOCOL, STREAM_PROTOCOL_HEADER};
+use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::limits::{
     REQUEST_HEAD_TIMEOUT, STRANGER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
@@ -19,7 +19,7 @@ use crate::support::raw::{Raw, read_answer};
 use crate::support::roles::{OneMachine, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::WebSocket;
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, PATIENCE, STREAM_PROTOCOL};
 
 /// A busy test machine takes longer than the hub's own deadline.
 const SLACK: Duration = Duration::from_secs(10);

@@ -86,7 +86,7 @@ fn a_second_hub_on_one_state_directory_is_refused() {
 #[test]
 fn a_hub_told_to_end_lets_its_streams_end_first() {
     let target = Target::echo();
-    let scene = OneMachine::forwarding(target.port);
+    let scene = OneMachine::without_resume(target.port);
     let mut local = scene.proxy.connect();
     is_alive(&mut local);
     scene.hub.process.signal("TERM");
@@ -105,7 +105,7 @@ fn a_hub_told_to_end_lets_its_streams_end_first() {
 #[test]
 fn a_hub_told_twice_ends_at_once() {
     let target = Target::echo();
-    let scene = OneMachine::forwarding(target.port);
+    let scene = OneMachine::without_resume(target.port);
     let mut local = scene.proxy.connect();
     is_alive(&mut local);
     scene.hub.process.signal("TERM");
@@ -120,7 +120,7 @@ fn a_hub_told_twice_ends_at_once() {
 fn a_hub_drains_no_longer_than_it_may() {
     let target = Target::echo();
     let machine = Machine::new();
-    let hub = Hub::start_with(&machine, &["--drain-timeout", "1"]);
+    let hub = Hub::start_with(&machine, &["--drain-timeout", "1", "--no-resume"]);
     let _agent = Agent::start(&machine, &[&target.port.to_string()]);
     let proxy = ServiceProxy::start(&machine);
     let mut local = proxy.connect();

@@ -24,6 +24,7 @@ mod monitoring;
 mod one_machine;
 mod pipe;
 mod refusals;
+mod resume;
 mod scopes;
 mod secrets;
 mod seeing;

@@ -67,7 +67,7 @@ fn event(operation: &str, result: &str) -> String {
 #[test]
 fn every_number_is_what_happened() {
     let target = Target::echo();
-    let scene = Scene::new(&["--max-streams-per-device", "7", "--penalty-threshold", "20"]);
+    let scene = Scene::new(&["--max-streams-per-device", "7", "--penalty-threshold", "20", "--no-resume"]);
     let before = scene.scrape();
     for (name, value) in [("devstream_devices", 0.0), ("devstream_streams", 0.0), ("devstream_panics_total", 0.0)] {
         assert_eq!(before[name], value, "{name}");
@@ -138,7 +138,7 @@ fn who_is_turned_away_is_counted() {
 #[test]
 fn health_and_readiness_are_told_apart_by_a_drain() {
     let target = Target::echo();
-    let scene = Scene::new(&[]);
+    let scene = Scene::new(&["--no-resume"]);
     let _agent = Agent::start(&scene.machine, &[&target.port.to_string()]);
     let proxy = ServiceProxy::start(&scene.machine);
     let mut running = proxy.connect();

@@ -95,7 +95,7 @@ fn a_killed_proxy_resets_an_upload_and_never_ends_it_cleanly() {
 fn a_killed_proxy_resets_its_own_local_connection() {
     let target = Target::echo();
     for signals in [&["KILL"][..], &["TERM", "TERM"]] {
-        let scene = OneMachine::forwarding(target.port);
+        let scene = OneMachine::without_resume(target.port);
         let mut local = scene.proxy.connect();
         is_alive(&mut local);
         signals.iter().for_each(|signal| scene.proxy.process.signal(signal));
@@ -108,7 +108,7 @@ fn a_killed_proxy_resets_its_own_local_connection() {
 fn a_killed_agent_resets_its_own_targets_connection() {
     for signals in [&["KILL"][..], &["TERM", "TERM"]] {
         let target = Target::echo();
-        let scene = OneMachine::forwarding(target.port);
+        let scene = OneMachine::without_resume(target.port);
         let mut local = scene.proxy.connect();
         is_alive(&mut local);
         signals.iter().for_each(|signal| scene.agent.process.signal(signal));
@@ -119,7 +119,7 @@ fn a_killed_agent_resets_its_own_targets_connection() {
 
 fn breaks_a_download(victim: impl Fn(&OneMachine) -> &Process) {
     let target = Target::source(1, u64::MAX);
-    let scene = OneMachine::forwarding(target.port);
+    let scene = OneMachine::without_resume(target.port);
     let mut local = scene.proxy.connect();
     Pattern::new(1).expect(&mut local, SIZE);
     victim(&scene).kill();
@@ -128,7 +128,7 @@ fn breaks_a_download(victim: impl Fn(&OneMachine) -> &Process) {
 
 fn breaks_an_upload(victim: impl Fn(&OneMachine) -> &Process) {
     let target = Target::sink();
-    let scene = OneMachine::forwarding(target.port);
+    let scene = OneMachine::without_resume(target.port);
     let mut local = scene.proxy.connect();
     Pattern::new(1).send(&mut local, SIZE).unwrap();
     let sender = thread::spawn(move || Pattern::new(1).send(&mut local, u64::MAX));

@@ -171,7 +171,7 @@ fn a_stream_that_is_not_there_is_named() {
 fn the_hubs_status_counts_what_is_there() {
     let (start, target) = (clock::moment(), Target::echo());
     let ThreeMachines { proxy, agent: _agent, laptop: _laptop, device: _device, hub } =
-        ThreeMachines::forwarding(target.port, EVERYTHING);
+        ThreeMachines::with_hub(target.port, EVERYTHING, &["--no-resume"]);
     hub.device_link("offline");
     hub.service_link("bob");
     let idle: HubStatus = hub.json(&["status"]);

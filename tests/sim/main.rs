@@ -8,7 +8,7 @@ mod world;
 
 use std::time::Instant;
 
-use devstream::hub::broker::{Broker, Grant, Input, Output, SideArrival};
+use devstream::hub::broker::{Broker, Grant, Input, Output, Shown, SideArrival};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
 use devstream::proto::message::StreamResponse;
@@ -69,8 +69,8 @@ fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge(
             Output::Answer { answer: Ok(Grant { stream, token, .. }), .. } => {
                 let place = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
                 let principal = Principal { role: Role::Service, id: service(0).into() };
-                let (token, address, scope) = (token.hash(), address(), narrowed.clone());
-                let side = SideArrival { leg, place, principal, token, address, scope, until: None };
+                let (shown, address, scope) = (Shown::Token(token.hash()), address(), narrowed.clone());
+                let side = SideArrival { leg, place, principal, shown, address, scope, until: None };
                 world.broker.handle(Input::SideArrived(side), world.now);
             }
             Output::Refuse { refusal, .. } => refused = refusal.kind == Kind::NotPermitted,

@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Output, Settings, SideArrival};
+use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Output, Settings, Shown, SideArrival};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
 use devstream::proto::refusal::{Kind, Refusal};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
+use devstream::proto::stream::StreamProtocol;
 
 /// An answer may be late by no more than the step of the clock.
 const TICK: Duration = Duration::from_secs(2);
@@ -143,7 +144,7 @@ impl World {
     /// With one forward.
     pub(crate) fn some_device_arrives(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
-        let hello = Hello { version: "1".into(), protocols: Vec::new(), forwards: vec![name("ssh")] };
+        let hello = Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: vec![name("ssh")] };
         let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
         self.broker.handle(arrived, self.now);
         device
@@ -153,7 +154,7 @@ impl World {
         let (connection, device) = (self.connection(), self.any_device());
         let protocols = if self.roll(2) == 0 { vec!["devstream.v1".into()] } else { Vec::new() };
         let forwards = vec![name("ssh"), name("web")];
-        let hello = Hello { version: "1".into(), protocols, forwards };
+        let hello = Hello { version: "1".into(), run: 1, protocols, forwards };
         self.devices.insert(connection, device.clone());
         self.current.insert(device.clone(), connection);
         self.broker.handle(Input::DeviceArrived { device, connection, hello, address: address() }, self.now);
@@ -192,7 +193,7 @@ impl World {
             source: address(),
             connect_timeout: Duration::from_secs(self.roll(3) * 20),
             response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
-            speaks_v1: self.roll(2) == 0,
+            protocols: if self.roll(2) == 0 { vec![StreamProtocol::V1] } else { Vec::new() },
         };
         // A device that comes and goes may be asked anew for as long as the service waits for it.
         let answer_by = self.now + ask.connect_timeout + self.settings.handshake + TICK;
@@ -250,8 +251,8 @@ impl World {
         let place = Bridge { hub: "hub".into(), device, stream, role: principal.role };
         let own = ServiceName::from(principal.id.clone());
         let (scope, until) = self.scopes.get(&own).cloned().unwrap_or((Scope::everything(), None));
-        let (token, address) = (token.hash(), address());
-        let arrived = Input::SideArrived(SideArrival { leg, place, principal, token, address, scope, until });
+        let (shown, address) = (Shown::Token(token.hash()), address());
+        let arrived = Input::SideArrived(SideArrival { leg, place, principal, shown, address, scope, until });
         self.broker.handle(arrived, self.now);
     }
 
@@ -261,7 +262,7 @@ impl World {
         self.inside = inside;
         if let Some(leg) = gone {
             self.inside.remove(&leg);
-            self.broker.handle(Input::SideLeft { leg }, self.now);
+            self.broker.handle(Input::SideLeft { leg, lost: true }, self.now);
         }
     }
 
@@ -270,7 +271,7 @@ impl World {
         let ended = self.pick_key(&open);
         self.open = open;
         if let Some(leg) = ended {
-            self.broker.handle(Input::SideLeft { leg }, self.now);
+            self.broker.handle(Input::SideLeft { leg, lost: true }, self.now);
         }
     }
 
@@ -430,7 +431,7 @@ impl World {
         assert!(self.requests.is_empty(), "requests without an answer");
         assert!(self.inside.is_empty(), "sides that wait for ever");
         for leg in self.open.keys().copied().collect::<Vec<_>>() {
-            self.broker.handle(Input::SideLeft { leg }, self.now);
+            self.broker.handle(Input::SideLeft { leg, lost: true }, self.now);
         }
         self.carry_out();
         assert!(self.open.is_empty(), "streams that never end");
@@ -455,7 +456,7 @@ pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
         source: address(),
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::from_secs(60),
-        speaks_v1: true,
+        protocols: vec![StreamProtocol::V1],
     }
 }
 

@@ -33,13 +33,17 @@ impl Broker {
         stream.ask.until = until;
         let named = stream.ask.name.as_ref();
         let covered = scope.covers_device(&stream.ask.device) && named.is_none_or(|name| scope.covers_stream(name));
-        let joined = stream.phase == Phase::Joined;
+        let timer = match stream.phase {
+            Phase::Joined => Some(until),
+            Phase::Interrupted { until: grace, .. } => Some(Some(until.map_or(grace, |until| until.min(grace)))),
+            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => None,
+        };
         if !covered {
             self.end(id, Refusal::new(Kind::NotPermitted, "the service may no longer reach this"), now);
         } else if until.is_some_and(|until| until <= now) {
             self.end(id, Kind::AccessEnded.into(), now);
-        } else if joined {
-            self.set_timer(id, until);
+        } else if let Some(timer) = timer {
+            self.set_timer(id, timer);
         }
     }
 
@@ -52,16 +56,18 @@ impl Broker {
     /// Ends a stream, however far it has come.
     pub(super) fn end(&mut self, id: StreamId, why: Refusal, now: Instant) {
         let Some(stream) = self.streams.get(&id) else { return };
-        if stream.phase == Phase::Joined {
-            self.set_timer(id, None);
-            self.outputs.push_back(Output::EndStream { stream: id, refusal: why });
-        } else {
-            self.refuse(id, why, now);
+        match stream.phase {
+            Phase::Joined => {
+                self.set_timer(id, None);
+                self.outputs.push_back(Output::EndStream { stream: id, refusal: why });
+            }
+            Phase::Interrupted { .. } => self.give_up(id, why, now),
+            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => self.refuse(id, why, now),
         }
     }
 
     /// In an order that a seed always gives again.
-    fn ids(&self, wanted: impl Fn(&Stream) -> bool) -> Vec<StreamId> {
+    pub(super) fn ids(&self, wanted: impl Fn(&Stream) -> bool) -> Vec<StreamId> {
         let mut ids: Vec<_> = self.streams.iter().filter(|(_, stream)| wanted(stream)).map(|(id, _)| *id).collect();
         ids.sort_unstable();
         ids

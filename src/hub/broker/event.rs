@@ -19,6 +19,10 @@ pub enum Operation {
     Invoke,
     /// Both sides met.
     StreamOpened,
+    /// The connection of one side was lost, and both are awaited.
+    StreamInterrupted,
+    /// They are back.
+    StreamResumed,
     /// A stream that was open ended.
     StreamClosed,
     /// Somebody's proof of identity, or token, was wrong.
@@ -50,6 +54,8 @@ impl Operation {
             Self::DeviceDisplaced => "deviceDisplaced",
             Self::Invoke => "invoke",
             Self::StreamOpened => "streamOpened",
+            Self::StreamInterrupted => "streamInterrupted",
+            Self::StreamResumed => "streamResumed",
             Self::StreamClosed => "streamClosed",
             Self::Authenticate => "authenticate",
             Self::SourcePenalised => "sourcePenalised",
@@ -141,6 +147,13 @@ impl fmt::Display for Event {
             }
             Operation::Invoke => write!(f, "{stream} asked for{source}: {}", self.result)?,
             Operation::StreamOpened => write!(f, "{stream} opened{source}")?,
+            Operation::StreamResumed => {
+                write!(f, "{stream} resumed after {:.1} s", self.took.unwrap_or_default().as_secs_f64())?;
+            }
+            Operation::StreamInterrupted => {
+                let by = self.ended_by.map_or("the hub", Role::as_str);
+                write!(f, "{stream} interrupted: the connection of {by} is lost")?;
+            }
             Operation::StreamClosed => {
                 let by = self.ended_by.map_or("the hub", Role::as_str);
                 let (to_device, to_service) = self.bytes.unwrap_or_default();

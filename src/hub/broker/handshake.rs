@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::stream::{self, Phase, Stream};
-use super::{ACCEPTED, Ask, Broker, DeviceAsk, Grant, Joint, Operation, Output, SideArrival};
-use crate::proto::http::STREAM_PROTOCOL;
+use super::{ACCEPTED, Admission, Ask, Broker, DeviceAsk, Grant, Joint, Operation, Output, Shown, SideArrival};
 use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::secret::StreamToken;
+use crate::proto::stream::StreamProtocol;
 
 impl Broker {
     pub(super) fn asked(&mut self, asker: ConnectionId, ask: Ask, now: Instant) {
@@ -61,9 +61,12 @@ impl Broker {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: Kind::PeerGone.into() });
         }
-        let speaks_v1 = stream.ask.speaks_v1 && seat.hello.protocols.iter().any(|known| known == STREAM_PROTOCOL);
+        let known = |protocol: &StreamProtocol| {
+            stream.ask.protocols.contains(protocol) && seat.hello.protocols.iter().any(|name| name == protocol.as_str())
+        };
+        let protocol = StreamProtocol::offered(self.settings.resume.is_some()).find(known);
         stream.ask.name = Some(name.clone());
-        stream.speaks_v1 = speaks_v1;
+        (stream.protocol, stream.agent) = (protocol, seat.hello.run);
         stream.phase = Phase::Asked { connection: seat.connection };
         // Set once: a device that comes and goes must not keep the service waiting for ever.
         let handshake_until = *stream.handshake_until.get_or_insert(now + self.settings.handshake);
@@ -73,7 +76,7 @@ impl Broker {
             stream: id,
             name,
             token,
-            protocol: speaks_v1.then_some(STREAM_PROTOCOL),
+            protocol,
             service: stream.ask.service.clone(),
             source: stream.ask.source,
         };
@@ -103,7 +106,7 @@ impl Broker {
         stream.phase = Phase::Accepted;
         stream.service.expect(&token, now + self.settings.token);
         let until = stream.handshake_until;
-        let protocol = stream.speaks_v1.then_some(STREAM_PROTOCOL);
+        let protocol = stream.protocol;
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         let asker = stream.asker.take();
         // Recorded first: whoever gets the answer can tell whether the record was lost.
@@ -116,62 +119,102 @@ impl Broker {
     }
 
     pub(super) fn side_arrived(&mut self, arrival: SideArrival, now: Instant) {
-        let SideArrival { leg, place, principal, token, address, scope, until } = arrival;
-        let id = place.stream;
+        let token = match &arrival.shown {
+            Shown::Token(token) => token,
+            Shown::Ticket(ticket) => {
+                let ticket = ticket.as_ref().clone();
+                return self.returned(arrival, &ticket, now);
+            }
+        };
+        let (id, principal) = (arrival.place.stream, &arrival.principal);
         let wrong = match self.streams.get_mut(&id) {
             None => Some("unknown or ended stream"),
-            Some(stream) if !stream.is_side(&principal) => Some("the token of another role or identity"),
+            Some(stream) if !stream.is_side(principal) => Some("the token of another role or identity"),
             // Whether the sender may come to this device was decided by what the path says.
-            Some(stream) if stream.ask.device != place.device => Some("the token of another device's stream"),
-            Some(stream) => stream.side(principal.role).spend(&token, now).err(),
+            Some(stream) if stream.ask.device != arrival.place.device => Some("the token of another device's stream"),
+            Some(stream) => stream.side(principal.role).spend(token, now).err(),
         };
-        if let Some(wrong) = wrong {
-            self.outputs.push_back(Output::Refuse { leg, refusal: Kind::AuthenticationFailed.into() });
-            return self.record(stream::wrong_token(id, &principal, wrong, address));
+        match wrong {
+            Some(wrong) => self.turn_away(&arrival, wrong),
+            None => self.let_in(&arrival, now),
         }
+    }
+
+    /// Whoever shows what is not good hears no more than that.
+    pub(super) fn turn_away(&mut self, arrival: &SideArrival, wrong: &str) {
+        self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal: Kind::AuthenticationFailed.into() });
+        self.record(stream::wrong_token(arrival.place.stream, &arrival.principal, wrong, arrival.address));
+    }
+
+    /// What a side showed is good.
+    pub(super) fn let_in(&mut self, arrival: &SideArrival, now: Instant) {
+        let SideArrival { leg, place, principal, address, scope, until, .. } = arrival;
+        let (leg, id) = (*leg, place.stream);
         if principal.role == Role::Service {
             // A change of the scope may have come between the reading of it and the request.
-            self.rescope(id, &scope, until, now);
+            self.rescope(id, scope, *until, now);
         }
+        let (run, grace) = (self.run, self.settings.resume);
         let Some(stream) = self.streams.get_mut(&id) else {
             return self.outputs.push_back(Output::Refuse { leg, refusal: Kind::NotPermitted.into() });
         };
         if let Phase::Failed(refusal) = &stream.phase {
             return self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
         }
-        stream.side(principal.role).arrived(leg, address);
-        let protocol = stream.speaks_v1.then_some(STREAM_PROTOCOL);
+        stream.side(principal.role).arrived(leg, *address);
+        let ticket = stream.ticket(id, principal.role, run).zip(grace);
+        let admission = Admission { protocol: stream.protocol, ticket };
         self.connections.insert(leg, id);
-        self.outputs.push_back(Output::Admit { leg, protocol });
+        self.outputs.push_back(Output::Admit { leg, admission });
         self.join_if_complete(id, now);
     }
 
     pub(super) fn join_if_complete(&mut self, id: StreamId, now: Instant) {
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.phase == Phase::Accepted) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let resumed = matches!(stream.phase, Phase::Interrupted { .. });
+        if stream.phase != Phase::Accepted && !resumed {
+            return;
+        }
         let until = stream.ask.until;
         if until.is_some_and(|until| until <= now) {
-            return self.refuse(id, Kind::AccessEnded.into(), now);
+            return self.end(id, Kind::AccessEnded.into(), now);
         }
         let (Some(device_leg), Some(service_leg)) = (stream.device.leg(), stream.service.leg()) else { return };
+        let opened = stream.opened(id, now);
         stream.phase = Phase::Joined;
-        let opened = stream.event(id, Operation::StreamOpened, "opened", now);
-        let joint = Joint { stream: id, device_leg, service_leg, speaks_v1: stream.speaks_v1, opened: opened.clone() };
-        self.pending.remove(&stream.ask.device, &stream.ask.service);
-        // The service's side now stands for the stream: when it leaves, the stream is over.
+        let since = *stream.opened_at.get_or_insert(now);
+        let protocol = stream.protocol;
+        let joint = Joint { stream: id, device_leg, service_leg, protocol, since, opened: opened.clone() };
+        if !resumed {
+            self.pending.remove(&stream.ask.device, &stream.ask.service);
+        }
+        // The service's side now stands for the stream: when it leaves, the stream is over, or comes apart.
         self.connections.remove(&device_leg);
         self.set_timer(id, until);
         self.record(opened);
         self.outputs.push_back(Output::Join(joint));
     }
 
-    pub(super) fn side_left(&mut self, leg: ConnectionId, now: Instant) {
+    pub(super) fn side_left(&mut self, leg: ConnectionId, lost: bool, now: Instant) {
         let Some(id) = self.connections.remove(&leg) else { return };
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if stream.phase == Phase::Joined {
-            return self.forget(id);
-        }
         let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
-        stream.side(role).left();
-        self.refuse(id, Refusal::new(Kind::PeerGone, format!("the {role} left before the stream was open")), now);
+        match stream.phase {
+            Phase::Joined if lost && stream.resumes() => self.interrupt(id, now),
+            Phase::Joined => self.forget(id),
+            Phase::Interrupted { .. } if lost => stream.side(role).left(),
+            Phase::Interrupted { .. } => {
+                stream.side(role).left();
+                self.give_up(id, Refusal::new(Kind::NotResumed, format!("the {role} ended it")), now);
+            }
+            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => {
+                stream.side(role).left();
+                self.refuse(
+                    id,
+                    Refusal::new(Kind::PeerGone, format!("the {role} left before the stream was open")),
+                    now,
+                );
+            }
+        }
     }
 }

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use super::{Caps, Event};
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, ServiceName, StreamId, StreamName};
-use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
+use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::resume::Ticket;
 use crate::proto::scope::Scope;
 use crate::proto::secret::{SecretHash, StreamToken};
+use crate::proto::stream::StreamProtocol;
 
 /// What the hub's owner may set.
 #[derive(Debug, Clone, Copy)]
@@ -23,11 +25,19 @@ pub struct Settings {
     pub pending: Caps,
     /// Streams at once.
     pub streams: Caps,
+    /// How long a stream may be interrupted, if its ends may resume at all.
+    pub resume: Option<Duration>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { handshake: HANDSHAKE_TIMEOUT, token: TOKEN_LIFETIME, pending: Caps::PENDING, streams: Caps::STREAMS }
+        Self {
+            handshake: HANDSHAKE_TIMEOUT,
+            token: TOKEN_LIFETIME,
+            pending: Caps::PENDING,
+            streams: Caps::STREAMS,
+            resume: Some(RESUME_GRACE),
+        }
     }
 }
 
@@ -50,8 +60,8 @@ pub struct Ask {
     pub connect_timeout: Duration,
     /// How long to wait for its answer.
     pub response_timeout: Duration,
-    /// Whether the service speaks `devstream.v1`.
-    pub speaks_v1: bool,
+    /// What the service's end can do on a stream.
+    pub protocols: Vec<StreamProtocol>,
 }
 
 /// An authenticated side of a stream at the streaming endpoint, with what it shows.
@@ -64,13 +74,22 @@ pub struct SideArrival {
     /// Who it is.
     pub principal: Principal,
     /// What lets it in.
-    pub token: SecretHash,
+    pub shown: Shown,
     /// Where it comes from.
     pub address: SocketAddr,
     /// What a service may reach by now, which may be other than when it asked.
     pub scope: Scope,
     /// When that ends.
     pub until: Option<Instant>,
+}
+
+/// What a side shows.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// The token of its handshake, which is good once.
+    Token(SecretHash),
+    /// A ticket of this hub's, whose signature was checked: it has been here before.
+    Ticket(Box<Ticket>),
 }
 
 /// What can happen.
@@ -89,8 +108,8 @@ pub enum Input {
     Answered { connection: ConnectionId, response: StreamResponse },
     /// An authenticated side of a stream came to the streaming endpoint with a token.
     SideArrived(SideArrival),
-    /// A side left. When it is the service's and the stream is joined, the stream is over.
-    SideLeft { leg: ConnectionId },
+    /// A side left, or the joined stream whose service's side it was came apart; `lost` if nobody meant to.
+    SideLeft { leg: ConnectionId, lost: bool },
     /// An identity is no longer let in: its connections and streams end.
     Revoked { principal: Principal, why: Refusal },
     /// A service may reach something else: streams outside of that end.
@@ -120,7 +139,7 @@ pub enum Output {
     /// Answer a service.
     Answer { asker: ConnectionId, answer: Result<Grant, Refusal> },
     /// Let a side in; it waits for the other one.
-    Admit { leg: ConnectionId, protocol: Option<&'static str> },
+    Admit { leg: ConnectionId, admission: Admission },
     /// Send a side away, before it was let in or after.
     Refuse { leg: ConnectionId, refusal: Refusal },
     /// Join two sides that were let in.
@@ -133,6 +152,15 @@ pub enum Output {
     Record(Event),
 }
 
+/// What a side gets that was let in.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// What both ends speak.
+    pub protocol: Option<StreamProtocol>,
+    /// What it may come back with, and how long an interruption may last.
+    pub ticket: Option<(Ticket, Duration)>,
+}
+
 /// A request as a device needs it.
 #[derive(Debug, Clone)]
 pub struct DeviceAsk {
@@ -143,7 +171,7 @@ pub struct DeviceAsk {
     /// Lets the device's side in.
     pub token: StreamToken,
     /// What both ends speak.
-    pub protocol: Option<&'static str>,
+    pub protocol: Option<StreamProtocol>,
     /// Who asks.
     pub service: ServiceName,
     /// From where.
@@ -158,7 +186,7 @@ pub struct Grant {
     /// Lets the service's side in.
     pub token: StreamToken,
     /// What both ends speak.
-    pub protocol: Option<&'static str>,
+    pub protocol: Option<StreamProtocol>,
 }
 
 /// Two sides that belong together.
@@ -170,8 +198,10 @@ pub struct Joint {
     pub device_leg: ConnectionId,
     /// The service's side.
     pub service_leg: ConnectionId,
-    /// Whether both ends speak `devstream.v1`.
-    pub speaks_v1: bool,
+    /// What both ends speak.
+    pub protocol: Option<StreamProtocol>,
+    /// Since when it has been open, interruptions included.
+    pub since: Instant,
     /// What the log will say when it ends; its address fields are filled in.
     pub opened: Event,
 }

@@ -8,15 +8,16 @@ mod change;
 mod event;
 mod handshake;
 mod interface;
+mod resume;
 mod stream;
 mod tally;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use event::{ACCEPTED, Event, Operation};
-pub use interface::{Ask, DeviceAsk, Grant, Input, Joint, Output, Settings, SideArrival};
+pub use interface::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Output, Settings, Shown, SideArrival};
 use stream::{Phase, Stream};
 pub use tally::Caps;
 use tally::Tally;
@@ -47,6 +48,11 @@ pub struct Broker {
     /// Handshakes that failed and are remembered.
     failed: usize,
     draining: bool,
+    /// This run of the hub, for its tickets, and when it began.
+    run: u64,
+    began: Option<Instant>,
+    /// Streams of an earlier run that were here again, and have ended.
+    over: HashSet<StreamId>,
     outputs: VecDeque<Output>,
 }
 
@@ -56,7 +62,8 @@ const REMEMBERED_FAILURES: usize = 4096;
 
 impl Broker {
     /// An empty meeting point.
-    pub fn new(settings: Settings, random: impl FnMut() -> [u8; 32] + Send + 'static) -> Self {
+    pub fn new(settings: Settings, mut random: impl FnMut() -> [u8; 32] + Send + 'static) -> Self {
+        let run = u64::from_le_bytes(random().first_chunk().copied().unwrap_or_default());
         Self {
             settings,
             random: Box::new(random),
@@ -68,12 +75,16 @@ impl Broker {
             all: Tally::new(settings.streams),
             failed: 0,
             draining: false,
+            run,
+            began: None,
+            over: HashSet::new(),
             outputs: VecDeque::new(),
         }
     }
 
     /// Takes note of something.
     pub fn handle(&mut self, input: Input, now: Instant) {
+        self.began.get_or_insert(now);
         match input {
             Input::DeviceArrived { device, connection, hello, address } => {
                 self.device_arrived(device, Seat { connection, hello, address }, now);
@@ -83,7 +94,7 @@ impl Broker {
             Input::AskerLeft { asker } => self.asker_left(asker, now),
             Input::Answered { connection, response } => self.answered(connection, response, now),
             Input::SideArrived(arrival) => self.side_arrived(arrival, now),
-            Input::SideLeft { leg } => self.side_left(leg, now),
+            Input::SideLeft { leg, lost } => self.side_left(leg, lost, now),
             Input::Revoked { principal, why } => self.revoked(&principal, &why, now),
             Input::Rescoped { service, scope, until } => self.rescoped(&service, &scope, until, now),
             Input::KeysChanged { device } => self.keys_changed(&device),
@@ -109,9 +120,19 @@ impl Broker {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Streams under way: handshakes, and those that are joined.
+    /// Streams under way: handshakes, and those that are open or interrupted.
     pub fn streams(&self) -> usize {
         self.all.all()
+    }
+
+    /// Those of them that would not outlive the hub.
+    pub fn bound_to_end(&self) -> usize {
+        let bound = |stream: &&Stream| match stream.phase {
+            Phase::Joined => !stream.resumes(),
+            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted => true,
+            Phase::Interrupted { .. } | Phase::Failed(_) => false,
+        };
+        self.streams.values().filter(bound).count()
     }
 
     /// The devices that are online.
@@ -125,7 +146,7 @@ impl Broker {
     }
 
     fn device_arrived(&mut self, device: DeviceId, seat: Seat, now: Instant) {
-        let (connection, address) = (seat.connection, seat.address);
+        let (connection, address, run) = (seat.connection, seat.address, seat.hello.run);
         let old = self.seats.insert(device.clone(), seat);
         let mut event = Event::new(Operation::DeviceConnected, "connected");
         if let Some(old) = &old {
@@ -138,11 +159,12 @@ impl Broker {
         let waits = |phase: &Phase| match phase {
             Phase::Waiting => true,
             Phase::Asked { connection } => Some(*connection) == old,
-            Phase::Accepted | Phase::Failed(_) | Phase::Joined => false,
+            Phase::Accepted | Phase::Failed(_) | Phase::Joined | Phase::Interrupted { .. } => false,
         };
         for id in self.streams_of(&device, waits) {
             self.ask_device(id, now);
         }
+        self.agent_started(&device, run, now);
         debug_assert!(self.seats.get(&device).is_some_and(|seat| seat.connection == connection));
     }
 
@@ -182,6 +204,8 @@ impl Broker {
                 self.refuse(id, Refusal::new(Kind::HandshakeTimedOut, detail), now);
             }
             Phase::Joined => self.end(id, Kind::AccessEnded.into(), now),
+            Phase::Interrupted { until, .. } if *until <= now => self.give_up(id, Kind::NotResumed.into(), now),
+            Phase::Interrupted { .. } => self.give_up(id, Kind::AccessEnded.into(), now),
             Phase::Failed(_) => self.forget(id),
         }
     }
@@ -190,7 +214,7 @@ impl Broker {
     /// that a side still on its way hears the reason too.
     fn refuse(&mut self, id: StreamId, refusal: Refusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if matches!(stream.phase, Phase::Failed(_) | Phase::Joined) {
+        if matches!(stream.phase, Phase::Failed(_) | Phase::Joined | Phase::Interrupted { .. }) {
             return;
         }
         let event = stream.event(id, Operation::Invoke, refusal.kind.row().word, now);
@@ -242,7 +266,8 @@ impl Broker {
             return;
         }
         self.all.remove(&stream.ask.device, &stream.ask.service);
-        if stream.phase == Phase::Joined {
+        if matches!(stream.phase, Phase::Joined | Phase::Interrupted { .. }) {
+            self.note_over(id, &stream);
             self.outputs.push_back(Output::Ended { stream: id });
         }
     }

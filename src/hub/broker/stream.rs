@@ -6,7 +6,9 @@ use std::time::Instant;
 use super::{Ask, Event, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::resume::Ticket;
 use crate::proto::secret::{SecretHash, StreamToken};
+use crate::proto::stream::StreamProtocol;
 
 /// How far a stream has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,13 @@ pub(super) enum Phase {
     Failed(Refusal),
     /// Both sides are there.
     Joined,
+    /// They were, and are awaited again.
+    Interrupted {
+        /// From then, as far as this hub knows …
+        since: Instant,
+        /// … until then.
+        until: Instant,
+    },
 }
 
 impl Phase {
@@ -34,6 +43,7 @@ impl Phase {
             Self::Asked { .. } => Some("asked"),
             Self::Accepted => Some("accepted"),
             Self::Joined => Some("open"),
+            Self::Interrupted { .. } => Some("interrupted"),
             Self::Failed(_) => None,
         }
     }
@@ -49,7 +59,13 @@ pub(super) struct Stream {
     pub(super) online_until: Instant,
     /// How long both sides are waited for, once the device was asked.
     pub(super) handshake_until: Option<Instant>,
-    pub(super) speaks_v1: bool,
+    pub(super) protocol: Option<StreamProtocol>,
+    /// The run of the agent that has, or had, the device's end.
+    pub(super) agent: u64,
+    /// When both sides first met, as far as this hub knows.
+    pub(super) opened_at: Option<Instant>,
+    /// It was opened by an earlier run of the hub.
+    pub(super) adopted: bool,
     pub(super) phase: Phase,
     pub(super) timer: Option<Instant>,
     pub(super) device: Side,
@@ -63,7 +79,10 @@ impl Stream {
             asked_at: now,
             online_until: now + ask.connect_timeout,
             handshake_until: None,
-            speaks_v1: false,
+            protocol: None,
+            agent: 0,
+            opened_at: None,
+            adopted: false,
             phase: Phase::Waiting,
             timer: None,
             device: Side::default(),
@@ -99,6 +118,18 @@ impl Stream {
             Role::Device => id == self.ask.device.as_str(),
             Role::Service => id == self.ask.service.as_str(),
         }
+    }
+
+    /// Whether its ends outlive their connections.
+    pub(super) fn resumes(&self) -> bool {
+        self.protocol == Some(StreamProtocol::Resumable)
+    }
+
+    /// What one of its ends comes back with, where it can.
+    pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<Ticket> {
+        let name = self.ask.name.clone().filter(|_| self.resumes())?;
+        let (device, service) = (self.ask.device.clone(), self.ask.service.clone());
+        Some(Ticket { stream: id, name, device, agent: self.agent, service, role, hub })
     }
 
     pub(super) fn event(&self, id: StreamId, operation: Operation, result: &'static str, now: Instant) -> Event {

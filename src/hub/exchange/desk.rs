@@ -8,9 +8,9 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
-use super::{Answer, Arriving, Command, Live, Meeting, Notice, Verdict};
+use super::{Answer, Arriving, Command, Counts, Live, Meeting, Notice, Verdict};
 use crate::hub::activity::Activity;
-use crate::hub::broker::{Ask, Broker, Input, Joint, Output, Settings};
+use crate::hub::broker::{Ask, Broker, Input, Joint, Operation, Output, Settings};
 use crate::net::channel::RoundTrip;
 use crate::net::clock;
 use crate::net::random;
@@ -37,12 +37,13 @@ pub(super) struct Desk<T> {
     verdicts: HashMap<ConnectionId, oneshot::Sender<Result<Verdict<T>, Refusal>>>,
     meetings: HashMap<ConnectionId, oneshot::Sender<Meeting<T>>>,
     live: HashMap<StreamId, Arc<Live>>,
-    count: watch::Sender<usize>,
+    counts: watch::Sender<Counts>,
+    draining: bool,
 }
 
 impl<T: Transport> Desk<T> {
     /// With nobody there yet; tells how many streams there are.
-    pub(super) fn new(settings: Settings, activity: Activity, count: watch::Sender<usize>) -> Self {
+    pub(super) fn new(settings: Settings, activity: Activity, counts: watch::Sender<Counts>) -> Self {
         Self {
             broker: Broker::new(settings, random::bytes),
             activity,
@@ -51,7 +52,8 @@ impl<T: Transport> Desk<T> {
             verdicts: HashMap::new(),
             meetings: HashMap::new(),
             live: HashMap::new(),
-            count,
+            counts,
+            draining: false,
         }
     }
 
@@ -75,15 +77,22 @@ impl<T: Transport> Desk<T> {
             while let Some(output) = self.broker.next_output() {
                 self.carry_out(output);
             }
-            self.count
-                .send_if_modified(|count| std::mem::replace(count, self.broker.streams()) != self.broker.streams());
+            let counts = self.counts();
+            self.counts.send_if_modified(|told| std::mem::replace(told, counts) != counts);
         }
+    }
+
+    /// Which streams keep a hub from ending matters only when it wants to.
+    fn counts(&self) -> Counts {
+        let all = self.broker.streams();
+        Counts { all, holding: if self.draining { self.broker.bound_to_end() } else { all } }
     }
 
     fn handle(&mut self, command: Command<T>) {
         let input = match command {
             Command::Tell(input) => {
                 self.let_go(&input);
+                self.draining |= matches!(input, Input::Drain);
                 input
             }
             Command::Arrive(device, arriving) => {
@@ -113,6 +122,9 @@ impl<T: Transport> Desk<T> {
             }
             Command::EndAll => {
                 self.live.values().for_each(|live| live.end(Kind::Draining.into()));
+                for (_, meeting) in self.meetings.drain() {
+                    let _ = meeting.send(Meeting::Refused(Kind::Draining.into()));
+                }
                 return;
             }
         };
@@ -124,7 +136,7 @@ impl<T: Transport> Desk<T> {
         match input {
             Input::DeviceLeft { connection, .. } => drop(self.devices.remove(connection)),
             Input::AskerLeft { asker } => drop(self.askers.remove(asker)),
-            Input::SideLeft { leg } => {
+            Input::SideLeft { leg, .. } => {
                 self.verdicts.remove(leg);
                 self.meetings.remove(leg);
             }
@@ -152,11 +164,11 @@ impl<T: Transport> Desk<T> {
                     let _ = asker.send(answer);
                 }
             }
-            Output::Admit { leg, protocol } => {
+            Output::Admit { leg, admission } => {
                 if let Some(verdict) = self.verdicts.remove(&leg) {
                     let (meeting, receiver) = oneshot::channel();
                     self.meetings.insert(leg, meeting);
-                    let _ = verdict.send(Ok((protocol, receiver)));
+                    let _ = verdict.send(Ok((admission, receiver)));
                 }
             }
             Output::Refuse { leg, refusal } => {
@@ -173,7 +185,14 @@ impl<T: Transport> Desk<T> {
                 }
             }
             Output::Ended { stream } => drop(self.live.remove(&stream)),
-            Output::Record(event) => self.activity.record(event),
+            Output::Record(mut event) => {
+                // Of a stream that is given up between two connections, no relay tells what it has carried.
+                if event.operation == Operation::StreamClosed {
+                    let live = event.stream.and_then(|stream| self.live.get(&stream));
+                    event.bytes = Some(live.map(|live| live.carried.total()).unwrap_or_default());
+                }
+                self.activity.record(event);
+            }
         }
     }
 
@@ -183,7 +202,9 @@ impl<T: Transport> Desk<T> {
         let service = self.meetings.remove(&joint.service_leg);
         let (Some(device), Some(service)) = (device, service) else { return };
         let (give, take) = oneshot::channel();
-        let live = Arc::new(Live::default());
+        // One that was interrupted goes on counting.
+        let carried = self.live.remove(&joint.stream).map(|live| live.carried.clone()).unwrap_or_default();
+        let live = Arc::new(Live { carried, ..Live::default() });
         self.live.insert(joint.stream, live.clone());
         let _ = device.send(Meeting::Give(give));
         let _ = service.send(Meeting::Take(take, Box::new(joint), live));

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
 use super::activity::Activity;
-use super::broker::{Ask, DeviceAsk, Grant, Input, Joint, Settings, SideArrival};
+use super::broker::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Settings, SideArrival};
 use crate::net::channel::RoundTrip;
 use crate::net::relay::{Carried, Leg};
 use crate::net::websocket::Transport;
@@ -60,8 +60,8 @@ pub(super) enum Meeting<T> {
 /// A stream that is open, for whoever watches or ends it.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    /// Bytes so far.
-    pub carried: Carried,
+    /// Bytes so far, over all interruptions.
+    pub carried: Arc<Carried>,
     /// Ends it.
     pub end: CancellationToken,
     /// Why it was ended, if the hub did.
@@ -82,7 +82,7 @@ impl Live {
 }
 
 type Answer = Result<Grant, Refusal>;
-type Verdict<T> = (Option<&'static str>, oneshot::Receiver<Meeting<T>>);
+type Verdict<T> = (Admission, oneshot::Receiver<Meeting<T>>);
 
 #[derive(Debug)]
 enum Command<T> {
@@ -106,16 +106,24 @@ struct Arriving {
     notices: mpsc::Sender<Notice>,
 }
 
+/// How many streams there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    all: usize,
+    /// Those that a hub waits for before it ends: the others outlive it.
+    holding: usize,
+}
+
 /// Speaks to the task that owns the broker.
 #[derive(Debug)]
 pub(super) struct Exchange<T> {
     inbox: mpsc::Sender<Command<T>>,
-    streams: watch::Receiver<usize>,
+    counts: watch::Receiver<Counts>,
 }
 
 impl<T> Clone for Exchange<T> {
     fn clone(&self) -> Self {
-        Self { inbox: self.inbox.clone(), streams: self.streams.clone() }
+        Self { inbox: self.inbox.clone(), counts: self.counts.clone() }
     }
 }
 
@@ -126,9 +134,9 @@ impl<T: Transport> Exchange<T> {
     /// The handle, and the task to run.
     pub(super) fn new(settings: Settings, activity: Activity) -> (Self, impl Future<Output = ()> + Send) {
         let (inbox, commands) = mpsc::channel(INBOX);
-        let (count, streams) = watch::channel(0);
-        let desk = Desk::new(settings, activity, count);
-        (Self { inbox, streams }, desk.run(commands))
+        let (sender, counts) = watch::channel(Counts::default());
+        let desk = Desk::new(settings, activity, sender);
+        (Self { inbox, counts }, desk.run(commands))
     }
 
     /// A device is online until the guard is dropped; its notices come on the channel.
@@ -163,7 +171,7 @@ impl<T: Transport> Exchange<T> {
 
     /// A side shows its token. If it is let in, it waits for its meeting, and has left when the guard is dropped.
     pub(super) async fn side(&self, arrival: SideArrival) -> Result<(Verdict<T>, Farewell<T>), Refusal> {
-        let farewell = self.farewell(Input::SideLeft { leg: arrival.leg }).await?;
+        let farewell = self.farewell(Input::SideLeft { leg: arrival.leg, lost: true }).await?;
         let (sender, verdict) = oneshot::channel();
         self.send(Command::Side(Box::new(arrival), sender)).await?;
         Ok((verdict.await.unwrap_or_else(|_| Err(DOWN.into()))?, farewell))
@@ -198,15 +206,26 @@ impl<T: Transport> Exchange<T> {
         self.tell(Input::Killed { stream }).await;
     }
 
-    /// No new streams; returns when the last one is over.
+    /// No new streams from here on.
     pub(super) async fn drain(&self) {
         self.tell(Input::Drain).await;
-        let _ = self.streams.clone().wait_for(|streams| *streams == 0).await;
+        // Once this is answered, the counts are those of a hub that wants to end.
+        self.ping().await;
+    }
+
+    /// Returns when no stream is left that would not outlive the hub.
+    pub(super) async fn drained(&self) {
+        let _ = self.counts.clone().wait_for(|counts| counts.holding == 0).await;
     }
 
     /// How many streams there are.
     pub(super) fn streams(&self) -> usize {
-        *self.streams.borrow()
+        self.counts.borrow().all
+    }
+
+    /// How many of them a hub that drains still waits for.
+    pub(super) fn holding(&self) -> usize {
+        self.counts.borrow().holding
     }
 
     /// Ends every stream.
@@ -239,6 +258,13 @@ impl<T: Transport> Exchange<T> {
 pub(super) struct Farewell<T>(Option<(OwnedPermit<Command<T>>, Input)>);
 
 impl<T> Farewell<T> {
+    /// A side did not get lost: it, or the stream, came to its end.
+    pub(super) fn meant(&mut self) {
+        if let Some((_, Input::SideLeft { lost, .. })) = &mut self.0 {
+            *lost = false;
+        }
+    }
+
     /// Says why a device left.
     pub(super) fn because(&mut self, why: String) {
         if let Some((_, Input::DeviceLeft { reason, .. })) = &mut self.0 {

@@ -1,4 +1,4 @@
-//! What the three parts of a pump share: the queue to the local side, and both windows.
+//! What the parts of a pump share: the queue to the local side, both directions' counts, and who waits for what.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,116 +7,235 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::proto::limits::{ACK_EVERY, ALL_WINDOWS, DATA_MESSAGE_LIMIT, FIRST_WINDOW, LARGEST_WINDOW};
-use crate::proto::stream::StreamControl;
+use crate::proto::limits::{ALL_WINDOWS, DATA_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, FIRST_WINDOW, LARGEST_WINDOW};
+use crate::proto::stream::incoming::Incoming;
+use crate::proto::stream::outgoing::{Outgoing, Piece};
+use crate::proto::stream::{StreamControl, StreamProtocol, Violation};
 
 /// Streams that run in this process, which share [`ALL_WINDOWS`].
 static STREAMS: AtomicU64 = AtomicU64::new(0);
 
-pub(super) struct Flow {
-    /// Whether both ends speak `devstream.v1`, and so keep to windows.
-    pub(super) half_close: bool,
-    state: Mutex<State>,
-    credit: Notify,
-    queued: Notify,
-    taken: Notify,
-    ack: Notify,
-    sending_over: CancellationToken,
+/// What is to be sent next.
+pub(super) enum Due {
+    /// A text message.
+    Text(StreamControl),
+    /// A binary message.
+    Bytes(Bytes),
+    /// A ping.
+    Ping,
+    /// A close: this is how an end without half-close says that it has said all.
+    Close,
 }
 
-#[derive(Debug, Default)]
+pub(super) struct Flow {
+    protocol: Option<StreamProtocol>,
+    state: Mutex<State>,
+    /// There may be something to send.
+    sender: Notify,
+    /// There is something for the local side.
+    queued: Notify,
+    /// The local side took something.
+    taken: Notify,
+    /// A direction may be over.
+    over: Notify,
+    local_reset: CancellationToken,
+}
+
+#[derive(Debug)]
 struct State {
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// For the local side.
     queue: BytesMut,
+    /// The peer's direction is over once the queue is empty …
     received_all: bool,
-    /// Bytes written to the local side, and how many of those the peer was told of.
-    written: u64,
-    acknowledged: u64,
-    /// How far the peer may send, and how far we may.
-    limit: u64,
-    allowed: u64,
+    /// … and now the local side knows.
+    end_written: bool,
+    /// The peer has closed, and nothing is undone: it says nothing any more, and takes nothing.
+    peer_closed: bool,
+    /// What to begin a new WebSocket with.
+    greeting: Option<StreamControl>,
+    /// The peer has not yet said where to go on from.
+    awaiting: bool,
+    ping: bool,
 }
 
 impl Flow {
-    pub(super) fn new(half_close: bool) -> Self {
+    pub(super) fn new(protocol: Option<StreamProtocol>) -> Self {
         STREAMS.fetch_add(1, Ordering::Relaxed);
         // A peer that knows no windows is held back by not reading.
-        let first = if half_close { FIRST_WINDOW } else { u64::MAX };
+        let first = if protocol.is_some() { FIRST_WINDOW } else { u64::MAX };
         Self {
-            half_close,
-            state: Mutex::new(State { limit: first, allowed: first, ..State::default() }),
-            credit: Notify::new(),
+            protocol,
+            state: Mutex::new(State {
+                outgoing: Outgoing::new(protocol == Some(StreamProtocol::Resumable), first),
+                incoming: Incoming::new(first),
+                queue: BytesMut::new(),
+                received_all: false,
+                end_written: false,
+                peer_closed: false,
+                greeting: None,
+                awaiting: false,
+                ping: false,
+            }),
+            sender: Notify::new(),
             queued: Notify::new(),
             taken: Notify::new(),
-            ack: Notify::new(),
-            sending_over: CancellationToken::new(),
+            over: Notify::new(),
+            local_reset: CancellationToken::new(),
         }
     }
 
-    /// How many more bytes the peer takes.
-    pub(super) fn credit(&self, sent: u64) -> u64 {
-        self.state().allowed.saturating_sub(sent)
+    /// Whether both ends speak to each other, and so keep to windows and end each direction by itself.
+    pub(super) fn half_close(&self) -> bool {
+        self.protocol.is_some()
     }
 
-    /// Returns when the peer may take more than it did.
-    pub(super) async fn more_credit(&self) {
-        self.credit.notified().await;
+    pub(super) fn resumable(&self) -> bool {
+        self.protocol == Some(StreamProtocol::Resumable)
     }
 
-    /// The peer takes `window` bytes beyond the first `bytes`.
-    pub(super) fn allow(&self, bytes: u64, window: u64) {
+    /// A new WebSocket takes the place of the lost one: both ends say how far they are, then go on from there.
+    pub(super) fn attach(&self) {
         let mut state = self.state();
-        state.allowed = state.allowed.max(bytes.saturating_add(window));
-        self.credit.notify_one();
+        state.greeting = Some(state.incoming.resume());
+        state.awaiting = true;
+        self.sender.notify_one();
     }
 
-    /// How far the peer may send.
-    pub(super) fn limit(&self) -> u64 {
-        self.state().limit
-    }
-
-    /// Returns when there is something to acknowledge, and notes that it was. Nothing is lost if it is cancelled.
-    pub(super) async fn acknowledgement(&self) -> StreamControl {
-        loop {
-            if let Some(ack) = self.acknowledge() {
-                return ack;
-            }
-            self.ack.notified().await;
+    /// The peer says how far it is. Wrong unless it is the first thing on a new WebSocket.
+    pub(super) fn resumed(&self, received: u64) -> Result<(), Violation> {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.awaiting, false) {
+            return Err(Violation::Miscounted);
         }
+        self.sender.notify_one();
+        state.outgoing.rewind(received)
     }
 
-    fn acknowledge(&self) -> Option<StreamControl> {
+    /// Whether the peer has not yet said how far it is.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.state().awaiting
+    }
+
+    /// What is to be sent next; what matters to the peer's progress first.
+    pub(super) fn due(&self) -> Option<Due> {
         let mut state = self.state();
-        let due = state.written - state.acknowledged >= ACK_EVERY && !state.received_all;
-        if !self.half_close || !due {
+        if state.peer_closed {
             return None;
         }
-        state.acknowledged = state.written;
-        let window = window();
-        state.limit = state.limit.max(state.written + window);
-        Some(StreamControl::Ack { bytes: state.written, window })
+        if let Some(greeting) = state.greeting.take() {
+            return Some(Due::Text(greeting));
+        }
+        if self.half_close()
+            && let Some(ack) = state.incoming.acknowledgement(share())
+        {
+            self.over.notify_one();
+            return Some(Due::Text(ack));
+        }
+        if std::mem::take(&mut state.ping) {
+            return Some(Due::Ping);
+        }
+        if state.awaiting {
+            return None;
+        }
+        match state.outgoing.next_piece()? {
+            Piece::Bytes(bytes) => Some(Due::Bytes(bytes)),
+            Piece::End(end) => {
+                self.over.notify_one();
+                Some(if self.half_close() { Due::Text(end) } else { Due::Close })
+            }
+        }
+    }
+
+    /// Returns when there may be something to send, or more room.
+    pub(super) async fn sender_woken(&self) {
+        self.sender.notified().await;
+    }
+
+    /// The peer is to be asked whether it is there.
+    pub(super) fn want_ping(&self) {
+        self.state().ping = true;
+        self.sender.notify_one();
+    }
+
+    /// How many bytes may be read from the local side now.
+    pub(super) fn room(&self) -> u64 {
+        let state = self.state();
+        if state.awaiting || state.peer_closed {
+            return 0;
+        }
+        state.outgoing.room(share()).min(DATA_MESSAGE_BYTES as u64)
+    }
+
+    /// The local side said this; nothing once it has said all.
+    pub(super) fn take_from_local(&self, bytes: Bytes) {
+        let mut state = self.state();
+        if bytes.is_empty() {
+            state.outgoing.finish();
+        } else {
+            state.outgoing.take(bytes);
+        }
+    }
+
+    /// Bytes that were sent, each once.
+    pub(super) fn sent(&self) -> u64 {
+        self.state().outgoing.reached()
+    }
+
+    /// The peer has written so much, takes more, and has passed on the end or not.
+    pub(super) fn acknowledged(&self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
+        self.sender.notify_one();
+        self.over.notify_one();
+        self.state().outgoing.acknowledged(bytes, window, end)
     }
 
     /// Waits until there is room for another message from a peer that knows no windows.
-    pub(super) async fn room(&self) {
-        while !self.half_close && self.state().queue.len() >= DATA_MESSAGE_LIMIT {
+    pub(super) async fn room_for_strangers(&self) {
+        while !self.half_close() && self.state().queue.len() >= DATA_MESSAGE_LIMIT {
             self.taken.notified().await;
         }
     }
 
-    /// Bytes for the local side.
-    pub(super) fn put(&self, bytes: &Bytes) {
-        self.state().queue.extend_from_slice(bytes);
+    /// Bytes came, for the local side.
+    pub(super) fn received(&self, bytes: &Bytes) -> Result<(), Violation> {
+        let mut state = self.state();
+        if state.awaiting {
+            return Err(Violation::Miscounted);
+        }
+        state.incoming.received(bytes.len())?;
+        state.queue.extend_from_slice(bytes);
         self.queued.notify_one();
+        Ok(())
     }
 
-    /// The peer's direction is over once the queue is empty.
-    pub(super) fn end_receiving(&self) {
-        self.state().received_all = true;
+    /// The peer's direction is over: this many bytes.
+    pub(super) fn ended(&self, bytes: u64) -> Result<(), Violation> {
+        let mut state = self.state();
+        if state.awaiting || !self.resumable() && state.incoming.is_over() {
+            return Err(Violation::Miscounted);
+        }
+        state.incoming.ended(bytes)?;
+        state.received_all = true;
         self.queued.notify_one();
+        Ok(())
+    }
+
+    /// The peer has closed, and has said all: nothing follows, and nothing more is wanted.
+    pub(super) fn closed(&self) {
+        let mut state = self.state();
+        (state.received_all, state.peer_closed) = (true, true);
+        self.queued.notify_one();
+        self.over.notify_one();
+    }
+
+    /// Whether it has.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().peer_closed
     }
 
     /// All that is queued, waiting for some; `None` after the last.
-    pub(super) async fn take(&self) -> Option<Bytes> {
+    pub(super) async fn take_for_local(&self) -> Option<Bytes> {
         loop {
             {
                 let mut state = self.state();
@@ -134,28 +253,50 @@ impl Flow {
 
     /// Bytes were written to the local side.
     pub(super) fn written(&self, bytes: usize) {
-        self.state().written += bytes as u64;
-        self.ack.notify_one();
+        self.state().incoming.written(bytes);
+        self.sender.notify_one();
     }
 
-    /// Our direction is over, and the peer was told.
-    pub(super) fn end_sending(&self) {
-        self.sending_over.cancel();
+    /// The end of the peer's direction was passed on to the local side.
+    pub(super) fn end_written(&self) {
+        let mut state = self.state();
+        state.end_written = true;
+        state.incoming.end_written();
+        self.sender.notify_one();
+        self.over.notify_one();
     }
 
-    /// Returns when our direction is over.
-    pub(super) async fn sending_over(&self) {
-        self.sending_over.cancelled().await;
+    /// The local side has reset its connection.
+    pub(super) fn reset_by_local(&self) {
+        self.local_reset.cancel();
     }
 
-    /// All of the peer's bytes are here.
-    pub(super) fn has_received_all(&self) -> bool {
-        self.state().received_all
+    /// Returns when it has.
+    pub(super) async fn local_reset(&self) {
+        self.local_reset.cancelled().await;
     }
 
-    /// Nothing more is to be said on the WebSocket, in either direction.
-    pub(super) fn is_settled(&self) -> bool {
-        self.has_received_all() && self.sending_over.is_cancelled()
+    /// Returns when both directions are over, and the peer knows all that it must.
+    pub(super) async fn over(&self) {
+        while !self.is_over() {
+            self.over.notified().await;
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let state = self.state();
+        match self.protocol {
+            _ if state.peer_closed => state.end_written,
+            None | Some(StreamProtocol::V1) => state.end_written && state.outgoing.is_told(),
+            Some(StreamProtocol::Resumable) => state.incoming.is_settled() && state.outgoing.is_acknowledged(),
+        }
+    }
+
+    /// Whether a peer that closes now leaves nothing undone: all of its bytes are here, and it has all of ours.
+    pub(super) fn may_close(&self) -> bool {
+        let state = self.state();
+        let has_ours = if self.resumable() { state.outgoing.is_acknowledged() } else { state.outgoing.is_told() };
+        state.received_all && has_ours
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -170,7 +311,7 @@ impl Drop for Flow {
 }
 
 /// This stream's share of what the process may be made to hold.
-fn window() -> u64 {
+fn share() -> u64 {
     let streams = STREAMS.load(Ordering::Relaxed).max(1);
     (ALL_WINDOWS / streams).clamp(FIRST_WINDOW, LARGEST_WINDOW)
 }

@@ -1,14 +1,17 @@
 //! Two pumps back to back, with small pipes for sockets and no hub between them.
 
+mod resume;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{DuplexStream, duplex, split};
+use tokio::io::{AsyncReadExt as _, DuplexStream, duplex, split};
 use tokio::time::timeout;
 
 use super::*;
-use crate::net::websocket::{Endpoint, Purpose};
-use crate::proto::limits::{FIRST_WINDOW, LARGEST_WINDOW};
+use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Purpose};
+use crate::proto::limits::{DATA_MESSAGE_BYTES, FIRST_WINDOW, LARGEST_WINDOW};
+use crate::proto::stream::StreamControl;
 
 /// A pipe's buffer: small, so that everything blocks often.
 const PIPE: usize = 1000;
@@ -24,10 +27,40 @@ async fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     (socket(near, Endpoint::Client).await, socket(far, Endpoint::Server).await)
 }
 
+/// Cannot come back.
+struct NoWay;
+
+impl Rejoin<DuplexStream> for NoWay {
+    async fn rejoin(&self, _: &Pass) -> Result<Tunnel<DuplexStream>, Refusal> {
+        Err(Kind::PeerGone.into())
+    }
+}
+
 /// A pump, and the application's end of its local side.
 fn one(socket: WebSocket<DuplexStream>, half_close: bool) -> (DuplexStream, impl Future<Output = Outcome>) {
+    let tunnel = Tunnel { socket, protocol: half_close.then_some(StreamProtocol::V1), pass: None };
+    resumable(tunnel, NoWay)
+}
+
+/// The same with a way back.
+fn resumable<J: Rejoin<DuplexStream>>(
+    tunnel: Tunnel<DuplexStream>,
+    rejoin: J,
+) -> (DuplexStream, impl Future<Output = Outcome>) {
     let (application, local) = duplex(PIPE);
-    (application, async move { pump(split(local), socket, half_close, &Counters::default(), &|_| {}).await })
+    let pump = async move {
+        let (counters, stop) = (Counters::default(), CancellationToken::new());
+        let terms = Terms {
+            counters: &counters,
+            tell: &|_| {},
+            rejoin,
+            patience: Patience::default(),
+            vigil: Vigil::none(),
+            stop: &stop,
+        };
+        pump(split(local), tunnel, terms).await
+    };
+    (application, pump)
 }
 
 /// Sends its bytes and ends its direction, and gives back what came until the other one ended.

@@ -24,6 +24,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The device of most tests.
 pub(crate) const DEVICE: &str = "pi-42";
 
+/// What two ends can do together that do not resume.
+pub(crate) const STREAM_PROTOCOL: &str = "devstream.v1";
+
 /// A change takes hold within this.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 

@@ -11,7 +11,7 @@ use devstream::net::random;
 use devstream::net::tls::{self, Trust};
 use devstream::proto::auth::{self, Binding, Credential, Session};
 use devstream::proto::challenge::CHANNEL_HEADER;
-use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL, TOKEN_HEADER, URL_HEADER};
+use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, TOKEN_HEADER, URL_HEADER};
 use devstream::proto::id::Principal;
 use devstream::proto::join::{HubAddress, JoinLink, JoinRequest};
 use devstream::proto::key::{PrivateKey, PublicKey};
@@ -23,7 +23,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::roles::connect;
 use super::websocket::{Frame, WebSocket};
-use super::{DEVICE, PATIENCE};
+use super::{DEVICE, PATIENCE, STREAM_PROTOCOL};
 
 /// A connection to a hub.
 pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
@@ -272,7 +272,7 @@ impl RawDevice {
         let mut device = Self { identity, control };
         let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
         let protocols = vec![STREAM_PROTOCOL.to_owned()];
-        device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), protocols, forwards }));
+        device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), run: 0, protocols, forwards }));
         let welcome = device.hear();
         assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");
         device
@@ -284,7 +284,7 @@ impl RawDevice {
             ToDevice::StreamRequest(request) => request,
             other @ (ToDevice::Welcome { .. }
             | ToDevice::StreamCancel { .. }
-            | ToDevice::Drain
+            | ToDevice::Drain { .. }
             | ToDevice::Displaced { .. }) => {
                 panic!("{other:?}")
             }
@@ -297,7 +297,7 @@ impl RawDevice {
             ToDevice::StreamCancel { request_id } => assert_eq!(request_id, request.request_id),
             other @ (ToDevice::Welcome { .. }
             | ToDevice::StreamRequest(_)
-            | ToDevice::Drain
+            | ToDevice::Drain { .. }
             | ToDevice::Displaced { .. }) => panic!("{other:?}"),
         }
     }

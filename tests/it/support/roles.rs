@@ -207,8 +207,18 @@ pub(crate) struct OneMachine {
 impl OneMachine {
     /// With one forward, to this port.
     pub(crate) fn forwarding(port: u16) -> Self {
+        Self::with_hub(port, &[])
+    }
+
+    /// The same, whose streams end with their connections.
+    pub(crate) fn without_resume(port: u16) -> Self {
+        Self::with_hub(port, &["--no-resume"])
+    }
+
+    /// The same with further arguments for the hub.
+    pub(crate) fn with_hub(port: u16, arguments: &[&str]) -> Self {
         let machine = Machine::new();
-        let hub = Hub::start(&machine);
+        let hub = Hub::start_with(&machine, arguments);
         let agent = Agent::start(&machine, &[&format!("target={port}")]);
         let proxy = ServiceProxy::start(&machine);
         Self { proxy, agent, hub, machine }
@@ -227,7 +237,12 @@ pub(crate) struct ThreeMachines {
 impl ThreeMachines {
     /// With one forward, to this port, and a scope as typed.
     pub(crate) fn forwarding(port: u16, scope: &[&str]) -> Self {
-        let (hub, device, laptop) = (Hub::start(&Machine::new()), Machine::new(), Machine::new());
+        Self::with_hub(port, scope, &[])
+    }
+
+    /// The same with further arguments for the hub.
+    pub(crate) fn with_hub(port: u16, scope: &[&str], arguments: &[&str]) -> Self {
+        let (hub, device, laptop) = (Hub::start_with(&Machine::new(), arguments), Machine::new(), Machine::new());
         device.ask(&["join", &hub.device_link(DEVICE)]);
         laptop.ask(&["join", &hub.service_link_with("alice", scope)]);
         let agent = Agent::start(&device, &[&format!("target={port}")]);

@@ -1,0 +1,157 @@
+//! A stream that comes apart, until both sides are back or it is given up.
+//!
+//! Nothing here is needed for the sides to come back: what a ticket says is enough, for a hub that has started anew as
+//! well. What is remembered of an interrupted stream is what lets it be ended.
+
+use std::time::{Duration, Instant};
+
+use super::stream::{Phase, Stream};
+use super::{Ask, Broker, Event, Operation, Output, SideArrival};
+use crate::proto::id::{DeviceId, StreamId};
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::resume::Ticket;
+use crate::proto::scope::Scope;
+use crate::proto::stream::StreamProtocol;
+
+/// The sides of an earlier run's streams notice its end at different times.
+const LATE: Duration = Duration::from_secs(60);
+
+impl Broker {
+    /// A joined stream has come apart: both sides are awaited.
+    pub(super) fn interrupt(&mut self, id: StreamId, now: Instant) {
+        let grace = self.settings.resume.unwrap_or_default();
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Some(leg) = stream.service.leg() {
+            self.connections.remove(&leg);
+        }
+        stream.device.left();
+        stream.service.left();
+        stream.phase = Phase::Interrupted { since: now, until: now + grace };
+        let until = stream.ask.until.map_or(now + grace, |until| until.min(now + grace));
+        self.set_timer(id, Some(until));
+    }
+
+    /// A side comes back with its ticket.
+    pub(super) fn returned(&mut self, arrival: SideArrival, ticket: &Ticket, now: Instant) {
+        if self.draining {
+            return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal: Kind::Draining.into() });
+        }
+        if let Err(wrong) = self.recognise(&arrival, ticket, now) {
+            return self.turn_away(&arrival, wrong);
+        }
+        let id = ticket.stream;
+        if !self.streams.contains_key(&id) {
+            let stream = of_an_earlier_run(&arrival, ticket, now);
+            if let Some(limit) = self.all.full(&stream.ask, None) {
+                let refusal = Refusal::new(Kind::HubBusy, limit);
+                return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
+            }
+            self.all.add(&stream.ask.device, &stream.ask.service);
+            self.streams.insert(id, stream);
+            self.interrupt(id, now);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.phase == Phase::Joined {
+            // The side noticed what the hub has not: the other side is sent to come back too.
+            self.outputs.push_back(Output::EndStream { stream: id, refusal: Kind::Interrupted.into() });
+            self.interrupt(id, now);
+        } else if let Some(leg) = stream.side(ticket.role).leg() {
+            self.connections.remove(&leg);
+            self.outputs.push_back(Output::Refuse { leg, refusal: Kind::Interrupted.into() });
+        }
+        self.let_in(&arrival, now);
+    }
+
+    /// Whether a ticket is its owner's, and for a stream that is not over.
+    fn recognise(&self, arrival: &SideArrival, ticket: &Ticket, now: Instant) -> Result<(), &'static str> {
+        let place = &arrival.place;
+        if ticket.principal() != arrival.principal {
+            return Err("the resume token of another role or identity");
+        }
+        if (ticket.stream, &ticket.device, ticket.role) != (place.stream, &place.device, place.role) {
+            return Err("the resume token of another stream");
+        }
+        match self.streams.get(&ticket.stream).map(|stream| &stream.phase) {
+            Some(Phase::Joined | Phase::Interrupted { .. }) => Ok(()),
+            Some(Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_)) => {
+                Err("a resume token before the stream was open")
+            }
+            None if ticket.hub == self.run || self.over.contains(&ticket.stream) => {
+                Err("the resume token of an ended stream")
+            }
+            None if self.takes_over(now) => Ok(()),
+            None => Err("the resume token of an earlier run, too late"),
+        }
+    }
+
+    /// Whether streams of an earlier run may still come.
+    fn takes_over(&self, now: Instant) -> bool {
+        let until = self.began.zip(self.settings.resume).map(|(began, grace)| began + grace + LATE);
+        until.is_some_and(|until| now < until)
+    }
+
+    /// Another run of an agent cannot go on with what this one had.
+    pub(super) fn agent_started(&mut self, device: &DeviceId, run: u64, now: Instant) {
+        let gone = |stream: &Stream| {
+            matches!(stream.phase, Phase::Interrupted { .. }) && stream.ask.device == *device && stream.agent != run
+        };
+        for id in self.ids(gone) {
+            self.give_up(id, Refusal::new(Kind::NotResumed, "the agent was started anew"), now);
+        }
+    }
+
+    /// An interrupted stream is over: whoever is back is told.
+    pub(super) fn give_up(&mut self, id: StreamId, why: Refusal, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let event = stream.event(id, Operation::StreamClosed, "broken", now);
+        let took = stream.opened_at.map(|at| now.saturating_duration_since(at));
+        let legs = [stream.device.leg(), stream.service.leg()];
+        for leg in legs.into_iter().flatten() {
+            self.connections.remove(&leg);
+            self.outputs.push_back(Output::Refuse { leg, refusal: why.clone() });
+        }
+        self.record(Event { reason: why.what(), took, ..event });
+        self.forget(id);
+    }
+
+    /// A stream that this run did not open is not known by its absence when it has ended.
+    pub(super) fn note_over(&mut self, id: StreamId, stream: &Stream) {
+        if stream.adopted {
+            self.over.insert(id);
+        }
+    }
+}
+
+/// What the ticket says is all there is, and enough. What its service may reach is known when that comes.
+fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> Stream {
+    let ask = Ask {
+        device: ticket.device.clone(),
+        name: Some(ticket.name.clone()),
+        scope: Scope::everything(),
+        until: None,
+        service: ticket.service.clone(),
+        source: arrival.address,
+        connect_timeout: Duration::ZERO,
+        response_timeout: Duration::ZERO,
+        protocols: vec![StreamProtocol::Resumable],
+    };
+    let mut stream = Stream::new(arrival.leg, ask, now);
+    stream.asker = None;
+    (stream.protocol, stream.agent, stream.adopted) = (Some(StreamProtocol::Resumable), ticket.agent, true);
+    stream
+}
+
+impl Stream {
+    /// What the log says when both sides have met.
+    pub(super) fn opened(&self, id: StreamId, now: Instant) -> Event {
+        match self.phase {
+            Phase::Interrupted { since, .. } => {
+                let took = Some(now.saturating_duration_since(since));
+                Event { took, ..self.event(id, Operation::StreamResumed, "resumed", now) }
+            }
+            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) | Phase::Joined => {
+                self.event(id, Operation::StreamOpened, "opened", now)
+            }
+        }
+    }
+}

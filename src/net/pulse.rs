@@ -1,0 +1,102 @@
+//! When bytes last moved on a connection, in either direction: below everything that could wait or buffer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::clock;
+
+/// The two times, for whoever decides whether the peer is still there.
+#[derive(Debug)]
+pub struct Pulse {
+    since: Instant,
+    /// In milliseconds since then.
+    heard: AtomicU64,
+    said: AtomicU64,
+}
+
+impl Pulse {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { since: clock::now(), heard: AtomicU64::new(0), said: AtomicU64::new(0) })
+    }
+
+    /// When the peer last sent something.
+    pub fn heard(&self) -> Instant {
+        self.since + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// When it last took something.
+    pub fn said(&self) -> Instant {
+        self.since + Duration::from_millis(self.said.load(Ordering::Relaxed))
+    }
+
+    fn note(&self, which: &AtomicU64) {
+        let passed = clock::now().saturating_duration_since(self.since).as_millis();
+        which.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// A connection with its pulse.
+#[derive(Debug)]
+pub struct Felt<T> {
+    inner: T,
+    pulse: Arc<Pulse>,
+}
+
+impl<T> Felt<T> {
+    /// Feels the pulse of a connection from now on.
+    pub fn new(inner: T) -> (Self, Arc<Pulse>) {
+        let pulse = Pulse::new();
+        (Self { inner, pulse: pulse.clone() }, pulse)
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Felt<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            self.pulse.note(&self.pulse.heard);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Felt<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
+        self.pulse.note(&self.pulse.said);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, bytes))?;
+        self.pulse.note(&self.pulse.said);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}

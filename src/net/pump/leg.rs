@@ -1,0 +1,253 @@
+//! One WebSocket of a stream, from its first message until it or the stream is over.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::{sleep, sleep_until};
+
+use super::flow::{Due, Flow};
+use super::{Ending, Happening, Outcome, Terms};
+use crate::net::pulse::Pulse;
+use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
+use crate::net::{clock, random};
+use crate::proto::keepalive::{Beat, Heartbeat};
+use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::stream::lifeline::Lifeline;
+use crate::proto::stream::{CLOSE_RESET, StreamControl, Violation};
+
+/// A peer that does not take our bytes may have said why: it is read for so long. The network that swallowed them says
+/// nothing, and another way may be open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What is left of a block of memory takes further small reads, since all that are kept until they are acknowledged hold
+/// on to theirs; below this, a new one makes for larger messages.
+const SHARED_BLOCK: usize = 16 * 1024;
+
+/// A peer is not pinged again sooner, however busy the way to it is.
+const BETWEEN_PINGS: Duration = Duration::from_secs(1);
+
+/// How a WebSocket of a stream came to its end.
+pub(super) enum Parted {
+    /// With the stream, and what the peer is to be told.
+    Over(Outcome, Option<(u16, String)>),
+    /// Without: for this reason, and another one may come after this time.
+    Lost(String, Duration),
+}
+
+impl Parted {
+    fn over(ending: Ending, code: u16, reason: &str) -> Self {
+        Self::Over(ending.into(), Some((code, reason.into())))
+    }
+
+    /// The stream is over, and this is why.
+    fn refused(kind: Kind) -> Self {
+        let refusal = Refusal::from(kind);
+        let goodbye = (kind.row().close, refusal.close_reason());
+        Self::Over(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, Some(goodbye))
+    }
+}
+
+impl From<Violation> for Parted {
+    fn from(violation: Violation) -> Self {
+        Self::over(Ending::Broken, CLOSE_POLICY, &violation.to_string())
+    }
+}
+
+impl From<Broken> for Parted {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Violation(code, reason) => Self::over(Ending::Broken, code, &reason),
+            Broken::Truncated | Broken::Silent | Broken::Io(_) => Self::Lost(broken.to_string(), Duration::ZERO),
+        }
+    }
+}
+
+/// Carries bytes both ways over one WebSocket, and says goodbye on it.
+pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
+    local: &mut R,
+    mut socket: WebSocket<T>,
+    flow: &Flow,
+    lifeline: &mut Lifeline,
+    terms: &Terms<'_, J>,
+) -> Parted {
+    let awaited_until = lifeline.until();
+    let pulse = socket.pulse.clone();
+    let parted = tokio::select! {
+        parted = send(local, &mut socket.writer, flow, terms) => parted,
+        parted = receive(&mut socket.reader, flow, lifeline, terms) => parted,
+        () = flow.over() => Parted::over(Ending::Clean, CLOSE_NORMAL, ""),
+        () = flow.local_reset() => Parted::over(Ending::LocalReset, CLOSE_RESET, "the application reset its connection"),
+        () = silence(&pulse, flow, terms) => Broken::Silent.into(),
+        () = awaited_in_vain(flow, awaited_until) => Parted::refused(Kind::NotResumed),
+        () = terms.stop.cancelled() => Parted::refused(Kind::PeerGone),
+    };
+    match &parted {
+        // The close waits its turn behind what was sent before it, for as long as the peer takes to read that.
+        Parted::Over(_, Some((CLOSE_NORMAL, reason))) => socket.close(CLOSE_NORMAL, reason).await,
+        Parted::Over(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
+        Parted::Over(_, None) => socket.await_close().await,
+        Parted::Lost(..) => {}
+    }
+    parted
+}
+
+/// Local to tunnel, and what the peer must know of the other direction.
+async fn send<R: AsyncRead + Unpin, T: Transport, J>(
+    local: &mut R,
+    writer: &mut Writer<T>,
+    flow: &Flow,
+    terms: &Terms<'_, J>,
+) -> Parted {
+    let mut buffer = BytesMut::new();
+    loop {
+        while let Some(due) = flow.due() {
+            if let Err(broken) = say(writer, due).await {
+                // The other direction reads why, if the hub said why.
+                sleep(if flow.resumable() { LAST_WORDS } else { CLOSE_TIMEOUT }).await;
+                return broken.into();
+            }
+            terms.counters.sent.store(flow.sent(), Ordering::Relaxed);
+        }
+        let room = flow.room();
+        if room > 0 && buffer.capacity() < SHARED_BLOCK {
+            buffer.reserve(DATA_MESSAGE_BYTES);
+        }
+        let mut source = (&mut *local).take(room);
+        tokio::select! {
+            biased;
+            () = flow.sender_woken() => {}
+            read = source.read_buf(&mut buffer), if room > 0 => match read {
+                Ok(_) => flow.take_from_local(buffer.split().freeze()),
+                Err(_) => {
+                    flow.reset_by_local();
+                    return std::future::pending().await;
+                }
+            },
+        }
+    }
+}
+
+async fn say<T: Transport>(writer: &mut Writer<T>, due: Due) -> Result<(), Broken> {
+    match due {
+        Due::Text(control) => writer.text(control.encode()).await,
+        Due::Bytes(bytes) => writer.bytes(bytes).await,
+        Due::Ping => writer.ping().await,
+        Due::Close => writer.close(CLOSE_NORMAL, "").await,
+    }
+}
+
+/// Tunnel to the queue for the local side. It ends with the WebSocket.
+async fn receive<T: Transport, J>(
+    reader: &mut Reader<T>,
+    flow: &Flow,
+    lifeline: &mut Lifeline,
+    terms: &Terms<'_, J>,
+) -> Parted {
+    let mut back = Duration::ZERO;
+    loop {
+        flow.room_for_strangers().await;
+        let heard = match reader.next().await {
+            Ok(Incoming::Bytes(bytes)) => flow.received(&bytes),
+            Ok(Incoming::Text(text)) if flow.half_close() => match StreamControl::decode(&text) {
+                Ok(StreamControl::End { bytes }) => flow.ended(bytes),
+                Ok(StreamControl::Ack { bytes, window, end }) => flow.acknowledged(bytes, window, end),
+                Ok(StreamControl::Resume { received }) => flow.resumed(received).map(|()| {
+                    (terms.tell)(Happening::Resumed(lifeline.back(clock::now())));
+                }),
+                Ok(StreamControl::Drain { seconds, back_ms }) => {
+                    back = Duration::from_millis(back_ms);
+                    if !flow.resumable() {
+                        (terms.tell)(Happening::Draining(Duration::from_secs(seconds)));
+                    }
+                    Ok(())
+                }
+                Err(violation) => Err(violation),
+            },
+            Ok(Incoming::Text(_)) => Err(Violation::UnknownControl),
+            Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
+            Ok(Incoming::Closed(told)) => match closed(told, flow, back) {
+                Some(parted) => return parted,
+                None => {
+                    // Nothing follows a close; what came before it is still being delivered.
+                    flow.closed();
+                    return std::future::pending().await;
+                }
+            },
+            Err(broken) => return Parted::from(broken).after(back),
+        };
+        if let Err(violation) = heard {
+            return violation.into();
+        }
+    }
+}
+
+impl Parted {
+    /// The hub said that it is about to end, and when to come back.
+    fn after(self, back: Duration) -> Self {
+        match self {
+            Self::Lost(why, _) => Self::Lost(why, back),
+            over @ Self::Over(..) => over,
+        }
+    }
+}
+
+/// What a close frame means, if it is not merely that all is said: a peer without half-close has no other way to say it.
+fn closed(told: Option<(u16, String)>, flow: &Flow, back: Duration) -> Option<Parted> {
+    match told {
+        Some((CLOSE_NORMAL, _)) if flow.may_close() => None,
+        Some((CLOSE_NORMAL, _)) | None if !flow.half_close() => None,
+        Some((CLOSE_RESET, _)) => Some(Parted::Over(Ending::PeerReset.into(), None)),
+        Some((code, reason)) => {
+            let refusal = Refusal::from_close(code, &reason).unwrap_or_else(|| Kind::PeerGone.into());
+            if flow.resumable() && matches!(refusal.kind, Kind::Interrupted | Kind::Draining) {
+                return Some(Parted::Lost(refusal.what(), back));
+            }
+            Some(Parted::Over(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, None))
+        }
+        None if flow.resumable() => Some(Parted::Lost("closed".into(), back)),
+        None => Some(Parted::Over(Ending::Broken.into(), None)),
+    }
+}
+
+/// Returns when the peer has been silent for too long. Only ends that speak `devstream.v1` always read, and so answer;
+/// with others, the kernel's own probes tell the dead from those that are only slow.
+async fn silence<J>(pulse: &Pulse, flow: &Flow, terms: &Terms<'_, J>) {
+    if !flow.half_close() {
+        return std::future::pending().await;
+    }
+    let mut heartbeat = Heartbeat::new(terms.patience, random::dice());
+    let mut vigil = terms.vigil.clone();
+    loop {
+        let pause = match heartbeat.poll(clock::now(), pulse.said(), pulse.heard()) {
+            Beat::GiveUp if flow.is_closed() => return std::future::pending().await,
+            Beat::GiveUp => return,
+            Beat::Ping => {
+                flow.want_ping();
+                clock::now() + BETWEEN_PINGS
+            }
+            Beat::WaitUntil(at) => at,
+        };
+        tokio::select! {
+            () = sleep_until(pause.into()) => {}
+            // A stream that could not come back is better off waiting.
+            () = vigil.changed(), if flow.resumable() => {
+                heartbeat.ask(clock::now());
+                flow.want_ping();
+            }
+        }
+    }
+}
+
+/// Returns when the other end has not come back in time.
+async fn awaited_in_vain(flow: &Flow, until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until.into()).await,
+        None => std::future::pending().await,
+    }
+    if !flow.is_awaiting() {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,82 @@
+//! Watches whether this machine has slept or moved, so that every connection is looked at once it has: a laptop that
+//! wakes up does not wait for timers that began before it slept.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::clock;
+use crate::proto::limits::VIGIL_INTERVAL;
+use crate::proto::vigil::{Change, Look, compare};
+
+/// Where this process last reached its hub: what matters is the way there.
+static HUB: Mutex<Option<SocketAddr>> = Mutex::new(None);
+
+/// Hears of changes.
+#[derive(Debug, Clone)]
+pub struct Vigil(watch::Receiver<u64>);
+
+impl Vigil {
+    /// What hears, and the task that watches.
+    pub fn new() -> (Self, impl Future<Output = ()> + Send) {
+        let (sender, receiver) = watch::channel(0);
+        (Self(receiver), keep(sender))
+    }
+
+    /// One that never hears of anything.
+    pub fn none() -> Self {
+        Self(watch::channel(0).1)
+    }
+
+    /// Returns when something has changed since this was last asked. Safe to cancel.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// A connection to the hub was made to this address.
+pub(super) fn reached(hub: SocketAddr) {
+    *HUB.lock().unwrap_or_else(PoisonError::into_inner) = Some(hub);
+}
+
+async fn keep(changes: watch::Sender<u64>) {
+    let mut ticks = interval(VIGIL_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut before, mut knew_the_hub) = (look(), false);
+    loop {
+        ticks.tick().await;
+        let (after, knows_the_hub) = (look(), hub().is_some());
+        let first = knows_the_hub && !std::mem::replace(&mut knew_the_hub, knows_the_hub);
+        if let Some(change) = compare(&before, &after, VIGIL_INTERVAL).filter(|_| !first) {
+            match change {
+                Change::Slept => {
+                    tracing::info!("this machine was asleep, or its clock was set: looking at every connection")
+                }
+                Change::Moved => tracing::info!("this machine has another address: looking at every connection"),
+            }
+            changes.send_modify(|count| *count += 1);
+        }
+        before = after;
+    }
+}
+
+fn hub() -> Option<SocketAddr> {
+    *HUB.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn look() -> Look {
+    Look { now: clock::now(), wall: clock::moment(), address: own_address() }
+}
+
+/// The address from which the hub would be reached. Connecting a UDP socket sends nothing.
+fn own_address() -> Option<IpAddr> {
+    let hub = hub()?;
+    let any: IpAddr = if hub.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(hub).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}

@@ -1,0 +1,172 @@
+//! What lets an end of a stream come back to it: a ticket that the hub has signed, so that the hub itself need not
+//! remember anything for it.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+use super::limits::RESUME_TOKEN_BYTES;
+use super::secret::Secret;
+
+/// The scheme of an `Authorization` header with a resume token.
+pub const SCHEME: &str = "Resume";
+
+/// In the answer to a stream's upgrade: what to come back with.
+pub const TOKEN_HEADER: &str = "devstream-resume-token";
+
+/// In the same answer: how long an interruption may last, in seconds.
+pub const GRACE_HEADER: &str = "devstream-resume-grace";
+
+/// Everything about a stream that a hub must know to join its ends again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ticket {
+    /// Which stream.
+    pub stream: StreamId,
+    /// Which of its forwards.
+    pub name: StreamName,
+    /// The device at its one end.
+    pub device: DeviceId,
+    /// The run of the agent that holds that end: another one cannot go on with it.
+    pub agent: u64,
+    /// The service at its other end.
+    pub service: ServiceName,
+    /// Whose ticket this is.
+    pub role: Role,
+    /// The run of the hub that gave it out.
+    pub hub: u64,
+}
+
+impl Ticket {
+    /// The identity it is for.
+    pub fn principal(&self) -> Principal {
+        let id = match self.role {
+            Role::Device => self.device.clone().into(),
+            Role::Service => self.service.clone().into(),
+        };
+        Principal { role: self.role, id }
+    }
+}
+
+/// A signed ticket, as an end keeps it. It opens nothing without the key of the identity it is for; still it is nobody
+/// else's business.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResumeToken(String);
+
+impl ResumeToken {
+    /// What a hub gave out.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() <= RESUME_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The text itself, for the header that carries it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[token]")
+    }
+}
+
+/// What an end needs to come back.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    /// To be shown.
+    pub token: ResumeToken,
+    /// How long an interruption may last.
+    pub grace: Duration,
+}
+
+impl Pass {
+    /// From the two headers.
+    pub fn parse(token: &str, grace: &str) -> Option<Self> {
+        let grace = grace.parse().ok().map(Duration::from_secs)?;
+        Some(Self { token: ResumeToken::parse(token)?, grace })
+    }
+}
+
+/// The hub's own key for tickets: kept over restarts, known to nobody else.
+pub struct ResumeKey(hmac::Key);
+
+impl ResumeKey {
+    /// From the hub's secret.
+    pub fn new(secret: &Secret<32>) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.bytes()))
+    }
+
+    /// Signs a ticket.
+    #[expect(clippy::expect_used, reason = "ids, names and numbers always serialise")]
+    pub fn sign(&self, ticket: &Ticket) -> ResumeToken {
+        let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(ticket).expect("plain data serialises"));
+        let tag = hmac::sign(&self.0, body.as_bytes());
+        ResumeToken(format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag)))
+    }
+
+    /// The ticket, if it is one of ours. The signature is checked first, and in constant time.
+    pub fn open(&self, token: &ResumeToken) -> Option<Ticket> {
+        let (body, tag) = token.0.split_once('.')?;
+        let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
+        hmac::verify(&self.0, body.as_bytes(), &tag).ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()
+    }
+}
+
+impl fmt::Debug for ResumeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[key]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticket() -> Ticket {
+        Ticket {
+            stream: StreamId::from_bytes([7; 16]),
+            name: "ssh".parse().unwrap(),
+            device: "d".repeat(128).parse().unwrap(),
+            agent: u64::MAX,
+            service: "s".repeat(128).parse().unwrap(),
+            role: Role::Device,
+            hub: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn a_ticket_comes_back_as_it_was_and_fits_its_header() {
+        let key = ResumeKey::new(&Secret::new([1; 32]));
+        let token = key.sign(&ticket());
+        assert_eq!(key.open(&ResumeToken::parse(token.reveal()).unwrap()), Some(ticket()));
+    }
+
+    #[test]
+    fn a_ticket_that_was_touched_or_signed_by_another_is_none() {
+        let key = ResumeKey::new(&Secret::new([1; 32]));
+        let token = key.sign(&ticket());
+        assert_eq!(ResumeKey::new(&Secret::new([2; 32])).open(&token), None);
+        for index in 0..token.0.len() {
+            let mut bytes = token.0.clone().into_bytes();
+            bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
+            let touched = ResumeToken(String::from_utf8(bytes).unwrap());
+            assert_eq!(key.open(&touched).filter(|_| touched != token), None, "{index}");
+        }
+        assert_eq!(key.open(&ResumeToken::parse("x.y").unwrap()), None);
+    }
+
+    #[test]
+    fn no_debug_output_shows_a_token_or_the_key() {
+        let key = ResumeKey::new(&Secret::new([1; 32]));
+        let token = key.sign(&ticket());
+        assert_eq!(format!("{key:?} {token:?}"), "[key] [token]");
+    }
+}

@@ -1,0 +1,74 @@
+//! PURE. Has this machine slept, or moved to another network? Told from what two looks at its clocks and its address say.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::limits::CLOCK_JUMP;
+use super::moment::Moment;
+
+/// What a machine looks like at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// The clock that stands still while the machine sleeps.
+    pub now: Instant,
+    /// The one on the wall.
+    pub wall: Moment,
+    /// The address from which it would reach the hub, if there is a way at all.
+    pub address: Option<IpAddr>,
+}
+
+/// What has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The machine was asleep, or this process was stopped, or somebody set the clock.
+    Slept,
+    /// It has another address, or has one again.
+    Moved,
+}
+
+/// Compares two looks that should be `interval` apart. The loss of an address is no news yet: there is nothing to do
+/// about it.
+pub fn compare(before: &Look, after: &Look, interval: Duration) -> Option<Change> {
+    let passed = after.now.saturating_duration_since(before.now);
+    let on_the_wall = after.wall.0.saturating_sub(before.wall.0);
+    let jump = on_the_wall.saturating_sub(i64::try_from(passed.as_secs()).unwrap_or(i64::MAX)).unsigned_abs();
+    if jump >= CLOCK_JUMP.as_secs() || passed >= interval + CLOCK_JUMP {
+        return Some(Change::Slept);
+    }
+    (after.address.is_some() && after.address != before.address).then_some(Change::Moved)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn after(now: Duration, wall: i64, address: Option<&str>) -> Option<Change> {
+        let home = Some("192.0.2.1".parse().unwrap());
+        let before = Look { now: Instant::now(), wall: Moment(1_000_000), address: home };
+        let address = address.map(|address| address.parse().unwrap());
+        compare(&before, &Look { now: before.now + now, wall: Moment(1_000_000 + wall), address }, SECOND)
+    }
+
+    #[test]
+    fn an_ordinary_second_is_no_news() {
+        assert_eq!(after(SECOND, 1, Some("192.0.2.1")), None);
+        assert_eq!(after(9 * SECOND, 9, Some("192.0.2.1")), None, "a busy machine");
+        assert_eq!(after(SECOND, 3, Some("192.0.2.1")), None, "a clock that is kept right");
+    }
+
+    #[test]
+    fn a_sleep_shows_on_the_wall_and_a_stopped_process_on_both_clocks() {
+        assert_eq!(after(SECOND, 3600, Some("192.0.2.1")), Some(Change::Slept));
+        assert_eq!(after(SECOND, -3600, Some("192.0.2.1")), Some(Change::Slept), "somebody set the clock");
+        assert_eq!(after(90 * SECOND, 90, Some("192.0.2.1")), Some(Change::Slept));
+    }
+
+    #[test]
+    fn another_address_is_a_move_and_none_is_not() {
+        assert_eq!(after(SECOND, 1, Some("198.51.100.7")), Some(Change::Moved));
+        assert_eq!(after(SECOND, 1, None), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! Streams that outlive their connections: whatever is killed, cut or frozen between the two ends, the applications at
+//! them notice nothing.
+
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use devstream::proto::refusal::Kind;
+
+use crate::support::bytes::{End, MIB, Pattern, Seen, drain};
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{AT_ONCE, within};
+
+#[test]
+fn a_hub_that_is_killed_and_started_again_ends_no_stream() {
+    const EACH: u64 = 64 * MIB;
+    const KILLS: usize = 5;
+    let target = Target::echo();
+    let OneMachine { proxy, agent, mut hub, machine } = OneMachine::forwarding(target.port);
+    thread::scope(|scope| {
+        let mut streams: Vec<_> = (0..4).map(|seed| (seed, proxy.connect())).collect();
+        streams.iter_mut().for_each(|(_, stream)| is_alive(stream));
+        let transfers: Vec<_> = streams
+            .into_iter()
+            .map(|(seed, stream)| scope.spawn(move || there_and_back(&stream, seed, EACH)))
+            .collect();
+        for _ in 0..KILLS {
+            let lines = proxy.process.lines();
+            hub.process.kill();
+            hub = Hub::start_on(&machine, hub.port, &[]);
+            proxy.process.wait_line_after(lines, "resumed after");
+        }
+        assert!(transfers.iter().all(|transfer| !transfer.is_finished()), "too little to carry");
+    });
+    drop((agent, hub));
+}
+
+#[test]
+fn an_application_that_waits_through_a_restart_of_the_hub_gets_its_answer() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent: _agent, hub, machine } = OneMachine::forwarding(target.port);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    hub.process.signal("TERM");
+    let finished = within(AT_ONCE * 2, "a hub whose streams outlive it", || hub.process.finish());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let hub = Hub::start_on(&machine, hub.port, &[]);
+    is_alive(&mut local);
+    hub.wait_activity("streamResumed", Some("resumed"));
+}
+
+#[test]
+fn an_agent_that_is_started_anew_ends_what_it_had_before() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent, hub: _hub, machine } = OneMachine::forwarding(target.port);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    agent.process.kill();
+    let _agent = Agent::start(&machine, &[&format!("target={}", target.port)]);
+    assert_eq!(drain(&mut local).end, End::Reset);
+    proxy.process.wait_line(Kind::NotResumed.row().sentence);
+}
+
+#[test]
+fn an_end_that_stops_says_so_and_nobody_waits_for_it() {
+    for proxy_stops in [true, false] {
+        let target = Target::echo();
+        let scene = OneMachine::forwarding(target.port);
+        let mut local = scene.proxy.connect();
+        is_alive(&mut local);
+        let stopped = if proxy_stops { &scene.proxy.process } else { &scene.agent.process };
+        for _ in 0..2 {
+            stopped.signal("TERM");
+        }
+        assert_eq!(drain(&mut local).end, End::Reset);
+        assert_eq!(target.seen().end, End::Reset);
+    }
+}
+
+#[test]
+fn a_hub_that_stays_away_ends_its_streams_when_the_grace_is_over() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent: _agent, hub, machine: _machine } =
+        OneMachine::with_hub(target.port, &["--resume-grace", "3s"]);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    hub.process.kill();
+    assert_eq!(drain(&mut local).end, End::Reset);
+    assert_eq!(target.seen().end, End::Reset);
+    proxy.process.wait_line(Kind::NotResumed.row().sentence);
+}
+
+#[test]
+fn either_end_can_refuse_to_resume() {
+    let target = Target::echo();
+    let scene = OneMachine::forwarding(target.port);
+    let proxy = ServiceProxy::start_with(&scene.machine, "pi-42", "0", &["--no-resume"]);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    scene.hub.process.kill();
+    within(AT_ONCE, "a stream that does not resume", || assert_eq!(drain(&mut local).end, End::Reset));
+    within(AT_ONCE, "its target", || assert_eq!(target.seen().end, End::Reset));
+}
+
+/// Sends and receives at the same time, over an echo.
+fn there_and_back(stream: &TcpStream, seed: u64, length: u64) {
+    let pattern = Pattern::new(seed);
+    let mut reader = stream;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pattern.send(&mut &*stream, length).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        pattern.expect(&mut reader, length);
+    });
+    assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
+}
