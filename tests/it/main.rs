@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod consent;
 mod enrolment;
+mod faults;
 mod handshake;
 mod hostile;
 mod identities;

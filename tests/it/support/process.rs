@@ -104,6 +104,11 @@ impl Process {
         self.shared.lock().exit.is_none()
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Sends a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, signal: &str) {
         assert!(self.send(signal), "cannot send {signal} to {self}");
