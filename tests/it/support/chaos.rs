@@ -111,6 +111,12 @@ impl Chaos {
         self.shared.hit_one(seed, fault).map(|link| link.number)
     }
 
+    /// Hits the connection of this number, if it is up.
+    pub(crate) fn hit(&self, number: u64, fault: Fault) -> bool {
+        let link = self.shared.lock().live.get(&number).cloned();
+        link.inspect(|link| self.shared.hit(link, fault)).is_some()
+    }
+
     /// Hits every connection there is now, and gives their number.
     pub(crate) fn hit_all(&self, fault: Fault) -> usize {
         self.shared.hit_all(fault)
