@@ -135,6 +135,15 @@ impl Process {
         [(); 2].map(|()| numbers.next().expect("two numbers"))
     }
 
+    /// How long it has kept a processor busy, in all.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id)).expect("the process runs");
+        // Its name, in brackets, may have spaces in it (proc_pid_stat(5)).
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// What it takes of the machine's memory.
     pub(crate) fn memory(&self) -> Memory {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id)).expect("the process runs");
