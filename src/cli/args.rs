@@ -20,7 +20,7 @@ pub(super) use self::registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
-use self::units::seconds;
+use self::units::{hostname, seconds};
 use super::certificate::CertificateArgs;
 use super::logging::Format;
 use crate::proto::forward::{Forward, Local};
@@ -144,7 +144,8 @@ pub(super) struct HubServe {
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_LISTEN", value_delimiter = ',')]
     pub(super) listen: Vec<SocketAddr>,
     /// What other machines call this one; the first goes into join links, all into the certificate
-    #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_hint = ValueHint::Hostname)]
+    #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_parser = hostname,
+          value_hint = ValueHint::Hostname)]
     pub(super) hostname: Vec<String>,
     #[command(flatten)]
     pub(super) certificate: CertificateArgs,

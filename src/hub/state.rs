@@ -26,15 +26,16 @@ pub struct StateDirectory {
 impl StateDirectory {
     /// Opens or makes the directory. Fails if others may read it, or if a hub already uses it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
-        private_directory(path).with_context(|| format!("the state directory {}", path.display()))?;
-        let lock = OpenOptions::new().create(true).append(true).open(path.join("lock"))?;
+        let named = || format!("the state directory {}", path.display());
+        private_directory(path).with_context(named)?;
+        let lock = OpenOptions::new().create(true).append(true).open(path.join("lock")).with_context(named)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(
                 "another hub is running with the state directory {}; stop it, or choose another with --state-dir",
                 path.display()
             ),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+            Err(TryLockError::Error(error)) => Err(error).with_context(named),
         }
     }
 

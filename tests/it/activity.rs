@@ -1,16 +1,16 @@
 //! The activity log and the messages on standard error: what is kept, and what happens when neither can be written.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Stdio};
 
 use devstream::net::clock;
 use devstream::proto::refusal::Kind;
 use serde_json::Value;
 
+use crate::support::disk::{STATE, on_a_small_disk};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
 use crate::support::raw::Raw;
@@ -23,9 +23,6 @@ const FLOOD: usize = 1000;
 
 /// More streams than a file's last page has room for lines about them.
 const STREAMS: usize = 20;
-
-/// The hub's state in a home.
-const STATE: &str = ".local/share/devstream/hub";
 
 #[test]
 fn logs_follow_through_rotation_until_nobody_reads() {
@@ -200,36 +197,6 @@ impl Drop for Unread {
     }
 }
 
-/// Set where a test runs in a namespace of its own.
-const IN_NAMESPACE: &str = "DEVSTREAM_TEST_IN_NAMESPACE";
-
-/// Runs a test with a hub's state on a small disk: mounted here by root, else in a namespace where this user is root.
-fn on_a_small_disk(name: &str, test: impl FnOnce(&Machine, &SmallDisk)) {
-    let machine = Machine::new();
-    let state = machine.home().join(STATE);
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(&state).unwrap();
-    let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", "size=1m,mode=700", "devstream-test"]).arg(&state);
-    let mounted = mount.output().expect("mount is installed");
-    if mounted.status.success() {
-        let disk = SmallDisk { filler: state.join("filler"), state };
-        return test(&machine, &disk);
-    }
-    let is_second = std::env::var_os(IN_NAMESPACE).is_some();
-    assert!(!is_second, "a small disk can neither be mounted nor in a namespace of its own: {mounted:?}");
-    let mut again = Command::new("unshare");
-    again.args(["-rm", "--"]).arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    let done = again.env(IN_NAMESPACE, "1").output().expect("unshare is installed");
-    assert!(done.status.success(), "{done:?}");
-}
-
-/// A disk that the hub's state is on.
-struct SmallDisk {
-    state: PathBuf,
-    filler: PathBuf,
-}
-
 #[test]
 fn a_history_that_every_rotation_would_delete_is_refused() {
     let machine = Machine::new();
@@ -237,25 +204,6 @@ fn a_history_that_every_rotation_would_delete_is_refused() {
     assert_eq!(finished.code, Some(2), "{finished:?}");
     for told in ["at least twice --activity-rotate-size", "give --activity-keep-size 134217728 or more"] {
         assert!(finished.stderr.contains(told), "{finished:?}");
-    }
-}
-
-impl SmallDisk {
-    /// Leaves not a page free.
-    fn fill(&self) {
-        let mut file = OpenOptions::new().create(true).append(true).open(&self.filler).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-    }
-
-    fn free(&self) {
-        fs::remove_file(&self.filler).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // What still has it open keeps it until then.
-        assert!(Command::new("umount").arg("--lazy").arg(&self.state).status().unwrap().success());
     }
 }
 

@@ -1,6 +1,9 @@
 //! The units in which things are typed.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use crate::proto::forward::bare_host;
 
 /// A number of seconds, fractions allowed.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
@@ -37,6 +40,12 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     number.and_then(|number| number.checked_mul(1 << shift)).ok_or_else(wrong)
 }
 
+/// What a machine is called: a name or an address, that of IPv6 with or without the brackets it has in URLs.
+pub(super) fn hostname(text: &str) -> Result<String, String> {
+    let bare = if text.parse::<IpAddr>().is_ok() { Ok(text) } else { bare_host(text) };
+    bare.map(str::to_owned).map_err(|_| format!("'{text}' is not a host name or address; --listen takes the port"))
+}
+
 /// The number that a text begins with, and the rest.
 fn split(text: &str) -> (Option<u64>, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -46,6 +55,18 @@ fn split(text: &str) -> (Option<u64>, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hostnames_are_names_and_addresses_and_nothing_else() {
+        for (text, bare) in
+            [("hub.test", "hub.test"), ("10.0.0.1", "10.0.0.1"), ("fd00::1", "fd00::1"), ("[::1]", "::1")]
+        {
+            assert_eq!(hostname(text).as_deref(), Ok(bare), "{text}");
+        }
+        for text in ["", "hub:443", "[::1]:443", "https://hub", "a b", "[hub]", "[::1"] {
+            assert!(hostname(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_and_ages_are_what_people_write() {

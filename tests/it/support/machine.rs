@@ -19,6 +19,8 @@ pub(crate) const DEVSTREAM: &str = env!("CARGO_BIN_EXE_devstream");
 pub(crate) struct Machine {
     home: Arc<TempDir>,
     environment: Vec<(&'static str, String)>,
+    /// A program that starts every other, and its arguments.
+    starter: Vec<String>,
 }
 
 /// Where the platform's directories are in a home.
@@ -34,7 +36,12 @@ impl Machine {
     pub(crate) fn new() -> Self {
         let home = TempDir::with_prefix("devstream-").expect("a temporary directory");
         fs::DirBuilder::new().mode(0o700).create(home.path().join("run")).expect("a directory");
-        Self { home: Arc::new(home), environment: Vec::new() }
+        Self { home: Arc::new(home), environment: Vec::new(), starter: Vec::new() }
+    }
+
+    /// On which another program, such as `nsenter`, starts everything.
+    pub(crate) fn behind(starter: &str, arguments: Vec<String>) -> Self {
+        Self { starter: [vec![starter.to_owned()], arguments].concat(), ..Self::new() }
     }
 
     /// With something in its environment after all.
@@ -50,7 +57,14 @@ impl Machine {
 
     /// A program as this machine's user runs it.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match self.starter.split_first() {
+            Some((starter, arguments)) => {
+                let mut command = Command::new(starter);
+                command.args(arguments).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command.env_clear().env("HOME", self.home()).current_dir(self.home());
         command.env("PATH", env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

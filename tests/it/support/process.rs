@@ -104,6 +104,11 @@ impl Process {
         self.shared.lock().exit.is_none()
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Sends a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, signal: &str) {
         assert!(self.send(signal), "cannot send {signal} to {self}");
@@ -128,6 +133,15 @@ impl Process {
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the kernel says so");
         let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap_or(u64::MAX));
         [(); 2].map(|()| numbers.next().expect("two numbers"))
+    }
+
+    /// How long it has kept a processor busy, in all.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id)).expect("the process runs");
+        // Its name, in brackets, may have spaces in it (proc_pid_stat(5)).
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
     /// What it takes of the machine's memory.

@@ -33,8 +33,12 @@ impl Hub {
 
     /// On this port, which an earlier hub had.
     pub(crate) fn start_on(machine: &Machine, port: u16, arguments: &[&str]) -> Self {
-        let listen = format!("127.0.0.1:{port}");
-        let process = machine.start(&[&["hub", "--listen", &listen], arguments].concat());
+        Self::start_at(machine, &format!("127.0.0.1:{port}"), arguments)
+    }
+
+    /// At this address, where others than this machine may reach it.
+    pub(crate) fn start_at(machine: &Machine, listen: &str, arguments: &[&str]) -> Self {
+        let process = machine.start(&[&["hub", "--listen", listen], arguments].concat());
         let port = port_of(&process.wait_line("hub: listening on https://"));
         Self { process, port, machine: machine.clone() }
     }

@@ -1,0 +1,10 @@
+//! The rows of `tests/FAULTS.md` that no other test shows: what breaks, who notices, and what goes on.
+
+mod clocks;
+mod islands;
+mod legs;
+mod names;
+mod shortage;
+mod strange;
+mod targets;
+mod versions;

@@ -1,0 +1,41 @@
+//! Clocks that are wrong, under libfaketime: only certificates and what people read depend on them.
+
+use devstream::net::clock::timestamp;
+use devstream::proto::refusal::Kind;
+
+use crate::support::DEVICE;
+use crate::support::machine::Machine;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+
+/// A machine whose clock is off by this much, and only that clock: time passes as it does.
+fn wrong(by: &str) -> Machine {
+    let arguments = ["-f", by].map(str::to_owned).into();
+    Machine::behind("faketime", arguments).with("FAKETIME_DONT_FAKE_MONOTONIC", "1").with("DONT_FAKE_MONOTONIC", "1")
+}
+
+#[test]
+fn a_day_more_or_less_on_any_machine_changes_nothing() {
+    let target = Target::echo();
+    for by in ["+1d", "-1d"] {
+        for who in 0..3 {
+            let machine = |number| if who == number { wrong(by) } else { Machine::new() };
+            let [hub_machine, device, laptop] = [machine(0), machine(1), machine(2)];
+            let hub = Hub::start(&hub_machine);
+            device.ask(&["join", &hub.device_link(DEVICE)]);
+            laptop.ask(&["join", &hub.service_link("alice")]);
+            let _agent = Agent::start(&device, &[&target.port.to_string()]);
+            is_alive(&mut ServiceProxy::start(&laptop).connect());
+            let noted = hub.wait_activity("invoke", Some("accepted"))["time"].to_string();
+            assert_eq!(noted.contains(&timestamp()[..10]), who != 0, "the hub's day: {noted}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_years_ahead_is_what_is_named() {
+    let hub = Hub::start(&Machine::new());
+    let finished = wrong("+20y").run(&["join", &hub.device_link(DEVICE)]);
+    assert_eq!(finished.code, Some(Kind::ClockOrInspection.row().exit.into()), "{finished:?}");
+    assert!(finished.stderr.contains(Kind::ClockOrInspection.row().hint), "{finished:?}");
+}

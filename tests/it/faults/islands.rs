@@ -1,0 +1,170 @@
+//! A device on a network of its own, and what can happen to the network.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use devstream::net::clock;
+use devstream::proto::limits::TARGET_TIMEOUT;
+use devstream::proto::refusal::Kind;
+
+use crate::support::bytes::{End, MIB, Pattern, drain};
+use crate::support::island::Island;
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::Process;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{AT_ONCE, DEVICE, PATIENCE, within};
+
+/// A hub and its user on one island, a device with an echo behind it on another.
+struct Scene {
+    _target: Target,
+    agent: Agent,
+    proxy: ServiceProxy,
+    hub: Hub,
+    _device: Machine,
+    near: Island,
+    far: Island,
+}
+
+impl Scene {
+    /// With one cable between them.
+    fn new() -> Self {
+        let [near, far] = Island::two();
+        Self::on(near, far, "10.0.0.1")
+    }
+
+    /// With the hub at this address.
+    fn on(near: Island, far: Island, host: &str) -> Self {
+        let (hub_machine, device) = (near.machine(), far.machine());
+        let hub = Hub::start_at(&hub_machine, &format!("{host}:0"), &["--hostname", host.trim_matches(['[', ']'])]);
+        device.ask(&["join", &hub.device_link(DEVICE)]);
+        let target = far.enter(Target::echo);
+        let agent = Agent::start(&device, &[&target.port.to_string()]);
+        let proxy = ServiceProxy::start(&hub_machine);
+        Self { _target: target, agent, proxy, hub, _device: device, near, far }
+    }
+
+    fn connect(&self) -> TcpStream {
+        self.near.enter(|| self.proxy.connect())
+    }
+
+    /// Whether nobody had to connect anew.
+    fn stayed_connected(&self) -> bool {
+        !self.agent.process.log().contains("trying again")
+    }
+}
+
+#[test]
+fn a_fifth_of_all_packets_lost_loses_no_byte_and_no_connection() {
+    let scene = Scene::new();
+    let local = scene.connect();
+    for island in [&scene.near, &scene.far] {
+        island.run("iptables -A INPUT -i cable -m statistic --mode random --probability 0.2 -j DROP");
+    }
+    there_and_back(&local, MIB);
+    assert!(scene.stayed_connected(), "{}", scene.agent.process);
+    let dropped = scene.near.run("iptables -L INPUT -v -n -x");
+    let dropped: u64 = dropped.lines().nth(2).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert!(dropped > 20, "only {dropped} packets were lost");
+}
+
+#[test]
+fn a_cable_that_is_out_for_three_seconds_breaks_nothing() {
+    let scene = Scene::new();
+    let mut local = scene.connect();
+    is_alive(&mut local);
+    scene.far.run("ip link set cable down");
+    local.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    local.write_all(b"hello").unwrap();
+    assert_eq!(drain(&mut local).end, End::Stalled, "nothing comes back");
+    scene.far.run("ip link set cable up");
+    local.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = [0; 5];
+    local.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
+    is_alive(&mut local);
+    assert!(scene.stayed_connected(), "{}", scene.agent.process);
+}
+
+#[test]
+fn a_mapping_that_a_nat_forgot_is_noticed_by_the_hub_at_once() {
+    let [near, nat, far] = [(); 3].map(|()| Island::new());
+    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "cable");
+    nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
+    far.run("ip route add default via 192.168.0.1");
+    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
+    let scene = Scene::on(near, far, "10.0.0.1");
+    let mut local = scene.connect();
+    is_alive(&mut local);
+    nat.run("conntrack -F");
+    // The NAT's own machine answers for a connection that it does not know.
+    local.write_all(b"hello").unwrap();
+    within(AT_ONCE, "the reset", || assert_eq!(drain(&mut local).end, End::Reset));
+    assert_eq!(drain(&mut scene.connect()).end, End::Reset);
+    scene.hub.wait_activity("deviceDisconnected", None);
+}
+
+#[test]
+fn a_filtered_target_is_named_within_its_time() {
+    let scene = Scene::new();
+    is_alive(&mut scene.connect());
+    scene.far.run("iptables -A INPUT -i lo -p tcp --syn -j DROP");
+    let start = clock::now();
+    assert_eq!(drain(&mut scene.connect()).end, End::Reset);
+    let took = clock::now() - start;
+    assert!(took >= TARGET_TIMEOUT && took < TARGET_TIMEOUT + 3 * AT_ONCE, "{took:?}");
+    scene.proxy.process.wait_line(Kind::TargetTimedOut.row().sentence);
+    scene.hub.wait_activity("invoke", Some(Kind::TargetTimedOut.row().word));
+    assert!(scene.stayed_connected(), "{}", scene.agent.process);
+    scene.far.run("iptables -F INPUT");
+    is_alive(&mut scene.connect());
+}
+
+#[test]
+fn where_there_is_only_ipv6_everything_works() {
+    let [near, far] = Island::two();
+    for (island, address) in [(&near, "fd00::1"), (&far, "fd00::2")] {
+        island.run(&format!("ip address flush dev cable && ip address add {address}/64 dev cable nodad"));
+    }
+    let scene = Scene::on(near, far, "[fd00::1]");
+    is_alive(&mut scene.connect());
+}
+
+#[test]
+fn an_address_that_vanishes_and_comes_back_still_listens() {
+    let [near, far] = Island::two();
+    let scene = Scene::on(near, far, "10.0.0.1");
+    scene.near.run("ip address add 10.0.0.3/24 dev cable");
+    let proxy = ServiceProxy::start_with(scene.hub.machine(), DEVICE, "10.0.0.3:0", &[]);
+    let reach = || scene.near.enter(|| TcpStream::connect_timeout(&([10, 0, 0, 3], proxy.port).into(), AT_ONCE));
+    is_alive(&mut reach().unwrap());
+    scene.near.run("ip address del 10.0.0.3/24 dev cable");
+    assert!(reach().is_err());
+    scene.near.run("ip address add 10.0.0.3/24 dev cable");
+    is_alive(&mut reach().unwrap());
+}
+
+#[test]
+fn a_port_that_only_root_may_have_is_named_with_a_way_out() {
+    let island = Island::new();
+    island.run("sysctl -qw net.ipv4.ip_unprivileged_port_start=1024");
+    let machine = island.machine();
+    let setpriv = ["--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service"];
+    let mut command = machine.command("setpriv");
+    command.args(setpriv).arg(DEVSTREAM).args(["hub", "--listen", "127.0.0.1:443"]);
+    let finished = Process::start(&mut command).finish();
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+    assert!(finished.stderr.contains("127.0.0.1:443"), "{finished:?}");
+}
+
+/// Sends and receives at the same time, over an echo.
+fn there_and_back(stream: &TcpStream, length: u64) {
+    let pattern = Pattern::new(3);
+    let (mut reader, mut writer) = (stream, stream);
+    thread::scope(|scope| {
+        scope.spawn(|| pattern.send(&mut writer, length).unwrap());
+        pattern.expect(&mut reader, length);
+    });
+}

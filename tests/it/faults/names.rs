@@ -1,0 +1,65 @@
+//! A hub that has a name, and what can be wrong with the name.
+
+use crate::support::island::Island;
+use crate::support::machine::Machine;
+use crate::support::process::Process;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, PATIENCE};
+use devstream::proto::refusal::Kind;
+
+const NAME: &str = "hub.test";
+
+/// A hub with a name, and a device that joined it and then lost it.
+struct Scene {
+    _target: Target,
+    agent: Process,
+    hub: Hub,
+    _device: Machine,
+    near: Island,
+    far: Island,
+}
+
+impl Scene {
+    fn new(then: &str) -> Self {
+        let [near, far] = Island::two();
+        far.run("mount -t tmpfs names /mnt && touch /mnt/hosts && mount --bind /mnt/hosts /etc/hosts");
+        let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &["--hostname", NAME]);
+        let device = far.machine();
+        name(&far, "10.0.0.1");
+        device.ask(&["join", &hub.device_link(DEVICE)]);
+        name(&far, then);
+        let target = far.enter(Target::echo);
+        let agent = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
+        Self { _target: target, agent, hub, _device: device, near, far }
+    }
+
+    fn works(&self) {
+        self.agent.wait_line("is online");
+        let proxy = ServiceProxy::start(self.hub.machine());
+        is_alive(&mut self.near.enter(|| proxy.connect()));
+    }
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_said_and_tried_again_until_it_does() {
+    let scene = Scene::new("");
+    let line = scene.agent.wait_line(Kind::HubUnreachable.row().sentence);
+    assert!(line.contains("cannot resolve hub.test") && line.contains("trying again"), "{line}");
+    name(&scene.far, "10.0.0.1");
+    scene.works();
+}
+
+#[test]
+fn an_address_that_is_dead_costs_its_time_and_the_next_one_is_taken() {
+    let scene = Scene::new("10.0.0.9 10.0.0.1");
+    scene.far.run("iptables -A OUTPUT -d 10.0.0.9 -j DROP");
+    assert!(scene.agent.look_for(0, "is online", PATIENCE).is_some(), "{}", scene.agent);
+    scene.works();
+}
+
+/// Has the hub's name stand for these addresses on an island, or for none.
+fn name(island: &Island, addresses: &str) {
+    let lines: Vec<_> = addresses.split_whitespace().map(|address| format!("{address} {NAME}")).collect();
+    island.run(&format!("printf '127.0.0.1 localhost\n{}\n' > /etc/hosts", lines.join("\n")));
+}

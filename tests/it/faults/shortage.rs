@@ -1,0 +1,146 @@
+//! Roles that are short of descriptors or disk: what runs goes on, what is new is refused by name, and they recover.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use devstream::net::clock;
+use devstream::proto::admin::Identity;
+
+use crate::support::disk::{STATE, on_a_small_disk};
+use crate::support::island::Island;
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::Process;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, poll};
+
+/// More than a role needs for itself, and too few for many streams.
+const FEW: &str = "--nofile=40";
+
+/// A device and a laptop that joined a hub; one of them has few descriptors.
+fn joined(hub: &Hub, device: Machine, laptop: Machine) -> [Machine; 2] {
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    [device, laptop]
+}
+
+fn short() -> Machine {
+    Machine::behind("prlimit", vec![FEW.into()])
+}
+
+#[test]
+fn an_agent_that_runs_out_of_descriptors_refuses_and_keeps_what_runs() {
+    let target = Target::echo();
+    // An agent with one descriptor left reaches its target and not the hub; then the handshake's time runs out.
+    let hub = Hub::start_with(&Machine::new(), &["--handshake-timeout", "2"]);
+    let [device, laptop] = joined(&hub, short(), Machine::new());
+    let agent = Agent::start(&device, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&laptop);
+    let mut running = proxy.connect();
+    is_alive(&mut running);
+    let mut crowd = Vec::new();
+    loop {
+        let mut local = proxy.connect();
+        if !answers(&mut local) {
+            break;
+        }
+        crowd.push(local);
+        assert!(crowd.len() < 40, "40 streams on 40 descriptors");
+    }
+    assert_idle(&agent.process);
+    is_alive(&mut running);
+    assert!(!agent.process.log().contains("trying again"), "{}", agent.process);
+    drop(crowd);
+    poll("a stream", || answers(&mut proxy.connect()).then_some(()));
+    is_alive(&mut running);
+}
+
+#[test]
+fn a_proxy_that_runs_out_of_descriptors_keeps_what_runs_and_recovers() {
+    let target = Target::echo();
+    let hub = Hub::start(&Machine::new());
+    let [device, laptop] = joined(&hub, Machine::new(), short());
+    let _agent = Agent::start(&device, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&laptop);
+    let mut running = proxy.connect();
+    is_alive(&mut running);
+    let mut crowd: Vec<TcpStream> = (0..60).map(|_| proxy.connect()).collect();
+    crowd.iter_mut().for_each(|local| local.set_read_timeout(Some(Duration::from_secs(1))).unwrap());
+    assert!(!crowd.iter_mut().all(answers), "60 streams on 40 descriptors");
+    assert_idle(&proxy.process);
+    is_alive(&mut running);
+    drop(crowd);
+    poll("a stream", || answers(&mut proxy.connect()).then_some(()));
+    is_alive(&mut running);
+}
+
+#[test]
+fn a_registry_that_cannot_be_written_refuses_changes_whole_and_keeps_what_it_has() {
+    on_a_small_disk(
+        "faults::shortage::a_registry_that_cannot_be_written_refuses_changes_whole_and_keeps_what_it_has",
+        |machine, disk| {
+            let target = Target::echo();
+            let hub = Hub::start(machine);
+            let _agent = Agent::start(machine, &[&target.port.to_string()]);
+            let proxy = ServiceProxy::start(machine);
+            let mut running = proxy.connect();
+            is_alive(&mut running);
+            disk.fill();
+            let add = |number: usize| machine.run(&["hub", "device", "add", &format!("more-{number}")]);
+            // The file's last page may still have room for some.
+            let mut added = 0;
+            let refused = loop {
+                let finished = add(added);
+                if finished.code != Some(0) {
+                    break finished;
+                }
+                added += 1;
+                assert!(added < 200, "the disk is full");
+            };
+            assert!(refused.stderr.contains("full"), "{refused:?}");
+            is_alive(&mut proxy.connect());
+            is_alive(&mut running);
+            assert_eq!(devices(&hub), added + 1, "not half a device");
+            disk.free();
+            assert_eq!(add(added).code, Some(0));
+            assert_eq!(devices(&hub), added + 2);
+            hub.process.kill();
+            let hub = Hub::start(machine);
+            assert_eq!(devices(&hub), added + 2, "nothing was damaged");
+        },
+    );
+}
+
+#[test]
+fn a_state_directory_that_is_read_only_is_named_at_the_start() {
+    let island = Island::new();
+    let machine = island.machine();
+    let state = machine.home().join(STATE);
+    fs::create_dir_all(&state).unwrap();
+    island.run(&format!("mount -t tmpfs -o ro,mode=700 none {}", state.display()));
+    let finished = Process::start(machine.command(DEVSTREAM).args(["hub", "--listen", "127.0.0.1:0"])).finish();
+    assert!(finished.code.is_some_and(|code| code > 0), "{finished:?}");
+    assert!(finished.stderr.contains("Read-only file system") && finished.stderr.contains(STATE), "{finished:?}");
+}
+
+fn devices(hub: &Hub) -> usize {
+    hub.json::<Vec<Identity>>(&["device", "list"]).len()
+}
+
+/// Whether an echo comes back.
+fn answers(local: &mut TcpStream) -> bool {
+    local.write_all(b"x").is_ok() && local.read_exact(&mut [0]).is_ok()
+}
+
+/// Over a second in which nothing is asked of it, a process takes under a tenth of a processor: it does not try in a circle.
+fn assert_idle(process: &Process) {
+    let (start, before) = (clock::now(), process.processor_time());
+    while clock::now() - start < Duration::from_secs(1) {
+        thread::yield_now();
+    }
+    let took = process.processor_time() - before;
+    assert!(took < Duration::from_millis(100), "{took:?} of a second: {process}");
+}

@@ -1,0 +1,76 @@
+//! Machines with networks of their own: namespaces of the kernel, joined by a cable that can be pulled and filtered.
+
+use std::fs::File;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::fd::AsFd as _;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::machine::Machine;
+use super::process::{Finished, Process};
+
+/// A network and mounts that only those have who are in it; gone with its last process.
+#[derive(Clone)]
+pub(crate) struct Island(Arc<Process>);
+
+impl Island {
+    /// A new one, in which there is nothing but its own loopback.
+    pub(crate) fn new() -> Self {
+        let holding = "ip link set lo up && echo ready && exec tail -f /dev/null";
+        let holder = Process::start(Command::new("unshare").args(["--net", "--mount", "--", "sh", "-c", holding]));
+        let ready = holder.look_for(0, "ready", super::PATIENCE);
+        assert!(
+            ready.is_some(),
+            "network namespaces need root and the package iproute2: run the tests as root: {holder}"
+        );
+        Self(Arc::new(holder))
+    }
+
+    /// Two, with a cable between: the first is 10.0.0.1, the second 10.0.0.2, each with `cable` as its end.
+    pub(crate) fn two() -> [Self; 2] {
+        let [first, second] = [(); 2].map(|()| Self::new());
+        first.join(&second, "10.0.0.1/24", "10.0.0.2/24", "cable");
+        [first, second]
+    }
+
+    /// Lays a cable, whose ends have this name, to another one.
+    pub(crate) fn join(&self, other: &Self, own: &str, others: &str, cable: &str) {
+        self.run(&format!("ip link add {cable} type veth peer name {cable} netns {}", other.0.id()));
+        for (island, address) in [(self, own), (other, others)] {
+            island.run(&format!("ip address add {address} dev {cable} && ip link set {cable} up"));
+        }
+    }
+
+    /// A shell's line by its root, which must succeed.
+    pub(crate) fn run(&self, line: &str) -> String {
+        let mut command = Command::new("nsenter");
+        let Finished { code, stdout, stderr } =
+            Process::start(command.args(self.entering()).args(["sh", "-c", line])).finish();
+        assert_eq!(code, Some(0), "{line}: {stdout}{stderr}");
+        stdout
+    }
+
+    /// A machine in it.
+    pub(crate) fn machine(&self) -> Machine {
+        Machine::behind("nsenter", self.entering())
+    }
+
+    /// Does something whose sockets belong here, whoever uses them later.
+    pub(crate) fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        let network = File::open(format!("/proc/{}/ns/net", self.0.id())).expect("it is there");
+        thread::scope(|scope| {
+            let entered = scope.spawn(move || {
+                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).expect("root may enter");
+                work()
+            });
+            entered.join().expect("no thread panics")
+        })
+    }
+
+    /// `nsenter`'s arguments.
+    fn entering(&self) -> Vec<String> {
+        ["--net", "--mount", "--target", &self.0.id().to_string(), "--"].map(str::to_owned).into()
+    }
+}
