@@ -11,6 +11,7 @@ mod backup;
 mod certificates;
 mod cli;
 mod config;
+mod conformance;
 mod consent;
 mod enrolment;
 mod handshake;

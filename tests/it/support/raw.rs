@@ -326,6 +326,18 @@ impl RawDevice {
         requests
     }
 
+    /// Goes on by itself, and sends back what comes on each stream.
+    pub(crate) fn echoing(self) {
+        let identity = self.identity.clone();
+        let requests = self.accepting();
+        thread::spawn(move || {
+            for request in requests {
+                let identity = identity.clone();
+                thread::spawn(move || identity.bring(&Ticket::from(&request)).map(WebSocket::echo));
+            }
+        });
+    }
+
     fn say(&mut self, message: &ToHub) {
         self.control.text(&encode(message)).expect("the hub takes a message");
     }

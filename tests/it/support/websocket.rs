@@ -79,6 +79,29 @@ impl WebSocket {
         }
     }
 
+    /// Sends every message back, and the close too.
+    pub(crate) fn echo(mut self) {
+        loop {
+            let sent = match self.next() {
+                Ok(Frame::Bytes(bytes)) => self.bytes(&bytes),
+                Ok(Frame::Text(text)) => self.text(&text),
+                Ok(Frame::Close(code, _)) => {
+                    let _ = self.close(code);
+                    return;
+                }
+                Err(error) => Err(error),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The connection below.
+    pub(crate) fn into_inner(self) -> Tls {
+        self.0
+    }
+
     /// Exactly this many bytes, in however many messages.
     pub(crate) fn expect_bytes(&mut self, length: usize) -> Vec<u8> {
         let mut all = Vec::new();
