@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use devstream::net::clock;
 
+pub(crate) mod bent;
 pub(crate) mod bytes;
 pub(crate) mod certificates;
 pub(crate) mod kosoku;

@@ -130,6 +130,19 @@ impl Process {
         [(); 2].map(|()| numbers.next().expect("two numbers"))
     }
 
+    /// How many files it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id)).expect("the process runs").count()
+    }
+
+    /// How long it has used a processor, in all its threads.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id)).expect("the process runs").flatten();
+        let times = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+        let nanoseconds = |text: String| text.split(' ').next().and_then(|first| first.parse().ok());
+        times.filter_map(nanoseconds).map(Duration::from_nanos).sum()
+    }
+
     /// What it takes of the machine's memory.
     pub(crate) fn memory(&self) -> Memory {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id)).expect("the process runs");

@@ -207,8 +207,13 @@ pub(crate) struct OneMachine {
 impl OneMachine {
     /// With one forward, to this port.
     pub(crate) fn forwarding(port: u16) -> Self {
+        Self::forwarding_with(port, &[])
+    }
+
+    /// The same, with further arguments for the hub.
+    pub(crate) fn forwarding_with(port: u16, arguments: &[&str]) -> Self {
         let machine = Machine::new();
-        let hub = Hub::start(&machine);
+        let hub = Hub::start_with(&machine, arguments);
         let agent = Agent::start(&machine, &[&format!("target={port}")]);
         let proxy = ServiceProxy::start(&machine);
         Self { proxy, agent, hub, machine }
