@@ -2,6 +2,9 @@
 
 mod floods;
 mod frames;
+mod heads;
+mod slow;
+mod tls;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -63,9 +66,7 @@ impl Siege {
     /// Everything works, and the hub holds nothing of what came and went. That it did not panic is seen when it ends.
     fn end(mut self) {
         self.held();
-        poll("as few open files as before", || {
-            (self.scene.hub.process.open_files() <= self.open_files).then_some(())
-        });
+        poll("as few open files as before", || (self.scene.hub.process.open_files() <= self.open_files).then_some(()));
     }
 
     fn stranger(&self) -> TcpStream {

@@ -71,12 +71,9 @@ fn what_a_control_connection_is_not_for_ends_it() {
     let device = Raw::join(&siege.scene.hub.device_link("bent"));
     let deep = format!(r#"{{"type":"streamResponse","x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
     let hello = r#"{"type":"hello","version":"1","forwards":[]}"#;
-    for (text, code) in [
-        (r#"{"type":"nobodyKnows"}"#, 1008),
-        ("", 1008),
-        (deep.as_str(), 1008),
-        (hello, Kind::BadRequest.row().close),
-    ] {
+    for (text, code) in
+        [(r#"{"type":"nobodyKnows"}"#, 1008), ("", 1008), (deep.as_str(), 1008), (hello, Kind::BadRequest.row().close)]
+    {
         let mut online = RawDevice::online(device.clone(), &["ssh"]);
         online.control.garbage(&frame(true, FINAL | TEXT, text.as_bytes())).unwrap();
         assert_eq!(online.control.expect_close(), code, "{text:.40}");
