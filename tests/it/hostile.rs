@@ -1,5 +1,6 @@
 //! What strangers and broken peers send. Each gets a clear no or nothing, and a stream beside them goes on.
 
+mod clients;
 mod floods;
 mod frames;
 mod heads;

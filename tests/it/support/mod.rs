@@ -8,6 +8,8 @@ use devstream::net::clock;
 pub(crate) mod bent;
 pub(crate) mod bytes;
 pub(crate) mod certificates;
+pub(crate) mod dice;
+pub(crate) mod fake_hub;
 pub(crate) mod kosoku;
 pub(crate) mod machine;
 pub(crate) mod memory;

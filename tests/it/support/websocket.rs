@@ -80,10 +80,6 @@ impl<S: Read + Write> WebSocket<S> {
         self.send(CLOSE, &code.to_be_bytes())
     }
 
-    pub(crate) fn pong(&mut self) -> io::Result<()> {
-        self.send(PONG, &[])
-    }
-
     /// Only the head of a message of this size.
     pub(crate) fn announce(&mut self, length: u64) -> io::Result<()> {
         self.garbage(&head(self.masks, FINAL | BINARY, length))
@@ -99,13 +95,15 @@ impl<S: Read + Write> WebSocket<S> {
     pub(crate) fn next(&mut self) -> io::Result<Frame> {
         loop {
             let [first, second] = self.read()?;
-            let length = match second {
+            let length = match second & !MASKED {
                 126 => u64::from(u16::from_be_bytes(self.read()?)),
                 127 => u64::from_be_bytes(self.read()?),
                 short => u64::from(short),
             };
+            let mask: [u8; 4] = if second & MASKED == 0 { [0; 4] } else { self.read()? };
             let mut payload = vec![0; usize::try_from(length).expect("it fits in memory")];
             self.stream.read_exact(&mut payload)?;
+            payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
             match first & !FINAL {
                 TEXT => return Ok(Frame::Text(String::from_utf8(payload).expect("text is UTF-8"))),
                 BINARY => return Ok(Frame::Bytes(payload)),
@@ -113,6 +111,20 @@ impl<S: Read + Write> WebSocket<S> {
                 PING => self.send(PONG, &payload)?,
                 PONG => {}
                 other => panic!("opcode {other}"),
+            }
+        }
+    }
+
+    /// Reads up to the close, which some do without, and gives its code.
+    pub(crate) fn end(&mut self) -> Option<u16> {
+        loop {
+            match self.next() {
+                Ok(Frame::Close(code, _)) => return Some(code),
+                Ok(Frame::Text(_) | Frame::Bytes(_)) => {}
+                Err(error) => {
+                    assert!(!matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "no end");
+                    return None;
+                }
             }
         }
     }
