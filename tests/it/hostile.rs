@@ -1,8 +1,10 @@
 //! What strangers and broken peers send. Each gets a clear no or nothing, and a stream beside them goes on.
 
 mod clients;
+mod crowding;
 mod floods;
 mod frames;
+mod garbage;
 mod heads;
 mod slow;
 mod tls;

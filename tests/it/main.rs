@@ -17,6 +17,7 @@ mod enrolment;
 mod handshake;
 mod hostile;
 mod identities;
+mod impostors;
 mod inspection;
 mod lifecycle;
 mod load;
