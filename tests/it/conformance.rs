@@ -13,6 +13,7 @@ use devstream::proto::http::{STREAM_PROTOCOL, STREAM_PROTOCOL_HEADER};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 
 use crate::support::DEVICE;
 use crate::support::bytes::read_some;
@@ -39,8 +40,9 @@ fn the_hubs_end_of_a_websocket_passes_every_case() {
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     runtime.spawn(async move {
+        let mut served = JoinSet::new();
         while let Ok((tcp, _)) = listener.accept().await {
-            tokio::spawn(async {
+            served.spawn(async {
                 let upgrade = async |_| Answer::Upgrade { protocol: None, purpose: Purpose::Stream, then: () };
                 if let Some(((), socket)) = serve(tcp, Limits::default(), upgrade).await {
                     echo(socket).await;

@@ -1,4 +1,4 @@
-//! Something else where the hub should be: each fault of its certificate is a no with a reason, and an agent waits.
+//! Something else where the hub should be: whatever is wrong with its TLS is a no with a reason, and an agent waits.
 
 use std::process::Command;
 
@@ -15,9 +15,9 @@ struct Scene {
     authority: Authority,
     files: Files,
     hub: Hub,
-    machine: Machine,
     device: Machine,
     laptop: Machine,
+    _machine: Machine,
 }
 
 impl Scene {
@@ -32,7 +32,7 @@ impl Scene {
         let hub = Hub::start_with(&machine, &[&["--hostname", NAME], files.arguments().as_slice()].concat());
         device.ask(&["join", &hub.device_link(DEVICE)]);
         laptop.ask(&["join", &hub.service_link("alice")]);
-        Self { authority, files, hub, machine, device, laptop }
+        Self { authority, files, hub, device, laptop, _machine: machine }
     }
 
     /// What `ssh` and an agent make of what is in the hub's place now.
@@ -49,31 +49,11 @@ impl Scene {
     }
 }
 
-#[test]
-fn each_fault_of_a_certificate_is_refused_with_its_reason() {
-    let scene = Scene::new();
-    let (own, other) = (&scene.authority, Authority::new());
-    let faults: [(&str, Pair, Kind, &str); 4] = [
-        ("expired", own.certify_for(NAME, -1), Kind::ClockOrInspection, "expired"),
-        ("another name", own.certify("hub.example.com"), Kind::CertificateNotTrusted, "hub.example.com"),
-        ("another authority", other.certify(NAME), Kind::CertificateNotTrusted, "UnknownIssuer"),
-        ("self-signed", Authority::self_signed(NAME), Kind::CertificateNotTrusted, ""),
-    ];
-    let port = scene.hub.port;
-    scene.hub.process.kill();
-    for (what, pair, kind, words) in faults {
-        scene.files.write(&pair);
-        let hub = Hub::start_on(&scene.machine, port, &scene.files.arguments());
-        scene.assert_refused(what, kind, words);
-        drop(hub);
-    }
-}
-
-/// A server of TLS 1.2 at its best, with the right certificate.
-const OLD: &str = "
+/// A server of TLS up to this version.
+const IMPOSTOR: &str = "
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.maximum_version = ssl.TLSVersion.TLSv1_2
+context.maximum_version = ssl.TLSVersion[sys.argv[4]]
 context.load_cert_chain(sys.argv[1], sys.argv[2])
 listener = socket.create_server(('127.0.0.1', int(sys.argv[3])))
 print('listening', flush=True)
@@ -81,20 +61,32 @@ while True:
     client, _ = listener.accept()
     client.settimeout(10)
     try:
-        context.wrap_socket(client, server_side=True).recv(1)
-        print('agreed', flush=True)
+        if context.wrap_socket(client, server_side=True).recv(1):
+            print('trusted', flush=True)
     except OSError:
         client.close()
 ";
 
 #[test]
-fn old_tls_is_not_agreed_on_even_with_the_right_certificate() {
+fn each_fault_of_a_hubs_tls_is_refused_with_its_reason() {
     let scene = Scene::new();
+    let (own, other) = (&scene.authority, Authority::new());
     scene.hub.process.kill();
-    let mut python = Command::new("/usr/bin/python3");
-    python.args(["-c", OLD]).args([&scene.files.certificate, &scene.files.key]).arg(scene.hub.port.to_string());
-    let old = Process::start(&mut python);
-    old.wait_line("listening");
-    scene.assert_refused("TLS 1.2", Kind::HubUnreachable, "TLS");
-    assert!(!old.log().contains("agreed"), "{old}");
+    let (new, old) = ("TLSv1_3", "TLSv1_2");
+    let faults: [(&str, Pair, &str, Kind, &str); 5] = [
+        ("expired", own.certify_for(NAME, -1), new, Kind::ClockOrInspection, "expired"),
+        ("another name", own.certify("hub.example.com"), new, Kind::CertificateNotTrusted, "not valid for name"),
+        ("another authority", other.certify(NAME), new, Kind::CertificateNotTrusted, "invalid peer certificate"),
+        ("self-signed", Authority::self_signed(NAME), new, Kind::CertificateNotTrusted, "invalid peer certificate"),
+        ("old TLS, and all else right", own.certify(NAME), old, Kind::HubUnreachable, "TLS"),
+    ];
+    for (what, pair, version, kind, words) in faults {
+        scene.files.write(&pair);
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-c", IMPOSTOR]).args([&scene.files.certificate, &scene.files.key]);
+        let impostor = Process::start(python.arg(scene.hub.port.to_string()).arg(version));
+        impostor.wait_line("listening");
+        scene.assert_refused(what, kind, words);
+        assert!(!impostor.log().contains("trusted"), "{what}: {impostor}");
+    }
 }
