@@ -69,7 +69,7 @@ fn the_admin_socket_outlives_ten_thousand_questions() {
 
 #[test]
 fn a_hub_outlives_nonsense_instead_of_a_request() {
-    let siege = Siege::begin();
+    let siege = Siege::begin_with(&["--head-timeout", "1"]);
     for seed in 0..FEWER {
         let mut stranger = siege.alice.dial();
         let _ = stranger.write_all(&Dice::new(seed).nonsense(&requests()));

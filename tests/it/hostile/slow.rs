@@ -22,6 +22,9 @@ const PER_SOURCE: u8 = 25;
 const PATIENCE: [&str; 6] = ["--tls-timeout", "4", "--head-timeout", "4", "--stranger-timeout", "6"];
 const LIMIT: Duration = Duration::from_secs(6 + 5);
 
+/// How a TLS ClientHello of 508 bytes begins, in a record of its own (RFC 8446 sections 4 and 5.1).
+const HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
 /// How somebody is slow.
 #[derive(Debug, Clone, Copy)]
 enum Form {
@@ -86,7 +89,9 @@ fn crowd(siege: &Siege, form: Form) -> Duration {
 fn begin(siege: &Siege, form: Form, number: u8) -> Option<Slow> {
     let from = Ipv4Addr::new(127, 0, 1 + form as u8, 1 + number / PER_SOURCE);
     if let Form::Handshake = form {
-        return Some(Slow::Plain(paced(connect_from(from, siege.scene.hub.port).ok()?)));
+        let mut tcp = connect_from(from, siege.scene.hub.port).ok()?;
+        tcp.write_all(HELLO).ok()?;
+        return Some(Slow::Plain(paced(tcp)));
     }
     let mut tls = siege.alice.from(from).try_dial().ok()?;
     let begun = match form {
@@ -109,8 +114,7 @@ fn paced(stream: TcpStream) -> TcpStream {
 /// One byte more, if the hub still takes it.
 fn goes_on(slow: &mut Slow, form: Form) -> bool {
     let (sent, read) = match slow {
-        // The first bytes of a record that is longer than what comes of it.
-        Slow::Plain(tcp) => (tcp.write_all(&[22]), tcp.read(&mut [0])),
+        Slow::Plain(tcp) => (tcp.write_all(&[0]), tcp.read(&mut [0])),
         Slow::Secure(tls) => {
             let sent = if let Form::Read = form { Ok(()) } else { tls.write_all(b"y").and_then(|()| tls.flush()) };
             (sent, tls.read(&mut [0]))
