@@ -122,7 +122,8 @@ impl<T: Transport> ControlChannel<T> {
     /// Ends the connection and tells the peer why, if it still listens.
     pub async fn end(self, why: &Ended) {
         match why {
-            Ended::Closed(_) | Ended::Silent => {}
+            Ended::Closed(_) => self.socket.await_close().await,
+            Ended::Silent => {}
             Ended::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
             Ended::Binary => self.socket.close_soon(CLOSE_UNSUPPORTED, "text only").await,
             Ended::Broken(broken) => self.socket.complain(broken).await,

@@ -60,3 +60,35 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_task_and_is_counted() {
+        let (tasks, before) = (Tasks::default(), panics());
+        let (go, gone) = oneshot::channel();
+        let (other, survived) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let saw = (other.clone(), survived.clone());
+        tasks.spawn(async move {
+            gone.await.unwrap();
+            saw.0.store(true, Ordering::Relaxed);
+        });
+        tasks.spawn(async { panic!("this is a test") });
+        while panics() == before {
+            tokio::task::yield_now().await;
+        }
+        tasks.spawn(async move { survived.store(true, Ordering::Relaxed) });
+        go.send(()).unwrap();
+        tasks.ended().await;
+        assert!(other.load(Ordering::Relaxed), "one that ran goes on");
+        assert!(saw.1.load(Ordering::Relaxed), "and new ones start");
+        assert_eq!((tasks.count(), panics()), (0, before + 1));
+    }
+}

@@ -41,6 +41,11 @@ const CONTROL_READ_BUFFER: usize = 4 * 1024;
 /// … and a stream's takes a few TLS records.
 const STREAM_READ_BUFFER: usize = 64 * 1024;
 
+/// The largest message we send, with its head: text is passed on whole.
+const LARGEST_SENT: usize = DATA_MESSAGE_LIMIT + 14;
+/// A peer that pings and reads nothing gets this much of pongs kept for it beside a message; of the rest, the last.
+const ANSWERS: usize = 4 * 1024;
+
 /// What may be under way from a peer that has not yet read our close.
 const LINGER_BYTES: u64 = 1024 * 1024;
 
@@ -63,6 +68,7 @@ impl Purpose {
             .read_buffer_size(buffer)
             // Each message goes to the socket at once: what is buffered is never more than one.
             .write_buffer_size(0)
+            .max_write_buffer_size(LARGEST_SENT + ANSWERS)
             .max_message_size(Some(limit))
             .max_frame_size(Some(limit))
     }
@@ -268,22 +274,28 @@ pub struct Writer<T> {
 impl<T: Transport> Writer<T> {
     /// A binary message.
     pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), Broken> {
-        Ok(self.sink.send(Message::Binary(bytes)).await?)
+        self.send(Message::Binary(bytes)).await
     }
 
     /// A text message.
     pub async fn text(&mut self, text: String) -> Result<(), Broken> {
-        Ok(self.sink.send(Message::Text(text.into())).await?)
+        self.send(Message::Text(text.into())).await
     }
 
     /// A ping.
     pub async fn ping(&mut self) -> Result<(), Broken> {
-        Ok(self.sink.send(Message::Ping(Bytes::new())).await?)
+        self.send(Message::Ping(Bytes::new())).await
     }
 
     /// A close frame. Nothing can be sent after it.
     pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Broken> {
         let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-        Ok(self.sink.send(Message::Close(Some(frame))).await?)
+        self.send(Message::Close(Some(frame))).await
+    }
+
+    /// Pongs that wait go first, so that there is room for any message.
+    async fn send(&mut self, message: Message) -> Result<(), Broken> {
+        self.sink.flush().await?;
+        Ok(self.sink.send(message).await?)
     }
 }

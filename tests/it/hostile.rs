@@ -1,5 +1,14 @@
 //! What strangers and broken peers send. Each gets a clear no or nothing, and a stream beside them goes on.
 
+mod clients;
+mod crowding;
+mod floods;
+mod frames;
+mod garbage;
+mod heads;
+mod slow;
+mod tls;
+
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -19,7 +28,7 @@ use crate::support::raw::{Raw, read_answer};
 use crate::support::roles::{OneMachine, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::WebSocket;
-use crate::support::{DEVICE, PATIENCE, STREAM_PROTOCOL};
+use crate::support::{DEVICE, PATIENCE, STREAM_PROTOCOL, poll};
 
 /// A busy test machine takes longer than the hub's own deadline.
 const SLACK: Duration = Duration::from_secs(10);
@@ -29,17 +38,25 @@ struct Siege {
     scene: OneMachine,
     stream: TcpStream,
     alice: Raw,
+    /// What the hub had open at the beginning.
+    open_files: usize,
     _target: Target,
 }
 
 impl Siege {
     fn begin() -> Self {
+        Self::begin_with(&[])
+    }
+
+    /// With further arguments for the hub.
+    fn begin_with(arguments: &[&str]) -> Self {
         let target = Target::echo();
-        let scene = OneMachine::forwarding(target.port);
+        let scene = OneMachine::with_hub(target.port, arguments);
         let mut stream = scene.proxy.connect();
         is_alive(&mut stream);
         let alice = Raw::join(&scene.hub.service_link("alice"));
-        Self { scene, stream, alice, _target: target }
+        let open_files = scene.hub.process.open_files();
+        Self { scene, stream, alice, open_files, _target: target }
     }
 
     /// The old stream works, and so does a new one.
@@ -47,6 +64,12 @@ impl Siege {
         is_alive(&mut self.stream);
         is_alive(&mut self.scene.proxy.connect());
         assert!(self.scene.hub.process.is_running());
+    }
+
+    /// Everything works, and the hub holds nothing of what came and went. That it did not panic is seen when it ends.
+    fn end(mut self) {
+        self.held();
+        poll("as few open files as before", || (self.scene.hub.process.open_files() <= self.open_files).then_some(()));
     }
 
     fn stranger(&self) -> TcpStream {

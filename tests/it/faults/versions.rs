@@ -1,13 +1,13 @@
 //! Ends of different versions: what is unknown is let be, and what cannot go together says so.
 
-use devstream::proto::http::{STREAM_PROTOCOL, STREAM_PROTOCOL_HEADER};
+use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 
-use crate::support::DEVICE;
 use crate::support::bytes::{KIB, Pattern};
 use crate::support::machine::Machine;
 use crate::support::raw::{Raw, Ticket};
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::websocket::Frame;
+use crate::support::{DEVICE, STREAM_PROTOCOL};
 
 #[test]
 fn a_newer_agents_unknown_fields_and_protocols_are_let_be() {

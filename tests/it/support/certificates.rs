@@ -56,6 +56,13 @@ impl Authority {
         Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
     }
 
+    /// By nobody but itself.
+    pub(crate) fn self_signed(name: &str) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
+    }
+
     /// Its certificate as a file on this machine, for `--ca`.
     pub(crate) fn file(&self, machine: &Machine) -> String {
         let path = machine.home().join("authority.pem");

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use devstream::net::clock;
 
+pub(crate) mod bent;
 pub(crate) mod bytes;
 pub(crate) mod certificates;
 pub(crate) mod chaos;
+pub(crate) mod dice;
 pub(crate) mod disk;
+pub(crate) mod fake_hub;
 pub(crate) mod island;
+pub(crate) mod kosoku;
 pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod middlebox;

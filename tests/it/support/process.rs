@@ -135,13 +135,17 @@ impl Process {
         [(); 2].map(|()| numbers.next().expect("two numbers"))
     }
 
-    /// How long it has kept a processor busy, in all.
+    /// How many files it has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id)).expect("the process runs").count()
+    }
+
+    /// How long it has used a processor, in all its threads.
     pub(crate) fn processor_time(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id)).expect("the process runs");
-        // Its name, in brackets, may have spaces in it (proc_pid_stat(5)).
-        let (_, fields) = stat.rsplit_once(") ").expect("a name");
-        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
-        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id)).expect("the process runs").flatten();
+        let times = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+        let nanoseconds = |text: String| text.split(' ').next().and_then(|first| first.parse().ok());
+        times.filter_map(nanoseconds).map(Duration::from_nanos).sum()
     }
 
     /// What it takes of the machine's memory.

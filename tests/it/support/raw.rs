@@ -55,6 +55,16 @@ impl Raw {
         Self { from: Some(from), key, ..self.clone() }
     }
 
+    /// The same one at another address.
+    pub(crate) fn from(&self, from: Ipv4Addr) -> Self {
+        Self { from: Some(from), ..self.clone() }
+    }
+
+    /// What its TLS is made with.
+    pub(crate) fn tls_config(&self) -> ClientConfig {
+        (*self.tls).clone()
+    }
+
     /// Whom a link is for, with a key that the hub has not seen.
     pub(crate) fn before_joining(link: &str) -> Self {
         let link: JoinLink = link.parse().expect("a join link");
@@ -326,6 +336,18 @@ impl RawDevice {
         requests
     }
 
+    /// Goes on by itself, and sends back what comes on each stream.
+    pub(crate) fn echoing(self) {
+        let identity = self.identity.clone();
+        let requests = self.accepting();
+        thread::spawn(move || {
+            for request in requests {
+                let identity = identity.clone();
+                thread::spawn(move || identity.bring(&Ticket::from(&request)).map(WebSocket::echo));
+            }
+        });
+    }
+
     fn say(&mut self, message: &ToHub) {
         self.control.text(&encode(message)).expect("the hub takes a message");
     }
@@ -357,7 +379,8 @@ fn dial(hub: &HubAddress, tls: Arc<ClientConfig>, from: Option<Ipv4Addr>) -> io:
     Ok(stream)
 }
 
-fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+/// A connection from this address of this machine.
+pub(crate) fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((from, 0)).into())?;
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;

@@ -1,11 +1,15 @@
-//! A WebSocket client by hand (RFC 6455 section 5), which can also send what no library would.
+//! A WebSocket by hand (RFC 6455 section 5), which can also send what no library would.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 
 use super::raw::Tls;
 
-/// A client's end.
-pub(crate) struct WebSocket(Tls);
+/// One end.
+pub(crate) struct WebSocket<S = Tls> {
+    stream: S,
+    /// What a client sends is masked. The mask is 0, which leaves the payload as it is.
+    masks: bool,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame {
@@ -15,18 +19,49 @@ pub(crate) enum Frame {
     Close(u16, String),
 }
 
-const FINAL: u8 = 0x80;
+pub(crate) const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-const PONG: u8 = 10;
+pub(crate) const TEXT: u8 = 1;
+pub(crate) const BINARY: u8 = 2;
+pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
-impl WebSocket {
-    /// On a connection that was just upgraded.
-    pub(crate) fn new(stream: Tls) -> Self {
-        Self(stream)
+/// A frame that begins with this byte.
+pub(crate) fn frame(masked: bool, first: u8, payload: &[u8]) -> Vec<u8> {
+    [head(masked, first, payload.len() as u64), payload.to_vec()].concat()
+}
+
+/// The head of a frame of this size.
+pub(crate) fn head(masked: bool, first: u8, length: u64) -> Vec<u8> {
+    let mask = if masked { MASKED } else { 0 };
+    let mut head = vec![first];
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(short @ ..=125), _) => head.push(mask | short),
+        (_, Ok(medium)) => {
+            head.push(mask | 126);
+            head.extend(medium.to_be_bytes());
+        }
+        _ => {
+            head.push(mask | 127);
+            head.extend(length.to_be_bytes());
+        }
+    }
+    if masked {
+        head.extend([0; 4]);
+    }
+    head
+}
+
+impl<S: Read + Write> WebSocket<S> {
+    /// A client's end of a connection that was just upgraded.
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, masks: true }
+    }
+
+    /// A server's.
+    pub(crate) fn of_server(stream: S) -> Self {
+        Self { stream, masks: false }
     }
 
     pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
@@ -47,27 +82,28 @@ impl WebSocket {
 
     /// Only the head of a message of this size.
     pub(crate) fn announce(&mut self, length: u64) -> io::Result<()> {
-        self.head(BINARY, length)?;
-        self.0.flush()
+        self.garbage(&head(self.masks, FINAL | BINARY, length))
     }
 
     /// Whatever bytes.
     pub(crate) fn garbage(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)?;
-        self.0.flush()
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
     }
 
     /// The next frame other than a ping or pong.
     pub(crate) fn next(&mut self) -> io::Result<Frame> {
         loop {
             let [first, second] = self.read()?;
-            let length = match second {
+            let length = match second & !MASKED {
                 126 => u64::from(u16::from_be_bytes(self.read()?)),
                 127 => u64::from_be_bytes(self.read()?),
                 short => u64::from(short),
             };
+            let mask: [u8; 4] = if second & MASKED == 0 { [0; 4] } else { self.read()? };
             let mut payload = vec![0; usize::try_from(length).expect("it fits in memory")];
-            self.0.read_exact(&mut payload)?;
+            self.stream.read_exact(&mut payload)?;
+            payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
             match first & !FINAL {
                 TEXT => return Ok(Frame::Text(String::from_utf8(payload).expect("text is UTF-8"))),
                 BINARY => return Ok(Frame::Bytes(payload)),
@@ -77,6 +113,43 @@ impl WebSocket {
                 other => panic!("opcode {other}"),
             }
         }
+    }
+
+    /// Reads up to the close, which some do without, and gives its code.
+    pub(crate) fn end(&mut self) -> Option<u16> {
+        loop {
+            match self.next() {
+                Ok(Frame::Close(code, _)) => return Some(code),
+                Ok(Frame::Text(_) | Frame::Bytes(_)) => {}
+                Err(error) => {
+                    assert!(!matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "no end");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Sends every message back, and the close too.
+    pub(crate) fn echo(mut self) {
+        loop {
+            let sent = match self.next() {
+                Ok(Frame::Bytes(bytes)) => self.bytes(&bytes),
+                Ok(Frame::Text(text)) => self.text(&text),
+                Ok(Frame::Close(code, _)) => {
+                    let _ = self.close(code);
+                    return;
+                }
+                Err(error) => Err(error),
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The connection below.
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
     }
 
     /// Exactly this many bytes, in however many messages.
@@ -102,33 +175,13 @@ impl WebSocket {
         }
     }
 
-    /// The mask is 0, which leaves the payload as it is.
     fn send(&mut self, opcode: u8, payload: &[u8]) -> io::Result<()> {
-        self.head(opcode, payload.len() as u64)?;
-        self.0.write_all(payload)?;
-        self.0.flush()
-    }
-
-    fn head(&mut self, opcode: u8, length: u64) -> io::Result<()> {
-        let mut head = vec![FINAL | opcode];
-        match (u8::try_from(length), u16::try_from(length)) {
-            (Ok(short @ ..=125), _) => head.push(MASKED | short),
-            (_, Ok(medium)) => {
-                head.push(MASKED | 126);
-                head.extend(medium.to_be_bytes());
-            }
-            _ => {
-                head.push(MASKED | 127);
-                head.extend(length.to_be_bytes());
-            }
-        }
-        head.extend([0; 4]);
-        self.0.write_all(&head)
+        self.garbage(&frame(self.masks, FINAL | opcode, payload))
     }
 
     fn read<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
-        self.0.read_exact(&mut bytes)?;
+        self.stream.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 }

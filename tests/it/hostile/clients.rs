@@ -1,0 +1,189 @@
+//! A hub that is none, or has lost its mind: what an agent and a proxy make of it.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use devstream::proto::limits::DATA_MESSAGE_LIMIT;
+
+use crate::support::bent::{self, Bent};
+use crate::support::bytes::MIB;
+use crate::support::certificates::{Authority, Files, NAME, Pair};
+use crate::support::dice::Dice;
+use crate::support::fake_hub::FakeHub;
+use crate::support::machine::Machine;
+use crate::support::process::Process;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::websocket::{BINARY, FINAL, PING, TEXT, frame};
+use crate::support::{DEVICE, poll};
+
+/// An agent and a proxy that a real hub let in, and what it takes to stand in for that hub.
+struct Deserted {
+    proxy: ServiceProxy,
+    agent: Process,
+    files: Files,
+    pair: Pair,
+    port: u16,
+    machine: Machine,
+    device: Machine,
+    target: Target,
+    _homes: [Machine; 2],
+}
+
+impl Deserted {
+    /// With one stream done, and the hub gone.
+    fn by_its_hub() -> Self {
+        let (folder, authority, target) = (Machine::new(), Authority::new(), Target::echo());
+        let ca = authority.file(&folder);
+        let [machine, device, laptop] = [(); 3].map(|()| Machine::new().with("SSL_CERT_FILE", &ca));
+        let files = Files::in_directory(machine.home());
+        let pair = authority.certify(NAME);
+        files.write(&pair);
+        let hub = Hub::start_with(&machine, &[&["--hostname", NAME], files.arguments().as_slice()].concat());
+        device.ask(&["join", &hub.device_link(DEVICE)]);
+        laptop.ask(&["join", &hub.service_link("alice")]);
+        let agent = Agent::start(&device, &[&format!("target={}", target.port)]).process;
+        let proxy = ServiceProxy::start(&laptop);
+        is_alive(&mut proxy.connect());
+        let port = hub.port;
+        hub.process.kill();
+        Self { proxy, agent, files, pair, port, machine, _homes: [laptop, folder], device, target }
+    }
+
+    fn impostor(&self) -> FakeHub {
+        FakeHub::on(self.port, &self.pair)
+    }
+
+    /// The hub comes back, and it is as if nothing had been. That nobody panicked is seen when they end.
+    fn end(self, impostor: FakeHub) {
+        drop(impostor);
+        let arguments = [&["--hostname", NAME], self.files.arguments().as_slice()].concat();
+        let lines = self.agent.lines();
+        let _hub = Hub::start_on(&self.machine, self.port, &arguments);
+        let _agent = if self.agent.is_running() {
+            self.agent.wait_line_after(lines, "is online");
+            None
+        } else {
+            Some(Agent::start(&self.device, &[&format!("target={}", self.target.port)]))
+        };
+        is_alive(&mut self.proxy.connect());
+    }
+}
+
+/// Waits for the end of a local connection, whichever it is.
+fn is_over(mut local: TcpStream) -> bool {
+    matches!(local.read(&mut [0]), Ok(0) | Err(_))
+}
+
+#[test]
+fn bent_frames_from_a_hub_end_the_stream_they_come_on() {
+    let scene = Deserted::by_its_hub();
+    let impostor = scene.impostor();
+    let mut agent = impostor.agent();
+    let before = [&scene.agent, &scene.proxy.process].map(|process| process.memory().now);
+    for Bent { what, bytes, code } in bent::all(false, DATA_MESSAGE_LIMIT) {
+        let mut stream = impostor.stream_of(&mut agent, "target");
+        stream.garbage(&bytes).unwrap();
+        assert!(stream.end().is_none_or(|end| end == code), "an agent, to {what}");
+
+        let local = scene.proxy.connect();
+        let mut stream = impostor.stream_of_proxy();
+        stream.garbage(&bytes).unwrap();
+        assert!(stream.end().is_none_or(|end| end == code), "a proxy, to {what}");
+        assert!(is_over(local));
+    }
+    for (process, before) in [&scene.agent, &scene.proxy.process].into_iter().zip(before) {
+        let growth = process.memory().now.saturating_sub(before);
+        assert!(growth < 4 * MIB, "{growth} bytes for nothing: {process}");
+    }
+    drop(agent);
+    scene.end(impostor);
+}
+
+#[test]
+fn an_agent_leaves_a_hub_that_makes_no_sense_and_tries_again() {
+    let scene = Deserted::by_its_hub();
+    let impostor = scene.impostor();
+    let pings = frame(false, FINAL | PING, b"x").repeat(1000);
+    for (nonsense, code) in
+        [(frame(false, FINAL | TEXT, b"{}"), 1008), (frame(true, FINAL | TEXT, b"{}"), 1002), (pings, 1008)]
+    {
+        let mut agent = impostor.agent();
+        agent.garbage(&nonsense).unwrap();
+        assert_eq!(agent.expect_close(), code, "{:?}", &nonsense[..4]);
+    }
+    scene.end(impostor);
+}
+
+#[test]
+fn a_proxy_outlives_whatever_is_in_its_hubs_place() {
+    const SEEDS: u64 = 500;
+    let scene = Deserted::by_its_hub();
+    scene.agent.kill();
+    let impostor = scene.impostor();
+    let open_files = scene.proxy.process.open_files();
+    let over = AtomicBool::new(false);
+    let ending = Ending(&over);
+    thread::scope(|scope| {
+        let ending = ending;
+        scope.spawn(|| {
+            let mut seed = 0;
+            while !over.load(Ordering::Relaxed) {
+                if let Some(client) = impostor.try_accept() {
+                    answer_with_nonsense(&impostor, client, &mut Dice::new(seed));
+                    seed += 1;
+                }
+            }
+        });
+        for _ in 0..SEEDS {
+            assert!(is_over(scene.proxy.connect()));
+        }
+        drop(ending);
+    });
+    poll("as few open files as before", || (scene.proxy.process.open_files() <= open_files).then_some(()));
+    scene.end(impostor);
+}
+
+/// Ends the answers when the test does, however it does.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Instead of TLS, instead of an answer, instead of an upgrade, or after one; and hangs up.
+fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, dice: &mut Dice) {
+    if dice.roll(4) == 0 {
+        // Whoever left does not hear it.
+        let _ = client.write_all(&dice.nonsense(&[b"\x15\x03\x03\x00\x02\x02\x28".to_vec()]));
+        return;
+    }
+    let Some(mut visit) = impostor.receive(client) else { return };
+    let asks = visit.head.starts_with("POST");
+    match (asks, dice.roll(4)) {
+        (true, 1..) => impostor.grant(visit),
+        (false, 1..) => {
+            let frames =
+                [frame(false, FINAL | TEXT, br#"{"type":"end","bytes":0}"#), frame(false, FINAL | BINARY, b"x")];
+            let _ = visit.upgrade().garbage(&dice.nonsense(&frames));
+        }
+        (_, 0) => visit.answer(&dice.nonsense(&answers())),
+    }
+}
+
+/// What a hub answers, and what it never does.
+fn answers() -> Vec<Vec<u8>> {
+    [
+        "HTTP/1.1 200 OK\r\niothub-streaming-is-accepted: True\r\niothub-streaming-url: wss://localhost/x\r\n\
+         iothub-streaming-auth-token: x\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 47\r\n\r\n{\"refusal\":{\"kind\":\"unknownDevice\",\"detail\":\"\"}}",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: https://localhost/\r\ncontent-length: 0\r\n\r\n",
+    ]
+    .map(|answer| answer.as_bytes().to_vec())
+    .to_vec()
+}

@@ -1,0 +1,56 @@
+//! One who takes all there is to take: their own limit stops them, and others do not notice.
+
+use devstream::proto::refusal::Kind;
+
+use super::Siege;
+use crate::support::raw::{Raw, RawDevice};
+use crate::support::roles::ServiceProxy;
+use crate::support::targets::is_alive;
+use crate::support::websocket::Frame;
+
+#[test]
+fn a_service_that_opens_without_end_meets_its_own_limit() {
+    const LIMIT: usize = 5;
+    let limit = LIMIT.to_string();
+    let siege = Siege::begin_with(&["--max-streams-per-service", &limit, "--max-pending-per-service", &limit]);
+    let busy = Kind::HubBusy.row();
+    let mut open = Vec::new();
+    for attempt in 0..20 * LIMIT {
+        let answer = siege.alice.open("target", &[]).answer();
+        if attempt < LIMIT {
+            open.push(siege.alice.bring(&answer.ticket()).expect("let in"));
+        } else {
+            assert_ne!(answer.status, 200, "attempt {attempt}: {answer:?}");
+        }
+    }
+    // Requests that nobody answers are limited as well, and nobody else's are.
+    let mut silent = RawDevice::online(Raw::join(&siege.scene.hub.device_link("silent")), &["ssh"]);
+    let bob = Raw::join(&siege.scene.hub.service_link("bob"));
+    let asked: Vec<_> = (0..LIMIT).map(|_| bob.send("POST", "/twins/silent/streams/ssh", &[], "")).collect();
+    (0..LIMIT).for_each(|_| _ = silent.request());
+    let refused = bob.ask("POST", "/twins/silent/streams/ssh", &[], "");
+    assert_eq!((refused.status, refused.word()), (busy.status, busy.word), "{refused:?}");
+    is_alive(&mut ServiceProxy::start(&siege.scene.machine).connect());
+    drop((open, asked, silent));
+    siege.end();
+}
+
+#[test]
+fn a_device_that_comes_again_and_again_is_one_device() {
+    let siege = Siege::begin();
+    let device = Raw::join(&siege.scene.hub.device_link("restless"));
+    let mut last = RawDevice::online(device.clone(), &["ssh"]);
+    for _ in 0..100 {
+        let next = RawDevice::online(device.clone(), &["ssh"]);
+        let told = last.control.next().expect("a last word");
+        assert!(matches!(&told, Frame::Text(text) if text.contains("displaced")), "{told:?}");
+        assert_eq!(last.control.expect_close(), Kind::Displaced.row().close);
+        last = next;
+    }
+    let asked = siege.alice.send("POST", "/twins/restless/streams/ssh", &[], "");
+    let request = last.request();
+    last.accept(&request);
+    asked.answer().ticket();
+    drop(last);
+    siege.end();
+}

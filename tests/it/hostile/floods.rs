@@ -1,0 +1,169 @@
+//! Much of what is cheap to send.
+
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use devstream::net::clock;
+use devstream::net::websocket::{Endpoint, Purpose, WebSocket as Ours};
+use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, DATA_MESSAGE_LIMIT};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::time::timeout;
+
+use super::Siege;
+use crate::support::bytes::{KIB, MIB, Pattern};
+use crate::support::raw::{Raw, RawDevice};
+use crate::support::websocket::{BINARY, FINAL, PING, PONG, TEXT, WebSocket, frame};
+
+const CONTINUATION: u8 = 0;
+
+/// A message in this many pieces, of which one in [`ONE_IN`] has a byte in it.
+const PIECES: usize = 1_000_000;
+const ONE_IN: usize = 5;
+
+/// A stream of alice's to a device in the test's hands, beside a siege.
+struct Pair {
+    service: WebSocket,
+    device: WebSocket,
+}
+
+fn device(siege: &Siege, id: &str) -> RawDevice {
+    RawDevice::online(Raw::join(&siege.scene.hub.device_link(id)), &["ssh"])
+}
+
+fn pair(siege: &Siege, device: &mut RawDevice) -> Pair {
+    let asked = siege.alice.send("POST", "/twins/flooded/streams/ssh", &[], "");
+    let request = device.request();
+    device.accept(&request);
+    let service = siege.alice.bring(&asked.answer().ticket()).expect("let in");
+    Pair { service, device: device.identity.bring(&(&request).into()).expect("let in") }
+}
+
+#[test]
+fn pings_and_pongs_without_end_end_the_connection_they_come_on() {
+    let siege = Siege::begin();
+    let mut flooded = device(&siege, "flooded");
+    let before = siege.scene.hub.process.memory().now;
+    for first in [FINAL | PING, FINAL | PONG] {
+        flood(&mut pair(&siege, &mut flooded).service, first);
+        flood(&mut device(&siege, &format!("flooded-{first}")).control, first);
+    }
+    let growth = siege.scene.hub.process.memory().now.saturating_sub(before);
+    assert!(growth < 4 * MIB, "{growth} bytes more");
+    drop(flooded);
+    siege.end();
+}
+
+/// Until the hub hangs up. The reason can get lost on the way, behind what it did not read.
+fn flood(socket: &mut WebSocket, first: u8) {
+    let many = frame(true, first, &[b'x'; 125]).repeat(100);
+    let refused = (0..10_000).find(|_| socket.garbage(&many).is_err());
+    assert!(refused.is_some(), "a million of {first:#x} were taken");
+}
+
+#[test]
+fn empty_messages_are_taken_slowly_and_change_nothing() {
+    const MORE: u32 = CONTROL_FRAMES_PER_SECOND;
+    let siege = Siege::begin();
+    let mut flooded = device(&siege, "flooded");
+    let Pair { mut service, device: mut far } = pair(&siege, &mut flooded);
+    let start = clock::now();
+    let empty = frame(true, FINAL | BINARY, b"");
+    service.garbage(&empty.repeat((CONTROL_FRAME_BURST + MORE) as usize)).unwrap();
+    service.bytes(b"at last").unwrap();
+    assert_eq!(far.expect_bytes(7), b"at last");
+    assert!(clock::now() - start > Duration::from_millis(500), "as fast as they came");
+
+    // What it does not take, TCP holds back: it costs next to nothing.
+    let before = siege.scene.hub.process.processor_time();
+    let start = clock::now();
+    service.garbage(&empty.repeat(10_000)).unwrap();
+    far.bytes(b"the other way").unwrap();
+    assert_eq!(service.expect_bytes(13), b"the other way");
+    let used = siege.scene.hub.process.processor_time() - before;
+    assert!(used < Duration::from_millis(200) + (clock::now() - start) / 4, "{used:?} for nothing");
+    drop((service, far, flooded));
+    siege.end();
+}
+
+#[test]
+fn a_message_for_every_byte_arrives() {
+    const BYTES: u64 = 30 * KIB;
+    let siege = Siege::begin();
+    let mut flooded = device(&siege, "flooded");
+    let Pair { mut service, device: mut far } = pair(&siege, &mut flooded);
+    let bytes = Pattern::new(1).prefix(BYTES);
+    let messages = bytes.iter().flat_map(|byte| frame(true, FINAL | BINARY, &[*byte])).collect::<Vec<_>>();
+    let sending = thread::spawn(move || {
+        service.garbage(&messages).unwrap();
+        service
+    });
+    assert!(far.expect_bytes(bytes.len()) == bytes, "other bytes");
+    drop((sending.join().unwrap(), far, flooded));
+    siege.end();
+}
+
+#[test]
+fn a_message_in_a_million_pieces_is_its_bytes() {
+    let siege = Siege::begin();
+    let mut flooded = device(&siege, "flooded");
+    let Pair { mut service, device: mut far } = pair(&siege, &mut flooded);
+    let bytes = Pattern::new(1).prefix((PIECES / ONE_IN) as u64);
+    let before = siege.scene.hub.process.memory().now;
+    let expected = bytes.clone();
+    let sending = thread::spawn(move || {
+        service.garbage(&frame(true, BINARY, b"")).unwrap();
+        for some in bytes.chunks(1000) {
+            let piece = |byte| [frame(true, CONTINUATION, &[byte]), frame(true, CONTINUATION, b"").repeat(ONE_IN - 1)];
+            service.garbage(&some.iter().flat_map(|byte| piece(*byte)).flatten().collect::<Vec<_>>()).unwrap();
+        }
+        service.garbage(&frame(true, FINAL | CONTINUATION, b"")).unwrap();
+        service
+    });
+    assert!(far.expect_bytes(expected.len()) == expected, "other bytes");
+    let growth = siege.scene.hub.process.memory().now.saturating_sub(before);
+    assert!(growth < 4 * MIB, "{growth} bytes more");
+    drop((sending.join().unwrap(), far, flooded));
+    siege.end();
+}
+
+#[test]
+fn a_control_message_in_too_many_pieces_is_too_large() {
+    let siege = Siege::begin();
+    let mut flooded = device(&siege, "flooded");
+    let before = siege.scene.hub.process.memory().now;
+    flooded.control.garbage(&frame(true, TEXT, b"")).unwrap();
+    flooded.control.garbage(&frame(true, CONTINUATION, b"x").repeat(70_000)).unwrap();
+    assert_eq!(flooded.control.expect_close(), 1009);
+    let growth = siege.scene.hub.process.memory().now.saturating_sub(before);
+    assert!(growth < 4 * MIB, "{growth} bytes more");
+    siege.end();
+}
+
+/// A ping every 50 ms for an hour, from somebody who reads nothing: answers to them may not pile up.
+#[tokio::test(start_paused = true)]
+async fn pongs_that_nobody_reads_are_not_kept() {
+    for (endpoint, masked) in [(Endpoint::Server, true), (Endpoint::Client, false)] {
+        let (near, mut far) = duplex(1024);
+        let mut socket = Ours::new(near, Bytes::new(), endpoint, Purpose::Stream).await;
+        let ping = frame(masked, FINAL | PING, &[b'x'; 125]);
+        for _ in 0..CONTROL_FRAMES_PER_SECOND * 3600 {
+            far.write_all(&ping).await.unwrap();
+            socket.reader.next().await.unwrap();
+            tokio::time::advance(Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND).await;
+        }
+        // Its own message still gets through, behind no more of them than would fit in a message.
+        let told = async { socket.writer.bytes(vec![7; DATA_MESSAGE_LIMIT].into()).await.map(|()| socket) };
+        let hears = async {
+            let mut heard = vec![0; 3 * DATA_MESSAGE_LIMIT];
+            let mut length = 0;
+            while let Ok(Ok(count @ 1..)) = timeout(Duration::from_secs(1), far.read(&mut heard[length..])).await {
+                length += count;
+            }
+            length
+        };
+        let (told, heard) = tokio::join!(timeout(Duration::from_secs(60), told), hears);
+        assert!(matches!(told, Ok(Ok(_))), "{told:?}");
+        assert!(heard < 2 * DATA_MESSAGE_LIMIT + 8 * 1024, "{heard} bytes were kept for {endpoint:?}");
+    }
+}

@@ -1,0 +1,228 @@
+//! Bytes without sense, and sense with a few bytes changed, at every state of every port: nothing panics, nothing waits
+//! for ever, nothing is kept. The seed of a failure is printed with it.
+
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use devstream::net::channel::ControlChannel;
+use devstream::net::serve::{Answer, Asked, Limits, bare, serve};
+use devstream::net::websocket::{Endpoint, Incoming, Purpose, WebSocket};
+use devstream::proto::admin::AdminRequest;
+use devstream::proto::keepalive::Patience;
+use devstream::proto::message::{ToDevice, ToHub};
+use http::StatusCode;
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::timeout;
+
+use super::Siege;
+use crate::support::PATIENCE;
+use crate::support::dice::Dice;
+use crate::support::raw::{Raw, RawDevice};
+use crate::support::websocket::{BINARY, CLOSE, FINAL, PING, TEXT, frame};
+
+const SEEDS: u64 = 10_000;
+
+/// Where each needs a handshake with a real hub.
+const FEWER: u64 = 300;
+
+/// More than any deadline in what is tested; time passes at once.
+const FOREVER: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_hubs_port_outlives_ten_thousand_openings() {
+    let siege = Siege::begin();
+    let mut hello = Vec::new();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    ClientConnection::new(Arc::new(siege.alice.tls_config()), name).unwrap().write_tls(&mut hello).unwrap();
+    let valid = [hello, b"GET / HTTP/1.1\r\nhost: hub\r\n\r\n".to_vec()];
+    for seed in 0..SEEDS {
+        let nonsense = Dice::new(seed).nonsense(&valid);
+        let mut stranger = siege.stranger();
+        // It may hang up before it has read everything.
+        let _ = stranger.write_all(&nonsense);
+        let _ = stranger.shutdown(Shutdown::Write);
+        let _ = stranger.read_to_end(&mut Vec::new());
+    }
+    siege.end();
+}
+
+#[test]
+fn the_admin_socket_outlives_ten_thousand_questions() {
+    let siege = Siege::begin();
+    let path = siege.scene.machine.home().join(".local/share/devstream/hub/admin.sock");
+    let line = |request: AdminRequest| [serde_json::to_vec(&request).unwrap(), b"\n".to_vec()].concat();
+    let valid = [line(AdminRequest::Status), line(AdminRequest::Streams), line(AdminRequest::ListEnrolments)];
+    for seed in 0..SEEDS {
+        let mut socket = UnixStream::connect(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = socket.write_all(&Dice::new(seed).nonsense(&valid));
+        let _ = socket.shutdown(Shutdown::Write);
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    siege.end();
+}
+
+#[test]
+fn a_hub_outlives_nonsense_instead_of_a_request() {
+    let siege = Siege::begin_with(&["--head-timeout", "1"]);
+    for seed in 0..FEWER {
+        let mut stranger = siege.alice.dial();
+        let _ = stranger.write_all(&Dice::new(seed).nonsense(&requests()));
+        stranger.conn.send_close_notify();
+        let _ = stranger.flush();
+        let _ = stranger.read_to_end(&mut Vec::new());
+    }
+    siege.end();
+}
+
+#[test]
+fn a_hub_outlives_nonsense_on_a_control_connection() {
+    let siege = Siege::begin();
+    let device = Raw::join(&siege.scene.hub.device_link("babbling"));
+    for seed in 0..FEWER {
+        let mut dice = Dice::new(seed);
+        let nonsense = dice.nonsense(&frames(true));
+        let mut control = match dice.roll(2) {
+            0 => device.control("babbling").expect("let in"),
+            _ => RawDevice::online(device.clone(), &["ssh"]).control,
+        };
+        let _ = control.garbage(&nonsense);
+    }
+    siege.end();
+}
+
+#[test]
+fn a_hub_outlives_nonsense_on_a_stream_and_before_it() {
+    // Who closed before the other side came is kept for it until then.
+    let siege = Siege::begin_with(&["--handshake-timeout", "3"]);
+    let mut device = RawDevice::online(Raw::join(&siege.scene.hub.device_link("babbling")), &["ssh"]);
+    for seed in 0..FEWER {
+        let mut dice = Dice::new(seed);
+        let asked = siege.alice.send("POST", "/twins/babbling/streams/ssh", &[], "");
+        let request = device.request();
+        device.accept(&request);
+        let ticket = asked.answer().ticket();
+        let other = (dice.roll(2) == 0).then(|| device.identity.bring(&(&request).into()).expect("let in"));
+        let mut side = siege.alice.bring(&ticket).expect("let in");
+        let _ = side.garbage(&dice.nonsense(&frames(true)));
+        drop(side);
+        // The other side is told, or it never came.
+        if let Some(mut other) = other {
+            other.end();
+        }
+    }
+    drop(device);
+    siege.end();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_requests_ends_with_every_nonsense() {
+    for seed in 0..SEEDS {
+        let mut dice = Dice::new(seed);
+        let (near, far) = duplex(64 * 1024);
+        let nonsense = dice.nonsense(&requests());
+        let served = serve(near, Limits::default(), async |asked: Asked| match asked.is_upgrade {
+            true => Answer::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Stream, then: () },
+            false => Answer::Reply(bare(StatusCode::NOT_FOUND)),
+        });
+        let served = async { drop(served.await) };
+        assert!(ends(served, far, &nonsense, dice.roll(2) == 0).await, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
+    for seed in 0..SEEDS {
+        let mut dice = Dice::new(seed);
+        let endpoint = [Endpoint::Server, Endpoint::Client][dice.roll(2)];
+        let nonsense = dice.nonsense(&frames(endpoint == Endpoint::Server));
+        let (near, far) = duplex(64 * 1024);
+        // What came right behind the upgrade, and what came after it.
+        let (early, late) = nonsense.split_at(dice.roll(nonsense.len() + 1));
+        let socket = WebSocket::new(near, Bytes::copy_from_slice(early), endpoint, Purpose::Stream).await;
+        assert!(ends(read_to_end(socket), far, late, true).await, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
+    for seed in 0..SEEDS {
+        let mut dice = Dice::new(seed);
+        let endpoint = [Endpoint::Server, Endpoint::Client][dice.roll(2)];
+        let nonsense = dice.nonsense(&frames(endpoint == Endpoint::Server));
+        let (near, far) = duplex(64 * 1024);
+        let socket = WebSocket::new(near, Bytes::new(), endpoint, Purpose::Control).await;
+        let talk = async {
+            let mut channel = ControlChannel::new(socket, Patience::default());
+            let why = loop {
+                let heard = match endpoint {
+                    Endpoint::Server => channel.next::<ToHub>().await.map(drop),
+                    Endpoint::Client => channel.next::<ToDevice>().await.map(drop),
+                };
+                if let Err(why) = heard {
+                    break why;
+                }
+            };
+            channel.end(&why).await;
+        };
+        assert!(ends(talk, far, &nonsense, dice.roll(2) == 0).await, "seed {seed}");
+    }
+}
+
+/// Whether this ends when it hears that, and then the end of the connection or nothing any more.
+async fn ends(reader: impl Future<Output = ()>, mut far: DuplexStream, nonsense: &[u8], hangs_up: bool) -> bool {
+    let speaker = async {
+        // It may not want to hear it all.
+        let _ = far.write_all(nonsense).await;
+        if hangs_up {
+            let _ = far.shutdown().await;
+        }
+        let _ = far.read_to_end(&mut Vec::new()).await;
+    };
+    let both = async { tokio::join!(reader, speaker) };
+    timeout(FOREVER, both).await.is_ok()
+}
+
+async fn read_to_end(mut socket: WebSocket<DuplexStream>) {
+    loop {
+        match socket.reader.next().await {
+            Ok(Incoming::Closed(_)) => return socket.await_close().await,
+            Ok(_) => {}
+            Err(broken) => return socket.complain(&broken).await,
+        }
+    }
+}
+
+fn requests() -> Vec<Vec<u8>> {
+    [
+        "GET /healthz HTTP/1.1\r\nhost: hub\r\n\r\n",
+        "POST /join HTTP/1.1\r\nhost: hub\r\ncontent-length: 40\r\n\r\n{\"code\":\"AAAAAAAAAAAAAAAAAAAAAA\",\"key\":1}",
+        "POST /join HTTP/1.1\r\nhost: hub\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"a\":\r\n0\r\n\r\n",
+        "GET /devices/pi-42/control HTTP/1.1\r\nhost: hub\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         devstream-authorization: devstream-v1 device=pi-42,signature=AAAA\r\n\r\n\x01\x02",
+    ]
+    .map(|request| request.as_bytes().to_vec())
+    .to_vec()
+}
+
+fn frames(masked: bool) -> Vec<Vec<u8>> {
+    let text = |text: &str| frame(masked, FINAL | TEXT, text.as_bytes());
+    let id = "01".repeat(16);
+    vec![
+        text(r#"{"type":"hello","version":"1.2.3","protocols":["devstream.v1"],"forwards":["ssh"]}"#),
+        text(&format!(r#"{{"type":"streamResponse","requestId":"{id}","accepted":true}}"#)),
+        text(&format!(r#"{{"type":"streamCancel","requestId":"{id}"}}"#)),
+        text(r#"{"type":"end","bytes":0}"#),
+        frame(masked, FINAL | BINARY, b"some bytes"),
+        [frame(masked, BINARY, b"in "), frame(masked, FINAL, b"pieces")].concat(),
+        frame(masked, FINAL | PING, b"ping"),
+        frame(masked, FINAL | CLOSE, b"\x03\xe8bye"),
+    ]
+}

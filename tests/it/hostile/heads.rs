@@ -1,0 +1,116 @@
+//! Request heads at and over the limits, and such as no client sends.
+
+use std::io::{Read as _, Write as _};
+use std::time::Duration;
+
+use devstream::proto::limits::{REQUEST_HEAD_BYTES, REQUEST_HEADERS};
+
+use super::Siege;
+use crate::support::DEVICE;
+use crate::support::bytes::MIB;
+use crate::support::raw::read_answer;
+
+const ASK: &str = "GET /healthz HTTP/1.1\r\nhost: hub\r\n";
+
+/// A head of this many bytes.
+fn of_length(length: usize) -> String {
+    format!("{ASK}x: {}\r\n\r\n", "y".repeat(length - ASK.len() - "x: \r\n\r\n".len()))
+}
+
+/// A head of this many header fields.
+fn of_fields(fields: usize) -> String {
+    let more: String = (1..fields).map(|number| format!("x-{number}: y\r\n")).collect();
+    format!("{ASK}{more}\r\n")
+}
+
+#[test]
+fn a_head_at_a_limit_is_read_and_one_beyond_it_is_not() {
+    let siege = Siege::begin();
+    for (head, statuses) in [
+        (of_fields(REQUEST_HEADERS), &[200][..]),
+        (of_fields(REQUEST_HEADERS + 1), &[431, 400]),
+        (of_length(REQUEST_HEAD_BYTES - 1024), &[200]),
+        (of_length(REQUEST_HEAD_BYTES + 1), &[431, 400]),
+        (of_length(10 * MIB as usize), &[431, 400]),
+    ] {
+        let status = status_of(&siege, head.as_bytes());
+        // What it does not read can make it hang up before its answer is read.
+        assert!(status.map_or(statuses[0] != 200, |status| statuses.contains(&status)), "{status:?} to {head:.40}");
+    }
+    siege.end();
+}
+
+#[test]
+fn a_head_that_comes_byte_by_byte_is_read() {
+    let siege = Siege::begin();
+    let mut slow = siege.alice.dial();
+    slow.sock.set_nodelay(true).unwrap();
+    for byte in format!("{ASK}\r\n").bytes() {
+        slow.write_all(&[byte]).unwrap();
+        slow.flush().unwrap();
+    }
+    assert_eq!(read_answer(&mut slow).unwrap().status, 200);
+    siege.end();
+}
+
+#[test]
+fn a_head_that_no_client_sends_is_refused_and_costs_little() {
+    const EACH: Duration = Duration::from_millis(100);
+    let siege = Siege::begin();
+    let upgrade = format!(
+        "GET /devices/{DEVICE}/control HTTP/1.1\r\nhost: hub\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    );
+    let with = |line: &str| format!("{ASK}{line}\r\n\r\n").into_bytes();
+    let upgrade_with = |line: &str| format!("{upgrade}{line}\r\n\r\n").into_bytes();
+    let heads = [
+        ("a NUL in a value", with("x: a\0b")),
+        ("a NUL in a name", with("x\0: a")),
+        ("a NUL in the path", b"GET /heal\0thz HTTP/1.1\r\nhost: hub\r\n\r\n".to_vec()),
+        ("no UTF-8 in the host", b"GET /healthz HTTP/1.1\r\nhost: \xff\xfe\r\n\r\n".to_vec()),
+        (
+            "no UTF-8 in the credential",
+            [b"GET /devices HTTP/1.1\r\nhost: hub\r\n", &b"devstream-authorization: \xff\r\n\r\n"[..]].concat(),
+        ),
+        ("a folded header", with("x: a\r\n b")),
+        ("no colon", with("nonsense")),
+        ("an empty name", with(": a")),
+        ("two lengths", with("content-length: 1\r\ncontent-length: 2")),
+        ("a length and chunks", with("content-length: 1\r\ntransfer-encoding: chunked")),
+        ("a negative length", with("content-length: -1")),
+        ("an endless length", with("content-length: 99999999999999999999")),
+        ("an unknown encoding", with("transfer-encoding: gzip")),
+        ("two credentials", with("devstream-authorization: a\r\ndevstream-authorization: b")),
+        ("HTTP/2 without TLS's word for it", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        ("HTTP/0.9", b"GET /healthz\r\n\r\n".to_vec()),
+        ("HTTP/1.0", b"GET /healthz HTTP/1.0\r\nhost: hub\r\n\r\n".to_vec()),
+        ("HTTP/9.9", b"GET /healthz HTTP/9.9\r\nhost: hub\r\n\r\n".to_vec()),
+        ("a lone CR", b"GET /healthz HTTP/1.1\rhost: hub\r\r".to_vec()),
+        ("another's address", b"CONNECT hub:22 HTTP/1.1\r\nhost: hub\r\n\r\n".to_vec()),
+        ("an upgrade with a body", upgrade_with("content-length: 5")),
+        ("an upgrade with chunks", upgrade_with("transfer-encoding: chunked")),
+        ("two keys", upgrade_with("sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==")),
+        ("two versions", upgrade_with("sec-websocket-version: 8")),
+        ("a page's origin", upgrade_with("origin: https://example.com")),
+        ("another upgrade", [ASK.as_bytes(), b"upgrade: h2c\r\nconnection: upgrade\r\n\r\n"].concat()),
+    ];
+    let before = siege.scene.hub.process.processor_time();
+    for (what, head) in &heads {
+        let status = status_of(&siege, head);
+        assert!(status.is_none_or(|status| (400..=505).contains(&status)), "{status:?} to {what}");
+    }
+    let used = siege.scene.hub.process.processor_time() - before;
+    assert!(used < EACH * u32::try_from(heads.len()).unwrap(), "{used:?}");
+    siege.end();
+}
+
+/// What the hub answers to this head and the end, if it does.
+fn status_of(siege: &Siege, head: &[u8]) -> Option<u16> {
+    let mut stranger = siege.alice.dial();
+    // It may hang up before it has read everything.
+    let _ = stranger.write_all(head);
+    let status = read_answer(&mut stranger).ok().map(|answer| answer.status);
+    // And then it does hang up.
+    let _ = stranger.read(&mut [0]);
+    status
+}

@@ -1,0 +1,92 @@
+//! Something else where the hub should be: whatever is wrong with its TLS is a no with a reason, and an agent waits.
+
+use std::process::Command;
+
+use devstream::proto::refusal::Kind;
+
+use crate::support::DEVICE;
+use crate::support::certificates::{Authority, Files, NAME, Pair};
+use crate::support::machine::Machine;
+use crate::support::process::Process;
+use crate::support::roles::{Agent, Hub};
+
+/// A device and a laptop that joined a hub whose certificate an authority signed that both trust.
+struct Scene {
+    authority: Authority,
+    files: Files,
+    hub: Hub,
+    device: Machine,
+    laptop: Machine,
+    _machine: Machine,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let authority = Authority::new();
+        let machine = Machine::new();
+        let ca = authority.file(&machine);
+        let machine = machine.with("SSL_CERT_FILE", &ca);
+        let [device, laptop] = [(); 2].map(|()| Machine::new().with("SSL_CERT_FILE", &ca));
+        let files = Files::in_directory(machine.home());
+        files.write(&authority.certify(NAME));
+        let hub = Hub::start_with(&machine, &[&["--hostname", NAME], files.arguments().as_slice()].concat());
+        device.ask(&["join", &hub.device_link(DEVICE)]);
+        laptop.ask(&["join", &hub.service_link("alice")]);
+        Self { authority, files, hub, device, laptop, _machine: machine }
+    }
+
+    /// What `ssh` and an agent make of what is in the hub's place now.
+    fn assert_refused(&self, what: &str, kind: Kind, words: &str) {
+        let row = kind.row();
+        let finished = self.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
+        assert_eq!(finished.code, Some(row.exit.into()), "{what}: {finished:?}");
+        let said = finished.stderr.lines().next_back().unwrap_or_default();
+        assert!(said.contains(row.sentence) && said.contains(words), "{what}: {said}");
+        let agent = Agent::launch(&self.device, DEVICE, &["22"]);
+        let said = agent.wait_line(row.sentence);
+        assert!(said.contains(words) && said.contains("trying again in"), "{what}: {said}");
+        assert!(agent.is_running(), "{what}");
+    }
+}
+
+/// A server of TLS up to this version.
+const IMPOSTOR: &str = "
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.maximum_version = ssl.TLSVersion[sys.argv[4]]
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+listener = socket.create_server(('127.0.0.1', int(sys.argv[3])))
+print('listening', flush=True)
+while True:
+    client, _ = listener.accept()
+    client.settimeout(10)
+    try:
+        if context.wrap_socket(client, server_side=True).recv(1):
+            print('trusted', flush=True)
+    except OSError:
+        client.close()
+";
+
+#[test]
+fn each_fault_of_a_hubs_tls_is_refused_with_its_reason() {
+    let scene = Scene::new();
+    let (own, other) = (&scene.authority, Authority::new());
+    scene.hub.process.kill();
+    let (new, old) = ("TLSv1_3", "TLSv1_2");
+    let faults: [(&str, Pair, &str, Kind, &str); 5] = [
+        ("expired", own.certify_for(NAME, -1), new, Kind::ClockOrInspection, "expired"),
+        ("another name", own.certify("hub.example.com"), new, Kind::CertificateNotTrusted, "not valid for name"),
+        ("another authority", other.certify(NAME), new, Kind::CertificateNotTrusted, "invalid peer certificate"),
+        ("self-signed", Authority::self_signed(NAME), new, Kind::CertificateNotTrusted, "invalid peer certificate"),
+        ("old TLS, and all else right", own.certify(NAME), old, Kind::HubUnreachable, "TLS"),
+    ];
+    for (what, pair, version, kind, words) in faults {
+        scene.files.write(&pair);
+        let mut python = Command::new("/usr/bin/python3");
+        python.args(["-c", IMPOSTOR]).args([&scene.files.certificate, &scene.files.key]);
+        let impostor = Process::start(python.arg(scene.hub.port.to_string()).arg(version));
+        impostor.wait_line("listening");
+        scene.assert_refused(what, kind, words);
+        assert!(!impostor.log().contains("trusted"), "{what}: {impostor}");
+    }
+}

@@ -1,0 +1,161 @@
+//! A hub that has a hub's certificate and place, and does whatever a test wants.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use devstream::net::random;
+use devstream::net::websocket::derive_accept_key;
+use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
+use devstream::proto::id::StreamId;
+use devstream::proto::message::{StreamRequest, ToDevice, encode};
+use devstream::proto::secret::StreamToken;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::certificates::{NAME, Pair};
+use super::websocket::{Frame, WebSocket};
+use super::{PATIENCE, STREAM_PROTOCOL, poll};
+
+/// A client's connection, as the fake hub has it.
+pub(crate) type Tls = StreamOwned<ServerConnection, TcpStream>;
+
+/// Listens where a hub was.
+pub(crate) struct FakeHub {
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+}
+
+/// A request's head, and the connection it came on.
+pub(crate) struct Visit {
+    pub(crate) stream: Tls,
+    pub(crate) head: String,
+}
+
+impl FakeHub {
+    /// On the port of a hub that has ended, with its pair.
+    pub(crate) fn on(port: u16, pair: &Pair) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the hub's port is free");
+        listener.set_nonblocking(true).expect("a socket can be polled");
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("TLS 1.3").with_no_client_auth();
+        let mut tls = config.with_single_cert(vec![pair.der.clone()], key).expect("a pair");
+        tls.alpn_protocols = vec![b"http/1.1".into()];
+        Self { listener, tls: Arc::new(tls) }
+    }
+
+    /// A connection, without TLS, if there is one.
+    pub(crate) fn try_accept(&self) -> Option<TcpStream> {
+        let (stream, _) = self.listener.accept().ok()?;
+        stream.set_nonblocking(false).expect("a socket can wait");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+        Some(stream)
+    }
+
+    /// The request on a connection, unless the client leaves before.
+    pub(crate) fn receive(&self, client: TcpStream) -> Option<Visit> {
+        let connection = ServerConnection::new(self.tls.clone()).expect("a TLS server");
+        let mut stream = StreamOwned::new(connection, client);
+        let head = read_head(&mut stream).ok()?;
+        Some(Visit { stream, head })
+    }
+
+    /// The next request.
+    pub(crate) fn accept(&self) -> Visit {
+        // A client may try an address and go on with another one.
+        poll("a client", || self.try_accept().and_then(|client| self.receive(client)))
+    }
+
+    /// The next one, which must be an agent, once it is online here.
+    pub(crate) fn agent(&self) -> WebSocket<Tls> {
+        let mut control = self.accept().upgrade();
+        let Ok(Frame::Text(hello)) = control.next() else { panic!("no hello") };
+        assert!(hello.contains("\"hello\""), "{hello}");
+        control.text(&encode(&ToDevice::Welcome { version: "0.0.0".into() })).expect("the agent reads");
+        control
+    }
+
+    /// Asks an agent for a stream of this name, and lets it bring its end.
+    pub(crate) fn stream_of(&self, agent: &mut WebSocket<Tls>, name: &str) -> WebSocket<Tls> {
+        let request = StreamRequest {
+            request_id: StreamId::from_bytes(random::bytes()),
+            stream_name: name.parse().expect("a name"),
+            url: self.url(),
+            authorization_token: random::secret(),
+            protocol: Some(STREAM_PROTOCOL.into()),
+            service: "alice".parse().expect("a name"),
+            source: "127.0.0.1:1".into(),
+        };
+        agent.text(&encode(&ToDevice::StreamRequest(request))).expect("the agent reads");
+        let answer = agent.next().expect("an answer");
+        assert!(matches!(&answer, Frame::Text(text) if text.contains("\"accepted\":true")), "{answer:?}");
+        self.accept().upgrade()
+    }
+
+    /// Answers a proxy's request for a stream with a yes.
+    pub(crate) fn grant(&self, mut asked: Visit) {
+        let token: StreamToken = random::secret();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\n{ACCEPTED_HEADER}: True\r\n{URL_HEADER}: {}\r\n{TOKEN_HEADER}: {}\r\n\
+             {STREAM_PROTOCOL_HEADER}: {STREAM_PROTOCOL}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            self.url(),
+            token.reveal()
+        );
+        asked.answer(answer.as_bytes());
+    }
+
+    /// A proxy's next stream.
+    pub(crate) fn stream_of_proxy(&self) -> WebSocket<Tls> {
+        self.grant(self.accept());
+        self.accept().upgrade()
+    }
+
+    fn url(&self) -> String {
+        let port = self.listener.local_addr().expect("an address").port();
+        format!("wss://{NAME}:{port}/bridges/x")
+    }
+}
+
+impl Visit {
+    /// Sends this, whatever it is. Whoever left does not hear it.
+    pub(crate) fn answer(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+        let _ = self.stream.flush();
+    }
+
+    /// Says yes to an upgrade, and to the subprotocol it asked for.
+    pub(crate) fn upgrade(mut self) -> WebSocket<Tls> {
+        let accept = derive_accept_key(self.header("sec-websocket-key").expect("a key").as_bytes());
+        let wanted = self.header("sec-websocket-protocol").unwrap_or_default();
+        let chosen = [CONTROL_PROTOCOL, STREAM_PROTOCOL].into_iter().find(|known| wanted.contains(known));
+        let protocol = chosen.map(|chosen| format!("sec-websocket-protocol: {chosen}\r\n")).unwrap_or_default();
+        self.answer(
+            format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                 sec-websocket-accept: {accept}\r\n{protocol}\r\n"
+            )
+            .as_bytes(),
+        );
+        WebSocket::of_server(self.stream)
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+}
+
+fn read_head(stream: &mut Tls) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    // A body, if there is one, is empty.
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
