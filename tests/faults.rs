@@ -26,7 +26,7 @@ fn the_check_sees_what_is_wrong_and_nothing_else() {
     for bad in [
         row(1, "`it/a.rs::b`"),
         good.clone() + &row(2, "`it/a.rs::b`"),
-        good.clone() + &row(3, "`it/a.rs::b`"),
+        good + &row(3, "`it/a.rs::b`"),
         row(1, "`it/a.rs::b`") + &row(2, "to come"),
         row(1, "`it/a.rs::b`") + &row(2, "Why none: "),
         row(1, "`it/a.rs::b`") + &row(2, "`it/a.rs::c`"),

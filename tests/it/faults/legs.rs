@@ -144,6 +144,7 @@ fn a_process_that_stands_still_for_ten_seconds_loses_nothing() {
         let process = who(&scene);
         stand_still_and_go_on(&scene, || process.signal("STOP"), || process.signal("CONT"));
         assert!(!scene.agent.log().contains("trying again"), "{}", scene.agent);
+        scene.proxy.connect().read_exact(&mut [0]).unwrap();
     };
     let all: [fn(&Scene) -> &Process; 3] =
         [|scene| &scene.agent, |scene| &scene.hub.process, |scene| &scene.proxy.process];

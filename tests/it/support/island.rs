@@ -35,11 +35,11 @@ impl Island {
         [first, second]
     }
 
-    /// Lays a cable, whose ends have this name, to another one.
+    /// Lays a cable, whose ends have this name, to another one. It carries packets of the usual size, no larger ones.
     pub(crate) fn join(&self, other: &Self, own: &str, others: &str, cable: &str) {
         self.run(&format!("ip link add {cable} type veth peer name {cable} netns {}", other.0.id()));
         for (island, address) in [(self, own), (other, others)] {
-            island.run(&format!("ip address add {address} dev {cable} && ip link set {cable} up"));
+            island.run(&format!("ip address add {address} dev {cable} && ip link set {cable} gso_max_segs 1 up"));
         }
     }
 
