@@ -33,6 +33,8 @@ struct Ticket {
 
 pub(crate) struct World {
     dice: u64,
+    /// What the dice show first.
+    script: std::vec::IntoIter<u8>,
     pub(crate) now: Instant,
     pub(crate) broker: Broker,
     settings: Settings,
@@ -72,6 +74,7 @@ impl World {
         };
         Self {
             dice: seed,
+            script: Vec::new().into_iter(),
             now: tokio::time::Instant::now().into_std(),
             broker: Broker::new(settings, random),
             settings,
@@ -92,6 +95,16 @@ impl World {
             scopes: HashMap::new(),
             current: HashMap::new(),
         }
+    }
+
+    /// A run that these bytes decide.
+    pub(crate) fn scripted(bytes: &[u8]) -> Self {
+        Self { script: bytes.to_vec().into_iter(), ..Self::new(0) }
+    }
+
+    /// Whether the script goes on.
+    pub(crate) fn has_script(&self) -> bool {
+        !self.script.as_slice().is_empty()
     }
 
     /// One random thing happens, then all that follows from it.
@@ -116,6 +129,10 @@ impl World {
     }
 
     fn roll(&mut self, sides: u64) -> u64 {
+        if let Some(byte) = self.script.next() {
+            self.dice = byte.into();
+            return self.dice % sides;
+        }
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.dice) % sides
     }
