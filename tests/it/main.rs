@@ -9,6 +9,7 @@ mod activation;
 mod activity;
 mod backup;
 mod certificates;
+mod chaos;
 mod cli;
 mod config;
 mod consent;

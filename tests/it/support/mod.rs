@@ -7,6 +7,7 @@ use devstream::net::clock;
 
 pub(crate) mod bytes;
 pub(crate) mod certificates;
+pub(crate) mod chaos;
 pub(crate) mod machine;
 pub(crate) mod memory;
 pub(crate) mod middlebox;

@@ -1,0 +1,320 @@
+//! A seeded TCP proxy on loopback that breaks what it carries: in front of a hub it is a bad network.
+//!
+//! Faults hit a connection that is up ([`Chaos::hit_one`]), all of them ([`Chaos::hit_all`]), all and every new one
+//! ([`Chaos::everything`]), or random ones again and again ([`Chaos::storm`]). Which connection a seed means depends on
+//! nothing but the seed and the order in which the connections came.
+
+mod way;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use self::way::{Rules, carry};
+
+/// A direction: up is from who connected to where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Up,
+    Down,
+    Both,
+}
+
+/// What can happen to a connection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Fault {
+    /// RST to both ends.
+    Cut,
+    /// FIN, though the sender has not ended; what it still sends is dropped.
+    Close(Way),
+    /// The same, at the next edge of a TLS record.
+    Truncate(Way),
+    /// What is sent is taken and dropped, ends and resets too. Healed with bytes lost, the connection is cut.
+    BlackHole(Way),
+    /// Nothing is read and nothing written: TCP holds the senders back. Healed, it goes on with nothing lost.
+    Freeze(Way),
+    /// Each way; the jitter comes on top and changes no order.
+    Delay { delay: Duration, jitter: Duration },
+    /// So many bytes a second, each way.
+    Trickle(u64),
+    /// One bit of what comes next.
+    Corrupt(Way),
+}
+
+/// A running one; gone when dropped, with its connections.
+pub(crate) struct Chaos {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    runtime: Runtime,
+}
+
+/// Faults at random until stopped or dropped.
+pub(crate) struct Storm {
+    task: JoinHandle<()>,
+    hits: Arc<Mutex<Vec<(u64, Fault)>>>,
+}
+
+impl Chaos {
+    /// On a port that the system chooses, leading to this `HOST:PORT`, which may come and go.
+    pub(crate) fn in_front_of(address: &str) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let bound = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        let (accepting, handle, target) = (shared.clone(), runtime.handle().clone(), address.to_owned());
+        runtime.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                if accepting.refuses.load(Ordering::Relaxed) {
+                    reset(&client);
+                    continue;
+                }
+                let link = accepting.link();
+                handle.spawn(run(accepting.clone(), link, client, target.clone()));
+            }
+        });
+        Self { address: bound, shared, runtime }
+    }
+
+    /// Where to connect instead.
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// How many connections it was given so far.
+    pub(crate) fn connections(&self) -> u64 {
+        self.shared.lock().count
+    }
+
+    /// How many of them are up and were neither cut nor closed here.
+    pub(crate) fn live(&self) -> usize {
+        self.shared.lock().live.len()
+    }
+
+    /// How many bytes it passed on.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Hits one of the connections that nothing cut, closed, froze or swallows yet, and gives its number, from 0 in the
+    /// order in which they came.
+    pub(crate) fn hit_one(&self, seed: u64, fault: Fault) -> Option<u64> {
+        self.shared.hit_one(seed, fault).map(|link| link.number)
+    }
+
+    /// Hits every connection there is now, and gives their number.
+    pub(crate) fn hit_all(&self, fault: Fault) -> usize {
+        self.shared.hit_all(fault)
+    }
+
+    /// Hits every connection, those to come as well until [`Chaos::heal`].
+    pub(crate) fn everything(&self, fault: Fault) {
+        self.shared.lock().lasting.push(fault);
+        self.shared.hit_all(fault);
+    }
+
+    /// Resets new connections until [`Chaos::heal`].
+    pub(crate) fn refuse(&self) {
+        self.shared.refuses.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on bytes pass as they came. What was cut or closed stays so.
+    pub(crate) fn heal(&self) {
+        self.shared.refuses.store(false, Ordering::Relaxed);
+        let live: Vec<_> = {
+            let mut table = self.shared.lock();
+            table.lasting.clear();
+            table.live.values().cloned().collect()
+        };
+        live.iter().for_each(|link| self.shared.heal(link));
+    }
+
+    /// One of these faults on a random connection after every pause; each connection is healed when `lasting` is over.
+    pub(crate) fn storm(&self, seed: u64, pause: Duration, lasting: Duration, faults: &[Fault]) -> Storm {
+        let hits = Arc::new(Mutex::new(Vec::new()));
+        let (shared, faults, noted) = (self.shared.clone(), faults.to_vec(), hits.clone());
+        let task = self.runtime.spawn(async move {
+            let mut healing = JoinSet::new();
+            let mut next = Instant::now();
+            for step in 0.. {
+                next += pause;
+                sleep_until(next).await;
+                while healing.try_join_next().is_some() {}
+                let dice = mixed(seed.wrapping_add(step));
+                let fault = faults[pick(dice, faults.len())];
+                if let Some(link) = shared.hit_one(mixed(dice), fault) {
+                    noted.lock().unwrap().push((link.number, fault));
+                    let (shared, until) = (shared.clone(), Instant::now() + lasting);
+                    healing.spawn(async move {
+                        sleep_until(until).await;
+                        shared.heal(&link);
+                    });
+                }
+            }
+        });
+        Storm { task, hits }
+    }
+}
+
+impl Storm {
+    /// Which connection was hit by what, so far.
+    pub(crate) fn hits(&self) -> Vec<(u64, Fault)> {
+        self.hits.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    table: Mutex<Table>,
+    refuses: AtomicBool,
+    bytes: AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    count: u64,
+    live: BTreeMap<u64, Arc<Link>>,
+    lasting: Vec<Fault>,
+}
+
+/// One connection.
+#[derive(Default)]
+struct Link {
+    number: u64,
+    /// Up and down.
+    rules: [watch::Sender<Rules>; 2],
+    cut: CancellationToken,
+    /// Something was dropped: the ends cannot go on with each other.
+    lost: AtomicBool,
+    /// An end went away, and the other does not know.
+    left: AtomicBool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap()
+    }
+
+    /// A new one, which suffers what everything does.
+    fn link(&self) -> Arc<Link> {
+        let mut table = self.lock();
+        let number = table.count;
+        let link = Arc::new(Link { number, ..Link::default() });
+        table.count += 1;
+        if table.lasting.iter().all(|fault| !link.hit(*fault)) {
+            table.live.insert(number, link.clone());
+        }
+        link
+    }
+
+    fn hit_one(&self, seed: u64, fault: Fault) -> Option<Arc<Link>> {
+        let well: Vec<_> = self.lock().live.values().filter(|link| link.is_well()).cloned().collect();
+        let link = well.get(pick(mixed(seed), well.len()))?;
+        self.hit(link, fault);
+        Some(link.clone())
+    }
+
+    fn hit_all(&self, fault: Fault) -> usize {
+        let live: Vec<_> = self.lock().live.values().cloned().collect();
+        live.iter().for_each(|link| self.hit(link, fault));
+        live.len()
+    }
+
+    fn hit(&self, link: &Link, fault: Fault) {
+        if link.hit(fault) {
+            self.lock().live.remove(&link.number);
+        }
+    }
+
+    fn heal(&self, link: &Link) {
+        if link.lost.load(Ordering::Relaxed) {
+            self.hit(link, Fault::Cut);
+        }
+        link.rules.iter().for_each(|rules| rules.send_modify(Rules::heal));
+        let lasting = self.lock().lasting.clone();
+        lasting.into_iter().for_each(|fault| self.hit(link, fault));
+    }
+}
+
+impl Link {
+    /// Whether that was the end of it.
+    fn hit(&self, fault: Fault) -> bool {
+        if fault == Fault::Cut {
+            self.cut.cancel();
+        }
+        for (rules, way) in self.rules.iter().zip([Way::Up, Way::Down]) {
+            rules.send_modify(|rules| rules.suffer(fault, way));
+        }
+        matches!(fault, Fault::Cut | Fault::Close(Way::Both) | Fault::Truncate(Way::Both))
+    }
+
+    /// One end went away in a black hole. Once both have, nobody is left to be fooled.
+    fn left_in_silence(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+        if self.left.swap(true, Ordering::Relaxed) {
+            self.cut.cancel();
+        }
+    }
+
+    fn is_well(&self) -> bool {
+        self.rules.iter().all(|rules| rules.borrow().is_well())
+    }
+}
+
+/// Carries one connection to its end.
+async fn run(shared: Arc<Shared>, link: Arc<Link>, mut client: TcpStream, target: String) {
+    match TcpStream::connect(target).await {
+        Err(_) => reset(&client),
+        Ok(mut server) => {
+            for stream in [&client, &server] {
+                let _ = stream.set_nodelay(true);
+            }
+            let broken = {
+                let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+                tokio::select! {
+                    ended = async { tokio::try_join!(
+                        carry(from_client, to_server, (&link, 0), &shared.bytes),
+                        carry(from_server, to_client, (&link, 1), &shared.bytes),
+                    ) } => ended.is_err(),
+                    () = link.cut.cancelled() => true,
+                }
+            };
+            if broken {
+                [&client, &server].into_iter().for_each(reset);
+            }
+        }
+    }
+    shared.lock().live.remove(&link.number);
+}
+
+/// Has it end as an RST when it is dropped.
+fn reset(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Steele, Lea and Flood's SplitMix64: neighbouring seeds give numbers that have nothing in common.
+fn mixed(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn pick(dice: u64, among: usize) -> usize {
+    usize::try_from(dice % among.max(1) as u64).unwrap()
+}
