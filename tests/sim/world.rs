@@ -98,11 +98,13 @@ impl World {
     }
 
     /// A run that these bytes decide.
+    #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn scripted(bytes: &[u8]) -> Self {
         Self { script: bytes.to_vec().into_iter(), ..Self::new(0) }
     }
 
     /// Whether the script goes on.
+    #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn has_script(&self) -> bool {
         !self.script.as_slice().is_empty()
     }

@@ -1,0 +1,106 @@
+//! What is under load: the real program as a hub, three agents and three proxies, each on a machine of its own, with a
+//! bad network on either side of the hub.
+
+use std::io::{Read as _, Write as _};
+use std::sync::{Mutex, MutexGuard};
+
+use super::health::Usage;
+use super::support::chaos::Chaos;
+use super::support::machine::Machine;
+use super::support::poll;
+use super::support::process::Process;
+use super::support::roles::{Agent, Hub, ServiceProxy, connect};
+use super::target::Server;
+
+/// Devices, each with a proxy of its own.
+const PAIRS: usize = 3;
+
+const HUB_ARGUMENTS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
+
+pub(crate) struct Scene {
+    pub(crate) target: Server,
+    /// On the devices' side of the hub, and on the operators'.
+    pub(crate) sides: [Chaos; 2],
+    agents: Vec<Agent>,
+    proxies: Vec<ServiceProxy>,
+    hub: Mutex<Hub>,
+}
+
+impl Scene {
+    /// Everybody has joined and is online.
+    pub(crate) fn start() -> Self {
+        let target = Server::start();
+        let hub = Hub::start_with(&Machine::new(), &HUB_ARGUMENTS);
+        let sides = [(); 2].map(|()| Chaos::in_front_of(&hub.address()));
+        let joined = |link: &str, side: &Chaos| {
+            let machine = Machine::new();
+            machine.ask(&["join", &link.replace(&hub.address(), &side.address())]);
+            machine
+        };
+        let (mut agents, mut proxies) = (Vec::new(), Vec::new());
+        for number in 0..PAIRS {
+            let device = format!("device-{number}");
+            let machine = joined(&hub.device_link(&device), &sides[0]);
+            agents.push(Agent::start_as(&machine, &device, &[&format!("target={}", target.port)]));
+            let machine = joined(&hub.service_link(&format!("laptop-{number}")), &sides[1]);
+            proxies.push(ServiceProxy::start_with(&machine, &device, "0", &[]));
+        }
+        Self { target, sides, agents, proxies, hub: Mutex::new(hub) }
+    }
+
+    /// Where local programs connect.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        self.proxies.iter().map(|proxy| proxy.port).collect()
+    }
+
+    /// Kills the hub as a power cut would.
+    pub(crate) fn kill_hub(&self) {
+        self.hub().process.kill();
+    }
+
+    /// Starts it again, where it was.
+    pub(crate) fn restart_hub(&self) {
+        let mut hub = self.hub();
+        *hub = Hub::start_on(&hub.machine().clone(), hub.port, &HUB_ARGUMENTS);
+    }
+
+    /// Everything but the hub, and what it is called.
+    pub(crate) fn clients(&self) -> Vec<(String, &Process)> {
+        let agents = self.agents.iter().enumerate().map(|(at, agent)| (format!("agent {at}"), &agent.process));
+        let proxies = self.proxies.iter().enumerate().map(|(at, proxy)| (format!("proxy {at}"), &proxy.process));
+        agents.chain(proxies).collect()
+    }
+
+    /// What each process has of the machine now, and what it is called. The hub comes first.
+    pub(crate) fn usage(&self) -> Vec<(String, Usage)> {
+        let hub = ("hub".to_owned(), Usage::of(&self.hub().process));
+        let clients = self.clients().into_iter().map(|(name, process)| (name, Usage::of(process)));
+        std::iter::once(hub).chain(clients).collect()
+    }
+
+    /// Waits until every stream has ended and every device is back.
+    pub(crate) fn wait_until_idle(&self) {
+        poll("an idle hub", || {
+            let streams = self.metric("devstream_streams");
+            let idle = streams == 0 && self.metric("devstream_devices") == PAIRS && self.target.open() == 0;
+            idle.then_some(())
+        });
+    }
+
+    /// A number that the hub exports.
+    pub(crate) fn metric(&self, name: &str) -> usize {
+        let hub = self.hub();
+        let line = hub.process.wait_line("hub: metrics on http://127.0.0.1:");
+        let port = line.strip_suffix("/metrics").unwrap().rsplit(':').next().unwrap().parse().unwrap();
+        let mut stream = connect(port);
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {answer}")).parse().unwrap()
+    }
+
+    fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap()
+    }
+}
