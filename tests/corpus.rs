@@ -1,6 +1,8 @@
 //! What the fuzz targets check, on every input that was kept: those that reach most of the code, and each that ever
 //! broke a property, under a name that says what it was. `tests/fuzz` looks for more.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

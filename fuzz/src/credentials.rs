@@ -57,10 +57,10 @@ struct Request {
 
 impl Request {
     fn read(input: &mut Input<'_>) -> Self {
-        let role = if input.byte() % 2 == 0 { Role::Device } else { Role::Service };
+        let role = if input.coin() { Role::Device } else { Role::Service };
         let id = PrincipalId::try_from(input.text()).unwrap_or_else(|_| "pi-42".parse().unwrap());
         let [method, authority, path] = [(); 3].map(|()| input.text());
-        let (by_challenge, session) = (input.byte() % 2 == 0, input.bytes());
+        let (by_challenge, session) = (input.coin(), input.bytes());
         Self { principal: Principal { role, id }, method, authority, path, session, by_challenge }
     }
 

@@ -18,6 +18,10 @@ impl<'a> Input<'a> {
         *first
     }
 
+    pub fn coin(&mut self) -> bool {
+        self.byte() & 1 == 0
+    }
+
     /// Small as often as huge: a byte says how many bytes it has.
     pub fn number(&mut self) -> u64 {
         let bytes = self.byte() % 9;

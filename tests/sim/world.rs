@@ -1,6 +1,6 @@
 //! The world around the broker: devices and services that do anything they like, and what must hold whatever they do.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ struct Ticket {
 pub(crate) struct World {
     dice: u64,
     /// What the dice show first.
-    script: std::vec::IntoIter<u8>,
+    script: VecDeque<u8>,
     pub(crate) now: Instant,
     pub(crate) broker: Broker,
     settings: Settings,
@@ -74,7 +74,7 @@ impl World {
         };
         Self {
             dice: seed,
-            script: Vec::new().into_iter(),
+            script: VecDeque::new(),
             now: tokio::time::Instant::now().into_std(),
             broker: Broker::new(settings, random),
             settings,
@@ -100,13 +100,13 @@ impl World {
     /// A run that these bytes decide.
     #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn scripted(bytes: &[u8]) -> Self {
-        Self { script: bytes.to_vec().into_iter(), ..Self::new(0) }
+        Self { script: bytes.iter().copied().collect(), ..Self::new(0) }
     }
 
     /// Whether the script goes on.
     #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn has_script(&self) -> bool {
-        !self.script.as_slice().is_empty()
+        !self.script.is_empty()
     }
 
     /// One random thing happens, then all that follows from it.
@@ -131,7 +131,7 @@ impl World {
     }
 
     fn roll(&mut self, sides: u64) -> u64 {
-        if let Some(byte) = self.script.next() {
+        if let Some(byte) = self.script.pop_front() {
             self.dice = byte.into();
             return self.dice % sides;
         }
