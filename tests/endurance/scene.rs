@@ -24,6 +24,8 @@ pub(crate) struct Scene {
     agents: Vec<Agent>,
     proxies: Vec<ServiceProxy>,
     hub: Mutex<Hub>,
+    /// Where their users are at home, as long as they run.
+    _homes: Vec<Machine>,
 }
 
 impl Scene {
@@ -37,15 +39,16 @@ impl Scene {
             machine.ask(&["join", &link.replace(&hub.address(), &side.address())]);
             machine
         };
-        let (mut agents, mut proxies) = (Vec::new(), Vec::new());
+        let (mut agents, mut proxies, mut homes) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..PAIRS {
             let device = format!("device-{number}");
-            let machine = joined(&hub.device_link(&device), &sides[0]);
-            agents.push(Agent::start_as(&machine, &device, &[&format!("target={}", target.port)]));
-            let machine = joined(&hub.service_link(&format!("laptop-{number}")), &sides[1]);
-            proxies.push(ServiceProxy::start_with(&machine, &device, "0", &[]));
+            let home = joined(&hub.device_link(&device), &sides[0]);
+            agents.push(Agent::start_as(&home, &device, &[&format!("target={}", target.port)]));
+            let laptop = joined(&hub.service_link(&format!("laptop-{number}")), &sides[1]);
+            proxies.push(ServiceProxy::start_with(&laptop, &device, "0", &[]));
+            homes.extend([home, laptop]);
         }
-        Self { target, sides, agents, proxies, hub: Mutex::new(hub) }
+        Self { target, sides, agents, proxies, hub: Mutex::new(hub), _homes: homes }
     }
 
     /// Where local programs connect.
@@ -82,13 +85,14 @@ impl Scene {
     pub(crate) fn wait_until_idle(&self) {
         poll("an idle hub", || {
             let streams = self.metric("devstream_streams");
-            let idle = streams == 0 && self.metric("devstream_devices") == PAIRS && self.target.open() == 0;
+            let idle =
+                streams == 0 && self.metric("devstream_devices_online") == PAIRS as u64 && self.target.open() == 0;
             idle.then_some(())
         });
     }
 
     /// A number that the hub exports.
-    pub(crate) fn metric(&self, name: &str) -> usize {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let hub = self.hub();
         let line = hub.process.wait_line("hub: metrics on http://127.0.0.1:");
         let port = line.strip_suffix("/metrics").unwrap().rsplit(':').next().unwrap().parse().unwrap();
@@ -97,7 +101,8 @@ impl Scene {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {name} in {answer}")).parse().unwrap()
+        // Whole numbers are written with a fraction.
+        value.unwrap_or_else(|| panic!("no {name} in {answer}")).parse::<f64>().unwrap() as u64
     }
 
     fn hub(&self) -> MutexGuard<'_, Hub> {
