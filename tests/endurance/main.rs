@@ -68,11 +68,13 @@ fn soak(scene: &Scene, time: Duration, seed: u64) -> usize {
     let before = scene.usage();
 
     let (tally, bell, memory, faults) = (Tally::default(), Bell::default(), Memory::default(), AtomicU64::new(0));
-    let (half, start) = (time / 2, clock::now());
+    let start = clock::now();
+    // A hub that has just started has not yet taken what it takes.
+    let (last_death, memory_from) = (time / 3, time / 2);
     thread::scope(|scope| {
         scope.spawn(|| load(&scene.ports(), seed.wrapping_add(1), &tally, &bell));
-        scope.spawn(|| faults.store(faults::make_trouble(scene, seed, start + half, &bell), Ordering::Relaxed));
-        bell.rings_within(half);
+        scope.spawn(|| faults.store(faults::make_trouble(scene, seed, start + last_death, &bell), Ordering::Relaxed));
+        bell.rings_within(memory_from);
         scope.spawn(|| memory.watch(scene, &bell));
         bell.rings_within(time.saturating_sub(start.elapsed()));
         bell.ring();
