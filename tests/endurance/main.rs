@@ -64,7 +64,7 @@ fn soak(scene: &Scene, time: Duration, seed: u64) -> usize {
         bell.rings_within(WARM_UP);
         bell.ring();
     });
-    rest(scene);
+    let mut complaints = rest(scene);
     let before = scene.usage();
 
     let (tally, bell, memory, faults) = (Tally::default(), Bell::default(), Memory::default(), AtomicU64::new(0));
@@ -79,10 +79,10 @@ fn soak(scene: &Scene, time: Duration, seed: u64) -> usize {
         bell.rings_within(time.saturating_sub(start.elapsed()));
         bell.ring();
     });
-    rest(scene);
+    complaints.extend(rest(scene));
     let after = until_back(scene, &before);
 
-    let mut complaints = of_the_load(&warm, 0, false);
+    complaints.extend(of_the_load(&warm, 0, false));
     let expected = time.as_secs() * u64::from(OPENS_PER_SECOND);
     complaints.extend(of_the_load(&tally, expected, !RESUME));
     complaints.extend(left_over(&before, &after));
@@ -113,9 +113,10 @@ fn soak(scene: &Scene, time: Duration, seed: u64) -> usize {
     complaints.len()
 }
 
-fn rest(scene: &Scene) {
-    scene.wait_until_idle();
+fn rest(scene: &Scene) -> Vec<String> {
+    let busy = scene.wait_until_idle();
     Bell::default().rings_within(REST);
+    busy.into_iter().collect()
 }
 
 /// Helpers go one by one.

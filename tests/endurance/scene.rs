@@ -3,17 +3,23 @@
 
 use std::io::{Read as _, Write as _};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
+use devstream::net::clock;
+
+use super::bell::Bell;
 use super::health::Usage;
+use super::support::PATIENCE;
 use super::support::chaos::Chaos;
 use super::support::machine::Machine;
-use super::support::poll;
 use super::support::process::Process;
 use super::support::roles::{Agent, Hub, ServiceProxy, connect};
 use super::target::Server;
 
 /// Devices, each with a proxy of its own.
 const PAIRS: usize = 3;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 const HUB_ARGUMENTS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 
@@ -81,14 +87,21 @@ impl Scene {
         std::iter::once(hub).chain(clients).collect()
     }
 
-    /// Waits until every stream has ended and every device is back.
-    pub(crate) fn wait_until_idle(&self) {
-        poll("an idle hub", || {
-            let streams = self.metric("devstream_streams");
-            let idle =
-                streams == 0 && self.metric("devstream_devices_online") == PAIRS as u64 && self.target.open() == 0;
-            idle.then_some(())
-        });
+    /// Waits until every stream has ended and every device is back; what is still to come when that takes too long.
+    pub(crate) fn wait_until_idle(&self) -> Option<String> {
+        let deadline = clock::now() + PATIENCE;
+        loop {
+            let (streams, devices) = (self.metric("devstream_streams"), self.metric("devstream_devices_online"));
+            let connections = self.target.open();
+            if streams == 0 && devices == PAIRS as u64 && connections == 0 {
+                return None;
+            }
+            if clock::now() > deadline {
+                let left = format!("{streams} streams and {connections} connections do not end");
+                return Some(format!("{left}; {devices} of {PAIRS} devices are online"));
+            }
+            Bell::default().rings_within(LOOK_AGAIN);
+        }
     }
 
     /// A number that the hub exports.
