@@ -33,7 +33,9 @@ fn every_exit_code_in_the_readme_is_the_tables() {
 #[test]
 fn every_path_in_the_readme_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for path in ["tests/run", ".ci/run", "src/lib.rs", "src/proto/limits.rs", "src/proto/PROTOCOL.md"] {
+    let code = ["src/lib.rs", "src/proto/limits.rs", "src/proto/PROTOCOL.md"];
+    let checks = ["tests/run", ".ci/run", "tests/fuzz", "tests/soak", "fuzz/corpus"];
+    for path in code.into_iter().chain(checks) {
         assert!(README.contains(path) && root.join(path).exists(), "{path}");
     }
 }

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
-use clap::{Arg, ArgMatches, Command, FromArgMatches as _};
+use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
 use self::file::{Setting, load};
 use super::args::Cli;
@@ -40,6 +40,11 @@ pub fn settings<'a>(command: &'a Command, section: &str) -> impl Iterator<Item =
     let role = command.find_subcommand(section);
     let flags = role.into_iter().flat_map(Command::get_arguments);
     flags.filter(|flag| flag.get_long().is_some_and(|name| !NOT_IN_A_FILE.contains(&name)))
+}
+
+/// The mistakes in the text of a `config.toml`, each with its place.
+pub fn mistakes(text: &str) -> Vec<String> {
+    file::parse(&Cli::command(), Path::new("config.toml"), text).err().unwrap_or_default()
 }
 
 /// What was typed, over the file: the one that is named, else the usual one if it is there.

@@ -29,7 +29,7 @@ use indicatif::MultiProgress;
 
 use self::args::{Cli, Command, Hub, HubCommand};
 use self::config::Mistake;
-pub use self::config::{SECTIONS, settings};
+pub use self::config::{SECTIONS, mistakes, settings};
 use crate::net::inherit::Inherited;
 use crate::proto::refusal::Refusal;
 

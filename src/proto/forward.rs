@@ -105,13 +105,14 @@ pub fn host_and_port(text: &str) -> Result<(Option<&str>, u16), InvalidForward> 
 /// A host name or address, without the brackets of an IPv6 literal.
 pub fn bare_host(host: &str) -> Result<&str, InvalidForward> {
     let invalid = || InvalidForward::Host(host.into());
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if let Some(inner) = host.strip_prefix('[') {
         let inner = inner.strip_suffix(']').ok_or_else(invalid)?;
-        // A zone such as %eth0 is the system's to judge.
-        let address = inner.split('%').next().unwrap_or(inner);
-        return address.parse::<std::net::Ipv6Addr>().map(|_| inner).map_err(|_| invalid());
+        // Whether there is a zone of that name, such as eth0, is the system's to judge.
+        let (address, zone) = inner.split_once('%').map_or((inner, None), |(address, zone)| (address, Some(zone)));
+        let is_zone = zone.is_none_or(|zone| !zone.is_empty() && zone.bytes().all(allowed));
+        return if is_zone && address.parse::<std::net::Ipv6Addr>().is_ok() { Ok(inner) } else { Err(invalid()) };
     }
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if !host.is_empty() && host.len() <= 253 && host.bytes().all(allowed) { Ok(host) } else { Err(invalid()) }
 }
 
@@ -141,10 +142,27 @@ mod tests {
             ("web=10.0.0.5:80", "web=10.0.0.5:80"),
             ("printer.lan:443", "https=printer.lan:443"),
             ("db=[::1]:5432", "db=[::1]:5432"),
+            ("printer=[fe80::1%eth0.2]:9100", "printer=[fe80::1%eth0.2]:9100"),
         ] {
             assert_eq!(text.parse::<Forward>().unwrap().to_string(), shown);
         }
-        for bad in ["", "0", "x", "22x", "+22", "65536", "=22", "a b=22", "h st:22", "::1:22", "[::1:22", ":22", "a="] {
+        for bad in [
+            "",
+            "0",
+            "x",
+            "22x",
+            "+22",
+            "65536",
+            "=22",
+            "a b=22",
+            "h st:22",
+            "::1:22",
+            "[::1:22",
+            ":22",
+            "a=",
+            "[::1%\x1b[2J]:22",
+            "[::1%]:22",
+        ] {
             assert!(bad.parse::<Forward>().is_err(), "{bad:?}");
         }
     }

@@ -5,6 +5,7 @@ mod islands;
 mod legs;
 mod names;
 mod shortage;
+mod silence;
 mod strange;
 mod targets;
 mod versions;

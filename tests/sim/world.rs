@@ -1,6 +1,6 @@
 //! The world around the broker: devices and services that do anything they like, and what must hold whatever they do.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ struct Ticket {
 
 pub(crate) struct World {
     dice: u64,
+    /// What the dice show first.
+    script: VecDeque<u8>,
     pub(crate) now: Instant,
     pub(crate) broker: Broker,
     settings: Settings,
@@ -73,6 +75,7 @@ impl World {
         };
         Self {
             dice: seed,
+            script: VecDeque::new(),
             now: tokio::time::Instant::now().into_std(),
             broker: Broker::new(settings, random),
             settings,
@@ -93,6 +96,18 @@ impl World {
             scopes: HashMap::new(),
             current: HashMap::new(),
         }
+    }
+
+    /// A run that these bytes decide.
+    #[allow(dead_code, reason = "the fuzz target's")]
+    pub(crate) fn scripted(bytes: &[u8]) -> Self {
+        Self { script: bytes.iter().copied().collect(), ..Self::new(0) }
+    }
+
+    /// Whether the script goes on.
+    #[allow(dead_code, reason = "the fuzz target's")]
+    pub(crate) fn has_script(&self) -> bool {
+        !self.script.is_empty()
     }
 
     /// One random thing happens, then all that follows from it.
@@ -117,6 +132,10 @@ impl World {
     }
 
     fn roll(&mut self, sides: u64) -> u64 {
+        if let Some(byte) = self.script.pop_front() {
+            self.dice = byte.into();
+            return self.dice % sides;
+        }
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.dice) % sides
     }

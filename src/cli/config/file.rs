@@ -35,7 +35,12 @@ pub(super) fn load(command: &Command, path: &Path, optional: bool) -> Result<Opt
         Err(error) if optional && error.kind() == io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| vec![format!("{}: cannot be read: {error}", path.display())])?,
     };
-    let (document, errors) = DeTable::parse_recoverable(&text);
+    parse(command, path, &text).map(Some)
+}
+
+/// Everything in the text of this file, or every mistake in it.
+pub(super) fn parse(command: &Command, path: &Path, text: &str) -> Result<Vec<Setting>, Vec<String>> {
+    let (document, errors) = DeTable::parse_recoverable(text);
     let mut mistakes: Vec<Mistake> =
         errors.iter().map(|error| (error.span().unwrap_or_default(), error.message().to_owned())).collect();
     let mut settings = Vec::new();
@@ -47,9 +52,9 @@ pub(super) fn load(command: &Command, path: &Path, optional: bool) -> Result<Opt
     }
     mistakes.sort_by_key(|(place, _)| place.start);
     if mistakes.is_empty() {
-        return Ok(Some(settings));
+        return Ok(settings);
     }
-    Err(mistakes.iter().map(|(place, words)| at(path, &text, place.start, words)).collect())
+    Err(mistakes.iter().map(|(place, words)| at(path, text, place.start, words)).collect())
 }
 
 fn read(path: &Path) -> io::Result<String> {

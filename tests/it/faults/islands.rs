@@ -32,13 +32,13 @@ impl Scene {
     /// With one cable between them.
     fn new() -> Self {
         let [near, far] = Island::two();
-        Self::on(near, far, "10.0.0.1")
+        Self::on(near, far, "10.0.0.1", &[])
     }
 
     /// With the hub at this address.
-    fn on(near: Island, far: Island, host: &str) -> Self {
+    fn on(near: Island, far: Island, host: &str, arguments: &[&str]) -> Self {
         let (hub_machine, device) = (near.machine(), far.machine());
-        let hub = Hub::start_at(&hub_machine, &format!("{host}:0"), &["--hostname", host]);
+        let hub = Hub::start_at(&hub_machine, &format!("{host}:0"), &[&["--hostname", host], arguments].concat());
         device.ask(&["join", &hub.device_link(DEVICE)]);
         let target = far.enter(Target::echo);
         let agent = Agent::start(&device, &[&target.port.to_string()]);
@@ -96,7 +96,7 @@ fn a_mapping_that_a_nat_forgot_is_noticed_by_the_hub_at_once() {
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
     nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
-    let scene = Scene::on(near, far, "10.0.0.1");
+    let scene = Scene::on(near, far, "10.0.0.1", &["--no-resume"]);
     let mut local = scene.connect();
     is_alive(&mut local);
     // Otherwise the device's next packet would have it remembered.
@@ -130,14 +130,14 @@ fn where_there_is_only_ipv6_everything_works() {
     for (island, address) in [(&near, "fd00::1"), (&far, "fd00::2")] {
         island.run(&format!("ip address flush dev cable && ip address add {address}/64 dev cable nodad"));
     }
-    let scene = Scene::on(near, far, "[fd00::1]");
+    let scene = Scene::on(near, far, "[fd00::1]", &[]);
     is_alive(&mut scene.connect());
 }
 
 #[test]
 fn an_address_that_vanishes_and_comes_back_still_listens() {
     let [near, far] = Island::two();
-    let scene = Scene::on(near, far, "10.0.0.1");
+    let scene = Scene::on(near, far, "10.0.0.1", &[]);
     scene.near.run("ip address add 10.0.0.3/24 dev cable");
     let proxy = ServiceProxy::start_with(scene.hub.machine(), DEVICE, "10.0.0.3:0", &[]);
     let reach = || scene.near.enter(|| TcpStream::connect_timeout(&([10, 0, 0, 3], proxy.port).into(), AT_ONCE));

@@ -31,7 +31,16 @@ struct Scene {
 
 impl Scene {
     fn with(target: Target) -> Self {
-        let hub = Hub::start(&Machine::new());
+        Self::with_hub(target, &[])
+    }
+
+    /// Streams end with their connections.
+    fn without_resume(target: Target) -> Self {
+        Self::with_hub(target, &["--no-resume"])
+    }
+
+    fn with_hub(target: Target, arguments: &[&str]) -> Self {
+        let hub = Hub::start_with(&Machine::new(), arguments);
         let machines = [(); 2].map(|()| Machine::new());
         let [device, laptop] = &machines;
         device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -62,7 +71,7 @@ fn hit_leg(way: &Chaos, fault: Fault) {
 
 #[test]
 fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
-    let scene = Scene::with(Target::echo());
+    let scene = Scene::without_resume(Target::echo());
     for fault in [Fault::Cut, Fault::Close(Way::Both), Fault::Close(Way::Down), Fault::Truncate(Way::Both)] {
         for way in [&scene.below, &scene.above] {
             let mut local = scene.alive();
@@ -77,7 +86,7 @@ fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
 #[test]
 fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
     for below in [true, false] {
-        let scene = Scene::with(Target::source(1, u64::MAX));
+        let scene = Scene::without_resume(Target::source(1, u64::MAX));
         let mut local = scene.proxy.connect();
         let pattern = Pattern::new(1);
         pattern.expect(&mut local, MIB);
@@ -92,7 +101,7 @@ fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
 #[test]
 fn a_bit_that_changes_on_the_way_is_a_reset_and_never_another_byte() {
     for below in [true, false] {
-        let scene = Scene::with(Target::source(2, u64::MAX));
+        let scene = Scene::without_resume(Target::source(2, u64::MAX));
         let mut local = scene.proxy.connect();
         let pattern = Pattern::new(2);
         pattern.expect(&mut local, MIB);
@@ -153,7 +162,7 @@ fn a_process_that_stands_still_for_ten_seconds_loses_nothing() {
 
 #[test]
 fn a_reader_that_stalls_and_then_dies_frees_its_target() {
-    let scene = Scene::with(Target::source(5, u64::MAX));
+    let scene = Scene::without_resume(Target::source(5, u64::MAX));
     let mut local = scene.proxy.connect();
     local.read_exact(&mut [0]).unwrap();
     assert_eq!(scene.target.seen().end, End::Stalled, "the source is held back");

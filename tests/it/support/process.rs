@@ -1,7 +1,7 @@
 //! A child process whose every line is kept, can be waited for, and is shown when something goes wrong.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -127,9 +127,14 @@ impl Process {
         Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success())
     }
 
+    /// What the kernel tells about it.
+    pub(crate) fn proc(&self) -> PathBuf {
+        format!("/proc/{}", self.id).into()
+    }
+
     /// How many files it may have open, and may allow itself to.
     pub(crate) fn file_limits(&self) -> [u64; 2] {
-        let limits = fs::read_to_string(format!("/proc/{}/limits", self.id)).expect("the process runs");
+        let limits = fs::read_to_string(self.proc().join("limits")).expect("the process runs");
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the kernel says so");
         let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap_or(u64::MAX));
         [(); 2].map(|()| numbers.next().expect("two numbers"))
@@ -150,7 +155,7 @@ impl Process {
 
     /// What it takes of the machine's memory.
     pub(crate) fn memory(&self) -> Memory {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).expect("the process runs");
+        let status = fs::read_to_string(self.proc().join("status")).expect("the process runs");
         let field = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name)).expect("the kernel says so");
             let kilobytes: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");

@@ -1,0 +1,223 @@
+//! Resuming, against a model: bytes go in at one end over legs that are lost with what is on them, and at the other end
+//! come out as they went in, never with a gap or a repeat, and all of them once the legs hold.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use devstream::proto::limits::{FIRST_WINDOW, LARGEST_WINDOW};
+use devstream::proto::stream::StreamControl;
+use devstream::proto::stream::incoming::Incoming;
+use devstream::proto::stream::outgoing::{Outgoing, Piece};
+
+use super::input::Input;
+
+/// No input makes either end keep more than this.
+const SHARE: u64 = FIRST_WINDOW;
+
+/// One local read: small ones as often as those that fill a window within an input.
+const READS: [usize; 4] = [1, 30, 1000, 60_000];
+
+/// More than any input makes pieces: each takes one to be sent.
+const ROUNDS: usize = 100_000;
+
+pub fn check(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    if input.coin() {
+        liar(input);
+    } else {
+        let mut stream = Stream::new();
+        while !input.is_empty() {
+            stream.step(&mut input);
+        }
+        stream.finish();
+    }
+}
+
+/// One direction between two ends that keep to the rules.
+struct Stream {
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// What the local side of the one end has said, and that of the other has heard.
+    said: u64,
+    heard: u64,
+    /// What has arrived and is not written yet.
+    waiting: VecDeque<u8>,
+    /// On its way on the present leg.
+    up: VecDeque<Piece>,
+    down: VecDeque<StreamControl>,
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self {
+            outgoing: Outgoing::new(true, FIRST_WINDOW),
+            incoming: Incoming::new(FIRST_WINDOW),
+            said: 0,
+            heard: 0,
+            waiting: VecDeque::new(),
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+        }
+    }
+
+    fn step(&mut self, input: &mut Input<'_>) {
+        match input.byte() % 16 {
+            0..3 => self.say(READS[usize::from(input.byte() % 4)]),
+            3..6 => self.send(),
+            6..9 => self.arrive(),
+            9..11 => self.write(usize::from(input.byte()) * 500),
+            11..13 => self.acknowledge(),
+            13 => self.hear_back(),
+            14 => self.lose_the_leg(input.byte(), input.byte()),
+            // Rarely, so that inputs go on for a while.
+            _ if input.byte() < 16 && self.outgoing.is_open() => self.outgoing.finish(),
+            _ => self.write(1),
+        }
+    }
+
+    /// The local side says as much as may be taken.
+    fn say(&mut self, most: usize) {
+        let length = most.min(usize::try_from(self.outgoing.room(SHARE)).unwrap());
+        if length > 0 {
+            assert!(self.outgoing.is_open());
+            let bytes: Vec<u8> = (self.said..).take(length).map(byte_at).collect();
+            self.said += length as u64;
+            self.outgoing.take(Bytes::from(bytes));
+        }
+    }
+
+    fn send(&mut self) {
+        let piece = self.outgoing.next_piece();
+        assert!(self.outgoing.reached() <= self.said, "sent what nobody said");
+        self.up.extend(piece);
+    }
+
+    fn arrive(&mut self) {
+        match self.up.pop_front() {
+            Some(Piece::Bytes(bytes)) => {
+                self.incoming.received(bytes.len()).expect("what was sent was allowed");
+                self.waiting.extend(bytes);
+            }
+            Some(Piece::End(StreamControl::End { bytes })) => {
+                assert_eq!(bytes, self.said);
+                self.incoming.ended(bytes).expect("every byte came before the end");
+            }
+            Some(Piece::End(other)) => panic!("an end that is none: {other:?}"),
+            None => {}
+        }
+    }
+
+    fn write(&mut self, most: usize) {
+        let length = most.min(self.waiting.len());
+        for byte in self.waiting.drain(..length) {
+            assert_eq!(byte, byte_at(self.heard), "another byte at {} of {}", self.heard, self.said);
+            self.heard += 1;
+        }
+        self.incoming.written(length);
+        if self.incoming.is_over() && self.waiting.is_empty() {
+            assert_eq!(self.heard, self.said, "the end before all bytes");
+            self.incoming.end_written();
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        let said = self.incoming.acknowledgement(LARGEST_WINDOW);
+        self.down.extend(said);
+    }
+
+    fn hear_back(&mut self) {
+        match self.down.pop_front() {
+            Some(StreamControl::Ack { bytes, window, end }) => {
+                assert!(bytes <= self.heard, "acknowledged what was not written");
+                self.outgoing.acknowledged(bytes, window, end).expect("it was sent");
+            }
+            Some(other) => panic!("no acknowledgement: {other:?}"),
+            None => {}
+        }
+    }
+
+    /// Of what is on it so much arrives yet, each way; then there is another leg, and both say where they are.
+    fn lose_the_leg(&mut self, up: u8, down: u8) {
+        for _ in 0..up % 8 {
+            self.arrive();
+        }
+        for _ in 0..down % 8 {
+            self.hear_back();
+        }
+        self.up.clear();
+        self.down.clear();
+        let StreamControl::Resume { received } = self.incoming.resume() else { panic!("no resumption") };
+        assert_eq!(received, self.heard + self.waiting.len() as u64);
+        self.outgoing.rewind(received).expect("nothing that is wanted was forgotten");
+    }
+
+    /// The leg holds from now on, and nobody holds anything back.
+    fn finish(mut self) {
+        if self.outgoing.is_open() {
+            self.outgoing.finish();
+        }
+        for round in 0.. {
+            if self.outgoing.is_acknowledged() {
+                break;
+            }
+            assert!(round < ROUNDS, "stands still: {:?} {:?}", self.outgoing, self.incoming);
+            self.send();
+            self.arrive();
+            self.write(usize::MAX);
+            self.acknowledge();
+            self.hear_back();
+        }
+        assert_eq!(self.heard, self.said);
+        assert!(self.incoming.is_over() && self.incoming.is_settled());
+    }
+}
+
+/// An end that says whatever it likes is refused, and never gets more than it asked for.
+fn liar(mut input: Input<'_>) {
+    let mut outgoing = Outgoing::new(true, FIRST_WINDOW);
+    let mut incoming = Incoming::new(FIRST_WINDOW);
+    let (mut said, mut allowed) = (0, FIRST_WINDOW);
+    while !input.is_empty() {
+        let done = match input.byte() % 8 {
+            0 => {
+                let length = u64::from(input.byte()).min(outgoing.room(SHARE));
+                if length > 0 {
+                    said += length;
+                    outgoing.take(Bytes::from(vec![0; usize::try_from(length).unwrap()]));
+                }
+                Ok(())
+            }
+            1 => {
+                outgoing.next_piece();
+                Ok(())
+            }
+            2 => {
+                let (bytes, window) = (input.number(), input.number());
+                allowed = allowed.max(bytes.saturating_add(window));
+                outgoing.acknowledged(bytes, window, input.coin())
+            }
+            3 => outgoing.rewind(input.number()),
+            4 => incoming.received(usize::try_from(input.number()).unwrap()),
+            5 => incoming.ended(input.number()),
+            6 => {
+                incoming.written(usize::try_from(input.number()).unwrap());
+                incoming.acknowledgement(input.number());
+                Ok(())
+            }
+            _ => {
+                incoming.resume();
+                outgoing.finish();
+                Ok(())
+            }
+        };
+        assert!(said <= allowed && outgoing.reached() <= said);
+        if done.is_err() {
+            return;
+        }
+    }
+}
+
+/// Neighbours differ, and so do bytes at any distance that a lost or repeated piece has.
+fn byte_at(position: u64) -> u8 {
+    (position.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+}

@@ -1,0 +1,89 @@
+//! What the agents forward to: a server that does what the first byte of a connection says, and says it back first, so
+//! that whoever asked knows that the stream stands.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::load::LONGEST_PAUSE;
+use super::support::bytes::{read_some, reset};
+
+/// What comes is sent back at once.
+pub(crate) const ECHO: u8 = b'e';
+/// What comes is sent back when it has ended.
+pub(crate) const ANSWER: u8 = b'a';
+/// After a few bytes the connection is reset.
+pub(crate) const RESET: u8 = b'r';
+
+/// So many bytes before a reset.
+pub(crate) const BEFORE_RESET: usize = 5;
+
+/// The most that is kept for [`ANSWER`].
+const ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A running one, until the program ends.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    open: Arc<AtomicUsize>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let open = Arc::new(AtomicUsize::new(0));
+        let counter = open.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let counter = counter.clone();
+                counter.fetch_add(1, Ordering::Relaxed);
+                thread::spawn(move || {
+                    // Whatever broke here, the other end tells of it.
+                    let _ = serve(stream);
+                    counter.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+        });
+        Self { port, open }
+    }
+
+    /// Connections that have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+fn serve(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(LONGEST_PAUSE))?;
+    stream.set_write_timeout(Some(LONGEST_PAUSE))?;
+    let mut habit = [0];
+    stream.read_exact(&mut habit)?;
+    stream.write_all(&habit)?;
+    match habit[0] {
+        ANSWER => {
+            let mut all = Vec::new();
+            (&stream).take(ANSWER_BYTES).read_to_end(&mut all)?;
+            stream.write_all(&all)?;
+        }
+        RESET => {
+            stream.read_exact(&mut [0; BEFORE_RESET])?;
+            reset(stream);
+            return Ok(());
+        }
+        _ => echo(&mut stream)?,
+    }
+    stream.shutdown(Shutdown::Write)
+}
+
+fn echo(stream: &mut TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match read_some(stream, &mut buffer)? {
+            0 => return Ok(()),
+            count => stream.write_all(&buffer[..count])?,
+        }
+    }
+}
