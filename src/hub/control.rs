@@ -160,7 +160,7 @@ impl Session<'_> {
     /// The device is online, and how far away it is will be known soon.
     async fn welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), Ended> {
         channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into() }).await?;
-        channel.probe().await
+        channel.ping().await
     }
 
     /// Does what the broker wants; a kind of refusal if that is the end.

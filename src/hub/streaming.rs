@@ -41,14 +41,15 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         Ok(proven) => proven.record,
         Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
     };
-    let Some(shown) = shown(shared, asked) else {
+    let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
+    if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
+        // Whoever comes back has shown who it is: that its stream is over by now is no offence.
+        visitor.is_excused();
+    }
+    let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
         let refusal = visitor.denied(shared, Some(&record.principal), "no stream token, or not one of ours");
         return Answer::Reply(answers::refuse(&refusal));
     };
-    if matches!(shown, Shown::Ticket(_)) {
-        // A ticket of ours in the hands of its owner is no offence, even if its stream is over.
-        visitor.is_excused();
-    }
     let arrival = SideArrival {
         leg: visitor.connection,
         place: bridge,
@@ -73,8 +74,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
 }
 
 /// The token of a handshake, or a ticket that this hub has signed.
-fn shown(shared: &Shared, asked: &Asked) -> Option<Shown> {
-    let (scheme, text) = asked.header(header::AUTHORIZATION.as_str())?.split_once(' ')?;
+fn shown(shared: &Shared, scheme: &str, text: &str) -> Option<Shown> {
     if scheme == resume::SCHEME {
         let ticket = shared.resume_key.open(&ResumeToken::parse(text)?)?;
         return Some(Shown::Ticket(Box::new(ticket)));

@@ -68,7 +68,7 @@ impl<T: Transport> ControlChannel<T> {
         self.round_trip.clone()
     }
 
-    /// Asks the peer whether it is there; it is given up if it does not answer.
+    /// Asks the peer whether it is there; it is given up if it does not answer within a few seconds.
     pub async fn probe(&mut self) -> Result<(), Ended> {
         self.heartbeat.ask(clock::now());
         self.ping().await
@@ -106,7 +106,8 @@ impl<T: Transport> ControlChannel<T> {
         }
     }
 
-    async fn ping(&mut self) -> Result<(), Ended> {
+    /// Sends a ping, of whose answer [`Self::round_trip`] tells.
+    pub async fn ping(&mut self) -> Result<(), Ended> {
         timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| Ended::Silent)??;
         self.pinged = Some(clock::now());
         Ok(())

@@ -204,6 +204,8 @@ async fn come_back<T, J: Rejoin<T>>(
                 let until = lifeline.until().unwrap_or_else(clock::now);
                 let tried = tokio::select! {
                     tried = timeout_at(until.into(), attempt(pass, terms)) => tried,
+                    // What is under way goes the old way.
+                    () = vigil.changed() => continue,
                     () = terms.stop.cancelled() => return Err(Kind::PeerGone.into()),
                 };
                 let Ok(tried) = tried else { continue };

@@ -1,6 +1,6 @@
 //! The pump in the middle: one WebSocket to another. What both ends say to each other is not its business.
 
-mod watch;
+pub(super) mod watch;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;

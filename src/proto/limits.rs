@@ -90,7 +90,8 @@ pub const LARGEST_WINDOW: u64 = 16 * 1024 * 1024;
 /// and the same again what it may keep of its own bytes until they are acknowledged.
 pub const ALL_WINDOWS: u64 = 32 * 1024 * 1024;
 
-/// Bytes written to the local side until an acknowledgement is sent, or an eighth of the window if that is more.
+/// Bytes written to the local side until an acknowledgement is sent: well within [`FIRST_WINDOW`], all that a sender with many
+/// streams may keep for each.
 pub const ACK_EVERY: u64 = 64 * 1024;
 
 /// Messages, however small, until an acknowledgement is sent: the other end keeps each of them until then.

@@ -29,7 +29,7 @@ use self::scene::Scene;
 use self::support::bytes::MIB;
 
 /// Whether streams outlive their legs. If they do, none may break; if not, what breaks must be a reset.
-const RESUME: bool = false;
+const RESUME: bool = true;
 
 /// Before anything is compared with it, everything was done a few times.
 const WARM_UP: Duration = Duration::from_secs(20);

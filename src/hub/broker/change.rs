@@ -55,9 +55,10 @@ impl Broker {
 
     /// Ends a stream, however far it has come.
     pub(super) fn end(&mut self, id: StreamId, why: Refusal, now: Instant) {
-        let Some(stream) = self.streams.get(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         match stream.phase {
             Phase::Joined => {
+                stream.ending = true;
                 self.set_timer(id, None);
                 self.outputs.push_back(Output::EndStream { stream: id, refusal: why });
             }

@@ -200,7 +200,7 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
         match stream.phase {
-            Phase::Joined if lost && stream.resumes() => self.interrupt(id, now),
+            Phase::Joined if lost && stream.resumes() && !stream.ending => self.interrupt(id, now),
             Phase::Joined => self.forget(id),
             Phase::Interrupted { .. } if lost => stream.side(role).left(),
             Phase::Interrupted { .. } => {

@@ -85,6 +85,10 @@ impl Broker {
     /// Takes note of something.
     pub fn handle(&mut self, input: Input, now: Instant) {
         self.began.get_or_insert(now);
+        if !self.over.is_empty() && !self.takes_over(now) {
+            // From here on, their tickets are too late anyway.
+            self.over = HashSet::new();
+        }
         match input {
             Input::DeviceArrived { device, connection, hello, address } => {
                 self.device_arrived(device, Seat { connection, hello, address }, now);

@@ -71,11 +71,14 @@ impl Broker {
         if (ticket.stream, &ticket.device, ticket.role) != (place.stream, &place.device, place.role) {
             return Err("the resume token of another stream");
         }
-        match self.streams.get(&ticket.stream).map(|stream| &stream.phase) {
-            Some(Phase::Joined | Phase::Interrupted { .. }) => Ok(()),
-            Some(Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_)) => {
-                Err("a resume token before the stream was open")
-            }
+        match self.streams.get(&ticket.stream) {
+            Some(stream) if stream.ending => Err("the resume token of a stream that was ended"),
+            Some(stream) => match stream.phase {
+                Phase::Joined | Phase::Interrupted { .. } => Ok(()),
+                Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => {
+                    Err("a resume token before the stream was open")
+                }
+            },
             None if ticket.hub == self.run || self.over.contains(&ticket.stream) => {
                 Err("the resume token of an ended stream")
             }
@@ -85,7 +88,7 @@ impl Broker {
     }
 
     /// Whether streams of an earlier run may still come.
-    fn takes_over(&self, now: Instant) -> bool {
+    pub(super) fn takes_over(&self, now: Instant) -> bool {
         let until = self.began.zip(self.settings.resume).map(|(began, grace)| began + grace + LATE);
         until.is_some_and(|until| now < until)
     }

@@ -10,6 +10,7 @@ use tokio::time::{sleep, sleep_until};
 use super::flow::{Due, Flow};
 use super::{Ending, Happening, Outcome, Terms};
 use crate::net::pulse::Pulse;
+use crate::net::relay::watch::lifeless;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat};
@@ -86,7 +87,10 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
     };
     match &parted {
         // The close waits its turn behind what was sent before it, for as long as the peer takes to read that.
-        Parted::Over(_, Some((CLOSE_NORMAL, reason))) => socket.close(CLOSE_NORMAL, reason).await,
+        Parted::Over(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
+            () = socket.close(CLOSE_NORMAL, reason) => {}
+            () = lifeless(&pulse, flow.half_close().then_some(terms.patience)) => {}
+        },
         Parted::Over(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
         Parted::Over(_, None) => socket.await_close().await,
         Parted::Lost(..) => {}

@@ -14,7 +14,7 @@ use crate::proto::keepalive::{Beat, Heartbeat, Patience};
 const BETWEEN_PINGS: Duration = Duration::from_secs(1);
 
 /// Returns when nothing has moved on a connection for too long, from when this is first asked.
-pub(super) async fn lifeless(pulse: &Pulse, limit: Option<Patience>) {
+pub(in crate::net) async fn lifeless(pulse: &Pulse, limit: Option<Patience>) {
     let Some(Patience { dead_after }) = limit else { return std::future::pending().await };
     let asked = clock::now();
     loop {

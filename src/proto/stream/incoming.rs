@@ -84,8 +84,8 @@ impl Incoming {
 
     /// What the other end is to be told now, if anything; it counts as told. The window grows up to `most`.
     pub fn acknowledgement(&mut self, most: u64) -> Option<StreamControl> {
-        let step = ACK_EVERY.max(self.window / 8);
-        let much = self.written - self.told >= step || self.messages >= ACK_MESSAGES && self.written > self.told;
+        // However large the window is, the other end may have room for little, and waits for this.
+        let much = self.written - self.told >= ACK_EVERY || self.messages >= ACK_MESSAGES && self.written > self.told;
         let news = much && self.end.is_none();
         if !(news || self.owes || self.end_written && !self.end_told) {
             return None;
@@ -171,6 +171,16 @@ mod tests {
             }
         }
         window
+    }
+
+    /// A sender among many has room for no more than the first window, whatever ours is.
+    #[test]
+    fn a_large_window_makes_nobody_wait_for_an_acknowledgement() {
+        let mut incoming = Incoming::new(LARGEST_WINDOW);
+        let little = usize::try_from(FIRST_WINDOW).unwrap();
+        incoming.received(little).unwrap();
+        incoming.written(little);
+        assert!(incoming.acknowledgement(LARGEST_WINDOW).is_some());
     }
 
     #[test]
