@@ -350,7 +350,7 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     let (running, all) = (shared.exchange.holding(), shared.exchange.streams());
     if all > running {
         let resuming = all - running;
-        tracing::info!(target: "hub", "{resuming} streams are resumed by themselves when the hub is back");
+        tracing::info!(target: "hub", "{resuming} streams go on by themselves when the hub is back");
     }
     if running > 0 {
         let deadline = shared.config.drain.as_secs();

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::auth::Action;
-use super::broker::{Admission, Event, Joint, Operation, Shown, SideArrival};
+use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
 use super::door::Visitor;
 use super::exchange::{Farewell, Live, Meeting};
 use super::open::ends;
@@ -113,28 +113,18 @@ pub(super) async fn run(
         meeting = meeting => meeting,
         departure = leg.hold(patience) => {
             tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
-            if !departure.is_loss() {
-                farewell.meant();
-            }
+            farewell.left(how(&departure, None));
+            // Whoever else is on its way is told at once.
+            drop(farewell);
             return leg.part(&departure).await;
         }
     };
     match meeting {
         Ok(Meeting::Give(other)) => drop(other.send(leg)),
-        Ok(Meeting::Take(other, joint, live)) => {
-            let left = match timeout(CLOSE_TIMEOUT, other).await {
-                Ok(Ok(device)) => carry(shared, device, leg, &joint, &live).await,
-                _ => {
-                    let gone = Departure::Broken(Broken::Truncated);
-                    leg.refuse(&if resumes(&joint) { Kind::Interrupted } else { Kind::PeerGone }.into()).await;
-                    Some((Role::Device, gone))
-                }
-            };
-            if !comes_back(&joint, &live, left.as_ref()) {
-                farewell.meant();
-            }
-            ended(shared, *joint, &live, left);
-        }
+        Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
+            Ok(Ok(device)) => carry(shared, (device, leg), *joint, &live, farewell).await,
+            _ => never_joined(leg, *joint, shared, &live, farewell).await,
+        },
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(_) => {}
     }
@@ -142,14 +132,15 @@ pub(super) async fn run(
 
 async fn carry(
     shared: &Shared,
-    device: Leg<Socket>,
-    service: Leg<Socket>,
-    joint: &Joint,
+    (device, service): (Leg<Socket>, Leg<Socket>),
+    joint: Joint,
     live: &Live,
-) -> Option<(Role, Departure)> {
+    mut farewell: Farewell<Socket>,
+) {
+    let resumable = joint.protocol == Some(StreamProtocol::Resumable);
     let terms = Terms {
         text_allowed: joint.protocol.is_some(),
-        resumable: resumes(joint),
+        resumable,
         carried: &live.carried,
         end: &live.end,
         draining: &shared.draining,
@@ -157,34 +148,56 @@ async fn carry(
         back: &|| shared.come_back_after(),
         patience: shared.config.patience,
     };
-    relay(device, service, &terms, || live.why()).await
-}
-
-fn resumes(joint: &Joint) -> bool {
-    joint.protocol == Some(StreamProtocol::Resumable)
-}
-
-/// Whether this is only the end of a connection, and the stream's sides come back.
-fn comes_back(joint: &Joint, live: &Live, left: Option<&(Role, Departure)>) -> bool {
-    let lost = match left {
-        Some((_, departure)) => departure.is_loss(),
-        None => matches!(live.why().kind, Kind::Interrupted | Kind::Draining),
+    let parting = relay(device, service, &terms).await;
+    let how = match parting.left() {
+        Some((role, departure)) => how(departure, Some(role)),
+        None if matches!(live.why().kind, Kind::Interrupted | Kind::Draining) => Left::Lost(None, live.why().what()),
+        None => Left::Meant,
     };
-    lost && resumes(joint)
+    let interrupted = resumable && how != Left::Meant;
+    let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
+    farewell.left(how);
+    if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
+        // It is open until the other side has all of it.
+        parting.say_goodbye(&terms, || live.why()).await;
+        return ended(shared, joint, live, left);
+    }
+    if !interrupted {
+        ended(shared, joint, live, left);
+    }
+    // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
+    drop(farewell);
+    parting.say_goodbye(&terms, || live.why()).await;
 }
 
-/// Every stream that the log saw open, it sees end; and each time that it comes apart.
-fn ended(shared: &Shared, joint: Joint, live: &Live, left: Option<(Role, Departure)>) {
-    let interrupted = comes_back(&joint, live, left.as_ref());
-    let (result, reason, ended_by) = match &left {
-        Some((role, departure)) if departure.is_clean() => ("closed", departure.reason(), Some(*role)),
-        Some((role, departure)) => ("broken", departure.reason(), Some(*role)),
+/// The device's side was lost in the moment in which it was joined. On its first connection it has nothing to come back
+/// with.
+async fn never_joined(leg: Leg<Socket>, joint: Joint, shared: &Shared, live: &Live, mut farewell: Farewell<Socket>) {
+    let gone = Departure::Broken(Broken::Truncated);
+    let again = joint.opened.operation == Operation::StreamResumed;
+    if again {
+        farewell.left(how(&gone, Some(Role::Device)));
+    } else {
+        farewell.left(Left::Meant);
+        ended(shared, joint, live, Some((Role::Device, false, gone.reason())));
+    }
+    drop(farewell);
+    leg.refuse(&if again { Kind::Interrupted } else { Kind::PeerGone }.into()).await;
+}
+
+fn how(departure: &Departure, role: Option<Role>) -> Left {
+    if departure.is_loss() { Left::Lost(role, departure.reason()) } else { Left::Meant }
+}
+
+/// Every stream that the log saw open, it sees end: how, why, and by whom.
+fn ended(shared: &Shared, joint: Joint, live: &Live, left: Option<(Role, bool, String)>) {
+    let (result, reason, ended_by) = match left {
+        Some((role, clean, reason)) => (if clean { "closed" } else { "broken" }, reason, Some(role)),
         None => ("ended", live.why().what(), None),
     };
-    let operation = if interrupted { Operation::StreamInterrupted } else { Operation::StreamClosed };
     shared.activity.record(Event {
-        operation,
-        result: if interrupted { "interrupted" } else { result },
+        operation: Operation::StreamClosed,
+        result,
         reason,
         ended_by,
         took: Some(clock::now().saturating_duration_since(joint.since)),

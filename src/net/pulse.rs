@@ -15,7 +15,7 @@ use super::clock;
 #[derive(Debug)]
 pub struct Pulse {
     since: Instant,
-    /// In milliseconds since then.
+    /// In nanoseconds since then: an answer may come within microseconds of its question. They last for centuries.
     heard: AtomicU64,
     said: AtomicU64,
 }
@@ -27,16 +27,16 @@ impl Pulse {
 
     /// When the peer last sent something.
     pub fn heard(&self) -> Instant {
-        self.since + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+        self.since + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 
     /// When it last took something.
     pub fn said(&self) -> Instant {
-        self.since + Duration::from_millis(self.said.load(Ordering::Relaxed))
+        self.since + Duration::from_nanos(self.said.load(Ordering::Relaxed))
     }
 
     fn note(&self, which: &AtomicU64) {
-        let passed = clock::now().saturating_duration_since(self.since).as_millis();
+        let passed = clock::now().saturating_duration_since(self.since).as_nanos();
         which.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }

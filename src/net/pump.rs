@@ -253,7 +253,7 @@ fn is_final(kind: Kind) -> bool {
 /// The hub says no more than this to whoever shows a token that is not good.
 fn finally(refusal: Refusal) -> Refusal {
     if refusal.kind == Kind::AuthenticationFailed {
-        let why = "the hub knows it no more: the other end is gone, or this identity was revoked";
+        let why = "the hub knows it no more: it was ended, its other end is gone, or this identity was revoked";
         return Refusal::new(Kind::NotResumed, why);
     }
     refusal

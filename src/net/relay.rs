@@ -54,7 +54,7 @@ impl<T: Transport> Leg<T> {
                 Ok(message @ Incoming::Closed(_)) => {
                     // It has said all it had to say: the other side will hear it.
                     self.early.push_back(message);
-                    break;
+                    return std::future::pending().await;
                 }
                 Ok(message) => {
                     held += size(&message);
@@ -63,7 +63,15 @@ impl<T: Transport> Leg<T> {
                 Err(broken) => return Departure::Broken(broken),
             }
         }
-        std::future::pending().await
+        // It is not read, so its silence says nothing; it is told that the hub is there.
+        loop {
+            watch.reads_on();
+            if watch.next().await.is_ok()
+                && let Err(broken) = self.socket.writer.ping().await
+            {
+                return Departure::Broken(broken);
+            }
+        }
     }
 
     /// Ends with a side that left before the other one came.
@@ -191,37 +199,50 @@ impl Terms<'_> {
     }
 }
 
-/// Carries messages both ways until one side leaves, tells the other, and says which it was; `None` if the hub
-/// itself ended the stream.
-pub async fn relay<T: Transport>(
-    mut device: Leg<T>,
-    mut service: Leg<T>,
-    terms: &Terms<'_>,
-    refusal: impl Fn() -> Refusal,
-) -> Option<(Role, Departure)> {
-    let Terms { carried, end, .. } = terms;
+/// Carries messages both ways until one side leaves or the hub ends it.
+pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms: &Terms<'_>) -> Parting<T> {
     let left = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
-        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: &carried.to_device };
-        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: &carried.to_service };
+        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: &terms.carried.to_device };
+        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: &terms.carried.to_service };
         let up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
         let down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
         tokio::select! {
             (side, departure) = up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
             (side, departure) = down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
-            () = end.cancelled() => None,
+            () = terms.end.cancelled() => None,
         }
     };
-    let Some((role, departure)) = left else {
-        let refusal = refusal();
-        tokio::join!(device.refuse(&refusal), service.refuse(&refusal));
-        return None;
-    };
-    let (gone, other) = if role == Role::Device { (device, service) } else { (service, device) };
-    settle(gone.socket, other.socket, &departure, terms).await;
-    Some((role, departure))
+    Parting { device, service, left }
+}
+
+/// Two sides that are joined no more, and do not know it yet.
+#[derive(Debug)]
+pub struct Parting<T> {
+    device: Leg<T>,
+    service: Leg<T>,
+    left: Option<(Role, Departure)>,
+}
+
+impl<T: Transport> Parting<T> {
+    /// Who left first, and how; `None` if the hub itself ended the stream.
+    pub fn left(&self) -> Option<(Role, &Departure)> {
+        self.left.as_ref().map(|(role, departure)| (*role, departure))
+    }
+
+    /// Tells whoever is still there; `why` is what the hub says if it ended the stream.
+    pub async fn say_goodbye(self, terms: &Terms<'_>, why: impl Fn() -> Refusal) {
+        let Self { device, service, left } = self;
+        let Some((role, departure)) = left else {
+            let refusal = why();
+            tokio::join!(device.refuse(&refusal), service.refuse(&refusal));
+            return;
+        };
+        let (gone, other) = if role == Role::Device { (device, service) } else { (service, device) };
+        settle(gone.socket, other.socket, &departure, terms).await;
+    }
 }
 
 /// Tells the other side. After a clean close it is still owed everything sent before, however slowly it reads; its

@@ -15,8 +15,17 @@ use crate::proto::vigil::{Change, Look, compare};
 static HUB: Mutex<Option<SocketAddr>> = Mutex::new(None);
 
 /// Hears of changes.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Vigil(watch::Receiver<u64>);
+
+/// What has changed before is nothing that a new one must hear of.
+impl Clone for Vigil {
+    fn clone(&self) -> Self {
+        let mut receiver = self.0.clone();
+        receiver.mark_unchanged();
+        Self(receiver)
+    }
+}
 
 impl Vigil {
     /// What hears, and the task that watches.
@@ -30,7 +39,7 @@ impl Vigil {
         Self(watch::channel(0).1)
     }
 
-    /// Returns when something has changed since this was last asked. Safe to cancel.
+    /// Returns when something has changed since this was made, or last asked. Safe to cancel.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending().await
@@ -79,4 +88,23 @@ fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect(hub).ok()?;
     Some(socket.local_addr().ok()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_the_past_is_no_news_to_whoever_begins_to_watch() {
+        let (sender, receiver) = watch::channel(0);
+        let vigil = Vigil(receiver);
+        let mut before = vigil.clone();
+        sender.send_modify(|count| *count += 1);
+        before.changed().await;
+        assert!(timeout(Duration::from_secs(1), vigil.clone().changed()).await.is_err());
+    }
 }

@@ -137,6 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_counts_however_quickly_it_comes() {
+        let now = Instant::now();
+        let mut machine = Heartbeat::new(Patience::default(), 0);
+        machine.ask(now);
+        let heard = now + Duration::from_nanos(1);
+        assert!(matches!(machine.poll(now + PROBE_DEADLINE, now, heard), Beat::WaitUntil(_)));
+    }
+
+    #[test]
     fn a_peer_in_doubt_has_a_few_seconds() {
         let now = Instant::now();
         let mut machine = Heartbeat::new(Patience::default(), 0);

@@ -97,6 +97,10 @@ pub const ACK_EVERY: u64 = 64 * 1024;
 /// Messages, however small, until an acknowledgement is sent: the other end keeps each of them until then.
 pub const ACK_MESSAGES: u32 = 64;
 
+/// Pieces that an end keeps until they are acknowledged: a window of single bytes would take many times its size. Far more
+/// than [`ACK_MESSAGES`], so that the two never wait for each other.
+pub const KEPT_PIECES: usize = 4096;
+
 /// A text frame on a stream: end of direction and the like, under 100 bytes.
 pub const STREAM_CONTROL_BYTES: usize = 1024;
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Output, Settings, Shown, SideArrival};
+use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Left, Output, Settings, Shown, SideArrival};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
@@ -281,7 +281,7 @@ impl World {
         self.inside = inside;
         if let Some(leg) = gone {
             self.inside.remove(&leg);
-            self.broker.handle(Input::SideLeft { leg, lost: true }, self.now);
+            self.broker.handle(Input::SideLeft { leg, how: Left::Lost(None, String::new()) }, self.now);
         }
     }
 
@@ -290,7 +290,7 @@ impl World {
         let ended = self.pick_key(&open);
         self.open = open;
         if let Some(leg) = ended {
-            self.broker.handle(Input::SideLeft { leg, lost: true }, self.now);
+            self.broker.handle(Input::SideLeft { leg, how: Left::Lost(None, String::new()) }, self.now);
         }
     }
 
@@ -450,7 +450,7 @@ impl World {
         assert!(self.requests.is_empty(), "requests without an answer");
         assert!(self.inside.is_empty(), "sides that wait for ever");
         for leg in self.open.keys().copied().collect::<Vec<_>>() {
-            self.broker.handle(Input::SideLeft { leg, lost: true }, self.now);
+            self.broker.handle(Input::SideLeft { leg, how: Left::Lost(None, String::new()) }, self.now);
         }
         self.carry_out();
         assert!(self.open.is_empty(), "streams that never end");

@@ -58,7 +58,7 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         match stream.phase {
             Phase::Joined => {
-                stream.ending = true;
+                stream.ending = Some(why.clone());
                 self.set_timer(id, None);
                 self.outputs.push_back(Output::EndStream { stream: id, refusal: why });
             }

@@ -150,10 +150,10 @@ impl fmt::Display for Event {
             Operation::StreamResumed => {
                 write!(f, "{stream} resumed after {:.1} s", self.took.unwrap_or_default().as_secs_f64())?;
             }
-            Operation::StreamInterrupted => {
-                let by = self.ended_by.map_or("the hub", Role::as_str);
-                write!(f, "{stream} interrupted: the connection of {by} is lost")?;
-            }
+            Operation::StreamInterrupted => match self.ended_by {
+                Some(role) => write!(f, "{stream} interrupted: the connection of the {role} is lost")?,
+                None => write!(f, "{stream} interrupted")?,
+            },
             Operation::StreamClosed => {
                 let by = self.ended_by.map_or("the hub", Role::as_str);
                 let (to_device, to_service) = self.bytes.unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::stream::{self, Phase, Stream};
-use super::{ACCEPTED, Admission, Ask, Broker, DeviceAsk, Grant, Joint, Operation, Output, Shown, SideArrival};
+use super::{ACCEPTED, Admission, Ask, Broker, DeviceAsk, Grant, Joint, Left, Operation, Output, Shown, SideArrival};
 use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Kind, Refusal};
@@ -161,6 +161,10 @@ impl Broker {
         if let Phase::Failed(refusal) = &stream.phase {
             return self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
         }
+        if principal.role == Role::Service {
+            // It may have moved since it asked.
+            stream.ask.source = *address;
+        }
         stream.side(principal.role).arrived(leg, *address);
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
         let admission = Admission { protocol: stream.protocol, ticket };
@@ -195,19 +199,26 @@ impl Broker {
         self.outputs.push_back(Output::Join(joint));
     }
 
-    pub(super) fn side_left(&mut self, leg: ConnectionId, lost: bool, now: Instant) {
+    pub(super) fn side_left(&mut self, leg: ConnectionId, how: Left, now: Instant) {
         let Some(id) = self.connections.remove(&leg) else { return };
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
-        match stream.phase {
-            Phase::Joined if lost && stream.resumes() && !stream.ending => self.interrupt(id, now),
-            Phase::Joined => self.forget(id),
-            Phase::Interrupted { .. } if lost => stream.side(role).left(),
-            Phase::Interrupted { .. } => {
+        let is_former = stream.side(role).leg() != Some(leg);
+        let (resumes, ending) = (stream.resumes(), stream.ending.clone());
+        match (&stream.phase, how) {
+            (Phase::Joined, _) if is_former => {}
+            (Phase::Joined, Left::Lost(role, why)) if resumes => match ending {
+                Some(why) => self.give_up(id, why, now),
+                None => self.interrupt(id, (role, why), now),
+            },
+            (Phase::Joined, _) => self.forget(id),
+            (Phase::Interrupted { .. }, Left::Lost(..)) if is_former => {}
+            (Phase::Interrupted { .. }, Left::Lost(..)) => stream.side(role).left(),
+            (Phase::Interrupted { .. }, Left::Meant) => {
                 stream.side(role).left();
-                self.give_up(id, Refusal::new(Kind::NotResumed, format!("the {role} ended it")), now);
+                self.give_up(id, Refusal::new(Kind::NotResumed, "the other side has ended it"), now);
             }
-            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => {
+            (Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_), _) => {
                 stream.side(role).left();
                 self.refuse(
                     id,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Caps, Event};
 use crate::proto::http::Bridge;
-use crate::proto::id::{ConnectionId, DeviceId, Principal, ServiceName, StreamId, StreamName};
+use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
@@ -92,6 +92,15 @@ pub enum Shown {
     Ticket(Box<Ticket>),
 }
 
+/// How a side left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// It, or the stream, came to its end.
+    Meant,
+    /// A connection was lost, which nobody meant: of this side, if it is known, for this reason.
+    Lost(Option<Role>, String),
+}
+
 /// What can happen.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are the nouns of each variant's sentence")]
@@ -108,8 +117,8 @@ pub enum Input {
     Answered { connection: ConnectionId, response: StreamResponse },
     /// An authenticated side of a stream came to the streaming endpoint with a token.
     SideArrived(SideArrival),
-    /// A side left, or the joined stream whose service's side it was came apart; `lost` if nobody meant to.
-    SideLeft { leg: ConnectionId, lost: bool },
+    /// A side left, or the joined stream whose service's side it was came apart.
+    SideLeft { leg: ConnectionId, how: Left },
     /// An identity is no longer let in: its connections and streams end.
     Revoked { principal: Principal, why: Refusal },
     /// A service may reach something else: streams outside of that end.

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use event::{ACCEPTED, Event, Operation};
-pub use interface::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Output, Settings, Shown, SideArrival};
+pub use interface::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Output, Settings, Shown, SideArrival};
 use stream::{Phase, Stream};
 pub use tally::Caps;
 use tally::Tally;
@@ -98,7 +98,7 @@ impl Broker {
             Input::AskerLeft { asker } => self.asker_left(asker, now),
             Input::Answered { connection, response } => self.answered(connection, response, now),
             Input::SideArrived(arrival) => self.side_arrived(arrival, now),
-            Input::SideLeft { leg, lost } => self.side_left(leg, lost, now),
+            Input::SideLeft { leg, how } => self.side_left(leg, how, now),
             Input::Revoked { principal, why } => self.revoked(&principal, &why, now),
             Input::Rescoped { service, scope, until } => self.rescoped(&service, &scope, until, now),
             Input::KeysChanged { device } => self.keys_changed(&device),

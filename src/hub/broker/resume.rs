@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::stream::{Phase, Stream};
 use super::{Ask, Broker, Event, Operation, Output, SideArrival};
-use crate::proto::id::{DeviceId, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::Ticket;
 use crate::proto::scope::Scope;
@@ -16,50 +16,67 @@ use crate::proto::stream::StreamProtocol;
 /// The sides of an earlier run's streams notice its end at different times.
 const LATE: Duration = Duration::from_secs(60);
 
+/// Why nobody will come back to a device's side.
+const AGENT_STARTED: &str = "the agent was started anew";
+
 impl Broker {
-    /// A joined stream has come apart: both sides are awaited.
-    pub(super) fn interrupt(&mut self, id: StreamId, now: Instant) {
+    /// A joined stream has come apart: both sides are awaited. Another run of the agent than had it cannot go on with it.
+    pub(super) fn interrupt(&mut self, id: StreamId, (by, why): (Option<Role>, String), now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let event = stream.event(id, Operation::StreamInterrupted, "interrupted", now);
+        let took = stream.opened_at.map(|at| now.saturating_duration_since(at));
+        self.record(Event { reason: why, ended_by: by, took, ..event });
+        self.await_both(id, now);
+    }
+
+    fn await_both(&mut self, id: StreamId, now: Instant) {
         let grace = self.settings.resume.unwrap_or_default();
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if let Some(leg) = stream.service.leg() {
-            self.connections.remove(&leg);
-        }
         stream.device.left();
         stream.service.left();
         stream.phase = Phase::Interrupted { since: now, until: now + grace };
         let until = stream.ask.until.map_or(now + grace, |until| until.min(now + grace));
+        let (device, agent) = (stream.ask.device.clone(), stream.agent);
         self.set_timer(id, Some(until));
+        if self.seats.get(&device).is_some_and(|seat| seat.hello.run != agent) {
+            self.give_up(id, Refusal::new(Kind::NotResumed, AGENT_STARTED), now);
+        }
     }
 
     /// A side comes back with its ticket.
     pub(super) fn returned(&mut self, arrival: SideArrival, ticket: &Ticket, now: Instant) {
-        if self.draining {
-            return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal: Kind::Draining.into() });
-        }
         if let Err(wrong) = self.recognise(&arrival, ticket, now) {
             return self.turn_away(&arrival, wrong);
         }
         let id = ticket.stream;
         if !self.streams.contains_key(&id) {
             let stream = of_an_earlier_run(&arrival, ticket, now);
-            if let Some(limit) = self.all.full(&stream.ask, None) {
+            let own = arrival.scope.max_streams.filter(|_| ticket.role == Role::Service);
+            if let Some(limit) = self.all.full(&stream.ask, own) {
                 let refusal = Refusal::new(Kind::HubBusy, limit);
                 return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
             }
             self.all.add(&stream.ask.device, &stream.ask.service);
             self.streams.insert(id, stream);
-            self.interrupt(id, now);
+            self.await_both(id, now);
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return self.is_gone(arrival.leg) };
         if stream.phase == Phase::Joined {
-            // The side noticed what the hub has not: the other side is sent to come back too.
+            // The side noticed what the hub has not: the other side is sent to come back too. How the service's former
+            // leg leaves is still of interest.
             self.outputs.push_back(Output::EndStream { stream: id, refusal: Kind::Interrupted.into() });
-            self.interrupt(id, now);
+            self.interrupt(id, (Some(ticket.role), "it has come back on another connection".into()), now);
         } else if let Some(leg) = stream.side(ticket.role).leg() {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: Kind::Interrupted.into() });
         }
-        self.let_in(&arrival, now);
+        if self.streams.contains_key(&id) { self.let_in(&arrival, now) } else { self.is_gone(arrival.leg) }
+    }
+
+    /// A side that has come back need not wait.
+    fn is_gone(&mut self, leg: ConnectionId) {
+        let refusal = Refusal::new(Kind::NotResumed, AGENT_STARTED);
+        self.outputs.push_back(Output::Refuse { leg, refusal });
     }
 
     /// Whether a ticket is its owner's, and for a stream that is not over.
@@ -72,7 +89,7 @@ impl Broker {
             return Err("the resume token of another stream");
         }
         match self.streams.get(&ticket.stream) {
-            Some(stream) if stream.ending => Err("the resume token of a stream that was ended"),
+            Some(stream) if stream.ending.is_some() => Err("the resume token of a stream that was ended"),
             Some(stream) => match stream.phase {
                 Phase::Joined | Phase::Interrupted { .. } => Ok(()),
                 Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => {
@@ -99,7 +116,7 @@ impl Broker {
             matches!(stream.phase, Phase::Interrupted { .. }) && stream.ask.device == *device && stream.agent != run
         };
         for id in self.ids(gone) {
-            self.give_up(id, Refusal::new(Kind::NotResumed, "the agent was started anew"), now);
+            self.give_up(id, Refusal::new(Kind::NotResumed, AGENT_STARTED), now);
         }
     }
 

@@ -64,8 +64,8 @@ pub(super) struct Stream {
     pub(super) agent: u64,
     /// When both sides first met, as far as this hub knows.
     pub(super) opened_at: Option<Instant>,
-    /// It was told to end: nobody comes back to it.
-    pub(super) ending: bool,
+    /// It was told to end, for this reason: nobody comes back to it.
+    pub(super) ending: Option<Refusal>,
     /// It was opened by an earlier run of the hub.
     pub(super) adopted: bool,
     pub(super) phase: Phase,
@@ -84,7 +84,7 @@ impl Stream {
             protocol: None,
             agent: 0,
             opened_at: None,
-            ending: false,
+            ending: None,
             adopted: false,
             phase: Phase::Waiting,
             timer: None,

@@ -186,8 +186,8 @@ impl<T: Transport> Desk<T> {
             }
             Output::Ended { stream } => drop(self.live.remove(&stream)),
             Output::Record(mut event) => {
-                // Of a stream that is given up between two connections, no relay tells what it has carried.
-                if event.operation == Operation::StreamClosed {
+                // A stream that comes apart, or is given up after that, is the broker's to tell of.
+                if matches!(event.operation, Operation::StreamClosed | Operation::StreamInterrupted) {
                     let live = event.stream.and_then(|stream| self.live.get(&stream));
                     event.bytes = Some(live.map(|live| live.carried.total()).unwrap_or_default());
                 }

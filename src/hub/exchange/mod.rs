@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
 use super::activity::Activity;
-use super::broker::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Settings, SideArrival};
+use super::broker::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Settings, SideArrival};
 use crate::net::channel::RoundTrip;
 use crate::net::relay::{Carried, Leg};
 use crate::net::websocket::Transport;
@@ -171,7 +171,8 @@ impl<T: Transport> Exchange<T> {
 
     /// A side shows its token. If it is let in, it waits for its meeting, and has left when the guard is dropped.
     pub(super) async fn side(&self, arrival: SideArrival) -> Result<(Verdict<T>, Farewell<T>), Refusal> {
-        let farewell = self.farewell(Input::SideLeft { leg: arrival.leg, lost: true }).await?;
+        let farewell =
+            self.farewell(Input::SideLeft { leg: arrival.leg, how: Left::Lost(None, String::new()) }).await?;
         let (sender, verdict) = oneshot::channel();
         self.send(Command::Side(Box::new(arrival), sender)).await?;
         Ok((verdict.await.unwrap_or_else(|_| Err(DOWN.into()))?, farewell))
@@ -258,10 +259,10 @@ impl<T: Transport> Exchange<T> {
 pub(super) struct Farewell<T>(Option<(OwnedPermit<Command<T>>, Input)>);
 
 impl<T> Farewell<T> {
-    /// A side did not get lost: it, or the stream, came to its end.
-    pub(super) fn meant(&mut self) {
-        if let Some((_, Input::SideLeft { lost, .. })) = &mut self.0 {
-            *lost = false;
+    /// Says how a side left.
+    pub(super) fn left(&mut self, left: Left) {
+        if let Some((_, Input::SideLeft { how, .. })) = &mut self.0 {
+            *how = left;
         }
     }
 

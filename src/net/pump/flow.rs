@@ -58,6 +58,8 @@ struct State {
     /// The peer has not yet said where to go on from.
     awaiting: bool,
     ping: bool,
+    /// What was due last is not yet on its way.
+    saying: bool,
 }
 
 impl Flow {
@@ -77,6 +79,7 @@ impl Flow {
                 greeting: None,
                 awaiting: false,
                 ping: false,
+                saying: false,
             }),
             sender: Notify::new(),
             queued: Notify::new(),
@@ -99,7 +102,7 @@ impl Flow {
     pub(super) fn attach(&self) {
         let mut state = self.state();
         state.greeting = Some(state.incoming.resume());
-        state.awaiting = true;
+        (state.awaiting, state.saying) = (true, false);
         self.sender.notify_one();
     }
 
@@ -118,9 +121,22 @@ impl Flow {
         self.state().awaiting
     }
 
-    /// What is to be sent next; what matters to the peer's progress first.
+    /// What is to be sent next; what matters to the peer's progress first. The stream is not over before that is
+    /// [`Self::said`].
     pub(super) fn due(&self) -> Option<Due> {
         let mut state = self.state();
+        let due = self.next_due(&mut state);
+        state.saying = due.is_some();
+        due
+    }
+
+    /// It is on its way.
+    pub(super) fn said(&self) {
+        self.state().saying = false;
+        self.over.notify_one();
+    }
+
+    fn next_due(&self, state: &mut State) -> Option<Due> {
         if state.peer_closed {
             return None;
         }
@@ -130,7 +146,6 @@ impl Flow {
         if self.half_close()
             && let Some(ack) = state.incoming.acknowledgement(share())
         {
-            self.over.notify_one();
             return Some(Due::Text(ack));
         }
         if std::mem::take(&mut state.ping) {
@@ -141,10 +156,7 @@ impl Flow {
         }
         match state.outgoing.next_piece()? {
             Piece::Bytes(bytes) => Some(Due::Bytes(bytes)),
-            Piece::End(end) => {
-                self.over.notify_one();
-                Some(if self.half_close() { Due::Text(end) } else { Due::Close })
-            }
+            Piece::End(end) => Some(if self.half_close() { Due::Text(end) } else { Due::Close }),
         }
     }
 
@@ -287,6 +299,7 @@ impl Flow {
         let state = self.state();
         match self.protocol {
             _ if state.peer_closed => state.end_written,
+            _ if state.saying => false,
             None | Some(StreamProtocol::V1) => state.end_written && state.outgoing.is_told(),
             Some(StreamProtocol::Resumable) => state.incoming.is_settled() && state.outgoing.is_acknowledged(),
         }

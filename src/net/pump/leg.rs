@@ -113,6 +113,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
                 sleep(if flow.resumable() { LAST_WORDS } else { CLOSE_TIMEOUT }).await;
                 return broken.into();
             }
+            flow.said();
             terms.counters.sent.store(flow.sent(), Ordering::Relaxed);
         }
         let room = flow.room();

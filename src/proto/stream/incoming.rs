@@ -11,7 +11,7 @@ pub struct Incoming {
     /// How far the other end may send.
     limit: u64,
     written: u64,
-    /// What of it the other end was told, and how many messages came since.
+    /// What of it the other end was told, and how many messages came since that was all.
     told: u64,
     messages: u32,
     window: u64,
@@ -91,7 +91,11 @@ impl Incoming {
             return None;
         }
         self.grow(most);
-        (self.told, self.messages, self.end_told, self.owes) = (self.written, 0, self.end_written, false);
+        if self.written == self.received {
+            // While some wait to be written, the next write is news: the other end may have no room for more messages.
+            self.messages = 0;
+        }
+        (self.told, self.end_told, self.owes) = (self.written, self.end_written, false);
         self.limit = self.limit.max(self.written.saturating_add(self.window));
         Some(StreamControl::Ack { bytes: self.written, window: self.window, end: self.end_written })
     }
@@ -180,6 +184,19 @@ mod tests {
         let little = usize::try_from(FIRST_WINDOW).unwrap();
         incoming.received(little).unwrap();
         incoming.written(little);
+        assert!(incoming.acknowledgement(LARGEST_WINDOW).is_some());
+    }
+
+    /// The other end keeps no more than so many messages, and has room for one.
+    #[test]
+    fn small_messages_that_wait_for_the_local_side_are_acknowledged_when_they_are_written() {
+        let mut incoming = Incoming::default();
+        for _ in 0..ACK_MESSAGES * 2 {
+            incoming.received(1).unwrap();
+        }
+        incoming.written(1);
+        assert!(incoming.acknowledgement(LARGEST_WINDOW).is_some());
+        incoming.written(usize::try_from(ACK_MESSAGES).unwrap() * 2 - 1);
         assert!(incoming.acknowledgement(LARGEST_WINDOW).is_some());
     }
 

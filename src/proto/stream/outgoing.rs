@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{StreamControl, Violation};
+use crate::proto::limits::KEPT_PIECES;
 
 /// What is to be sent next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,8 @@ impl Outgoing {
     /// How many more bytes may be taken from the local side when no more than `share` may be kept here.
     pub fn room(&self, share: u64) -> u64 {
         let bound = if self.keeps { self.allowed.min(self.kept_from.saturating_add(share)) } else { self.allowed };
-        if self.end == End::Open { bound.saturating_sub(self.taken) } else { 0 }
+        let open = self.end == End::Open && self.kept.len() < KEPT_PIECES;
+        if open { bound.saturating_sub(self.taken) } else { 0 }
     }
 
     /// The local side said this.
@@ -248,6 +250,15 @@ mod tests {
         sent(&mut outgoing);
         outgoing.acknowledged(3, 20, false).unwrap();
         assert_eq!((outgoing.room(4), outgoing.room(40)), (3, 19));
+    }
+
+    #[test]
+    fn a_writer_of_single_bytes_is_held_back_by_their_number() {
+        let mut outgoing = Outgoing::new(true, MANY);
+        while outgoing.room(MANY) > 0 {
+            outgoing.take(Bytes::from_static(b"x"));
+        }
+        assert_eq!(outgoing.taken, KEPT_PIECES as u64);
     }
 
     #[test]
