@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
-use crate::support::raw::{Answer, Raw, RawDevice};
+use crate::support::answer::Answer;
+use crate::support::raw::{Raw, RawDevice};
 use crate::support::roles::Hub;
 
 #[test]
