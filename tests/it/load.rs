@@ -32,7 +32,7 @@ fn eight_streams_carry_a_gibibyte_each_way_within_100_mib_of_memory() {
 
 #[test]
 fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
-    const STALLED: u64 = 16;
+    const STALLED: u64 = 100;
     const LENGTH: u64 = 256 * MIB;
     let (echo, source) = (Target::echo(), Target::source(9, LENGTH));
     let scene = OneMachine::forwarding(echo.port);
