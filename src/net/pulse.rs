@@ -15,7 +15,7 @@ use super::clock;
 #[derive(Debug)]
 pub struct Pulse {
     since: Instant,
-    /// In milliseconds since then.
+    /// In nanoseconds since then, as exact as the clock: the answer of a peer nearby must not seem older than the question.
     heard: AtomicU64,
     said: AtomicU64,
 }
@@ -27,16 +27,16 @@ impl Pulse {
 
     /// When the peer last sent something.
     pub fn heard(&self) -> Instant {
-        self.since + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+        self.since + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
     }
 
     /// When it last took something.
     pub fn said(&self) -> Instant {
-        self.since + Duration::from_millis(self.said.load(Ordering::Relaxed))
+        self.since + Duration::from_nanos(self.said.load(Ordering::Relaxed))
     }
 
     fn note(&self, which: &AtomicU64) {
-        let passed = clock::now().saturating_duration_since(self.since).as_millis();
+        let passed = clock::now().saturating_duration_since(self.since).as_nanos();
         which.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
@@ -98,5 +98,26 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Felt<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_heard_right_after_a_question_is_no_older_than_it() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let (mut near, pulse) = Felt::new(near);
+        advance(Duration::from_micros(1500)).await;
+        let asked = clock::now();
+        far.write_all(b"x").await.unwrap();
+        near.read_u8().await.unwrap();
+        assert!(pulse.heard() >= asked);
+        near.write_all(b"x").await.unwrap();
+        assert!(pulse.said() >= asked);
     }
 }

@@ -31,7 +31,13 @@ pub(crate) fn campaign() -> ExitCode {
     let _agent = Agent::start_as(&scene.machine, "source", &[&source.port.to_string()]);
     let copies = ServiceProxy::start_with(&scene.machine, "source", "0", &[]);
     let idle = p99(&scene.proxy);
-    let frozen: Vec<TcpStream> = (0..FROZEN).map(|_| copies.connect()).collect();
+    // One after the other: a device is asked for so many streams at once, and no more.
+    let open = || {
+        let reader = copies.connect();
+        reader.peek(&mut [0]).unwrap();
+        reader
+    };
+    let frozen: Vec<TcpStream> = (0..FROZEN).map(|_| open()).collect();
     for _ in 0..FROZEN {
         assert_eq!(source.seen().end, End::Stalled, "the source is held back");
     }

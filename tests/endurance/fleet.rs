@@ -16,7 +16,7 @@ const BACK: Duration = Duration::from_secs(60);
 const ARRIVAL: Duration = Duration::from_secs(300);
 
 /// How often the hub dies.
-const DEATHS: usize = 3;
+const DEATHS: usize = 2;
 
 /// With so many agents, as typed.
 pub(crate) fn campaign(count: &str) -> ExitCode {
