@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
 use super::{Life, consent, target};
-use crate::net::client::{Client, WayBack};
-use crate::net::pump::{Counters, Happening, Outcome, Terms, pump};
+use crate::net::client::{Client, Connection, WayBack};
+use crate::net::pump::{Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::socket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
@@ -33,12 +33,28 @@ pub(super) async fn serve(
         return;
     }
     match connected {
-        Ok(target) => carry(&life, &client, &request, target).await,
+        Ok(target) => match bring(&client, &request).await {
+            Ok(tunnel) => carry(&life, &client, &request, target, tunnel).await,
+            // Unless the control connection has ended too, the service hears why, instead of waiting for nobody.
+            Err(response) => drop(answers.send(response).await),
+        },
         Err(refusal) => {
             let StreamRequest { stream_name, service, .. } = &request;
             tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
         }
     }
+}
+
+/// The stream's WebSocket, or what takes the yes back.
+async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connection>, StreamResponse> {
+    let StreamRequest { stream_name, request_id, url, .. } = request;
+    let protocol = request.protocol.as_deref().and_then(StreamProtocol::named);
+    client.stream(url, &request.authorization_token, protocol).await.map_err(|refusal| {
+        tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
+        let reason = format!("its target is there, but it could not bring the stream: {}", refusal.what());
+        let reason = Some(Refusal::new(Kind::RejectedByDevice, reason));
+        StreamResponse { request_id: *request_id, accepted: false, reason }
+    })
 }
 
 /// The target's connection, if the device wants the stream and offers it.
@@ -57,17 +73,14 @@ pub(super) async fn unless_cancelled(stop: CancellationToken, work: impl Future<
     }
 }
 
-async fn carry(life: &Life, client: &Client, request: &StreamRequest, mut target: TcpStream) {
+async fn carry(
+    life: &Life,
+    client: &Client,
+    request: &StreamRequest,
+    mut target: TcpStream,
+    tunnel: Tunnel<Connection>,
+) {
     let StreamRequest { stream_name, service, source, request_id, url, .. } = request;
-    let protocol = request.protocol.as_deref().and_then(StreamProtocol::named);
-    let opened = client.stream(url, &request.authorization_token, protocol).await;
-    let tunnel = match opened {
-        Ok(tunnel) => tunnel,
-        Err(refusal) => {
-            tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
-            return;
-        }
-    };
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
     let counters = Counters::default();
     let terms = Terms {

@@ -100,3 +100,24 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Felt<T> {
         Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_heard_right_after_a_question_is_no_older_than_it() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let (mut near, pulse) = Felt::new(near);
+        advance(Duration::from_micros(1500)).await;
+        let asked = clock::now();
+        far.write_all(b"x").await.unwrap();
+        near.read_u8().await.unwrap();
+        assert!(pulse.heard() >= asked);
+        near.write_all(b"x").await.unwrap();
+        assert!(pulse.said() >= asked);
+    }
+}

@@ -51,6 +51,7 @@ impl<T: Transport> Leg<T> {
             match heard {
                 Ok(Incoming::Closed(told)) if !is_clean(told.as_ref()) => return Departure::Closed(told),
                 Ok(Incoming::Ping | Incoming::Pong) => {}
+                Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => {}
                 Ok(message @ Incoming::Closed(_)) => {
                     // It has said all it had to say: the other side will hear it.
                     self.early.push_back(message);
@@ -318,6 +319,8 @@ impl Way<'_> {
                 },
             };
             let sent = match incoming {
+                // The original's C# client sends these without end after its own; nobody has a use for them.
+                Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => continue,
                 Ok(Incoming::Bytes(bytes)) => {
                     let size = bytes.len() as u64;
                     let sent = self.in_time(in_pieces(bytes, sink)).await;

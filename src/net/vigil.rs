@@ -60,7 +60,9 @@ async fn keep(changes: watch::Sender<u64>) {
         ticks.tick().await;
         let (after, knows_the_hub) = (look(), hub().is_some());
         let first = knows_the_hub && !std::mem::replace(&mut knew_the_hub, knows_the_hub);
-        if let Some(change) = compare(&before, &after, VIGIL_INTERVAL).filter(|_| !first) {
+        // That there is a way to the hub, once the hub is known, is no move.
+        let change = compare(&before, &after, VIGIL_INTERVAL).filter(|change| !(first && *change == Change::Moved));
+        if let Some(change) = change {
             match change {
                 Change::Slept => {
                     tracing::info!("this machine was asleep, or its clock was set: looking at every connection")

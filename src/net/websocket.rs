@@ -2,12 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -77,7 +78,7 @@ impl Purpose {
 /// What can arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// A binary message with something in it.
+    /// A binary message, which on a stream of bytes changes nothing if it is empty.
     Bytes(Bytes),
     /// A text message.
     Text(String),
@@ -166,7 +167,8 @@ impl<T: Transport> WebSocket<T> {
         let (transport, pulse) = Felt::new(transport);
         let socket = WebSocketStream::from_partially_read(transport, early.into(), endpoint, config).await;
         let (sink, stream) = socket.split();
-        Self { reader: Reader { stream, allowance: Allowance::new(clock::now()) }, writer: Writer { sink }, pulse }
+        let reader = Reader { stream, allowance: Allowance::new(clock::now()), rests_until: None };
+        Self { reader, writer: Writer { sink }, pulse }
     }
 
     /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its
@@ -231,16 +233,26 @@ async fn linger<T: Transport>(mut transport: T) {
 pub struct Reader<T> {
     stream: SplitStream<WebSocketStream<Felt<T>>>,
     allowance: Allowance,
+    /// Nothing is read before.
+    rests_until: Option<Instant>,
 }
 
 impl<T: Transport> Reader<T> {
     /// The next thing. Safe to cancel.
     pub async fn next(&mut self) -> Result<Incoming, Broken> {
+        if let Some(until) = self.rests_until {
+            sleep_until(until.into()).await;
+            self.rests_until = None;
+        }
         loop {
             let message = self.stream.next().await.ok_or(Broken::Truncated)??;
             match message {
-                Message::Binary(bytes) if bytes.is_empty() => self.slow_down().await,
-                Message::Binary(bytes) => return Ok(Incoming::Bytes(bytes)),
+                Message::Binary(bytes) => {
+                    if bytes.is_empty() {
+                        self.slow_down();
+                    }
+                    return Ok(Incoming::Bytes(bytes));
+                }
                 Message::Text(text) => return Ok(Incoming::Text(text.as_str().to_owned())),
                 Message::Ping(_) | Message::Pong(_) if !self.allowance.take(clock::now()) => {
                     return Err(Broken::Violation(CLOSE_POLICY, "more pings than anyone needs".into()));
@@ -258,9 +270,10 @@ impl<T: Transport> Reader<T> {
 
     /// The original's C# client sends empty messages in a tight loop after its end of file: not an error, but
     /// never at full speed.
-    async fn slow_down(&mut self) {
-        if !self.allowance.take(clock::now()) {
-            sleep(std::time::Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND).await;
+    fn slow_down(&mut self) {
+        let now = clock::now();
+        if !self.allowance.take(now) {
+            self.rests_until = Some(now + Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND);
         }
     }
 }

@@ -84,7 +84,7 @@ pub struct StreamRequest {
     pub source: String,
 }
 
-/// The device's answer.
+/// The device's answer. A no after a yes takes that back: the device could not bring its WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamResponse {

@@ -1,11 +1,13 @@
-//! The soak campaign, which `tests/soak` runs: hours of everybody's day in so many minutes, with everything that goes
+//! The soak campaign, which `tests/soak` runs, and those of `tests/fleet` and `tests/crowd`: hours of everybody's day in so many minutes, with everything that goes
 //! wrong in it. At its end nothing may be wrong and nothing may be left over. One line tells the figures.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
 mod bell;
+mod crowd;
 mod dice;
 mod faults;
+mod fleet;
 mod health;
 mod load;
 mod scene;
@@ -42,7 +44,16 @@ const OPENED: u64 = 99;
 const GOOD: u64 = 60;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>().ok());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [campaign, count] = &words[..]
+        && campaign == "fleet"
+    {
+        return fleet::campaign(count);
+    }
+    if words == ["crowd"] {
+        return crowd::campaign();
+    }
+    let mut arguments = words.into_iter().map(|argument| argument.parse::<u64>().ok());
     let (minutes, seed) = match (arguments.next(), arguments.next(), arguments.next()) {
         (Some(Some(minutes @ 1..)), None, None) => (minutes, 1),
         (Some(Some(minutes @ 1..)), Some(Some(seed)), None) => (minutes, seed),

@@ -1,6 +1,7 @@
 //! The rows of `tests/FAULTS.md` that no other test shows: what breaks, who notices, and what goes on.
 
 mod clocks;
+mod fleet;
 mod islands;
 mod legs;
 mod names;
@@ -9,3 +10,4 @@ mod silence;
 mod strange;
 mod targets;
 mod versions;
+mod wake;

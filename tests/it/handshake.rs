@@ -101,6 +101,47 @@ fn a_side_that_never_comes_ends_the_handshake_in_time() {
 }
 
 #[test]
+fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
+    let (hub, mut device, alice) = meeting(&[]);
+    let row = Kind::RejectedByDevice.row();
+    let no = || Refusal::new(Kind::RejectedByDevice, "it cannot come");
+    for service_is_there in [false, true] {
+        let asked = alice.open("ssh", &[]);
+        let request = device.request();
+        device.accept(&request);
+        let ticket = asked.answer().ticket();
+        let waiting = service_is_there.then(|| alice.bring(&ticket).unwrap());
+        device.reject(&request, no());
+        if let Some(mut waiting) = waiting {
+            let end = waiting.next().unwrap();
+            assert!(
+                matches!(&end, Frame::Close(code, reason) if *code == row.close && reason.contains("it cannot come")),
+                "{end:?}"
+            );
+        } else {
+            hub.wait_activity("invoke", Some(row.word));
+            let answer = alice.bring(&ticket).err().unwrap();
+            assert!(answer.word() == row.word && answer.body.contains("it cannot come"), "{answer:?}");
+        }
+        let answer = device.identity.bring(&Ticket::from(&request)).err().unwrap();
+        assert_eq!(answer.status, 401, "who takes it back does not come");
+    }
+}
+
+#[test]
+fn a_device_that_came_takes_nothing_back() {
+    let (_hub, mut device, alice) = meeting(&[]);
+    let asked = alice.open("ssh", &[]);
+    let request = device.request();
+    device.accept(&request);
+    let mut there = device.identity.bring(&Ticket::from(&request)).unwrap();
+    device.reject(&request, Kind::RejectedByDevice.into());
+    let mut here = alice.bring(&asked.answer().ticket()).unwrap();
+    here.bytes(b"hello").unwrap();
+    assert_eq!(there.expect_bytes(5), b"hello");
+}
+
+#[test]
 fn messages_are_at_most_64_kib_however_they_came() {
     let (_hub, mut device, alice) = meeting(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);

@@ -32,7 +32,7 @@ fn eight_streams_carry_a_gibibyte_each_way_within_100_mib_of_memory() {
 
 #[test]
 fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
-    const STALLED: u64 = 16;
+    const STALLED: u64 = 100;
     const LENGTH: u64 = 256 * MIB;
     let (echo, source) = (Target::echo(), Target::source(9, LENGTH));
     let scene = OneMachine::forwarding(echo.port);
@@ -42,7 +42,13 @@ fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
     there_and_back(scene.proxy.connect(), 1, 16 * MIB);
 
     let before = scene.hub.process.memory().now;
-    let mut readers: Vec<_> = (0..STALLED).map(|_| stalled.connect()).collect();
+    // One after the other: a device is asked for so many streams at once, and no more.
+    let open = || {
+        let reader = stalled.connect();
+        reader.peek(&mut [0]).unwrap();
+        reader
+    };
+    let mut readers: Vec<_> = (0..STALLED).map(|_| open()).collect();
     for _ in 0..STALLED {
         assert_eq!(source.seen().end, End::Stalled, "the source is held back");
     }

@@ -11,8 +11,9 @@ use devstream::proto::scope::{Glob, Scope};
 use proptest::prelude::*;
 
 use crate::support::DEVICE;
+use crate::support::answer::Answer;
 use crate::support::machine::Machine;
-use crate::support::raw::{Answer, Raw, RawDevice};
+use crate::support::raw::{Raw, RawDevice};
 use crate::support::roles::Hub;
 
 #[test]

@@ -94,11 +94,20 @@ impl Broker {
 
     pub(super) fn answered(&mut self, connection: ConnectionId, response: StreamResponse, now: Instant) {
         let id = response.request_id;
-        // An answer that comes too late, twice, or from somebody else changes nothing.
-        let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.phase == Phase::Asked { connection })
-        else {
-            return;
-        };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let seated = self.seats.get(&stream.ask.device).is_some_and(|seat| seat.connection == connection);
+        match stream.phase {
+            Phase::Asked { connection: asked } if asked == connection => {}
+            // A device that said yes may find that it cannot come after all.
+            Phase::Accepted if !response.accepted && seated && stream.device.leg().is_none() => {}
+            // An answer that comes too late, twice, or from somebody else changes nothing.
+            Phase::Asked { .. }
+            | Phase::Accepted
+            | Phase::Waiting
+            | Phase::Failed(_)
+            | Phase::Joined
+            | Phase::Interrupted { .. } => return,
+        }
         if !response.accepted {
             return self.refuse(id, stream::device_refusal(response.reason), now);
         }

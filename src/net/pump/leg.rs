@@ -155,6 +155,7 @@ async fn receive<T: Transport, J>(
     loop {
         flow.room_for_strangers().await;
         let heard = match reader.next().await {
+            Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => Ok(()),
             Ok(Incoming::Bytes(bytes)) => flow.received(&bytes),
             Ok(Incoming::Text(text)) if flow.half_close() => match StreamControl::decode(&text) {
                 Ok(StreamControl::End { bytes }) => flow.ended(bytes),

@@ -84,6 +84,26 @@ fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
 }
 
 #[test]
+fn a_leg_that_breaks_in_whatever_way_only_interrupts_where_both_ends_resume() {
+    let scene = Scene::with(Target::echo());
+    let broken = [
+        Fault::Cut,
+        Fault::Close(Way::Both),
+        Fault::Close(Way::Down),
+        Fault::Truncate(Way::Both),
+        Fault::Corrupt(Way::Both),
+    ];
+    for fault in broken {
+        for way in [&scene.below, &scene.above] {
+            let mut local = scene.alive();
+            hit_leg(way, fault);
+            is_alive(&mut local);
+        }
+    }
+    scene.proxy.process.wait_line("resumed after");
+}
+
+#[test]
 fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
     for below in [true, false] {
         let scene = Scene::without_resume(Target::source(1, u64::MAX));

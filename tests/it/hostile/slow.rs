@@ -11,7 +11,8 @@ use socket2::SockRef;
 
 use super::{SLACK, Siege};
 use crate::support::bytes::MIB;
-use crate::support::raw::{Tls, connect_from};
+use crate::support::raw::Tls;
+use crate::support::roles::connect_from;
 use crate::support::targets::is_alive;
 
 /// Of each form; together they are no more than a hub has places for before it turns some away.

@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::{SLACK, Siege};
-use crate::support::raw::read_answer;
+use crate::support::answer::read_answer;
 
 /// The hub's patience in these tests.
 const PATIENT: &str = "2";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use devstream::net::clock;
 
+pub(crate) mod answer;
 pub(crate) mod bent;
 pub(crate) mod bytes;
 pub(crate) mod certificates;
@@ -12,6 +13,7 @@ pub(crate) mod chaos;
 pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod fake_hub;
+pub(crate) mod fleet;
 pub(crate) mod island;
 pub(crate) mod kosoku;
 pub(crate) mod machine;

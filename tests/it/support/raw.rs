@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -10,8 +10,7 @@ use std::thread;
 use devstream::net::random;
 use devstream::net::tls::{self, Trust};
 use devstream::proto::auth::{self, Binding, Credential, Session};
-use devstream::proto::challenge::CHANNEL_HEADER;
-use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, TOKEN_HEADER, URL_HEADER};
+use devstream::proto::http::CONTROL_PROTOCOL;
 use devstream::proto::id::Principal;
 use devstream::proto::join::{HubAddress, JoinLink, JoinRequest};
 use devstream::proto::key::{PrivateKey, PublicKey};
@@ -19,11 +18,11 @@ use devstream::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, 
 use devstream::proto::refusal::Refusal;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use socket2::{Domain, Socket, Type};
 
-use super::roles::connect;
+use super::answer::{Answer, read_answer};
+use super::roles::{connect, connect_from};
 use super::websocket::{Frame, WebSocket};
-use super::{DEVICE, PATIENCE, STREAM_PROTOCOL};
+use super::{DEVICE, STREAM_PROTOCOL};
 
 /// A connection to a hub.
 pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
@@ -218,42 +217,6 @@ impl Pending {
     }
 }
 
-/// An HTTP answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    /// Names in lower case. Without the date, here and in the body, the length that depends on it, and the name of
-    /// the TLS channel: nothing else may differ between equal answers.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    /// A header's value.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The word of the refusal in it, or `yes`.
-    pub(crate) fn word(&self) -> &'static str {
-        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
-        match serde_json::from_value::<Refusal>(body["refusal"].clone()) {
-            Ok(refusal) => refusal.kind.row().word,
-            Err(_) => {
-                assert!(self.status < 300, "neither a yes nor a refusal: {self:?}");
-                "yes"
-            }
-        }
-    }
-
-    /// What a device that said yes made possible.
-    pub(crate) fn ticket(&self) -> Ticket {
-        assert_eq!((self.status, self.header(ACCEPTED_HEADER)), (200, Some("True")), "{self:?}");
-        let header = |name| self.header(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned();
-        Ticket { url: header(URL_HEADER), token: header(TOKEN_HEADER), protocol: None }
-    }
-}
-
 /// Where to bring a WebSocket, and what lets it in.
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket {
@@ -377,44 +340,4 @@ fn dial(hub: &HubAddress, tls: Arc<ClientConfig>, from: Option<Ipv4Addr>) -> io:
         }
     }
     Ok(stream)
-}
-
-/// A connection from this address of this machine.
-pub(crate) fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    socket.bind(&SocketAddr::from((from, 0)).into())?;
-    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-/// Reads one answer, as long as its head says.
-pub(crate) fn read_answer(stream: &mut Tls) -> io::Result<Answer> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        head.extend(byte);
-    }
-    let head = String::from_utf8_lossy(&head);
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
-    let headers = lines.filter_map(|line| line.split_once(':'));
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
-    let (dated, headers): (Vec<_>, Vec<_>) =
-        headers.partition(|(name, _)| matches!(name.as_str(), "date" | "content-length" | CHANNEL_HEADER));
-    let length = dated.iter().find_map(|(_, value)| value.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    let body = undated(&String::from_utf8_lossy(&body));
-    Ok(Answer { status: status.unwrap_or_else(|| panic!("no status in {head}")), headers, body })
-}
-
-fn undated(body: &str) -> String {
-    match body.split_once("timestampUtc") {
-        Some((before, after)) => format!("{before}{}", after.trim_start_matches(|c: char| c != '}')),
-        None => body.to_owned(),
-    }
 }

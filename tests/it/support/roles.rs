@@ -1,12 +1,14 @@
 //! The three roles as processes.
 
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
 use devstream::net::clock;
 use devstream::proto::refusal::Kind;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use super::machine::{DEVSTREAM, Machine};
 use super::process::{Finished, Process};
@@ -198,6 +200,17 @@ pub(crate) fn connect(port: u16) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
     stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
     stream
+}
+
+/// A connection from this address of this machine.
+pub(crate) fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// All three of one user on one machine, with nothing configured.

@@ -1,0 +1,94 @@
+//! A machine that slept, or a process that was stopped: on waking, every connection is looked at, and what died meanwhile is
+//! found at once, long before it would be missed.
+
+use std::io::{ErrorKind, Read as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::support::chaos::{Chaos, Fault, Way};
+use crate::support::machine::Machine;
+use crate::support::process::Process;
+use crate::support::roles::{Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, PATIENCE, within};
+
+/// Longer than a clock may jump without being noticed.
+const SLEEP: Duration = Duration::from_secs(12);
+
+/// A probe's deadline, the pause before a stream or a control connection comes again, and a busy machine's slack.
+const SOON: Duration = Duration::from_secs(5 + 2 + 3);
+
+/// What is said on waking.
+const LOOKING: &str = "looking at every connection";
+
+/// A hub, and a network of their own for each of the others.
+struct Scene {
+    proxy: ServiceProxy,
+    agent: Process,
+    below: Chaos,
+    above: Chaos,
+    _target: Target,
+    _hub: Hub,
+    _machines: [Machine; 2],
+}
+
+impl Scene {
+    /// With the agent and the proxy on these machines.
+    fn on(device: Machine, laptop: Machine) -> Self {
+        let target = Target::echo();
+        let hub = Hub::start(&Machine::new());
+        device.ask(&["join", &hub.device_link(DEVICE)]);
+        laptop.ask(&["join", &hub.service_link("alice")]);
+        let [below, above] = [(); 2].map(|()| Chaos::in_front_of(&hub.address()));
+        let forward = format!("target={}", target.port);
+        let agent = device.start(&["device-agent", "--forward", &forward, "--hub", &below.address()]);
+        agent.wait_line("is online");
+        let proxy = ServiceProxy::start_with(&laptop, DEVICE, "0", &["--hub", &above.address()]);
+        Self { proxy, agent, below, above, _target: target, _hub: hub, _machines: [device, laptop] }
+    }
+
+    fn alive(&self) -> TcpStream {
+        let mut local = self.proxy.connect();
+        is_alive(&mut local);
+        local
+    }
+}
+
+#[test]
+fn a_stopped_proxy_finds_its_dead_leg_when_it_goes_on_and_its_stream_with_it() {
+    let scene = Scene::on(Machine::new(), Machine::new());
+    let mut local = scene.alive();
+    let process = &scene.proxy.process;
+    sleep(process, &mut local, || scene.above.hit_all(Fault::BlackHole(Way::Both)));
+    within(SOON, "looking and coming back", || {
+        process.wait_line(LOOKING);
+        process.wait_line("resumed after");
+    });
+    is_alive(&mut local);
+    scene.alive();
+}
+
+#[test]
+fn a_stopped_agent_finds_its_dead_legs_when_it_goes_on() {
+    let scene = Scene::on(Machine::new(), Machine::new());
+    let mut local = scene.alive();
+    let lines = scene.agent.lines();
+    sleep(&scene.agent, &mut local, || scene.below.hit_all(Fault::BlackHole(Way::Both)));
+    within(SOON, "looking and coming back", || {
+        scene.agent.wait_line_after(lines, LOOKING);
+        scene.agent.wait_line_after(lines, "is online");
+        scene.agent.wait_line_after(lines, "resumed after");
+    });
+    is_alive(&mut local);
+    scene.alive();
+}
+
+/// Stopped for longer than a sleep goes unnoticed, while this happens. The application hears nothing of it.
+fn sleep(process: &Process, local: &mut TcpStream, meanwhile: impl FnOnce() -> usize) {
+    process.signal("STOP");
+    assert!(meanwhile() > 0, "no leg is there");
+    local.set_read_timeout(Some(SLEEP)).unwrap();
+    assert_eq!(local.read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    local.set_read_timeout(Some(PATIENCE)).unwrap();
+    process.signal("CONT");
+}

@@ -1,0 +1,124 @@
+//! Many devices in one process: the agent itself, as tasks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use devstream::agent;
+use devstream::agent::config::{AgentConfig, Consent};
+use devstream::net::client::{Client, Particulars};
+use devstream::net::clock;
+use devstream::net::pump::Line;
+use devstream::net::random;
+use devstream::net::shutdown::Shutdown;
+use devstream::net::tls::Trust;
+use devstream::proto::admin::HubStatus;
+use devstream::proto::http::Route;
+use devstream::proto::id::{DeviceId, Principal, Role};
+use devstream::proto::join::{JoinLink, JoinRequest};
+use devstream::proto::key::PrivateKey;
+use devstream::proto::message::encode;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use super::roles::Hub;
+
+/// Well below what a hub lets one address have before it has proved who it is.
+const JOINING_AT_ONCE: usize = 16;
+
+/// What every hub of a fleet is told: all of it is at one address, and half of what a hub holds of strangers is not
+/// turned away at random.
+pub(crate) const ONE_ADDRESS: [&str; 2] = ["--max-strangers-per-source", "512"];
+
+/// Agents, online or on their way. They end when this is dropped.
+pub(crate) struct Fleet {
+    count: usize,
+    _runtime: Runtime,
+}
+
+/// How a fleet came back.
+#[derive(Debug)]
+pub(crate) struct Return {
+    /// From the hub's start until the last one was online.
+    pub(crate) took: Duration,
+    /// The hub's memory before, with everybody online …
+    pub(crate) steady: u64,
+    /// … and the most that it took after its start.
+    pub(crate) peak: u64,
+}
+
+impl Fleet {
+    /// So many devices join, and their agents start.
+    pub(crate) fn join(hub: &Hub, count: usize) -> Self {
+        let uses = count.to_string();
+        let link: JoinLink =
+            hub.link(&["enroll", "add", "--device", "fleet-*", "--uses", &uses]).parse().expect("a link");
+        let runtime = Runtime::new().expect("a runtime");
+        let clients = runtime.block_on(join_all(&link, count));
+        for client in clients {
+            runtime.spawn(agent::run(config(client), Shutdown::default()));
+        }
+        Self { count, _runtime: runtime }
+    }
+
+    /// Waits until all of them are online.
+    pub(crate) fn wait_online(&self, hub: &Hub, deadline: Duration) {
+        let start = clock::now();
+        loop {
+            let online = hub.json::<HubStatus>(&["status"]).online;
+            if online == self.count as u64 {
+                return;
+            }
+            assert!(clock::now() - start < deadline, "{online} of {} are online after {deadline:?}", self.count);
+        }
+    }
+
+    /// Kills the hub, starts it again where it was, and waits until all are back.
+    pub(crate) fn comes_back(&self, hub: &mut Hub, arguments: &[&str], deadline: Duration) -> Return {
+        let steady = hub.process.memory().now;
+        hub.process.kill();
+        let start: Instant = clock::now();
+        *hub = Hub::start_on(&hub.machine().clone(), hub.port, arguments);
+        self.wait_online(hub, deadline);
+        Return { took: clock::now() - start, steady, peak: hub.process.memory().peak }
+    }
+}
+
+async fn join_all(link: &JoinLink, count: usize) -> Vec<Client> {
+    let (mut joining, mut joined) = (JoinSet::new(), Vec::new());
+    for number in 0..count {
+        if joining.len() == JOINING_AT_ONCE {
+            joined.extend(joining.join_next().await.expect("some are joining"));
+        }
+        joining.spawn(join(link.clone(), format!("fleet-{number}").parse().expect("an id")));
+    }
+    joined.extend(joining.join_all().await);
+    joined
+}
+
+async fn join(link: JoinLink, device: DeviceId) -> Client {
+    let key = PrivateKey::from_seed(&random::secret());
+    let body = encode(&JoinRequest { code: link.code, key: key.public() });
+    let principal = Principal { role: Role::Device, id: device.into() };
+    let trust = Trust::Pin(link.pin.expect("a pin"));
+    let client = Client::new(link.hub, &trust, principal, Arc::new(key)).expect("a client");
+    let answer = client.ask(&Route::Join, Particulars { body: body.into(), ..Particulars::default() }).await;
+    let answer = answer.expect("the hub answers");
+    assert!(answer.status().is_success(), "{answer:?}");
+    client
+}
+
+fn config(client: Client) -> AgentConfig {
+    let device = client.principal().id.as_str().parse().expect("an id");
+    AgentConfig {
+        device,
+        enrol: Arc::new(move || {
+            let client = client.clone();
+            Box::pin(async move { Ok(client) })
+        }),
+        forwards: vec!["22".parse().expect("a forward")],
+        consent: Consent::default(),
+        renewed_by_restart: false,
+        line: Line::default(),
+        drain: Duration::ZERO,
+    }
+}
