@@ -201,7 +201,7 @@ impl Broker {
         let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
         match stream.phase {
             Phase::Joined if lost && stream.resumes() => self.interrupt(id, now),
-            Phase::Joined => self.forget(id),
+            Phase::Joined | Phase::Ending => self.forget(id),
             Phase::Interrupted { .. } if lost => stream.side(role).left(),
             Phase::Interrupted { .. } => {
                 stream.side(role).left();

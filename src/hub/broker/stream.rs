@@ -26,6 +26,8 @@ pub(super) enum Phase {
     Failed(Refusal),
     /// Both sides are there.
     Joined,
+    /// They were, and are told that the stream is over: nothing brings it back.
+    Ending,
     /// They were, and are awaited again.
     Interrupted {
         /// From then, as far as this hub knows …
@@ -42,7 +44,7 @@ impl Phase {
             Self::Waiting => Some("waiting"),
             Self::Asked { .. } => Some("asked"),
             Self::Accepted => Some("accepted"),
-            Self::Joined => Some("open"),
+            Self::Joined | Self::Ending => Some("open"),
             Self::Interrupted { .. } => Some("interrupted"),
             Self::Failed(_) => None,
         }
