@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
 
+mod journey;
 mod world;
 
 use std::time::Instant;
@@ -33,7 +34,6 @@ fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
         joined += world.joined.len();
         rejoined += world.rejoined;
     }
-    println!("{joined} joined, {rejoined} joined again");
     let enough = joined > 1_000 && rejoined > 500;
     assert!(
         enough,
@@ -111,6 +111,7 @@ fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge(
 /// Is said when a run fails.
 pub(crate) struct Seed(pub(crate) u64);
 
+#[expect(clippy::print_stderr, reason = "a panic alone does not tell the seed")]
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -161,12 +161,9 @@ impl World {
     pub(super) fn refused(&mut self, leg: ConnectionId, kind: Kind) {
         if let Some(Return { ticket, due }) = self.returning.remove(&leg) {
             // What a service may not reach, or not any more, is not a matter of its ticket.
-            let refused = match kind {
-                Kind::Draining => self.draining,
-                Kind::AuthenticationFailed => due != Due::Admission,
-                Kind::NotPermitted => due != Due::Refusal && ticket.role == Role::Service,
-                _ => false,
-            };
+            let refused = kind == Kind::Draining && self.draining
+                || kind == Kind::AuthenticationFailed && due != Due::Admission
+                || kind == Kind::NotPermitted && due != Due::Refusal && ticket.role == Role::Service;
             assert!(refused, "refused as {kind:?}, and was due {due:?}: {ticket:?}");
             return;
         }

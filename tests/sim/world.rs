@@ -497,7 +497,7 @@ impl World {
 }
 
 /// Other numbers for each seed.
-fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
+pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
     let mut counter = seed;
     move || {
         counter = counter.wrapping_add(1);
@@ -537,7 +537,7 @@ pub(crate) fn address() -> SocketAddr {
 }
 
 /// SplitMix64's finaliser: a number that looks random for each that goes in.
-fn mix(mut z: u64) -> u64 {
+pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
