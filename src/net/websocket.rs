@@ -23,10 +23,9 @@ use super::pulse::{Felt, Pulse};
 use crate::proto::allowance::Allowance;
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::refusal::Refusal;
+pub use crate::proto::stream::CLOSE_NORMAL;
 
-/// RFC 6455 section 7.4.1, for this and the following: done.
-pub const CLOSE_NORMAL: u16 = 1000;
-/// Against the protocol.
+/// RFC 6455 section 7.4.1, for this and the following: against the protocol.
 const CLOSE_PROTOCOL: u16 = 1002;
 /// A message of a kind that does not belong here.
 pub const CLOSE_UNSUPPORTED: u16 = 1003;

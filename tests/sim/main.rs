@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
 
+mod journey;
 mod world;
 
 use std::time::Instant;
@@ -17,21 +18,27 @@ use devstream::proto::scope::Scope;
 
 use self::world::{World, address, plain_ask, service};
 
-const SEEDS: u64 = 5_000;
-const STEPS: u64 = 120;
+const SEEDS: u64 = 10_000;
+const STEPS: u64 = 150;
 
 #[test]
 fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
-    let mut joined = 0;
+    let (mut joined, mut rejoined) = (0, 0);
     for seed in 0..SEEDS {
+        let _said = Seed(seed);
         let mut world = World::new(seed);
         for _ in 0..STEPS {
             world.step();
         }
         world.wind_down();
         joined += world.joined.len();
+        rejoined += world.rejoined;
     }
-    assert!(joined > 1_000, "only {joined} streams were ever joined: the model does not reach what it is to test");
+    let enough = joined > 1_000 && rejoined > 500;
+    assert!(
+        enough,
+        "only {joined} streams were ever joined, {rejoined} again: the model does not reach what it is to test"
+    );
 }
 
 #[test]
@@ -46,6 +53,17 @@ fn refused_streams_take_nothing_from_anybodys_limit() {
         assert_eq!(refusals, [Kind::TargetRefused], "the device's answer, and no limit");
     }
     assert_eq!(world.broker.streams(), 0);
+}
+
+/// Its sides may have noticed a loss before the hub has, and come back while it still tells their former selves.
+#[test]
+fn a_stream_that_was_killed_is_not_taken_up_while_its_sides_are_told() {
+    let mut world = World::new(1);
+    world.a_stream_opens();
+    world.kill();
+    world.both_return();
+    world.wind_down();
+    assert_eq!((world.joined.len(), world.rejoined), (1, 0));
 }
 
 /// The change was told before the request that was made without knowing of it.
@@ -88,6 +106,18 @@ fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge(
     }
     assert!(refused);
     assert_eq!(world.broker.streams(), 0);
+}
+
+/// Is said when a run fails.
+pub(crate) struct Seed(pub(crate) u64);
+
+#[expect(clippy::print_stderr, reason = "a panic alone does not tell the seed")]
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}", self.0);
+        }
+    }
 }
 
 /// The device refuses whatever it is asked; returns what the services hear.

@@ -1,10 +1,15 @@
 //! The world around the broker: devices and services that do anything they like, and what must hold whatever they do.
 
+#[path = "returns.rs"]
+mod returns;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use devstream::hub::broker::{Ask, Broker, DeviceAsk, Event, Grant, Input, Left, Output, Settings, Shown, SideArrival};
+use devstream::hub::broker::{
+    Admission, Ask, Broker, DeviceAsk, Event, Grant, Input, Left, Output, Settings, Shown, SideArrival,
+};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
@@ -12,6 +17,8 @@ use devstream::proto::refusal::{Kind, Refusal};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 use devstream::proto::stream::StreamProtocol;
+
+use self::returns::{Pass, Return};
 
 /// An answer may be late by no more than the step of the clock.
 const TICK: Duration = Duration::from_secs(2);
@@ -47,14 +54,30 @@ pub(crate) struct World {
     tickets: Vec<Ticket>,
     spent: Vec<StreamToken>,
     knocking: HashMap<ConnectionId, Ticket>,
-    inside: HashMap<ConnectionId, Ticket>,
+    inside: HashMap<ConnectionId, (StreamId, Role)>,
     accepted: HashSet<StreamId>,
     pub(crate) joined: HashSet<StreamId>,
+    /// How often a stream was joined again.
+    pub(crate) rejoined: usize,
     /// Joined streams, by the service's side.
     open: HashMap<ConnectionId, StreamId>,
-    /// What was joined, and what of it was told to end.
+    /// What was joined, and which of its sides, by the service's, were told to end.
     opened: HashMap<StreamId, Event>,
-    ending: HashSet<StreamId>,
+    ending: HashMap<ConnectionId, Kind>,
+    /// What sides may come back with; those of earlier runs of the hub too.
+    passes: Vec<Pass>,
+    returning: HashMap<ConnectionId, Return>,
+    /// The side that came last, for each role.
+    last: HashMap<(StreamId, Role), ConnectionId>,
+    /// What this run of the hub must never join again: it is over, or was told to be.
+    over: HashSet<StreamId>,
+    interrupted: HashMap<StreamId, Instant>,
+    /// Runs of the hub, when this one began, and whether it is about to end.
+    run: u64,
+    began: Instant,
+    draining: bool,
+    /// Each device's agent.
+    agents: HashMap<DeviceId, u64>,
     /// What each service may reach, and until when, where that is not everything.
     scopes: HashMap<ServiceName, (Scope, Option<Instant>)>,
     /// The newest connection of each device.
@@ -64,20 +87,12 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let settings = Settings { handshake: Duration::from_secs(60), ..Settings::default() };
-        let mut counter = seed;
-        let random = move || {
-            counter = counter.wrapping_add(1);
-            let mut bytes = [0; 32];
-            for (index, chunk) in bytes.chunks_mut(8).enumerate() {
-                chunk.copy_from_slice(&mix(counter.wrapping_mul(31).wrapping_add(index as u64)).to_be_bytes());
-            }
-            bytes
-        };
+        let now = tokio::time::Instant::now().into_std();
         Self {
             dice: seed,
             script: VecDeque::new(),
-            now: tokio::time::Instant::now().into_std(),
-            broker: Broker::new(settings, random),
+            now,
+            broker: Broker::new(settings, random(seed)),
             settings,
             next: 1,
             devices: HashMap::new(),
@@ -90,9 +105,19 @@ impl World {
             inside: HashMap::new(),
             accepted: HashSet::new(),
             joined: HashSet::new(),
+            rejoined: 0,
             open: HashMap::new(),
             opened: HashMap::new(),
-            ending: HashSet::new(),
+            ending: HashMap::new(),
+            passes: Vec::new(),
+            returning: HashMap::new(),
+            last: HashMap::new(),
+            over: HashSet::new(),
+            interrupted: HashMap::new(),
+            run: 0,
+            began: now,
+            draining: false,
+            agents: HashMap::new(),
             scopes: HashMap::new(),
             current: HashMap::new(),
         }
@@ -113,18 +138,22 @@ impl World {
     /// One random thing happens, then all that follows from it.
     pub(crate) fn step(&mut self) {
         match self.roll(100) {
-            0..15 => self.device_arrives(),
-            15..20 => self.device_leaves(),
-            20..40 => self.service_asks(),
-            40..43 => self.service_hangs_up(),
-            43..62 => self.device_answers(),
-            62..84 => self.side_arrives(),
-            84..87 => self.side_leaves(),
-            87..90 => self.stream_ends(),
-            90 => self.revoke(),
-            92..94 => self.rescope(),
-            94 => self.kill(),
-            91 if self.roll(40) == 0 => self.broker.handle(Input::Drain, self.now),
+            0..12 => self.device_arrives(),
+            12..16 => self.device_leaves(),
+            16..33 => self.service_asks(),
+            33..35 => self.service_hangs_up(),
+            35..52 => self.device_answers(),
+            52..68 => self.side_arrives(),
+            68..78 => self.side_returns(),
+            78..81 => self.both_return(),
+            81..84 => self.side_leaves(),
+            84..89 => self.stream_ends(),
+            89 => self.revoke(),
+            90..92 => self.rescope(),
+            92 => self.kill(),
+            93 if self.roll(3) == 0 => self.hub_starts_anew(),
+            94 if self.roll(40) == 0 => self.drain(),
+            95 | 96 => self.a_stream_opens(),
             _ => self.time_passes(),
         }
         self.carry_out();
@@ -171,9 +200,16 @@ impl World {
 
     fn device_arrives(&mut self) {
         let (connection, device) = (self.connection(), self.any_device());
-        let protocols = if self.roll(2) == 0 { vec!["devstream.v1".into()] } else { Vec::new() };
+        let protocols = self.any_protocols().iter().map(|protocol| protocol.as_str().to_owned()).collect();
         let forwards = vec![name("ssh"), name("web")];
-        let hello = Hello { version: "1".into(), run: 1, protocols, forwards };
+        let started_anew = self.roll(6) == 0;
+        let run = self.agents.entry(device.clone()).or_default();
+        *run += u64::from(started_anew);
+        let hello = Hello { version: "1".into(), run: *run, protocols, forwards };
+        self.says_hello(connection, device, hello);
+    }
+
+    fn says_hello(&mut self, connection: ConnectionId, device: DeviceId, hello: Hello) {
         self.devices.insert(connection, device.clone());
         self.current.insert(device.clone(), connection);
         self.broker.handle(Input::DeviceArrived { device, connection, hello, address: address() }, self.now);
@@ -212,7 +248,7 @@ impl World {
             source: address(),
             connect_timeout: Duration::from_secs(self.roll(3) * 20),
             response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
-            protocols: if self.roll(2) == 0 { vec![StreamProtocol::V1] } else { Vec::new() },
+            protocols: self.any_protocols(),
         };
         // A device that comes and goes may be asked anew for as long as the service waits for it.
         let answer_by = self.now + ask.connect_timeout + self.settings.handshake + TICK;
@@ -264,6 +300,10 @@ impl World {
             4 => ticket.token = StreamToken::new([9; 32]),
             _ => {}
         }
+        self.arrive(ticket);
+    }
+
+    fn arrive(&mut self, ticket: Ticket) {
         let leg = self.connection();
         let Ticket { stream, device, principal, token, .. } = ticket.clone();
         self.knocking.insert(leg, ticket);
@@ -275,31 +315,17 @@ impl World {
         self.broker.handle(arrived, self.now);
     }
 
-    fn side_leaves(&mut self) {
-        let inside = std::mem::take(&mut self.inside);
-        let gone = self.pick_key(&inside);
-        self.inside = inside;
-        if let Some(leg) = gone {
-            self.inside.remove(&leg);
-            self.broker.handle(Input::SideLeft { leg, how: Left::Lost(None, String::new()) }, self.now);
-        }
-    }
-
-    fn stream_ends(&mut self) {
-        let open = std::mem::take(&mut self.open);
-        let ended = self.pick_key(&open);
-        self.open = open;
-        if let Some(leg) = ended {
-            self.broker.handle(Input::SideLeft { leg, how: Left::Lost(None, String::new()) }, self.now);
-        }
-    }
-
     fn revoke(&mut self) {
         let principal = if self.roll(2) == 0 {
             Principal { role: Role::Device, id: self.any_device().into() }
         } else {
             Principal { role: Role::Service, id: service(self.dice % 3).into() }
         };
+        let theirs = |ask: &Ask| match principal.role {
+            Role::Device => ask.device.as_str() == principal.id.as_str(),
+            Role::Service => ask.service.as_str() == principal.id.as_str(),
+        };
+        self.doom(theirs);
         self.broker.handle(Input::Revoked { principal, why: Kind::AuthenticationFailed.into() }, self.now);
     }
 
@@ -314,17 +340,22 @@ impl World {
             _ => {}
         }
         self.scopes.insert(whose.clone(), (scope.clone(), until));
+        let covers = |ask: &Ask| {
+            scope.covers_device(&ask.device) && ask.name.as_ref().is_none_or(|name| scope.covers_stream(name))
+        };
+        self.doom(|ask| ask.service == whose && !covers(ask));
         self.broker.handle(Input::Rescoped { service: whose, scope, until }, self.now);
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let mut ids: Vec<_> = self.broker.all_streams().map(|(id, ..)| id).collect();
         ids.sort_unstable();
         if let Some(stream) = self.pick(&ids) {
+            self.over.insert(stream);
             self.broker.handle(Input::Killed { stream }, self.now);
             self.carry_out();
             let gone = self.broker.all_streams().all(|(id, ..)| id != stream);
-            assert!(gone || self.ending.contains(&stream), "a stream that was killed goes on");
+            assert!(gone || self.is_told_to_end(stream), "a stream that was killed goes on");
         }
     }
 
@@ -344,29 +375,17 @@ impl World {
             match output {
                 Output::AskDevice { connection, request } => self.asked(connection, request),
                 Output::Answer { asker, answer } => self.answer(asker, answer),
-                Output::Admit { leg, .. } => self.admit(leg),
-                Output::Refuse { leg, .. } => {
-                    let known = self.knocking.remove(&leg).or_else(|| self.inside.remove(&leg));
-                    assert!(known.is_some(), "refused a side that is not there");
-                }
-                Output::Join(joint) => {
-                    assert!(self.joined.insert(joint.stream), "a stream was joined twice");
-                    assert!(self.accepted.contains(&joint.stream), "joined before the device accepted");
-                    for (leg, role) in [(joint.device_leg, Role::Device), (joint.service_leg, Role::Service)] {
-                        let ticket = self.inside.remove(&leg).expect("joined a side that was not let in");
-                        assert_eq!((ticket.stream, ticket.principal.role), (joint.stream, role));
-                    }
-                    self.open.insert(joint.service_leg, joint.stream);
-                    self.opened.insert(joint.stream, joint.opened);
-                }
-                Output::EndStream { stream, .. } => {
-                    assert!(self.joined.contains(&stream));
-                    self.ending.insert(stream);
-                }
+                Output::Admit { leg, admission } => self.admit(leg, admission),
+                Output::Refuse { leg, refusal } => self.refused(leg, refusal.kind),
+                Output::Join(joint) => self.join(joint),
+                Output::EndStream { stream, refusal } => self.end_stream(stream, refusal.kind),
                 Output::Ended { stream } => {
-                    let before = self.open.len();
-                    self.open.retain(|_, open| *open != stream);
-                    assert_eq!(self.open.len() + 1, before, "ended a stream that is not open");
+                    self.over.insert(stream);
+                    assert!(
+                        self.joined.contains(&stream) || self.passes.iter().any(|pass| pass.ticket.stream == stream)
+                    );
+                    let untold = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
+                    assert!(!untold, "a stream is over, and its sides do not know");
                 }
                 Output::Displace { .. }
                 | Output::Dismiss { .. }
@@ -382,6 +401,7 @@ impl World {
         let principal = Principal { role: Role::Device, id: device.clone().into() };
         let (stream, token) = (request.stream, request.token.clone());
         self.tickets.retain(|ticket| ticket.stream != stream);
+        self.void_passes(stream);
         self.tickets.push(Ticket { stream, device, principal, token, given: self.now });
         self.asks.push((connection, request));
     }
@@ -405,7 +425,10 @@ impl World {
     }
 
     /// Only a token that was given out to this identity for this stream, in time and for the first time, lets in.
-    fn admit(&mut self, leg: ConnectionId) {
+    fn admit(&mut self, leg: ConnectionId, admission: Admission) {
+        if let Some(returned) = self.returning.remove(&leg) {
+            return self.admit_again(leg, &returned, admission);
+        }
         let shown = self.knocking.remove(&leg).expect("let in somebody who did not knock");
         let same = |ticket: &&Ticket| {
             ticket.stream == shown.stream && ticket.device == shown.device && ticket.principal == shown.principal
@@ -415,18 +438,20 @@ impl World {
         assert!(self.now < given.given + self.settings.token, "let in with an expired token");
         assert!(!self.spent.iter().any(|spent| spent.hash() == shown.token.hash()), "a token let in twice");
         self.spent.push(shown.token.clone());
-        self.inside.insert(leg, shown);
+        self.enter(leg, (shown.stream, shown.principal.role), admission);
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         for request in self.requests.values() {
             assert!(self.now <= request.answer_by, "a request was forgotten: {:?}", request.ask);
         }
         if let Some(deadline) = self.broker.next_deadline() {
             assert!(deadline + TICK > self.now, "a deadline was missed");
         }
-        assert!(self.broker.streams() >= self.open.len());
-        for stream in self.open.values().filter(|stream| !self.ending.contains(stream)) {
+        self.check_interruptions();
+        let standing: Vec<_> = self.open.iter().filter(|(leg, _)| !self.ending.contains_key(leg)).collect();
+        assert!(self.broker.streams() >= standing.len());
+        for (_, stream) in standing {
             let event = self.opened.get(stream).expect("an open stream was joined");
             let (device, name) = (event.device.as_ref().unwrap(), event.name.as_ref().unwrap());
             let Some((scope, until)) = self.scopes.get(event.service.as_ref().unwrap()) else { continue };
@@ -442,25 +467,45 @@ impl World {
         for (connection, device) in std::mem::take(&mut self.devices) {
             self.broker.handle(Input::DeviceLeft { device, connection, reason: String::new() }, self.now);
         }
+        self.wait();
+        assert!(self.requests.is_empty(), "requests without an answer");
+        assert!(self.inside.is_empty(), "sides that wait for ever");
+        for leg in std::mem::take(&mut self.open).into_keys() {
+            self.broker.handle(Input::SideLeft { leg, how: left(true) }, self.now);
+        }
+        self.carry_out();
+        self.wait();
+        assert_eq!(self.broker.streams(), 0, "streams that are never forgotten");
+        assert_eq!(self.broker.next_deadline(), None);
+        assert_eq!(self.broker.online().count(), 0);
+        self.nothing_happens();
+        assert_eq!(self.broker.remembered(), 0, "ended streams that are never forgotten");
+    }
+
+    /// Longer than anything may take.
+    fn wait(&mut self) {
         for _ in 0..100 {
             self.now += TICK;
             self.broker.handle_timeout(self.now);
             self.carry_out();
         }
-        assert!(self.requests.is_empty(), "requests without an answer");
-        assert!(self.inside.is_empty(), "sides that wait for ever");
-        for leg in self.open.keys().copied().collect::<Vec<_>>() {
-            self.broker.handle(Input::SideLeft { leg, how: Left::Lost(None, String::new()) }, self.now);
-        }
-        self.carry_out();
-        assert!(self.open.is_empty(), "streams that never end");
-        assert_eq!(self.broker.streams(), 0, "streams that are never forgotten");
-        assert_eq!(self.broker.next_deadline(), None);
-        assert_eq!(self.broker.online().count(), 0);
     }
 
     fn any_device(&mut self) -> DeviceId {
         format!("device-{}", self.roll(3)).parse().unwrap()
+    }
+}
+
+/// Other numbers for each seed.
+pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
+    let mut counter = seed;
+    move || {
+        counter = counter.wrapping_add(1);
+        let mut bytes = [0; 32];
+        for (index, chunk) in bytes.chunks_mut(8).enumerate() {
+            chunk.copy_from_slice(&mix(counter.wrapping_mul(31).wrapping_add(index as u64)).to_be_bytes());
+        }
+        bytes
     }
 }
 
@@ -487,12 +532,17 @@ pub(crate) fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
+/// How a side leaves.
+pub(crate) fn left(lost: bool) -> Left {
+    if lost { Left::Lost(None, String::new()) } else { Left::Meant }
+}
+
 pub(crate) fn address() -> SocketAddr {
     ([192, 0, 2, 1], 1000).into()
 }
 
 /// SplitMix64's finaliser: a number that looks random for each that goes in.
-fn mix(mut z: u64) -> u64 {
+pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

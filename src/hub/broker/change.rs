@@ -36,7 +36,7 @@ impl Broker {
         let timer = match stream.phase {
             Phase::Joined => Some(until),
             Phase::Interrupted { until: grace, .. } => Some(Some(until.map_or(grace, |until| until.min(grace)))),
-            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => None,
+            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) | Phase::Ending(_) => None,
         };
         if !covered {
             self.end(id, Refusal::new(Kind::NotPermitted, "the service may no longer reach this"), now);
@@ -57,8 +57,9 @@ impl Broker {
     pub(super) fn end(&mut self, id: StreamId, why: Refusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         match stream.phase {
+            Phase::Ending(_) => {}
             Phase::Joined => {
-                stream.ending = Some(why.clone());
+                stream.phase = Phase::Ending(why.clone());
                 self.set_timer(id, None);
                 self.outputs.push_back(Output::EndStream { stream: id, refusal: why });
             }

@@ -106,6 +106,7 @@ impl Broker {
             | Phase::Waiting
             | Phase::Failed(_)
             | Phase::Joined
+            | Phase::Ending(_)
             | Phase::Interrupted { .. } => return,
         }
         if !response.accepted {
@@ -213,14 +214,18 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
         let is_former = stream.side(role).leg() != Some(leg);
-        let (resumes, ending) = (stream.resumes(), stream.ending.clone());
+        let resumes = stream.resumes();
         match (&stream.phase, how) {
-            (Phase::Joined, _) if is_former => {}
-            (Phase::Joined, Left::Lost(role, why)) if resumes => match ending {
-                Some(why) => self.give_up(id, why, now),
-                None => self.interrupt(id, (role, why), now),
-            },
-            (Phase::Joined, _) => self.forget(id),
+            (Phase::Joined | Phase::Ending(_), _) if is_former => {}
+            (Phase::Joined, Left::Lost(role, why)) if resumes => self.interrupt(id, (role, why), now),
+            (Phase::Ending(why), Left::Lost(..)) if resumes => {
+                // It was lost in the moment in which it was told to end.
+                let why = why.clone();
+                stream.device.left();
+                stream.service.left();
+                self.give_up(id, why, now);
+            }
+            (Phase::Joined | Phase::Ending(_), _) => self.forget(id),
             (Phase::Interrupted { .. }, Left::Lost(..)) if is_former => {}
             (Phase::Interrupted { .. }, Left::Lost(..)) => stream.side(role).left(),
             (Phase::Interrupted { .. }, Left::Meant) => {

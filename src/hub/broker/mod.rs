@@ -85,10 +85,7 @@ impl Broker {
     /// Takes note of something.
     pub fn handle(&mut self, input: Input, now: Instant) {
         self.began.get_or_insert(now);
-        if !self.over.is_empty() && !self.takes_over(now) {
-            // From here on, their tickets are too late anyway.
-            self.over = HashSet::new();
-        }
+        self.forget_earlier_runs(now);
         match input {
             Input::DeviceArrived { device, connection, hello, address } => {
                 self.device_arrived(device, Seat { connection, hello, address }, now);
@@ -133,10 +130,15 @@ impl Broker {
     pub fn bound_to_end(&self) -> usize {
         let bound = |stream: &&Stream| match stream.phase {
             Phase::Joined => !stream.resumes(),
-            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted => true,
+            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Ending(_) => true,
             Phase::Interrupted { .. } | Phase::Failed(_) => false,
         };
         self.streams.values().filter(bound).count()
+    }
+
+    /// Ended streams of which something is kept: handshakes that failed, and what an earlier run of the hub had opened.
+    pub fn remembered(&self) -> usize {
+        self.failed + self.over.len()
     }
 
     /// The devices that are online.
@@ -163,7 +165,7 @@ impl Broker {
         let waits = |phase: &Phase| match phase {
             Phase::Waiting => true,
             Phase::Asked { connection } => Some(*connection) == old,
-            Phase::Accepted | Phase::Failed(_) | Phase::Joined | Phase::Interrupted { .. } => false,
+            Phase::Accepted | Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. } => false,
         };
         for id in self.streams_of(&device, waits) {
             self.ask_device(id, now);
@@ -210,6 +212,7 @@ impl Broker {
             Phase::Joined => self.end(id, Kind::AccessEnded.into(), now),
             Phase::Interrupted { until, .. } if *until <= now => self.give_up(id, Kind::NotResumed.into(), now),
             Phase::Interrupted { .. } => self.give_up(id, Kind::AccessEnded.into(), now),
+            Phase::Ending(_) => self.set_timer(id, None),
             Phase::Failed(_) => self.forget(id),
         }
     }
@@ -218,7 +221,7 @@ impl Broker {
     /// that a side still on its way hears the reason too.
     fn refuse(&mut self, id: StreamId, refusal: Refusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if matches!(stream.phase, Phase::Failed(_) | Phase::Joined | Phase::Interrupted { .. }) {
+        if matches!(stream.phase, Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. }) {
             return;
         }
         let event = stream.event(id, Operation::Invoke, refusal.kind.row().word, now);
@@ -270,7 +273,7 @@ impl Broker {
             return;
         }
         self.all.remove(&stream.ask.device, &stream.ask.service);
-        if matches!(stream.phase, Phase::Joined | Phase::Interrupted { .. }) {
+        if matches!(stream.phase, Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. }) {
             self.note_over(id, &stream);
             self.outputs.push_back(Output::Ended { stream: id });
         }

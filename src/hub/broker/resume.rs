@@ -3,6 +3,7 @@
 //! Nothing here is needed for the sides to come back: what a ticket says is enough, for a hub that has started anew as
 //! well. What is remembered of an interrupted stream is what lets it be ended.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::stream::{Phase, Stream};
@@ -88,14 +89,16 @@ impl Broker {
         if (ticket.stream, &ticket.device, ticket.role) != (place.stream, &place.device, place.role) {
             return Err("the resume token of another stream");
         }
-        match self.streams.get(&ticket.stream) {
-            Some(stream) if stream.ending.is_some() => Err("the resume token of a stream that was ended"),
-            Some(stream) => match stream.phase {
-                Phase::Joined | Phase::Interrupted { .. } => Ok(()),
-                Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => {
-                    Err("a resume token before the stream was open")
-                }
-            },
+        let known = self.streams.get(&ticket.stream);
+        if known.is_some_and(|stream| !stream.resumes() || stream.agent != ticket.agent) {
+            return Err("the resume token of an earlier handshake");
+        }
+        match known.map(|stream| &stream.phase) {
+            Some(Phase::Joined | Phase::Interrupted { .. }) => Ok(()),
+            Some(Phase::Ending(_)) => Err("the resume token of an ended stream"),
+            Some(Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_)) => {
+                Err("a resume token before the stream was open")
+            }
             None if ticket.hub == self.run || self.over.contains(&ticket.stream) => {
                 Err("the resume token of an ended stream")
             }
@@ -108,6 +111,13 @@ impl Broker {
     pub(super) fn takes_over(&self, now: Instant) -> bool {
         let until = self.began.zip(self.settings.resume).map(|(began, grace)| began + grace + LATE);
         until.is_some_and(|until| now < until)
+    }
+
+    /// No stream of an earlier run is taken up any more: there is nothing left to know about those that were.
+    pub(super) fn forget_earlier_runs(&mut self, now: Instant) {
+        if !self.over.is_empty() && !self.takes_over(now) {
+            self.over = HashSet::new();
+        }
     }
 
     /// Another run of an agent cannot go on with what this one had.
@@ -169,9 +179,12 @@ impl Stream {
                 let took = Some(now.saturating_duration_since(since));
                 Event { took, ..self.event(id, Operation::StreamResumed, "resumed", now) }
             }
-            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) | Phase::Joined => {
-                self.event(id, Operation::StreamOpened, "opened", now)
-            }
+            Phase::Waiting
+            | Phase::Asked { .. }
+            | Phase::Accepted
+            | Phase::Failed(_)
+            | Phase::Joined
+            | Phase::Ending(_) => self.event(id, Operation::StreamOpened, "opened", now),
         }
     }
 }

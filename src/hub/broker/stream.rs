@@ -26,6 +26,8 @@ pub(super) enum Phase {
     Failed(Refusal),
     /// Both sides are there.
     Joined,
+    /// They were, and are told that the stream is over, and why: nothing brings it back.
+    Ending(Refusal),
     /// They were, and are awaited again.
     Interrupted {
         /// From then, as far as this hub knows …
@@ -42,7 +44,7 @@ impl Phase {
             Self::Waiting => Some("waiting"),
             Self::Asked { .. } => Some("asked"),
             Self::Accepted => Some("accepted"),
-            Self::Joined => Some("open"),
+            Self::Joined | Self::Ending(_) => Some("open"),
             Self::Interrupted { .. } => Some("interrupted"),
             Self::Failed(_) => None,
         }
@@ -64,8 +66,6 @@ pub(super) struct Stream {
     pub(super) agent: u64,
     /// When both sides first met, as far as this hub knows.
     pub(super) opened_at: Option<Instant>,
-    /// It was told to end, for this reason: nobody comes back to it.
-    pub(super) ending: Option<Refusal>,
     /// It was opened by an earlier run of the hub.
     pub(super) adopted: bool,
     pub(super) phase: Phase,
@@ -84,7 +84,6 @@ impl Stream {
             protocol: None,
             agent: 0,
             opened_at: None,
-            ending: None,
             adopted: false,
             phase: Phase::Waiting,
             timer: None,

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{sleep, sleep_until};
 
-use super::flow::{Due, Flow};
+use super::flow::Flow;
 use super::{Ending, Happening, Outcome, Terms};
 use crate::net::pulse::Pulse;
 use crate::net::relay::watch::lifeless;
@@ -16,6 +16,7 @@ use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat};
 use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::stream::end::{Due, Farewell};
 use crate::proto::stream::lifeline::Lifeline;
 use crate::proto::stream::{CLOSE_RESET, StreamControl, Violation};
 
@@ -200,21 +201,13 @@ impl Parted {
     }
 }
 
-/// What a close frame means, if it is not merely that all is said: a peer without half-close has no other way to say it.
+/// What a close frame means, if it is not merely that all is said.
 fn closed(told: Option<(u16, String)>, flow: &Flow, back: Duration) -> Option<Parted> {
-    match told {
-        Some((CLOSE_NORMAL, _)) if flow.may_close() => None,
-        Some((CLOSE_NORMAL, _)) | None if !flow.half_close() => None,
-        Some((CLOSE_RESET, _)) => Some(Parted::Over(Ending::PeerReset.into(), None)),
-        Some((code, reason)) => {
-            let refusal = Refusal::from_close(code, &reason).unwrap_or_else(|| Kind::PeerGone.into());
-            if flow.resumable() && matches!(refusal.kind, Kind::Interrupted | Kind::Draining) {
-                return Some(Parted::Lost(refusal.what(), back));
-            }
-            Some(Parted::Over(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, None))
-        }
-        None if flow.resumable() => Some(Parted::Lost("closed".into(), back)),
-        None => Some(Parted::Over(Ending::Broken.into(), None)),
+    match flow.meaning(told.as_ref().map(|(code, reason)| (*code, reason.as_str()))) {
+        Farewell::Done => None,
+        Farewell::Reset => Some(Parted::Over(Ending::PeerReset.into(), None)),
+        Farewell::Lost(why) => Some(Parted::Lost(why, back)),
+        Farewell::Broken(refusal) => Some(Parted::Over(Outcome { ending: Ending::Broken, refusal }, None)),
     }
 }
 

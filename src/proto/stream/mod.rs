@@ -4,8 +4,9 @@
 //! Binary messages are bytes and their boundaries mean nothing. Text messages are small JSON controls, of which this
 //! module is the codec. WebSocket itself has no half-close; with `end`, and a close code of its own for a reset, a stream
 //! behaves as TCP does. Two ends that can also *resume* outlive their WebSockets: [`outgoing`] keeps what is not yet
-//! acknowledged, [`incoming`] counts, and [`lifeline`] says when to come back and when to give up.
+//! acknowledged, [`incoming`] counts, [`end`] puts the two together, and [`lifeline`] says when to come back and when to give up.
 
+pub mod end;
 pub mod incoming;
 pub mod lifeline;
 pub mod outgoing;
@@ -15,6 +16,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::limits::STREAM_CONTROL_BYTES;
+
+/// Close code of an end that has nothing more to say, RFC 6455 section 7.4.1.
+pub const CLOSE_NORMAL: u16 = 1000;
 
 /// Close code of an end whose local connection was reset: both directions are over, and not by themselves.
 /// Any other code than 1000 means that the tunnel broke or somebody ended it.

@@ -1,0 +1,270 @@
+//! PURE. One end of a stream: both directions, the queue to the local side, what is to be said next, and when all is
+//! done. Whoever drives it has the WebSockets, the local side and the clock.
+
+use bytes::{Bytes, BytesMut};
+
+use super::incoming::Incoming;
+use super::outgoing::{Outgoing, Piece};
+use super::{CLOSE_NORMAL, CLOSE_RESET, StreamControl, StreamProtocol, Violation};
+use crate::proto::limits::{DATA_MESSAGE_BYTES, FIRST_WINDOW};
+use crate::proto::refusal::{Kind, Refusal};
+
+/// What is to be sent next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// A text message.
+    Text(StreamControl),
+    /// A binary message.
+    Bytes(Bytes),
+    /// A ping.
+    Ping,
+    /// A close: this is how an end without half-close says that it has said all.
+    Close,
+}
+
+/// What a peer means by its close.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Farewell {
+    /// Merely that all is said.
+    Done,
+    /// Its application reset its connection.
+    Reset,
+    /// Only this WebSocket is over, for this reason: both ends come back.
+    Lost(String),
+    /// The stream is over, and why if that was said.
+    Broken(Option<Refusal>),
+}
+
+/// The state of one end.
+#[derive(Debug)]
+pub struct End {
+    protocol: Option<StreamProtocol>,
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// For the local side.
+    queue: BytesMut,
+    /// The peer's direction is over once the queue is empty …
+    received_all: bool,
+    /// … and now the local side knows.
+    end_written: bool,
+    /// The peer has closed, and nothing is undone: it says nothing any more, and takes nothing.
+    peer_closed: bool,
+    /// What to begin a new WebSocket with.
+    greeting: Option<StreamControl>,
+    /// The peer has not yet said where to go on from.
+    awaiting: bool,
+    ping: bool,
+    /// What was due last is not yet on its way.
+    saying: bool,
+}
+
+impl End {
+    /// Of a stream that has just begun.
+    pub fn new(protocol: Option<StreamProtocol>) -> Self {
+        // A peer that knows no windows is held back by not reading.
+        let first = if protocol.is_some() { FIRST_WINDOW } else { u64::MAX };
+        Self {
+            protocol,
+            outgoing: Outgoing::new(protocol == Some(StreamProtocol::Resumable), first),
+            incoming: Incoming::new(first),
+            queue: BytesMut::new(),
+            received_all: false,
+            end_written: false,
+            peer_closed: false,
+            greeting: None,
+            awaiting: false,
+            ping: false,
+            saying: false,
+        }
+    }
+
+    /// Whether both ends speak to each other, and so keep to windows and end each direction by itself.
+    pub fn half_close(&self) -> bool {
+        self.protocol.is_some()
+    }
+
+    /// Whether the stream outlives its WebSockets.
+    pub fn resumable(&self) -> bool {
+        self.protocol == Some(StreamProtocol::Resumable)
+    }
+
+    /// A new WebSocket takes the place of the lost one: both ends say how far they are, then go on from there.
+    pub fn attach(&mut self) {
+        self.greeting = Some(self.incoming.resume());
+        (self.awaiting, self.saying) = (true, false);
+    }
+
+    /// The peer says how far it is. Wrong unless it is the first thing on a new WebSocket.
+    pub fn resumed(&mut self, received: u64) -> Result<(), Violation> {
+        if !std::mem::replace(&mut self.awaiting, false) {
+            return Err(Violation::Miscounted);
+        }
+        self.outgoing.rewind(received)
+    }
+
+    /// Whether the peer has not yet said how far it is.
+    pub fn is_awaiting(&self) -> bool {
+        self.awaiting
+    }
+
+    /// What is to be sent next, which counts as sent; what matters to the peer's progress first. No window may be
+    /// larger than `share`. The stream is not over before that is [`Self::said`].
+    pub fn due(&mut self, share: u64) -> Option<Due> {
+        let due = self.next_due(share);
+        self.saying = due.is_some();
+        due
+    }
+
+    /// What was due is on its way.
+    pub fn said(&mut self) {
+        self.saying = false;
+    }
+
+    fn next_due(&mut self, share: u64) -> Option<Due> {
+        if self.peer_closed {
+            return None;
+        }
+        if let Some(greeting) = self.greeting.take() {
+            return Some(Due::Text(greeting));
+        }
+        if self.half_close()
+            && let Some(ack) = self.incoming.acknowledgement(share)
+        {
+            return Some(Due::Text(ack));
+        }
+        if std::mem::take(&mut self.ping) {
+            return Some(Due::Ping);
+        }
+        if self.awaiting {
+            return None;
+        }
+        Some(match self.outgoing.next_piece()? {
+            Piece::Bytes(bytes) => Due::Bytes(bytes),
+            Piece::End(end) if self.half_close() => Due::Text(end),
+            Piece::End(_) => Due::Close,
+        })
+    }
+
+    /// The peer is to be asked whether it is there.
+    pub fn want_ping(&mut self) {
+        self.ping = true;
+    }
+
+    /// How many bytes may be read from the local side now, when no more than `share` may be kept here.
+    pub fn room(&self, share: u64) -> u64 {
+        if self.awaiting || self.peer_closed {
+            return 0;
+        }
+        self.outgoing.room(share).min(DATA_MESSAGE_BYTES as u64)
+    }
+
+    /// The local side said this; nothing once it has said all.
+    pub fn take_from_local(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            self.outgoing.finish();
+        } else {
+            self.outgoing.take(bytes);
+        }
+    }
+
+    /// Bytes that were sent, each once.
+    pub fn sent(&self) -> u64 {
+        self.outgoing.reached()
+    }
+
+    /// The peer has written so much, takes more, and has passed on the end or not.
+    pub fn acknowledged(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
+        self.outgoing.acknowledged(bytes, window, end)
+    }
+
+    /// Bytes came, for the local side.
+    pub fn received(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+        if self.awaiting {
+            return Err(Violation::Miscounted);
+        }
+        self.incoming.received(bytes.len())?;
+        self.queue.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The peer's direction is over: this many bytes.
+    pub fn ended(&mut self, bytes: u64) -> Result<(), Violation> {
+        if self.awaiting || !self.resumable() && self.incoming.is_over() {
+            return Err(Violation::Miscounted);
+        }
+        self.incoming.ended(bytes)?;
+        self.received_all = true;
+        Ok(())
+    }
+
+    /// The peer has closed, and has said all: nothing follows, and nothing more is wanted.
+    pub fn closed(&mut self) {
+        (self.received_all, self.peer_closed) = (true, true);
+    }
+
+    /// Whether it has.
+    pub fn is_closed(&self) -> bool {
+        self.peer_closed
+    }
+
+    /// How much is queued.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// All that is queued for the local side, if anything is.
+    pub fn take_for_local(&mut self) -> Option<Bytes> {
+        (!self.queue.is_empty()).then(|| std::mem::take(&mut self.queue).freeze())
+    }
+
+    /// Whether nothing more comes into the queue.
+    pub fn has_received_all(&self) -> bool {
+        self.received_all
+    }
+
+    /// Bytes were written to the local side.
+    pub fn written(&mut self, bytes: usize) {
+        self.incoming.written(bytes);
+    }
+
+    /// The end of the peer's direction was passed on to the local side.
+    pub fn end_written(&mut self) {
+        self.end_written = true;
+        self.incoming.end_written();
+    }
+
+    /// Whether both directions are over, and the peer knows all that it must.
+    pub fn is_over(&self) -> bool {
+        match self.protocol {
+            _ if self.peer_closed => self.end_written,
+            _ if self.saying => false,
+            None | Some(StreamProtocol::V1) => self.end_written && self.outgoing.is_told(),
+            Some(StreamProtocol::Resumable) => self.incoming.is_settled() && self.outgoing.is_acknowledged(),
+        }
+    }
+
+    /// What a close means, with its code and reason if it had any. A peer without half-close has no other way to say
+    /// that it has said all.
+    pub fn meaning(&self, told: Option<(u16, &str)>) -> Farewell {
+        match told {
+            Some((CLOSE_NORMAL, _)) if self.may_close() => Farewell::Done,
+            Some((CLOSE_NORMAL, _)) | None if !self.half_close() => Farewell::Done,
+            Some((CLOSE_RESET, _)) => Farewell::Reset,
+            Some((code, reason)) => {
+                let refusal = Refusal::from_close(code, reason).unwrap_or_else(|| Kind::PeerGone.into());
+                if self.resumable() && matches!(refusal.kind, Kind::Interrupted | Kind::Draining) {
+                    return Farewell::Lost(refusal.what());
+                }
+                Farewell::Broken(Some(refusal))
+            }
+            None if self.resumable() => Farewell::Lost("closed".into()),
+            None => Farewell::Broken(None),
+        }
+    }
+
+    /// Whether a peer that closes now leaves nothing undone: all of its bytes are here, and it has all of ours.
+    fn may_close(&self) -> bool {
+        let has_ours = if self.resumable() { self.outgoing.is_acknowledged() } else { self.outgoing.is_told() };
+        self.received_all && has_ours
+    }
+}

@@ -1,0 +1,391 @@
+//! An end of the stream: the machines that the pump drives, and a local application.
+
+use super::*;
+
+use devstream::proto::keepalive::Beat;
+use devstream::proto::limits::DATA_MESSAGE_BYTES;
+use devstream::proto::stream::end::{Due, End, Farewell};
+use devstream::proto::stream::lifeline::{Lifeline, Step};
+use devstream::proto::stream::{CLOSE_NORMAL, CLOSE_RESET, StreamProtocol};
+
+pub(super) struct Side {
+    number: usize,
+    pub(super) end: End,
+    lifeline: Lifeline,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) leg: Option<usize>,
+    attempt: u64,
+    trying: bool,
+    /// The other end is awaited on this connection until then.
+    awaited_until: Option<Instant>,
+    back: Duration,
+    heartbeat: Heartbeat,
+    beat_at: Instant,
+    last_said: Instant,
+    last_heard: Instant,
+    look_at: Option<Instant>,
+    /// The way to the hub, in milliseconds, and until when there is none.
+    pub(super) distance: u64,
+    pub(super) away_until: Instant,
+    pub(super) ending: Option<Ending>,
+    /// What the application says in all, and in one go, and how often.
+    size: usize,
+    step: usize,
+    pace: u64,
+    pub(super) said: usize,
+    pub(super) acknowledged: usize,
+    pub(super) finished: bool,
+    /// What it takes in one go, and when it takes nothing.
+    gulp: usize,
+    paused: (Instant, Instant),
+    pub(super) heard: usize,
+    /// What waits in its socket.
+    chunk: usize,
+    pub(super) writing: usize,
+    pub(super) ended: bool,
+    pub(super) resets: bool,
+}
+
+impl Side {
+    pub(super) fn new(number: usize, now: Instant) -> Self {
+        Self {
+            number,
+            end: End::new(Some(StreamProtocol::Resumable)),
+            lifeline: Lifeline::new(Duration::ZERO),
+            ticket: None,
+            leg: None,
+            attempt: 0,
+            trying: false,
+            awaited_until: None,
+            back: Duration::ZERO,
+            heartbeat: Heartbeat::new(Patience::default(), 0),
+            beat_at: now,
+            last_said: now,
+            last_heard: now,
+            look_at: None,
+            distance: 1,
+            away_until: now,
+            ending: None,
+            size: 0,
+            step: 1,
+            pace: 1,
+            said: 0,
+            acknowledged: 0,
+            finished: false,
+            gulp: 1,
+            paused: (now, now),
+            heard: 0,
+            chunk: 0,
+            writing: 0,
+            ended: false,
+            resets: false,
+        }
+    }
+
+    pub(super) fn begins(&mut self, leg: usize, ticket: Ticket, grace: Duration, now: Instant) {
+        self.lifeline = Lifeline::new(grace);
+        self.lifeline.back(now);
+        (self.ticket, self.leg) = (Some(ticket), Some(leg));
+    }
+
+    fn reads(&self, now: Instant) -> bool {
+        !(self.paused.0..self.paused.1).contains(&now)
+    }
+}
+
+impl Journey {
+    pub(super) fn plan_applications(&mut self) {
+        for number in 0..2 {
+            let size = [0, 3000, 100_000, MOST as u64, MOST as u64][self.roll(5) as usize];
+            let (size, parts) = (self.roll(size + 1) as usize, 1 + self.roll(60));
+            let (distance, pace, gulps) = (1 + self.roll(150), 1 + self.roll(5000), 1 + self.roll(30));
+            let (from, long) = (self.up_to(60_000), self.up_to(200_000));
+            let never = self.roll(3) > 0;
+            let now = self.now;
+            let side = &mut self.sides[number];
+            (side.size, side.step) = (size, (size / parts as usize).max(1));
+            (side.distance, side.pace, side.gulp) = (distance, pace, MOST / gulps as usize);
+            side.paused = if never { (now, now) } else { (now + from, now + from + long) };
+        }
+    }
+
+    pub(super) fn look_soon(&mut self, side: usize) {
+        self.look_at(side, self.now);
+    }
+
+    fn look_at(&mut self, side: usize, at: Instant) {
+        if self.sides[side].look_at.is_none_or(|other| at < other || other < self.now) {
+            self.sides[side].look_at = Some(at);
+            self.at(at, Event::Look(side));
+        }
+    }
+
+    pub(super) fn look(&mut self, number: usize) {
+        let now = self.now;
+        if self.sides[number].look_at.take_if(|at| *at == now).is_none() || self.sides[number].ending.is_some() {
+            return;
+        }
+        let busy = self.application(number);
+        let Some(timer) = self.timers(number) else { return };
+        self.flush(number);
+        let pace = self.sides[number].pace;
+        let next = if busy { (now + Duration::from_millis(1 + self.roll(pace))).min(timer) } else { timer };
+        let side = &self.sides[number];
+        let next = if side.reads(now) { next } else { next.min(side.paused.1) };
+        if side.ending.is_none() {
+            self.look_at(number, next.max(now + Duration::from_millis(1)));
+        }
+    }
+
+    /// Says and hears something; whether there is more to be done.
+    fn application(&mut self, number: usize) -> bool {
+        let (now, share) = (self.now, self.share);
+        let other = &self.sides[1 - number];
+        let (others_said, others_all) = (other.said, other.finished);
+        let side = &mut self.sides[number];
+        let room = usize::try_from(side.end.room(share)).unwrap();
+        let length = room.min(side.step).min(side.size - side.said).min(DATA_MESSAGE_BYTES);
+        if length > 0 {
+            side.end.take_from_local(self.pattern.slice(side.said..side.said + length));
+            side.said += length;
+        }
+        // The end of file is read as bytes are: when there is room for some.
+        if side.said == side.size && !side.finished && room > 0 {
+            side.end.take_from_local(Bytes::new());
+            side.finished = true;
+        }
+        if side.reads(now) {
+            if side.writing == 0
+                && let Some(bytes) = side.end.take_for_local()
+            {
+                let expected = &self.pattern[side.heard..side.heard + bytes.len()];
+                assert!(bytes == expected, "other bytes at {} of {others_said}", side.heard);
+                assert!(side.heard + bytes.len() <= others_said, "heard what nobody said");
+                (side.chunk, side.writing) = (bytes.len(), bytes.len());
+            }
+            let taken = side.writing.min(side.gulp);
+            side.writing -= taken;
+            side.heard += taken;
+            if side.writing == 0 && side.chunk > 0 {
+                side.end.written(std::mem::take(&mut side.chunk));
+            }
+            if side.writing == 0 && side.end.queued() == 0 && side.end.has_received_all() && !side.ended {
+                assert!(others_all && side.heard == others_said, "the end before all bytes");
+                side.ended = true;
+                side.end.end_written();
+            }
+        }
+        let more_to_say = !side.finished && side.end.room(share) > 0;
+        let more_to_hear = side.writing > 0 || side.end.queued() > 0;
+        more_to_say || more_to_hear && side.reads(now)
+    }
+
+    /// What is due by now; when to look again, unless this end is over.
+    fn timers(&mut self, number: usize) -> Option<Instant> {
+        let (now, dice) = (self.now, self.random());
+        let side = &mut self.sides[number];
+        if side.leg.is_none() {
+            return self.come_back(number);
+        }
+        if side.resets {
+            self.over(number, Ending::LocalReset, Some(CLOSE_RESET));
+            return None;
+        }
+        if side.awaited_until.is_some_and(|until| now >= until) && side.end.is_awaiting() {
+            self.over(number, Ending::Broken, Some(Kind::NotResumed.row().close));
+            return None;
+        }
+        if now >= side.beat_at {
+            match side.heartbeat.poll(now, side.last_said, side.last_heard) {
+                Beat::WaitUntil(at) => side.beat_at = at,
+                Beat::Ping => {
+                    side.end.want_ping();
+                    side.beat_at = now + Duration::from_secs(1);
+                }
+                Beat::GiveUp if side.end.is_closed() => side.beat_at = now + LIMIT,
+                Beat::GiveUp => {
+                    let leg = &self.legs[side.leg.unwrap()];
+                    let sound = leg.up && leg.down && leg.run == self.run && !matches!(leg.place, Place::Gone);
+                    assert!(!sound, "an end gave up a hub that is there");
+                    self.lost(number, Duration::ZERO, dice);
+                    return self.come_back(number);
+                }
+            }
+        }
+        let side = &self.sides[number];
+        let awaited = side.awaited_until.filter(|_| side.end.is_awaiting());
+        Some(awaited.map_or(side.beat_at, |until| until.min(side.beat_at)))
+    }
+
+    fn come_back(&mut self, number: usize) -> Option<Instant> {
+        let now = self.now;
+        let until = self.sides[number].lifeline.until().unwrap_or(now);
+        match self.sides[number].lifeline.poll(now) {
+            Step::GiveUp => {
+                self.over(number, Ending::Broken, None);
+                None
+            }
+            _ if self.sides[number].trying => Some(until),
+            Step::WaitUntil(at) => Some(at),
+            Step::Try => {
+                let side = &mut self.sides[number];
+                side.attempt += 1;
+                side.trying = true;
+                let attempt = side.attempt;
+                let there = self.delay(number) * 2;
+                self.after(there, Event::Knock(number, attempt));
+                self.after(DIAL_TIMEOUT, Event::Refused(number, attempt, None));
+                Some(until)
+            }
+        }
+    }
+
+    pub(super) fn refused(&mut self, number: usize, attempt: u64, kind: Option<Kind>) {
+        let (now, dice) = (self.now, self.random());
+        let side = &mut self.sides[number];
+        if !side.trying || side.attempt != attempt || side.ending.is_some() {
+            return;
+        }
+        side.trying = false;
+        match kind {
+            None | Some(Kind::Draining | Kind::Interrupted | Kind::HubBusy) => {
+                side.lifeline.lost(now, Duration::ZERO, dice);
+                self.look_soon(number);
+            }
+            Some(_) => self.over(number, Ending::Broken, None),
+        }
+    }
+
+    pub(super) fn side_loses(&mut self, leg: usize) {
+        let (number, dice) = (self.legs[leg].side, self.random());
+        (self.legs[leg].up, self.legs[leg].down) = (false, false);
+        if self.sides[number].leg == Some(leg) && self.sides[number].ending.is_none() {
+            let back = self.sides[number].back;
+            self.lost(number, back, dice);
+            self.look_soon(number);
+        }
+    }
+
+    fn lost(&mut self, number: usize, back: Duration, dice: u64) {
+        let Some(leg) = self.sides[number].leg.take() else { return };
+        self.hang_up(leg);
+        self.sides[number].lifeline.lost(self.now, back, dice);
+    }
+
+    /// The hub notices, if the way there is open.
+    fn hang_up(&mut self, leg: usize) {
+        if self.legs[leg].up {
+            let at = self.legs[leg].last_up.max(self.now + self.delay(self.legs[leg].side));
+            self.at(at, Event::HubLoses(leg));
+        }
+    }
+
+    /// The end of the stream here, and what the other end is told.
+    fn over(&mut self, number: usize, ending: Ending, told: Option<u16>) {
+        self.sides[number].ending = Some(ending);
+        let Some(leg) = self.sides[number].leg.take() else { return };
+        if let Some(code) = told {
+            self.send_up(leg, Message::Close(code, String::new()));
+        }
+        self.hang_up(leg);
+    }
+
+    /// Its process ends.
+    pub(super) fn stop(&mut self, number: usize) {
+        if self.sides[number].ending.is_none() {
+            self.over(number, Ending::Broken, Some(Kind::PeerGone.row().close));
+        }
+    }
+
+    fn flush(&mut self, number: usize) {
+        while let Some(leg) = self.sides[number].leg {
+            let side = &mut self.sides[number];
+            if side.end.is_over() {
+                return self.over(number, Ending::Clean, Some(CLOSE_NORMAL));
+            }
+            let message = match side.end.due(self.share) {
+                Some(Due::Text(control)) => Message::Text(control),
+                Some(Due::Bytes(bytes)) => Message::Bytes(bytes),
+                Some(Due::Ping) => Message::Ping,
+                Some(Due::Close) => panic!("both ends have a half-close"),
+                None => return,
+            };
+            side.last_said = self.now;
+            self.send_up(leg, message);
+            self.sides[number].end.said();
+        }
+    }
+
+    pub(super) fn at_side(&mut self, leg: usize, message: Message) {
+        let (now, dice) = (self.now, self.random());
+        let (number, down) = (self.legs[leg].side, self.legs[leg].down);
+        let attempt = self.legs[leg].attempt;
+        let side = &mut self.sides[number];
+        if !down || side.ending.is_some() {
+            return;
+        }
+        if let Message::Welcome(ticket, grace) = message {
+            if side.trying && side.attempt == attempt {
+                self.attach(number, leg, *ticket, grace);
+                self.look_soon(number);
+            } else {
+                self.hang_up(leg);
+            }
+            return;
+        }
+        if side.leg != Some(leg) {
+            return;
+        }
+        side.last_heard = now;
+        let heard = match message {
+            Message::Bytes(bytes) => side.end.received(&bytes),
+            Message::Text(StreamControl::End { bytes }) => side.end.ended(bytes),
+            Message::Text(StreamControl::Ack { bytes, window, end }) => {
+                side.acknowledged = side.acknowledged.max(usize::try_from(bytes).unwrap());
+                side.end.acknowledged(bytes, window, end)
+            }
+            Message::Text(StreamControl::Resume { received }) => {
+                side.lifeline.back(now);
+                self.tally.resumed += 1;
+                side.end.resumed(received)
+            }
+            Message::Text(StreamControl::Drain { back_ms, .. }) => {
+                side.back = Duration::from_millis(back_ms);
+                Ok(())
+            }
+            Message::Ping => {
+                side.last_said = now;
+                self.send_up(leg, Message::Pong);
+                Ok(())
+            }
+            Message::Pong | Message::Welcome(..) => Ok(()),
+            Message::Close(code, reason) => {
+                match side.end.meaning(Some((code, &reason))) {
+                    Farewell::Done => side.end.closed(),
+                    Farewell::Reset => self.over(number, Ending::PeerReset, None),
+                    Farewell::Lost(_) => {
+                        let back = side.back;
+                        self.lost(number, back, dice);
+                    }
+                    Farewell::Broken(_) => self.over(number, Ending::Broken, None),
+                }
+                Ok(())
+            }
+        };
+        assert_eq!(heard, Ok(()), "an end that keeps to the rules");
+        self.flush(number);
+        self.look_soon(number);
+    }
+
+    fn attach(&mut self, number: usize, leg: usize, ticket: Ticket, grace: Duration) {
+        let (now, dice) = (self.now, self.random());
+        let side = &mut self.sides[number];
+        assert_eq!(side.number, number);
+        side.lifeline.set_grace(grace);
+        (side.trying, side.leg, side.ticket) = (false, Some(leg), Some(ticket));
+        (side.awaited_until, side.back) = (side.lifeline.until(), Duration::ZERO);
+        (side.last_said, side.last_heard, side.beat_at) = (now, now, now);
+        side.heartbeat = Heartbeat::new(self.patience, dice);
+        side.end.attach();
+    }
+}

@@ -1,0 +1,319 @@
+//! Sides that come back, with their own tickets and others', to this run of the hub and the next; and what must hold.
+
+use super::*;
+
+use devstream::hub::broker::Joint;
+use devstream::proto::resume;
+
+/// What a run of the hub gave out.
+#[derive(Clone)]
+pub(super) struct Pass {
+    pub(super) ticket: resume::Ticket,
+    run: u64,
+    /// The device was asked anew since: that handshake counts.
+    void: bool,
+}
+
+/// How a ticket that is shown must be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Due {
+    Admission,
+    Refusal,
+    /// The end of the window is a matter of one step of the clock.
+    Either,
+}
+
+/// Who shows a ticket.
+pub(super) struct Return {
+    ticket: resume::Ticket,
+    due: Due,
+}
+
+impl World {
+    /// Mostly the owner at the right place; sometimes another role, identity, stream or device.
+    pub(super) fn side_returns(&mut self) {
+        let passes = self.recent_passes();
+        let Some((pass, other)) = self.pick(&passes).zip(self.pick(&passes)) else { return };
+        let how = self.roll(14);
+        self.returns(pass, &other, how);
+    }
+
+    /// The two ends of one stream, as they should.
+    pub(crate) fn both_return(&mut self) {
+        let passes = self.recent_passes();
+        let Some(one) = self.pick(&passes) else { return };
+        let wanted = |pass: &&Pass| pass.ticket.stream == one.ticket.stream && pass.ticket.role != one.ticket.role;
+        let other = passes.iter().rfind(wanted).cloned();
+        for pass in [Some(one), other].into_iter().flatten() {
+            self.returns(pass.clone(), &pass, 14);
+        }
+    }
+
+    fn recent_passes(&self) -> Vec<Pass> {
+        self.passes[self.passes.len().saturating_sub(12)..].to_vec()
+    }
+
+    fn returns(&mut self, pass: Pass, other: &Pass, how: u64) {
+        let Pass { ticket, run, void } = pass;
+        let mut principal = ticket.principal();
+        let mut place =
+            Bridge { hub: "hub".into(), device: ticket.device.clone(), stream: ticket.stream, role: ticket.role };
+        match how {
+            0 => principal = other.ticket.principal(),
+            1 => (principal.role, place.role) = (!principal.role, !place.role),
+            2 => place.stream = other.ticket.stream,
+            3 => place.device = other.ticket.device.clone(),
+            4 => place.role = !place.role,
+            _ => {}
+        }
+        let own = principal == ticket.principal()
+            && (&place.device, place.stream, place.role) == (&ticket.device, ticket.stream, ticket.role);
+        let good = !void || self.passes.iter().any(|pass| !pass.void && pass.ticket == ticket);
+        let due = if own && good { self.due(&ticket, run) } else { Due::Refusal };
+        let leg = self.connection();
+        self.returning.insert(leg, Return { ticket: ticket.clone(), due });
+        let named = ServiceName::from(principal.id.clone());
+        let (scope, until) = self.scopes.get(&named).cloned().unwrap_or((Scope::everything(), None));
+        let shown = Shown::Ticket(Box::new(ticket));
+        let arrival = SideArrival { leg, place, principal, shown, address: address(), scope, until };
+        self.broker.handle(Input::SideArrived(arrival), self.now);
+        self.carry_out();
+        assert!(!self.returning.contains_key(&leg), "neither let in nor refused");
+    }
+
+    /// As it is meant to be, as far as the hub goes along.
+    pub(crate) fn a_stream_opens(&mut self) {
+        let (connection, device) = (self.connection(), self.any_device());
+        let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
+        let run = *self.agents.entry(device.clone()).or_default();
+        let hello = Hello { version: "1".into(), run, protocols, forwards: vec![name("ssh")] };
+        self.says_hello(connection, device.clone(), hello);
+        self.carry_out();
+        let (asker, service) = (self.connection(), service(self.dice % 3));
+        let (scope, until) = self.scopes.get(&service).cloned().unwrap_or((Scope::everything(), None));
+        if !scope.covers_device(&device) {
+            return;
+        }
+        let ask = Ask { service, scope, until, protocols: StreamProtocol::ALL.to_vec(), ..plain_ask(&device) };
+        let answer_by = self.now + self.settings.handshake + TICK;
+        self.requests.insert(asker, Request { ask: ask.clone(), answer_by });
+        self.broker.handle(Input::Asked { asker, ask }, self.now);
+        self.carry_out();
+        let Some((connection, asked)) = self.asks.pop() else { return };
+        let response = StreamResponse { request_id: asked.stream, accepted: true, reason: None };
+        self.broker.handle(Input::Answered { connection, response }, self.now);
+        self.carry_out();
+        let invited: Vec<_> = self.tickets.iter().filter(|ticket| ticket.stream == asked.stream).cloned().collect();
+        for ticket in invited {
+            self.arrive(ticket);
+            self.carry_out();
+        }
+    }
+
+    /// Another run of the agent is online: nobody can go on with what the former one had.
+    fn has_another_run(&self, ticket: &resume::Ticket) -> bool {
+        let another = self.agents.get(&ticket.device).is_some_and(|run| *run != ticket.agent);
+        another && self.current.contains_key(&ticket.device)
+    }
+
+    /// How the owner of a ticket must be taken.
+    fn due(&self, ticket: &resume::Ticket, run: u64) -> Due {
+        let word = self.word(ticket.stream);
+        if self.over.contains(&ticket.stream) {
+            return Due::Refusal;
+        }
+        match word {
+            _ if self.has_another_run(ticket) => Due::Either,
+            Some("open" | "interrupted") => Due::Admission,
+            Some(_) => Due::Refusal,
+            None if run == self.run => Due::Refusal,
+            None => {
+                let Some(grace) = self.settings.resume else { return Due::Refusal };
+                let until = self.began + grace + LATE;
+                if self.now < until - TICK {
+                    Due::Admission
+                } else if self.now > until + TICK {
+                    Due::Refusal
+                } else {
+                    Due::Either
+                }
+            }
+        }
+    }
+
+    fn word(&self, stream: StreamId) -> Option<&'static str> {
+        self.broker.all_streams().find(|(id, ..)| *id == stream).map(|(_, _, word, _)| word)
+    }
+
+    pub(super) fn admit_again(&mut self, leg: ConnectionId, returned: &Return, admission: Admission) {
+        let Return { ticket, due } = returned;
+        assert_ne!(*due, Due::Refusal, "let in with a ticket that is not good: {ticket:?}");
+        assert_eq!(admission.protocol, Some(StreamProtocol::Resumable));
+        assert!(admission.ticket.is_some(), "let in with no way to come back");
+        self.enter(leg, (ticket.stream, ticket.role), admission);
+    }
+
+    /// A side that was let in waits for the other one, and keeps its ticket.
+    pub(super) fn enter(&mut self, leg: ConnectionId, who: (StreamId, Role), admission: Admission) {
+        if let Some((ticket, _)) = admission.ticket {
+            assert_eq!((ticket.stream, ticket.role), who, "another's ticket");
+            assert_eq!(admission.protocol, Some(StreamProtocol::Resumable));
+            self.passes.push(Pass { ticket, run: self.run, void: false });
+        }
+        self.inside.insert(leg, who);
+        self.last.insert(who, leg);
+    }
+
+    pub(super) fn refused(&mut self, leg: ConnectionId, kind: Kind) {
+        if let Some(Return { ticket, due }) = self.returning.remove(&leg) {
+            // What a service may not reach, or not any more, is not a matter of its ticket.
+            let refused = kind == Kind::NotResumed && self.has_another_run(&ticket)
+                || kind == Kind::AuthenticationFailed && due != Due::Admission
+                || kind == Kind::NotPermitted && due != Due::Refusal && ticket.role == Role::Service;
+            assert!(refused, "refused as {kind:?}, and was due {due:?}: {ticket:?}");
+            return;
+        }
+        let known = self.knocking.remove(&leg).is_some() || self.inside.remove(&leg).is_some();
+        assert!(known, "refused a side that is not there");
+    }
+
+    pub(super) fn join(&mut self, joint: Joint) {
+        let Joint { stream, device_leg, service_leg, protocol, opened, .. } = joint;
+        assert!(!self.over.contains(&stream), "joined a stream that is over");
+        assert!(self.accepted.contains(&stream), "joined before the device accepted");
+        let untold = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
+        assert!(!untold, "joined again, and the former sides do not know");
+        for (leg, role) in [(device_leg, Role::Device), (service_leg, Role::Service)] {
+            assert_eq!(self.inside.remove(&leg), Some((stream, role)), "joined a side that was not let in");
+            assert_eq!(self.last.get(&(stream, role)), Some(&leg), "another {role} came since");
+        }
+        if !self.joined.insert(stream) {
+            assert_eq!(protocol, Some(StreamProtocol::Resumable), "a stream was joined twice");
+            self.rejoined += 1;
+        }
+        self.interrupted.remove(&stream);
+        self.open.insert(service_leg, stream);
+        self.opened.insert(stream, opened);
+    }
+
+    pub(super) fn end_stream(&mut self, stream: StreamId, kind: Kind) {
+        assert!(self.joined.contains(&stream));
+        let legs = self.open.iter().filter(|(leg, id)| **id == stream && !self.ending.contains_key(leg));
+        let legs: Vec<_> = legs.map(|(leg, _)| *leg).collect();
+        assert!(legs.len() <= 1, "joined twice at the same time");
+        self.ending.extend(legs.into_iter().map(|leg| (leg, kind)));
+        if kind != Kind::Interrupted {
+            self.over.insert(stream);
+        }
+    }
+
+    pub(super) fn is_told_to_end(&self, stream: StreamId) -> bool {
+        self.open.iter().filter(|(_, id)| **id == stream).all(|(leg, _)| self.ending.contains_key(leg))
+    }
+
+    /// These streams end now, and not for a while.
+    pub(super) fn doom(&mut self, whose: impl Fn(&Ask) -> bool) {
+        let doomed = self.broker.all_streams().filter(|(_, ask, ..)| whose(ask)).map(|(id, ..)| id);
+        self.over.extend(doomed);
+    }
+
+    /// One that was let in, and waits.
+    pub(super) fn side_leaves(&mut self) {
+        let inside = std::mem::take(&mut self.inside);
+        let gone = self.pick_key(&inside);
+        self.inside = inside;
+        if let Some(leg) = gone {
+            self.inside.remove(&leg);
+            let lost = self.roll(2) == 0;
+            self.broker.handle(Input::SideLeft { leg, how: left(lost) }, self.now);
+        }
+    }
+
+    /// A joined stream comes apart: by itself, or because it was told to. A loss may be noticed in the same moment.
+    pub(super) fn stream_ends(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        let ended = self.pick_key(&open);
+        self.open = open;
+        let Some(leg) = ended else { return };
+        let stream = self.open.remove(&leg).unwrap();
+        let told = self.ending.remove(&leg);
+        let lost = told == Some(Kind::Interrupted) || self.roll(3) > 0;
+        let before = self.word(stream);
+        self.broker.handle(Input::SideLeft { leg, how: left(lost) }, self.now);
+        self.carry_out();
+        match told {
+            None => {
+                let pass = self.passes.iter().find(|pass| !pass.void && pass.ticket.stream == stream);
+                let resumes = pass.is_some_and(|pass| !self.has_another_run(&pass.ticket));
+                let word = if lost && resumes { Some("interrupted") } else { None };
+                assert_eq!(self.word(stream), word, "lost: {lost}");
+            }
+            Some(Kind::Interrupted) => assert_eq!(self.word(stream), before, "who was sent away says nothing new"),
+            Some(why) => assert_eq!(self.word(stream), None, "ended as {why:?}, and goes on; lost: {lost}"),
+        }
+    }
+
+    /// Everybody must come again; of its streams the new run knows nothing.
+    pub(super) fn hub_starts_anew(&mut self) {
+        self.run += 1;
+        self.settings.resume = (self.roll(8) > 0).then(|| Duration::from_secs(30 + self.dice % 90));
+        self.broker = Broker::new(self.settings, random(mix(self.dice).wrapping_add(self.run)));
+        (self.began, self.draining) = (self.now, false);
+        self.nothing_happens();
+        self.passes.retain(|pass| !pass.void);
+        self.devices.clear();
+        self.current.clear();
+        self.asks.clear();
+        self.requests.clear();
+        self.tickets.clear();
+        self.knocking.clear();
+        self.inside.clear();
+        self.open.clear();
+        self.ending.clear();
+        self.last.clear();
+        self.over.clear();
+        self.interrupted.clear();
+    }
+
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        self.broker.handle(Input::Drain, self.now);
+    }
+
+    /// The broker only hears what time it is.
+    pub(super) fn nothing_happens(&mut self) {
+        let nobody = "nobody".parse().unwrap();
+        self.broker.handle(Input::KeysChanged { device: nobody }, self.now);
+    }
+
+    /// None lasts longer than the grace, and of each both sides know.
+    pub(super) fn check_interruptions(&mut self) {
+        let grace = self.settings.resume.unwrap_or_default();
+        let of = |word| self.broker.all_streams().filter(move |(_, _, other, _)| *other == word).map(|(id, ..)| id);
+        let interrupted: HashSet<_> = of("interrupted").collect();
+        for (leg, stream) in &self.open {
+            let untold = interrupted.contains(stream) && !self.ending.contains_key(leg);
+            assert!(!untold, "interrupted, and its sides do not know");
+        }
+        self.interrupted.retain(|stream, _| interrupted.contains(stream));
+        for stream in interrupted {
+            let since = *self.interrupted.entry(stream).or_insert(self.now);
+            assert!(self.now <= since + grace + TICK, "interrupted for too long");
+        }
+    }
+
+    pub(super) fn void_passes(&mut self, stream: StreamId) {
+        self.passes.iter_mut().filter(|pass| pass.ticket.stream == stream).for_each(|pass| pass.void = true);
+    }
+
+    pub(super) fn any_protocols(&mut self) -> Vec<StreamProtocol> {
+        match self.roll(4) {
+            0 => Vec::new(),
+            1 => vec![StreamProtocol::V1],
+            _ => StreamProtocol::ALL.to_vec(),
+        }
+    }
+}
+
+/// The sides of an earlier run's streams notice its end at different times.
+const LATE: Duration = Duration::from_secs(60);
