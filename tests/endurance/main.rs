@@ -1,5 +1,6 @@
 //! The soak campaign, which `tests/soak` runs: hours of everybody's day in so many minutes, with everything that goes
-//! wrong in it. At its end nothing may be wrong and nothing may be left over. One line tells the figures.
+//! wrong in it. At its end nothing may be wrong and nothing may be left over. One line tells the figures. With `cuts` as
+//! its first argument it is the campaign of `tests/cuts` instead: see [`trials`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
@@ -13,6 +14,18 @@ mod scene;
 #[allow(dead_code, reason = "what the tests need besides")]
 mod support;
 mod target;
+mod trials;
+
+#[path = "../it/resume"]
+#[allow(dead_code, unused_imports, reason = "the tests there are short versions of what is run here")]
+mod resume {
+    pub(crate) mod counter;
+    pub(crate) mod cuts;
+    pub(crate) mod fairness;
+    pub(crate) mod paused;
+    pub(crate) mod restarts;
+    mod scene;
+}
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -42,7 +55,11 @@ const OPENED: u64 = 99;
 const GOOD: u64 = 60;
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>().ok());
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let Some(("cuts", names)) = arguments.split_first().map(|(first, names)| (first.as_str(), names)) {
+        return if trials::run(names) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let mut arguments = arguments.iter().map(|argument| argument.parse::<u64>().ok());
     let (minutes, seed) = match (arguments.next(), arguments.next(), arguments.next()) {
         (Some(Some(minutes @ 1..)), None, None) => (minutes, 1),
         (Some(Some(minutes @ 1..)), Some(Some(seed)), None) => (minutes, seed),
