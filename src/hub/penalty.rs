@@ -1,7 +1,8 @@
 //! PURE. Sources that get it wrong too often are kept away for a while, as OpenSSH's PerSourcePenalties do.
 //!
 //! A source that also holds good connections, such as a fleet behind one NAT, is never kept away: its wrong guesses are
-//! answered slowly instead.
+//! answered slowly instead. Nor is one that held some a moment ago: when a network goes dead, the connections that were
+//! good are lost and the next ones come to nothing, and whoever comes back after that wants its streams.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -63,6 +64,10 @@ pub enum Verdict {
 /// Sources that are remembered; beyond these, offences of new ones are not held against them.
 const SOURCES: usize = 65_536;
 
+/// How long a source is remembered for its good connections after the last of them: longer than most networks are gone,
+/// and as long as the longest penalty of the usual rules.
+const GOOD_FOR: Duration = Duration::from_secs(600);
+
 #[derive(Debug, Default)]
 struct Source {
     /// When its penalties are over.
@@ -71,6 +76,18 @@ struct Source {
     enforced: bool,
     /// Connections that have proved who they are.
     good: usize,
+    /// When the last of them left.
+    good_left_at: Option<Instant>,
+}
+
+impl Source {
+    fn is_good(&self, now: Instant) -> bool {
+        self.good > 0 || self.good_left_at.is_some_and(|left| now < left + GOOD_FOR)
+    }
+
+    fn is_penalised(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until > now)
+    }
 }
 
 /// What is held against whom.
@@ -89,14 +106,14 @@ impl Penalties {
     /// How to deal with a source.
     pub fn verdict(&self, source: IpAddr, now: Instant) -> Verdict {
         match self.sources.get(&network(source)) {
-            Some(Source { until: Some(until), enforced: true, good }) if *until > now => {
-                if *good > 0 {
+            Some(source) if source.enforced && source.is_penalised(now) => {
+                if source.is_good(now) {
                     Verdict::Slowed
                 } else {
                     Verdict::Banned
                 }
             }
-            _ => Verdict::Welcome,
+            Some(_) | None => Verdict::Welcome,
         }
     }
 
@@ -119,12 +136,14 @@ impl Penalties {
         self.sources.entry(network(source)).or_default().good += 1;
     }
 
-    /// It is gone.
-    pub fn good_left(&mut self, source: IpAddr) {
+    /// It is gone. Where there is no room for more, nobody is remembered for that alone.
+    pub fn good_left(&mut self, source: IpAddr, now: Instant) {
         let source = network(source);
+        let crowded = self.sources.len() >= SOURCES;
         if let Some(entry) = self.sources.get_mut(&source) {
             entry.good = entry.good.saturating_sub(1);
-            if entry.good == 0 && entry.until.is_none() {
+            entry.good_left_at = Some(now);
+            if entry.good == 0 && entry.until.is_none() && crowded {
                 self.sources.remove(&source);
             }
         }
@@ -132,7 +151,7 @@ impl Penalties {
 
     /// How many sources are kept away or slowed.
     pub fn enforced(&self, now: Instant) -> usize {
-        let held = |source: &&Source| source.enforced && source.until.is_some_and(|until| until > now);
+        let held = |source: &&Source| source.enforced && source.is_penalised(now);
         self.sources.values().filter(held).count()
     }
 
@@ -141,7 +160,7 @@ impl Penalties {
         if self.sources.contains_key(&source) || self.sources.len() < SOURCES {
             return true;
         }
-        self.sources.retain(|_, entry| entry.good > 0 || entry.until.is_some_and(|until| until > now));
+        self.sources.retain(|_, entry| entry.is_good(now) || entry.is_penalised(now));
         self.sources.len() < SOURCES
     }
 }
@@ -200,10 +219,15 @@ mod tests {
             penalties.offended(fleet, Offence::WrongProof, now);
         }
         assert_eq!(penalties.verdict(fleet, now), Verdict::Slowed);
-        penalties.good_left(fleet);
-        assert_eq!(penalties.verdict(fleet, now), Verdict::Banned);
+        penalties.good_left(fleet, now);
+        assert_eq!(penalties.verdict(fleet, now), Verdict::Slowed, "its network may have died this moment");
+        let later = now + GOOD_FOR;
+        for _ in 0..9 {
+            penalties.offended(fleet, Offence::WrongProof, later);
+        }
+        assert_eq!(penalties.verdict(fleet, later), Verdict::Banned);
         penalties.good_arrived(fleet);
-        assert_eq!(penalties.verdict(fleet, now), Verdict::Slowed);
+        assert_eq!(penalties.verdict(fleet, later), Verdict::Slowed);
     }
 
     #[test]

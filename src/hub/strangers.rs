@@ -143,7 +143,7 @@ pub(super) struct Known {
 
 impl Drop for Known {
     fn drop(&mut self) {
-        self.strangers.penalties().good_left(self.source);
+        self.strangers.penalties().good_left(self.source, clock::now());
     }
 }
 
@@ -178,17 +178,18 @@ mod tests {
     }
 
     #[test]
-    fn who_is_kept_away_is_let_in_again_while_it_holds_a_good_connection() {
+    fn who_holds_a_good_connection_or_has_just_lost_one_is_not_kept_away() {
         let strangers = Arc::new(Strangers::new(Places { in_all: 10, per_source: 10 }, Rules::default()));
-        let fleet = address("192.0.2.1");
+        let (fleet, thief) = (address("192.0.2.1"), address("192.0.2.2"));
         let known = strangers.admit(fleet).unwrap().known();
-        for _ in 0..4 {
-            strangers.offended(fleet, Offence::WrongProof);
+        for source in [fleet, thief].repeat(4) {
+            strangers.offended(source, Offence::WrongProof);
         }
         assert_eq!(strangers.verdict(fleet), Verdict::Slowed);
         assert!(strangers.admit(fleet).is_ok());
         drop(known);
-        assert_eq!(strangers.admit(fleet).err(), Some(Turned::Banned));
-        assert_eq!((strangers.count(), strangers.penalised()), (0, 1));
+        assert!(strangers.admit(fleet).is_ok(), "it wants its streams back");
+        assert_eq!(strangers.admit(thief).err(), Some(Turned::Banned));
+        assert_eq!((strangers.count(), strangers.penalised()), (0, 2));
     }
 }

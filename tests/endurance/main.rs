@@ -1,5 +1,6 @@
-//! The soak campaign, which `tests/soak` runs, and those of `tests/fleet` and `tests/crowd`: hours of everybody's day in so many minutes, with everything that goes
-//! wrong in it. At its end nothing may be wrong and nothing may be left over. One line tells the figures.
+//! The soak campaign, which `tests/soak` runs: hours of everybody's day in so many minutes, with everything that goes
+//! wrong in it. At its end nothing may be wrong and nothing may be left over. One line tells the figures. With `cuts`,
+//! `fleet` or `crowd` as its first argument it is the campaign of that name instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
@@ -15,6 +16,18 @@ mod scene;
 #[allow(dead_code, reason = "what the tests need besides")]
 mod support;
 mod target;
+mod trials;
+
+#[path = "../it/resume"]
+#[allow(dead_code, unused_imports, reason = "the tests there are short versions of what is run here")]
+mod resume {
+    pub(crate) mod counter;
+    pub(crate) mod cuts;
+    pub(crate) mod fairness;
+    pub(crate) mod paused;
+    pub(crate) mod restarts;
+    mod scene;
+}
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -45,15 +58,14 @@ const GOOD: u64 = 60;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [campaign, count] = &words[..]
-        && campaign == "fleet"
-    {
-        return fleet::campaign(count);
+    let (campaign, rest) = words.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    match (campaign, rest) {
+        ("fleet", [count]) => return fleet::campaign(count),
+        ("crowd", []) => return crowd::campaign(),
+        ("cuts", names) => return if trials::run(names) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+        _ => {}
     }
-    if words == ["crowd"] {
-        return crowd::campaign();
-    }
-    let mut arguments = words.into_iter().map(|argument| argument.parse::<u64>().ok());
+    let mut arguments = words.iter().map(|argument| argument.parse::<u64>().ok());
     let (minutes, seed) = match (arguments.next(), arguments.next(), arguments.next()) {
         (Some(Some(minutes @ 1..)), None, None) => (minutes, 1),
         (Some(Some(minutes @ 1..)), Some(Some(seed)), None) => (minutes, seed),

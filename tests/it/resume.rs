@@ -1,6 +1,14 @@
 //! Streams that outlive their connections: whatever is killed, cut or frozen between the two ends, the applications at
 //! them notice nothing.
 
+pub(crate) mod counter;
+pub(crate) mod cuts;
+pub(crate) mod fairness;
+pub(crate) mod paused;
+pub(crate) mod restarts;
+mod scene;
+mod tokens;
+
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 

@@ -117,8 +117,13 @@ impl Process {
     /// Kills it as a power cut would, and waits until it is gone; it may be going by itself at this moment.
     pub(crate) fn kill(&self) {
         self.send("KILL");
+        self.wait_end();
+    }
+
+    /// Waits until it is gone, for whatever reason.
+    pub(crate) fn wait_end(&self) {
         let gone = self.shared.wait(PATIENCE, |log| log.exit.is_some()).exit.is_some();
-        assert!(gone, "not even killed: {self}");
+        assert!(gone, "still running: {self}");
     }
 
     fn send(&self, signal: &str) -> bool {

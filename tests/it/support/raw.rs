@@ -16,6 +16,7 @@ use devstream::proto::join::{HubAddress, JoinLink, JoinRequest};
 use devstream::proto::key::{PrivateKey, PublicKey};
 use devstream::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub, decode, encode};
 use devstream::proto::refusal::Refusal;
+use devstream::proto::resume;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -103,6 +104,7 @@ impl Raw {
     /// Asks to be let in as a device.
     pub(crate) fn control(&self, device: &str) -> Result<WebSocket, Answer> {
         self.upgrade(&self.hub, &format!("/devices/{device}/control"), Some(CONTROL_PROTOCOL), None)
+            .map(|(socket, _)| socket)
     }
 
     /// TLS and nothing more.
@@ -149,10 +151,24 @@ impl Raw {
 
     /// Brings a WebSocket to where a handshake said.
     pub(crate) fn bring(&self, ticket: &Ticket) -> Result<WebSocket, Answer> {
+        self.arrive(ticket).map(|(socket, _)| socket)
+    }
+
+    /// The same, with the answer that let it in.
+    pub(crate) fn arrive(&self, ticket: &Ticket) -> Result<(WebSocket, Answer), Answer> {
+        self.show(ticket, &format!("Bearer {}", ticket.token))
+    }
+
+    /// Comes back to the same place with what the last answer there said.
+    pub(crate) fn come_back(&self, ticket: &Ticket, resume_token: &str) -> Result<(WebSocket, Answer), Answer> {
+        self.show(ticket, &format!("{} {resume_token}", resume::SCHEME))
+    }
+
+    fn show(&self, ticket: &Ticket, authorization: &str) -> Result<(WebSocket, Answer), Answer> {
         let authority = ticket.url.strip_prefix("wss://").expect("a WebSocket's URL");
         let (authority, path) = authority.split_at(authority.find('/').expect("a path"));
-        let bearer = format!("Bearer {}", ticket.token);
-        self.upgrade(&authority.parse().expect("an address"), path, ticket.protocol.as_deref(), Some(&bearer))
+        let hub = authority.parse().expect("an address");
+        self.upgrade(&hub, path, ticket.protocol.as_deref(), Some(authorization))
     }
 
     fn upgrade(
@@ -160,8 +176,8 @@ impl Raw {
         hub: &HubAddress,
         path: &str,
         protocol: Option<&str>,
-        bearer: Option<&str>,
-    ) -> Result<WebSocket, Answer> {
+        authorization: Option<&str>,
+    ) -> Result<(WebSocket, Answer), Answer> {
         let mut headers = vec![
             ("connection", "Upgrade"),
             ("upgrade", "websocket"),
@@ -169,10 +185,10 @@ impl Raw {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         headers.extend(protocol.map(|protocol| ("sec-websocket-protocol", protocol)));
-        headers.extend(bearer.map(|bearer| ("authorization", bearer)));
+        headers.extend(authorization.map(|authorization| ("authorization", authorization)));
         let mut stream = self.send_to(hub, "GET", path, &headers, "");
         let answer = read_answer(&mut stream).expect("an answer");
-        if answer.status == 101 { Ok(WebSocket::new(stream)) } else { Err(answer) }
+        if answer.status == 101 { Ok((WebSocket::new(stream), answer)) } else { Err(answer) }
     }
 
     fn send_to(&self, hub: &HubAddress, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Tls {
@@ -241,10 +257,15 @@ pub(crate) struct RawDevice {
 impl RawDevice {
     /// Says hello and waits for the welcome.
     pub(crate) fn online(identity: Raw, forwards: &[&str]) -> Self {
+        Self::speaking(identity, forwards, &[STREAM_PROTOCOL])
+    }
+
+    /// The same with what it can do on a stream.
+    pub(crate) fn speaking(identity: Raw, forwards: &[&str], protocols: &[&str]) -> Self {
         let control = identity.control(identity.principal.id.as_str()).expect("the hub lets it in");
         let mut device = Self { identity, control };
         let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
-        let protocols = vec![STREAM_PROTOCOL.to_owned()];
+        let protocols = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
         device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), run: 0, protocols, forwards }));
         let welcome = device.hear();
         assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");

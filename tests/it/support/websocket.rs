@@ -1,6 +1,7 @@
 //! A WebSocket by hand (RFC 6455 section 5), which can also send what no library would.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 
 use super::raw::Tls;
 
@@ -51,6 +52,13 @@ pub(crate) fn head(masked: bool, first: u8, length: u64) -> Vec<u8> {
         head.extend([0; 4]);
     }
     head
+}
+
+impl WebSocket {
+    /// Loses its connection without a word.
+    pub(crate) fn hang_up(&self) {
+        let _ = self.stream.sock.shutdown(Shutdown::Both);
+    }
 }
 
 impl<S: Read + Write> WebSocket<S> {

@@ -1,0 +1,134 @@
+//! Transfers that lose their legs again and again, in every way there is.
+
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use devstream::net::clock;
+
+use super::scene::{SILENCE, Scene};
+use crate::support::bytes::{End, MIB, Pattern, Seen, drain, read_some};
+use crate::support::chaos::{Chaos, Fault, Way};
+use crate::support::dice::Dice;
+use crate::support::process::Process;
+use crate::support::targets::Target;
+
+/// How much, and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) streams: u64,
+    /// Bytes each way, of all streams together.
+    pub(crate) bytes: u64,
+    pub(crate) hits: u64,
+    /// After so many hits, what only stands still goes on, as a network does that was gone for a moment.
+    pub(crate) heal_every: u64,
+    pub(crate) seed: u64,
+}
+
+/// What can happen to a leg. Without healing, silence ends with whoever has had enough of it.
+const FAULTS: [Fault; 7] = [
+    Fault::Cut,
+    Fault::Close(Way::Both),
+    Fault::BlackHole(Way::Both),
+    Fault::BlackHole(Way::Up),
+    Fault::BlackHole(Way::Down),
+    Fault::Freeze(Way::Both),
+    Fault::Freeze(Way::Down),
+];
+
+/// The next hit comes at the latest after this, if no byte does.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
+/// Longer than several silences in a row.
+const LONGEST: Duration = Duration::from_secs(120);
+
+#[test]
+fn eight_streams_whose_legs_are_cut_swallowed_and_frozen_lose_no_byte() {
+    transfer(Size { streams: 8, bytes: 256 * MIB, hits: 24, heal_every: 12, seed: 1 });
+}
+
+/// Every byte comes both ways, in order, and every stream ends as it should. Gives the figures.
+pub(crate) fn transfer(size: Size) -> String {
+    let target = Target::echo();
+    let scene = Scene::forwarding(&[target.port], &SILENCE);
+    let start = clock::now();
+    let received = AtomicU64::new(0);
+    let hits = thread::scope(|scope| {
+        let streams: Vec<_> = (0..size.streams).map(|seed| (seed, scene.alive())).collect();
+        let transfers: Vec<_> = streams
+            .into_iter()
+            .map(|(seed, stream)| {
+                let received = &received;
+                scope.spawn(move || there_and_back(&stream, seed, size.bytes / size.streams, received))
+            })
+            .collect();
+        hit_again_and_again(&scene, size, &received, || transfers.iter().all(|transfer| transfer.is_finished()))
+    });
+    let took = clock::now() - start;
+    for _ in 0..size.streams {
+        assert_eq!(target.seen().end, End::Eof, "every stream ended as it should");
+    }
+    scene.assert_none_given_up();
+    let resumed = resumed(&scene.proxy.process);
+    assert!(resumed > 0, "a hit that nobody felt");
+    format!(
+        "{} MiB each way on {} streams: {hits} hits, {resumed} resumptions by the proxy, all bytes right, {took:.1?}",
+        size.bytes / MIB,
+        size.streams
+    )
+}
+
+/// One leg after the other, evenly over the transfer; the number of those that were hit.
+fn hit_again_and_again(scene: &Scene, size: Size, received: &AtomicU64, is_over: impl Fn() -> bool) -> u64 {
+    let mut dice = Dice::new(size.seed);
+    let mut hits = 0;
+    let mut last = clock::now();
+    while hits < size.hits {
+        assert!(!is_over(), "only {hits} hits: too little to carry, or a stream broke");
+        let due = received.load(Ordering::Relaxed) > size.bytes * hits / (size.hits + 1);
+        if !due && last.elapsed() < IMPATIENCE {
+            thread::park_timeout(IMPATIENCE / 100);
+            continue;
+        }
+        let way = if dice.roll(2) == 0 { &scene.below } else { &scene.above };
+        if way.hit_one(dice.roll(usize::MAX) as u64, FAULTS[dice.roll(FAULTS.len())]).is_some() {
+            hits += 1;
+            last = clock::now();
+            if hits % size.heal_every == 0 {
+                scene.on_both_ways(Chaos::heal);
+            }
+        }
+    }
+    hits
+}
+
+fn resumed(process: &Process) -> usize {
+    process.log().lines().filter(|line| line.contains("resumed after")).count()
+}
+
+/// Sends and receives at the same time, over an echo, and counts.
+fn there_and_back(stream: &TcpStream, seed: u64, length: u64, received: &AtomicU64) {
+    let pattern = Pattern::new(seed);
+    stream.set_read_timeout(Some(LONGEST)).unwrap();
+    stream.set_write_timeout(Some(LONGEST)).unwrap();
+    let mut reader = Counting(stream, received);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pattern.send(&mut &*stream, length).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        pattern.expect(&mut reader, length);
+    });
+    assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
+}
+
+struct Counting<'a>(&'a TcpStream, &'a AtomicU64);
+
+impl std::io::Read for Counting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = read_some(&mut self.0, buffer)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}

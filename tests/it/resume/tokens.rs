@@ -1,0 +1,236 @@
+//! A resume token lets one end of one stream back in. Whatever is wrong with one, the answer is the same, and only the
+//! log knows why.
+
+use devstream::proto::http::STREAM_PROTOCOL_HEADER;
+use devstream::proto::refusal::Kind;
+use devstream::proto::resume::TOKEN_HEADER;
+use devstream::proto::stream::StreamProtocol;
+use serde_json::Value;
+
+use crate::support::answer::Answer;
+use crate::support::machine::Machine;
+use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::roles::Hub;
+use crate::support::websocket::{Frame, WebSocket};
+use crate::support::{DEVICE, poll};
+
+const OTHERS: &str = "the resume token of another role or identity";
+const ANOTHER_STREAMS: &str = "the resume token of another stream";
+const ENDED: &str = "the resume token of an ended stream";
+const NOT_OURS: &str = "no stream token, or not one of ours";
+
+/// More than any source may get wrong.
+const HONEST_RETURNS: usize = 60;
+
+/// The test has its hands full and does not answer pings.
+const PATIENT: [&str; 2] = ["--dead-after", "3600"];
+
+#[test]
+fn a_resume_token_of_another_stream_role_or_identity_or_a_forged_one_gets_the_same_401() {
+    let mut scene = Scene::new();
+    let bob = Raw::join(&scene.hub.service_link("bob"));
+    let ([mut own, mut others], [second, _second]) = (scene.open(), scene.open());
+    let refused = scene.alice.come_back(&own.place, "forged").err().expect("a forged token lets nobody in");
+    assert_eq!(refused.status, 401, "{refused:?}");
+    scene.wait_reason(NOT_OURS);
+    let device = &scene.device.identity;
+    for (what, answer, why) in [
+        ("a changed bit", scene.alice.come_back(&own.place, &touched(&own.token)), NOT_OURS),
+        ("none", scene.alice.come_back(&own.place, ""), NOT_OURS),
+        ("as a stream's token", scene.alice.arrive(&own.place_with_token()), NOT_OURS),
+        ("another stream's", scene.alice.come_back(&own.place, &second.token), ANOTHER_STREAMS),
+        ("at another stream's place", scene.alice.come_back(&second.place, &own.token), ANOTHER_STREAMS),
+        ("the device's, for the service", scene.alice.come_back(&own.place, &others.token), OTHERS),
+        ("the service's, for the device", device.come_back(&others.place, &own.token), OTHERS),
+        ("another service's", bob.come_back(&own.place, &own.token), OTHERS),
+    ] {
+        assert_eq!(answer.err(), Some(refused.clone()), "{what}");
+        scene.wait_reason(why);
+    }
+    // Nothing of this touched the stream, and the right tokens are still good.
+    own.socket.bytes(b"hello").unwrap();
+    assert_eq!(others.socket.expect_bytes(5), b"hello");
+    scene.both_come_back(&mut own, &mut others);
+}
+
+#[test]
+fn a_resume_token_of_a_stream_that_has_ended_gets_the_same_401() {
+    let mut scene = Scene::new();
+    let [own, others] = scene.open();
+    let refused = scene.alice.come_back(&own.place, "forged").err();
+    assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
+    // By itself …
+    scene.end(own, others, &refused);
+    // … by who runs the hub …
+    let [own, others] = scene.open();
+    scene.hub.ask(&["streams", "kill", &own.stream()]);
+    scene.assert_over(own, others, &refused);
+    // … while it is interrupted …
+    let [mut own, others] = scene.open();
+    own.interrupt();
+    scene.hub.wait_activity("streamInterrupted", None);
+    scene.hub.ask(&["streams", "kill", &own.stream()]);
+    scene.assert_over(own, others, &refused);
+    // … and where the hub was another one when it began.
+    let [mut own, mut others] = scene.open();
+    scene.restart_hub();
+    scene.both_come_back(&mut own, &mut others);
+    scene.end(own, others, &refused);
+}
+
+#[test]
+fn a_resume_token_of_who_is_no_longer_welcome_lets_nobody_in() {
+    let mut scene = Scene::new();
+    let [mut own, mut others] = scene.open();
+    let forged = scene.alice.come_back(&own.place, "forged").err();
+    own.interrupt();
+    scene.hub.wait_activity("streamInterrupted", None);
+    scene.hub.ask(&["service", "disable", "alice"]);
+    let disabled = scene.alice.come_back(&own.place, &own.token).err();
+    assert_eq!(disabled, scene.alice.come_back(&own.place, "forged").err(), "whatever is shown");
+    assert_eq!(disabled.map(|answer| answer.status), Some(403), "as for everything that a disabled identity asks");
+    scene.hub.ask(&["service", "enable", "alice"]);
+    assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), forged, "its streams have ended");
+    assert_eq!(scene.device.identity.come_back(&others.place, &others.token).err(), forged, "at both ends");
+
+    [own, others] = scene.open();
+    scene.hub.ask(&["service", "remove", "alice"]);
+    assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), forged, "the identity was removed");
+    scene.wait_over(&own.stream());
+    let anew = Raw::join(&scene.hub.service_link("alice"));
+    assert_eq!(anew.come_back(&own.place, &own.token).err(), forged, "another one of the same name");
+    scene.restart_hub();
+    assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), forged, "for another run of the hub as well");
+    assert_eq!(others.socket.end(), Some(Kind::AuthenticationFailed.row().close), "the other end was told");
+}
+
+#[test]
+fn who_comes_back_to_what_is_over_is_not_penalised_for_it() {
+    let mut scene = Scene::new();
+    let [own, others] = scene.open();
+    let refused = scene.alice.come_back(&own.place, "forged").err();
+    let (place, token) = (own.place.clone(), own.token.clone());
+    scene.end(own, others, &refused);
+    for _ in 0..HONEST_RETURNS {
+        assert_eq!(scene.alice.come_back(&place, &token).err(), refused);
+    }
+    let penalised = |entry: &Value| entry["operationName"] == "sourcePenalised";
+    assert!(!scene.hub.activity().iter().any(penalised));
+    let [mut own, mut others] = scene.open();
+    scene.both_come_back(&mut own, &mut others);
+}
+
+/// One end of a stream.
+struct Side {
+    place: Ticket,
+    socket: WebSocket,
+    token: String,
+}
+
+impl Side {
+    fn new(place: Ticket, arrived: (WebSocket, Answer)) -> Self {
+        let (socket, answer) = arrived;
+        let token = answer.header(TOKEN_HEADER).expect("a way back").to_owned();
+        Self { place, socket, token }
+    }
+
+    /// Its way back where the way in should be.
+    fn place_with_token(&self) -> Ticket {
+        Ticket { token: self.token.clone(), ..self.place.clone() }
+    }
+
+    fn stream(&self) -> String {
+        let rest = self.place.url.split("/sid/").nth(1).expect("a stream id");
+        rest.split('/').next().expect("a stream id").to_owned()
+    }
+
+    /// Its connection is lost.
+    fn interrupt(&mut self) {
+        self.socket.hang_up();
+    }
+}
+
+struct Scene {
+    device: RawDevice,
+    alice: Raw,
+    hub: Hub,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let hub = Hub::start_with(&Machine::new(), &PATIENT);
+        let alice = Raw::join(&hub.service_link("alice"));
+        let device = online(Raw::join(&hub.device_link(DEVICE)));
+        Self { device, alice, hub }
+    }
+
+    /// A stream that stands: the service's end, and the device's.
+    fn open(&mut self) -> [Side; 2] {
+        let protocol = StreamProtocol::Resumable.as_str();
+        let asked = self.alice.open("ssh", &[(STREAM_PROTOCOL_HEADER, protocol)]);
+        let request = self.device.request();
+        self.device.accept(&request);
+        let own = Ticket { protocol: Some(protocol.into()), ..asked.answer().ticket() };
+        let others = Ticket::from(&request);
+        let mut sides = [
+            Side::new(own.clone(), self.alice.arrive(&own).expect("the service is let in")),
+            Side::new(others.clone(), self.device.identity.arrive(&others).expect("the device is let in")),
+        ];
+        sides[0].socket.bytes(b"hello").unwrap();
+        assert_eq!(sides[1].socket.expect_bytes(5), b"hello");
+        sides
+    }
+
+    /// Each gets a new token, and what they say reaches the other.
+    fn both_come_back(&self, own: &mut Side, others: &mut Side) {
+        *own = Side::new(own.place.clone(), self.alice.come_back(&own.place, &own.token).expect("the service is back"));
+        let back = self.device.identity.come_back(&others.place, &others.token);
+        *others = Side::new(others.place.clone(), back.expect("the device is back"));
+        own.socket.text(r#"{"type":"resume","received":0}"#).unwrap();
+        assert_eq!(others.socket.next().unwrap(), Frame::Text(r#"{"type":"resume","received":0}"#.into()));
+    }
+
+    /// Ends it as both ends do when all is said.
+    fn end(&self, mut own: Side, mut others: Side, refused: &Option<Answer>) {
+        own.socket.close(1000).unwrap();
+        assert_eq!(others.socket.expect_close(), 1000);
+        others.socket.close(1000).unwrap();
+        self.assert_over(own, others, refused);
+    }
+
+    /// Neither end can come back to it.
+    fn assert_over(&self, own: Side, others: Side, refused: &Option<Answer>) {
+        self.wait_over(&own.stream());
+        assert_eq!(&self.alice.come_back(&own.place, &own.token).err(), refused);
+        assert_eq!(&self.device.identity.come_back(&others.place, &others.token).err(), refused);
+        self.wait_reason(ENDED);
+    }
+
+    fn wait_over(&self, id: &str) {
+        let closed = |entry: &Value| entry["operationName"] == "streamClosed" && entry["properties"]["streamId"] == id;
+        poll("its end in the log", || self.hub.activity().iter().any(closed).then_some(()));
+    }
+
+    /// The log says why.
+    fn wait_reason(&self, why: &str) {
+        poll(why, || self.hub.activity().iter().any(|entry| entry["properties"]["reason"] == why).then_some(()));
+    }
+
+    fn restart_hub(&mut self) {
+        self.hub.process.kill();
+        self.hub = Hub::start_on(&self.hub.machine().clone(), self.hub.port, &PATIENT);
+        self.device = online(self.device.identity.clone());
+    }
+}
+
+fn online(identity: Raw) -> RawDevice {
+    RawDevice::speaking(identity, &["ssh"], &StreamProtocol::ALL.map(StreamProtocol::as_str))
+}
+
+/// With one bit of it changed.
+fn touched(token: &str) -> String {
+    let mut bytes = token.as_bytes().to_vec();
+    let middle = bytes.len() / 3;
+    bytes[middle] = if bytes[middle] == b'A' { b'B' } else { b'A' };
+    String::from_utf8(bytes).expect("text")
+}
