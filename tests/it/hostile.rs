@@ -22,9 +22,9 @@ use devstream::proto::limits::{
 };
 use socket2::{Domain, Socket, Type};
 
+use crate::support::answer::read_answer;
 use crate::support::bytes::{MIB, Pattern};
 use crate::support::process::{Finished, Process};
-use crate::support::answer::read_answer;
 use crate::support::raw::Raw;
 use crate::support::roles::{OneMachine, connect};
 use crate::support::targets::{Target, is_alive};

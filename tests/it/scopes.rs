@@ -11,8 +11,8 @@ use devstream::proto::scope::{Glob, Scope};
 use proptest::prelude::*;
 
 use crate::support::DEVICE;
-use crate::support::machine::Machine;
 use crate::support::answer::Answer;
+use crate::support::machine::Machine;
 use crate::support::raw::{Raw, RawDevice};
 use crate::support::roles::Hub;
 

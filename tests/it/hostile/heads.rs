@@ -7,8 +7,8 @@ use devstream::proto::limits::{REQUEST_HEAD_BYTES, REQUEST_HEADERS};
 
 use super::Siege;
 use crate::support::DEVICE;
-use crate::support::bytes::MIB;
 use crate::support::answer::read_answer;
+use crate::support::bytes::MIB;
 
 const ASK: &str = "GET /healthz HTTP/1.1\r\nhost: hub\r\n";
 

@@ -9,8 +9,8 @@ use devstream::proto::message::StreamRequest;
 
 use super::matrix::{SCOPES, STATES, State, column};
 use crate::support::PATIENCE;
-use crate::support::machine::Machine;
 use crate::support::answer::Answer;
+use crate::support::machine::Machine;
 use crate::support::raw::{Raw, RawDevice, Ticket};
 use crate::support::roles::Hub;
 use crate::support::websocket::WebSocket;
