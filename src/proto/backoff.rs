@@ -57,7 +57,7 @@ mod tests {
     fn the_bound_doubles_to_the_cap_and_stays_there() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
         let pauses: Vec<u64> = (0..9).map(|_| backoff.next_pause(now, u64::MAX).as_secs()).collect();
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30, 30]);
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
             backoff.next_pause(start, u64::MAX);
         }
         backoff.connected(start);
-        assert_eq!(backoff.next_pause(start + Duration::from_secs(59), u64::MAX).as_secs(), 32);
+        assert_eq!(backoff.next_pause(start + Duration::from_secs(59), u64::MAX).as_secs(), 30);
         backoff.connected(start);
         assert_eq!(backoff.next_pause(start + Duration::from_secs(60), u64::MAX).as_secs(), 1);
     }

@@ -171,8 +171,9 @@ pub const TARGET_TIMEOUT: Duration = Duration::from_secs(10);
 /// First reconnect: full jitter from zero to this.
 pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
 
-/// The longest pause between two attempts.
-pub const BACKOFF_CAP: Duration = Duration::from_secs(60);
+/// The longest pause between two attempts: a fleet whose hub was away is back within a minute of its return, the unlucky
+/// ones that meet it at its busiest included.
+pub const BACKOFF_CAP: Duration = Duration::from_secs(30);
 
 /// A connection that stood this long was good: the next pause starts from the base.
 pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(60);

@@ -59,7 +59,7 @@ fn a_stopped_proxy_finds_its_dead_leg_when_it_goes_on_and_its_stream_with_it() {
     let scene = Scene::on(Machine::new(), Machine::new());
     let mut local = scene.alive();
     let process = &scene.proxy.process;
-    sleep(process, &mut local, || scene.above.hit_all(Fault::BlackHole(Way::Both)));
+    doze(process, &mut local, || scene.above.hit_all(Fault::BlackHole(Way::Both)));
     within(SOON, "looking and coming back", || {
         process.wait_line(LOOKING);
         process.wait_line("resumed after");
@@ -73,7 +73,7 @@ fn a_stopped_agent_finds_its_dead_legs_when_it_goes_on() {
     let scene = Scene::on(Machine::new(), Machine::new());
     let mut local = scene.alive();
     let lines = scene.agent.lines();
-    sleep(&scene.agent, &mut local, || scene.below.hit_all(Fault::BlackHole(Way::Both)));
+    doze(&scene.agent, &mut local, || scene.below.hit_all(Fault::BlackHole(Way::Both)));
     within(SOON, "looking and coming back", || {
         scene.agent.wait_line_after(lines, LOOKING);
         scene.agent.wait_line_after(lines, "is online");
@@ -84,7 +84,7 @@ fn a_stopped_agent_finds_its_dead_legs_when_it_goes_on() {
 }
 
 /// Stopped for longer than a sleep goes unnoticed, while this happens. The application hears nothing of it.
-fn sleep(process: &Process, local: &mut TcpStream, meanwhile: impl FnOnce() -> usize) {
+fn doze(process: &Process, local: &mut TcpStream, meanwhile: impl FnOnce() -> usize) {
     process.signal("STOP");
     assert!(meanwhile() > 0, "no leg is there");
     local.set_read_timeout(Some(SLEEP)).unwrap();
