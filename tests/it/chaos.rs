@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use devstream::net::clock;
 
-use crate::support::bytes::{End, KIB, MIB, Pattern, Seen, drain, reset};
+use crate::support::bytes::{End, KIB, MIB, Pattern, Seen, drain, reset, there_and_back};
 use crate::support::chaos::{Chaos, Fault, Way};
 use crate::support::roles::connect;
 use crate::support::targets::{Target, closed_port, is_alive};
@@ -42,7 +42,7 @@ impl Scene {
 fn without_a_fault_bytes_and_ends_pass_and_are_counted() {
     let scene = Scene::with(Target::echo());
     let (mut first, _second) = (scene.alive(), scene.alive());
-    there_and_back(&first, 64 * MIB);
+    there_and_back(&first, 5, 64 * MIB);
     first.shutdown(Shutdown::Write).unwrap();
     assert_eq!(drain(&mut first).end, End::Eof);
     assert_eq!(scene.target.seen(), Seen { bytes: 64 * MIB + KIB, end: End::Eof });
@@ -143,7 +143,7 @@ fn a_delay_delays_and_changes_nothing_else() {
     let took = clock::now() - start;
     assert!(took >= 2 * delay, "{took:?}");
     let start = clock::now();
-    there_and_back(&stream, 16 * MIB);
+    there_and_back(&stream, 5, 16 * MIB);
     let took = clock::now() - start;
     assert!(took < Duration::from_secs(20), "the delay limits no rate: {took:?}");
 }
@@ -232,14 +232,4 @@ fn assert_silent(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(NOTHING)).unwrap();
     assert_eq!(drain(stream), Seen { bytes: 0, end: End::Stalled });
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-}
-
-/// Over an echo.
-fn there_and_back(stream: &TcpStream, length: u64) {
-    let pattern = Pattern::new(length);
-    let (mut reader, mut writer) = (stream, stream);
-    thread::scope(|scope| {
-        scope.spawn(|| pattern.send(&mut writer, length).unwrap());
-        pattern.expect(&mut reader, length);
-    });
 }

@@ -1,9 +1,9 @@
 //! Much at once: nothing lost, little memory, and nobody waits for somebody else's reader.
 
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::thread;
 
-use crate::support::bytes::{End, MIB, Pattern, Seen, drain};
+use crate::support::bytes::{End, MIB, Pattern, Seen, all_there_and_back, drain};
 use crate::support::roles::{Agent, OneMachine, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 
@@ -18,7 +18,7 @@ fn eight_streams_carry_a_gibibyte_each_way_within_100_mib_of_memory() {
     let proxy = &scene.proxy;
     thread::scope(|scope| {
         for seed in 1..=STREAMS {
-            scope.spawn(move || there_and_back(proxy.connect(), seed, EACH));
+            scope.spawn(move || all_there_and_back(&proxy.connect(), seed, EACH));
         }
     });
     for _ in 0..STREAMS {
@@ -39,7 +39,7 @@ fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
     let _agent = Agent::start_as(&scene.machine, "source", &[&source.port.to_string()]);
     let stalled = ServiceProxy::start_with(&scene.machine, "source", "0", &[]);
     let mut live = scene.proxy.connect();
-    there_and_back(scene.proxy.connect(), 1, 16 * MIB);
+    all_there_and_back(&scene.proxy.connect(), 1, 16 * MIB);
 
     let before = scene.hub.process.memory().now;
     // One after the other: a device is asked for so many streams at once, and no more.
@@ -56,23 +56,9 @@ fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
     assert!(growth < STALLED * MIB, "{STALLED} stalled streams take {growth} bytes of the hub's memory");
 
     is_alive(&mut live);
-    there_and_back(scene.proxy.connect(), 2, 64 * MIB);
+    all_there_and_back(&scene.proxy.connect(), 2, 64 * MIB);
     let mut reader = readers.pop().unwrap();
     Pattern::new(9).expect(&mut reader, LENGTH);
     reader.shutdown(Shutdown::Write).unwrap();
     assert_eq!(drain(&mut reader), Seen { bytes: 0, end: End::Eof });
-}
-
-/// Sends and receives at the same time, over an echo.
-fn there_and_back(stream: TcpStream, seed: u64, length: u64) {
-    let pattern = Pattern::new(seed);
-    let (mut reader, mut writer) = (&stream, &stream);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            pattern.send(&mut writer, length).unwrap();
-            writer.shutdown(Shutdown::Write).unwrap();
-        });
-        pattern.expect(&mut reader, length);
-    });
-    assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
 }

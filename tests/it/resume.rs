@@ -9,12 +9,11 @@ pub(crate) mod restarts;
 mod scene;
 mod tokens;
 
-use std::net::{Shutdown, TcpStream};
 use std::thread;
 
 use devstream::proto::refusal::Kind;
 
-use crate::support::bytes::{End, MIB, Pattern, Seen, drain};
+use crate::support::bytes::{End, MIB, all_there_and_back, drain};
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, within};
@@ -30,7 +29,7 @@ fn a_hub_that_is_killed_and_started_again_ends_no_stream() {
         streams.iter_mut().for_each(|(_, stream)| is_alive(stream));
         let transfers: Vec<_> = streams
             .into_iter()
-            .map(|(seed, stream)| scope.spawn(move || there_and_back(&stream, seed, EACH)))
+            .map(|(seed, stream)| scope.spawn(move || all_there_and_back(&stream, seed, EACH)))
             .collect();
         for _ in 0..KILLS {
             let lines = proxy.process.lines();
@@ -108,18 +107,4 @@ fn either_end_can_refuse_to_resume() {
     scene.hub.process.kill();
     within(AT_ONCE, "a stream that does not resume", || assert_eq!(drain(&mut local).end, End::Reset));
     within(AT_ONCE, "its target", || assert_eq!(target.seen().end, End::Reset));
-}
-
-/// Sends and receives at the same time, over an echo.
-fn there_and_back(stream: &TcpStream, seed: u64, length: u64) {
-    let pattern = Pattern::new(seed);
-    let mut reader = stream;
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            pattern.send(&mut &*stream, length).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
-        });
-        pattern.expect(&mut reader, length);
-    });
-    assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
 }

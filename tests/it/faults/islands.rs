@@ -2,14 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::thread;
 use std::time::Duration;
 
 use devstream::net::clock;
 use devstream::proto::limits::TARGET_TIMEOUT;
 use devstream::proto::refusal::Kind;
 
-use crate::support::bytes::{End, KIB, Pattern, drain};
+use crate::support::bytes::{End, KIB, drain, there_and_back};
 use crate::support::island::Island;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
@@ -64,7 +63,7 @@ fn a_tenth_of_all_packets_lost_each_way_loses_no_byte_and_no_connection() {
     for island in [&scene.near, &scene.far] {
         island.run("iptables -A INPUT -i cable -m statistic --mode random --probability 0.1 -j DROP");
     }
-    there_and_back(&local, 256 * KIB);
+    there_and_back(&local, 3, 256 * KIB);
     assert!(scene.stayed_connected(), "{}", scene.agent.process);
     let dropped = scene.near.run("iptables -L INPUT -v -n -x");
     let dropped: u64 = dropped.lines().nth(2).unwrap().split_whitespace().next().unwrap().parse().unwrap();
@@ -159,14 +158,4 @@ fn a_port_that_only_root_may_have_is_named_with_a_way_out() {
     let finished = Process::start(&mut command).finish();
     assert_eq!(finished.code, Some(2), "{finished:?}");
     assert!(finished.stderr.contains("127.0.0.1:443"), "{finished:?}");
-}
-
-/// Sends and receives at the same time, over an echo.
-fn there_and_back(stream: &TcpStream, length: u64) {
-    let pattern = Pattern::new(3);
-    let (mut reader, mut writer) = (stream, stream);
-    thread::scope(|scope| {
-        scope.spawn(|| pattern.send(&mut writer, length).unwrap());
-        pattern.expect(&mut reader, length);
-    });
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use devstream::net::clock;
 use devstream::proto::refusal::Kind;
 
-use crate::support::bytes::{End, KIB, MIB, Pattern, drain, end_of, read_some};
+use crate::support::bytes::{End, KIB, MIB, Pattern, drain, end_of, read_some, there_and_back};
 use crate::support::chaos::{Chaos, Fault, Way};
 use crate::support::machine::Machine;
 use crate::support::process::Process;
@@ -141,7 +141,7 @@ fn a_round_trip_of_300_ms_and_jitter_lose_nothing_and_nobody() {
     let start = clock::now();
     let local = scene.alive();
     assert!(clock::now() - start >= 4 * delay, "there and back, twice");
-    there_and_back(&local, 8 * MIB);
+    there_and_back(&local, 3, 8 * MIB);
     assert!(!scene.agent.log().contains("trying again"), "{}", scene.agent);
 }
 
@@ -150,7 +150,7 @@ fn a_trickle_carries_everything_and_the_control_connection_stays() {
     let scene = Scene::with(Target::echo());
     let mut local = scene.alive();
     scene.below.everything(Fault::Trickle(64 * KIB));
-    there_and_back(&local, 128 * KIB);
+    there_and_back(&local, 3, 128 * KIB);
     scene.below.heal();
     is_alive(&mut local);
     assert!(!scene.agent.log().contains("trying again"), "{}", scene.agent);
@@ -260,14 +260,4 @@ fn verify(pattern: &Pattern, from: &mut TcpStream, mut position: u64, limit: u64
         }
     }
     (position, End::Stalled)
-}
-
-/// Sends and receives at the same time, over an echo.
-fn there_and_back(stream: &TcpStream, length: u64) {
-    let pattern = Pattern::new(3);
-    let (mut reader, mut writer) = (stream, stream);
-    thread::scope(|scope| {
-        scope.spawn(|| pattern.send(&mut writer, length).unwrap());
-        pattern.expect(&mut reader, length);
-    });
 }

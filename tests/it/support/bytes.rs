@@ -1,7 +1,8 @@
 //! Bytes that can be told apart, and how a connection came to its end.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
+use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -131,4 +132,27 @@ pub(crate) fn read_some(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Res
             read => return read,
         }
     }
+}
+
+/// Sends and receives at the same time, over an echo.
+pub(crate) fn there_and_back(stream: &TcpStream, seed: u64, length: u64) {
+    echoed(stream, seed, length, || ());
+}
+
+/// The same, and the end of each direction behind its last byte.
+pub(crate) fn all_there_and_back(stream: &TcpStream, seed: u64, length: u64) {
+    echoed(stream, seed, length, || stream.shutdown(Shutdown::Write).unwrap());
+    assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
+}
+
+fn echoed(stream: &TcpStream, seed: u64, length: u64, when_sent: impl FnOnce() + Send) {
+    let pattern = Pattern::new(seed);
+    let (mut reader, mut writer) = (stream, stream);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            pattern.send(&mut writer, length).unwrap();
+            when_sent();
+        });
+        pattern.expect(&mut reader, length);
+    });
 }
