@@ -1,16 +1,21 @@
 //! One stream on the device, top to bottom: target, answer, WebSocket, bytes.
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
+use super::standby::Channel;
 use super::{Life, consent, target};
+use crate::net::channel::ControlChannel;
 use crate::net::client::{Client, Connection, WayBack};
-use crate::net::pump::{Counters, Happening, Outcome, Terms, Tunnel, pump};
-use crate::net::socket;
+use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel, pump};
+use crate::net::socket::end_cleanly;
+use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::standby::{Request, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
@@ -21,35 +26,78 @@ pub(super) async fn serve(
     answers: mpsc::Sender<StreamResponse>,
     full: bool,
 ) {
-    let connected = if full {
-        Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams"))
+    let connected = if life.standbys.has_seen(&request.request_id) {
+        Err(Refusal::new(Kind::RejectedByDevice, "its connection broke while the stream was being opened"))
     } else {
-        target(&life.config, &request).await
+        target(&life, &request, full).await
     };
-    let reason = connected.as_ref().err().cloned();
-    let response = StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason };
+    let response = response(&request, &connected);
     if answers.send(response).await.is_err() {
         // The control connection ended meanwhile: the hub asks again on the next one.
         return;
     }
     match connected {
         Ok(target) => match bring(&client, &request).await {
-            Ok(tunnel) => carry(&life, &client, &request, target, tunnel).await,
+            Ok(tunnel) => drop(carry(&life, &client, &request, target, tunnel).await),
             // Unless the control connection has ended too, the service hears why, instead of waiting for nobody.
             Err(response) => drop(answers.send(response).await),
         },
-        Err(refusal) => {
-            let StreamRequest { stream_name, service, .. } = &request;
-            tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
-        }
+        Err(refusal) => refused(&request, &refusal),
     }
+}
+
+/// The same on a connection that stood by: it is the stream's WebSocket already, and may stand by again.
+pub(super) async fn serve_standby(
+    life: Life,
+    client: Client,
+    asked: Request,
+    early: Bytes,
+    mut channel: Channel,
+) -> Option<Channel> {
+    let Request { stream: request, way_back, rests, .. } = asked;
+    let connected = if life.standbys.is_new(request.request_id) {
+        target(&life, &request, life.is_full()).await
+    } else {
+        Err(Refusal::new(Kind::RejectedByDevice, "it was asked for this stream before"))
+    };
+    channel.send(&ToHub::StreamResponse(response(&request, &connected))).await.ok()?;
+    let target = match connected {
+        Ok(target) => target,
+        Err(refusal) => {
+            refused(&request, &refusal);
+            return Some(channel);
+        }
+    };
+    let tunnel = Tunnel {
+        socket: channel.into_socket(),
+        protocol: request.protocol.as_deref().and_then(StreamProtocol::named),
+        pass: way_back.and_then(|way| way.pass()),
+        begun: Begun { received: early, ..Begun::default() },
+        rests,
+    };
+    let socket = carry(&life, &client, &request, target, tunnel).await?;
+    Some(ControlChannel::new(socket, life.config.line.patience))
+}
+
+fn response(request: &StreamRequest, connected: &Result<TcpStream, Refusal>) -> StreamResponse {
+    let reason = connected.as_ref().err().cloned();
+    StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason }
+}
+
+fn refused(request: &StreamRequest, refusal: &Refusal) {
+    let StreamRequest { stream_name, service, .. } = request;
+    tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
 }
 
 /// The stream's WebSocket, or what takes the yes back.
 async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connection>, StreamResponse> {
     let StreamRequest { stream_name, request_id, url, .. } = request;
     let protocol = request.protocol.as_deref().and_then(StreamProtocol::named);
-    client.stream(url, &request.authorization_token, protocol).await.map_err(|refusal| {
+    let brought = match &request.authorization_token {
+        Some(token) => client.stream(url, token, protocol).await,
+        None => Err(Refusal::new(Kind::BadRequest, "the hub gave no token")),
+    };
+    brought.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
         let reason = format!("its target is there, but it could not bring the stream: {}", refusal.what());
         let reason = Some(Refusal::new(Kind::RejectedByDevice, reason));
@@ -58,7 +106,11 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
 }
 
 /// The target's connection, if the device wants the stream and offers it.
-async fn target(config: &AgentConfig, request: &StreamRequest) -> Result<TcpStream, Refusal> {
+async fn target(life: &Life, request: &StreamRequest, full: bool) -> Result<TcpStream, Refusal> {
+    let config: &AgentConfig = &life.config;
+    if full {
+        return Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams"));
+    }
     let forward = config.forwards.iter().find(|forward| forward.name == request.stream_name);
     let forward = forward.ok_or(Kind::StreamNotOffered)?;
     consent::ask(&config.consent, &config.device, request).await?;
@@ -79,7 +131,7 @@ async fn carry(
     request: &StreamRequest,
     mut target: TcpStream,
     tunnel: Tunnel<Connection>,
-) {
+) -> Option<WebSocket<Connection>> {
     let StreamRequest { stream_name, service, source, request_id, url, .. } = request;
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
     let counters = Counters::default();
@@ -91,7 +143,7 @@ async fn carry(
         vigil: life.vigil.clone(),
         stop: &life.goodbye,
     };
-    let Outcome { ending, refusal } = pump(target.split(), tunnel, terms).await;
+    let (Outcome { ending, refusal }, socket) = pump(target.split(), tunnel, terms).await;
     let (to_target, from_target) = counters.received_and_sent();
     let why = refusal.map(|refusal| format!(": {}", refusal.what())).unwrap_or_default();
     tracing::info!(
@@ -99,8 +151,10 @@ async fn carry(
         "{stream_name}: {ending}{why} to-target={to_target} from-target={from_target} id={request_id}"
     );
     if ending == Ending::Clean {
-        socket::end_cleanly(target).await;
+        // What the target still says is none of the next stream's business.
+        life.streams.spawn(end_cleanly(target));
     }
+    socket
 }
 
 fn tell(request: &StreamRequest, happening: &Happening) {

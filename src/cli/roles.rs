@@ -113,6 +113,7 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
         activity: serve.activity.settings()?,
         drain: serve.drain_timeout,
         patience: serve.resume.patience(),
+        standbys: serve.resume.standbys(),
         limits: serve.limits.limits(),
         metrics: serve.metrics,
     })

@@ -16,7 +16,7 @@ use super::penalty::{Offence, Verdict};
 use super::pressure::{Place, Short};
 use super::registry::{Record, StoredKey};
 use super::strangers::{Known, Stranger, Turned};
-use super::{Next, Shared, control, devices, enrol, monitor, open, streaming};
+use super::{Next, Shared, control, devices, enrol, monitor, open, standby, streaming};
 use crate::net::clock;
 use crate::net::random;
 use crate::net::serve::{Answer, Asked, serve};
@@ -137,6 +137,7 @@ pub(super) async fn receive(
     }
     match upgraded {
         Some((Next::Control(arriving), socket)) => control::run(&shared, &visitor, arriving, socket).await,
+        Some((Next::Standby(arriving), socket)) => standby::run(&shared, &visitor, *arriving, socket).await,
         // The other side's task may come to hold the socket, and what goes with it.
         Some((Next::Stream(waiting), socket)) => {
             streaming::run(&shared, waiting, socket, (place, visitor.standing)).await;
@@ -185,7 +186,7 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
 
 async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
     let route = Route::parse(&asked.method, &asked.path);
-    let is_stream = matches!(route, Some(Route::Bridge(_)));
+    let is_stream = matches!(route, Some(Route::Bridge(_) | Route::Standby));
     let served = match visitor.serves {
         Serves::All => true,
         Serves::Control => !is_stream,
@@ -198,12 +199,13 @@ async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next
         Some(Route::Bridge(bridge)) if asked.is_upgrade => {
             return streaming::admit(shared, visitor, asked, bridge).await;
         }
+        Some(Route::Standby) if asked.is_upgrade => return standby::admit(shared, visitor, asked).await,
         Some(Route::Open(device, name)) => open::ask(shared, visitor, asked, device, name).await,
         Some(Route::Devices) => devices::list(shared, visitor, asked).await,
         Some(Route::Join) => enrol::join(shared, visitor, asked).await,
         Some(Route::Health) => monitor::health(shared).await,
         Some(Route::Ready) => monitor::ready(shared),
-        Some(Route::Control(_) | Route::Bridge(_)) | None => answers::not_found(),
+        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => answers::not_found(),
     };
     Answer::Reply(reply)
 }

@@ -26,6 +26,7 @@ mod pressure;
 pub mod registry;
 
 pub mod state;
+mod standby;
 pub mod strangers;
 mod streaming;
 
@@ -73,6 +74,7 @@ use crate::proto::join::{HubAddress, Pin};
 use crate::proto::limits::RETURNS_PER_SECOND;
 use crate::proto::moment::Moment;
 use crate::proto::resume::ResumeKey;
+use crate::proto::standby::Offer;
 
 /// The whole of what connections share.
 struct Shared {
@@ -97,6 +99,8 @@ struct Shared {
     connections: AtomicU64,
     /// Where TLS inspection is allowed.
     challenges: Option<Challenges>,
+    /// Connections that stand by, of each identity.
+    standbys: standby::Counts,
     /// Signs what the sides of a stream come back with.
     resume_key: ResumeKey,
     /// No new streams.
@@ -111,6 +115,8 @@ enum Next {
     Control(Arriving),
     /// One side of a stream.
     Stream(Box<Waiting>),
+    /// A connection that stands by.
+    Standby(Box<standby::Arriving>),
 }
 
 /// After a drain, connections get this long to say goodbye.
@@ -190,6 +196,7 @@ impl Hub {
             since: clock::moment(),
             connections: AtomicU64::new(0),
             challenges,
+            standbys: standby::Counts::default(),
             resume_key: state.resume_key()?,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
@@ -297,6 +304,16 @@ impl Shared {
         self.draining.is_cancelled()
     }
 
+    fn streaming_base(&self, authority: &str) -> String {
+        self.config.streaming.as_ref().map_or_else(|| format!("wss://{authority}"), |streaming| streaming.url.clone())
+    }
+
+    /// Where standby connections come to, if any may.
+    fn standby_offer(&self, authority: &str) -> Option<Offer> {
+        let url = format!("{}{}", self.streaming_base(authority), Route::Standby);
+        Some(Offer { url, hold: self.config.standbys }).filter(|offer| offer.hold > 0 && !self.is_draining())
+    }
+
     /// The pin for a join link: none where the machine that joins can do without.
     async fn link_pin(&self) -> Option<Pin> {
         let streaming = self.config.streaming.iter().map(|streaming| streaming.host.clone());
@@ -310,10 +327,7 @@ impl Shared {
     /// Where one side brings its WebSocket: under the name by which it reached the hub, unless streams have a name
     /// of their own.
     fn streaming_url(&self, authority: &str, device: &DeviceId, stream: StreamId, role: Role) -> String {
-        let base = match &self.config.streaming {
-            Some(streaming) => streaming.url.clone(),
-            None => format!("wss://{authority}"),
-        };
+        let base = self.streaming_base(authority);
         let hub = if self.public.host.contains(':') { "hub".into() } else { self.public.host.clone() };
         format!("{base}{}", Route::Bridge(Bridge { hub, device: device.clone(), stream, role }))
     }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::auth::Action;
 use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
 use super::door::Visitor;
-use super::exchange::{Farewell, Live, Meeting};
+use super::exchange::{Farewell, Handover, Live, Meeting};
 use super::open::ends;
 use super::{Next, Shared, answers};
 use crate::net::clock;
@@ -29,10 +29,12 @@ use crate::proto::stream::StreamProtocol;
 
 /// A side that was let in, until it is joined.
 pub(super) struct Waiting {
-    meeting: oneshot::Receiver<Meeting<Socket>>,
-    farewell: Farewell<Socket>,
+    pub(super) meeting: oneshot::Receiver<Meeting<Socket>>,
+    pub(super) farewell: Farewell<Socket>,
     /// How long it may be silent, if it speaks `devstream.v1`.
-    patience: Option<Patience>,
+    pub(super) patience: Option<Patience>,
+    /// Its connection is used again after the stream, if the other side's is too.
+    pub(super) stands_by: bool,
 }
 
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
@@ -66,7 +68,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         Ok(((Admission { protocol, ticket }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
             let patience = protocol.map(|_| shared.config.patience);
-            let then = Next::Stream(Box::new(Waiting { meeting, farewell, patience }));
+            let then = Next::Stream(Box::new(Waiting { meeting, farewell, patience, stands_by: false }));
             Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
         }
         Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
@@ -105,9 +107,13 @@ pub(super) async fn run(
     socket: WebSocket<Socket>,
     kept: impl Debug + Send + 'static,
 ) {
+    meet(shared, *waiting, Leg::new(socket, kept)).await;
+}
+
+/// The same for a side that may go on to another stream after this one: then it comes back.
+pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { meeting, mut farewell, patience } = *waiting;
-    let mut leg = Leg::new(socket, kept);
+    let Waiting { meeting, mut farewell, patience, stands_by } = waiting;
     let meeting = tokio::select! {
         biased;
         meeting = meeting => meeting,
@@ -116,31 +122,43 @@ pub(super) async fn run(
             farewell.left(how(&departure, None));
             // Whoever else is on its way is told at once.
             drop(farewell);
-            return leg.part(&departure).await;
+            leg.part(&departure).await;
+            return None;
         }
     };
     match meeting {
-        Ok(Meeting::Give(other)) => drop(other.send(leg)),
+        Ok(Meeting::Give(other)) => {
+            let (back, returned) = oneshot::channel();
+            let back = stands_by.then_some(back);
+            drop(other.send(Handover { leg, back }));
+            return returned.await.ok();
+        }
         Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
-            Ok(Ok(device)) => carry(shared, (device, leg), *joint, &live, farewell).await,
+            Ok(Ok(mut device)) => {
+                device.back = device.back.filter(|_| stands_by);
+                return carry(shared, (device, leg), *joint, &live, farewell).await;
+            }
             _ => never_joined(leg, *joint, shared, &live, farewell).await,
         },
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(_) => {}
     }
+    None
 }
 
 async fn carry(
     shared: &Shared,
-    (device, service): (Leg<Socket>, Leg<Socket>),
+    (device, service): (Handover<Socket>, Leg<Socket>),
     joint: Joint,
     live: &Live,
     mut farewell: Farewell<Socket>,
-) {
+) -> Option<Leg<Socket>> {
+    let Handover { leg: device, back } = device;
     let resumable = joint.protocol == Some(StreamProtocol::Resumable);
     let terms = Terms {
         text_allowed: joint.protocol.is_some(),
         resumable,
+        rests: resumable && back.is_some(),
         carried: &live.carried,
         end: &live.end,
         draining: &shared.draining,
@@ -157,10 +175,20 @@ async fn carry(
     let interrupted = resumable && how != Left::Meant;
     let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
     farewell.left(how);
+    let parting = match parting.rested() {
+        Ok((device, service)) => {
+            ended(shared, joint, live, left);
+            // Its task has a place for it, or has ended.
+            back.map(|back| drop(back.send(device)));
+            return Some(service);
+        }
+        Err(parting) => parting,
+    };
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // It is open until the other side has all of it.
         parting.say_goodbye(&terms, || live.why()).await;
-        return ended(shared, joint, live, left);
+        ended(shared, joint, live, left);
+        return None;
     }
     if !interrupted {
         ended(shared, joint, live, left);
@@ -168,6 +196,7 @@ async fn carry(
     // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
     drop(farewell);
     parting.say_goodbye(&terms, || live.why()).await;
+    None
 }
 
 /// The device's side was lost in the moment in which it was joined. On its first connection it has nothing to come back

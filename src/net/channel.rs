@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep_until, timeout};
@@ -11,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
 use super::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat, Patience};
-use crate::proto::limits::CONTROL_SEND_TIMEOUT;
+use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PROBE, STANDBY_QUIET};
 use crate::proto::message::{InvalidMessage, decode, encode};
 use crate::proto::refusal::{Kind, Refusal};
 
@@ -72,6 +73,51 @@ impl<T: Transport> ControlChannel<T> {
     pub async fn probe(&mut self) -> Result<(), Ended> {
         self.heartbeat.ask(clock::now());
         self.ping().await
+    }
+
+    /// The WebSocket, for other uses.
+    pub fn into_socket(self) -> WebSocket<T> {
+        self.socket
+    }
+
+    /// Sends a message, with bytes that go along with it.
+    pub async fn send_with<M: Serialize>(&mut self, message: &M, bytes: Bytes) -> Result<(), Ended> {
+        self.send(message).await?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.bytes(bytes)).await;
+        Ok(sent.map_err(|_| Ended::Silent)??)
+    }
+
+    /// The bytes that go along with the message before.
+    pub async fn accompanying(&mut self, length: usize) -> Result<Bytes, Ended> {
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let bytes = async {
+            loop {
+                match self.socket.reader.next().await? {
+                    Incoming::Ping | Incoming::Pong => {}
+                    Incoming::Bytes(bytes) if bytes.len() == length => return Ok(bytes),
+                    Incoming::Bytes(_) | Incoming::Text(_) => return Err(Ended::Binary),
+                    Incoming::Closed(_) => return Err(Ended::Closed(None)),
+                }
+            }
+        };
+        timeout(CONTROL_SEND_TIMEOUT, bytes).await.unwrap_or(Err(Ended::Silent))
+    }
+
+    /// The answer to what was just asked, of a peer that must show soon that it is there at all: there is another way.
+    pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
+        match timeout(STANDBY_QUIET, self.next()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.heartbeat.ask_within(clock::now(), STANDBY_PROBE);
+                self.ping().await?;
+                self.next().await
+            }
+        }
     }
 
     /// Sends a message.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::watch::{Watch, lifeless};
@@ -16,22 +17,47 @@ use super::pulse::Pulse;
 use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
-use crate::proto::limits::{DATA_MESSAGE_BYTES, EARLY_BYTES};
+use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_SEND_TIMEOUT, DATA_MESSAGE_BYTES, EARLY_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::stream::{CLOSE_RESET, StreamControl};
+use crate::proto::stream::{CLOSE_RESET, REST, StreamControl};
 
 /// One side of a stream at the hub, with what it sent before the other side was there.
 #[derive(Debug)]
 pub struct Leg<T> {
     socket: WebSocket<T>,
     early: VecDeque<Incoming>,
+    /// What the side sent that has reached the other one by another way.
+    delivered: u64,
     _kept: Box<dyn Debug + Send>,
 }
 
 impl<T: Transport> Leg<T> {
     /// A side that has just arrived, with whatever is to be kept for as long as it is there.
     pub fn new(socket: WebSocket<T>, kept: impl Debug + Send + 'static) -> Self {
-        Self { socket, early: VecDeque::new(), _kept: Box::new(kept) }
+        Self { socket, early: VecDeque::new(), delivered: 0, _kept: Box::new(kept) }
+    }
+
+    /// The side has sent this, ahead of anything else.
+    pub fn has_sent(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.early.push_front(Incoming::Bytes(bytes));
+        }
+    }
+
+    /// The side has sent so much, and the other one has it.
+    pub fn has_delivered(&mut self, bytes: u64) {
+        self.delivered = bytes;
+    }
+
+    /// Says something to the side, ahead of the stream.
+    pub async fn say(&mut self, text: String) -> Result<(), Broken> {
+        let said = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(text)).await;
+        said.unwrap_or(Err(Broken::Silent))
+    }
+
+    /// The WebSocket, as it was before the stream; nothing if something is left of that.
+    pub fn into_socket(self) -> Option<WebSocket<T>> {
+        self.early.is_empty().then_some(self.socket)
     }
 
     /// Holds what the side sends while the other one is awaited, up to [`EARLY_BYTES`]; beyond that TCP holds it
@@ -78,7 +104,7 @@ impl<T: Transport> Leg<T> {
     /// Ends with a side that left before the other one came.
     pub async fn part(self, departure: &Departure) {
         match departure {
-            Departure::Closed(_) => self.socket.await_close().await,
+            Departure::Closed(_) | Departure::Rested => self.socket.await_close().await,
             Departure::Broken(broken) => self.socket.complain(broken).await,
         }
     }
@@ -111,6 +137,8 @@ pub enum Departure {
     Closed(Option<(u16, String)>),
     /// Without.
     Broken(Broken),
+    /// It has not: it is done with the stream, and its connection is used again.
+    Rested,
 }
 
 impl Departure {
@@ -118,6 +146,7 @@ impl Departure {
     pub fn is_clean(&self) -> bool {
         match self {
             Self::Closed(told) => is_clean(told.as_ref()),
+            Self::Rested => true,
             Self::Broken(_) => false,
         }
     }
@@ -125,7 +154,7 @@ impl Departure {
     /// Whether only the connection is lost: an end that can comes back.
     pub fn is_loss(&self) -> bool {
         match self {
-            Self::Closed(_) => false,
+            Self::Closed(_) | Self::Rested => false,
             Self::Broken(broken) => broken.is_loss(),
         }
     }
@@ -133,7 +162,7 @@ impl Departure {
     /// For the log.
     pub fn reason(&self) -> String {
         match self {
-            Self::Closed(Some((CLOSE_NORMAL, _)) | None) => "closed".into(),
+            Self::Closed(Some((CLOSE_NORMAL, _)) | None) | Self::Rested => "closed".into(),
             Self::Closed(Some((CLOSE_RESET, _))) => "reset".into(),
             Self::Closed(Some((code, _))) => format!("closed with code {code}"),
             Self::Broken(broken) => broken.to_string(),
@@ -148,7 +177,7 @@ impl Departure {
                 (refusal.kind.row().close, refusal.close_reason())
             }
             Self::Closed(Some((code, reason))) => (*code, reason.clone()),
-            Self::Closed(None) => (CLOSE_NORMAL, String::new()),
+            Self::Closed(None) | Self::Rested => (CLOSE_NORMAL, String::new()),
             Self::Broken(_) => {
                 let row = Kind::PeerGone.row();
                 (row.close, row.sentence.into())
@@ -179,6 +208,8 @@ pub struct Terms<'a> {
     pub text_allowed: bool,
     /// Whether they come back when one of them is lost.
     pub resumable: bool,
+    /// Whether both their connections are used again after the stream.
+    pub rests: bool,
     /// Counts.
     pub carried: &'a Carried,
     /// Ends it.
@@ -200,23 +231,31 @@ impl Terms<'_> {
     }
 }
 
-/// Carries messages both ways until one side leaves or the hub ends it.
+/// Carries messages both ways until one side leaves, both are done, or the hub ends it.
 pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms: &Terms<'_>) -> Parting<T> {
+    terms.carried.to_device.fetch_add(std::mem::take(&mut service.delivered), Ordering::Relaxed);
+    let mut rests = false;
     let left = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
         let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: &terms.carried.to_device };
         let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: &terms.carried.to_service };
-        let up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
-        let down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
-        tokio::select! {
-            (side, departure) = up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
-            (side, departure) = down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
+        let mut up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
+        let mut down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
+        let left = tokio::select! {
+            (side, departure) = &mut up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
+            (side, departure) = &mut down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
             () = terms.end.cancelled() => None,
+        };
+        if let Some((role, Departure::Rested)) = left {
+            // It can only be done when the other one is, too, and will have heard so.
+            let other = if role == Role::Service { timeout(CLOSE_TIMEOUT, down).await } else { timeout(CLOSE_TIMEOUT, up).await };
+            rests = matches!(other, Ok((_, Departure::Rested)));
         }
+        left
     };
-    Parting { device, service, left }
+    Parting { device, service, left, rests }
 }
 
 /// Two sides that are joined no more, and do not know it yet.
@@ -225,9 +264,15 @@ pub struct Parting<T> {
     device: Leg<T>,
     service: Leg<T>,
     left: Option<(Role, Departure)>,
+    rests: bool,
 }
 
 impl<T: Transport> Parting<T> {
+    /// The device's and the service's side, if both are done and go on to other streams.
+    pub fn rested(self) -> Result<(Leg<T>, Leg<T>), Self> {
+        if self.rests { Ok((self.device, self.service)) } else { Err(self) }
+    }
+
     /// Who left first, and how; `None` if the hub itself ended the stream.
     pub fn left(&self) -> Option<(Role, &Departure)> {
         self.left.as_ref().map(|(role, departure)| (*role, departure))
@@ -235,7 +280,7 @@ impl<T: Transport> Parting<T> {
 
     /// Tells whoever is still there; `why` is what the hub says if it ended the stream.
     pub async fn say_goodbye(self, terms: &Terms<'_>, why: impl Fn() -> Refusal) {
-        let Self { device, service, left } = self;
+        let Self { device, service, left, .. } = self;
         let Some((role, departure)) = left else {
             let refusal = why();
             tokio::join!(device.refuse(&refusal), service.refuse(&refusal));
@@ -252,6 +297,7 @@ async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure
     let pulse = other.pulse.clone();
     let answer = async {
         match departure {
+            Departure::Rested => gone.close_soon(CLOSE_NORMAL, "").await,
             Departure::Closed(_) => gone.await_close().await,
             Departure::Broken(broken) => gone.complain(broken).await,
         }
@@ -327,7 +373,14 @@ impl Way<'_> {
                     self.carried.fetch_add(size, Ordering::Relaxed);
                     sent
                 }
-                Ok(Incoming::Text(text)) if self.terms.text_allowed => self.in_time(sink.text(text)).await,
+                Ok(Incoming::Text(text)) if self.terms.text_allowed => {
+                    let rests = self.terms.rests && text == REST;
+                    let sent = self.in_time(sink.text(text)).await;
+                    if rests && sent.is_ok() {
+                        return (Side::Source, Departure::Rested);
+                    }
+                    sent
+                }
                 Ok(Incoming::Text(_)) => {
                     let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
                     return (Side::Source, Departure::Broken(broken));

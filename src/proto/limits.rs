@@ -80,6 +80,34 @@ pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
 /// Bytes of one side held in user space while the other side has not arrived; after that TCP holds it back.
 pub const EARLY_BYTES: usize = 128 * 1024;
 
+/// Standby connections that a hub holds for one identity, unless it is told otherwise: as many as it would have streams in a
+/// busy second.
+pub const STANDBYS_PER_IDENTITY: usize = 64;
+
+/// More than a hub can be asked to hold for one identity.
+pub const MOST_STANDBYS: usize = 1024;
+
+/// Between two streams: the end that brought a standby connection gives it back when nobody wanted it for so long.
+pub const STANDBY_IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// A hub that takes no standby connection is not asked for that again within this.
+pub const STANDBY_RETRY: Duration = Duration::from_secs(60);
+
+/// Whoever was asked on a standby connection and has not answered is asked for a sign of life, at the latest, after this: most
+/// have answered by then, and one ping more costs little.
+pub const STANDBY_QUIET: Duration = Duration::from_millis(300);
+
+/// The sign of life of a standby connection that was idle comes within this, or another way is taken: two round trips over a
+/// satellite, and a person still waits.
+pub const STANDBY_PROBE: Duration = Duration::from_millis(1500);
+
+/// How long the first bytes of a local connection are waited for, so that they go along with the request: applications that
+/// speak first do so at once, and nobody notices this of those that do not.
+pub const EARLY_WAIT: Duration = Duration::from_millis(1);
+
+/// Bytes of a stream that go along with its request: a TLS hello, an HTTP request, an SSH banner.
+pub const EARLY_OPEN_BYTES: usize = 16 * 1024;
+
 /// What either end of a stream may send before the first acknowledgement: enough for a round trip of any login.
 pub const FIRST_WINDOW: u64 = 256 * 1024;
 

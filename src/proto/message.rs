@@ -7,6 +7,7 @@ use super::id::{ServiceName, StreamId, StreamName};
 use super::limits::{CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH};
 use super::refusal::{Detail, Refusal};
 use super::secret::StreamToken;
+use super::standby::Offer;
 
 /// What a device says to the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub enum ToDevice {
     Welcome {
         /// The hub's version.
         version: String,
+        /// Where to bring standby connections, if the hub takes any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        standby: Option<Offer>,
     },
     /// A service asks for a stream.
     StreamRequest(StreamRequest),
@@ -73,8 +77,9 @@ pub struct StreamRequest {
     pub stream_name: StreamName,
     /// Where to bring the WebSocket.
     pub url: String,
-    /// What lets it in, once.
-    pub authorization_token: StreamToken,
+    /// What lets it in, once; nothing on a connection that is let in already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_token: Option<StreamToken>,
     /// The subprotocol both ends speak, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,

@@ -19,5 +19,6 @@ pub mod refusal;
 pub mod resume;
 pub mod scope;
 pub mod secret;
+pub mod standby;
 pub mod stream;
 pub mod vigil;

@@ -82,7 +82,7 @@ fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge(
         match output {
             Output::AskDevice { connection, request } => {
                 let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-                world.broker.handle(Input::Answered { connection, response }, world.now);
+                world.broker.handle(Input::Answered { connection, response, standby: false }, world.now);
             }
             Output::Answer { answer: Ok(Grant { stream, token, .. }), .. } => {
                 let place = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
@@ -127,7 +127,7 @@ fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<Kind> {
         if let Output::AskDevice { connection, request } = output {
             let reason = Some(Kind::TargetRefused.into());
             let response = StreamResponse { request_id: request.stream, accepted: false, reason };
-            broker.handle(Input::Answered { connection, response }, now);
+            broker.handle(Input::Answered { connection, response, standby: false }, now);
         } else if let Output::Answer { answer: Err(refusal), .. } = output {
             heard.push(refusal.kind);
         }

@@ -101,7 +101,7 @@ impl World {
         self.carry_out();
         let Some((connection, asked)) = self.asks.pop() else { return };
         let response = StreamResponse { request_id: asked.stream, accepted: true, reason: None };
-        self.broker.handle(Input::Answered { connection, response }, self.now);
+        self.broker.handle(Input::Answered { connection, response, standby: false }, self.now);
         self.carry_out();
         let invited: Vec<_> = self.tickets.iter().filter(|ticket| ticket.stream == asked.stream).cloned().collect();
         for ticket in invited {

@@ -249,6 +249,9 @@ impl World {
             connect_timeout: Duration::from_secs(self.roll(3) * 20),
             response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
             protocols: self.any_protocols(),
+            stream: None,
+            standby: false,
+            early: bytes::Bytes::new(),
         };
         // A device that comes and goes may be asked anew for as long as the service waits for it.
         let answer_by = self.now + ask.connect_timeout + self.settings.handshake + TICK;
@@ -282,7 +285,7 @@ impl World {
         let kinds = [Kind::TargetRefused, Kind::AuthenticationFailed];
         let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
         let response = StreamResponse { request_id: ask.stream, accepted, reason };
-        self.broker.handle(Input::Answered { connection, response }, self.now);
+        self.broker.handle(Input::Answered { connection, response, standby: false }, self.now);
     }
 
     /// Mostly who was invited; sometimes with another's token, in another's name, or for the second time.
@@ -521,6 +524,9 @@ pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::from_secs(60),
         protocols: vec![StreamProtocol::V1],
+        stream: None,
+        standby: false,
+        early: bytes::Bytes::new(),
     }
 }
 

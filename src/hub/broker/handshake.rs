@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::stream::{self, Phase, Stream};
 use super::{ACCEPTED, Admission, Ask, Broker, DeviceAsk, Grant, Joint, Left, Operation, Output, Shown, SideArrival};
 use crate::proto::id::{ConnectionId, Role, StreamId};
@@ -12,7 +14,10 @@ use crate::proto::stream::StreamProtocol;
 
 impl Broker {
     pub(super) fn asked(&mut self, asker: ConnectionId, ask: Ask, now: Instant) {
-        let id = StreamId::from_bytes(self.random_id());
+        let id = ask.stream.unwrap_or_else(|| StreamId::from_bytes(self.random_id()));
+        if self.streams.contains_key(&id) {
+            return self.asked_again(id, asker, &ask, now);
+        }
         let stream = Stream::new(asker, ask, now);
         let full =
             self.pending.full(&stream.ask, None).or_else(|| self.all.full(&stream.ask, stream.ask.scope.max_streams));
@@ -31,6 +36,16 @@ impl Broker {
             None if online => self.ask_device(id, now),
             None => self.await_device(id, now),
         }
+    }
+
+    /// A request that is repeated, because the connection on which it was made broke before the answer. What came along with
+    /// it may have reached the device, so it is not passed on a second time.
+    fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
+        let why = "the connection broke while the stream was being opened";
+        if self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
+            self.end(id, Refusal::new(Kind::PeerGone, why), now);
+        }
+        self.outputs.push_back(Output::Answer { asker, answer: Err(Refusal::new(Kind::PeerGone, why)) });
     }
 
     /// The device is not here: the service waits as long as it said it would.
@@ -79,6 +94,9 @@ impl Broker {
             protocol,
             service: stream.ask.service.clone(),
             source: stream.ask.source,
+            ticket: stream.ticket(id, Role::Device, self.run).zip(self.settings.resume),
+            standby: stream.ask.standby,
+            early: stream.ask.early.clone(),
         };
         self.outputs.push_back(Output::AskDevice { connection: seat.connection, request });
         self.set_timer(id, Some(until));
@@ -92,7 +110,13 @@ impl Broker {
         self.refuse(id, Refusal::new(Kind::PeerGone, "the service left before the answer"), now);
     }
 
-    pub(super) fn answered(&mut self, connection: ConnectionId, response: StreamResponse, now: Instant) {
+    pub(super) fn answered(
+        &mut self,
+        connection: ConnectionId,
+        response: StreamResponse,
+        standby: bool,
+        now: Instant,
+    ) {
         let id = response.request_id;
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let seated = self.seats.get(&stream.ask.device).is_some_and(|seat| seat.connection == connection);
@@ -117,13 +141,15 @@ impl Broker {
         stream.service.expect(&token, now + self.settings.token);
         let until = stream.handshake_until;
         let protocol = stream.protocol;
+        stream.ask.early = Bytes::new();
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         let asker = stream.asker.take();
         // Recorded first: whoever gets the answer can tell whether the record was lost.
         self.record(event);
         if let Some(asker) = asker {
             self.connections.remove(&asker);
-            self.outputs.push_back(Output::Answer { asker, answer: Ok(Grant { stream: id, token, protocol }) });
+            let grant = Grant { stream: id, token, protocol, standby };
+            self.outputs.push_back(Output::Answer { asker, answer: Ok(grant) });
         }
         self.set_timer(id, until);
     }

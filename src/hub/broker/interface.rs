@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::{Caps, Event};
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
@@ -62,6 +64,12 @@ pub struct Ask {
     pub response_timeout: Duration,
     /// What the service's end can do on a stream.
     pub protocols: Vec<StreamProtocol>,
+    /// The stream's id, if the service has chosen one.
+    pub stream: Option<StreamId>,
+    /// Whether it asks on a connection that is the service's side, and goes on after the stream.
+    pub standby: bool,
+    /// What of the stream came along with the request.
+    pub early: Bytes,
 }
 
 /// An authenticated side of a stream at the streaming endpoint, with what it shows.
@@ -113,8 +121,8 @@ pub enum Input {
     Asked { asker: ConnectionId, ask: Ask },
     /// It hung up before its answer.
     AskerLeft { asker: ConnectionId },
-    /// A device answered.
-    Answered { connection: ConnectionId, response: StreamResponse },
+    /// A device answered, on a standby connection or on its control connection.
+    Answered { connection: ConnectionId, response: StreamResponse, standby: bool },
     /// An authenticated side of a stream came to the streaming endpoint with a token.
     SideArrived(SideArrival),
     /// A side left, or the joined stream whose service's side it was came apart.
@@ -185,6 +193,12 @@ pub struct DeviceAsk {
     pub service: ServiceName,
     /// From where.
     pub source: SocketAddr,
+    /// What its side comes back with, and how long an interruption may last.
+    pub ticket: Option<(Ticket, Duration)>,
+    /// Whether the service's connection goes on after the stream.
+    pub standby: bool,
+    /// What of the stream came along with the request.
+    pub early: Bytes,
 }
 
 /// What a service gets when the device has accepted.
@@ -196,6 +210,8 @@ pub struct Grant {
     pub token: StreamToken,
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
+    /// Whether the device answered on a standby connection: it has what came early, and goes on after the stream.
+    pub standby: bool,
 }
 
 /// Two sides that belong together.

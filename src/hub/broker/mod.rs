@@ -93,7 +93,7 @@ impl Broker {
             Input::DeviceLeft { device, connection, reason } => self.device_left(&device, connection, reason, now),
             Input::Asked { asker, ask } => self.asked(asker, ask, now),
             Input::AskerLeft { asker } => self.asker_left(asker, now),
-            Input::Answered { connection, response } => self.answered(connection, response, now),
+            Input::Answered { connection, response, standby } => self.answered(connection, response, standby, now),
             Input::SideArrived(arrival) => self.side_arrived(arrival, now),
             Input::SideLeft { leg, how } => self.side_left(leg, how, now),
             Input::Revoked { principal, why } => self.revoked(&principal, &why, now),
@@ -144,6 +144,11 @@ impl Broker {
     /// The devices that are online.
     pub fn online(&self) -> impl Iterator<Item = (&DeviceId, ConnectionId, &Hello, SocketAddr)> {
         self.seats.iter().map(|(device, seat)| (device, seat.connection, &seat.hello, seat.address))
+    }
+
+    /// Whether the device is online with this run of its agent, and on which connection.
+    pub fn seat(&self, device: &DeviceId, run: u64) -> Option<ConnectionId> {
+        self.seats.get(device).filter(|seat| seat.hello.run == run).map(|seat| seat.connection)
     }
 
     /// Every stream that is or may still be: what was asked for, how far it has come, and since when.

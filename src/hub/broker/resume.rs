@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::stream::{Phase, Stream};
 use super::{Ask, Broker, Event, Operation, Output, SideArrival};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
@@ -164,6 +166,9 @@ fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> St
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
+        stream: Some(ticket.stream),
+        standby: false,
+        early: Bytes::new(),
     };
     let mut stream = Stream::new(arrival.leg, ask, now);
     stream.asker = None;

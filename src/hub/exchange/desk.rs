@@ -8,9 +8,9 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
-use super::{Answer, Arriving, Command, Counts, Live, Meeting, Notice, Verdict};
+use super::{Answer, Arriving, Command, Counts, Live, Meeting, Notice, Ready, Verdict};
 use crate::hub::activity::Activity;
-use crate::hub::broker::{Ask, Broker, Input, Joint, Operation, Output, Settings};
+use crate::hub::broker::{Ask, Broker, DeviceAsk, Input, Joint, Operation, Output, Settings};
 use crate::net::channel::RoundTrip;
 use crate::net::clock;
 use crate::net::random;
@@ -26,6 +26,8 @@ struct Device {
     notices: mpsc::Sender<Notice>,
     since: Moment,
     round_trip: Arc<RoundTrip>,
+    /// Its connections that stand by, the one that was used last at the end.
+    standbys: Vec<oneshot::Sender<(ConnectionId, DeviceAsk)>>,
 }
 
 /// The broker with everybody it can answer.
@@ -97,7 +99,8 @@ impl<T: Transport> Desk<T> {
             }
             Command::Arrive(device, arriving) => {
                 let Arriving { connection, hello, address, round_trip, notices } = *arriving;
-                self.devices.insert(connection, Device { notices, since: clock::moment(), round_trip });
+                let device_at = Device { notices, since: clock::moment(), round_trip, standbys: Vec::new() };
+                self.devices.insert(connection, device_at);
                 Input::DeviceArrived { device, connection, hello, address }
             }
             Command::Ask(asker, ask, answer) => {
@@ -108,6 +111,8 @@ impl<T: Transport> Desk<T> {
                 self.verdicts.insert(arrival.leg, verdict);
                 Input::SideArrived(*arrival)
             }
+            Command::Ready(ready) => return self.stand_by(*ready),
+            Command::Unanswered(connection, ask) => return self.notify(connection, Notice::Ask(*ask)),
             Command::Online(answer) => {
                 let _ = answer.send(self.online());
                 return;
@@ -157,7 +162,7 @@ impl<T: Transport> Desk<T> {
             Output::Displace { connection, by } => self.notify(connection, Notice::Displaced(by)),
             Output::Dismiss { connection, why } => self.notify(connection, Notice::Dismissed(why)),
             Output::Recheck { connection } => self.notify(connection, Notice::Recheck),
-            Output::AskDevice { connection, request } => self.notify(connection, Notice::Ask(request)),
+            Output::AskDevice { connection, request } => self.ask(connection, request),
             Output::CancelDevice { connection, stream } => self.notify(connection, Notice::Cancel(stream)),
             Output::Answer { asker, answer } => {
                 if let Some(asker) = self.askers.remove(&asker) {
@@ -194,6 +199,29 @@ impl<T: Transport> Desk<T> {
                 self.activity.record(event);
             }
         }
+    }
+
+    /// A device's connection stands by, for as long as the device is online. Those that are gone make room.
+    fn stand_by(&mut self, ready: Ready) {
+        let seat = self.broker.seat(&ready.device, ready.run);
+        if let Some(device) = seat.and_then(|connection| self.devices.get_mut(&connection)) {
+            if device.standbys.len() == device.standbys.capacity() {
+                device.standbys.retain(|standby| !standby.is_closed());
+            }
+            device.standbys.push(ready.wanted);
+        }
+    }
+
+    /// On a connection that stands by, if there is one.
+    fn ask(&mut self, connection: ConnectionId, mut request: DeviceAsk) {
+        let Some(device) = self.devices.get_mut(&connection) else { return };
+        while let Some(standby) = device.standbys.pop() {
+            match standby.send((connection, request)) {
+                Ok(()) => return,
+                Err((_, back)) => request = back,
+            }
+        }
+        self.notify(connection, Notice::Ask(request));
     }
 
     /// A side that is gone by now has said so, or will: its farewell ends the stream.

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::{Begun, Tunnel};
 use crate::proto::limits::{ALL_WINDOWS, DATA_MESSAGE_LIMIT, FIRST_WINDOW, LARGEST_WINDOW};
 use crate::proto::stream::end::{Due, End, Farewell};
-use crate::proto::stream::{StreamProtocol, Violation};
+use crate::proto::stream::Violation;
 
 /// Streams that run in this process, which share [`ALL_WINDOWS`].
 static STREAMS: AtomicU64 = AtomicU64::new(0);
@@ -28,16 +29,32 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new(protocol: Option<StreamProtocol>) -> Self {
+    pub(super) fn new<T>(tunnel: &Tunnel<T>) -> Self {
         STREAMS.fetch_add(1, Ordering::Relaxed);
         Self {
-            end: Mutex::new(End::new(protocol)),
+            end: Mutex::new(begin(tunnel)),
             sender: Notify::new(),
             queued: Notify::new(),
             taken: Notify::new(),
             over: Notify::new(),
             local_reset: CancellationToken::new(),
         }
+    }
+
+    /// Whether the WebSocket is used again after the stream.
+    pub(super) fn may_rest(&self) -> bool {
+        self.end().may_rest()
+    }
+
+    /// The peer is done with the stream.
+    pub(super) fn peer_rests(&self) -> Result<(), Violation> {
+        self.over.notify_one();
+        self.end().peer_rests()
+    }
+
+    /// Whether it is.
+    pub(super) fn has_peer_rested(&self) -> bool {
+        self.end().has_peer_rested()
     }
 
     /// Whether both ends keep to windows and end each direction by itself.
@@ -198,6 +215,27 @@ impl Flow {
     fn end(&self) -> MutexGuard<'_, End> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The end of a stream of which some may be under way.
+fn begin<T>(tunnel: &Tunnel<T>) -> End {
+    let Begun { to_send, sent, received } = &tunnel.begun;
+    let mut end = End::new(tunnel.protocol);
+    if tunnel.rests {
+        end.agree_to_rest();
+    }
+    if !sent.is_empty() {
+        end.has_sent(sent.clone());
+    }
+    if !to_send.is_empty() {
+        end.take_from_local(to_send.clone());
+    }
+    if !received.is_empty() {
+        // Less than any window, before anything else.
+        let fits = end.received(received);
+        debug_assert!(fits.is_ok());
+    }
+    end
 }
 
 impl Drop for Flow {

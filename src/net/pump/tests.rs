@@ -38,7 +38,7 @@ impl Rejoin<DuplexStream> for NoWay {
 
 /// A pump, and the application's end of its local side.
 fn one(socket: WebSocket<DuplexStream>, half_close: bool) -> (DuplexStream, impl Future<Output = Outcome>) {
-    let tunnel = Tunnel { socket, protocol: half_close.then_some(StreamProtocol::V1), pass: None };
+    let tunnel = Tunnel::new(socket, half_close.then_some(StreamProtocol::V1), None);
     resumable(tunnel, NoWay)
 }
 
@@ -58,7 +58,7 @@ fn resumable<J: Rejoin<DuplexStream>>(
             vigil: Vigil::none(),
             stop: &stop,
         };
-        pump(split(local), tunnel, terms).await
+        pump(split(local), tunnel, terms).await.0
     };
     (application, pump)
 }

@@ -56,6 +56,18 @@ pub struct End {
     ping: bool,
     /// What was due last is not yet on its way.
     saying: bool,
+    rest: Rest,
+}
+
+/// Whether the WebSocket is used again after the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// It is closed.
+    No,
+    /// It is, once both ends have said that they are done.
+    Agreed,
+    /// The peer has.
+    Heard,
 }
 
 impl End {
@@ -75,7 +87,38 @@ impl End {
             awaiting: false,
             ping: false,
             saying: false,
+            rest: Rest::No,
         }
+    }
+
+    /// The WebSocket is used again after the stream, as long as it is not lost before.
+    pub fn agree_to_rest(&mut self) {
+        self.rest = Rest::Agreed;
+    }
+
+    /// Whether it is.
+    pub fn may_rest(&self) -> bool {
+        self.rest != Rest::No
+    }
+
+    /// The peer is done with the stream, which it can only be when this end has nothing more to say.
+    pub fn peer_rests(&mut self) -> Result<(), Violation> {
+        if !self.may_rest() || !self.is_done() {
+            return Err(Violation::Miscounted);
+        }
+        self.rest = Rest::Heard;
+        Ok(())
+    }
+
+    /// Whether it is.
+    pub fn has_peer_rested(&self) -> bool {
+        self.rest == Rest::Heard
+    }
+
+    /// The stream has begun with these bytes of the local side, which are on their way.
+    pub fn has_sent(&mut self, bytes: Bytes) {
+        self.outgoing.take(bytes);
+        while self.outgoing.next_piece().is_some() {}
     }
 
     /// Whether both ends speak to each other, and so keep to windows and end each direction by itself.
@@ -90,6 +133,7 @@ impl End {
 
     /// A new WebSocket takes the place of the lost one: both ends say how far they are, then go on from there.
     pub fn attach(&mut self) {
+        self.rest = Rest::No;
         self.greeting = Some(self.incoming.resume());
         (self.awaiting, self.saying) = (true, false);
     }
@@ -233,11 +277,13 @@ impl End {
         self.incoming.end_written();
     }
 
-    /// Whether both directions are over, and the peer knows all that it must.
+    /// Whether both directions are over, the peer knows all that it must, and nothing is half said.
     pub fn is_over(&self) -> bool {
+        if self.peer_closed { self.end_written } else { !self.saying && self.is_done() }
+    }
+
+    fn is_done(&self) -> bool {
         match self.protocol {
-            _ if self.peer_closed => self.end_written,
-            _ if self.saying => false,
             None | Some(StreamProtocol::V1) => self.end_written && self.outgoing.is_told(),
             Some(StreamProtocol::Resumable) => self.incoming.is_settled() && self.outgoing.is_acknowledged(),
         }

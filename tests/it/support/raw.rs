@@ -243,7 +243,7 @@ pub(crate) struct Ticket {
 
 impl From<&StreamRequest> for Ticket {
     fn from(request: &StreamRequest) -> Self {
-        let token = request.authorization_token.reveal();
+        let token = request.authorization_token.as_ref().expect("a token").reveal();
         Self { url: request.url.clone(), token, protocol: request.protocol.clone() }
     }
 }

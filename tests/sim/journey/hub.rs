@@ -45,7 +45,7 @@ impl Journey {
                     tokens.push(request.token);
                     self.stream = request.stream;
                     let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-                    broker.handle(Input::Answered { connection, response }, self.now);
+                    broker.handle(Input::Answered { connection, response, standby: false }, self.now);
                 }
                 Output::Answer { answer, .. } => tokens.push(answer.unwrap().token),
                 Output::Displace { .. }

@@ -42,7 +42,7 @@ impl Rejoin<DuplexStream> for Way {
                 near
             }
         };
-        Ok(Tunnel { socket, protocol: Some(StreamProtocol::Resumable), pass: Some(pass.clone()) })
+        Ok(Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass.clone())))
     }
 }
 
@@ -84,7 +84,7 @@ async fn two(meeting: &Arc<Meeting>) -> [(DuplexStream, impl Future<Output = Out
     let cut = meeting.cuts.lock().unwrap().pop_front();
     let (near, far) = pair(cut, Endpoint::Client).await;
     let side = |socket, role| {
-        let tunnel = Tunnel { socket, protocol: Some(StreamProtocol::Resumable), pass: Some(pass()) };
+        let tunnel = Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass()));
         resumable(tunnel, Way { meeting: meeting.clone(), role })
     };
     [side(near, Endpoint::Client), side(far, Endpoint::Server)]
@@ -139,7 +139,7 @@ async fn a_hub_that_no_longer_knows_the_stream_is_believed_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_resumes_at_an_impossible_place_ends_the_stream() {
     let (near, mut far) = sockets().await;
-    let tunnel = Tunnel { socket: near, protocol: Some(StreamProtocol::Resumable), pass: Some(pass()) };
+    let tunnel = Tunnel::new(near, Some(StreamProtocol::Resumable), Some(pass()));
     let (_application, pump) = resumable(tunnel, NoWay);
     far.writer.text(StreamControl::Resume { received: 0 }.encode()).await.unwrap();
     assert_eq!(timeout(LONG, pump).await.unwrap().ending, Ending::Broken, "nothing was interrupted");
@@ -149,7 +149,7 @@ async fn a_peer_that_resumes_at_an_impossible_place_ends_the_stream() {
 async fn a_tunnel_that_swallows_everything_is_left_for_another() {
     let meeting = Arc::new(Meeting::default());
     let (near, silent) = duplex(PIPE);
-    let tunnel = |socket| Tunnel { socket, protocol: Some(StreamProtocol::Resumable), pass: Some(pass()) };
+    let tunnel = |socket| Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass()));
     let way = Way { meeting: meeting.clone(), role: Endpoint::Client };
     let (_application, pump) = resumable(tunnel(socket(near, Endpoint::Client).await), way);
     let start = clock::now();
