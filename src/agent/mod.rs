@@ -31,12 +31,13 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     let (tasks, watch) = (Tasks::default(), Tasks::default());
     let (vigil, watching) = Vigil::new();
     watch.spawn(watching);
+    let run = random::dice();
     let life = Life {
+        standbys: Arc::new(Standbys::new(config.line, run)),
         config: Arc::new(config),
         vigil,
-        run: random::dice(),
+        run,
         goodbye: CancellationToken::new(),
-        standbys: Arc::default(),
         streams: tasks.clone(),
     };
     let config = life.config.clone();

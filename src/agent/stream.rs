@@ -6,12 +6,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
-use super::standby::Channel;
 use super::{Life, consent, target};
-use crate::net::channel::ControlChannel;
 use crate::net::client::{Client, Connection, WayBack};
 use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::socket::end_cleanly;
+use crate::net::standby::Standby;
 use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
@@ -49,34 +48,34 @@ pub(super) async fn serve(
 /// The same on a connection that stood by: it is the stream's WebSocket already, and may stand by again.
 pub(super) async fn serve_standby(
     life: Life,
-    client: Client,
     asked: Request,
     early: Bytes,
-    mut channel: Channel,
-) -> Option<Channel> {
+    mut standby: Standby,
+) -> Option<Standby> {
     let Request { stream: request, way_back, rests, .. } = asked;
     let connected = if life.standbys.is_new(request.request_id) {
         target(&life, &request, life.is_full()).await
     } else {
         Err(Refusal::new(Kind::RejectedByDevice, "it was asked for this stream before"))
     };
-    channel.send(&ToHub::StreamResponse(response(&request, &connected))).await.ok()?;
+    standby.channel.send(&ToHub::StreamResponse(response(&request, &connected))).await.ok()?;
     let target = match connected {
         Ok(target) => target,
         Err(refusal) => {
             refused(&request, &refusal);
-            return Some(channel);
+            return Some(standby);
         }
     };
+    let (socket, kept) = standby.into_parts();
     let tunnel = Tunnel {
-        socket: channel.into_socket(),
+        socket,
         protocol: request.protocol.as_deref().and_then(StreamProtocol::named),
         pass: way_back.and_then(|way| way.pass()),
         begun: Begun { received: early, ..Begun::default() },
         rests,
     };
-    let socket = carry(&life, &client, &request, target, tunnel).await?;
-    Some(ControlChannel::new(socket, life.config.line.patience))
+    let socket = carry(&life, &kept.client, &request, target, tunnel).await?;
+    Some(Standby::again(socket, kept))
 }
 
 fn response(request: &StreamRequest, connected: &Result<TcpStream, Refusal>) -> StreamResponse {

@@ -20,6 +20,7 @@ pub mod serve;
 pub mod shutdown;
 pub mod socket;
 pub mod sparingly;
+pub mod standby;
 pub mod tasks;
 pub mod tls;
 pub mod usage;

@@ -14,12 +14,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ProxyConfig;
-use super::standby::{Place, Standby, Standbys};
+use super::standby::Standbys;
 use super::{Event, View};
 use crate::net::channel::Ended;
 use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
 use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::{random, socket};
+use crate::net::standby::{Kept, Standby};
 use crate::net::vigil::Vigil;
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER,
@@ -110,7 +111,7 @@ struct Opened {
     tunnel: Tunnel<Connection>,
     back: WayBack,
     /// Of a connection that stood by.
-    stood_by: Option<(Client, Place)>,
+    kept: Option<Kept>,
 }
 
 /// What has become of a stream before its connection was lost.
@@ -151,8 +152,8 @@ impl Opener {
             stop: &self.goodbye,
         };
         let (outcome, socket) = pump(local, opened.tunnel, terms).await;
-        if let (Some(socket), Some((client, place))) = (socket, opened.stood_by) {
-            self.standbys.put(socket, client, place);
+        if let (Some(socket), Some(kept)) = (socket, opened.kept) {
+            self.standbys.put(Standby::again(socket, kept));
         }
         outcome
     }
@@ -197,21 +198,21 @@ impl Opener {
         });
         standby.channel.send_with(&open, early.clone()).await?;
         let answer = timeout(*connect_timeout + *response_timeout + MARGIN, standby.channel.answer()).await;
-        let Standby { channel, client, place } = standby;
         match answer.unwrap_or(Err(Ended::Silent))? {
             FromHub::Opened(opened) => {
+                let (socket, kept) = standby.into_parts();
                 let tunnel = Tunnel {
-                    socket: channel.into_socket(),
+                    socket,
                     protocol: opened.protocol.as_deref().and_then(StreamProtocol::named),
                     pass: opened.way_back.and_then(|way| way.pass()),
                     begun: pump::Begun { sent: early.clone(), ..pump::Begun::default() },
                     rests: opened.rests,
                 };
-                let back = WayBack { enrol: enrol.clone(), url: opened.url, hub: client.hub().clone() };
-                Ok(Ok(Opened { tunnel, back, stood_by: Some((client, place)) }))
+                let back = WayBack { enrol: enrol.clone(), url: opened.url, hub: kept.client.hub().clone() };
+                Ok(Ok(Opened { tunnel, back, kept: Some(kept) }))
             }
             FromHub::Refused { reason } => {
-                self.standbys.put(channel.into_socket(), client, place);
+                self.standbys.put(standby);
                 Ok(Err(reason))
             }
             FromHub::StreamRequest(_) => Err(Ended::Binary),
@@ -276,12 +277,11 @@ impl Opener {
         let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::named);
         let hold = header(&response, standby::HOLD_HEADER).and_then(|hold| hold.parse().ok());
         let offer = header(&response, standby::URL_HEADER).zip(hold);
-        self.standbys.offered(offer.map(|(url, hold)| Offer { url: url.into(), hold }));
-        self.standbys.grow(client);
+        self.standbys.grow(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
         let mut tunnel = client.stream(url, &token, protocol).await?;
         tunnel.begun.to_send = begun.early.clone();
         let back = WayBack { enrol: enrol.clone(), url: url.into(), hub: client.hub().clone() };
-        Ok(Opened { tunnel, back, stood_by: None })
+        Ok(Opened { tunnel, back, kept: None })
     }
 }
 

@@ -1,0 +1,159 @@
+//! How an end keeps connections ready at the hub: as many as there were streams at once that found none, made one after
+//! another, until nobody wants them any more.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::time::sleep;
+
+use super::channel::{ControlChannel, Ended};
+use super::client::{Client, Connection};
+use super::clock;
+use super::pump::Line;
+use super::vigil::Vigil;
+use super::websocket::WebSocket;
+use crate::proto::limits::{STANDBY_IDLE, STANDBY_RETRY};
+use crate::proto::refusal::Refusal;
+use crate::proto::standby::{FromHub, Offer};
+
+/// One end of a connection that stands by, or carries a stream and will stand by after it.
+#[derive(Debug)]
+pub struct Standby {
+    /// What is said on it between streams.
+    pub channel: ControlChannel<Connection>,
+    /// What it keeps while it carries a stream.
+    pub kept: Kept,
+}
+
+/// What outlives a stream.
+#[derive(Debug)]
+pub struct Kept {
+    /// As whom it was brought.
+    pub client: Client,
+    line: Line,
+    _place: Place,
+}
+
+impl Standby {
+    /// The WebSocket, for a stream.
+    pub fn into_parts(self) -> (WebSocket<Connection>, Kept) {
+        (self.channel.into_socket(), self.kept)
+    }
+
+    /// After a stream.
+    pub fn again(socket: WebSocket<Connection>, kept: Kept) -> Self {
+        Self { channel: ControlChannel::new(socket, kept.line.patience), kept }
+    }
+
+    /// What the hub says next; nothing when nobody wanted the connection for long.
+    pub async fn idle(&mut self, vigil: &Vigil) -> Result<Option<FromHub>, Ended> {
+        let (mut vigil, mut enough) = (vigil.clone(), pin!(sleep(STANDBY_IDLE)));
+        loop {
+            tokio::select! {
+                said = self.channel.next() => return said.map(Some),
+                () = vigil.changed() => self.channel.probe().await?,
+                () = &mut enough => return Ok(None),
+            }
+        }
+    }
+
+    /// Ends it, for this reason or because nobody wants it.
+    pub async fn end(self, why: Option<Ended>) {
+        match why {
+            Some(why) => self.channel.end(&why).await,
+            None => self.channel.leave().await,
+        }
+    }
+}
+
+/// One of those that there may be.
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How many there are, and ought to be.
+#[derive(Debug)]
+pub struct Supply {
+    line: Line,
+    /// The run of an agent, if they are a device's.
+    run: Option<u64>,
+    count: Arc<AtomicUsize>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Where to bring them, and as whom.
+    offer: Option<(Client, Offer)>,
+    /// The hub took none: it is left alone until then.
+    not_before: Option<Instant>,
+    /// Streams that found none.
+    missed: usize,
+    /// Somebody sees to them.
+    growing: bool,
+}
+
+impl Supply {
+    /// None yet.
+    pub fn new(line: Line, run: Option<u64>) -> Self {
+        Self { line, run, count: Arc::default(), state: Mutex::default() }
+    }
+
+    /// The hub takes them, or not.
+    pub fn offered(&self, client: &Client, offer: Option<Offer>) {
+        self.state().offer = offer.map(|offer| (client.clone(), offer));
+    }
+
+    /// A stream found none. Whether [`Self::next`] is to be called until there is nothing more: one after another, since
+    /// a hub counts each as a stranger until it has shown who it is.
+    pub fn missed(&self) -> bool {
+        let mut state = self.state();
+        let Some((_, offer)) = &state.offer else { return false };
+        let most = offer.hold.min(self.line.standbys);
+        if state.not_before.is_some_and(|until| clock::now() < until)
+            || self.count.load(Ordering::Relaxed) + state.missed >= most
+        {
+            return false;
+        }
+        state.missed += 1;
+        !std::mem::replace(&mut state.growing, true)
+    }
+
+    /// One that stands by in place of one that was missed.
+    pub async fn next(&self) -> Option<Standby> {
+        let (client, offer) = {
+            let mut state = self.state();
+            let wanted = state.offer.clone().filter(|_| state.missed > 0);
+            state.missed = state.missed.saturating_sub(1);
+            state.growing = wanted.is_some();
+            wanted?
+        };
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let place = Place(self.count.clone());
+        match client.standby(&offer.url, self.run).await {
+            Ok(socket) => Some(Standby::again(socket, Kept { client, line: self.line, _place: place })),
+            Err(refusal) => {
+                self.refused(&refusal);
+                None
+            }
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        tracing::debug!("no connection stands by: {refusal}");
+        let mut state = self.state();
+        (state.missed, state.growing) = (0, false);
+        state.not_before = Some(clock::now() + STANDBY_RETRY);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
