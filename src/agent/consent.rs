@@ -133,6 +133,7 @@ mod tests {
             protocol: None,
             service: "alice".parse().unwrap(),
             source: source.into(),
+            rests: false,
         }
     }
 

@@ -128,6 +128,7 @@ impl Session {
             run: self.life.run,
             protocols: self.life.config.line.protocols(),
             forwards: self.life.config.forwards.iter().map(|forward| forward.name.clone()).collect(),
+            rests: self.life.config.line.standbys > 0,
         });
         if let Err(ended) = channel.send(&hello).await {
             return ended.into();

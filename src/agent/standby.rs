@@ -11,7 +11,7 @@ use super::{Life, stream};
 use crate::net::channel::Ended;
 use crate::net::client::Client;
 use crate::net::pump::Line;
-use crate::net::standby::{Standby, Supply};
+use crate::net::standby::{Kept, Standby, Supply};
 use crate::net::tasks::Tasks;
 use crate::proto::id::StreamId;
 use crate::proto::standby::{FromHub, Offer, Request};
@@ -51,10 +51,19 @@ impl Standbys {
         let life = life.clone();
         self.tasks.spawn(async move {
             while let Some(standby) = life.standbys.supply.next().await {
-                let tasks = life.standbys.tasks.clone();
-                tasks.spawn(stand_by(life.clone(), standby));
+                life.standbys.keep(&life, standby);
             }
         });
+    }
+
+    /// A connection that was brought for one stream may stand by after it.
+    pub(super) fn adopt(&self, client: &Client) -> Kept {
+        self.supply.adopt(client)
+    }
+
+    /// It does.
+    pub(super) fn keep(&self, life: &Life, standby: Standby) {
+        self.tasks.spawn(stand_by(life.clone(), standby));
     }
 
     /// Whether a request is seen for the first time. One whose connection broke before its answer is asked again, but what
@@ -87,6 +96,9 @@ impl Standbys {
 /// One stream after another. Each is counted, and waited for, with all others.
 async fn stand_by(life: Life, mut standby: Standby) {
     loop {
+        if life.standbys.supply.is_full() {
+            return standby.end(None).await;
+        }
         let (request, early) = match request(&life, &mut standby).await {
             Ok(Some(asked)) => asked,
             Ok(None) => return standby.end(None).await,

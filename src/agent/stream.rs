@@ -37,7 +37,13 @@ pub(super) async fn serve(
     }
     match connected {
         Ok(target) => match bring(&client, &request).await {
-            Ok(tunnel) => drop(carry(&life, &client, &request, target, tunnel).await),
+            Ok(tunnel) => {
+                let kept = request.rests.then(|| life.standbys.adopt(&client));
+                let rested = carry(&life, &client, &request, target, tunnel).await;
+                if let Some((socket, kept)) = rested.zip(kept) {
+                    life.standbys.keep(&life, Standby::again(socket, kept));
+                }
+            }
             // Unless the control connection has ended too, the service hears why, instead of waiting for nobody.
             Err(response) => drop(answers.send(response).await),
         },
@@ -52,7 +58,7 @@ pub(super) async fn serve_standby(
     early: Bytes,
     mut standby: Standby,
 ) -> Option<Standby> {
-    let Request { stream: request, way_back, rests, .. } = asked;
+    let Request { stream: request, way_back, .. } = asked;
     let connected = if life.standbys.is_new(request.request_id) {
         target(&life, &request, life.is_full()).await
     } else {
@@ -72,7 +78,7 @@ pub(super) async fn serve_standby(
         protocol: request.protocol.as_deref().and_then(StreamProtocol::named),
         pass: way_back.and_then(|way| way.pass()),
         begun: Begun { received: early, ..Begun::default() },
-        rests,
+        rests: request.rests,
     };
     let socket = carry(&life, &kept.client, &request, target, tunnel).await?;
     Some(Standby::again(socket, kept))
@@ -96,6 +102,7 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
         Some(token) => client.stream(url, token, protocol).await,
         None => Err(Refusal::new(Kind::BadRequest, "the hub gave no token")),
     };
+    let brought = brought.map(|tunnel| Tunnel { rests: request.rests, ..tunnel });
     brought.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
         let reason = format!("its target is there, but it could not bring the stream: {}", refusal.what());

@@ -219,6 +219,7 @@ fn message(shared: &Shared, device: &DeviceId, authority: &str, notice: Notice) 
                 protocol: ask.protocol.map(|protocol| protocol.as_str().to_owned()),
                 service: ask.service,
                 source: ask.source.to_string(),
+                rests: ask.rests,
             };
             (Some(ToDevice::StreamRequest(request)), None)
         }

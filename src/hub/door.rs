@@ -55,7 +55,7 @@ pub(super) struct Visitor {
     /// What it may ask for.
     pub serves: Serves,
     exporter: Exporter,
-    standing: Mutex<Standing>,
+    standing: Arc<Mutex<Standing>>,
     /// A proof was looked at, and its answer is not given yet.
     in_doubt: AtomicBool,
     /// The proof was wrong as it must be where a proxy inspects TLS and no challenge was answered yet; or it is held
@@ -122,7 +122,7 @@ pub(super) async fn receive(
     socket::tune(&tcp);
     let Some((stream, exporter)) = secure(&shared, &acceptor, tcp, address).await else { return };
     let connection = shared.next_connection();
-    let standing = Mutex::new(Standing::Stranger(stranger));
+    let standing = Arc::new(Mutex::new(Standing::Stranger(stranger)));
     let (in_doubt, excused) = (AtomicBool::new(false), AtomicBool::new(false));
     let visitor = Visitor { connection, address, serves, exporter, standing, in_doubt, excused };
     let answer = async |asked| visitor.sealed(&shared, answer(&shared, &visitor, asked).await);
@@ -139,8 +139,9 @@ pub(super) async fn receive(
         Some((Next::Control(arriving), socket)) => control::run(&shared, &visitor, arriving, socket).await,
         Some((Next::Standby(arriving), socket)) => standby::run(&shared, &visitor, *arriving, socket).await,
         // The other side's task may come to hold the socket, and what goes with it.
-        Some((Next::Stream(waiting), socket)) => {
-            streaming::run(&shared, waiting, socket, (place, visitor.standing)).await;
+        Some((Next::Stream(arrived), socket)) => {
+            let kept = (place, visitor.standing.clone());
+            streaming::run(&shared, &visitor, arrived, socket, kept).await;
         }
         None => {}
     }

@@ -55,7 +55,7 @@ use self::registry::Directory;
 use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
 use self::strangers::Strangers;
-use self::streaming::Waiting;
+use self::streaming::Arrived;
 use crate::net::certificate::{HubCertificate, Shown, machine_name, names};
 use crate::net::clock;
 use crate::net::inherit::Inherited;
@@ -114,7 +114,7 @@ enum Next {
     /// A device's control connection.
     Control(Arriving),
     /// One side of a stream.
-    Stream(Box<Waiting>),
+    Stream(Box<Arrived>),
     /// A connection that stands by.
     Standby(Box<standby::Arriving>),
 }

@@ -17,6 +17,7 @@ use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::scope::Scope;
+use crate::proto::standby;
 use crate::proto::stream::StreamProtocol;
 
 /// Authorises, asks the broker, and answers when the device has.
@@ -53,7 +54,7 @@ pub(super) struct Wanted {
     pub(super) response_timeout: Duration,
     pub(super) protocols: Vec<StreamProtocol>,
     pub(super) stream: Option<StreamId>,
-    pub(super) standby: bool,
+    pub(super) rests: bool,
     pub(super) early: Bytes,
 }
 
@@ -82,7 +83,7 @@ pub(super) async fn request(
         response_timeout: wanted.response_timeout.min(limit),
         protocols: wanted.protocols,
         stream: wanted.stream,
-        standby: wanted.standby,
+        rests: wanted.rests && shared.config.standbys > 0,
         early: wanted.early,
     };
     if let Err(refusal) = shared.pressure.has_room_for_stream() {
@@ -116,7 +117,7 @@ fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamN
         response_timeout: timeout(RESPONSE_TIMEOUT_HEADER, RESPONSE_TIMEOUT)?,
         protocols: asked.header(STREAM_PROTOCOL_HEADER).map(|list| protocols(list.split(','))).unwrap_or_default(),
         stream,
-        standby: false,
+        rests: asked.header(standby::RESTS_HEADER) == Some(standby::RESTS),
         early: Bytes::new(),
     })
 }

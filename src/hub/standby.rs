@@ -33,7 +33,6 @@ use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::{Pass, Ticket};
 use crate::proto::scope::Scope;
 use crate::proto::standby::{Early, FromHub, Open, Opened, RUN_HEADER, Request, STANDBY_PROTOCOL, ToHub, WayBack};
-use crate::proto::stream::StreamProtocol;
 
 /// An idle connection's identity is looked up this often: one that may no longer stand by is closed.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -75,15 +74,21 @@ impl Drop for Held {
     }
 }
 
+/// Whose connection it is.
+pub(super) struct Identity {
+    /// Who.
+    pub principal: Principal,
+    /// What it proved itself with.
+    pub key: PublicKey,
+    /// How it addressed the hub.
+    pub authority: String,
+    /// Of which run of an agent, if it is a device's.
+    pub run: u64,
+}
+
 /// A connection whose upgrade was let through.
 pub(super) struct Arriving {
-    principal: Principal,
-    /// What it proved itself with.
-    key: PublicKey,
-    /// How it addressed the hub.
-    authority: String,
-    /// Of which run of an agent, if it is a device's.
-    run: u64,
+    identity: Identity,
     held: Held,
 }
 
@@ -99,38 +104,39 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> 
         return Answer::Reply(answers::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
     }
     let principal = proven.record.principal;
-    let held = shared.has_room_for_standby().then(|| shared.standbys.hold(&principal, shared.config.standbys));
-    let Some(held) = held.flatten() else {
+    let Some(held) = shared.hold_standby(&principal) else {
         let refusal = Refusal::new(Kind::HubBusy, "no more connections stand by");
         return Answer::Reply(answers::refuse(&refusal));
     };
     let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
     let (key, authority) = (proven.key.key, asked.authority.clone());
-    let then = Next::Standby(Box::new(Arriving { principal, key, authority, run, held }));
+    let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
     Answer::Upgrade { protocol: Some(STANDBY_PROTOCOL.into()), headers: Vec::new(), purpose: Purpose::Stream, then }
 }
 
 impl Shared {
-    fn has_room_for_standby(&self) -> bool {
+    /// A place for one more, if there is room.
+    fn hold_standby(&self, principal: &Principal) -> Option<Held> {
         let most = self.pressure.most_connections() * SHARE / 100;
-        !self.is_draining() && self.standbys.all() < most && self.pressure.has_room_for_stream().is_ok()
+        let room = !self.is_draining() && self.standbys.all() < most && self.pressure.has_room_for_stream().is_ok();
+        self.standbys.hold(principal, self.config.standbys).filter(|_| room)
     }
 }
 
-/// Serves one stream after another, until either end has enough.
+/// A connection that was brought to stand by.
 pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
-    let Arriving { principal, key, authority, run, held: _held } = arriving;
-    let standby = Standby { shared, visitor, principal, key, authority };
-    let device = match standby.principal.role {
-        Role::Device => standby.principal.id.as_str().parse::<DeviceId>().ok(),
-        Role::Service => None,
-    };
-    let mut next = Some(ControlChannel::new(socket, shared.config.patience));
-    while let Some(channel) = next {
-        next = match &device {
-            Some(device) => standby.serve_device(device, run, channel).await,
-            None => standby.serve_service(channel).await,
-        };
+    let Arriving { identity, held: _held } = arriving;
+    let channel = ControlChannel::new(socket, shared.config.patience);
+    Standby { shared, visitor, identity }.serve(channel).await;
+}
+
+/// A connection that was brought for one stream, and stands by after it.
+pub(super) async fn go_on(shared: &Shared, visitor: &Visitor, identity: Identity, leg: Leg<Socket>) {
+    let Some((socket, _kept)) = leg.into_parts() else { return };
+    let channel = ControlChannel::new(socket, shared.config.patience);
+    match shared.hold_standby(&identity.principal) {
+        Some(_held) => Standby { shared, visitor, identity }.serve(channel).await,
+        None => channel.leave().await,
     }
 }
 
@@ -151,12 +157,26 @@ impl From<Ended> for End {
 struct Standby<'a> {
     shared: &'a Shared,
     visitor: &'a Visitor,
-    principal: Principal,
-    key: PublicKey,
-    authority: String,
+    identity: Identity,
 }
 
 impl Standby<'_> {
+    /// One stream after another, until either end has enough.
+    async fn serve(&self, channel: Channel) {
+        let Identity { principal, run, .. } = &self.identity;
+        let device = match principal.role {
+            Role::Device => Some(DeviceId::from(principal.id.clone())),
+            Role::Service => None,
+        };
+        let mut next = Some(channel);
+        while let Some(channel) = next {
+            next = match &device {
+                Some(device) => self.serve_device(device, *run, channel).await,
+                None => self.serve_service(channel).await,
+            };
+        }
+    }
+
     /// One stream that the service asks for.
     async fn serve_service(&self, mut channel: Channel) -> Option<Channel> {
         let asked = async {
@@ -185,13 +205,12 @@ impl Standby<'_> {
             Err(refusal) => return self.refuse(leg, refusal).await,
         };
         let token = Shown::Token(grant.token.hash());
-        match self.side((&device, grant.stream), scope, token, grant.standby).await {
+        match self.side((&device, grant.stream), scope, token).await {
             Ok((waiting, pass)) => {
-                let rests = grant.standby && grant.protocol == Some(StreamProtocol::Resumable);
-                if leg.say(encode(&self.opened(&device, &grant, pass.as_ref(), rests))).await.is_err() {
+                if leg.say(encode(&self.opened(&device, &grant, pass.as_ref()))).await.is_err() {
                     return None;
                 }
-                if grant.standby { leg.has_delivered(early.len() as u64) } else { leg.has_sent(early) }
+                if grant.has_early { leg.has_delivered(early.len() as u64) } else { leg.has_sent(early) }
                 meet(self.shared, waiting, leg).await.and_then(|leg| self.back(leg))
             }
             Err(refusal) => self.refuse(leg, refusal).await,
@@ -209,18 +228,18 @@ impl Standby<'_> {
             response_timeout: Duration::from_millis(open.response_timeout_ms),
             protocols: open::protocols(open.protocols.iter().map(String::as_str)),
             stream: Some(open.request_id),
-            standby: true,
+            rests: true,
             early,
         };
         Ok((open::request(self.shared, self.visitor, record, wanted).await?, scope))
     }
 
-    fn opened(&self, device: &DeviceId, grant: &Grant, pass: Option<&Pass>, rests: bool) -> FromHub {
+    fn opened(&self, device: &DeviceId, grant: &Grant, pass: Option<&Pass>) -> FromHub {
         FromHub::Opened(Opened {
-            url: self.shared.streaming_url(&self.authority, device, grant.stream, Role::Service),
+            url: self.shared.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
             way_back: pass.map(WayBack::from),
-            rests,
+            rests: grant.rests,
         })
     }
 
@@ -257,8 +276,7 @@ impl Standby<'_> {
             return Some(channel);
         }
         let leg = Leg::new(channel.into_socket(), ());
-        let stands_by = ask.standby;
-        match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash()), stands_by).await {
+        match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash())).await {
             Ok((waiting, _)) => meet(self.shared, waiting, leg).await.and_then(|leg| self.back(leg)),
             Err(refusal) => {
                 leg.refuse(&refusal).await;
@@ -271,18 +289,18 @@ impl Standby<'_> {
     async fn asked(&self, device: &DeviceId, ask: &DeviceAsk, channel: &mut Channel) -> Result<StreamResponse, End> {
         let stream = StreamRequest {
             request_id: ask.stream,
-            url: self.shared.streaming_url(&self.authority, device, ask.stream, Role::Device),
+            url: self.shared.streaming_url(&self.identity.authority, device, ask.stream, Role::Device),
             stream_name: ask.name.clone(),
             authorization_token: None,
             protocol: ask.protocol.map(|protocol| protocol.as_str().to_owned()),
             service: ask.service.clone(),
             source: ask.source.to_string(),
+            rests: ask.rests,
         };
         let pass = ask.ticket.as_ref().map(|(ticket, grace)| self.pass(ticket, *grace));
         let early = Early::try_from(ask.early.len()).map_err(|_| End::Refused(Kind::HubFailed))?;
-        let rests = ask.standby && ask.protocol == Some(StreamProtocol::Resumable);
         let way_back = pass.as_ref().map(WayBack::from);
-        let request = FromHub::StreamRequest(Request { stream, way_back, rests, early });
+        let request = FromHub::StreamRequest(Request { stream, way_back, early });
         channel.send_with(&request, ask.early.clone()).await?;
         let answer = timeout(self.shared.config.broker.handshake, channel.answer()).await;
         match answer.unwrap_or(Err(Ended::Silent))? {
@@ -297,13 +315,12 @@ impl Standby<'_> {
         (device, stream): (&DeviceId, StreamId),
         scope: Scope,
         shown: Shown,
-        stands_by: bool,
     ) -> Result<(Waiting, Option<Pass>), Refusal> {
-        let role = self.principal.role;
+        let role = self.identity.principal.role;
         let arrival = SideArrival {
             leg: self.shared.next_connection(),
             place: Bridge { hub: String::new(), device: device.clone(), stream, role },
-            principal: self.principal.clone(),
+            principal: self.identity.principal.clone(),
             shown,
             address: self.visitor.address,
             until: ends(&scope),
@@ -312,7 +329,7 @@ impl Standby<'_> {
         let ((admission, meeting), farewell) = self.shared.exchange.side(arrival).await?;
         let patience = admission.protocol.map(|_| self.shared.config.patience);
         let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
-        Ok((Waiting { meeting, farewell, patience, stands_by }, pass))
+        Ok((Waiting { meeting, farewell, patience, rests: admission.rests.is_some() }, pass))
     }
 
     fn pass(&self, ticket: &Ticket, grace: Duration) -> Pass {
@@ -336,18 +353,19 @@ impl Standby<'_> {
 
     /// What is known of the identity by now, if it may still stand by with this key.
     async fn record(&self) -> Result<Record, Refusal> {
-        let found = self.shared.directory.find(&self.principal).await;
+        let found = self.shared.directory.find(&self.identity.principal).await;
         let record = found.map_err(|error| Refusal::new(Kind::HubFailed, error.to_string()))?;
         let record = record.ok_or(Kind::AuthenticationFailed)?;
         let now = clock::moment();
-        record.valid_key(&self.key, now).ok_or(Kind::KeyReplaced)?;
+        record.valid_key(&self.identity.key, now).ok_or(Kind::KeyReplaced)?;
         authorize(record.standing(), Action::Standby, now)?;
         Ok(record)
     }
 
     /// A side that is done with its stream stands by again.
     fn back(&self, leg: Leg<Socket>) -> Option<Channel> {
-        Some(ControlChannel::new(leg.into_socket()?, self.shared.config.patience))
+        let (socket, _) = leg.into_parts()?;
+        Some(ControlChannel::new(socket, self.shared.config.patience))
     }
 }
 

@@ -9,9 +9,10 @@ use tokio::time::timeout;
 
 use super::auth::Action;
 use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
-use super::door::Visitor;
+use super::door::{Proven, Visitor};
 use super::exchange::{Farewell, Handover, Live, Meeting};
 use super::open::ends;
+use super::standby::{self, Identity};
 use super::{Next, Shared, answers};
 use crate::net::clock;
 use crate::net::relay::{Departure, Leg, Terms, relay};
@@ -33,16 +34,23 @@ pub(super) struct Waiting {
     pub(super) farewell: Farewell<Socket>,
     /// How long it may be silent, if it speaks `devstream.v1`.
     pub(super) patience: Option<Patience>,
-    /// Its connection is used again after the stream, if the other side's is too.
-    pub(super) stands_by: bool,
+    /// Its connection is used again after the stream.
+    pub(super) rests: bool,
+}
+
+/// A side that came on a connection of its own, and whose connection may stand by after the stream.
+pub(super) struct Arrived {
+    waiting: Waiting,
+    identity: Option<Identity>,
 }
 
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
-    let record = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
-        Ok(proven) => proven.record,
+    let proven = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
+        Ok(proven) => proven,
         Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
     };
+    let Proven { record, key } = proven;
     let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
@@ -55,7 +63,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
     let arrival = SideArrival {
         leg: visitor.connection,
         place: bridge,
-        principal: record.principal,
+        principal: record.principal.clone(),
         shown,
         address: visitor.address,
         until: ends(&record.scope),
@@ -65,10 +73,13 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         return Answer::Reply(answers::refuse(&refusal));
     }
     match shared.exchange.side(arrival).await {
-        Ok(((Admission { protocol, ticket }, meeting), farewell)) => {
+        Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
             let patience = protocol.map(|_| shared.config.patience);
-            let then = Next::Stream(Box::new(Waiting { meeting, farewell, patience, stands_by: false }));
+            let (principal, authority) = (record.principal, asked.authority.clone());
+            let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
+            let waiting = Waiting { meeting, farewell, patience, rests: rests.is_some() };
+            let then = Next::Stream(Box::new(Arrived { waiting, identity }));
             Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
         }
         Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
@@ -103,17 +114,22 @@ fn chosen(asked: &Asked, agreed: Option<StreamProtocol>) -> Option<String> {
 /// Waits for the other side, then carries the stream or hands the socket to the task that will.
 pub(super) async fn run(
     shared: &Shared,
-    waiting: Box<Waiting>,
+    visitor: &Visitor,
+    arrived: Box<Arrived>,
     socket: WebSocket<Socket>,
     kept: impl Debug + Send + 'static,
 ) {
-    meet(shared, *waiting, Leg::new(socket, kept)).await;
+    let Arrived { waiting, identity } = *arrived;
+    let rested = meet(shared, waiting, Leg::new(socket, kept)).await;
+    if let (Some(leg), Some(identity)) = (rested, identity) {
+        standby::go_on(shared, visitor, identity, leg).await;
+    }
 }
 
 /// The same for a side that may go on to another stream after this one: then it comes back.
 pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { meeting, mut farewell, patience, stands_by } = waiting;
+    let Waiting { meeting, mut farewell, patience, rests } = waiting;
     let meeting = tokio::select! {
         biased;
         meeting = meeting => meeting,
@@ -129,15 +145,12 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
     match meeting {
         Ok(Meeting::Give(other)) => {
             let (back, returned) = oneshot::channel();
-            let back = stands_by.then_some(back);
+            let back = rests.then_some(back);
             drop(other.send(Handover { leg, back }));
             return returned.await.ok();
         }
         Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
-            Ok(Ok(mut device)) => {
-                device.back = device.back.filter(|_| stands_by);
-                return carry(shared, (device, leg), *joint, &live, farewell).await;
-            }
+            Ok(Ok(device)) => return carry(shared, (device, leg), *joint, &live, farewell).await,
             _ => never_joined(leg, *joint, shared, &live, farewell).await,
         },
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
@@ -158,7 +171,7 @@ async fn carry(
     let terms = Terms {
         text_allowed: joint.protocol.is_some(),
         resumable,
-        rests: resumable && back.is_some(),
+        rests: joint.rests,
         carried: &live.carried,
         end: &live.end,
         draining: &shared.draining,

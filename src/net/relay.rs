@@ -28,13 +28,13 @@ pub struct Leg<T> {
     early: VecDeque<Incoming>,
     /// What the side sent that has reached the other one by another way.
     delivered: u64,
-    _kept: Box<dyn Debug + Send>,
+    kept: Box<dyn Debug + Send>,
 }
 
 impl<T: Transport> Leg<T> {
     /// A side that has just arrived, with whatever is to be kept for as long as it is there.
     pub fn new(socket: WebSocket<T>, kept: impl Debug + Send + 'static) -> Self {
-        Self { socket, early: VecDeque::new(), delivered: 0, _kept: Box::new(kept) }
+        Self { socket, early: VecDeque::new(), delivered: 0, kept: Box::new(kept) }
     }
 
     /// The side has sent this, ahead of anything else.
@@ -55,9 +55,9 @@ impl<T: Transport> Leg<T> {
         said.unwrap_or(Err(Broken::Silent))
     }
 
-    /// The WebSocket, as it was before the stream; nothing if something is left of that.
-    pub fn into_socket(self) -> Option<WebSocket<T>> {
-        self.early.is_empty().then_some(self.socket)
+    /// The WebSocket, as it was before the stream, and what is kept for it; nothing if something is left of the stream.
+    pub fn into_parts(self) -> Option<(WebSocket<T>, Box<dyn Debug + Send>)> {
+        self.early.is_empty().then_some((self.socket, self.kept))
     }
 
     /// Holds what the side sends while the other one is awaited, up to [`EARLY_BYTES`]; beyond that TCP holds it

@@ -1,5 +1,5 @@
-//! How an end keeps connections ready at the hub: as many as there were streams at once that found none, made one after
-//! another, until nobody wants them any more.
+//! How an end keeps connections ready at the hub: those that have carried a stream, and one more than were wanted at once,
+//! until nobody wants them any more.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,9 +94,9 @@ struct State {
     offer: Option<(Client, Offer)>,
     /// The hub took none: it is left alone until then.
     not_before: Option<Instant>,
-    /// Streams that found none.
-    missed: usize,
-    /// Somebody sees to them.
+    /// A stream found none.
+    missed: bool,
+    /// Somebody sees to that.
     growing: bool,
 }
 
@@ -112,33 +112,44 @@ impl Supply {
     }
 
     /// A stream found none. Whether [`Self::next`] is to be called until there is nothing more: one after another, since
-    /// a hub counts each as a stranger until it has shown who it is.
+    /// the stream's own connection will stand by as well.
     pub fn missed(&self) -> bool {
         let mut state = self.state();
         let Some((_, offer)) = &state.offer else { return false };
         let most = offer.hold.min(self.line.standbys);
         if state.not_before.is_some_and(|until| clock::now() < until)
-            || self.count.load(Ordering::Relaxed) + state.missed >= most
+            || self.count.load(Ordering::Relaxed) >= most
         {
             return false;
         }
-        state.missed += 1;
+        state.missed = true;
         !std::mem::replace(&mut state.growing, true)
+    }
+
+    /// A connection that was brought for one stream may stand by after it.
+    pub fn adopt(&self, client: &Client) -> Kept {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Kept { client: client.clone(), line: self.line, _place: Place(self.count.clone()) }
+    }
+
+    /// Whether there are more than there ought to be.
+    pub fn is_full(&self) -> bool {
+        let most = self.state().offer.as_ref().map_or(0, |(_, offer)| offer.hold.min(self.line.standbys));
+        self.count.load(Ordering::Relaxed) > most
     }
 
     /// One that stands by in place of one that was missed.
     pub async fn next(&self) -> Option<Standby> {
         let (client, offer) = {
             let mut state = self.state();
-            let wanted = state.offer.clone().filter(|_| state.missed > 0);
-            state.missed = state.missed.saturating_sub(1);
+            let missed = std::mem::take(&mut state.missed);
+            let wanted = state.offer.clone().filter(|_| missed);
             state.growing = wanted.is_some();
             wanted?
         };
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let place = Place(self.count.clone());
+        let kept = self.adopt(&client);
         match client.standby(&offer.url, self.run).await {
-            Ok(socket) => Some(Standby::again(socket, Kept { client, line: self.line, _place: place })),
+            Ok(socket) => Some(Standby::again(socket, kept)),
             Err(refusal) => {
                 self.refused(&refusal);
                 None
@@ -149,7 +160,7 @@ impl Supply {
     fn refused(&self, refusal: &Refusal) {
         tracing::debug!("no connection stands by: {refusal}");
         let mut state = self.state();
-        (state.missed, state.growing) = (0, false);
+        (state.missed, state.growing) = (false, false);
         state.not_before = Some(clock::now() + STANDBY_RETRY);
     }
 

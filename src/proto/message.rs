@@ -65,6 +65,9 @@ pub struct Hello {
     pub protocols: Vec<String>,
     /// The names of its forwards, the default one first.
     pub forwards: Vec<StreamName>,
+    /// Whether a connection that has carried a stream may stand by for another.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rests: bool,
 }
 
 /// A service asks for a stream.
@@ -87,6 +90,14 @@ pub struct StreamRequest {
     pub service: ServiceName,
     /// Where they ask from.
     pub source: String,
+    /// Whether the connections of both sides stand by again after the stream, instead of being closed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rests: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The device's answer. A no after a yes takes that back: the device could not bring its WebSocket.
@@ -164,6 +175,7 @@ mod tests {
             run: 7,
             protocols: vec!["devstream.v1".into()],
             forwards: vec!["ssh".parse().unwrap()],
+            rests: false,
         });
         let text = r#"{"type":"hello","version":"1.2.3","run":7,"protocols":["devstream.v1"],"forwards":["ssh"]}"#;
         assert_eq!(encode(&hello), text);

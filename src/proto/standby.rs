@@ -21,6 +21,12 @@ pub const URL_HEADER: &str = "devstream-standby-url";
 /// … and how many it holds for one identity.
 pub const HOLD_HEADER: &str = "devstream-standby-hold";
 
+/// In a service's request: its connection may stand by after the stream. In the answer: both will.
+pub const RESTS_HEADER: &str = "devstream-rests";
+
+/// The value of [`RESTS_HEADER`].
+pub const RESTS: &str = "true";
+
 /// Where a hub takes standby connections, and how many of one identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,8 +93,6 @@ pub struct Request {
     /// What to come back with.
     #[serde(flatten)]
     pub way_back: Option<WayBack>,
-    /// Whether the service's connection, too, stands by again after the stream.
-    pub rests: bool,
     /// So many bytes of the stream follow at once, as one binary message.
     pub early: Early,
 }
@@ -105,7 +109,7 @@ pub struct Opened {
     /// What to come back with.
     #[serde(flatten)]
     pub way_back: Option<WayBack>,
-    /// Whether the device's connection, too, stands by again after the stream.
+    /// Whether the connections of both sides stand by again after the stream.
     pub rests: bool,
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::net::client::Client;
 use crate::net::pump::Line;
-use crate::net::standby::{Standby, Supply};
+use crate::net::standby::{Kept, Standby, Supply};
 use crate::net::tasks::Tasks;
 use crate::net::vigil::Vigil;
 use crate::proto::standby::Offer;
@@ -61,8 +61,16 @@ impl Standbys {
         });
     }
 
+    /// A connection that was brought for one stream may stand by after it.
+    pub(super) fn adopt(&self, client: &Client) -> Kept {
+        self.0.supply.adopt(client)
+    }
+
     /// Keeps one until it is wanted.
     pub(super) fn put(&self, mut standby: Standby) {
+        if self.0.supply.is_full() {
+            return self.0.tasks.spawn(standby.end(None));
+        }
         let (sender, mut wanted) = oneshot::channel();
         {
             let mut idle = self.idle();

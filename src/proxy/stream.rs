@@ -261,6 +261,9 @@ impl Opener {
             (STREAM_PROTOCOL_HEADER, line.protocols().join(", ")),
         ];
         headers.extend(begun.id.map(|id| (STREAM_ID_HEADER, id.to_string())));
+        if line.standbys > 0 {
+            headers.push((standby::RESTS_HEADER, standby::RESTS.into()));
+        }
         let particulars = Particulars {
             headers,
             patience: *connect_timeout + *response_timeout + MARGIN,
@@ -280,8 +283,10 @@ impl Opener {
         self.standbys.grow(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
         let mut tunnel = client.stream(url, &token, protocol).await?;
         tunnel.begun.to_send = begun.early.clone();
+        tunnel.rests = header(&response, standby::RESTS_HEADER) == Some(standby::RESTS);
+        let kept = tunnel.rests.then(|| self.standbys.adopt(client));
         let back = WayBack { enrol: enrol.clone(), url: url.into(), hub: client.hub().clone() };
-        Ok(Opened { tunnel, back, kept: None })
+        Ok(Opened { tunnel, back, kept })
     }
 }
 

@@ -192,7 +192,7 @@ impl World {
     /// With one forward.
     pub(crate) fn some_device_arrives(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
-        let hello = Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: vec![name("ssh")] };
+        let hello = Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: vec![name("ssh")], rests: false };
         let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
         self.broker.handle(arrived, self.now);
         device
@@ -205,7 +205,7 @@ impl World {
         let started_anew = self.roll(6) == 0;
         let run = self.agents.entry(device.clone()).or_default();
         *run += u64::from(started_anew);
-        let hello = Hello { version: "1".into(), run: *run, protocols, forwards };
+        let hello = Hello { version: "1".into(), run: *run, protocols, forwards, rests: false };
         self.says_hello(connection, device, hello);
     }
 
@@ -250,7 +250,7 @@ impl World {
             response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
             protocols: self.any_protocols(),
             stream: None,
-            standby: false,
+            rests: false,
             early: bytes::Bytes::new(),
         };
         // A device that comes and goes may be asked anew for as long as the service waits for it.
@@ -525,7 +525,7 @@ pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
         response_timeout: Duration::from_secs(60),
         protocols: vec![StreamProtocol::V1],
         stream: None,
-        standby: false,
+        rests: false,
         early: bytes::Bytes::new(),
     }
 }

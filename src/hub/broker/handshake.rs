@@ -82,6 +82,8 @@ impl Broker {
         let protocol = StreamProtocol::offered(self.settings.resume.is_some()).find(known);
         stream.ask.name = Some(name.clone());
         (stream.protocol, stream.agent) = (protocol, seat.hello.run);
+        // Others cannot tell when the other end has everything.
+        stream.rests = stream.ask.rests && seat.hello.rests && stream.resumes();
         stream.phase = Phase::Asked { connection: seat.connection };
         // Set once: a device that comes and goes must not keep the service waiting for ever.
         let handshake_until = *stream.handshake_until.get_or_insert(now + self.settings.handshake);
@@ -95,7 +97,7 @@ impl Broker {
             service: stream.ask.service.clone(),
             source: stream.ask.source,
             ticket: stream.ticket(id, Role::Device, self.run).zip(self.settings.resume),
-            standby: stream.ask.standby,
+            rests: stream.rests,
             early: stream.ask.early.clone(),
         };
         self.outputs.push_back(Output::AskDevice { connection: seat.connection, request });
@@ -140,7 +142,7 @@ impl Broker {
         stream.phase = Phase::Accepted;
         stream.service.expect(&token, now + self.settings.token);
         let until = stream.handshake_until;
-        let protocol = stream.protocol;
+        let (protocol, rests) = (stream.protocol, stream.rests);
         stream.ask.early = Bytes::new();
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         let asker = stream.asker.take();
@@ -148,7 +150,7 @@ impl Broker {
         self.record(event);
         if let Some(asker) = asker {
             self.connections.remove(&asker);
-            let grant = Grant { stream: id, token, protocol, standby };
+            let grant = Grant { stream: id, token, protocol, rests, has_early: standby };
             self.outputs.push_back(Output::Answer { asker, answer: Ok(grant) });
         }
         self.set_timer(id, until);
@@ -203,7 +205,8 @@ impl Broker {
         }
         stream.side(principal.role).arrived(leg, *address);
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
-        let admission = Admission { protocol: stream.protocol, ticket };
+        let rests = stream.rests.then_some(stream.agent);
+        let admission = Admission { protocol: stream.protocol, ticket, rests };
         self.connections.insert(leg, id);
         self.outputs.push_back(Output::Admit { leg, admission });
         self.join_if_complete(id, now);
@@ -223,8 +226,8 @@ impl Broker {
         let opened = stream.opened(id, now);
         stream.phase = Phase::Joined;
         let since = *stream.opened_at.get_or_insert(now);
-        let protocol = stream.protocol;
-        let joint = Joint { stream: id, device_leg, service_leg, protocol, since, opened: opened.clone() };
+        let (protocol, rests) = (stream.protocol, stream.rests);
+        let joint = Joint { stream: id, device_leg, service_leg, protocol, rests, since, opened: opened.clone() };
         if !resumed {
             self.pending.remove(&stream.ask.device, &stream.ask.service);
         }

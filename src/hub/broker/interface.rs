@@ -66,8 +66,8 @@ pub struct Ask {
     pub protocols: Vec<StreamProtocol>,
     /// The stream's id, if the service has chosen one.
     pub stream: Option<StreamId>,
-    /// Whether it asks on a connection that is the service's side, and goes on after the stream.
-    pub standby: bool,
+    /// Whether the connection of the service's side may go on after the stream.
+    pub rests: bool,
     /// What of the stream came along with the request.
     pub early: Bytes,
 }
@@ -176,6 +176,8 @@ pub struct Admission {
     pub protocol: Option<StreamProtocol>,
     /// What it may come back with, and how long an interruption may last.
     pub ticket: Option<(Ticket, Duration)>,
+    /// Whether its connection goes on after the stream, and of which run of the device's agent that is one.
+    pub rests: Option<u64>,
 }
 
 /// A request as a device needs it.
@@ -195,8 +197,8 @@ pub struct DeviceAsk {
     pub source: SocketAddr,
     /// What its side comes back with, and how long an interruption may last.
     pub ticket: Option<(Ticket, Duration)>,
-    /// Whether the service's connection goes on after the stream.
-    pub standby: bool,
+    /// Whether the connections of both sides go on after the stream.
+    pub rests: bool,
     /// What of the stream came along with the request.
     pub early: Bytes,
 }
@@ -210,8 +212,10 @@ pub struct Grant {
     pub token: StreamToken,
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
-    /// Whether the device answered on a standby connection: it has what came early, and goes on after the stream.
-    pub standby: bool,
+    /// Whether the connections of both sides go on after the stream.
+    pub rests: bool,
+    /// Whether the device has what came early.
+    pub has_early: bool,
 }
 
 /// Two sides that belong together.
@@ -225,6 +229,8 @@ pub struct Joint {
     pub service_leg: ConnectionId,
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
+    /// Whether their connections go on after the stream.
+    pub rests: bool,
     /// Since when it has been open, interruptions included.
     pub since: Instant,
     /// What the log will say when it ends; its address fields are filled in.

@@ -37,6 +37,7 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.device.left();
         stream.service.left();
+        stream.rests = false;
         stream.phase = Phase::Interrupted { since: now, until: now + grace };
         let until = stream.ask.until.map_or(now + grace, |until| until.min(now + grace));
         let (device, agent) = (stream.ask.device.clone(), stream.agent);
@@ -167,7 +168,7 @@ fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> St
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
         stream: Some(ticket.stream),
-        standby: false,
+        rests: false,
         early: Bytes::new(),
     };
     let mut stream = Stream::new(arrival.leg, ask, now);
