@@ -105,7 +105,7 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
     let brought = brought.map(|tunnel| Tunnel { rests: request.rests, ..tunnel });
     brought.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
-        let reason = format!("its target is there, but it could not bring the stream: {}", refusal.what());
+        let reason = format!("it could not bring the stream: {}", refusal.what());
         let reason = Some(Refusal::new(Kind::RejectedByDevice, reason));
         StreamResponse { request_id: *request_id, accepted: false, reason }
     })

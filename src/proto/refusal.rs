@@ -163,13 +163,15 @@ impl Refusal {
         Self { kind, detail: Detail::new(detail.as_ref()) }
     }
 
-    /// The text for a WebSocket close frame, cut to what fits.
+    /// The text for a WebSocket close frame, cut to what fits: of long particulars the end is kept, where the cause stands.
     pub fn close_reason(&self) -> String {
-        let mut text = self.what();
-        while text.len() > CLOSE_REASON_BYTES {
-            text.pop();
+        let over = self.what().len().saturating_sub(CLOSE_REASON_BYTES);
+        if over == 0 {
+            return self.what();
         }
-        text
+        let (sentence, detail) = (self.kind.row().sentence, self.detail.as_str());
+        let rest = detail.char_indices().map(|(at, _)| at).find(|at| *at >= over + ELLIPSIS.len());
+        format!("{sentence} ({ELLIPSIS}{})", rest.map_or("", |at| &detail[at..]))
     }
 
     /// The sentence with its particulars, without the hint.
@@ -187,6 +189,9 @@ impl Refusal {
         Some(Self::new(row.kind, particulars))
     }
 }
+
+/// In place of what was cut.
+const ELLIPSIS: &str = "…";
 
 impl From<Kind> for Refusal {
     fn from(kind: Kind) -> Self {
@@ -289,5 +294,17 @@ mod tests {
     fn a_kind_from_a_newer_peer_is_still_a_refusal() {
         let read: Refusal = serde_json::from_str(r#"{"kind":"quantumFlux"}"#).unwrap();
         assert_eq!(read.kind, Kind::Other);
+    }
+
+    #[test]
+    fn a_long_reason_keeps_its_cause_within_a_close_frame() {
+        let cause = "Too many open files (os error 24)";
+        for length in 0..100 {
+            let refusal = Refusal::new(Kind::RejectedByDevice, format!("{}: {cause}", "ä".repeat(length)));
+            let reason = refusal.close_reason();
+            assert!(reason.len() <= CLOSE_REASON_BYTES, "{reason}");
+            let heard = Refusal::from_close(Kind::RejectedByDevice.row().close, &reason).unwrap();
+            assert!(heard.detail.as_str().ends_with(cause), "{heard}");
+        }
     }
 }
