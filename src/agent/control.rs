@@ -75,11 +75,7 @@ impl From<Ended> for End {
 }
 
 /// Connects, says hello, and serves requests until the connection ends; `None` if that is because of `stop`.
-pub(super) async fn session(
-    life: &Life,
-    backoff: &mut Backoff,
-    stop: &CancellationToken,
-) -> Option<End> {
+pub(super) async fn session(life: &Life, backoff: &mut Backoff, stop: &CancellationToken) -> Option<End> {
     let connected = tokio::select! {
         connected = connect(&life.config) => connected,
         () = stop.cancelled() => return None,

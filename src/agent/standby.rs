@@ -105,9 +105,9 @@ async fn stand_by(life: Life, mut standby: Standby) {
             Err(ended) => return standby.end(Some(ended)).await,
         };
         let (done, next) = oneshot::channel();
-        let of_stream = life.clone();
+        let (of_stream, full) = (life.clone(), life.is_full());
         life.streams.spawn(async move {
-            let _ = done.send(stream::serve_standby(of_stream, request, early, standby).await);
+            let _ = done.send(stream::serve_standby(of_stream, request, early, standby, full).await);
         });
         match next.await {
             Ok(Some(next)) => standby = next,

@@ -14,8 +14,11 @@ use crate::net::standby::Standby;
 use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::standby::{Request, ToHub};
+use crate::proto::standby::{FromHub, Request, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
+
+/// What came along with a request may have reached its target, and must not do so twice.
+const ASKED_BEFORE: &str = "a connection broke while the stream was being opened; try again";
 
 /// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
 pub(super) async fn serve(
@@ -26,7 +29,7 @@ pub(super) async fn serve(
     full: bool,
 ) {
     let connected = if life.standbys.has_seen(&request.request_id) {
-        Err(Refusal::new(Kind::RejectedByDevice, "its connection broke while the stream was being opened"))
+        Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))
     } else {
         target(&life, &request, full).await
     };
@@ -57,12 +60,23 @@ pub(super) async fn serve_standby(
     asked: Request,
     early: Bytes,
     mut standby: Standby,
+    full: bool,
 ) -> Option<Standby> {
     let Request { stream: request, way_back, .. } = asked;
-    let connected = if life.standbys.is_new(request.request_id) {
-        target(&life, &request, life.is_full()).await
-    } else {
-        Err(Refusal::new(Kind::RejectedByDevice, "it was asked for this stream before"))
+    let connect = async {
+        if life.standbys.is_new(request.request_id) {
+            target(&life, &request, full).await
+        } else {
+            Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))
+        }
+    };
+    let connected = tokio::select! {
+        connected = connect => connected,
+        // Meanwhile the hub hears that the device is there. Whatever it says, it wants the stream no more.
+        said = standby.channel.next::<FromHub>() => {
+            standby.end(said.err()).await;
+            return None;
+        }
     };
     standby.channel.send(&ToHub::StreamResponse(response(&request, &connected))).await.ok()?;
     let target = match connected {

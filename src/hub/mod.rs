@@ -25,8 +25,8 @@ pub mod penalty;
 mod pressure;
 pub mod registry;
 
-pub mod state;
 mod standby;
+pub mod state;
 pub mod strangers;
 mod streaming;
 

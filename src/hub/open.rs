@@ -12,7 +12,9 @@ use super::registry::Record;
 use super::{Shared, answers};
 use crate::net::clock;
 use crate::net::serve::Asked;
-use crate::proto::http::{CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds};
+use crate::proto::http::{
+    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds,
+};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};

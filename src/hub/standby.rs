@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header;
-use tokio::sync::oneshot;
-use tokio::time::{sleep_until, timeout};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep, timeout};
 
 use super::auth::{Action, authorize};
 use super::broker::{DeviceAsk, Grant, Shown, SideArrival};
 use super::door::Visitor;
-use super::exchange::Ready;
+use super::exchange::{DeviceAsked, Ready};
 use super::open::{self, Wanted, ends};
 use super::registry::Record;
 use super::streaming::{Waiting, meet};
@@ -34,7 +34,8 @@ use crate::proto::resume::{Pass, Ticket};
 use crate::proto::scope::Scope;
 use crate::proto::standby::{Early, FromHub, Open, Opened, RUN_HEADER, Request, STANDBY_PROTOCOL, ToHub, WayBack};
 
-/// An idle connection's identity is looked up this often: one that may no longer stand by is closed.
+/// An idle connection's identity is looked up this often, since keys and access end with time: one that may no longer
+/// stand by is closed.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Standbys have at most this share of the connections that the hub can have, in percent: they spare a handshake, and the
@@ -70,7 +71,11 @@ impl Drop for Held {
     fn drop(&mut self) {
         let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = counts.get(&self.1).map_or(0, |count| count - 1);
-        if left > 0 { counts.insert(self.1.clone(), left) } else { counts.remove(&self.1) };
+        if left > 0 {
+            counts.insert(self.1.clone(), left)
+        } else {
+            counts.remove(&self.1)
+        };
     }
 }
 
@@ -109,6 +114,9 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> 
         return Answer::Reply(answers::refuse(&refusal));
     };
     let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
+    if principal.role == Role::Device && run == 0 {
+        return Answer::Reply(answers::refuse(&Refusal::new(Kind::BadRequest, format!("no {RUN_HEADER}"))));
+    }
     let (key, authority) = (proven.key.key, asked.authority.clone());
     let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
     Answer::Upgrade { protocol: Some(STANDBY_PROTOCOL.into()), headers: Vec::new(), purpose: Purpose::Stream, then }
@@ -193,16 +201,27 @@ impl Standby<'_> {
     async fn open(&self, open: Open, early: Bytes, channel: Channel) -> Option<Channel> {
         let device = open.device.clone();
         let mut leg = Leg::new(channel.into_socket(), ());
+        // Where every line of the log must be written before anything is carried, nothing is carried ahead of it.
+        let ahead = if self.shared.activity.is_required() { Bytes::new() } else { early.clone() };
+        let is_ahead = !ahead.is_empty();
         let granted = tokio::select! {
-            granted = self.ask(open, early.clone()) => granted,
+            granted = self.ask(open, ahead) => granted,
             departure = leg.hold(Some(self.shared.config.patience)) => {
                 leg.part(&departure).await;
                 return None;
             }
         };
-        let (grant, scope) = match granted {
-            Ok(granted) => granted,
+        let grant = match granted {
+            Ok(grant) => grant,
             Err(refusal) => return self.refuse(leg, refusal).await,
+        };
+        // Much may have changed while the device was asked.
+        let scope = match self.record().await {
+            Ok(record) => record.scope,
+            Err(refusal) => {
+                self.shared.exchange.kill(grant.stream).await;
+                return self.refuse(leg, refusal).await;
+            }
         };
         let token = Shown::Token(grant.token.hash());
         match self.side((&device, grant.stream), scope, token).await {
@@ -210,7 +229,11 @@ impl Standby<'_> {
                 if leg.say(encode(&self.opened(&device, &grant, pass.as_ref()))).await.is_err() {
                     return None;
                 }
-                if grant.has_early { leg.has_delivered(early.len() as u64) } else { leg.has_sent(early) }
+                if grant.has_early && is_ahead {
+                    leg.has_delivered(early.len() as u64)
+                } else {
+                    leg.has_sent(early)
+                }
                 meet(self.shared, waiting, leg).await.and_then(|leg| self.back(leg))
             }
             Err(refusal) => self.refuse(leg, refusal).await,
@@ -218,9 +241,8 @@ impl Standby<'_> {
     }
 
     /// As on any other way, with what is known of the service by now.
-    async fn ask(&self, open: Open, early: Bytes) -> Result<(Grant, Scope), Refusal> {
+    async fn ask(&self, open: Open, early: Bytes) -> Result<Grant, Refusal> {
         let record = self.record().await?;
-        let scope = record.scope.clone();
         let wanted = Wanted {
             device: open.device,
             name: open.stream_name,
@@ -231,7 +253,7 @@ impl Standby<'_> {
             rests: true,
             early,
         };
-        Ok((open::request(self.shared, self.visitor, record, wanted).await?, scope))
+        open::request(self.shared, self.visitor, record, wanted).await
     }
 
     fn opened(&self, device: &DeviceId, grant: &Grant, pass: Option<&Pass>) -> FromHub {
@@ -243,27 +265,29 @@ impl Standby<'_> {
         })
     }
 
-    /// There is no stream; the connection stands by again.
+    /// There is no stream; the connection stands by again, unless it is the identity that is refused: then the service
+    /// comes another way, with another key perhaps, and hears more there.
     async fn refuse(&self, mut leg: Leg<Socket>, reason: Refusal) -> Option<Channel> {
+        if self.record().await.is_err() {
+            leg.refuse(&reason).await;
+            return None;
+        }
         leg.say(encode(&FromHub::Refused { reason })).await.ok()?;
         self.back(leg)
     }
 
     /// One stream that the device is asked for.
     async fn serve_device(&self, device: &DeviceId, run: u64, mut channel: Channel) -> Option<Channel> {
-        let (wanted, mut asked) = oneshot::channel();
-        self.shared.exchange.ready(Ready { device: device.clone(), run, wanted }).await;
-        let asked = tokio::select! {
-            biased;
-            // Nobody asks any more: the device is not online, or another run of it is.
-            asked = &mut asked => asked.map_err(|_| End::Refused(Kind::PeerGone)),
-            said = self.idle(&mut channel) => Err(said.map_or_else(|end| end, |_| End::Refused(Kind::BadRequest))),
-        };
-        let (connection, ask) = match asked {
+        let DeviceAsked { connection, ask, withdrawn } = match self.wanted(device, run, &mut channel).await {
             Ok(asked) => asked,
             Err(end) => return part(channel, end).await,
         };
-        let response = match self.asked(device, &ask, &mut channel).await {
+        let response = tokio::select! {
+            response = self.asked(device, &ask, &mut channel) => response,
+            // The device lets go of its target when it hears this.
+            () = withdrawn.cancelled() => return part(channel, End::Refused(Kind::PeerGone)).await,
+        };
+        let response = match response {
             Ok(response) => response,
             Err(end) => {
                 self.shared.exchange.unanswered(connection, ask).await;
@@ -275,14 +299,42 @@ impl Standby<'_> {
         if !accepted {
             return Some(channel);
         }
-        let leg = Leg::new(channel.into_socket(), ());
-        match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash())).await {
-            Ok((waiting, _)) => meet(self.shared, waiting, leg).await.and_then(|leg| self.back(leg)),
+        // What this connection takes is counted here, for as long as its socket lives: also at the other side's task.
+        let (lives, gone) = oneshot::channel::<()>();
+        let leg = Leg::new(channel.into_socket(), lives);
+        let rested = match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash())).await {
+            Ok((waiting, _)) => meet(self.shared, waiting, leg).await,
             Err(refusal) => {
                 leg.refuse(&refusal).await;
                 None
             }
+        };
+        if rested.is_none() {
+            // Only ever an error, when the other end is dropped.
+            let _ = gone.await;
         }
+        rested.and_then(|leg| self.back(leg))
+    }
+
+    /// Waits until the device is asked for a stream.
+    async fn wanted(&self, device: &DeviceId, run: u64, channel: &mut Channel) -> Result<DeviceAsked, End> {
+        self.record().await.map_err(|refusal| End::Refused(refusal.kind))?;
+        let (wanted, mut asked) = oneshot::channel();
+        self.shared.exchange.ready(Ready { device: device.clone(), run, wanted }).await;
+        let end = tokio::select! {
+            biased;
+            asked = &mut asked => match asked {
+                Ok(asked) => return Ok(asked),
+                // Nobody asks any more: the device is not online, or another run of it is.
+                Err(_) => End::Refused(Kind::PeerGone),
+            },
+            said = self.idle(channel) => said.map_or_else(|end| end, |_| End::Refused(Kind::BadRequest)),
+        };
+        asked.close();
+        if let Ok(DeviceAsked { connection, ask, .. }) = asked.try_recv() {
+            self.shared.exchange.unanswered(connection, ask).await;
+        }
+        Err(end)
     }
 
     /// Passes a request on, and waits for the answer to it.
@@ -316,6 +368,7 @@ impl Standby<'_> {
         scope: Scope,
         shown: Shown,
     ) -> Result<(Waiting, Option<Pass>), Refusal> {
+        self.shared.activity.audit()?;
         let role = self.identity.principal.role;
         let arrival = SideArrival {
             leg: self.shared.next_connection(),
@@ -338,13 +391,12 @@ impl Standby<'_> {
 
     /// The next message, from a connection that may be idle for long.
     async fn idle(&self, channel: &mut Channel) -> Result<ToHub, End> {
-        let mut look = clock::now() + LOOK_AGAIN;
+        let mut changes = self.shared.directory.changes();
         loop {
             tokio::select! {
                 message = channel.next() => return Ok(message?),
-                () = sleep_until(look.into()) => {
+                () = changed(&mut changes) => {
                     self.record().await.map_err(|refusal| End::Refused(refusal.kind))?;
-                    look = clock::now() + LOOK_AGAIN;
                 }
                 () = self.shared.draining.cancelled() => return Err(End::Refused(Kind::Draining)),
             }
@@ -366,6 +418,13 @@ impl Standby<'_> {
     fn back(&self, leg: Leg<Socket>) -> Option<Channel> {
         let (socket, _) = leg.into_parts()?;
         Some(ControlChannel::new(socket, self.shared.config.patience))
+    }
+}
+
+/// Returns when something has changed that decides who may stand by, or may have with time.
+async fn changed(changes: &mut watch::Receiver<u64>) {
+    if let Ok(Err(_)) = timeout(LOOK_AGAIN, changes.changed()).await {
+        sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -165,11 +165,7 @@ pub struct Terms<'a, J> {
 
 /// Carries bytes until the stream is over. Where both ends speak `devstream.v1`, each direction ends by itself; else,
 /// the first end closes both after what it sent before. The WebSocket comes back if it is to be used again.
-pub async fn pump<R, W, T, J>(
-    local: (R, W),
-    tunnel: Tunnel<T>,
-    terms: Terms<'_, J>,
-) -> (Outcome, Option<WebSocket<T>>)
+pub async fn pump<R, W, T, J>(local: (R, W), tunnel: Tunnel<T>, terms: Terms<'_, J>) -> (Outcome, Option<WebSocket<T>>)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,

@@ -243,15 +243,22 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms:
         let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: &terms.carried.to_service };
         let mut up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
         let mut down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
-        let left = tokio::select! {
+        let mut left = tokio::select! {
             (side, departure) = &mut up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
             (side, departure) = &mut down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
             () = terms.end.cancelled() => None,
         };
         if let Some((role, Departure::Rested)) = left {
             // It can only be done when the other one is, too, and will have heard so.
-            let other = if role == Role::Service { timeout(CLOSE_TIMEOUT, down).await } else { timeout(CLOSE_TIMEOUT, up).await };
-            rests = matches!(other, Ok((_, Departure::Rested)));
+            let other = async { if role == Role::Service { down.await.1 } else { up.await.1 } };
+            match timeout(CLOSE_TIMEOUT, other).await {
+                Ok(Departure::Rested) => rests = true,
+                // It was done, too, as far as anybody can know.
+                Err(_) => {}
+                Ok(departure) if departure.is_loss() || departure.is_clean() => {}
+                // It was not: the first one is wrong.
+                Ok(departure) => left = Some((!role, departure)),
+            }
         }
         left
     };

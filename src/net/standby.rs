@@ -117,9 +117,7 @@ impl Supply {
         let mut state = self.state();
         let Some((_, offer)) = &state.offer else { return false };
         let most = offer.hold.min(self.line.standbys);
-        if state.not_before.is_some_and(|until| clock::now() < until)
-            || self.count.load(Ordering::Relaxed) >= most
-        {
+        if state.not_before.is_some_and(|until| clock::now() < until) || self.count.load(Ordering::Relaxed) >= most {
             return false;
         }
         state.missed = true;

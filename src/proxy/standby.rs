@@ -93,6 +93,7 @@ impl Standbys {
                 // The hub has nothing to say here but that it is there.
                 said = standby.idle(&vigil) => said.err(),
             };
+            wanted.close();
             standby.end(ended).await;
         });
     }

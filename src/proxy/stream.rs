@@ -19,12 +19,12 @@ use super::{Event, View};
 use crate::net::channel::Ended;
 use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
 use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
-use crate::net::{random, socket};
 use crate::net::standby::{Kept, Standby};
 use crate::net::vigil::Vigil;
+use crate::net::{random, socket};
 use crate::proto::http::{
-    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER,
-    URL_HEADER,
+    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,
+    TOKEN_HEADER, URL_HEADER,
 };
 use crate::proto::id::{DeviceId, StreamId, StreamName};
 use crate::proto::limits::{EARLY_OPEN_BYTES, EARLY_WAIT};
@@ -247,12 +247,7 @@ impl Opener {
         }
     }
 
-    async fn attempt(
-        &self,
-        client: &Client,
-        name: Option<&StreamName>,
-        begun: &Begun,
-    ) -> Result<Opened, Refusal> {
+    async fn attempt(&self, client: &Client, name: Option<&StreamName>, begun: &Begun) -> Result<Opened, Refusal> {
         let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
         let route = Route::Open(device.clone(), name.cloned());
         let mut headers = vec![
@@ -264,11 +259,8 @@ impl Opener {
         if line.standbys > 0 {
             headers.push((standby::RESTS_HEADER, standby::RESTS.into()));
         }
-        let particulars = Particulars {
-            headers,
-            patience: *connect_timeout + *response_timeout + MARGIN,
-            ..Particulars::default()
-        };
+        let particulars =
+            Particulars { headers, patience: *connect_timeout + *response_timeout + MARGIN, ..Particulars::default() };
         let response = client.ask(&route, particulars).await?;
         if header(&response, ACCEPTED_HEADER) != Some("True") {
             return Err(refusal(&response));

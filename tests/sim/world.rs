@@ -192,7 +192,8 @@ impl World {
     /// With one forward.
     pub(crate) fn some_device_arrives(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
-        let hello = Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: vec![name("ssh")], rests: false };
+        let hello =
+            Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: vec![name("ssh")], rests: false };
         let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
         self.broker.handle(arrived, self.now);
         device

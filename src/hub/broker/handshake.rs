@@ -5,12 +5,17 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::stream::{self, Phase, Stream};
-use super::{ACCEPTED, Admission, Ask, Broker, DeviceAsk, Grant, Joint, Left, Operation, Output, Shown, SideArrival};
+use super::{
+    ACCEPTED, Admission, Ask, Broker, DeviceAsk, Event, Grant, Joint, Left, Operation, Output, Shown, SideArrival,
+};
 use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
+
+/// What came along with a request must not reach a target twice.
+const BROKE: &str = "a connection broke while the stream was being opened; try again";
 
 impl Broker {
     pub(super) fn asked(&mut self, asker: ConnectionId, ask: Ask, now: Instant) {
@@ -41,11 +46,14 @@ impl Broker {
     /// A request that is repeated, because the connection on which it was made broke before the answer. What came along with
     /// it may have reached the device, so it is not passed on a second time.
     fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
-        let why = "the connection broke while the stream was being opened";
+        let refusal = Refusal::new(Kind::PeerGone, BROKE);
         if self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
-            self.end(id, Refusal::new(Kind::PeerGone, why), now);
+            self.end(id, refusal.clone(), now);
         }
-        self.outputs.push_back(Output::Answer { asker, answer: Err(Refusal::new(Kind::PeerGone, why)) });
+        let again = Stream::new(asker, ask.clone(), now);
+        let event = again.event(id, Operation::Invoke, refusal.kind.row().word, now);
+        self.record(Event { reason: BROKE.into(), ..event });
+        self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
     }
 
     /// The device is not here: the service waits as long as it said it would.
@@ -70,6 +78,10 @@ impl Broker {
             Ok(name) => name,
             Err(refusal) => return self.refuse(id, refusal, now),
         };
+        if stream.handshake_until.is_some() && !stream.ask.early.is_empty() {
+            // It was asked before, on a connection that is gone, and may have passed that on.
+            return self.refuse(id, Refusal::new(Kind::PeerGone, BROKE), now);
+        }
         if let Some(leg) = stream.device.leg() {
             // It came in answer to an earlier request, on a control connection that is gone.
             stream.device.left();
@@ -112,13 +124,7 @@ impl Broker {
         self.refuse(id, Refusal::new(Kind::PeerGone, "the service left before the answer"), now);
     }
 
-    pub(super) fn answered(
-        &mut self,
-        connection: ConnectionId,
-        response: StreamResponse,
-        standby: bool,
-        now: Instant,
-    ) {
+    pub(super) fn answered(&mut self, connection: ConnectionId, response: StreamResponse, standby: bool, now: Instant) {
         let id = response.request_id;
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let seated = self.seats.get(&stream.ask.device).is_some_and(|seat| seat.connection == connection);

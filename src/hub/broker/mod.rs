@@ -16,6 +16,8 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 pub use event::{ACCEPTED, Event, Operation};
 pub use interface::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Output, Settings, Shown, SideArrival};
 use stream::{Phase, Stream};
@@ -151,6 +153,11 @@ impl Broker {
         self.seats.get(device).filter(|seat| seat.hello.run == run).map(|seat| seat.connection)
     }
 
+    /// Whether the device was asked for this stream on that connection, and has not answered.
+    pub fn awaits_answer(&self, stream: StreamId, connection: ConnectionId) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| stream.phase == Phase::Asked { connection })
+    }
+
     /// Every stream that is or may still be: what was asked for, how far it has come, and since when.
     pub fn all_streams(&self) -> impl Iterator<Item = (StreamId, &Ask, &'static str, Instant)> {
         self.streams.iter().filter_map(|(id, stream)| Some((*id, &stream.ask, stream.phase.word()?, stream.asked_at)))
@@ -242,6 +249,7 @@ impl Broker {
         }
         let expected = stream.device.is_expected() || stream.service.is_expected();
         stream.phase = Phase::Failed(refusal.clone());
+        stream.ask.early = Bytes::new();
         let until = stream.handshake_until;
         let asker = stream.asker.take();
         let legs = [stream.device.leg(), stream.service.leg()];

@@ -74,7 +74,18 @@ pub(super) struct Ready {
     /// Of which run of its agent.
     pub run: u64,
     /// Takes the next request. It is dropped when the device, or this run of it, is not online.
-    pub wanted: oneshot::Sender<(ConnectionId, DeviceAsk)>,
+    pub wanted: oneshot::Sender<DeviceAsked>,
+}
+
+/// A device is asked on a connection that stood by.
+#[derive(Debug)]
+pub(super) struct DeviceAsked {
+    /// The control connection that stands for the device.
+    pub connection: ConnectionId,
+    /// What for.
+    pub ask: DeviceAsk,
+    /// The answer is no longer of interest.
+    pub withdrawn: CancellationToken,
 }
 
 /// A stream that is open, for whoever watches or ends it.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Record, Registry, RegistryError};
@@ -22,6 +23,7 @@ pub struct Directory {
     changes: Arc<Mutex<()>>,
     /// What was read, until something changes: every stream asks who its service and its device are.
     known: Arc<Mutex<Known>>,
+    told: watch::Sender<u64>,
     /// Of known identities only, hence bounded by their number.
     sightings: Arc<Mutex<HashMap<Principal, Moment>>>,
 }
@@ -86,7 +88,8 @@ impl Directory {
     /// Around any registry.
     pub fn new(registry: impl Registry + 'static) -> Self {
         let registry = Arc::new(registry);
-        Self { registry, changes: Arc::default(), known: Arc::default(), sightings: Arc::default() }
+        let told = watch::Sender::new(0);
+        Self { registry, changes: Arc::default(), known: Arc::default(), told, sightings: Arc::default() }
     }
 
     /// Does something with the registry.
@@ -107,13 +110,21 @@ impl Directory {
         R: Send + 'static,
         F: FnOnce(&dyn Registry) -> Result<R, RegistryError> + Send + 'static,
     {
-        let (changes, known) = (self.changes.clone(), self.known.clone());
+        let (changes, known, told) = (self.changes.clone(), self.known.clone(), self.told.clone());
         self.with(move |registry| {
             let _turn = changes.lock().unwrap_or_else(PoisonError::into_inner);
-            let _changing = Changing::begin(&known);
-            work(registry)
+            let changing = Changing::begin(&known);
+            let done = work(registry);
+            drop(changing);
+            told.send_modify(|count| *count += 1);
+            done
         })
         .await
+    }
+
+    /// Hears of every change from here on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     /// One identity.

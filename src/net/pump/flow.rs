@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Begun, Tunnel};
 use crate::proto::limits::{ALL_WINDOWS, DATA_MESSAGE_LIMIT, FIRST_WINDOW, LARGEST_WINDOW};
-use crate::proto::stream::end::{Due, End, Farewell};
 use crate::proto::stream::Violation;
+use crate::proto::stream::end::{Due, End, Farewell};
 
 /// Streams that run in this process, which share [`ALL_WINDOWS`].
 static STREAMS: AtomicU64 = AtomicU64::new(0);
