@@ -173,13 +173,13 @@ impl Hub {
             version: env!("CARGO_PKG_VERSION").into(),
         };
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
-        let limits = config.limits.clone();
+        let challenges = config.allow_tls_inspection.then(Challenges::default);
+        let (limits, standbys) = (config.limits.clone(), standby::Counts::default());
         let pressure = Arc::new(Pressure::new(limits.memory));
         metrics.limited("connections", pressure.most_connections() as f64);
         if let Some(budget) = pressure.budget() {
             metrics.limited("memory_bytes", budget as f64);
         }
-        let challenges = config.allow_tls_inspection.then(Challenges::default);
         let shared = Arc::new(Shared {
             config,
             info,
@@ -196,7 +196,7 @@ impl Hub {
             since: clock::moment(),
             connections: AtomicU64::new(0),
             challenges,
-            standbys: standby::Counts::default(),
+            standbys,
             resume_key: state.resume_key()?,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),

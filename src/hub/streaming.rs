@@ -188,15 +188,15 @@ async fn carry(
     let interrupted = resumable && how != Left::Meant;
     let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
     farewell.left(how);
-    let parting = match parting.rested() {
-        Ok((device, service)) => {
-            ended(shared, joint, live, left);
-            // Its task has a place for it, or has ended.
-            back.map(|back| drop(back.send(device)));
-            return Some(service);
+    if parting.rests() {
+        ended(shared, joint, live, left);
+        let (device, service) = parting.into_legs();
+        // Its task has a place for it, or has ended.
+        if let Some(back) = back {
+            drop(back.send(device));
         }
-        Err(parting) => parting,
-    };
+        return Some(service);
+    }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // It is open until the other side has all of it.
         parting.say_goodbye(&terms, || live.why()).await;

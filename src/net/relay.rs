@@ -275,9 +275,14 @@ pub struct Parting<T> {
 }
 
 impl<T: Transport> Parting<T> {
-    /// The device's and the service's side, if both are done and go on to other streams.
-    pub fn rested(self) -> Result<(Leg<T>, Leg<T>), Self> {
-        if self.rests { Ok((self.device, self.service)) } else { Err(self) }
+    /// Whether both sides are done and go on to other streams.
+    pub fn rests(&self) -> bool {
+        self.rests
+    }
+
+    /// The device's and the service's side.
+    pub fn into_legs(self) -> (Leg<T>, Leg<T>) {
+        (self.device, self.service)
     }
 
     /// Who left first, and how; `None` if the hub itself ended the stream.

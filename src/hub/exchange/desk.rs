@@ -235,7 +235,7 @@ impl<T: Transport> Desk<T> {
                 Err(back) => request = back.ask,
             }
         }
-        self.notify(connection, Notice::Ask(request));
+        self.notify(connection, Notice::Ask(Box::new(request)));
     }
 
     /// A connection that stood by broke before its answer. The others, which went the same way, are not tried.
@@ -243,7 +243,7 @@ impl<T: Transport> Desk<T> {
         let Some(device) = self.devices.get_mut(&connection) else { return };
         device.standbys.clear();
         if device.asked.remove(&request.stream).is_some() && self.broker.awaits_answer(request.stream, connection) {
-            self.notify(connection, Notice::Ask(request));
+            self.notify(connection, Notice::Ask(Box::new(request)));
         }
     }
 

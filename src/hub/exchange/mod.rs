@@ -35,7 +35,7 @@ const NOTICES: usize = 256;
 #[derive(Debug)]
 pub(super) enum Notice {
     /// Pass this request on.
-    Ask(DeviceAsk),
+    Ask(Box<DeviceAsk>),
     /// That request is void.
     Cancel(StreamId),
     /// Another agent took over from this address; end.
