@@ -21,3 +21,4 @@ pub mod scope;
 pub mod secret;
 pub mod stream;
 pub mod vigil;
+pub mod websocket;

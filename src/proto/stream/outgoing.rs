@@ -3,10 +3,13 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{StreamControl, Violation};
-use crate::proto::limits::KEPT_PIECES;
+use crate::proto::limits::{FULL_MESSAGE_BYTES, KEPT_PIECES};
+
+/// An acknowledgement is for a few messages.
+const SPARE_BLOCKS: usize = 4;
 
 /// What is to be sent next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct Outgoing {
     /// What is kept or waits to be sent, from `kept_from` to `taken`; the pieces before `next` are sent.
     kept: VecDeque<Bytes>,
     next: usize,
+    /// Memory that held full messages: under bulk, what is said next goes where it is warm.
+    spare: Vec<BytesMut>,
     kept_from: u64,
     taken: u64,
     /// Handed to the present WebSocket and those before it, and the furthest that ever was.
@@ -57,6 +62,7 @@ impl Outgoing {
             keeps,
             kept: VecDeque::new(),
             next: 0,
+            spare: Vec::new(),
             kept_from: 0,
             taken: 0,
             sent: 0,
@@ -77,6 +83,11 @@ impl Outgoing {
     pub fn take(&mut self, bytes: Bytes) {
         self.taken += bytes.len() as u64;
         self.kept.push_back(bytes);
+    }
+
+    /// Memory for a full message, if some is at hand.
+    pub fn spare(&mut self) -> Option<BytesMut> {
+        self.spare.pop()
     }
 
     /// The local side has said all.
@@ -163,6 +174,15 @@ impl Outgoing {
             let gone = self.kept.pop_front().unwrap_or_default();
             self.kept_from += gone.len() as u64;
             self.next = self.next.saturating_sub(1);
+            if self.spare.len() < SPARE_BLOCKS
+                && let Ok(mut block) = gone.try_into_mut()
+            {
+                block.clear();
+                self.spare.extend(Some(block).filter(|block| block.capacity() >= FULL_MESSAGE_BYTES));
+            }
+        }
+        if self.kept.is_empty() {
+            self.spare = Vec::new();
         }
     }
 
