@@ -156,6 +156,8 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
     use crate::proto::limits::LARGEST_WINDOW;
 
@@ -193,6 +195,48 @@ mod tests {
         let last = StreamControl::Ack { bytes: 10, window: FIRST_WINDOW, end: true };
         assert_eq!(incoming.acknowledgement(FIRST_WINDOW), Some(last));
         assert!(incoming.is_settled());
+    }
+
+    /// What becomes of the window on a way of this speed and length, whose sender always has more.
+    fn window_at(mib_per_second: u64, round_trip: Duration) -> u64 {
+        const PIECE: u64 = 64 * 1024;
+        let on_the_wire = Duration::from_micros(PIECE * 1_000_000 / (mib_per_second << 20));
+        let (mut incoming, mut wire_free_at) = (Incoming::default(), Duration::ZERO);
+        let (mut sent, mut allowed) = (0, FIRST_WINDOW);
+        let (mut data, mut acks) = (VecDeque::new(), VecDeque::from([(Duration::ZERO, FIRST_WINDOW)]));
+        for _ in 0..20_000 {
+            let is_ack = acks.front().is_some_and(|(at, _)| data.front().is_none_or(|arrival| at <= arrival));
+            let now = if is_ack {
+                let (now, limit) = acks.pop_front().unwrap();
+                allowed = limit;
+                now
+            } else {
+                let now = data.pop_front().unwrap();
+                incoming.is_now(now);
+                incoming.received(usize::try_from(PIECE).unwrap()).unwrap();
+                incoming.written(usize::try_from(PIECE).unwrap());
+                if let Some(StreamControl::Ack { bytes, window, .. }) = incoming.acknowledgement(LARGEST_WINDOW) {
+                    acks.push_back((now + round_trip / 2, bytes + window));
+                }
+                now
+            };
+            while sent + PIECE <= allowed {
+                sent += PIECE;
+                wire_free_at = wire_free_at.max(now) + on_the_wire;
+                data.push_back(wire_free_at + round_trip / 2);
+            }
+        }
+        incoming.window
+    }
+
+    #[test]
+    fn the_window_is_what_the_way_takes_and_not_much_more() {
+        assert!(window_at(300, Duration::from_micros(300)) <= 1 << 20, "more would only lie about");
+        assert_eq!(
+            window_at(120, Duration::from_millis(200)),
+            LARGEST_WINDOW,
+            "a gigabit to the other side of the world"
+        );
     }
 
     /// Gives the window after some MiB, `lag` bytes of which always wait for the local side.
