@@ -192,7 +192,6 @@ impl<T: Transport> ControlChannel<T> {
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
@@ -200,10 +199,7 @@ mod tests {
     use crate::proto::message::{ToDevice, ToHub};
 
     async fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
-        ControlChannel::new(
-            WebSocket::new(transport, Bytes::new(), endpoint, Purpose::Control).await,
-            Patience::default(),
-        )
+        ControlChannel::new(WebSocket::new(transport, &[], endpoint, Purpose::Control), Patience::default())
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::client::TlsStream;
 
+use super::ahead::Ahead;
 use super::dial::dial;
 use super::inspection;
 use super::pump::{Rejoin, Tunnel};
@@ -33,7 +34,7 @@ use crate::proto::standby::{self, STANDBY_PROTOCOL};
 use crate::proto::stream::StreamProtocol;
 
 /// A client's connection to the hub.
-pub type Connection = TlsStream<TcpStream>;
+pub type Connection = TlsStream<Ahead<TcpStream>>;
 
 /// Who asks, and whom.
 #[derive(Debug, Clone)]
@@ -179,7 +180,7 @@ impl Client {
         let (response, rest) = self.send(upgrade.hub, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
         check(&response, &key, upgrade.protocol)?;
-        Ok((WebSocket::new(stream, early, Endpoint::Client, purpose).await, response))
+        Ok((WebSocket::new(stream, &early, Endpoint::Client, purpose), response))
     }
 
     /// Sends a request signed for its connection; once more signed for a challenge, where that is called for.

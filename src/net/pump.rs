@@ -174,12 +174,15 @@ where
 {
     let flow = Flow::new(&tunnel);
     let (mut reader, writer) = local;
-    let mut legs = pin!(legs(&mut reader, tunnel, &flow, &terms));
-    tokio::select! {
-        outcome = &mut legs => outcome,
-        // The local side has everything; what the other end must still know is said.
-        () = deliver(writer, &flow, &terms.counters.received) => legs.await,
-    }
+    let parts = async {
+        let mut legs = pin!(legs(&mut reader, tunnel, &flow, &terms));
+        tokio::select! {
+            outcome = &mut legs => outcome,
+            // The local side has everything; what the other end must still know is said.
+            () = deliver(writer, &flow, &terms.counters.received) => legs.await,
+        }
+    };
+    flow.drive(parts).await
 }
 
 /// One WebSocket after the other, until the stream is over.

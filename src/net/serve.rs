@@ -107,7 +107,7 @@ where
         }
     };
     let (purpose, then) = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()?;
-    let socket = WebSocket::new(parts.io.into_inner(), parts.read_buf, Endpoint::Server, purpose).await;
+    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, purpose);
     Some((then, socket))
 }
 

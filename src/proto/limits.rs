@@ -74,6 +74,9 @@ pub const FORWARDS_PER_DEVICE: usize = 256;
 /// The largest data message we send: the original's maximum payload, so any client can take it.
 pub const DATA_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// A data message of a sender that has more: with its head, four full TLS records, which go out in one call.
+pub const FULL_MESSAGE_BYTES: usize = DATA_MESSAGE_BYTES - 8;
+
 /// The largest data message we take: what other WebSocket libraries send in one piece.
 pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
 
@@ -118,9 +121,12 @@ pub const LARGEST_WINDOW: u64 = 16 * 1024 * 1024;
 /// and the same again what it may keep of its own bytes until they are acknowledged.
 pub const ALL_WINDOWS: u64 = 32 * 1024 * 1024;
 
-/// Bytes written to the local side until an acknowledgement is sent: well within [`FIRST_WINDOW`], all that a sender with many
-/// streams may keep for each.
+/// Bytes written to the local side until an acknowledgement is sent, where the window is small …
 pub const ACK_EVERY: u64 = 64 * 1024;
+
+/// … and where it is large: each costs three processes a wake-up. Within [`FIRST_WINDOW`], all that a sender with many
+/// streams may keep for each: it must not wait for one that is not due.
+pub const LARGEST_ACK_EVERY: u64 = FIRST_WINDOW / 4 * 3;
 
 /// Messages, however small, until an acknowledgement is sent: the other end keeps each of them until then.
 pub const ACK_MESSAGES: u32 = 64;

@@ -22,3 +22,4 @@ pub mod secret;
 pub mod standby;
 pub mod stream;
 pub mod vigil;
+pub mod websocket;

@@ -14,7 +14,7 @@ use crate::net::relay::watch::lifeless;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat};
-use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
+use crate::proto::limits::{CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::end::{Due, Farewell};
 use crate::proto::stream::lifeline::Lifeline;
@@ -24,9 +24,9 @@ use crate::proto::stream::{CLOSE_RESET, REST, StreamControl, Violation};
 /// nothing, and another way may be open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What is left of a block of memory takes further small reads, since all that are kept until they are acknowledged hold
-/// on to theirs; below this, a new one makes for larger messages.
-const SHARED_BLOCK: usize = 16 * 1024;
+/// Room for the next read of the local side, at least. What is left of a block of memory takes further small reads, since
+/// all that are kept until they are acknowledged hold on to theirs.
+const SMALL_BLOCK: usize = 4 * 1024;
 
 /// A peer is not pinged again sooner, however busy the way to it is.
 const BETWEEN_PINGS: Duration = Duration::from_secs(1);
@@ -129,7 +129,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     flow: &Flow,
     terms: &Terms<'_, J>,
 ) -> Parted<T> {
-    let mut buffer = BytesMut::new();
+    let (mut buffer, mut block) = (BytesMut::new(), SMALL_BLOCK);
     loop {
         while let Some(due) = flow.due() {
             if let Err(broken) = say(writer, due).await {
@@ -141,15 +141,19 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
             terms.counters.sent.store(flow.sent(), Ordering::Relaxed);
         }
         let room = flow.room();
-        if room > 0 && buffer.capacity() < SHARED_BLOCK {
-            buffer.reserve(DATA_MESSAGE_BYTES);
+        if room > 0 && !(block..=8 * block).contains(&buffer.capacity()) {
+            buffer = flow.block(block);
         }
         let mut source = (&mut *local).take(room);
         tokio::select! {
             biased;
             () = flow.sender_woken() => {}
             read = source.read_buf(&mut buffer), if room > 0 => match read {
-                Ok(_) => flow.take_from_local(buffer.split().freeze()),
+                Ok(read) => {
+                    flow.take_from_local(buffer.split().freeze());
+                    // There may be more where much came from.
+                    block = (2 * read).clamp(SMALL_BLOCK, FULL_MESSAGE_BYTES);
+                }
                 Err(_) => {
                     flow.reset_by_local();
                     return std::future::pending().await;

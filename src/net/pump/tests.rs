@@ -18,7 +18,7 @@ const PIPE: usize = 1000;
 const LONG: Duration = Duration::from_secs(60 * 60);
 
 async fn socket(transport: DuplexStream, endpoint: Endpoint) -> WebSocket<DuplexStream> {
-    WebSocket::new(transport, Bytes::new(), endpoint, Purpose::Stream).await
+    WebSocket::new(transport, &[], endpoint, Purpose::Stream)
 }
 
 /// A WebSocket from end to end.

@@ -1,12 +1,15 @@
 //! PURE. One end of a stream: both directions, the queue to the local side, what is to be said next, and when all is
 //! done. Whoever drives it has the WebSockets, the local side and the clock.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Piece};
 use super::{CLOSE_NORMAL, CLOSE_RESET, StreamControl, StreamProtocol, Violation};
-use crate::proto::limits::{DATA_MESSAGE_BYTES, FIRST_WINDOW};
+use crate::proto::limits::{FIRST_WINDOW, FULL_MESSAGE_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
 
 /// What is to be sent next.
@@ -35,14 +38,19 @@ pub enum Farewell {
     Broken(Option<Refusal>),
 }
 
+/// Smaller messages are joined in the queue: each would take many times its size, and a call to write it.
+const JOINED: usize = 4 * 1024;
+
 /// The state of one end.
 #[derive(Debug)]
 pub struct End {
     protocol: Option<StreamProtocol>,
     outgoing: Outgoing,
     incoming: Incoming,
-    /// For the local side.
-    queue: BytesMut,
+    /// For the local side; the small messages after them, joined; and how much both hold.
+    queue: VecDeque<Bytes>,
+    joined: BytesMut,
+    queued: usize,
     /// The peer's direction is over once the queue is empty …
     received_all: bool,
     /// … and now the local side knows.
@@ -79,7 +87,9 @@ impl End {
             protocol,
             outgoing: Outgoing::new(protocol == Some(StreamProtocol::Resumable), first),
             incoming: Incoming::new(first),
-            queue: BytesMut::new(),
+            queue: VecDeque::new(),
+            joined: BytesMut::new(),
+            queued: 0,
             received_all: false,
             end_written: false,
             peer_closed: false,
@@ -151,6 +161,11 @@ impl End {
         self.awaiting
     }
 
+    /// Says what time it is, since whenever.
+    pub fn is_now(&mut self, now: Duration) {
+        self.incoming.is_now(now);
+    }
+
     /// What is to be sent next, which counts as sent; what matters to the peer's progress first. No window may be
     /// larger than `share`. The stream is not over before that is [`Self::said`].
     pub fn due(&mut self, share: u64) -> Option<Due> {
@@ -199,7 +214,12 @@ impl End {
         if self.awaiting || self.peer_closed {
             return 0;
         }
-        self.outgoing.room(share).min(DATA_MESSAGE_BYTES as u64)
+        self.outgoing.room(share).min(FULL_MESSAGE_BYTES as u64)
+    }
+
+    /// Memory that held what is acknowledged, for what the local side says next.
+    pub fn spare(&mut self) -> Option<BytesMut> {
+        self.outgoing.spare()
     }
 
     /// The local side said this; nothing once it has said all.
@@ -222,12 +242,18 @@ impl End {
     }
 
     /// Bytes came, for the local side.
-    pub fn received(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+    pub fn received(&mut self, bytes: &Bytes) -> Result<(), Violation> {
         if self.awaiting {
             return Err(Violation::Miscounted);
         }
         self.incoming.received(bytes.len())?;
-        self.queue.extend_from_slice(bytes);
+        self.queued += bytes.len();
+        if bytes.len() < JOINED {
+            self.joined.extend_from_slice(bytes);
+        } else {
+            self.queue.extend(Some(self.joined.split().freeze()).filter(|joined| !joined.is_empty()));
+            self.queue.push_back(bytes.clone());
+        }
         Ok(())
     }
 
@@ -253,12 +279,20 @@ impl End {
 
     /// How much is queued.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queued
     }
 
-    /// All that is queued for the local side, if anything is.
+    /// The next of what is queued for the local side, if anything is.
     pub fn take_for_local(&mut self) -> Option<Bytes> {
-        (!self.queue.is_empty()).then(|| std::mem::take(&mut self.queue).freeze())
+        let joined = || Some(std::mem::take(&mut self.joined).freeze()).filter(|joined| !joined.is_empty());
+        let bytes = self.queue.pop_front().or_else(joined)?;
+        self.queued -= bytes.len();
+        Some(bytes)
+    }
+
+    /// Whether an acknowledgement is due.
+    pub fn has_news(&self) -> bool {
+        self.half_close() && self.incoming.has_news()
     }
 
     /// Whether nothing more comes into the queue.
