@@ -36,6 +36,8 @@ async fn connect(hub: &HubAddress) -> Result<TcpStream, Refusal> {
         match timeout(DIAL_ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 socket::tune(&stream);
+                socket::suit_tunnel(&stream);
+                tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
                 vigil::reached(address);
                 return Ok(stream);
             }
