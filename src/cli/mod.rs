@@ -63,8 +63,7 @@ pub fn command() -> clap::Command {
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
-    let cli = match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(Mistake::Typed(error)) => {
             // Help and version are errors to clap, and come with status 0.
@@ -90,17 +89,25 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What was typed. With its thread goes what clap takes of stack and heap, which is more than a role needs after it.
+fn parse() -> Result<Cli, Mistake> {
+    let words: Vec<_> = std::env::args_os().collect();
+    let parse = || config::parse(Cli::command(), &words, home::config_file().as_deref());
+    std::thread::scope(|scope| scope.spawn(parse).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Hub(command) => hub(*command, inherited).await,
-            Command::Join(join) => join::run(join).await,
-            Command::DeviceAgent(agent) => roles::device_agent(agent).await,
-            Command::ServiceProxy(proxy) => roles::service_proxy(proxy, progress).await,
+            // Boxed: none of them makes room for the largest, on a stack that is never given back.
+            Command::Hub(command) => Box::pin(hub(*command, inherited)).await,
+            Command::Join(join) => Box::pin(join::run(join)).await,
+            Command::DeviceAgent(agent) => Box::pin(roles::device_agent(agent)).await,
+            Command::ServiceProxy(proxy) => Box::pin(roles::service_proxy(proxy, progress)).await,
             Command::Service(service) => install::run(service.command),
-            Command::Demo(demo) => demo::run(demo, progress).await,
-            Command::Devices(devices) => devices::run(devices).await,
+            Command::Demo(demo) => Box::pin(demo::run(demo, progress)).await,
+            Command::Devices(devices) => Box::pin(devices::run(devices)).await,
             Command::Completions(completions) => {
                 text::out(completions.shell.script());
                 Ok(())
