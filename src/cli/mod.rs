@@ -63,7 +63,8 @@ pub fn command() -> clap::Command {
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
-    let cli = match parse() {
+    let words: Vec<_> = std::env::args_os().collect();
+    let cli = match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
         Ok(cli) => cli,
         Err(Mistake::Typed(error)) => {
             // Help and version are errors to clap, and come with status 0.
@@ -87,13 +88,6 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(name, &failure),
     }
-}
-
-/// What was typed. With its thread goes what clap takes of stack and heap, which is more than a role needs after it.
-fn parse() -> Result<Cli, Mistake> {
-    let words: Vec<_> = std::env::args_os().collect();
-    let parse = || config::parse(Cli::command(), &words, home::config_file().as_deref());
-    std::thread::scope(|scope| scope.spawn(parse).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Result<(), Failure> {

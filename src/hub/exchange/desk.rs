@@ -157,7 +157,7 @@ impl<T: Transport> Desk<T> {
             Output::Displace { connection, by } => self.notify(connection, Notice::Displaced(by)),
             Output::Dismiss { connection, why } => self.notify(connection, Notice::Dismissed(why)),
             Output::Recheck { connection } => self.notify(connection, Notice::Recheck),
-            Output::AskDevice { connection, request } => self.notify(connection, Notice::Ask(request)),
+            Output::AskDevice { connection, request } => self.notify(connection, Notice::Ask(Box::new(request))),
             Output::CancelDevice { connection, stream } => self.notify(connection, Notice::Cancel(stream)),
             Output::Answer { asker, answer } => {
                 if let Some(asker) = self.askers.remove(&asker) {

@@ -34,8 +34,8 @@ const NOTICES: usize = 256;
 /// What a device's control connection is told.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// Pass this request on.
-    Ask(DeviceAsk),
+    /// Pass this request on. Boxed: a queue has room for so many of the largest.
+    Ask(Box<DeviceAsk>),
     /// That request is void.
     Cancel(StreamId),
     /// Another agent took over from this address; end.
