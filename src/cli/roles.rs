@@ -56,7 +56,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     let shutdown = Shutdown::default();
     let cut = {
         let reload = hub.reload();
-        let serving = hangups.while_passing_on(&reload, hub.serve(shutdown.clone()));
+        let serving = hangups.while_passing_on(&reload, Box::pin(hub.serve(shutdown.clone())));
         signals.pass_on_during(&shutdown, serving).await??
     };
     if cut > 0 {
@@ -150,7 +150,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let work = notify::while_alive(agent::run(config, shutdown.clone()));
+    let work = notify::while_alive(Box::pin(agent::run(config, shutdown.clone())));
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
@@ -201,7 +201,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
     let listening: Vec<_> = bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect();
     listening.iter().for_each(|line| text::say("service-proxy", line));
     notify::ready(&listening.join(", "));
-    let work = notify::while_alive(bound.serve(shutdown.clone()));
+    let work = notify::while_alive(Box::pin(bound.serve(shutdown.clone())));
     signals.pass_on_during(&shutdown, work).await?;
     match outdated.get() {
         Some(refusal) => {

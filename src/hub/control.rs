@@ -71,8 +71,8 @@ pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, 
     drop(farewell);
     shared.directory.note_seen(principal);
     match end {
-        End::Ended(why) => channel.end(&why).await,
-        End::Refused(kind) => channel.refuse(kind).await,
+        End::Ended(why) => Box::pin(channel.end(&why)).await,
+        End::Refused(kind) => Box::pin(channel.refuse(kind)).await,
     }
 }
 

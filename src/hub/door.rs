@@ -120,28 +120,33 @@ pub(super) async fn receive(
 ) {
     let Admission { stranger, place } = admission;
     socket::tune(&tcp);
-    let Some((stream, exporter)) = secure(&shared, &acceptor, tcp, address).await else { return };
+    // Each stage in a place of its own, that is given back: a connection may wait in the last one for months.
+    let Some((stream, exporter)) = Box::pin(secure(&shared, &acceptor, tcp, address)).await else { return };
     let connection = shared.next_connection();
     let standing = Arc::new(Mutex::new(Standing::Stranger(stranger)));
     let (in_doubt, excused) = (AtomicBool::new(false), AtomicBool::new(false));
     let visitor = Visitor { connection, address, serves, exporter, standing, in_doubt, excused };
     let answer = async |asked| visitor.sealed(&shared, answer(&shared, &visitor, asked).await);
-    let served = serve(stream, shared.config.limits.http, answer);
+    let served = Box::pin(serve(stream, shared.config.limits.http, answer));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
-        () = visitor.outstays(&shared) => None,
+        () = Box::pin(visitor.outstays(&shared)) => None,
     };
     if visitor.in_doubt.load(Ordering::Relaxed) {
         // It hung up before it could hear no.
         shared.offended(address, Offence::WrongProof);
     }
     match upgraded {
-        Some((Next::Control(arriving), socket)) => control::run(&shared, &visitor, arriving, socket).await,
-        Some((Next::Standby(arriving), socket)) => standby::run(&shared, &visitor, *arriving, socket).await,
+        Some((Next::Control(arriving), socket)) => {
+            Box::pin(control::run(&shared, &visitor, arriving, socket)).await;
+        }
+        Some((Next::Standby(arriving), socket)) => {
+            Box::pin(standby::run(&shared, &visitor, *arriving, socket)).await;
+        }
         // The other side's task may come to hold the socket, and what goes with it.
         Some((Next::Stream(arrived), socket)) => {
             let kept = (place, visitor.standing.clone());
-            streaming::run(&shared, &visitor, arrived, socket, kept).await;
+            Box::pin(streaming::run(&shared, &visitor, arrived, socket, kept)).await;
         }
         None => {}
     }

@@ -159,7 +159,7 @@ impl Hub {
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
         let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
-        let metrics = Arc::new(Metrics::new(&config.named_limits()));
+        let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;
         let (exchange, desk) = Exchange::new(config.broker, activity.clone());

@@ -287,7 +287,7 @@ pub(super) async fn exchange(
         Ok((response, rest))
     };
     let silent = || Refusal::new(Kind::HubUnreachable, format!("no answer in {} s", patience.as_secs()));
-    timeout(patience, steps).await.unwrap_or_else(|_| Err(silent()))
+    timeout(patience, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// RFC 6455 section 4.1: the answer must be to this request.

@@ -25,7 +25,8 @@ pub async fn dial(hub: &HubAddress, config: Arc<ClientConfig>) -> Result<TlsStre
             .map_err(|_| Refusal::new(Kind::HubUnreachable, format!("'{}' is not a host name", hub.host)))?;
         TlsConnector::from(config).connect(name, Ahead::new(tcp)).await.map_err(|error| explain(hub, &error))
     };
-    timeout(DIAL_TIMEOUT, steps).await.unwrap_or_else(|_| Err(timed_out(hub, DIAL_TIMEOUT)))
+    // Boxed, and so given back: whoever dials may then wait for months.
+    timeout(DIAL_TIMEOUT, Box::pin(steps)).await.unwrap_or_else(|_| Err(timed_out(hub, DIAL_TIMEOUT)))
 }
 
 /// Tries the name's addresses in the resolver's order; the error is the last one's.
@@ -37,6 +38,8 @@ async fn connect(hub: &HubAddress) -> Result<TcpStream, Refusal> {
         match timeout(DIAL_ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 socket::tune(&stream);
+                socket::suit_tunnel(&stream);
+                tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
                 vigil::reached(address);
                 return Ok(stream);
             }

@@ -13,6 +13,7 @@ mod chaos;
 mod cli;
 mod config;
 mod conformance;
+mod congestion;
 mod consent;
 mod enrolment;
 mod faults;

@@ -34,7 +34,7 @@ const NOTICES: usize = 256;
 /// What a device's control connection is told.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// Pass this request on.
+    /// Pass this request on. Boxed: a queue has room for so many of the largest.
     Ask(Box<DeviceAsk>),
     /// That request is void.
     Cancel(StreamId),
