@@ -65,7 +65,7 @@ impl Flow {
             loop {
                 match parts.as_mut().poll(context) {
                     Poll::Pending if self.stirred.swap(false, Ordering::Relaxed) => {}
-                    polled => return polled,
+                    polled @ (Poll::Ready(_) | Poll::Pending) => return polled,
                 }
             }
         })

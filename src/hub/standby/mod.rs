@@ -2,22 +2,23 @@
 //! way: the same authorisation, the same broker, the same tokens, which never leave the hub here; only the handshakes are
 //! spared.
 
+mod device;
+mod service;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::auth::{Action, authorize};
-use super::broker::{DeviceAsk, Grant, Shown, SideArrival};
+use super::broker::{Shown, SideArrival};
 use super::door::Visitor;
-use super::exchange::{DeviceAsked, Ready};
-use super::open::{self, Wanted, ends};
+use super::open::ends;
 use super::registry::Record;
-use super::streaming::{Waiting, meet};
+use super::streaming::Waiting;
 use super::{Next, Shared, answers};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
@@ -28,11 +29,10 @@ use crate::net::websocket::{Purpose, WebSocket};
 use crate::proto::http::{Bridge, lists};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::key::PublicKey;
-use crate::proto::message::{StreamRequest, StreamResponse, encode};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::{Pass, Ticket};
 use crate::proto::scope::Scope;
-use crate::proto::standby::{Early, FromHub, Open, Opened, RUN_HEADER, Request, STANDBY_PROTOCOL, ToHub, WayBack};
+use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
 
 /// An idle connection's identity is looked up this often, since keys and access end with time: one that may no longer
 /// stand by is closed.
@@ -182,182 +182,6 @@ impl Standby<'_> {
                 Some(device) => self.serve_device(device, *run, channel).await,
                 None => self.serve_service(channel).await,
             };
-        }
-    }
-
-    /// One stream that the service asks for.
-    async fn serve_service(&self, mut channel: Channel) -> Option<Channel> {
-        let asked = async {
-            let ToHub::Open(open) = self.idle(&mut channel).await? else { return Err(End::Refused(Kind::BadRequest)) };
-            let early = channel.accompanying(open.early.bytes()).await?;
-            Ok((open, early))
-        };
-        match asked.await {
-            Ok((open, early)) => self.open(open, early, channel).await,
-            Err(end) => part(channel, end).await,
-        }
-    }
-
-    async fn open(&self, open: Open, early: Bytes, channel: Channel) -> Option<Channel> {
-        let device = open.device.clone();
-        let mut leg = Leg::new(channel.into_socket(), ());
-        // Where every line of the log must be written before anything is carried, nothing is carried ahead of it.
-        let ahead = if self.shared.activity.is_required() { Bytes::new() } else { early.clone() };
-        let is_ahead = !ahead.is_empty();
-        let granted = tokio::select! {
-            granted = self.ask(open, ahead) => granted,
-            departure = leg.hold(Some(self.shared.config.patience)) => {
-                leg.part(&departure).await;
-                return None;
-            }
-        };
-        let grant = match granted {
-            Ok(grant) => grant,
-            Err(refusal) => return self.refuse(leg, refusal).await,
-        };
-        // Much may have changed while the device was asked.
-        let scope = match self.record().await {
-            Ok(record) => record.scope,
-            Err(refusal) => {
-                self.shared.exchange.kill(grant.stream).await;
-                return self.refuse(leg, refusal).await;
-            }
-        };
-        let token = Shown::Token(grant.token.hash());
-        match self.side((&device, grant.stream), scope, token).await {
-            Ok((waiting, pass)) => {
-                if leg.say(encode(&self.opened(&device, &grant, pass.as_ref()))).await.is_err() {
-                    return None;
-                }
-                if grant.has_early && is_ahead {
-                    leg.has_delivered(early.len() as u64)
-                } else {
-                    leg.has_sent(early)
-                }
-                meet(self.shared, waiting, leg).await.and_then(|leg| self.back(leg))
-            }
-            Err(refusal) => self.refuse(leg, refusal).await,
-        }
-    }
-
-    /// As on any other way, with what is known of the service by now.
-    async fn ask(&self, open: Open, early: Bytes) -> Result<Grant, Refusal> {
-        let record = self.record().await?;
-        let wanted = Wanted {
-            device: open.device,
-            name: open.stream_name,
-            connect_timeout: Duration::from_millis(open.connect_timeout_ms),
-            response_timeout: Duration::from_millis(open.response_timeout_ms),
-            protocols: open::protocols(open.protocols.iter().map(String::as_str)),
-            stream: Some(open.request_id),
-            rests: true,
-            early,
-        };
-        open::request(self.shared, self.visitor, record, wanted).await
-    }
-
-    fn opened(&self, device: &DeviceId, grant: &Grant, pass: Option<&Pass>) -> FromHub {
-        FromHub::Opened(Opened {
-            url: self.shared.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
-            protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
-            way_back: pass.map(WayBack::from),
-            rests: grant.rests,
-        })
-    }
-
-    /// There is no stream; the connection stands by again, unless it is the identity that is refused: then the service
-    /// comes another way, with another key perhaps, and hears more there.
-    async fn refuse(&self, mut leg: Leg<Socket>, reason: Refusal) -> Option<Channel> {
-        if self.record().await.is_err() {
-            leg.refuse(&reason).await;
-            return None;
-        }
-        leg.say(encode(&FromHub::Refused { reason })).await.ok()?;
-        self.back(leg)
-    }
-
-    /// One stream that the device is asked for.
-    async fn serve_device(&self, device: &DeviceId, run: u64, mut channel: Channel) -> Option<Channel> {
-        let DeviceAsked { connection, ask, withdrawn } = match self.wanted(device, run, &mut channel).await {
-            Ok(asked) => asked,
-            Err(end) => return part(channel, end).await,
-        };
-        let response = tokio::select! {
-            response = self.asked(device, &ask, &mut channel) => response,
-            // The device lets go of its target when it hears this.
-            () = withdrawn.cancelled() => return part(channel, End::Refused(Kind::PeerGone)).await,
-        };
-        let response = match response {
-            Ok(response) => response,
-            Err(end) => {
-                self.shared.exchange.unanswered(connection, ask).await;
-                return part(channel, end).await;
-            }
-        };
-        let accepted = response.accepted;
-        self.shared.exchange.answered(connection, response, true).await;
-        if !accepted {
-            return Some(channel);
-        }
-        // What this connection takes is counted here, for as long as its socket lives: also at the other side's task.
-        let (lives, gone) = oneshot::channel::<()>();
-        let leg = Leg::new(channel.into_socket(), lives);
-        let rested = match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash())).await {
-            Ok((waiting, _)) => meet(self.shared, waiting, leg).await,
-            Err(refusal) => {
-                leg.refuse(&refusal).await;
-                None
-            }
-        };
-        if rested.is_none() {
-            // Only ever an error, when the other end is dropped.
-            let _ = gone.await;
-        }
-        rested.and_then(|leg| self.back(leg))
-    }
-
-    /// Waits until the device is asked for a stream.
-    async fn wanted(&self, device: &DeviceId, run: u64, channel: &mut Channel) -> Result<DeviceAsked, End> {
-        self.record().await.map_err(|refusal| End::Refused(refusal.kind))?;
-        let (wanted, mut asked) = oneshot::channel();
-        self.shared.exchange.ready(Ready { device: device.clone(), run, wanted }).await;
-        let end = tokio::select! {
-            biased;
-            asked = &mut asked => match asked {
-                Ok(asked) => return Ok(asked),
-                // Nobody asks any more: the device is not online, or another run of it is.
-                Err(_) => End::Refused(Kind::PeerGone),
-            },
-            said = self.idle(channel) => said.map_or_else(|end| end, |_| End::Refused(Kind::BadRequest)),
-        };
-        asked.close();
-        if let Ok(DeviceAsked { connection, ask, .. }) = asked.try_recv() {
-            self.shared.exchange.unanswered(connection, ask).await;
-        }
-        Err(end)
-    }
-
-    /// Passes a request on, and waits for the answer to it.
-    async fn asked(&self, device: &DeviceId, ask: &DeviceAsk, channel: &mut Channel) -> Result<StreamResponse, End> {
-        let stream = StreamRequest {
-            request_id: ask.stream,
-            url: self.shared.streaming_url(&self.identity.authority, device, ask.stream, Role::Device),
-            stream_name: ask.name.clone(),
-            authorization_token: None,
-            protocol: ask.protocol.map(|protocol| protocol.as_str().to_owned()),
-            service: ask.service.clone(),
-            source: ask.source.to_string(),
-            rests: ask.rests,
-        };
-        let pass = ask.ticket.as_ref().map(|(ticket, grace)| self.pass(ticket, *grace));
-        let early = Early::try_from(ask.early.len()).map_err(|_| End::Refused(Kind::HubFailed))?;
-        let way_back = pass.as_ref().map(WayBack::from);
-        let request = FromHub::StreamRequest(Request { stream, way_back, early });
-        channel.send_with(&request, ask.early.clone()).await?;
-        let answer = timeout(self.shared.config.broker.handshake, channel.answer()).await;
-        match answer.unwrap_or(Err(Ended::Silent))? {
-            ToHub::StreamResponse(response) if response.request_id == ask.stream => Ok(response),
-            ToHub::StreamResponse(_) | ToHub::Open(_) => Err(End::Refused(Kind::BadRequest)),
         }
     }
 
