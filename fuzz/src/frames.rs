@@ -25,7 +25,7 @@ pub fn check(bytes: &[u8]) {
 fn decoded(mut bytes: &[u8], endpoint: Endpoint, piece: usize) -> (Vec<Message>, Option<Fault>) {
     let (mut decoder, mut messages) = (Decoder::new(endpoint, LIMIT, &[]), Vec::new());
     loop {
-        match decoder.next() {
+        match decoder.next_message() {
             Ok(Some(message)) => messages.push(message),
             Ok(None) if bytes.is_empty() => return (messages, None),
             Ok(None) => {

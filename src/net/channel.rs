@@ -198,7 +198,7 @@ mod tests {
     use crate::net::websocket::{Endpoint, Purpose};
     use crate::proto::message::{ToDevice, ToHub};
 
-    async fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
+    fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
         ControlChannel::new(WebSocket::new(transport, &[], endpoint, Purpose::Control), Patience::default())
     }
 
@@ -206,7 +206,7 @@ mod tests {
     async fn a_silent_peer_is_given_up_within_45_seconds_by_either_end() {
         for endpoint in [Endpoint::Server, Endpoint::Client] {
             let (near, _far) = duplex(1024);
-            let mut channel = channel(near, endpoint).await;
+            let mut channel = channel(near, endpoint);
             let start = clock::now();
             assert!(matches!(channel.next::<ToHub>().await, Err(Ended::Silent)));
             assert!(clock::now() - start <= Duration::from_secs(45));
@@ -216,7 +216,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn two_ends_with_nothing_to_say_stay_connected_for_a_day() {
         let (near, far) = duplex(1024);
-        let (mut hub, mut device) = (channel(near, Endpoint::Server).await, channel(far, Endpoint::Client).await);
+        let (mut hub, mut device) = (channel(near, Endpoint::Server), channel(far, Endpoint::Client));
         let both = async {
             tokio::select! { _ = hub.next::<ToHub>() => {} _ = device.next::<ToDevice>() => {} }
         };
@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_does_not_hold_up_a_sender_for_ever() {
         let (near, _far) = duplex(64);
-        let mut channel = channel(near, Endpoint::Server).await;
+        let mut channel = channel(near, Endpoint::Server);
         let long = ToDevice::Displaced { by: "x".repeat(1000) };
         assert!(matches!(channel.send(&long).await, Err(Ended::Silent)));
     }

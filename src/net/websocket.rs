@@ -287,3 +287,55 @@ impl<T: Transport> Writer<T> {
 fn lock<T>(line: &Mutex<Line<T>>) -> MutexGuard<'_, Line<T>> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn pair(buffer: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+        let (near, far) = duplex(buffer);
+        let client = WebSocket::new(near, &[], Endpoint::Client, Purpose::Stream);
+        (client, WebSocket::new(far, &[], Endpoint::Server, Purpose::Stream))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_whose_sender_gave_up_is_still_sent_whole_and_first() {
+        let (mut near, mut far) = pair(64);
+        let long = Bytes::from(vec![7; 10_000]);
+        assert!(timeout(CLOSE_TIMEOUT, near.writer.bytes(long.clone())).await.is_err(), "nobody reads");
+        let hears = async { (far.reader.next().await.unwrap(), far.reader.next().await.unwrap()) };
+        let (said, heard) = tokio::join!(near.writer.text("next".into()), hears);
+        said.unwrap();
+        assert_eq!(heard, (Incoming::Bytes(long), Incoming::Text("next".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_are_answered_while_a_message_waits_for_a_peer_that_does_not_read() {
+        let (mut near, mut far) = pair(64);
+        far.writer.ping().await.unwrap();
+        let message = Bytes::from(vec![7; 10_000]);
+        let says = async {
+            assert!(timeout(CLOSE_TIMEOUT, near.writer.bytes(message.clone())).await.is_err());
+            assert_eq!(near.reader.next().await.unwrap(), Incoming::Ping);
+            timeout(CLOSE_TIMEOUT, near.reader.next()).await.is_err()
+        };
+        let hears = async {
+            assert_eq!(far.reader.next().await.unwrap(), Incoming::Bytes(message.clone()));
+            far.reader.next().await.unwrap()
+        };
+        let (_, heard) = tokio::join!(says, async {
+            sleep_until((clock::now() + CLOSE_TIMEOUT * 3 / 2).into()).await;
+            hears.await
+        });
+        assert_eq!(heard, Incoming::Pong);
+    }
+
+    #[test]
+    fn the_answer_to_a_key_is_the_one_of_the_standard() {
+        assert_eq!(derive_accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(STANDARD.decode(generate_key()).unwrap().len(), 16);
+    }
+}

@@ -65,7 +65,8 @@ impl Flow {
             loop {
                 match parts.as_mut().poll(context) {
                     Poll::Pending if self.stirred.swap(false, Ordering::Relaxed) => {}
-                    polled @ (Poll::Ready(_) | Poll::Pending) => return polled,
+                    Poll::Pending => return Poll::Pending,
+                    done @ Poll::Ready(_) => return done,
                 }
             }
         })

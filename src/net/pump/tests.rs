@@ -17,14 +17,14 @@ use crate::proto::stream::StreamControl;
 const PIPE: usize = 1000;
 const LONG: Duration = Duration::from_secs(60 * 60);
 
-async fn socket(transport: DuplexStream, endpoint: Endpoint) -> WebSocket<DuplexStream> {
+fn socket(transport: DuplexStream, endpoint: Endpoint) -> WebSocket<DuplexStream> {
     WebSocket::new(transport, &[], endpoint, Purpose::Stream)
 }
 
 /// A WebSocket from end to end.
-async fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     let (near, far) = duplex(PIPE);
-    (socket(near, Endpoint::Client).await, socket(far, Endpoint::Server).await)
+    (socket(near, Endpoint::Client), socket(far, Endpoint::Server))
 }
 
 /// Cannot come back.
@@ -82,7 +82,7 @@ fn pattern(length: usize, seed: usize) -> Vec<u8> {
 
 #[tokio::test(start_paused = true)]
 async fn both_directions_arrive_whole_and_end_by_themselves() {
-    let (near, far) = sockets().await;
+    let (near, far) = sockets();
     let ((a, left), (b, right)) = (one(near, true), one(far, true));
     let (up, down) = (pattern(3_000_000, 1), pattern(70_000, 2));
     let all = async { tokio::join!(left, right, exchange(a, up.clone()), exchange(b, down.clone())) };
@@ -93,7 +93,7 @@ async fn both_directions_arrive_whole_and_end_by_themselves() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_pauses_blocks_its_writer_and_nothing_else_for_hours() {
-    let (near, far) = sockets().await;
+    let (near, far) = sockets();
     let ((a, left), (b, right)) = (one(near, true), one(far, true));
     let ((mut a_reader, mut a_writer), (mut b_reader, mut b_writer)) = (split(a), split(b));
     let mut written = 0;
@@ -127,7 +127,7 @@ async fn a_reader_that_pauses_blocks_its_writer_and_nothing_else_for_hours() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_ignores_the_window_breaks_its_stream() {
-    let (near, mut far) = sockets().await;
+    let (near, mut far) = sockets();
     let (_application, pump) = one(near, true);
     let flood = async {
         let piece = Bytes::from(vec![0; DATA_MESSAGE_BYTES]);
@@ -143,7 +143,7 @@ async fn a_peer_that_ignores_the_window_breaks_its_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_that_counts_other_bytes_than_came_breaks_the_stream() {
-    let (near, mut far) = sockets().await;
+    let (near, mut far) = sockets();
     let (_application, pump) = one(near, true);
     far.writer.bytes(Bytes::from_static(b"12345")).await.unwrap();
     far.writer.text(StreamControl::End { bytes: 6 }.encode()).await.unwrap();
@@ -153,7 +153,7 @@ async fn an_end_that_counts_other_bytes_than_came_breaks_the_stream() {
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_that_breaks_or_closes_early_is_never_a_clean_end() {
     for (code, ending) in [(None, Ending::Broken), (Some(1000), Ending::Broken), (Some(4000), Ending::PeerReset)] {
-        let (near, mut far) = sockets().await;
+        let (near, mut far) = sockets();
         let (_application, pump) = one(near, true);
         far.writer.bytes(Bytes::from_static(b"12345")).await.unwrap();
         if let Some(code) = code {
@@ -166,7 +166,7 @@ async fn a_tunnel_that_breaks_or_closes_early_is_never_a_clean_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_without_half_close_gives_all_it_sent_and_then_ends_both() {
-    let (near, mut far) = sockets().await;
+    let (near, mut far) = sockets();
     let (application, pump) = one(near, false);
     let (mut reader, _writer) = split(application);
     let sent = pattern(300_000, 3);

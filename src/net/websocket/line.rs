@@ -63,7 +63,7 @@ impl<T: Transport> Line<T> {
             };
         }
         loop {
-            if let Some(message) = self.decoder.next()? {
+            if let Some(message) = self.decoder.next_message()? {
                 self.answer(&message);
                 if self.pong.is_some() || self.farewell.is_some() {
                     let _ = self.poll_flush(context);

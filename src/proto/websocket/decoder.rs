@@ -1,4 +1,4 @@
-//! PURE. From bytes to messages. Bytes are read into [`Decoder::space`], and [`Decoder::next`] gives what they make.
+//! PURE. From bytes to messages. Bytes are read into [`Decoder::space`], and [`Decoder::next_message`] gives what they make.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -40,7 +40,7 @@ impl Decoder {
     }
 
     /// The next message, if it is all there.
-    pub fn next(&mut self) -> Result<Option<Message>, Fault> {
+    pub fn next_message(&mut self) -> Result<Option<Message>, Fault> {
         loop {
             let head = match self.head {
                 Some(head) => head,
@@ -195,7 +195,7 @@ mod tests {
     fn feed(decoder: &mut Decoder, mut bytes: &[u8], piece: usize) -> Result<Vec<Message>, Fault> {
         let mut messages = Vec::new();
         loop {
-            while let Some(message) = decoder.next()? {
+            while let Some(message) = decoder.next_message()? {
                 messages.push(message);
             }
             decoder.rest();
@@ -242,7 +242,7 @@ mod tests {
         decoder.like = wire.len();
         decoder.space().extend_from_slice(&wire);
         let read_to = decoder.buffer.as_ptr().wrapping_add(wire.len() - 65_528);
-        let Ok(Some(Message::Binary(bytes))) = decoder.next() else { panic!("a message") };
+        let Ok(Some(Message::Binary(bytes))) = decoder.next_message() else { panic!("a message") };
         assert_eq!(bytes.as_ptr(), read_to);
     }
 
@@ -252,7 +252,7 @@ mod tests {
         let mut decoder = Decoder::new(Endpoint::Server, LIMIT, &[]);
         decoder.space().extend_from_slice(&wire);
         let block = decoder.buffer.as_ptr_range();
-        let Ok(Some(Message::Binary(bytes))) = decoder.next() else { panic!("a message") };
+        let Ok(Some(Message::Binary(bytes))) = decoder.next_message() else { panic!("a message") };
         assert!(!block.contains(&bytes.as_ptr()));
     }
 
@@ -260,14 +260,14 @@ mod tests {
     fn an_announced_length_costs_nothing() {
         let wire = frame(Opcode::Binary, true, &[0; LIMIT], [0; 4]);
         let mut decoder = Decoder::new(Endpoint::Server, LIMIT, &wire[..20]);
-        assert_eq!(decoder.next(), Ok(None));
+        assert_eq!(decoder.next_message(), Ok(None));
         assert!(decoder.space().capacity() <= BLOCK + 20);
     }
 
     #[test]
     fn text_is_refused_as_soon_as_a_frame_shows_that_it_is_none() {
         let mut decoder = Decoder::new(Endpoint::Server, LIMIT, &frame(Opcode::Text, false, b"a\xe2\x82", [9; 4]));
-        assert_eq!(decoder.next(), Ok(None));
+        assert_eq!(decoder.next_message(), Ok(None));
         assert_eq!(feed(&mut decoder, &frame(Opcode::Continuation, false, b"x", [9; 4]), 3), Err(Fault::NotText));
     }
 }
