@@ -165,6 +165,7 @@ impl Client {
         let (response, rest) = self.send(upgrade.hub, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
         check(&response, &key, upgrade.protocol)?;
+        let early = Bytes::copy_from_slice(&early);
         Ok((WebSocket::new(stream, early, Endpoint::Client, purpose).await, response))
     }
 

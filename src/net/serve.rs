@@ -107,7 +107,10 @@ where
         }
     };
     let (purpose, then) = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()?;
-    let socket = WebSocket::new(parts.io.into_inner(), parts.read_buf, Endpoint::Server, purpose).await;
+    // A copy of what is left, which is nothing as a rule: the buffer itself would stay for as long as the WebSocket.
+    let early = Bytes::copy_from_slice(&parts.read_buf);
+    drop(parts.read_buf);
+    let socket = WebSocket::new(parts.io.into_inner(), early, Endpoint::Server, purpose).await;
     Some((then, socket))
 }
 
