@@ -17,7 +17,7 @@ use crate::support::{DEVICE, within};
 const HANDSHAKE: [&str; 2] = ["--handshake-timeout", "1"];
 
 /// … and what ends because of that, ends within this.
-const IN_TIME: Duration = Duration::from_secs(3);
+const IN_TIME: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_target_that_closes_at_once_is_a_clean_end() {
