@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
+use super::standby::Way;
 use super::{Life, consent, target};
 use crate::net::client::{Client, Connection, WayBack};
 use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel, pump};
@@ -25,10 +26,10 @@ pub(super) async fn serve(
     answers: mpsc::Sender<StreamResponse>,
     full: bool,
 ) {
-    let connected = if life.standbys.has_seen(&request.request_id) {
-        Err(Refusal::new(Kind::RejectedByDevice, "its connection broke while the stream was being opened"))
-    } else {
+    let connected = if life.standbys.admits(request.request_id, Way::Control) {
         target(&life, &request, full).await
+    } else {
+        Err(Refusal::new(Kind::RejectedByDevice, "its connection broke while the stream was being opened"))
     };
     let response = response(&request, &connected);
     if answers.send(response).await.is_err() {
@@ -53,7 +54,7 @@ pub(super) async fn serve_standby(
     mut standby: Standby,
 ) -> Option<Standby> {
     let Request { stream: request, way_back, rests, .. } = asked;
-    let connected = if life.standbys.is_new(request.request_id) {
+    let connected = if life.standbys.admits(request.request_id, Way::Standby) {
         target(&life, &request, life.is_full()).await
     } else {
         Err(Refusal::new(Kind::RejectedByDevice, "it was asked for this stream before"))

@@ -42,7 +42,8 @@ impl Broker {
     /// it may have reached the device, so it is not passed on a second time.
     fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
         let why = "the connection broke while the stream was being opened";
-        if self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
+        // One that comes on a standby connection is the first one, late: whoever repeats a request does so on another way.
+        if !ask.standby && self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
             self.end(id, Refusal::new(Kind::PeerGone, why), now);
         }
         self.outputs.push_back(Output::Answer { asker, answer: Err(Refusal::new(Kind::PeerGone, why)) });
