@@ -71,6 +71,11 @@ impl Broker {
             Ok(name) => name,
             Err(refusal) => return self.refuse(id, refusal, now),
         };
+        if stream.handshake_until.is_some() && stream.agent != seat.hello.run && !stream.ask.early.is_empty() {
+            // The former agent may have passed on what came along with the request, and this one does not know.
+            let why = "the device's agent was started anew while the stream was being opened";
+            return self.refuse(id, Refusal::new(Kind::PeerGone, why), now);
+        }
         if let Some(leg) = stream.device.leg() {
             // It came in answer to an earlier request, on a control connection that is gone.
             stream.device.left();
