@@ -1,9 +1,11 @@
 //! Connections that stand by: each carries one stream after another, and whatever becomes of them, a stream is what it
 //! was on a connection of its own.
 
+mod dead;
 mod refused;
 mod scene;
 mod spoken;
+mod traffic;
 
 use std::thread;
 
@@ -52,7 +54,7 @@ fn life_of_a_stream(scene: &Scene, streams: u64) -> Vec<Value> {
         for volatile in ["time", "callerIpAddress", "durationMs"] {
             line.as_object_mut().unwrap().remove(volatile);
         }
-        for volatile in ["streamId", "sourceAddress", "durationMs", "reason", "endedBy"] {
+        for volatile in ["streamId", "sourceAddress", "peerAddress", "durationMs", "endedBy"] {
             line["properties"].as_object_mut().unwrap().remove(volatile);
         }
     }

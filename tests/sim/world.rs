@@ -250,7 +250,8 @@ impl World {
             // It is not authorised, and the broker does not hear of it.
             return;
         }
-        let there: Vec<_> = if self.roll(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
+        let there: Vec<_> =
+            if self.roll(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
         let stream = self.pick_id(there);
         let ask = Ask {
             device,
@@ -280,7 +281,12 @@ impl World {
     fn asked_again(&mut self, id: StreamId, ask: &Ask) {
         self.repeated += 1;
         let theirs = |service: &ServiceName| *service == ask.service && !ask.standby;
-        match self.broker.all_streams().find(|(other, ..)| *other == id).map(|(_, earlier, ..)| theirs(&earlier.service)) {
+        match self
+            .broker
+            .all_streams()
+            .find(|(other, ..)| *other == id)
+            .map(|(_, earlier, ..)| theirs(&earlier.service))
+        {
             Some(true) => _ = self.over.insert(id),
             Some(false) => {}
             None => assert!(!ask.standby, "a late request ended its stream"),

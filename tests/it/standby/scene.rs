@@ -83,7 +83,8 @@ impl Scene {
         assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
     }
 
-    /// Has streams, so many at once, until they need no new connection. Gives how many there were.
+    /// Has streams, so many at once, until they need no new connection, and then one more, so that all others stand by.
+    /// Gives how many there were.
     pub(crate) fn warm(&self, at_once: u64) -> u64 {
         for round in 1..100 {
             let before = self.connections();
@@ -93,7 +94,8 @@ impl Scene {
                 assert_eq!(drain(&mut stream), Seen { bytes: 0, end: End::Eof });
             }
             if round > 1 && self.connections() == before {
-                return round * at_once;
+                self.echo(round, LITTLE);
+                return round * at_once + 1;
             }
         }
         panic!("every stream makes connections: {:?}", self.connections());

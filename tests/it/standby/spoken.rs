@@ -5,10 +5,10 @@ use std::net::{Shutdown, TcpStream};
 use devstream::net::random;
 use devstream::proto::id::StreamId;
 use devstream::proto::limits::EARLY_OPEN_BYTES;
+use devstream::proto::message::StreamResponse;
 use devstream::proto::message::{decode, encode};
 use devstream::proto::refusal::Kind;
 use devstream::proto::standby::{FromHub, Open, Opened, Request, ToHub};
-use devstream::proto::message::StreamResponse;
 
 use crate::support::raw::{Raw, RawDevice};
 use crate::support::roles::{OneMachine, ServiceProxy};

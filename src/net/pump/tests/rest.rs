@@ -13,9 +13,7 @@ fn resting(socket: WebSocket<DuplexStream>, begun: Begun) -> Tunnelled {
 }
 
 /// A pump that gives its WebSocket back, and the application's end of its local side.
-fn pumped(
-    tunnel: Tunnelled,
-) -> (DuplexStream, impl Future<Output = (Outcome, Option<WebSocket<DuplexStream>>)>) {
+fn pumped(tunnel: Tunnelled) -> (DuplexStream, impl Future<Output = (Outcome, Option<WebSocket<DuplexStream>>)>) {
     let (application, local) = duplex(PIPE);
     let pump = async move {
         let (counters, stop) = (Counters::default(), CancellationToken::new());
