@@ -172,6 +172,7 @@ impl Meeting {
             protocols: vec![StreamProtocol::V1],
             stream: None,
             rests: false,
+            standby: false,
             early: bytes::Bytes::new(),
         };
         let outputs = self.tell(Input::Asked { asker, ask });

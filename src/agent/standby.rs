@@ -1,6 +1,6 @@
 //! Connections that stand by at the hub, each for one stream after another.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,11 +26,18 @@ pub(super) struct Standbys {
     seen: Mutex<Seen>,
 }
 
-/// Requests that have come on them, the oldest first.
+/// Requests that have come, and by which way, the oldest first.
 #[derive(Default)]
 struct Seen {
-    known: HashSet<StreamId>,
+    known: HashMap<StreamId, Way>,
     order: VecDeque<StreamId>,
+}
+
+/// Where a request came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Control,
+    Standby,
 }
 
 impl Standbys {
@@ -66,25 +73,21 @@ impl Standbys {
         self.tasks.spawn(stand_by(life.clone(), standby));
     }
 
-    /// Whether a request is seen for the first time. One whose connection broke before its answer is asked again, but what
-    /// came along with it may have reached the target.
-    pub(super) fn is_new(&self, request: StreamId) -> bool {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !seen.known.insert(request) {
-            return false;
+    /// Whether a request that comes this way is to be served. One whose connection broke before its answer is asked again,
+    /// but what came along with it may have reached the target, or come late when it was served by then.
+    pub(super) fn admits(&self, request: StreamId, way: Way) -> bool {
+        let Seen { known, order } = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = known.get(&request) {
+            return (*earlier, way) == (Way::Control, Way::Control);
         }
-        seen.order.push_back(request);
-        if seen.order.len() > REMEMBERED
-            && let Some(oldest) = seen.order.pop_front()
+        known.insert(request, way);
+        order.push_back(request);
+        if order.len() > REMEMBERED
+            && let Some(oldest) = order.pop_front()
         {
-            seen.known.remove(&oldest);
+            known.remove(&oldest);
         }
         true
-    }
-
-    /// Whether a request has come on a connection that stood by.
-    pub(super) fn has_seen(&self, request: &StreamId) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).known.contains(request)
     }
 
     /// No more of them. Streams go on.
@@ -104,6 +107,10 @@ async fn stand_by(life: Life, mut standby: Standby) {
             Ok(None) => return standby.end(None).await,
             Err(ended) => return standby.end(Some(ended)).await,
         };
+        if !request.stream.rests {
+            // It does not come back.
+            life.standbys.grow(&life);
+        }
         let (done, next) = oneshot::channel();
         let (of_stream, full) = (life.clone(), life.is_full());
         life.streams.spawn(async move {

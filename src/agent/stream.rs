@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
+use super::standby::Way;
 use super::{Life, consent, target};
 use crate::net::client::{Client, Connection, WayBack};
 use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel, pump};
@@ -28,10 +29,10 @@ pub(super) async fn serve(
     answers: mpsc::Sender<StreamResponse>,
     full: bool,
 ) {
-    let connected = if life.standbys.has_seen(&request.request_id) {
-        Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))
-    } else {
+    let connected = if life.standbys.admits(request.request_id, Way::Control) {
         target(&life, &request, full).await
+    } else {
+        Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))
     };
     let response = response(&request, &connected);
     if answers.send(response).await.is_err() {
@@ -64,7 +65,7 @@ pub(super) async fn serve_standby(
 ) -> Option<Standby> {
     let Request { stream: request, way_back, .. } = asked;
     let connect = async {
-        if life.standbys.is_new(request.request_id) {
+        if life.standbys.admits(request.request_id, Way::Standby) {
             target(&life, &request, full).await
         } else {
             Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))

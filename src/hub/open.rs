@@ -57,6 +57,7 @@ pub(super) struct Wanted {
     pub(super) protocols: Vec<StreamProtocol>,
     pub(super) stream: Option<StreamId>,
     pub(super) rests: bool,
+    pub(super) standby: bool,
     pub(super) early: Bytes,
 }
 
@@ -86,6 +87,7 @@ pub(super) async fn request(
         protocols: wanted.protocols,
         stream: wanted.stream,
         rests: wanted.rests && shared.config.standbys > 0,
+        standby: wanted.standby,
         early: wanted.early,
     };
     if let Err(refusal) = shared.pressure.has_room_for_stream() {
@@ -120,6 +122,7 @@ fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamN
         protocols: asked.header(STREAM_PROTOCOL_HEADER).map(|list| protocols(list.split(','))).unwrap_or_default(),
         stream,
         rests: asked.header(standby::RESTS_HEADER) == Some(standby::RESTS),
+        standby: false,
         early: Bytes::new(),
     })
 }

@@ -48,8 +48,13 @@ impl Standbys {
     }
 
     /// A stream found none; the hub takes them, or not. Next time one will stand by.
-    pub(super) fn grow(&self, client: &Client, offer: Option<Offer>) {
+    pub(super) fn offered(&self, client: &Client, offer: Option<Offer>) {
         self.0.supply.offered(client, offer);
+        self.grow();
+    }
+
+    /// One is missing, or does not come back.
+    pub(super) fn grow(&self) {
         if !self.0.supply.missed() {
             return;
         }

@@ -200,6 +200,9 @@ impl Opener {
         let answer = timeout(*connect_timeout + *response_timeout + MARGIN, standby.channel.answer()).await;
         match answer.unwrap_or(Err(Ended::Silent))? {
             FromHub::Opened(opened) => {
+                if !opened.rests {
+                    self.standbys.grow();
+                }
                 let (socket, kept) = standby.into_parts();
                 let tunnel = Tunnel {
                     socket,
@@ -272,7 +275,7 @@ impl Opener {
         let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::named);
         let hold = header(&response, standby::HOLD_HEADER).and_then(|hold| hold.parse().ok());
         let offer = header(&response, standby::URL_HEADER).zip(hold);
-        self.standbys.grow(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
+        self.standbys.offered(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
         let mut tunnel = client.stream(url, &token, protocol).await?;
         tunnel.begun.to_send = begun.early.clone();
         tunnel.rests = header(&response, standby::RESTS_HEADER) == Some(standby::RESTS);

@@ -33,6 +33,7 @@ mod resume;
 mod scopes;
 mod secrets;
 mod seeing;
+mod standby;
 mod systemd;
 mod three_machines;
 mod tokens;

@@ -23,7 +23,7 @@ const STEPS: u64 = 150;
 
 #[test]
 fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
-    let (mut joined, mut rejoined) = (0, 0);
+    let (mut joined, mut rejoined, mut repeated) = (0, 0, 0);
     for seed in 0..SEEDS {
         let _said = Seed(seed);
         let mut world = World::new(seed);
@@ -33,11 +33,12 @@ fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
         world.wind_down();
         joined += world.joined.len();
         rejoined += world.rejoined;
+        repeated += world.repeated;
     }
-    let enough = joined > 1_000 && rejoined > 500;
+    let enough = joined > 1_000 && rejoined > 500 && repeated > 1_000;
     assert!(
         enough,
-        "only {joined} streams were ever joined, {rejoined} again: the model does not reach what it is to test"
+        "only {joined} streams were ever joined, {rejoined} again, {repeated} asked for again: the model does not reach what it is to test"
     );
 }
 

@@ -96,7 +96,7 @@ impl World {
         }
         let ask = Ask { service, scope, until, protocols: StreamProtocol::ALL.to_vec(), ..plain_ask(&device) };
         let answer_by = self.now + self.settings.handshake + TICK;
-        self.requests.insert(asker, Request { ask: ask.clone(), answer_by });
+        self.requests.insert(asker, Request { ask: ask.clone(), answer_by, repeated: false });
         self.broker.handle(Input::Asked { asker, ask }, self.now);
         self.carry_out();
         let Some((connection, asked)) = self.asks.pop() else { return };

@@ -47,7 +47,8 @@ impl Broker {
     /// it may have reached the device, so it is not passed on a second time.
     fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
         let refusal = Refusal::new(Kind::PeerGone, BROKE);
-        if self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
+        // One that comes on a standby connection is the first one, late: whoever repeats a request does so on another way.
+        if !ask.standby && self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
             self.end(id, refusal.clone(), now);
         }
         let again = Stream::new(asker, ask.clone(), now);
@@ -78,8 +79,8 @@ impl Broker {
             Ok(name) => name,
             Err(refusal) => return self.refuse(id, refusal, now),
         };
-        if stream.handshake_until.is_some() && !stream.ask.early.is_empty() {
-            // It was asked before, on a connection that is gone, and may have passed that on.
+        if stream.handshake_until.is_some() && stream.agent != seat.hello.run && !stream.ask.early.is_empty() {
+            // The former agent may have passed on what came along with the request, and this one does not know.
             return self.refuse(id, Refusal::new(Kind::PeerGone, BROKE), now);
         }
         if let Some(leg) = stream.device.leg() {

@@ -68,6 +68,8 @@ pub struct Ask {
     pub stream: Option<StreamId>,
     /// Whether the connection of the service's side may go on after the stream.
     pub rests: bool,
+    /// Whether it came on a connection that stood by.
+    pub standby: bool,
     /// What of the stream came along with the request.
     pub early: Bytes,
 }

@@ -169,6 +169,7 @@ fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> St
         protocols: vec![StreamProtocol::Resumable],
         stream: Some(ticket.stream),
         rests: false,
+        standby: false,
         early: Bytes::new(),
     };
     let mut stream = Stream::new(arrival.leg, ask, now);

@@ -83,6 +83,7 @@ impl Standby<'_> {
             protocols: open::protocols(open.protocols.iter().map(String::as_str)),
             stream: Some(open.request_id),
             rests: true,
+            standby: true,
             early,
         };
         open::request(self.shared, self.visitor, record, wanted).await

@@ -1,5 +1,6 @@
 //! Two pumps back to back, with small pipes for sockets and no hub between them.
 
+mod rest;
 mod resume;
 
 use std::time::Duration;

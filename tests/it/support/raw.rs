@@ -17,6 +17,7 @@ use devstream::proto::key::{PrivateKey, PublicKey};
 use devstream::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub, decode, encode};
 use devstream::proto::refusal::Refusal;
 use devstream::proto::resume;
+use devstream::proto::standby::STANDBY_PROTOCOL;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -105,6 +106,11 @@ impl Raw {
     pub(crate) fn control(&self, device: &str) -> Result<WebSocket, Answer> {
         self.upgrade(&self.hub, &format!("/devices/{device}/control"), Some(CONTROL_PROTOCOL), None)
             .map(|(socket, _)| socket)
+    }
+
+    /// Asks to stand by.
+    pub(crate) fn standby(&self) -> Result<WebSocket, Answer> {
+        self.upgrade(&self.hub, "/standby", Some(STANDBY_PROTOCOL), None).map(|(socket, _)| socket)
     }
 
     /// TLS and nothing more.
