@@ -573,6 +573,7 @@ pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
         protocols: vec![StreamProtocol::V1],
         stream: None,
         rests: false,
+        standby: false,
         early: bytes::Bytes::new(),
     }
 }
