@@ -114,9 +114,6 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> 
         return Answer::Reply(answers::refuse(&refusal));
     };
     let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
-    if principal.role == Role::Device && run == 0 {
-        return Answer::Reply(answers::refuse(&Refusal::new(Kind::BadRequest, format!("no {RUN_HEADER}"))));
-    }
     let (key, authority) = (proven.key.key, asked.authority.clone());
     let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
     Answer::Upgrade { protocol: Some(STANDBY_PROTOCOL.into()), headers: Vec::new(), purpose: Purpose::Stream, then }
