@@ -99,7 +99,7 @@ impl Standbys {
 /// One stream after another. Each is counted, and waited for, with all others.
 async fn stand_by(life: Life, mut standby: Standby) {
     loop {
-        if life.standbys.supply.is_full() {
+        if life.standbys.supply.gives_up(&mut standby) {
             return standby.end(None).await;
         }
         let (request, early) = match request(&life, &mut standby).await {

@@ -33,7 +33,7 @@ pub struct Kept {
     /// As whom it was brought.
     pub client: Client,
     line: Line,
-    _place: Place,
+    place: Place,
 }
 
 impl Standby {
@@ -70,11 +70,23 @@ impl Standby {
 
 /// One of those that there may be.
 #[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
+struct Place {
+    counts: Arc<Counts>,
+    /// It is given up, and kept until its socket is closed.
+    goes: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: AtomicUsize,
+    /// Of these, so many are given up.
+    going: AtomicUsize,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.counts.all.fetch_sub(1, Ordering::Relaxed);
+        self.counts.going.fetch_sub(self.goes.into(), Ordering::Relaxed);
     }
 }
 
@@ -84,7 +96,7 @@ pub struct Supply {
     line: Line,
     /// The run of an agent, if they are a device's.
     run: Option<u64>,
-    count: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     state: Mutex<State>,
 }
 
@@ -103,7 +115,7 @@ struct State {
 impl Supply {
     /// None yet.
     pub fn new(line: Line, run: Option<u64>) -> Self {
-        Self { line, run, count: Arc::default(), state: Mutex::default() }
+        Self { line, run, counts: Arc::default(), state: Mutex::default() }
     }
 
     /// The hub takes them, or not.
@@ -117,7 +129,8 @@ impl Supply {
         let mut state = self.state();
         let Some((_, offer)) = &state.offer else { return false };
         let most = offer.hold.min(self.line.standbys);
-        if state.not_before.is_some_and(|until| clock::now() < until) || self.count.load(Ordering::Relaxed) >= most {
+        if state.not_before.is_some_and(|until| clock::now() < until) || self.counts.all.load(Ordering::Relaxed) >= most
+        {
             return false;
         }
         state.missed = true;
@@ -126,14 +139,22 @@ impl Supply {
 
     /// A connection that was brought for one stream may stand by after it.
     pub fn adopt(&self, client: &Client) -> Kept {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        Kept { client: client.clone(), line: self.line, _place: Place(self.count.clone()) }
+        self.counts.all.fetch_add(1, Ordering::Relaxed);
+        Kept { client: client.clone(), line: self.line, place: Place { counts: self.counts.clone(), goes: false } }
     }
 
-    /// Whether there are more than there ought to be.
-    pub fn is_full(&self) -> bool {
-        let most = self.state().offer.as_ref().map_or(0, |(_, offer)| offer.hold.min(self.line.standbys));
-        self.count.load(Ordering::Relaxed) > most
+    /// Whether this one is to be ended because there are more than there ought to be. As many go as are too many, and not
+    /// all that ask at the same time.
+    pub fn gives_up(&self, standby: &mut Standby) -> bool {
+        let state = self.state();
+        let most = state.offer.as_ref().map_or(0, |(_, offer)| offer.hold.min(self.line.standbys));
+        let Counts { all, going } = &*self.counts;
+        let staying = all.load(Ordering::Relaxed).saturating_sub(going.load(Ordering::Relaxed));
+        if staying > most && !standby.kept.place.goes {
+            standby.kept.place.goes = true;
+            going.fetch_add(1, Ordering::Relaxed);
+        }
+        standby.kept.place.goes
     }
 
     /// One that stands by in place of one that was missed.

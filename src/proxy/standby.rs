@@ -73,7 +73,7 @@ impl Standbys {
 
     /// Keeps one until it is wanted.
     pub(super) fn put(&self, mut standby: Standby) {
-        if self.0.supply.is_full() {
+        if self.0.supply.gives_up(&mut standby) {
             return self.0.tasks.spawn(standby.end(None));
         }
         let (sender, mut wanted) = oneshot::channel();

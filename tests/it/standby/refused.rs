@@ -5,9 +5,9 @@ use std::io::Write as _;
 use devstream::proto::refusal::Kind;
 
 use super::scene::{LITTLE, Scene};
-use crate::support::DEVICE;
 use crate::support::bytes::{End, drain};
 use crate::support::targets::Target;
+use crate::support::{DEVICE, SOON, poll, within};
 
 /// The local connection is reset, and the proxy says why. Gives what it says, from the reason on.
 fn refusal(scene: &Scene, name: &str, kind: Kind) -> String {
@@ -54,13 +54,13 @@ fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_sa
         let (of_slow, _) = refused_and_again(&slow, &case);
         let (of_fast, made) = refused_and_again(&fast, &case);
         assert_eq!(of_fast, of_slow);
-        // One that met a device which came back with none is replaced; and whoever may do nothing does not stand by.
-        let replaced = match case.2 {
-            Kind::Disabled => 4,
-            Kind::DeviceOffline => 1,
-            _ => 0,
-        };
-        assert!(made <= replaced, "{case:?}: {made} connections of the proxy's");
+        // One that meets a device which has come back with none may be replaced.
+        let replaced = u64::from(case.2 == Kind::DeviceOffline);
+        // Of who is disabled, all are closed.
+        assert!(made <= replaced || case.2 == Kind::Disabled, "{case:?}: {made} connections of the proxy's");
+        if case.2 == Kind::Disabled {
+            fast.warm(3);
+        }
     }
 }
 
@@ -110,4 +110,17 @@ fn who_was_removed_or_has_another_key_has_no_stream_on_a_connection_of_before() 
     scene.warm(2);
     scene.hub.ask(&["service", "remove", "alice"]);
     refusal(&scene, "target", Kind::AuthenticationFailed);
+}
+
+#[test]
+fn connections_of_who_may_no_longer_stand_by_are_closed_though_nobody_uses_them() {
+    let target = Target::echo();
+    let scene = Scene::forwarding(&target);
+    scene.warm(3);
+    assert!(scene.above.live() >= 3 && scene.below.live() >= 4);
+    scene.hub.ask(&["service", "disable", "alice"]);
+    within(SOON, "the end of the service's", || poll("it", || (scene.above.live() == 0).then_some(())));
+    scene.hub.ask(&["device", "remove", DEVICE]);
+    // An agent whose device is not known any more asks for its control again and again.
+    within(SOON, "the end of the device's", || poll("it", || (scene.below.live() <= 1).then_some(())));
 }

@@ -17,7 +17,7 @@ use devstream::proto::key::{PrivateKey, PublicKey};
 use devstream::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub, decode, encode};
 use devstream::proto::refusal::Refusal;
 use devstream::proto::resume;
-use devstream::proto::standby::STANDBY_PROTOCOL;
+use devstream::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -189,6 +189,7 @@ impl Raw {
             ("upgrade", "websocket"),
             ("sec-websocket-version", "13"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            (RUN_HEADER, "1"),
         ];
         headers.extend(protocol.map(|protocol| ("sec-websocket-protocol", protocol)));
         headers.extend(authorization.map(|authorization| ("authorization", authorization)));
@@ -272,7 +273,7 @@ impl RawDevice {
         let mut device = Self { identity, control };
         let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
         let protocols = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
-        device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), run: 0, protocols, forwards, rests: false }));
+        device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), run: 1, protocols, forwards, rests: false }));
         let welcome = device.hear();
         assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");
         device
