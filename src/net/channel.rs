@@ -82,12 +82,14 @@ impl<T: Transport> ControlChannel<T> {
 
     /// Sends a message, with bytes that go along with it.
     pub async fn send_with<M: Serialize>(&mut self, message: &M, bytes: Bytes) -> Result<(), Ended> {
-        self.send(message).await?;
         if bytes.is_empty() {
-            return Ok(());
+            return self.send(message).await;
         }
-        let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.bytes(bytes)).await;
-        Ok(sent.map_err(|_| Ended::Silent)??)
+        let both = async {
+            self.socket.writer.hold_text(encode(message)).await?;
+            self.socket.writer.bytes(bytes).await
+        };
+        Ok(timeout(CONTROL_SEND_TIMEOUT, both).await.map_err(|_| Ended::Silent)??)
     }
 
     /// The bytes that go along with the message before.

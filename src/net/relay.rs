@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -173,6 +174,10 @@ enum Side {
     Sink,
 }
 
+fn broken_sink(broken: Broken) -> (Side, Departure) {
+    (Side::Sink, Departure::Broken(broken))
+}
+
 /// One direction.
 struct Way<'a> {
     from: &'a Pulse,
@@ -193,9 +198,19 @@ impl Way<'_> {
         let mut draining = pin!(self.terms.draining.cancelled());
         let mut told_of_drain = !self.terms.text_allowed;
         let mut watch = Watch::new(self.terms.limit(), self.from, self.to);
+        // What comes at the same time goes on at the same time.
+        let mut holds = false;
         loop {
-            let incoming = match early.next() {
-                Some(held) => Ok(held),
+            let mut at_hand = early.next().map(Ok);
+            if holds && at_hand.is_none() {
+                at_hand = source.next().now_or_never();
+                holds = at_hand.is_some();
+                if !holds && let Err(broken) = self.in_time(sink.flush()).await {
+                    return broken_sink(broken);
+                }
+            }
+            let incoming = match at_hand {
+                Some(incoming) => incoming,
                 None => tokio::select! {
                     biased;
                     () = &mut draining, if !told_of_drain => {
@@ -206,42 +221,53 @@ impl Way<'_> {
                     beat = watch.next() => match beat {
                         Ok(()) => match self.in_time(sink.ping()).await {
                             Ok(()) => continue,
-                            Err(broken) => return (Side::Sink, Departure::Broken(broken)),
+                            Err(broken) => return broken_sink(broken),
                         },
                         Err(silent) => Err(silent),
                     },
                 },
             };
-            let sent = match incoming {
-                // The original's C# client sends these without end after its own; nobody has a use for them.
-                Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => continue,
-                Ok(Incoming::Bytes(bytes)) => {
-                    let size = bytes.len() as u64;
-                    let sent = self.in_time(in_pieces(bytes, sink)).await;
-                    self.carried.fetch_add(size, Ordering::Relaxed);
-                    sent
-                }
-                Ok(Incoming::Text(text)) if self.terms.text_allowed => {
-                    let rests = self.terms.rests && text == REST;
-                    let sent = self.in_time(sink.text(text)).await;
-                    if rests && sent.is_ok() {
-                        return (Side::Source, Departure::Rested);
-                    }
-                    sent
-                }
-                Ok(Incoming::Text(_)) => {
-                    let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
-                    return (Side::Source, Departure::Broken(broken));
-                }
-                Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
-                Ok(Incoming::Closed(told)) => return (Side::Source, Departure::Closed(told)),
-                Err(broken) => return (Side::Source, Departure::Broken(broken)),
-            };
-            if let Err(broken) = sent {
-                return (Side::Sink, Departure::Broken(broken));
+            if let Err(left) = self.pass_on(incoming, sink, &mut holds).await {
+                return left;
             }
             watch.reads_on();
         }
+    }
+
+    /// One message; what the side left with, if that is the end.
+    async fn pass_on<T: Transport>(
+        &self,
+        incoming: Result<Incoming, Broken>,
+        sink: &mut Writer<T>,
+        holds: &mut bool,
+    ) -> Result<(), (Side, Departure)> {
+        let sent = match incoming {
+            // The original's C# client sends these without end after its own; nobody has a use for them.
+            Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => Ok(()),
+            Ok(Incoming::Bytes(bytes)) => {
+                let size = bytes.len() as u64;
+                *holds = false;
+                let sent = self.in_time(in_pieces(bytes, sink)).await;
+                self.carried.fetch_add(size, Ordering::Relaxed);
+                sent
+            }
+            Ok(Incoming::Text(text)) if self.terms.rests && text == REST => {
+                self.in_time(sink.text(text)).await.map_err(broken_sink)?;
+                return Err((Side::Source, Departure::Rested));
+            }
+            Ok(Incoming::Text(text)) if self.terms.text_allowed => {
+                *holds = true;
+                self.in_time(sink.hold_text(text)).await
+            }
+            Ok(Incoming::Text(_)) => {
+                let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
+                return Err((Side::Source, Departure::Broken(broken)));
+            }
+            Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
+            Ok(Incoming::Closed(told)) => return Err((Side::Source, Departure::Closed(told))),
+            Err(broken) => return Err((Side::Source, Departure::Broken(broken))),
+        };
+        sent.map_err(broken_sink)
     }
 
     fn drain_notice(&self) -> String {

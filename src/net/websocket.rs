@@ -272,14 +272,32 @@ impl<T: Transport> Writer<T> {
         self.send(|line| line.send_close(code, reason)).await
     }
 
-    /// What is still being sent goes first: the rest of a message whose sender gave up, and answers.
+    /// A text message that goes out with the next message, or the next flush: what is said at the same time is one call
+    /// to the system, and wakes the peer once.
+    pub async fn hold_text(&mut self, text: String) -> Result<(), Broken> {
+        self.hold(|line| line.send(Opcode::Text, text.into())).await
+    }
+
+    /// A ping that does.
+    pub async fn hold_ping(&mut self) -> Result<(), Broken> {
+        self.hold(|line| line.send(Opcode::Ping, Bytes::new())).await
+    }
+
+    /// What is still being sent goes first: the rest of a message whose sender gave up, and what was held.
     async fn send(&mut self, message: impl FnOnce(&mut Line<T>) -> Result<(), Broken>) -> Result<(), Broken> {
-        self.flush().await?;
-        message(&mut lock(&self.line))?;
+        self.hold(message).await?;
         self.flush().await
     }
 
-    async fn flush(&self) -> Result<(), Broken> {
+    async fn hold(&mut self, message: impl FnOnce(&mut Line<T>) -> Result<(), Broken>) -> Result<(), Broken> {
+        if !lock(&self.line).has_room() {
+            self.flush().await?;
+        }
+        message(&mut lock(&self.line))
+    }
+
+    /// Returns when the socket has taken everything.
+    pub async fn flush(&mut self) -> Result<(), Broken> {
         poll_fn(|context| lock(&self.line).poll_flush(context)).await
     }
 }

@@ -1,6 +1,6 @@
 //! One WebSocket of a stream, from its first message until it or the stream is over.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -131,14 +131,10 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
 ) -> Parted<T> {
     let (mut buffer, mut block) = (BytesMut::new(), SMALL_BLOCK);
     loop {
-        while let Some(due) = flow.due() {
-            if let Err(broken) = say(writer, due).await {
-                // The other direction reads why, if the hub said why.
-                sleep(if flow.resumable() { LAST_WORDS } else { CLOSE_TIMEOUT }).await;
-                return broken.into();
-            }
-            flow.said();
-            terms.counters.sent.store(flow.sent(), Ordering::Relaxed);
+        if let Err(broken) = say_all(writer, flow, &terms.counters.sent).await {
+            // The other direction reads why, if the hub said why.
+            sleep(if flow.resumable() { LAST_WORDS } else { CLOSE_TIMEOUT }).await;
+            return broken.into();
         }
         let room = flow.room();
         if room > 0 && !(block..=8 * block).contains(&buffer.capacity()) {
@@ -163,13 +159,24 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     }
 }
 
-async fn say<T: Transport>(writer: &mut Writer<T>, due: Due) -> Result<(), Broken> {
-    match due {
-        Due::Text(control) => writer.text(control.encode()).await,
-        Due::Bytes(bytes) => writer.bytes(bytes).await,
-        Due::Ping => writer.ping().await,
-        Due::Close => writer.close(CLOSE_NORMAL, "").await,
+/// All that is due, in as few calls as may be.
+async fn say_all<T: Transport>(writer: &mut Writer<T>, flow: &Flow, sent: &AtomicU64) -> Result<(), Broken> {
+    let mut said = false;
+    while let Some(due) = flow.due() {
+        match due {
+            Due::Text(control) => writer.hold_text(control.encode()).await?,
+            Due::Bytes(bytes) => writer.bytes(bytes).await?,
+            Due::Ping => writer.hold_ping().await?,
+            Due::Close => writer.close(CLOSE_NORMAL, "").await?,
+        }
+        said = true;
+        sent.store(flow.sent(), Ordering::Relaxed);
     }
+    if said {
+        writer.flush().await?;
+        flow.said();
+    }
+    Ok(())
 }
 
 /// Tunnel to the queue for the local side. It ends with the WebSocket.

@@ -1,6 +1,7 @@
 //! What both halves of a WebSocket share: the connection, what is read of it, and what waits to be sent.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -14,13 +15,17 @@ use crate::proto::websocket::frame::Frame;
 use crate::proto::websocket::head::Opcode;
 use crate::proto::websocket::{Endpoint, Message};
 
+/// Messages that may go out in one call: small ones that are said at the same time, and a large one after them.
+const MOST_FRAMES: usize = 8;
+
 #[derive(Debug)]
 pub(super) struct Line<T> {
     transport: Felt<T>,
     endpoint: Endpoint,
     decoder: Decoder,
-    /// What is being sent: at most one frame, with however much of it the connection has not taken.
-    sending: Option<Frame>,
+    /// What is being sent, with however much of the first frame the connection has not taken; never more than
+    /// [`MOST_FRAMES`], of which only the last may be large.
+    sending: VecDeque<Frame>,
     /// What the connection took may still have to be flushed.
     unflushed: bool,
     /// The answer to the last ping: nobody needs those to the ones before.
@@ -37,7 +42,7 @@ impl<T: Transport> Line<T> {
             transport,
             endpoint,
             decoder,
-            sending: None,
+            sending: VecDeque::new(),
             unflushed: false,
             pong: None,
             farewell: None,
@@ -109,12 +114,17 @@ impl<T: Transport> Line<T> {
         }
     }
 
+    /// Whether a message may wait for the next flush.
+    pub(super) fn has_room(&self) -> bool {
+        self.sending.len() < MOST_FRAMES
+    }
+
     /// Takes a message, which [`Self::poll_flush`] sends; there must be room, as there is once that is ready.
     pub(super) fn send(&mut self, opcode: Opcode, payload: Bytes) -> Result<(), Broken> {
         if self.has_closed {
             return Err(Broken::Truncated);
         }
-        self.sending = Some(Frame::new(opcode, payload, self.endpoint));
+        self.sending.push_back(Frame::new(opcode, payload, self.endpoint));
         Ok(())
     }
 
@@ -124,22 +134,21 @@ impl<T: Transport> Line<T> {
             return Err(Broken::Truncated);
         }
         self.has_closed = true;
-        self.sending = Some(Frame::close(code, reason, self.endpoint));
+        self.sending.push_back(Frame::close(code, reason, self.endpoint));
         Ok(())
     }
 
     /// Ready when the connection has taken everything.
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        while let Some(frame) = self.next_to_send() {
-            let frame = self.sending.insert(frame);
-            while !frame.is_sent() {
-                match ready!(Pin::new(&mut self.transport).poll_write_vectored(context, &frame.rest()))? {
-                    0 => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
-                    taken => frame.advance(taken),
-                }
-                self.unflushed = true;
+        while self.has_something_to_send() {
+            let mut slices = [IoSlice::new(&[]); 2 * MOST_FRAMES];
+            let parts = self.sending.iter().flat_map(Frame::rest);
+            let count = slices.iter_mut().zip(parts).map(|(slice, part)| *slice = part).count();
+            match ready!(Pin::new(&mut self.transport).poll_write_vectored(context, &slices[..count]))? {
+                0 => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
+                taken => self.advance(taken),
             }
-            self.sending = None;
+            self.unflushed = true;
         }
         if self.unflushed {
             ready!(Pin::new(&mut self.transport).poll_flush(context))?;
@@ -148,8 +157,23 @@ impl<T: Transport> Line<T> {
         Poll::Ready(Ok(()))
     }
 
-    fn next_to_send(&mut self) -> Option<Frame> {
-        let pong = || self.pong.take().map(|payload| Frame::new(Opcode::Pong, payload, self.endpoint));
-        self.sending.take().or_else(pong).or_else(|| self.farewell.take())
+    /// Answers come after what is being sent.
+    fn has_something_to_send(&mut self) -> bool {
+        if self.sending.is_empty() {
+            let pong = self.pong.take().map(|payload| Frame::new(Opcode::Pong, payload, self.endpoint));
+            self.sending.extend(pong.or_else(|| self.farewell.take()));
+        }
+        !self.sending.is_empty()
+    }
+
+    /// So much of what is being sent is gone.
+    fn advance(&mut self, mut taken: usize) {
+        while let Some(frame) = self.sending.front_mut() {
+            taken = frame.advance(taken);
+            if !frame.is_sent() {
+                return;
+            }
+            self.sending.pop_front();
+        }
     }
 }

@@ -170,11 +170,11 @@ impl End {
     /// larger than `share`. The stream is not over before that is [`Self::said`].
     pub fn due(&mut self, share: u64) -> Option<Due> {
         let due = self.next_due(share);
-        self.saying = due.is_some();
+        self.saying |= due.is_some();
         due
     }
 
-    /// What was due is on its way.
+    /// All that was due is on its way.
     pub fn said(&mut self) {
         self.saying = false;
     }

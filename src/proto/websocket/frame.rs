@@ -42,11 +42,13 @@ impl Frame {
         [IoSlice::new(&self.head[self.from..self.to]), IoSlice::new(&self.payload)]
     }
 
-    /// So much of it was sent.
-    pub fn advance(&mut self, bytes: usize) {
+    /// So much was sent: of this frame, and then of what comes after it, which is given back.
+    pub fn advance(&mut self, bytes: usize) -> usize {
         let of_head = bytes.min(self.to - self.from);
         self.from += of_head;
-        self.payload.advance((bytes - of_head).min(self.payload.len()));
+        let of_payload = (bytes - of_head).min(self.payload.len());
+        self.payload.advance(of_payload);
+        bytes - of_head - of_payload
     }
 
     /// Whether all of it was.
