@@ -257,7 +257,7 @@ impl World {
     pub(super) fn hub_starts_anew(&mut self) {
         self.run += 1;
         self.settings.resume = (self.roll(8) > 0).then(|| Duration::from_secs(30 + self.dice % 90));
-        self.broker = Broker::new(self.settings, random(mix(self.dice).wrapping_add(self.run)));
+        self.broker = Broker::new(self.settings, random(mix(mix(self.dice).wrapping_add(self.run))));
         (self.began, self.draining) = (self.now, false);
         self.nothing_happens();
         self.passes.retain(|pass| !pass.void);
