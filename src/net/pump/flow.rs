@@ -235,6 +235,11 @@ impl Flow {
         self.local_reset.cancel();
     }
 
+    /// Whether it has.
+    pub(super) fn is_reset_by_local(&self) -> bool {
+        self.local_reset.is_cancelled()
+    }
+
     /// Returns when it has.
     pub(super) async fn local_reset(&self) {
         self.local_reset.cancelled().await;

@@ -145,6 +145,8 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
             biased;
             () = flow.sender_woken() => {}
             read = source.read_buf(&mut buffer), if room > 0 => match read {
+                // A reset is told once, and the writer has heard of it: to the reader it then looks like an end.
+                Ok(0) if flow.is_reset_by_local() => return std::future::pending().await,
                 Ok(read) => {
                     flow.take_from_local(buffer.split().freeze());
                     // There may be more where much came from.

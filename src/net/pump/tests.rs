@@ -3,16 +3,21 @@
 mod rest;
 mod resume;
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt as _, DuplexStream, duplex, split};
+use tokio::io::{AsyncReadExt as _, DuplexStream, ReadBuf, duplex, split};
 use tokio::time::timeout;
 
 use super::*;
-use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Purpose};
+use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, Purpose};
 use crate::proto::limits::{DATA_MESSAGE_BYTES, FIRST_WINDOW, LARGEST_WINDOW};
-use crate::proto::stream::StreamControl;
+use crate::proto::stream::{CLOSE_RESET, StreamControl};
 
 /// A pipe's buffer: small, so that everything blocks often.
 const PIPE: usize = 1000;
@@ -182,4 +187,60 @@ async fn a_peer_without_half_close_gives_all_it_sent_and_then_ends_both() {
     read.unwrap().unwrap();
     assert!(all == sent, "other bytes arrived");
     assert_eq!(outcome.ending, Ending::Clean);
+}
+
+/// The two halves of a local connection that is reset: the system tells that once, to whoever asks first.
+#[derive(Clone, Default)]
+struct ResetOnce(Arc<AtomicBool>);
+
+impl AsyncWrite for ResetOnce {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.store(true, Ordering::Relaxed);
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for ResetOnce {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.load(Ordering::Relaxed) { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_that_the_writer_met_is_no_end() {
+    // Which half is asked first is left to chance.
+    for _ in 0..100 {
+        let (near, mut far) = sockets();
+        let local = ResetOnce::default();
+        let (counters, stop) = (Counters::default(), CancellationToken::new());
+        let terms = Terms {
+            counters: &counters,
+            tell: &|_| {},
+            rejoin: NoWay,
+            patience: Patience::default(),
+            vigil: Vigil::none(),
+            stop: &stop,
+        };
+        let pump = pump((local.clone(), local), Tunnel::new(near, Some(StreamProtocol::V1), None), terms);
+        let hears = async {
+            far.writer.bytes(Bytes::from_static(b"x")).await.unwrap();
+            loop {
+                match far.reader.next().await.unwrap() {
+                    Incoming::Closed(told) => return told.map(|(code, _)| code),
+                    Incoming::Text(text) => assert!(!text.contains("end"), "{text}"),
+                    Incoming::Bytes(_) | Incoming::Ping | Incoming::Pong => {}
+                }
+            }
+        };
+        let ((outcome, _), heard) = tokio::join!(pump, hears);
+        assert_eq!((outcome.ending, heard), (Ending::LocalReset, Some(CLOSE_RESET)));
+    }
 }
