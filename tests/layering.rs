@@ -33,7 +33,7 @@ fn the_rules_see_what_they_forbid_and_nothing_else() {
         ("net/pump.rs", "use crate::{hub, proto};"),
         ("net/pump.rs", "use crate::hub::Hub;"),
         ("hub/mod.rs", "use crate::agent::Agent;"),
-        ("agent/mod.rs", "use tokio_tungstenite::WebSocketStream;"),
+        ("agent/mod.rs", "use tokio_rustls::TlsConnector;"),
         ("cli/hub.rs", "let x = TcpListener::bind(y);"),
         ("main.rs", "devstream::hub::run()"),
     ] {

@@ -9,6 +9,7 @@
 pub mod broker;
 pub mod config;
 pub mod credentials;
+pub mod frames;
 pub mod grammars;
 pub mod heads;
 pub mod input;
@@ -25,13 +26,14 @@ mod world;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("messages", messages::check),
     ("stream", stream::check),
     ("broker", broker::check),
     ("resume", resume::check),
     ("routes", routes::check),
     ("heads", heads::check),
+    ("frames", frames::check),
     ("grammars", grammars::check),
     ("config", config::check),
     ("credentials", credentials::check),

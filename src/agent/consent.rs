@@ -129,10 +129,11 @@ mod tests {
             request_id: StreamId::from_bytes([1; 16]),
             url: "wss://hub/".into(),
             stream_name: "ssh".parse().unwrap(),
-            authorization_token: StreamToken::new([1; 32]),
+            authorization_token: Some(StreamToken::new([1; 32])),
             protocol: None,
             service: "alice".parse().unwrap(),
             source: source.into(),
+            rests: false,
         }
     }
 

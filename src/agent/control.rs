@@ -13,11 +13,10 @@ use crate::net::channel::{ControlChannel, Ended};
 use crate::net::client::{Client, Connection};
 use crate::net::clock;
 use crate::net::notify;
-use crate::net::tasks::Tasks;
 use crate::proto::backoff::Backoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;
-use crate::proto::limits::{PENDING_PER_DEVICE, STREAMS_PER_DEVICE};
+use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub};
 use crate::proto::refusal::{Kind, Refusal};
 
@@ -76,12 +75,7 @@ impl From<Ended> for End {
 }
 
 /// Connects, says hello, and serves requests until the connection ends; `None` if that is because of `stop`.
-pub(super) async fn session(
-    life: &Life,
-    tasks: &Tasks,
-    backoff: &mut Backoff,
-    stop: &CancellationToken,
-) -> Option<End> {
+pub(super) async fn session(life: &Life, backoff: &mut Backoff, stop: &CancellationToken) -> Option<End> {
     let connected = tokio::select! {
         connected = connect(&life.config) => connected,
         () = stop.cancelled() => return None,
@@ -90,7 +84,7 @@ pub(super) async fn session(
         Ok(connected) => connected,
         Err(refusal) => return Some(refusal.into()),
     };
-    let session = Session::new(life.clone(), client, tasks.clone());
+    let session = Session::new(life.clone(), client);
     let end = tokio::select! {
         end = session.run(&mut channel, backoff) => Some(end),
         () = stop.cancelled() => None,
@@ -112,7 +106,6 @@ async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connect
 struct Session {
     life: Life,
     client: Client,
-    tasks: Tasks,
     /// Requests that are not yet answered, and what stops the work on them.
     pending: HashMap<StreamId, CancellationToken>,
     answers: mpsc::Sender<StreamResponse>,
@@ -120,9 +113,9 @@ struct Session {
 }
 
 impl Session {
-    fn new(life: Life, client: Client, tasks: Tasks) -> Self {
+    fn new(life: Life, client: Client) -> Self {
         let (answers, answered) = mpsc::channel(PENDING_PER_DEVICE);
-        Self { life, client, tasks, pending: HashMap::new(), answers, answered }
+        Self { life, client, pending: HashMap::new(), answers, answered }
     }
 
     async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut Backoff) -> End {
@@ -131,6 +124,7 @@ impl Session {
             run: self.life.run,
             protocols: self.life.config.line.protocols(),
             forwards: self.life.config.forwards.iter().map(|forward| forward.name.clone()).collect(),
+            rests: self.life.config.line.standbys > 0,
         });
         if let Err(ended) = channel.send(&hello).await {
             return ended.into();
@@ -156,7 +150,8 @@ impl Session {
 
     fn heard(&mut self, message: ToDevice, backoff: &mut Backoff) -> Result<(), End> {
         match message {
-            ToDevice::Welcome { version } => {
+            ToDevice::Welcome { version, standby } => {
+                self.life.standbys.offered(&self.client, standby);
                 backoff.connected(clock::now());
                 let offers: Vec<String> = self.life.config.forwards.iter().map(ToString::to_string).collect();
                 let (device, hub) = (&self.life.config.device, self.client.hub());
@@ -184,9 +179,10 @@ impl Session {
     fn requested(&mut self, request: StreamRequest) {
         let stop = CancellationToken::new();
         let id = request.request_id;
-        let full = self.tasks.count() >= STREAMS_PER_DEVICE || self.pending.len() >= PENDING_PER_DEVICE;
+        let full = self.life.is_full() || self.pending.len() >= PENDING_PER_DEVICE;
+        self.life.standbys.grow(&self.life);
         let work = stream::serve(self.life.clone(), self.client.clone(), request, self.answers.clone(), full);
         self.pending.insert(id, stop.clone());
-        self.tasks.spawn(stream::unless_cancelled(stop, work));
+        self.life.streams.spawn(stream::unless_cancelled(stop, work));
     }
 }

@@ -3,6 +3,7 @@
 pub mod config;
 mod consent;
 mod control;
+mod standby;
 mod stream;
 mod target;
 
@@ -15,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::config::AgentConfig;
 use self::control::End;
+use self::standby::Standbys;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::vigil::Vigil;
 use crate::net::{clock, notify, random};
 use crate::proto::backoff::{Backoff, spread};
-use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT};
+use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
 use crate::proto::refusal::{Kind, Refusal};
 
 /// Runs until asked to stop. No failure of the network or the hub ends it, but for a refused key that only a start anew
@@ -29,9 +31,18 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     let (tasks, watch) = (Tasks::default(), Tasks::default());
     let (vigil, watching) = Vigil::new();
     watch.spawn(watching);
-    let life = Life { config: Arc::new(config), vigil, run: random::dice(), goodbye: CancellationToken::new() };
+    let run = random::dice();
+    let life = Life {
+        standbys: Arc::new(Standbys::new(config.line, run)),
+        config: Arc::new(config),
+        vigil,
+        run,
+        goodbye: CancellationToken::new(),
+        streams: tasks.clone(),
+    };
     let config = life.config.clone();
-    let done = stay_connected(&life, &tasks, &shutdown.drain).await;
+    let done = stay_connected(&life, &shutdown.drain).await;
+    life.standbys.end().await;
     let running = tasks.count();
     if running > 0 {
         let seconds = config.drain.as_secs();
@@ -57,13 +68,23 @@ struct Life {
     run: u64,
     /// Streams end, and say so.
     goodbye: CancellationToken,
+    standbys: Arc<Standbys>,
+    /// The tasks of streams.
+    streams: Tasks,
 }
 
-async fn stay_connected(life: &Life, tasks: &Tasks, stop: &CancellationToken) -> Result<(), Refusal> {
+impl Life {
+    /// Whether there are as many streams as one device may have.
+    fn is_full(&self) -> bool {
+        self.streams.count() >= STREAMS_PER_DEVICE
+    }
+}
+
+async fn stay_connected(life: &Life, stop: &CancellationToken) -> Result<(), Refusal> {
     let (config, mut vigil) = (&life.config, life.vigil.clone());
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
-        let Some(end) = control::session(life, tasks, &mut backoff, stop).await else { break };
+        let Some(end) = control::session(life, &mut backoff, stop).await else { break };
         let pause = pause(&end, &mut backoff);
         let next = Next::after(&end, config.renewed_by_restart);
         let waiting = format!("{}: {end}; {next} in {:.1} s", config.device, pause.as_secs_f64());

@@ -1,17 +1,25 @@
 //! One stream on the device, top to bottom: target, answer, WebSocket, bytes.
 
+use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
+use super::standby::Way;
 use super::{Life, consent, target};
 use crate::net::client::{Client, Connection, WayBack};
-use crate::net::pump::{Counters, Happening, Outcome, Terms, Tunnel, pump};
-use crate::net::socket;
+use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel, pump};
+use crate::net::socket::end_cleanly;
+use crate::net::standby::Standby;
+use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::standby::{FromHub, Request, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
+
+/// What came along with a request may have reached its target, and must not do so twice.
+const ASKED_BEFORE: &str = "a connection broke while the stream was being opened; try again";
 
 /// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
 pub(super) async fn serve(
@@ -21,35 +29,96 @@ pub(super) async fn serve(
     answers: mpsc::Sender<StreamResponse>,
     full: bool,
 ) {
-    let connected = if full {
-        Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams"))
+    let connected = if life.standbys.admits(request.request_id, Way::Control) {
+        target(&life, &request, full).await
     } else {
-        target(&life.config, &request).await
+        Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))
     };
-    let reason = connected.as_ref().err().cloned();
-    let response = StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason };
+    let response = response(&request, &connected);
     if answers.send(response).await.is_err() {
         // The control connection ended meanwhile: the hub asks again on the next one.
         return;
     }
     match connected {
         Ok(target) => match bring(&client, &request).await {
-            Ok(tunnel) => carry(&life, &client, &request, target, tunnel).await,
+            Ok(tunnel) => {
+                let kept = request.rests.then(|| life.standbys.adopt(&client));
+                let rested = carry(&life, &client, &request, target, tunnel).await;
+                if let Some((socket, kept)) = rested.zip(kept) {
+                    life.standbys.keep(&life, Standby::again(socket, kept));
+                }
+            }
             // Unless the control connection has ended too, the service hears why, instead of waiting for nobody.
             Err(response) => drop(answers.send(response).await),
         },
-        Err(refusal) => {
-            let StreamRequest { stream_name, service, .. } = &request;
-            tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
-        }
+        Err(refusal) => refused(&request, &refusal),
     }
+}
+
+/// The same on a connection that stood by: it is the stream's WebSocket already, and may stand by again.
+pub(super) async fn serve_standby(
+    life: Life,
+    asked: Request,
+    early: Bytes,
+    mut standby: Standby,
+    full: bool,
+) -> Option<Standby> {
+    let Request { stream: request, way_back, .. } = asked;
+    let connect = async {
+        if life.standbys.admits(request.request_id, Way::Standby) {
+            target(&life, &request, full).await
+        } else {
+            Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))
+        }
+    };
+    let connected = tokio::select! {
+        connected = connect => connected,
+        // Meanwhile the hub hears that the device is there. Whatever it says, it wants the stream no more.
+        said = standby.channel.next::<FromHub>() => {
+            standby.end(said.err()).await;
+            return None;
+        }
+    };
+    standby.channel.send(&ToHub::StreamResponse(response(&request, &connected))).await.ok()?;
+    let target = match connected {
+        Ok(target) => target,
+        Err(refusal) => {
+            refused(&request, &refusal);
+            return Some(standby);
+        }
+    };
+    let (socket, kept) = standby.into_parts();
+    let tunnel = Tunnel {
+        socket,
+        protocol: request.protocol.as_deref().and_then(StreamProtocol::named),
+        pass: way_back.and_then(|way| way.pass()),
+        begun: Begun { received: early, ..Begun::default() },
+        rests: request.rests,
+    };
+    let socket = carry(&life, &kept.client, &request, target, tunnel).await?;
+    Some(Standby::again(socket, kept))
+}
+
+fn response(request: &StreamRequest, connected: &Result<TcpStream, Refusal>) -> StreamResponse {
+    let reason = connected.as_ref().err().cloned();
+    StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason }
+}
+
+fn refused(request: &StreamRequest, refusal: &Refusal) {
+    let StreamRequest { stream_name, service, .. } = request;
+    tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
 }
 
 /// The stream's WebSocket, or what takes the yes back.
 async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connection>, StreamResponse> {
     let StreamRequest { stream_name, request_id, url, .. } = request;
     let protocol = request.protocol.as_deref().and_then(StreamProtocol::named);
-    client.stream(url, &request.authorization_token, protocol).await.map_err(|refusal| {
+    let brought = match &request.authorization_token {
+        Some(token) => client.stream(url, token, protocol).await,
+        None => Err(Refusal::new(Kind::BadRequest, "the hub gave no token")),
+    };
+    let brought = brought.map(|tunnel| Tunnel { rests: request.rests, ..tunnel });
+    brought.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
         let reason = format!("it could not bring the stream: {}", refusal.what());
         let reason = Some(Refusal::new(Kind::RejectedByDevice, reason));
@@ -58,7 +127,11 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
 }
 
 /// The target's connection, if the device wants the stream and offers it.
-async fn target(config: &AgentConfig, request: &StreamRequest) -> Result<TcpStream, Refusal> {
+async fn target(life: &Life, request: &StreamRequest, full: bool) -> Result<TcpStream, Refusal> {
+    let config: &AgentConfig = &life.config;
+    if full {
+        return Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams"));
+    }
     let forward = config.forwards.iter().find(|forward| forward.name == request.stream_name);
     let forward = forward.ok_or(Kind::StreamNotOffered)?;
     consent::ask(&config.consent, &config.device, request).await?;
@@ -79,7 +152,7 @@ async fn carry(
     request: &StreamRequest,
     mut target: TcpStream,
     tunnel: Tunnel<Connection>,
-) {
+) -> Option<WebSocket<Connection>> {
     let StreamRequest { stream_name, service, source, request_id, url, .. } = request;
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
     let counters = Counters::default();
@@ -91,7 +164,7 @@ async fn carry(
         vigil: life.vigil.clone(),
         stop: &life.goodbye,
     };
-    let Outcome { ending, refusal } = pump(target.split(), tunnel, terms).await;
+    let (Outcome { ending, refusal }, socket) = pump(target.split(), tunnel, terms).await;
     let (to_target, from_target) = counters.received_and_sent();
     let why = refusal.map(|refusal| format!(": {}", refusal.what())).unwrap_or_default();
     tracing::info!(
@@ -99,8 +172,10 @@ async fn carry(
         "{stream_name}: {ending}{why} to-target={to_target} from-target={from_target} id={request_id}"
     );
     if ending == Ending::Clean {
-        socket::end_cleanly(target).await;
+        // What the target still says is none of the next stream's business.
+        life.streams.spawn(end_cleanly(target));
     }
+    socket
 }
 
 fn tell(request: &StreamRequest, happening: &Happening) {

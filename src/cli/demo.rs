@@ -29,7 +29,7 @@ use crate::net::tasks::Tasks;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::keepalive::Patience;
-use crate::proto::limits::RESPONSE_TIMEOUT;
+use crate::proto::limits::{RESPONSE_TIMEOUT, STANDBYS_PER_IDENTITY};
 use crate::proxy::ServiceProxy;
 use crate::proxy::config::ProxyConfig;
 
@@ -96,6 +96,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         activity: activity::Settings::default(),
         drain: DRAIN,
         patience: Patience::default(),
+        standbys: STANDBYS_PER_IDENTITY,
         limits: Limits::default(),
         metrics: None,
     })

@@ -8,10 +8,12 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::stderr;
 use crate::net::clock::timestamp;
@@ -28,20 +30,19 @@ pub(super) enum Format {
 /// What was asked for, known once logging has started.
 static FORMAT: OnceLock<Format> = OnceLock::new();
 
-/// Starts logging. `DEVSTREAM_LOG` takes tracing's filter syntax for more than -v and -q can say.
+/// Starts logging. `DEVSTREAM_LOG` says more than -v and -q can: a level, or `TARGET=LEVEL,…`.
 pub(super) fn start(verbosity: i8, format: Format) {
     let level = match verbosity {
-        ..0 => "warn",
-        0 => "info",
-        1 => "debug",
-        _ => "trace",
+        ..0 => Level::WARN,
+        0 => Level::INFO,
+        1 => Level::DEBUG,
+        _ => Level::TRACE,
     };
     let _ = FORMAT.set(format);
-    let filter = std::env::var("DEVSTREAM_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new(level));
-    let started =
-        tracing_subscriber::fmt().with_env_filter(filter).event_format(format).with_writer(|| Stderr).try_init();
-    if started.is_err() {
+    let asked = std::env::var("DEVSTREAM_LOG").ok().and_then(|text| text.parse().ok());
+    let filter: Targets = asked.unwrap_or_else(|| Targets::new().with_default(level));
+    let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(|| Stderr);
+    if tracing_subscriber::registry().with(lines).with(filter).try_init().is_err() {
         super::text::err("devstream: logging could not be started");
     }
 }

@@ -94,13 +94,14 @@ fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Resul
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Hub(command) => hub(*command, inherited).await,
-            Command::Join(join) => join::run(join).await,
-            Command::DeviceAgent(agent) => roles::device_agent(agent).await,
-            Command::ServiceProxy(proxy) => roles::service_proxy(proxy, progress).await,
+            // Boxed: none of them makes room for the largest, on a stack that is never given back.
+            Command::Hub(command) => Box::pin(hub(*command, inherited)).await,
+            Command::Join(join) => Box::pin(join::run(join)).await,
+            Command::DeviceAgent(agent) => Box::pin(roles::device_agent(agent)).await,
+            Command::ServiceProxy(proxy) => Box::pin(roles::service_proxy(proxy, progress)).await,
             Command::Service(service) => install::run(service.command),
-            Command::Demo(demo) => demo::run(demo, progress).await,
-            Command::Devices(devices) => devices::run(devices).await,
+            Command::Demo(demo) => Box::pin(demo::run(demo, progress)).await,
+            Command::Devices(devices) => Box::pin(devices::run(devices)).await,
             Command::Completions(completions) => {
                 text::out(completions.shell.script());
                 Ok(())

@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
 use crate::net::inherit::Inherited;
+use crate::net::memory::keep_warm;
 use crate::net::notify;
 use crate::net::rlimit::raise_descriptors;
 use crate::net::shutdown::{Reload, Shutdown};
@@ -37,6 +38,7 @@ const DEFAULT_LISTEN: &str = "[::]:8443";
 const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 
 pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inherited) -> Result<(), Failure> {
+    keep_warm();
     raise_descriptors();
     let signals = Signals::catch()?;
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
@@ -54,7 +56,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     let shutdown = Shutdown::default();
     let cut = {
         let reload = hub.reload();
-        let serving = hangups.while_passing_on(&reload, hub.serve(shutdown.clone()));
+        let serving = hangups.while_passing_on(&reload, Box::pin(hub.serve(shutdown.clone())));
         signals.pass_on_during(&shutdown, serving).await??
     };
     if cut > 0 {
@@ -113,6 +115,7 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
         activity: serve.activity.settings()?,
         drain: serve.drain_timeout,
         patience: serve.resume.patience(),
+        standbys: serve.resume.standbys(),
         limits: serve.limits.limits(),
         metrics: serve.metrics,
     })
@@ -142,11 +145,12 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         line: agent.line.line(),
         drain: agent.drain.drain_timeout,
     };
+    keep_warm();
     raise_descriptors();
     let signals = Signals::catch()?;
     notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let work = notify::while_alive(agent::run(config, shutdown.clone()));
+    let work = notify::while_alive(Box::pin(agent::run(config, shutdown.clone())));
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
@@ -191,12 +195,13 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
         let done = signals.pass_on_during(&shutdown, hangups.while_passing_on(&hung_up, work)).await?;
         return done.map_err(|(_, refusal)| Failure::Refused(refusal));
     }
+    keep_warm();
     raise_descriptors();
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     let listening: Vec<_> = bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect();
     listening.iter().for_each(|line| text::say("service-proxy", line));
     notify::ready(&listening.join(", "));
-    let work = notify::while_alive(bound.serve(shutdown.clone()));
+    let work = notify::while_alive(Box::pin(bound.serve(shutdown.clone())));
     signals.pass_on_during(&shutdown, work).await?;
     match outdated.get() {
         Some(refusal) => {

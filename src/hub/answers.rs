@@ -9,6 +9,7 @@ use crate::net::clock::timestamp;
 use crate::net::serve::bare;
 use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
 use crate::proto::refusal::Refusal;
+use crate::proto::standby::{self, Offer};
 
 /// The answer to everything that is not there, whatever it was.
 pub(super) fn not_found() -> Response<Bytes> {
@@ -47,13 +48,16 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
 }
 
 /// A yes: where to bring the stream's WebSocket, and what lets it in.
-pub(super) fn accept(grant: &Grant, url: &str) -> Response<Bytes> {
+pub(super) fn accept(grant: &Grant, url: &str, standby: Option<&Offer>) -> Response<Bytes> {
     let mut response = bare(StatusCode::OK);
     let fields = [
         (ACCEPTED_HEADER, Some("True".to_owned())),
         (URL_HEADER, Some(url.to_owned())),
         (TOKEN_HEADER, Some(grant.token.reveal())),
         (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
+        (standby::RESTS_HEADER, grant.rests.then(|| standby::RESTS.to_owned())),
+        (standby::URL_HEADER, standby.map(|offer| offer.url.clone())),
+        (standby::HOLD_HEADER, standby.map(|offer| offer.hold.to_string())),
     ];
     for (name, value) in fields {
         if let Some(Ok(mut value)) = value.map(HeaderValue::try_from) {

@@ -63,6 +63,8 @@ pub enum Action<'a> {
     },
     /// Bring one side of a stream. Its token says more.
     Bridge(&'a Bridge),
+    /// Have a connection stand by, on which each stream is asked for or answered.
+    Standby,
     /// Ask which devices there are.
     List,
     /// Know of a device.
@@ -87,6 +89,7 @@ fn device_may(who: &Principal, action: Action<'_>) -> Result<(), Kind> {
     let permitted = match action {
         Action::Control(device) => own(device),
         Action::Bridge(bridge) => bridge.role == Role::Device && own(&bridge.device),
+        Action::Standby => true,
         Action::Open { .. } | Action::List | Action::See(_) => false,
     };
     if permitted { Ok(()) } else { Err(Kind::AuthenticationFailed) }
@@ -103,7 +106,7 @@ fn service_may(scope: &Scope, action: Action<'_>) -> Result<(), Kind> {
         Action::Bridge(bridge) => {
             covered(!is_anothers_place(action) && scope.covers_device(&bridge.device), Kind::AuthenticationFailed)
         }
-        Action::List => Ok(()),
+        Action::List | Action::Standby => Ok(()),
         Action::Control(_) => Err(Kind::AuthenticationFailed),
     }
 }
@@ -113,7 +116,7 @@ fn is_anothers_place(action: Action<'_>) -> bool {
     match action {
         Action::Control(_) => true,
         Action::Bridge(bridge) => bridge.role == Role::Device,
-        Action::Open { .. } | Action::List | Action::See(_) => false,
+        Action::Open { .. } | Action::Standby | Action::List | Action::See(_) => false,
     }
 }
 

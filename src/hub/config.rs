@@ -39,6 +39,8 @@ pub struct HubConfig {
     pub drain: Duration,
     /// How long a connection may be silent.
     pub patience: Patience,
+    /// How many connections of one identity may stand by for streams.
+    pub standbys: usize,
     /// What strangers may take, and the machine may give.
     pub limits: Limits,
     /// Where monitoring listens.
@@ -94,6 +96,7 @@ impl HubConfig {
             ("streams", streams.in_all),
             ("streams_per_device", streams.per_device),
             ("streams_per_service", streams.per_service),
+            ("standbys_per_identity", self.standbys),
             ("control_message_bytes", CONTROL_MESSAGE_BYTES),
             ("data_message_bytes", DATA_MESSAGE_LIMIT),
             ("early_bytes_per_stream", EARLY_BYTES),

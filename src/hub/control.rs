@@ -71,8 +71,8 @@ pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, 
     drop(farewell);
     shared.directory.note_seen(principal);
     match end {
-        End::Ended(why) => channel.end(&why).await,
-        End::Refused(kind) => channel.refuse(kind).await,
+        End::Ended(why) => Box::pin(channel.end(&why)).await,
+        End::Refused(kind) => Box::pin(channel.refuse(kind)).await,
     }
 }
 
@@ -134,7 +134,7 @@ impl Session<'_> {
             tokio::select! {
                 message = channel.next() => match message {
                     Ok(ToHub::StreamResponse(response)) => {
-                        shared.exchange.answered(self.visitor.connection, response).await;
+                        shared.exchange.answered(self.visitor.connection, response, false).await;
                     }
                     Ok(ToHub::Hello(_)) => return End::Refused(Kind::BadRequest),
                     Err(why) => return why.into(),
@@ -159,7 +159,8 @@ impl Session<'_> {
 
     /// The device is online, and how far away it is will be known soon.
     async fn welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), Ended> {
-        channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into() }).await?;
+        let standby = self.shared.standby_offer(self.authority);
+        channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into(), standby }).await?;
         channel.ping().await
     }
 
@@ -214,10 +215,11 @@ fn message(shared: &Shared, device: &DeviceId, authority: &str, notice: Notice) 
                 request_id: ask.stream,
                 url: shared.streaming_url(authority, device, ask.stream, Role::Device),
                 stream_name: ask.name,
-                authorization_token: ask.token,
+                authorization_token: Some(ask.token),
                 protocol: ask.protocol.map(|protocol| protocol.as_str().to_owned()),
                 service: ask.service,
                 source: ask.source.to_string(),
+                rests: ask.rests,
             };
             (Some(ToDevice::StreamRequest(request)), None)
         }

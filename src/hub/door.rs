@@ -16,7 +16,7 @@ use super::penalty::{Offence, Verdict};
 use super::pressure::{Place, Short};
 use super::registry::{Record, StoredKey};
 use super::strangers::{Known, Stranger, Turned};
-use super::{Next, Shared, control, devices, enrol, monitor, open, streaming};
+use super::{Next, Shared, control, devices, enrol, monitor, open, standby, streaming};
 use crate::net::clock;
 use crate::net::random;
 use crate::net::serve::{Answer, Asked, serve};
@@ -55,7 +55,7 @@ pub(super) struct Visitor {
     /// What it may ask for.
     pub serves: Serves,
     exporter: Exporter,
-    standing: Mutex<Standing>,
+    standing: Arc<Mutex<Standing>>,
     /// A proof was looked at, and its answer is not given yet.
     in_doubt: AtomicBool,
     /// The proof was wrong as it must be where a proxy inspects TLS and no challenge was answered yet; or it is held
@@ -120,26 +120,33 @@ pub(super) async fn receive(
 ) {
     let Admission { stranger, place } = admission;
     socket::tune(&tcp);
-    let Some((stream, exporter)) = secure(&shared, &acceptor, tcp, address).await else { return };
+    // Each stage in a place of its own, that is given back: a connection may wait in the last one for months.
+    let Some((stream, exporter)) = Box::pin(secure(&shared, &acceptor, tcp, address)).await else { return };
     let connection = shared.next_connection();
-    let standing = Mutex::new(Standing::Stranger(stranger));
+    let standing = Arc::new(Mutex::new(Standing::Stranger(stranger)));
     let (in_doubt, excused) = (AtomicBool::new(false), AtomicBool::new(false));
     let visitor = Visitor { connection, address, serves, exporter, standing, in_doubt, excused };
     let answer = async |asked| visitor.sealed(&shared, answer(&shared, &visitor, asked).await);
-    let served = serve(stream, shared.config.limits.http, answer);
+    let served = Box::pin(serve(stream, shared.config.limits.http, answer));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
-        () = visitor.outstays(&shared) => None,
+        () = Box::pin(visitor.outstays(&shared)) => None,
     };
     if visitor.in_doubt.load(Ordering::Relaxed) {
         // It hung up before it could hear no.
         shared.offended(address, Offence::WrongProof);
     }
     match upgraded {
-        Some((Next::Control(arriving), socket)) => control::run(&shared, &visitor, arriving, socket).await,
+        Some((Next::Control(arriving), socket)) => {
+            Box::pin(control::run(&shared, &visitor, arriving, socket)).await;
+        }
+        Some((Next::Standby(arriving), socket)) => {
+            Box::pin(standby::run(&shared, &visitor, *arriving, socket)).await;
+        }
         // The other side's task may come to hold the socket, and what goes with it.
-        Some((Next::Stream(waiting), socket)) => {
-            streaming::run(&shared, waiting, socket, (place, visitor.standing)).await;
+        Some((Next::Stream(arrived), socket)) => {
+            let kept = (place, visitor.standing.clone());
+            Box::pin(streaming::run(&shared, &visitor, arrived, socket, kept)).await;
         }
         None => {}
     }
@@ -185,7 +192,7 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
 
 async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
     let route = Route::parse(&asked.method, &asked.path);
-    let is_stream = matches!(route, Some(Route::Bridge(_)));
+    let is_stream = matches!(route, Some(Route::Bridge(_) | Route::Standby));
     let served = match visitor.serves {
         Serves::All => true,
         Serves::Control => !is_stream,
@@ -198,12 +205,13 @@ async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next
         Some(Route::Bridge(bridge)) if asked.is_upgrade => {
             return streaming::admit(shared, visitor, asked, bridge).await;
         }
+        Some(Route::Standby) if asked.is_upgrade => return standby::admit(shared, visitor, asked).await,
         Some(Route::Open(device, name)) => open::ask(shared, visitor, asked, device, name).await,
         Some(Route::Devices) => devices::list(shared, visitor, asked).await,
         Some(Route::Join) => enrol::join(shared, visitor, asked).await,
         Some(Route::Health) => monitor::health(shared).await,
         Some(Route::Ready) => monitor::ready(shared),
-        Some(Route::Control(_) | Route::Bridge(_)) | None => answers::not_found(),
+        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => answers::not_found(),
     };
     Answer::Reply(reply)
 }

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use super::config::HubConfig;
 use super::door::Serves;
 use crate::net::inherit::Inherited;
+use crate::net::socket;
 
 /// What the service manager calls the streaming endpoint's sockets.
 const STREAMING: &str = "streaming";
@@ -34,7 +35,13 @@ pub(super) async fn listen(config: &HubConfig, inherited: Inherited) -> anyhow::
             listeners.push((TcpListener::from_std(socket).context("cannot use an inherited socket")?, serves));
         }
     }
+    listeners.iter().for_each(|(listener, _)| socket::suit_tunnel(listener));
     Ok(listeners)
+}
+
+/// The congestion control of what they accept, if the system tells.
+pub(super) fn congestion_control(listeners: &[(TcpListener, Serves)]) -> Option<String> {
+    listeners.first().and_then(|(listener, _)| socket::congestion_control(listener))
 }
 
 /// One listener.

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::broker::{ACCEPTED, Event, Operation};
@@ -68,6 +69,8 @@ pub(super) struct Metrics {
     panics: Counter,
     gauges: Vec<(Measure, Number)>,
     limits: Family<Which, Number>,
+    /// Of the hub's connections, if the system tells. It stays what it was at the start.
+    pub congestion_control: Option<String>,
 }
 
 /// What is measured when somebody asks, and how it is called.
@@ -102,7 +105,7 @@ const MEASURES: [(Measure, &str, &str); 11] = [
 
 impl Metrics {
     /// All at nothing, with the limits as they are.
-    pub(super) fn new(limits: &[(&'static str, f64)]) -> Self {
+    pub(super) fn new(limits: &[(&'static str, f64)], congestion_control: Option<String>) -> Self {
         let metrics = Self {
             registry: Mutex::default(),
             events: Family::default(),
@@ -117,8 +120,12 @@ impl Metrics {
             panics: Counter::default(),
             gauges: MEASURES.iter().map(|(measure, ..)| (*measure, Number::default())).collect(),
             limits: Family::default(),
+            congestion_control,
         };
         metrics.register();
+        if let Some(name) = &metrics.congestion_control {
+            metrics.tell_congestion_control(name);
+        }
         limits.iter().for_each(|(limit, value)| metrics.limited(limit, *value));
         metrics
     }
@@ -126,6 +133,12 @@ impl Metrics {
     /// The hub is limited to so much of something.
     pub(super) fn limited(&self, limit: &'static str, value: f64) {
         self.limits.get_or_create(&Which { limit }).set(value);
+    }
+
+    fn tell_congestion_control(&self, name: &str) {
+        let info = Info::new(vec![("algorithm", name.to_owned())]);
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register("devstream_congestion_control", "How the connections react to a congested network", info);
     }
 
     fn register(&self) {

@@ -5,6 +5,7 @@
 
 mod accept;
 pub mod activity;
+mod address;
 mod admin;
 mod answers;
 pub mod auth;
@@ -25,12 +26,13 @@ pub mod penalty;
 mod pressure;
 pub mod registry;
 
+mod standby;
 pub mod state;
 pub mod strangers;
 mod streaming;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,6 +43,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::activity::Activity;
+use self::address::{info, public_address};
 use self::broker::{Event, Operation};
 use self::challenge::Challenges;
 use self::config::HubConfig;
@@ -54,8 +57,8 @@ use self::registry::Directory;
 use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
 use self::strangers::Strangers;
-use self::streaming::Waiting;
-use crate::net::certificate::{HubCertificate, Shown, machine_name, names};
+use self::streaming::Arrived;
+use crate::net::certificate::{HubCertificate, Shown, names};
 use crate::net::clock;
 use crate::net::inherit::Inherited;
 use crate::net::local::LocalListener;
@@ -67,12 +70,13 @@ use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
 use crate::proto::backoff::spread;
-use crate::proto::http::{Bridge, Route};
-use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
-use crate::proto::join::{HubAddress, Pin};
+use crate::proto::http::Route;
+use crate::proto::id::ConnectionId;
+use crate::proto::join::HubAddress;
 use crate::proto::limits::RETURNS_PER_SECOND;
 use crate::proto::moment::Moment;
 use crate::proto::resume::ResumeKey;
+use crate::proto::standby::Offer;
 
 /// The whole of what connections share.
 struct Shared {
@@ -97,6 +101,8 @@ struct Shared {
     connections: AtomicU64,
     /// Where TLS inspection is allowed.
     challenges: Option<Challenges>,
+    /// Connections that stand by, of each identity.
+    standbys: standby::Counts,
     /// Signs what the sides of a stream come back with.
     resume_key: ResumeKey,
     /// No new streams.
@@ -110,7 +116,9 @@ enum Next {
     /// A device's control connection.
     Control(Arriving),
     /// One side of a stream.
-    Stream(Box<Waiting>),
+    Stream(Box<Arrived>),
+    /// A connection that stands by.
+    Standby(Box<standby::Arriving>),
 }
 
 /// After a drain, connections get this long to say goodbye.
@@ -153,27 +161,21 @@ impl Hub {
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
         let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
-        let metrics = Arc::new(Metrics::new(&config.named_limits()));
+        let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;
         let (exchange, desk) = Exchange::new(config.broker, activity.clone());
         let first = *addresses.first().context("the hub listens nowhere")?;
         let public = public_address(&config, first);
-        let info = HubInfo {
-            hostname: public.host.clone(),
-            streaming_endpoints: vec![streaming_endpoint(&config, &public)],
-            pin,
-            local: HubAddress { host: reachable(first.ip()).to_string(), port: first.port() },
-            version: env!("CARGO_PKG_VERSION").into(),
-        };
+        let info = info(&config, &public, first, pin);
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
-        let limits = config.limits.clone();
+        let challenges = config.allow_tls_inspection.then(Challenges::default);
+        let (limits, standbys) = (config.limits.clone(), standby::Counts::default());
         let pressure = Arc::new(Pressure::new(limits.memory));
         metrics.limited("connections", pressure.most_connections() as f64);
         if let Some(budget) = pressure.budget() {
             metrics.limited("memory_bytes", budget as f64);
         }
-        let challenges = config.allow_tls_inspection.then(Challenges::default);
         let shared = Arc::new(Shared {
             config,
             info,
@@ -190,6 +192,7 @@ impl Hub {
             since: clock::moment(),
             connections: AtomicU64::new(0),
             challenges,
+            standbys,
             resume_key: state.resume_key()?,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
@@ -297,25 +300,14 @@ impl Shared {
         self.draining.is_cancelled()
     }
 
-    /// The pin for a join link: none where the machine that joins can do without.
-    async fn link_pin(&self) -> Option<Pin> {
-        let streaming = self.config.streaming.iter().map(|streaming| streaming.host.clone());
-        let hosts: Vec<_> = streaming.chain([self.public.host.clone()]).collect();
-        let certificate = self.certificate.clone();
-        let trusted = move || hosts.iter().all(|host| certificate.is_publicly_trusted(host));
-        let trusted = tokio::task::spawn_blocking(trusted).await;
-        (!trusted.unwrap_or(false)).then_some(self.info.pin)
+    fn streaming_base(&self, authority: &str) -> String {
+        self.config.streaming.as_ref().map_or_else(|| format!("wss://{authority}"), |streaming| streaming.url.clone())
     }
 
-    /// Where one side brings its WebSocket: under the name by which it reached the hub, unless streams have a name
-    /// of their own.
-    fn streaming_url(&self, authority: &str, device: &DeviceId, stream: StreamId, role: Role) -> String {
-        let base = match &self.config.streaming {
-            Some(streaming) => streaming.url.clone(),
-            None => format!("wss://{authority}"),
-        };
-        let hub = if self.public.host.contains(':') { "hub".into() } else { self.public.host.clone() };
-        format!("{base}{}", Route::Bridge(Bridge { hub, device: device.clone(), stream, role }))
+    /// Where standby connections come to, if any may.
+    fn standby_offer(&self, authority: &str) -> Option<Offer> {
+        let url = format!("{}{}", self.streaming_base(authority), Route::Standby);
+        Some(Offer { url, hold: self.config.standbys }).filter(|offer| offer.hold > 0 && !self.is_draining())
     }
 }
 
@@ -365,25 +357,4 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     shared.exchange.end_all().await;
     shared.stopping.cancel();
     left
-}
-
-/// What other machines should call this hub: the name it was given, else the address it listens on, else its own
-/// idea of its name.
-fn public_address(config: &HubConfig, first: SocketAddr) -> HubAddress {
-    let given = config.hostnames.first().cloned();
-    let bound = || (!first.ip().is_unspecified()).then(|| first.ip().to_string());
-    let host = given.or_else(bound).or_else(machine_name).unwrap_or_else(|| "localhost".into());
-    HubAddress { host, port: first.port() }
-}
-
-fn streaming_endpoint(config: &HubConfig, public: &HubAddress) -> String {
-    match &config.streaming {
-        Some(streaming) => streaming.url.replacen("wss://", "https://", 1),
-        None => format!("https://{public}"),
-    }
-}
-
-/// Where a listener is reached from its own machine.
-fn reachable(ip: IpAddr) -> IpAddr {
-    if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip }
 }

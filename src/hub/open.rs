@@ -1,4 +1,4 @@
-//! A service asks for a stream: `POST /twins/{device}/streams/{name}`.
+//! A service asks for a stream: `POST /twins/{device}/streams/{name}`, or on a connection that stands by.
 
 use std::time::{Duration, Instant};
 
@@ -6,17 +6,20 @@ use bytes::Bytes;
 use http::Response;
 
 use super::auth::Action;
-use super::broker::{Ask, Event, Operation};
+use super::broker::{Ask, Event, Grant, Operation};
 use super::door::Visitor;
 use super::registry::Record;
 use super::{Shared, answers};
 use crate::net::clock;
 use crate::net::serve::Asked;
-use crate::proto::http::{CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL_HEADER, seconds};
-use crate::proto::id::{DeviceId, Principal, Role, StreamName};
+use crate::proto::http::{
+    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds,
+};
+use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::scope::Scope;
+use crate::proto::standby;
 use crate::proto::stream::StreamProtocol;
 
 /// Authorises, asks the broker, and answers when the device has.
@@ -31,67 +34,106 @@ pub(super) async fn ask(
         Ok(proven) => proven.record,
         Err(refusal) => return answers::refuse(&refusal),
     };
-    let principal = Principal { role: Role::Device, id: device.clone().into() };
-    let known = match shared.directory.find(&principal).await {
-        Ok(known) => known,
-        Err(error) => return answers::refuse(&Refusal::new(Kind::HubFailed, error.to_string())),
-    };
-    let action = Action::Open { device: &device, known: known.is_some(), name: name.as_ref() };
-    if let Err(refusal) = visitor.allow(shared, &service, action) {
-        return answers::refuse(&refusal);
-    }
-    let audit = match shared.activity.audit() {
-        Ok(audit) => audit,
+    let wanted = match wanted(shared, asked, device, name) {
+        Ok(wanted) => wanted,
         Err(refusal) => return answers::refuse(&refusal),
     };
-    let limit = shared.config.broker.handshake;
-    let timeout = |header, default: Duration| match asked.header(header) {
-        Some(text) => seconds(text, limit).ok_or_else(|| Refusal::new(Kind::BadRequest, format!("{header}: {text}"))),
-        None => Ok(default.min(limit)),
-    };
-    let timeouts = timeout(CONNECT_TIMEOUT_HEADER, Duration::ZERO)
-        .and_then(|connect| Ok((connect, timeout(RESPONSE_TIMEOUT_HEADER, RESPONSE_TIMEOUT)?)));
-    let (connect_timeout, response_timeout) = match timeouts {
-        Ok(timeouts) => timeouts,
-        Err(refusal) => return answers::refuse(&refusal),
-    };
-    let ask = Ask {
-        device: device.clone(),
-        name,
-        until: ends(&service.scope),
-        scope: service.scope,
-        service: service.principal.id.into(),
-        source: visitor.address,
-        connect_timeout,
-        response_timeout,
-        protocols: asked.header(STREAM_PROTOCOL_HEADER).map(protocols).unwrap_or_default(),
-    };
-    if let Err(refusal) = shared.pressure.has_room_for_stream() {
-        return shed(shared, &ask, &refusal);
-    }
-    let answer = shared.exchange.ask(visitor.connection, ask).await;
-    let audited = match answer {
-        Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
-        Err(refusal) => Err(refusal),
-    };
-    match audited {
+    let device = wanted.device.clone();
+    match request(shared, visitor, service, wanted).await {
         Ok(grant) => {
-            answers::accept(&grant, &shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service))
-        }
-        Err(refusal) if refusal.kind == Kind::DeviceOffline => {
-            answers::refuse(&Refusal::new(Kind::DeviceOffline, known.map(since).unwrap_or_default()))
+            let url = shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service);
+            answers::accept(&grant, &url, shared.standby_offer(&asked.authority).as_ref())
         }
         Err(refusal) => answers::refuse(&refusal),
     }
 }
 
+/// A stream that is asked for.
+pub(super) struct Wanted {
+    pub(super) device: DeviceId,
+    pub(super) name: Option<StreamName>,
+    pub(super) connect_timeout: Duration,
+    pub(super) response_timeout: Duration,
+    pub(super) protocols: Vec<StreamProtocol>,
+    pub(super) stream: Option<StreamId>,
+    pub(super) rests: bool,
+    pub(super) standby: bool,
+    pub(super) early: Bytes,
+}
+
+/// The same for every way in: may this service have it, is there room, and what does the device say?
+pub(super) async fn request(
+    shared: &Shared,
+    visitor: &Visitor,
+    service: Record,
+    wanted: Wanted,
+) -> Result<Grant, Refusal> {
+    let principal = Principal { role: Role::Device, id: wanted.device.clone().into() };
+    let known = shared.directory.find(&principal).await;
+    let known = known.map_err(|error| Refusal::new(Kind::HubFailed, error.to_string()))?;
+    let action = Action::Open { device: &wanted.device, known: known.is_some(), name: wanted.name.as_ref() };
+    visitor.allow(shared, &service, action)?;
+    let audit = shared.activity.audit()?;
+    let limit = shared.config.broker.handshake;
+    let ask = Ask {
+        device: wanted.device,
+        name: wanted.name,
+        until: ends(&service.scope),
+        scope: service.scope,
+        service: service.principal.id.into(),
+        source: visitor.address,
+        connect_timeout: wanted.connect_timeout.min(limit),
+        response_timeout: wanted.response_timeout.min(limit),
+        protocols: wanted.protocols,
+        stream: wanted.stream,
+        rests: wanted.rests && shared.config.standbys > 0,
+        standby: wanted.standby,
+        early: wanted.early,
+    };
+    if let Err(refusal) = shared.pressure.has_room_for_stream() {
+        return Err(shed(shared, &ask, refusal));
+    }
+    match shared.exchange.ask(shared.next_connection(), ask).await {
+        Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
+        Err(refusal) if refusal.kind == Kind::DeviceOffline => {
+            Err(Refusal::new(Kind::DeviceOffline, known.map(since).unwrap_or_default()))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// What the request's headers say.
+fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamName>) -> Result<Wanted, Refusal> {
+    let limit = shared.config.broker.handshake;
+    let wrong = |header: &str, text: &str| Refusal::new(Kind::BadRequest, format!("{header}: {text}"));
+    let timeout = |header, default: Duration| match asked.header(header) {
+        Some(text) => seconds(text, limit).ok_or_else(|| wrong(header, text)),
+        None => Ok(default),
+    };
+    let stream = match asked.header(STREAM_ID_HEADER) {
+        Some(text) => Some(text.parse().map_err(|_| wrong(STREAM_ID_HEADER, text))?),
+        None => None,
+    };
+    Ok(Wanted {
+        device,
+        name,
+        connect_timeout: timeout(CONNECT_TIMEOUT_HEADER, Duration::ZERO)?,
+        response_timeout: timeout(RESPONSE_TIMEOUT_HEADER, RESPONSE_TIMEOUT)?,
+        protocols: asked.header(STREAM_PROTOCOL_HEADER).map(|list| protocols(list.split(','))).unwrap_or_default(),
+        stream,
+        rests: asked.header(standby::RESTS_HEADER) == Some(standby::RESTS),
+        standby: false,
+        early: Bytes::new(),
+    })
+}
+
 /// Those of a list that this hub knows.
-fn protocols(offered: &str) -> Vec<StreamProtocol> {
-    offered.split(',').filter_map(|name| StreamProtocol::named(name.trim())).take(StreamProtocol::ALL.len()).collect()
+pub(super) fn protocols<'a>(offered: impl Iterator<Item = &'a str>) -> Vec<StreamProtocol> {
+    offered.filter_map(|name| StreamProtocol::named(name.trim())).take(StreamProtocol::ALL.len()).collect()
 }
 
 /// The hub has no room: said before anything is made for the stream.
-fn shed(shared: &Shared, ask: &Ask, refusal: &Refusal) -> Response<Bytes> {
+fn shed(shared: &Shared, ask: &Ask, refusal: Refusal) -> Refusal {
     shared.activity.record(Event {
         reason: refusal.detail.as_str().into(),
         device: Some(ask.device.clone()),
@@ -100,7 +142,7 @@ fn shed(shared: &Shared, ask: &Ask, refusal: &Refusal) -> Response<Bytes> {
         source: Some(ask.source),
         ..Event::new(Operation::Invoke, refusal.kind.row().word)
     });
-    answers::refuse(refusal)
+    refusal
 }
 
 /// When a service's access ends, by the clock that does not step.

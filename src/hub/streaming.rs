@@ -9,9 +9,10 @@ use tokio::time::timeout;
 
 use super::auth::Action;
 use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
-use super::door::Visitor;
-use super::exchange::{Farewell, Live, Meeting};
+use super::door::{Proven, Visitor};
+use super::exchange::{Farewell, Handover, Live, Meeting};
 use super::open::ends;
+use super::standby::{self, Identity};
 use super::{Next, Shared, answers};
 use crate::net::clock;
 use crate::net::relay::{Departure, Leg, Terms, relay};
@@ -29,18 +30,27 @@ use crate::proto::stream::StreamProtocol;
 
 /// A side that was let in, until it is joined.
 pub(super) struct Waiting {
-    meeting: oneshot::Receiver<Meeting<Socket>>,
-    farewell: Farewell<Socket>,
+    pub(super) meeting: oneshot::Receiver<Meeting<Socket>>,
+    pub(super) farewell: Farewell<Socket>,
     /// How long it may be silent, if it speaks `devstream.v1`.
-    patience: Option<Patience>,
+    pub(super) patience: Option<Patience>,
+    /// Its connection is used again after the stream.
+    pub(super) rests: bool,
+}
+
+/// A side that came on a connection of its own, and whose connection may stand by after the stream.
+pub(super) struct Arrived {
+    waiting: Waiting,
+    identity: Option<Identity>,
 }
 
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
-    let record = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
-        Ok(proven) => proven.record,
+    let proven = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
+        Ok(proven) => proven,
         Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
     };
+    let Proven { record, key } = proven;
     let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
@@ -53,7 +63,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
     let arrival = SideArrival {
         leg: visitor.connection,
         place: bridge,
-        principal: record.principal,
+        principal: record.principal.clone(),
         shown,
         address: visitor.address,
         until: ends(&record.scope),
@@ -63,10 +73,13 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         return Answer::Reply(answers::refuse(&refusal));
     }
     match shared.exchange.side(arrival).await {
-        Ok(((Admission { protocol, ticket }, meeting), farewell)) => {
+        Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
             let patience = protocol.map(|_| shared.config.patience);
-            let then = Next::Stream(Box::new(Waiting { meeting, farewell, patience }));
+            let (principal, authority) = (record.principal, asked.authority.clone());
+            let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
+            let waiting = Waiting { meeting, farewell, patience, rests: rests.is_some() };
+            let then = Next::Stream(Box::new(Arrived { waiting, identity }));
             Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
         }
         Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
@@ -101,13 +114,22 @@ fn chosen(asked: &Asked, agreed: Option<StreamProtocol>) -> Option<String> {
 /// Waits for the other side, then carries the stream or hands the socket to the task that will.
 pub(super) async fn run(
     shared: &Shared,
-    waiting: Box<Waiting>,
+    visitor: &Visitor,
+    arrived: Box<Arrived>,
     socket: WebSocket<Socket>,
     kept: impl Debug + Send + 'static,
 ) {
+    let Arrived { waiting, identity } = *arrived;
+    let rested = meet(shared, waiting, Leg::new(socket, kept)).await;
+    if let (Some(leg), Some(identity)) = (rested, identity) {
+        standby::go_on(shared, visitor, identity, leg).await;
+    }
+}
+
+/// The same for a side that may go on to another stream after this one: then it comes back.
+pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { meeting, mut farewell, patience } = *waiting;
-    let mut leg = Leg::new(socket, kept);
+    let Waiting { meeting, mut farewell, patience, rests } = waiting;
     let meeting = tokio::select! {
         biased;
         meeting = meeting => meeting,
@@ -116,31 +138,40 @@ pub(super) async fn run(
             farewell.left(how(&departure, None));
             // Whoever else is on its way is told at once.
             drop(farewell);
-            return leg.part(&departure).await;
+            leg.part(&departure).await;
+            return None;
         }
     };
     match meeting {
-        Ok(Meeting::Give(other)) => drop(other.send(leg)),
+        Ok(Meeting::Give(other)) => {
+            let (back, returned) = oneshot::channel();
+            let back = rests.then_some(back);
+            drop(other.send(Handover { leg, back }));
+            return returned.await.ok();
+        }
         Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
-            Ok(Ok(device)) => carry(shared, (device, leg), *joint, &live, farewell).await,
+            Ok(Ok(device)) => return carry(shared, (device, leg), *joint, &live, farewell).await,
             _ => never_joined(leg, *joint, shared, &live, farewell).await,
         },
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(_) => {}
     }
+    None
 }
 
 async fn carry(
     shared: &Shared,
-    (device, service): (Leg<Socket>, Leg<Socket>),
+    (device, service): (Handover<Socket>, Leg<Socket>),
     joint: Joint,
     live: &Live,
     mut farewell: Farewell<Socket>,
-) {
+) -> Option<Leg<Socket>> {
+    let Handover { leg: device, back } = device;
     let resumable = joint.protocol == Some(StreamProtocol::Resumable);
     let terms = Terms {
         text_allowed: joint.protocol.is_some(),
         resumable,
+        rests: joint.rests,
         carried: &live.carried,
         end: &live.end,
         draining: &shared.draining,
@@ -157,10 +188,20 @@ async fn carry(
     let interrupted = resumable && how != Left::Meant;
     let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
     farewell.left(how);
+    if parting.rests() {
+        ended(shared, joint, live, left);
+        let (device, service) = parting.into_legs();
+        // Its task has a place for it, or has ended.
+        if let Some(back) = back {
+            drop(back.send(device));
+        }
+        return Some(service);
+    }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // It is open until the other side has all of it.
         parting.say_goodbye(&terms, || live.why()).await;
-        return ended(shared, joint, live, left);
+        ended(shared, joint, live, left);
+        return None;
     }
     if !interrupted {
         ended(shared, joint, live, left);
@@ -168,6 +209,7 @@ async fn carry(
     // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
     drop(farewell);
     parting.say_goodbye(&terms, || live.why()).await;
+    None
 }
 
 /// The device's side was lost in the moment in which it was joined. On its first connection it has nothing to come back

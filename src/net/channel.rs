@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep_until, timeout};
@@ -11,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
 use super::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat, Patience};
-use crate::proto::limits::CONTROL_SEND_TIMEOUT;
+use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PROBE, STANDBY_QUIET};
 use crate::proto::message::{InvalidMessage, decode, encode};
 use crate::proto::refusal::{Kind, Refusal};
 
@@ -72,6 +73,53 @@ impl<T: Transport> ControlChannel<T> {
     pub async fn probe(&mut self) -> Result<(), Ended> {
         self.heartbeat.ask(clock::now());
         self.ping().await
+    }
+
+    /// The WebSocket, for other uses.
+    pub fn into_socket(self) -> WebSocket<T> {
+        self.socket
+    }
+
+    /// Sends a message, with bytes that go along with it.
+    pub async fn send_with<M: Serialize>(&mut self, message: &M, bytes: Bytes) -> Result<(), Ended> {
+        if bytes.is_empty() {
+            return self.send(message).await;
+        }
+        let both = async {
+            self.socket.writer.hold_text(encode(message)).await?;
+            self.socket.writer.bytes(bytes).await
+        };
+        Ok(timeout(CONTROL_SEND_TIMEOUT, both).await.map_err(|_| Ended::Silent)??)
+    }
+
+    /// The bytes that go along with the message before.
+    pub async fn accompanying(&mut self, length: usize) -> Result<Bytes, Ended> {
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let bytes = async {
+            loop {
+                match self.socket.reader.next().await? {
+                    Incoming::Ping | Incoming::Pong => {}
+                    Incoming::Bytes(bytes) if bytes.len() == length => return Ok(bytes),
+                    Incoming::Bytes(_) | Incoming::Text(_) => return Err(Ended::Binary),
+                    Incoming::Closed(_) => return Err(Ended::Closed(None)),
+                }
+            }
+        };
+        timeout(CONTROL_SEND_TIMEOUT, bytes).await.unwrap_or(Err(Ended::Silent))
+    }
+
+    /// The answer to what was just asked, of a peer that must show soon that it is there at all: there is another way.
+    pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
+        match timeout(STANDBY_QUIET, self.next()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.heartbeat.ask_within(clock::now(), STANDBY_PROBE);
+                self.ping().await?;
+                self.next().await
+            }
+        }
     }
 
     /// Sends a message.
@@ -146,25 +194,21 @@ impl<T: Transport> ControlChannel<T> {
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
     use crate::net::websocket::{Endpoint, Purpose};
     use crate::proto::message::{ToDevice, ToHub};
 
-    async fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
-        ControlChannel::new(
-            WebSocket::new(transport, Bytes::new(), endpoint, Purpose::Control).await,
-            Patience::default(),
-        )
+    fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
+        ControlChannel::new(WebSocket::new(transport, &[], endpoint, Purpose::Control), Patience::default())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_peer_is_given_up_within_45_seconds_by_either_end() {
         for endpoint in [Endpoint::Server, Endpoint::Client] {
             let (near, _far) = duplex(1024);
-            let mut channel = channel(near, endpoint).await;
+            let mut channel = channel(near, endpoint);
             let start = clock::now();
             assert!(matches!(channel.next::<ToHub>().await, Err(Ended::Silent)));
             assert!(clock::now() - start <= Duration::from_secs(45));
@@ -174,7 +218,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn two_ends_with_nothing_to_say_stay_connected_for_a_day() {
         let (near, far) = duplex(1024);
-        let (mut hub, mut device) = (channel(near, Endpoint::Server).await, channel(far, Endpoint::Client).await);
+        let (mut hub, mut device) = (channel(near, Endpoint::Server), channel(far, Endpoint::Client));
         let both = async {
             tokio::select! { _ = hub.next::<ToHub>() => {} _ = device.next::<ToDevice>() => {} }
         };
@@ -184,7 +228,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_does_not_hold_up_a_sender_for_ever() {
         let (near, _far) = duplex(64);
-        let mut channel = channel(near, Endpoint::Server).await;
+        let mut channel = channel(near, Endpoint::Server);
         let long = ToDevice::Displaced { by: "x".repeat(1000) };
         assert!(matches!(channel.send(&long).await, Err(Ended::Silent)));
     }

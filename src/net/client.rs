@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::client::TlsStream;
 
+use super::ahead::Ahead;
 use super::dial::dial;
 use super::inspection;
 use super::pump::{Rejoin, Tunnel};
@@ -29,10 +30,11 @@ use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
 use crate::proto::refusal::{Kind, Refusal, TABLE};
 use crate::proto::resume::{self, Pass};
 use crate::proto::secret::StreamToken;
+use crate::proto::standby::{self, STANDBY_PROTOCOL};
 use crate::proto::stream::StreamProtocol;
 
 /// A client's connection to the hub.
-pub type Connection = TlsStream<TcpStream>;
+pub type Connection = TlsStream<Ahead<TcpStream>>;
 
 /// Who asks, and whom.
 #[derive(Debug, Clone)]
@@ -114,7 +116,8 @@ impl Client {
 
     /// Brings the control connection.
     pub async fn control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
-        let upgrade = Upgrade { hub: &self.hub, path: &route.to_string(), protocol: Some(protocol), token: None };
+        let path = route.to_string();
+        let upgrade = Upgrade { hub: &self.hub, path: &path, protocol: Some(protocol), token: None, further: None };
         Ok(self.upgrade(upgrade, Purpose::Control).await?.0)
     }
 
@@ -129,6 +132,14 @@ impl Client {
         self.tunnel(&hub, path, format!("Bearer {}", token.reveal()), protocol).await
     }
 
+    /// Brings a connection that stands by, for this run of an agent if it is a device's.
+    pub async fn standby(&self, url: &str, run: Option<u64>) -> Result<WebSocket<Connection>, Refusal> {
+        let (hub, path) = endpoint(url)?;
+        let further = run.map(|run| (standby::RUN_HEADER, run.to_string()));
+        let upgrade = Upgrade { hub: &hub, path, protocol: Some(STANDBY_PROTOCOL), token: None, further };
+        Ok(self.upgrade(upgrade, Purpose::Stream).await?.0)
+    }
+
     async fn tunnel(
         &self,
         hub: &HubAddress,
@@ -137,11 +148,12 @@ impl Client {
         protocol: Option<StreamProtocol>,
     ) -> Result<Tunnel<Connection>, Refusal> {
         let name = protocol.map(StreamProtocol::as_str);
-        let upgrade = Upgrade { hub, path, protocol: name, token: Some(token) };
+        let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), further: None };
         let (socket, answer) = self.upgrade(upgrade, Purpose::Stream).await?;
         let header = |name: &str| answer.headers().get(name)?.to_str().ok();
         let pass = header(resume::TOKEN_HEADER).zip(header(resume::GRACE_HEADER));
-        Ok(Tunnel { socket, protocol, pass: pass.and_then(|(token, grace)| Pass::parse(token, grace)) })
+        let pass = pass.and_then(|(token, grace)| Pass::parse(token, grace));
+        Ok(Tunnel::new(socket, protocol, pass))
     }
 
     async fn upgrade(
@@ -162,10 +174,13 @@ impl Client {
         if let Some(token) = upgrade.token {
             headers.insert(header::AUTHORIZATION, secret(&token)?);
         }
+        if let Some((name, value)) = upgrade.further {
+            headers.insert(name, text(&value)?);
+        }
         let (response, rest) = self.send(upgrade.hub, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
         check(&response, &key, upgrade.protocol)?;
-        Ok((WebSocket::new(stream, early, Endpoint::Client, purpose).await, response))
+        Ok((WebSocket::new(stream, &early, Endpoint::Client, purpose), response))
     }
 
     /// Sends a request signed for its connection; once more signed for a challenge, where that is called for.
@@ -218,6 +233,7 @@ struct Upgrade<'a> {
     path: &'a str,
     protocol: Option<&'a str>,
     token: Option<String>,
+    further: Option<(&'static str, String)>,
 }
 
 /// The way back to a stream's place at its hub, which may be elsewhere by now, or know this machine by another key.
@@ -271,7 +287,7 @@ pub(super) async fn exchange(
         Ok((response, rest))
     };
     let silent = || Refusal::new(Kind::HubUnreachable, format!("no answer in {} s", patience.as_secs()));
-    timeout(patience, steps).await.unwrap_or_else(|_| Err(silent()))
+    timeout(patience, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// RFC 6455 section 4.1: the answer must be to this request.

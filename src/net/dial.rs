@@ -11,20 +11,22 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::ahead::Ahead;
 use super::{socket, tls, vigil};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_TIMEOUT};
 use crate::proto::refusal::{Kind, Refusal};
 
 /// Connects and completes TLS. The name is looked up anew each time: addresses change.
-pub async fn dial(hub: &HubAddress, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, Refusal> {
+pub async fn dial(hub: &HubAddress, config: Arc<ClientConfig>) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
     let steps = async {
         let tcp = connect(hub).await?;
         let name = ServerName::try_from(hub.host.clone())
             .map_err(|_| Refusal::new(Kind::HubUnreachable, format!("'{}' is not a host name", hub.host)))?;
-        TlsConnector::from(config).connect(name, tcp).await.map_err(|error| explain(hub, &error))
+        TlsConnector::from(config).connect(name, Ahead::new(tcp)).await.map_err(|error| explain(hub, &error))
     };
-    timeout(DIAL_TIMEOUT, steps).await.unwrap_or_else(|_| Err(timed_out(hub, DIAL_TIMEOUT)))
+    // Boxed, and so given back: whoever dials may then wait for months.
+    timeout(DIAL_TIMEOUT, Box::pin(steps)).await.unwrap_or_else(|_| Err(timed_out(hub, DIAL_TIMEOUT)))
 }
 
 /// Tries the name's addresses in the resolver's order; the error is the last one's.
@@ -36,6 +38,8 @@ async fn connect(hub: &HubAddress) -> Result<TcpStream, Refusal> {
         match timeout(DIAL_ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 socket::tune(&stream);
+                socket::suit_tunnel(&stream);
+                tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
                 vigil::reached(address);
                 return Ok(stream);
             }

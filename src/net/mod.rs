@@ -1,5 +1,6 @@
 //! Sockets and bytes. Knows the protocol; knows no role.
 
+pub mod ahead;
 pub mod authority;
 pub mod certificate;
 pub mod channel;
@@ -9,6 +10,7 @@ pub mod dial;
 pub mod inherit;
 mod inspection;
 pub mod local;
+pub mod memory;
 pub mod notify;
 pub mod private;
 pub mod pulse;
@@ -20,6 +22,7 @@ pub mod serve;
 pub mod shutdown;
 pub mod socket;
 pub mod sparingly;
+pub mod standby;
 pub mod tasks;
 pub mod tls;
 pub mod usage;

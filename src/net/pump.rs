@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep_until, timeout_at};
@@ -26,7 +27,7 @@ use super::vigil::Vigil;
 use super::websocket::{Transport, WebSocket};
 use super::{clock, random};
 use crate::proto::keepalive::Patience;
-use crate::proto::limits::REJOINS_AT_ONCE;
+use crate::proto::limits::{REJOINS_AT_ONCE, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::Pass;
 use crate::proto::stream::lifeline::{Lifeline, Step};
@@ -79,11 +80,13 @@ pub struct Line {
     pub resume: bool,
     /// How long the hub may be silent.
     pub patience: Patience,
+    /// How many connections it keeps ready, at most.
+    pub standbys: usize,
 }
 
 impl Default for Line {
     fn default() -> Self {
-        Self { resume: true, patience: Patience::default() }
+        Self { resume: true, patience: Patience::default(), standbys: STANDBYS_PER_IDENTITY }
     }
 }
 
@@ -103,6 +106,28 @@ pub struct Tunnel<T> {
     pub protocol: Option<StreamProtocol>,
     /// What to come back with, where both ends can.
     pub pass: Option<Pass>,
+    /// What of the stream is under way already.
+    pub begun: Begun,
+    /// Whether the WebSocket is used again after the stream.
+    pub rests: bool,
+}
+
+impl<T> Tunnel<T> {
+    /// A WebSocket that was brought for one stream, of which nothing is under way.
+    pub fn new(socket: WebSocket<T>, protocol: Option<StreamProtocol>, pass: Option<Pass>) -> Self {
+        Self { socket, protocol, pass, begun: Begun::default(), rests: false }
+    }
+}
+
+/// The first bytes of a stream, which may be known before its WebSocket is.
+#[derive(Debug, Default)]
+pub struct Begun {
+    /// From the local side, and yet to be sent.
+    pub to_send: Bytes,
+    /// From the local side, and on their way.
+    pub sent: Bytes,
+    /// For the local side.
+    pub received: Bytes,
 }
 
 /// Comes back to a stream.
@@ -139,26 +164,34 @@ pub struct Terms<'a, J> {
 }
 
 /// Carries bytes until the stream is over. Where both ends speak `devstream.v1`, each direction ends by itself; else,
-/// the first end closes both after what it sent before.
-pub async fn pump<R, W, T, J>(local: (R, W), tunnel: Tunnel<T>, terms: Terms<'_, J>) -> Outcome
+/// the first end closes both after what it sent before. The WebSocket comes back if it is to be used again.
+pub async fn pump<R, W, T, J>(local: (R, W), tunnel: Tunnel<T>, terms: Terms<'_, J>) -> (Outcome, Option<WebSocket<T>>)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
     T: Transport,
     J: Rejoin<T>,
 {
-    let flow = Flow::new(tunnel.protocol);
+    let flow = Flow::new(&tunnel);
     let (mut reader, writer) = local;
-    let mut legs = pin!(legs(&mut reader, tunnel, &flow, &terms));
-    tokio::select! {
-        outcome = &mut legs => outcome,
-        // The local side has everything; what the other end must still know is said.
-        () = deliver(writer, &flow, &terms.counters.received) => legs.await,
-    }
+    let parts = async {
+        let mut legs = pin!(legs(&mut reader, tunnel, &flow, &terms));
+        tokio::select! {
+            outcome = &mut legs => outcome,
+            // The local side has everything; what the other end must still know is said.
+            () = deliver(writer, &flow, &terms.counters.received) => legs.await,
+        }
+    };
+    flow.drive(parts).await
 }
 
 /// One WebSocket after the other, until the stream is over.
-async fn legs<R, T, J>(local: &mut R, tunnel: Tunnel<T>, flow: &Flow, terms: &Terms<'_, J>) -> Outcome
+async fn legs<R, T, J>(
+    local: &mut R,
+    tunnel: Tunnel<T>,
+    flow: &Flow,
+    terms: &Terms<'_, J>,
+) -> (Outcome, Option<WebSocket<T>>)
 where
     R: AsyncRead + Unpin,
     T: Transport,
@@ -168,17 +201,18 @@ where
     let mut lifeline = Lifeline::new(pass.as_ref().map_or(Duration::ZERO, |pass| pass.grace));
     loop {
         let (why, back) = match leg::carry(local, socket, flow, &mut lifeline, terms).await {
-            Parted::Over(outcome, _) => return outcome,
+            Parted::Over(outcome, _) => return (outcome, None),
+            Parted::Resting(socket) => return (Ending::Clean.into(), Some(socket)),
             Parted::Lost(why, back) => (why, back),
         };
-        let Some(last) = pass.filter(|_| flow.resumable()) else { return Ending::Broken.into() };
+        let Some(last) = pass.filter(|_| flow.resumable()) else { return (Ending::Broken.into(), None) };
         if lifeline.until().is_none() {
             (terms.tell)(Happening::Interrupted(why));
         }
         lifeline.lost(clock::now(), back, random::dice());
         match come_back(&last, &mut lifeline, terms).await {
             Ok(tunnel) => (socket, pass) = (tunnel.socket, tunnel.pass.or(Some(last))),
-            Err(refusal) => return refusal.into(),
+            Err(refusal) => return (refusal.into(), None),
         }
         flow.attach();
     }

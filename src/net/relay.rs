@@ -1,161 +1,27 @@
 //! The pump in the middle: one WebSocket to another. What both ends say to each other is not its business.
 
+mod leg;
 pub(super) mod watch;
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use self::leg::{Departure, Leg};
 use self::watch::{Watch, lifeless};
 use super::pulse::Pulse;
 use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
-use crate::proto::limits::{DATA_MESSAGE_BYTES, EARLY_BYTES};
-use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::stream::{CLOSE_RESET, StreamControl};
-
-/// One side of a stream at the hub, with what it sent before the other side was there.
-#[derive(Debug)]
-pub struct Leg<T> {
-    socket: WebSocket<T>,
-    early: VecDeque<Incoming>,
-    _kept: Box<dyn Debug + Send>,
-}
-
-impl<T: Transport> Leg<T> {
-    /// A side that has just arrived, with whatever is to be kept for as long as it is there.
-    pub fn new(socket: WebSocket<T>, kept: impl Debug + Send + 'static) -> Self {
-        Self { socket, early: VecDeque::new(), _kept: Box::new(kept) }
-    }
-
-    /// Holds what the side sends while the other one is awaited, up to [`EARLY_BYTES`]; beyond that TCP holds it
-    /// back. Returns only when the side has left. Safe to cancel. One that speaks `devstream.v1` is told that the hub
-    /// is there, and must be.
-    pub async fn hold(&mut self, patience: Option<Patience>) -> Departure {
-        let mut held: usize = self.early.iter().map(size).sum();
-        let mut watch = Watch::new(patience, &self.socket.pulse, &self.socket.pulse);
-        while held < EARLY_BYTES {
-            let heard = tokio::select! {
-                heard = self.socket.reader.next() => heard,
-                beat = watch.next() => match beat {
-                    Ok(()) => self.socket.writer.ping().await.map(|()| Incoming::Ping),
-                    Err(silent) => Err(silent),
-                },
-            };
-            match heard {
-                Ok(Incoming::Closed(told)) if !is_clean(told.as_ref()) => return Departure::Closed(told),
-                Ok(Incoming::Ping | Incoming::Pong) => {}
-                Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => {}
-                Ok(message @ Incoming::Closed(_)) => {
-                    // It has said all it had to say: the other side will hear it.
-                    self.early.push_back(message);
-                    return std::future::pending().await;
-                }
-                Ok(message) => {
-                    held += size(&message);
-                    self.early.push_back(message);
-                }
-                Err(broken) => return Departure::Broken(broken),
-            }
-        }
-        // It is not read, so its silence says nothing; it is told that the hub is there.
-        loop {
-            watch.reads_on();
-            if watch.next().await.is_ok()
-                && let Err(broken) = self.socket.writer.ping().await
-            {
-                return Departure::Broken(broken);
-            }
-        }
-    }
-
-    /// Ends with a side that left before the other one came.
-    pub async fn part(self, departure: &Departure) {
-        match departure {
-            Departure::Closed(_) => self.socket.await_close().await,
-            Departure::Broken(broken) => self.socket.complain(broken).await,
-        }
-    }
-
-    /// Sends the side away.
-    pub async fn refuse(self, refusal: &Refusal) {
-        self.socket.refuse(refusal).await;
-    }
-}
-
-/// What a message takes to hold, also when there is nothing in it.
-fn size(message: &Incoming) -> usize {
-    const OVERHEAD: usize = 64;
-    OVERHEAD
-        + match message {
-            Incoming::Bytes(bytes) => bytes.len(),
-            Incoming::Text(text) => text.len(),
-            Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => 0,
-        }
-}
-
-fn is_clean(told: Option<&(u16, String)>) -> bool {
-    told.is_none_or(|(code, _)| *code == CLOSE_NORMAL)
-}
-
-/// How a side left.
-#[derive(Debug)]
-pub enum Departure {
-    /// With a close frame.
-    Closed(Option<(u16, String)>),
-    /// Without.
-    Broken(Broken),
-}
-
-impl Departure {
-    /// Whether the side said that all was well.
-    pub fn is_clean(&self) -> bool {
-        match self {
-            Self::Closed(told) => is_clean(told.as_ref()),
-            Self::Broken(_) => false,
-        }
-    }
-
-    /// Whether only the connection is lost: an end that can comes back.
-    pub fn is_loss(&self) -> bool {
-        match self {
-            Self::Closed(_) => false,
-            Self::Broken(broken) => broken.is_loss(),
-        }
-    }
-
-    /// For the log.
-    pub fn reason(&self) -> String {
-        match self {
-            Self::Closed(Some((CLOSE_NORMAL, _)) | None) => "closed".into(),
-            Self::Closed(Some((CLOSE_RESET, _))) => "reset".into(),
-            Self::Closed(Some((code, _))) => format!("closed with code {code}"),
-            Self::Broken(broken) => broken.to_string(),
-        }
-    }
-
-    /// What the other side is told.
-    fn goodbye(&self, resumable: bool) -> (u16, String) {
-        match self {
-            Self::Broken(broken) if resumable && broken.is_loss() => {
-                let refusal = Refusal::from(Kind::Interrupted);
-                (refusal.kind.row().close, refusal.close_reason())
-            }
-            Self::Closed(Some((code, reason))) => (*code, reason.clone()),
-            Self::Closed(None) => (CLOSE_NORMAL, String::new()),
-            Self::Broken(_) => {
-                let row = Kind::PeerGone.row();
-                (row.close, row.sentence.into())
-            }
-        }
-    }
-}
+use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
+use crate::proto::refusal::Refusal;
+use crate::proto::stream::{REST, StreamControl};
 
 /// Bytes so far.
 #[derive(Debug, Default)]
@@ -179,6 +45,8 @@ pub struct Terms<'a> {
     pub text_allowed: bool,
     /// Whether they come back when one of them is lost.
     pub resumable: bool,
+    /// Whether both their connections are used again after the stream.
+    pub rests: bool,
     /// Counts.
     pub carried: &'a Carried,
     /// Ends it.
@@ -200,23 +68,38 @@ impl Terms<'_> {
     }
 }
 
-/// Carries messages both ways until one side leaves or the hub ends it.
+/// Carries messages both ways until one side leaves, both are done, or the hub ends it.
 pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms: &Terms<'_>) -> Parting<T> {
+    terms.carried.to_device.fetch_add(std::mem::take(&mut service.delivered), Ordering::Relaxed);
+    let mut rests = false;
     let left = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
         let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: &terms.carried.to_device };
         let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: &terms.carried.to_service };
-        let up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
-        let down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
-        tokio::select! {
-            (side, departure) = up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
-            (side, departure) = down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
+        let mut up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
+        let mut down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
+        let mut left = tokio::select! {
+            (side, departure) = &mut up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
+            (side, departure) = &mut down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
             () = terms.end.cancelled() => None,
+        };
+        if let Some((role, Departure::Rested)) = left {
+            // It can only be done when the other one is, too, and will have heard so.
+            let other = async { if role == Role::Service { down.await.1 } else { up.await.1 } };
+            match timeout(CLOSE_TIMEOUT, other).await {
+                Ok(Departure::Rested) => rests = true,
+                // It was done, too, as far as anybody can know.
+                Err(_) => {}
+                Ok(departure) if departure.is_loss() || departure.is_clean() => {}
+                // It was not: the first one is wrong.
+                Ok(departure) => left = Some((!role, departure)),
+            }
         }
+        left
     };
-    Parting { device, service, left }
+    Parting { device, service, left, rests }
 }
 
 /// Two sides that are joined no more, and do not know it yet.
@@ -225,9 +108,20 @@ pub struct Parting<T> {
     device: Leg<T>,
     service: Leg<T>,
     left: Option<(Role, Departure)>,
+    rests: bool,
 }
 
 impl<T: Transport> Parting<T> {
+    /// Whether both sides are done and go on to other streams.
+    pub fn rests(&self) -> bool {
+        self.rests
+    }
+
+    /// The device's and the service's side.
+    pub fn into_legs(self) -> (Leg<T>, Leg<T>) {
+        (self.device, self.service)
+    }
+
     /// Who left first, and how; `None` if the hub itself ended the stream.
     pub fn left(&self) -> Option<(Role, &Departure)> {
         self.left.as_ref().map(|(role, departure)| (*role, departure))
@@ -235,7 +129,7 @@ impl<T: Transport> Parting<T> {
 
     /// Tells whoever is still there; `why` is what the hub says if it ended the stream.
     pub async fn say_goodbye(self, terms: &Terms<'_>, why: impl Fn() -> Refusal) {
-        let Self { device, service, left } = self;
+        let Self { device, service, left, .. } = self;
         let Some((role, departure)) = left else {
             let refusal = why();
             tokio::join!(device.refuse(&refusal), service.refuse(&refusal));
@@ -252,6 +146,7 @@ async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure
     let pulse = other.pulse.clone();
     let answer = async {
         match departure {
+            Departure::Rested => gone.close_soon(CLOSE_NORMAL, "").await,
             Departure::Closed(_) => gone.await_close().await,
             Departure::Broken(broken) => gone.complain(broken).await,
         }
@@ -279,6 +174,10 @@ enum Side {
     Sink,
 }
 
+fn broken_sink(broken: Broken) -> (Side, Departure) {
+    (Side::Sink, Departure::Broken(broken))
+}
+
 /// One direction.
 struct Way<'a> {
     from: &'a Pulse,
@@ -299,9 +198,19 @@ impl Way<'_> {
         let mut draining = pin!(self.terms.draining.cancelled());
         let mut told_of_drain = !self.terms.text_allowed;
         let mut watch = Watch::new(self.terms.limit(), self.from, self.to);
+        // What comes at the same time goes on at the same time.
+        let mut holds = false;
         loop {
-            let incoming = match early.next() {
-                Some(held) => Ok(held),
+            let mut at_hand = early.next().map(Ok);
+            if holds && at_hand.is_none() {
+                at_hand = source.next().now_or_never();
+                holds = at_hand.is_some();
+                if !holds && let Err(broken) = self.in_time(sink.flush()).await {
+                    return broken_sink(broken);
+                }
+            }
+            let incoming = match at_hand {
+                Some(incoming) => incoming,
                 None => tokio::select! {
                     biased;
                     () = &mut draining, if !told_of_drain => {
@@ -312,35 +221,53 @@ impl Way<'_> {
                     beat = watch.next() => match beat {
                         Ok(()) => match self.in_time(sink.ping()).await {
                             Ok(()) => continue,
-                            Err(broken) => return (Side::Sink, Departure::Broken(broken)),
+                            Err(broken) => return broken_sink(broken),
                         },
                         Err(silent) => Err(silent),
                     },
                 },
             };
-            let sent = match incoming {
-                // The original's C# client sends these without end after its own; nobody has a use for them.
-                Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => continue,
-                Ok(Incoming::Bytes(bytes)) => {
-                    let size = bytes.len() as u64;
-                    let sent = self.in_time(in_pieces(bytes, sink)).await;
-                    self.carried.fetch_add(size, Ordering::Relaxed);
-                    sent
-                }
-                Ok(Incoming::Text(text)) if self.terms.text_allowed => self.in_time(sink.text(text)).await,
-                Ok(Incoming::Text(_)) => {
-                    let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
-                    return (Side::Source, Departure::Broken(broken));
-                }
-                Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
-                Ok(Incoming::Closed(told)) => return (Side::Source, Departure::Closed(told)),
-                Err(broken) => return (Side::Source, Departure::Broken(broken)),
-            };
-            if let Err(broken) = sent {
-                return (Side::Sink, Departure::Broken(broken));
+            if let Err(left) = self.pass_on(incoming, sink, &mut holds).await {
+                return left;
             }
             watch.reads_on();
         }
+    }
+
+    /// One message; what the side left with, if that is the end.
+    async fn pass_on<T: Transport>(
+        &self,
+        incoming: Result<Incoming, Broken>,
+        sink: &mut Writer<T>,
+        holds: &mut bool,
+    ) -> Result<(), (Side, Departure)> {
+        let sent = match incoming {
+            // The original's C# client sends these without end after its own; nobody has a use for them.
+            Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => Ok(()),
+            Ok(Incoming::Bytes(bytes)) => {
+                let size = bytes.len() as u64;
+                *holds = false;
+                let sent = self.in_time(in_pieces(bytes, sink)).await;
+                self.carried.fetch_add(size, Ordering::Relaxed);
+                sent
+            }
+            Ok(Incoming::Text(text)) if self.terms.rests && text == REST => {
+                self.in_time(sink.text(text)).await.map_err(broken_sink)?;
+                return Err((Side::Source, Departure::Rested));
+            }
+            Ok(Incoming::Text(text)) if self.terms.text_allowed => {
+                *holds = true;
+                self.in_time(sink.hold_text(text)).await
+            }
+            Ok(Incoming::Text(_)) => {
+                let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
+                return Err((Side::Source, Departure::Broken(broken)));
+            }
+            Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
+            Ok(Incoming::Closed(told)) => return Err((Side::Source, Departure::Closed(told))),
+            Err(broken) => return Err((Side::Source, Departure::Broken(broken))),
+        };
+        sent.map_err(broken_sink)
     }
 
     fn drain_notice(&self) -> String {

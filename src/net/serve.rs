@@ -107,7 +107,7 @@ where
         }
     };
     let (purpose, then) = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()?;
-    let socket = WebSocket::new(parts.io.into_inner(), parts.read_buf, Endpoint::Server, purpose).await;
+    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, purpose);
     Some((then, socket))
 }
 
@@ -150,6 +150,11 @@ async fn read(request: Request<Body>) -> Result<(Asked, Option<String>), StatusC
     if head.version != Version::HTTP_11 || SINGLE.iter().any(twice) {
         return Err(StatusCode::BAD_REQUEST);
     }
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    // RFC 3986 section 2: a path is ASCII. It is shown to people, whose terminals act on some of what is not.
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
     let key = upgrade_key(&head.method, &head.headers)?;
     let authority =
         head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or(StatusCode::BAD_REQUEST)?;
@@ -157,7 +162,7 @@ async fn read(request: Request<Body>) -> Result<(Asked, Option<String>), StatusC
     let body = if key.is_some() { Bytes::new() } else { whole(body).await? };
     let asked = Asked {
         method: head.method.as_str().into(),
-        path: head.uri.path_and_query().map_or("/", |path| path.as_str()).into(),
+        path: path.into(),
         authority,
         headers: head.headers,
         body,

@@ -1,5 +1,6 @@
 //! What is asked of every TCP socket.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,6 +33,45 @@ pub fn tune(stream: &TcpStream) {
     }
 }
 
+/// Loss is no congestion to it: at 1 % it carries a hundred times what CUBIC does, and it leaves the queues on the way
+/// empty. No distribution has it as its default.
+const CONGESTION_CONTROL: &str = "bbr";
+
+/// Asks for the congestion control that suits a tunnel, where the kernel allows it; what else it has will do. What a
+/// listener is given, all connections have that it accepts.
+pub fn suit_tunnel<'a>(socket: impl Into<SockRef<'a>>) {
+    if let Err(error) = set_congestion_control(&socket.into(), CONGESTION_CONTROL) {
+        tracing::trace!(%error, "{CONGESTION_CONTROL} is not to be had");
+    }
+}
+
+/// The congestion control of a connection, or of those that a listener accepts; none where the system does not tell.
+pub fn congestion_control<'a>(socket: impl Into<SockRef<'a>>) -> Option<String> {
+    let name = read_congestion_control(&socket.into()).ok()?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8(name.into()).ok()
+}
+
+#[cfg(target_os = "linux")]
+fn set_congestion_control(socket: &SockRef<'_>, name: &str) -> io::Result<()> {
+    socket.set_tcp_congestion(name.as_bytes())
+}
+
+#[cfg(target_os = "linux")]
+fn read_congestion_control(socket: &SockRef<'_>) -> io::Result<Vec<u8>> {
+    socket.tcp_congestion()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_congestion_control(_: &SockRef<'_>, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_congestion_control(_: &SockRef<'_>) -> io::Result<Vec<u8>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// From here on the connection ends as a reset, however it ends (a lost tunnel, a deadline, a panic, `kill -9`), so that
 /// what arrived never looks like the whole; unless [`end_cleanly`] says otherwise.
 pub fn reset_on_drop(stream: &TcpStream) {
@@ -61,4 +101,31 @@ pub fn has_ipv6() -> bool {
 /// A peer's address as people know it: IPv4 as IPv4, also on a dual-stack listener.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kernel_that_has_not_what_is_asked_for_keeps_its_own() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let before = congestion_control(&listener).unwrap();
+        set_congestion_control(&SockRef::from(&listener), "no-such-thing").unwrap_err();
+        assert_eq!(congestion_control(&listener), Some(before));
+    }
+
+    #[tokio::test]
+    async fn a_connection_has_what_its_listener_was_given() {
+        // Everybody may have this one, and nobody has it by default.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        set_congestion_control(&SockRef::from(&listener), "reno").unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert_eq!(congestion_control(&accepted).as_deref(), Some("reno"));
+        assert_ne!(congestion_control(&dialled).as_deref(), Some("reno"));
+    }
 }

@@ -29,6 +29,8 @@ impl Tasks {
     /// Starts one more.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut = self.cut.clone();
+        // In its own place, or it would take its room twice: where it came from, and where it runs.
+        let task = Box::pin(task);
         self.tracker.spawn(async move {
             tokio::select! {
                 () = cut.cancelled() => {}

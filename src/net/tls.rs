@@ -11,7 +11,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::version::TLS13;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, ServerConfig};
+use rustls::{
+    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, ServerConfig,
+};
 use rustls::{SignatureScheme, SupportedProtocolVersion};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -19,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::ahead::Ahead;
 use super::authority::pin_of;
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
 use crate::proto::join::Pin;
@@ -88,7 +91,7 @@ fn server_config(
 }
 
 /// A client's connection, as a hub holds it.
-pub type Socket = TlsStream<TcpStream>;
+pub type Socket = TlsStream<Ahead<TcpStream>>;
 
 /// Completes TLS on accepted connections.
 #[derive(Clone)]
@@ -109,7 +112,7 @@ impl Acceptor {
     /// The encrypted connection and what binds credentials to it; none if the peer is an ACME server, which has then
     /// seen all it gets. Whoever waits has a deadline.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<Option<(Socket, Exporter)>> {
-        let Some(stream) = self.handshake(tcp).await? else { return Ok(None) };
+        let Some(stream) = self.handshake(Ahead::new(tcp)).await? else { return Ok(None) };
         let exporter = exporter(stream.get_ref().1).map_err(io::Error::other)?;
         Ok(Some((stream, exporter)))
     }
@@ -161,9 +164,12 @@ pub fn explain(error: &rustls::Error) -> Refusal {
     }
 }
 
-/// aws-lc-rs with X25519MLKEM768 first (the crate's `prefer-post-quantum`).
+/// aws-lc-rs with X25519MLKEM768 first (the crate's `prefer-post-quantum`), and AES-128-GCM before AES-256-GCM, as browsers
+/// have it: it takes ten rounds where the other takes fourteen, and a hub does four for each byte.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
 
 fn public_roots() -> RootCertStore {

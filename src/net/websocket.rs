@@ -1,50 +1,33 @@
-//! WebSocket messages (RFC 6455) with this protocol's limits; tungstenite does the framing.
+//! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done.
 
+mod line;
+
+use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
 
-pub use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-pub use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-pub use tokio_tungstenite::tungstenite::protocol::Role as Endpoint;
-
-use super::clock;
+use self::line::Line;
 use super::pulse::{Felt, Pulse};
+use super::{clock, random};
 use crate::proto::allowance::Allowance;
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
+use crate::proto::websocket::decoder::Decoder;
+use crate::proto::websocket::head::Opcode;
+pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Endpoint};
+use crate::proto::websocket::{Fault, Message};
 
-/// RFC 6455 section 7.4.1, for this and the following: against the protocol.
-const CLOSE_PROTOCOL: u16 = 1002;
-/// A message of a kind that does not belong here.
-pub const CLOSE_UNSUPPORTED: u16 = 1003;
-/// Text that is not UTF-8.
-const CLOSE_NOT_TEXT: u16 = 1007;
-/// A message against the rules.
-pub const CLOSE_POLICY: u16 = 1008;
-/// A message over the limit.
-const CLOSE_TOO_BIG: u16 = 1009;
-
-/// A connection's read buffer is allocated at once and kept: idle devices are many, so theirs is small …
-const CONTROL_READ_BUFFER: usize = 4 * 1024;
-/// … and a stream's takes a few TLS records.
-const STREAM_READ_BUFFER: usize = 64 * 1024;
-
-/// The largest message we send, with its head: text is passed on whole.
-const LARGEST_SENT: usize = DATA_MESSAGE_LIMIT + 14;
-/// A peer that pings and reads nothing gets this much of pongs kept for it beside a message; of the rest, the last.
-const ANSWERS: usize = 4 * 1024;
+/// RFC 6455 section 1.3.
+const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// What may be under way from a peer that has not yet read our close.
 const LINGER_BYTES: u64 = 1024 * 1024;
@@ -59,19 +42,22 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn config(self) -> WebSocketConfig {
-        let (buffer, limit) = match self {
-            Self::Control => (CONTROL_READ_BUFFER, CONTROL_MESSAGE_BYTES),
-            Self::Stream => (STREAM_READ_BUFFER, DATA_MESSAGE_LIMIT),
-        };
-        WebSocketConfig::default()
-            .read_buffer_size(buffer)
-            // Each message goes to the socket at once: what is buffered is never more than one.
-            .write_buffer_size(0)
-            .max_write_buffer_size(LARGEST_SENT + ANSWERS)
-            .max_message_size(Some(limit))
-            .max_frame_size(Some(limit))
+    fn limit(self) -> usize {
+        match self {
+            Self::Control => CONTROL_MESSAGE_BYTES,
+            Self::Stream => DATA_MESSAGE_LIMIT,
+        }
     }
+}
+
+/// A client's `Sec-WebSocket-Key`.
+pub fn generate_key() -> String {
+    STANDARD.encode(random::bytes::<16>())
+}
+
+/// A server's answer to it, `Sec-WebSocket-Accept`.
+pub fn derive_accept_key(key: &[u8]) -> String {
+    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, ACCEPT_GUID.as_bytes()].concat()))
 }
 
 /// What can arrive.
@@ -103,29 +89,18 @@ pub enum Broken {
     Silent,
     /// The connection failed.
     #[error(transparent)]
-    Io(#[from] io::Error),
+    Io(io::Error),
 }
 
-impl From<Error> for Broken {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
-            Error::Io(error) => Self::Io(error),
-            Error::ConnectionClosed
-            | Error::AlreadyClosed
-            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
-                Self::Truncated
-            }
-            Error::Capacity(_) => Self::Violation(CLOSE_TOO_BIG, error.to_string()),
-            Error::Utf8(_) => Self::Violation(CLOSE_NOT_TEXT, error.to_string()),
-            Error::Protocol(_)
-            | Error::WriteBufferFull(_)
-            | Error::AttackAttempt
-            | Error::Url(_)
-            | Error::Http(_)
-            | Error::HttpFormat(_)
-            | Error::Tls(_) => Self::Violation(CLOSE_PROTOCOL, error.to_string()),
-        }
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Truncated } else { Self::Io(error) }
+    }
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self::Violation(fault.code(), fault.to_string())
     }
 }
 
@@ -148,7 +123,7 @@ impl Broken {
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 
-/// Both halves of a WebSocket.
+/// Both halves of a WebSocket. One task has them both: whichever is polled sends what waits.
 #[derive(Debug)]
 pub struct WebSocket<T> {
     /// What arrives.
@@ -161,13 +136,12 @@ pub struct WebSocket<T> {
 
 impl<T: Transport> WebSocket<T> {
     /// On a connection whose upgrade is done; `early` is what was read beyond the upgrade's head.
-    pub async fn new(transport: T, early: Bytes, endpoint: Endpoint, purpose: Purpose) -> Self {
-        let config = Some(purpose.config());
+    pub fn new(transport: T, early: &[u8], endpoint: Endpoint, purpose: Purpose) -> Self {
         let (transport, pulse) = Felt::new(transport);
-        let socket = WebSocketStream::from_partially_read(transport, early.into(), endpoint, config).await;
-        let (sink, stream) = socket.split();
-        let reader = Reader { stream, allowance: Allowance::new(clock::now()), rests_until: None };
-        Self { reader, writer: Writer { sink }, pulse }
+        let line = Line::new(transport, endpoint, Decoder::new(endpoint, purpose.limit(), early));
+        let line = Arc::new(Mutex::new(line));
+        let reader = Reader { line: line.clone(), allowance: Allowance::new(clock::now()), rests_until: None };
+        Self { reader, writer: Writer { line }, pulse }
     }
 
     /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its
@@ -210,8 +184,9 @@ impl<T: Transport> WebSocket<T> {
         let Some(code) = broken.code() else { return };
         let farewell = async {
             let _ = self.writer.close(code, "").await;
-            if let Ok(socket) = self.reader.stream.reunite(self.writer.sink) {
-                linger(socket.into_inner()).await;
+            drop(self.reader);
+            if let Some(line) = Arc::into_inner(self.writer.line) {
+                linger(line.into_inner().unwrap_or_else(PoisonError::into_inner).into_transport()).await;
             }
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, farewell).await.is_err() {
@@ -230,7 +205,7 @@ async fn linger<T: Transport>(mut transport: T) {
 /// What arrives on a WebSocket.
 #[derive(Debug)]
 pub struct Reader<T> {
-    stream: SplitStream<WebSocketStream<Felt<T>>>,
+    line: Arc<Mutex<Line<T>>>,
     allowance: Allowance,
     /// Nothing is read before.
     rests_until: Option<Instant>,
@@ -243,27 +218,20 @@ impl<T: Transport> Reader<T> {
             sleep_until(until.into()).await;
             self.rests_until = None;
         }
-        loop {
-            let message = self.stream.next().await.ok_or(Broken::Truncated)??;
-            match message {
-                Message::Binary(bytes) => {
-                    if bytes.is_empty() {
-                        self.slow_down();
-                    }
-                    return Ok(Incoming::Bytes(bytes));
+        match poll_fn(|context| lock(&self.line).poll_next(context)).await? {
+            Message::Binary(bytes) => {
+                if bytes.is_empty() {
+                    self.slow_down();
                 }
-                Message::Text(text) => return Ok(Incoming::Text(text.as_str().to_owned())),
-                Message::Ping(_) | Message::Pong(_) if !self.allowance.take(clock::now()) => {
-                    return Err(Broken::Violation(CLOSE_POLICY, "more pings than anyone needs".into()));
-                }
-                Message::Ping(_) => return Ok(Incoming::Ping),
-                Message::Pong(_) => return Ok(Incoming::Pong),
-                Message::Close(frame) => {
-                    let told = frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()));
-                    return Ok(Incoming::Closed(told));
-                }
-                Message::Frame(_) => {}
+                Ok(Incoming::Bytes(bytes))
             }
+            Message::Text(text) => Ok(Incoming::Text(text)),
+            Message::Ping(_) | Message::Pong if !self.allowance.take(clock::now()) => {
+                Err(Broken::Violation(CLOSE_POLICY, "more pings than anyone needs".into()))
+            }
+            Message::Ping(_) => Ok(Incoming::Ping),
+            Message::Pong => Ok(Incoming::Pong),
+            Message::Close(told) => Ok(Incoming::Closed(told)),
         }
     }
 
@@ -280,34 +248,112 @@ impl<T: Transport> Reader<T> {
 /// What is sent on a WebSocket. Each send returns when the socket has taken the message.
 #[derive(Debug)]
 pub struct Writer<T> {
-    sink: SplitSink<WebSocketStream<Felt<T>>, Message>,
+    line: Arc<Mutex<Line<T>>>,
 }
 
 impl<T: Transport> Writer<T> {
     /// A binary message.
     pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), Broken> {
-        self.send(Message::Binary(bytes)).await
+        self.send(|line| line.send(Opcode::Binary, bytes)).await
     }
 
     /// A text message.
     pub async fn text(&mut self, text: String) -> Result<(), Broken> {
-        self.send(Message::Text(text.into())).await
+        self.send(|line| line.send(Opcode::Text, text.into())).await
     }
 
     /// A ping.
     pub async fn ping(&mut self) -> Result<(), Broken> {
-        self.send(Message::Ping(Bytes::new())).await
+        self.send(|line| line.send(Opcode::Ping, Bytes::new())).await
     }
 
     /// A close frame. Nothing can be sent after it.
     pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Broken> {
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-        self.send(Message::Close(Some(frame))).await
+        self.send(|line| line.send_close(code, reason)).await
     }
 
-    /// Pongs that wait go first, so that there is room for any message.
-    async fn send(&mut self, message: Message) -> Result<(), Broken> {
-        self.sink.flush().await?;
-        Ok(self.sink.send(message).await?)
+    /// A text message that goes out with the next message, or the next flush: what is said at the same time is one call
+    /// to the system, and wakes the peer once.
+    pub async fn hold_text(&mut self, text: String) -> Result<(), Broken> {
+        self.hold(|line| line.send(Opcode::Text, text.into())).await
+    }
+
+    /// A ping that does.
+    pub async fn hold_ping(&mut self) -> Result<(), Broken> {
+        self.hold(|line| line.send(Opcode::Ping, Bytes::new())).await
+    }
+
+    /// What is still being sent goes first: the rest of a message whose sender gave up, and what was held.
+    async fn send(&mut self, message: impl FnOnce(&mut Line<T>) -> Result<(), Broken>) -> Result<(), Broken> {
+        self.hold(message).await?;
+        self.flush().await
+    }
+
+    async fn hold(&mut self, message: impl FnOnce(&mut Line<T>) -> Result<(), Broken>) -> Result<(), Broken> {
+        if !lock(&self.line).has_room() {
+            self.flush().await?;
+        }
+        message(&mut lock(&self.line))
+    }
+
+    /// Returns when the socket has taken everything.
+    pub async fn flush(&mut self) -> Result<(), Broken> {
+        poll_fn(|context| lock(&self.line).poll_flush(context)).await
+    }
+}
+
+fn lock<T>(line: &Mutex<Line<T>>) -> MutexGuard<'_, Line<T>> {
+    line.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn pair(buffer: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+        let (near, far) = duplex(buffer);
+        let client = WebSocket::new(near, &[], Endpoint::Client, Purpose::Stream);
+        (client, WebSocket::new(far, &[], Endpoint::Server, Purpose::Stream))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_whose_sender_gave_up_is_still_sent_whole_and_first() {
+        let (mut near, mut far) = pair(64);
+        let long = Bytes::from(vec![7; 10_000]);
+        assert!(timeout(CLOSE_TIMEOUT, near.writer.bytes(long.clone())).await.is_err(), "nobody reads");
+        let hears = async { (far.reader.next().await.unwrap(), far.reader.next().await.unwrap()) };
+        let (said, heard) = tokio::join!(near.writer.text("next".into()), hears);
+        said.unwrap();
+        assert_eq!(heard, (Incoming::Bytes(long), Incoming::Text("next".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_are_answered_while_a_message_waits_for_a_peer_that_does_not_read() {
+        let (mut near, mut far) = pair(64);
+        far.writer.ping().await.unwrap();
+        let message = Bytes::from(vec![7; 10_000]);
+        let says = async {
+            assert!(timeout(CLOSE_TIMEOUT, near.writer.bytes(message.clone())).await.is_err());
+            assert_eq!(near.reader.next().await.unwrap(), Incoming::Ping);
+            timeout(CLOSE_TIMEOUT, near.reader.next()).await.is_err()
+        };
+        let hears = async {
+            assert_eq!(far.reader.next().await.unwrap(), Incoming::Bytes(message.clone()));
+            far.reader.next().await.unwrap()
+        };
+        let (_, heard) = tokio::join!(says, async {
+            sleep_until((clock::now() + CLOSE_TIMEOUT * 3 / 2).into()).await;
+            hears.await
+        });
+        assert_eq!(heard, Incoming::Pong);
+    }
+
+    #[test]
+    fn the_answer_to_a_key_is_the_one_of_the_standard() {
+        assert_eq!(derive_accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(STANDARD.decode(generate_key()).unwrap().len(), 16);
     }
 }

@@ -318,6 +318,9 @@ pub struct HubStatus {
     pub descriptors: u64,
     /// How many there may be.
     pub descriptor_limit: u64,
+    /// How its connections react to a congested network, if the system tells: `bbr` where it is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub congestion_control: Option<String>,
     /// The certificate that strangers are shown.
     pub certificate: CertificateReport,
     /// Lines that the activity log lost.

@@ -16,6 +16,8 @@ pub const STREAM_PROTOCOL_HEADER: &str = "devstream-stream-protocol";
 pub const CONNECT_TIMEOUT_HEADER: &str = "iothub-streaming-connect-timeout-in-seconds";
 /// How long to wait for an online device's answer, in seconds.
 pub const RESPONSE_TIMEOUT_HEADER: &str = "iothub-streaming-response-timeout-in-seconds";
+/// A service may choose the stream's id, so that a request repeated over another connection is known for the same.
+pub const STREAM_ID_HEADER: &str = "devstream-stream-id";
 /// `True` or `False`, capitalised as the original's clients compare it.
 pub const ACCEPTED_HEADER: &str = "iothub-streaming-is-accepted";
 /// Where to bring the stream's WebSocket.
@@ -34,6 +36,8 @@ pub enum Route {
     Open(DeviceId, Option<StreamName>),
     /// One side brings its WebSocket.
     Bridge(Bridge),
+    /// One end brings a connection that stands by for streams.
+    Standby,
     /// A service asks which devices it may reach.
     Devices,
     /// A machine joins with a one-time code.
@@ -63,6 +67,7 @@ impl Route {
                 stream: stream.parse().ok()?,
                 role: role.parse().ok()?,
             })),
+            ("GET", ["standby"]) => Some(Self::Standby),
             ("GET", ["devices"]) => Some(Self::Devices),
             ("POST", ["join"]) => Some(Self::Join),
             ("GET", ["healthz"]) => Some(Self::Health),
@@ -75,7 +80,7 @@ impl Route {
     pub fn method(&self) -> &'static str {
         match self {
             Self::Open(..) | Self::Join => "POST",
-            Self::Control(_) | Self::Bridge(_) | Self::Devices | Self::Health | Self::Ready => "GET",
+            Self::Control(_) | Self::Bridge(_) | Self::Standby | Self::Devices | Self::Health | Self::Ready => "GET",
         }
     }
 }
@@ -90,6 +95,7 @@ impl fmt::Display for Route {
             Self::Bridge(Bridge { hub, device, stream, role }) => {
                 write!(f, "/bridges/ih/{hub}/d/{device}/sid/{stream}/r/{role}")
             }
+            Self::Standby => f.write_str("/standby"),
             Self::Devices => f.write_str("/devices"),
             Self::Join => f.write_str("/join"),
             Self::Health => f.write_str("/healthz"),
@@ -141,6 +147,7 @@ mod tests {
             Route::Open(device.clone(), None),
             Route::Open(device, Some("ssh".parse().unwrap())),
             Route::Bridge(bridge),
+            Route::Standby,
             Route::Devices,
             Route::Join,
             Route::Health,

@@ -51,8 +51,8 @@ pub struct Heartbeat {
     patience: Patience,
     /// Silence of our own after which we say something: jittered down by up to a fifth, so that a fleet is never in step.
     quiet: Duration,
-    /// When the peer was asked whether it is there, and has not been heard since.
-    asked: Option<Instant>,
+    /// When the peer was asked whether it is there, and has not been heard since; and how long its answer may take.
+    asked: Option<(Instant, Duration)>,
 }
 
 impl Heartbeat {
@@ -64,14 +64,19 @@ impl Heartbeat {
 
     /// The peer is to show that it is there, at once: something has changed on the way to it.
     pub fn ask(&mut self, now: Instant) {
-        self.asked = Some(now);
+        self.ask_within(now, self.patience.deadline());
+    }
+
+    /// The same, of a peer that has less time: another way is open.
+    pub fn ask_within(&mut self, now: Instant, limit: Duration) {
+        self.asked = Some((now, limit.min(self.patience.deadline())));
     }
 
     /// What to do at this time, when something was last said then, and last heard then.
     pub fn poll(&mut self, now: Instant, said: Instant, heard: Instant) -> Beat {
-        self.asked = self.asked.filter(|asked| heard < *asked);
-        if let Some(asked) = self.asked {
-            let until = asked + self.patience.deadline();
+        self.asked = self.asked.filter(|(asked, _)| heard < *asked);
+        if let Some((asked, limit)) = self.asked {
+            let until = asked + limit;
             return if now >= until { Beat::GiveUp } else { Beat::WaitUntil(until) };
         }
         let (ask_at, say_at) = (heard + (self.patience.dead_after - self.patience.deadline()), said + self.quiet);

@@ -74,11 +74,42 @@ pub const FORWARDS_PER_DEVICE: usize = 256;
 /// The largest data message we send: the original's maximum payload, so any client can take it.
 pub const DATA_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// A data message of a sender that has more: with its head, four full TLS records, which go out in one call.
+pub const FULL_MESSAGE_BYTES: usize = DATA_MESSAGE_BYTES - 8;
+
 /// The largest data message we take: what other WebSocket libraries send in one piece.
 pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
 
 /// Bytes of one side held in user space while the other side has not arrived; after that TCP holds it back.
 pub const EARLY_BYTES: usize = 128 * 1024;
+
+/// Standby connections that a hub holds for one identity, unless it is told otherwise: as many as it would have streams in a
+/// busy second.
+pub const STANDBYS_PER_IDENTITY: usize = 64;
+
+/// More than a hub can be asked to hold for one identity.
+pub const MOST_STANDBYS: usize = 1024;
+
+/// Between two streams: the end that brought a standby connection gives it back when nobody wanted it for so long.
+pub const STANDBY_IDLE: Duration = Duration::from_secs(10 * 60);
+
+/// A hub that takes no standby connection is not asked for that again within this.
+pub const STANDBY_RETRY: Duration = Duration::from_secs(60);
+
+/// Whoever was asked on a standby connection and has not answered is asked for a sign of life, at the latest, after this: most
+/// have answered by then, and one ping more costs little.
+pub const STANDBY_QUIET: Duration = Duration::from_millis(300);
+
+/// The sign of life of a standby connection that was idle comes within this, or another way is taken: two round trips over a
+/// satellite, and a person still waits.
+pub const STANDBY_PROBE: Duration = Duration::from_millis(1500);
+
+/// How long the first bytes of a local connection are waited for, so that they go along with the request: applications that
+/// speak first do so at once, and nobody notices this of those that do not.
+pub const EARLY_WAIT: Duration = Duration::from_millis(1);
+
+/// Bytes of a stream that go along with its request: a TLS hello, an HTTP request, an SSH banner.
+pub const EARLY_OPEN_BYTES: usize = 16 * 1024;
 
 /// What either end of a stream may send before the first acknowledgement: enough for a round trip of any login.
 pub const FIRST_WINDOW: u64 = 256 * 1024;
@@ -90,9 +121,12 @@ pub const LARGEST_WINDOW: u64 = 16 * 1024 * 1024;
 /// and the same again what it may keep of its own bytes until they are acknowledged.
 pub const ALL_WINDOWS: u64 = 32 * 1024 * 1024;
 
-/// Bytes written to the local side until an acknowledgement is sent: well within [`FIRST_WINDOW`], all that a sender with many
-/// streams may keep for each.
+/// Bytes written to the local side until an acknowledgement is sent, where the window is small …
 pub const ACK_EVERY: u64 = 64 * 1024;
+
+/// … and where it is large: each costs three processes a wake-up. Within [`FIRST_WINDOW`], all that a sender with many
+/// streams may keep for each: it must not wait for one that is not due.
+pub const LARGEST_ACK_EVERY: u64 = FIRST_WINDOW / 4 * 3;
 
 /// Messages, however small, until an acknowledgement is sent: the other end keeps each of them until then.
 pub const ACK_MESSAGES: u32 = 64;

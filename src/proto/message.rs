@@ -7,6 +7,7 @@ use super::id::{ServiceName, StreamId, StreamName};
 use super::limits::{CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH};
 use super::refusal::{Detail, Refusal};
 use super::secret::StreamToken;
+use super::standby::Offer;
 
 /// What a device says to the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub enum ToDevice {
     Welcome {
         /// The hub's version.
         version: String,
+        /// Where to bring standby connections, if the hub takes any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        standby: Option<Offer>,
     },
     /// A service asks for a stream.
     StreamRequest(StreamRequest),
@@ -61,6 +65,9 @@ pub struct Hello {
     pub protocols: Vec<String>,
     /// The names of its forwards, the default one first.
     pub forwards: Vec<StreamName>,
+    /// Whether a connection that has carried a stream may stand by for another.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rests: bool,
 }
 
 /// A service asks for a stream.
@@ -73,8 +80,9 @@ pub struct StreamRequest {
     pub stream_name: StreamName,
     /// Where to bring the WebSocket.
     pub url: String,
-    /// What lets it in, once.
-    pub authorization_token: StreamToken,
+    /// What lets it in, once; nothing on a connection that is let in already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_token: Option<StreamToken>,
     /// The subprotocol both ends speak, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
@@ -82,6 +90,14 @@ pub struct StreamRequest {
     pub service: ServiceName,
     /// Where they ask from.
     pub source: String,
+    /// Whether the connections of both sides stand by again after the stream, instead of being closed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rests: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The device's answer. A no after a yes takes that back: the device could not bring its WebSocket.
@@ -159,6 +175,7 @@ mod tests {
             run: 7,
             protocols: vec!["devstream.v1".into()],
             forwards: vec!["ssh".parse().unwrap()],
+            rests: false,
         });
         let text = r#"{"type":"hello","version":"1.2.3","run":7,"protocols":["devstream.v1"],"forwards":["ssh"]}"#;
         assert_eq!(encode(&hello), text);

@@ -19,5 +19,7 @@ pub mod refusal;
 pub mod resume;
 pub mod scope;
 pub mod secret;
+pub mod standby;
 pub mod stream;
 pub mod vigil;
+pub mod websocket;

@@ -39,9 +39,10 @@ impl Moment {
         moment.format(&Rfc3339).unwrap_or_default()
     }
 
-    /// Parses RFC 3339, with or without fractions.
+    /// Parses RFC 3339, with or without fractions; within the years that it can write, also as UTC.
     pub fn parse(text: &str) -> Option<Self> {
-        OffsetDateTime::parse(text, &Rfc3339).ok().map(|moment| Self(moment.unix_timestamp()))
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        Some(Self(moment.unix_timestamp())).filter(|moment| !moment.rfc3339().is_empty())
     }
 }
 
@@ -80,5 +81,11 @@ mod tests {
         assert_eq!(Moment::parse("noon"), None);
         assert_eq!(moment.after(Duration::MAX).since(moment), Duration::from_secs((i64::MAX - moment.0) as u64));
         assert_eq!(moment.since(moment.after(Duration::from_secs(1))), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_time_that_is_before_the_year_nought_elsewhere_is_none() {
+        assert_eq!(Moment::parse("0000-01-01T08:00:60+08:01"), None);
+        assert!(Moment::parse("0000-01-01T08:01:00+08:01").is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! The service's end: local ports, each of whose connections becomes a stream to a device.
 
 pub mod config;
+mod standby;
 mod stream;
 
 use std::io;
@@ -16,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use self::config::ProxyConfig;
 use self::stream::Opener;
-use crate::net::pump::Counters;
+use crate::net::pump::{Counters, Line};
 use crate::net::shutdown::Shutdown;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
@@ -117,6 +118,7 @@ impl ServiceProxy {
         }
         // The devices are told, and do not wait for this end to come back. Cutting a stream resets its local connection.
         opener.goodbye.cancel();
+        opener.standbys.end().await;
         streams.end(GOODBYE).await;
         watch.end(Duration::ZERO).await;
     }
@@ -135,6 +137,8 @@ where
     W: AsyncWrite + Unpin,
 {
     let (vigil, watching) = Vigil::new();
+    // There is only one stream.
+    let config = ProxyConfig { line: Line { standbys: 0, ..config.line }, ..config };
     let opener = Opener::new(Arc::new(config), vigil);
     let stopped = async {
         shutdown.drain.cancelled().await;

@@ -1,29 +1,36 @@
 //! One local connection, top to bottom: ask the hub, bring the WebSocket, carry the bytes.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Response;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ProxyConfig;
+use super::standby::Standbys;
 use super::{Event, View};
+use crate::net::channel::Ended;
 use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
-use crate::net::pump::{Counters, Happening, Outcome, Terms, Tunnel, pump};
-use crate::net::socket;
+use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
+use crate::net::standby::{Kept, Standby};
 use crate::net::vigil::Vigil;
+use crate::net::{random, socket};
 use crate::proto::http::{
-    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_PROTOCOL_HEADER, TOKEN_HEADER,
-    URL_HEADER,
+    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,
+    TOKEN_HEADER, URL_HEADER,
 };
-use crate::proto::id::{DeviceId, StreamName};
+use crate::proto::id::{DeviceId, StreamId, StreamName};
+use crate::proto::limits::{EARLY_OPEN_BYTES, EARLY_WAIT};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::secret::StreamToken;
+use crate::proto::standby::{self, FromHub, Offer, Open, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// The hub answers within the two timeouts; this much more is for the way there and back.
@@ -50,7 +57,7 @@ pub(super) async fn serve(
     };
     let (view, tell) = (Arc::new(view), &opener.config.observer);
     tell(Event::Asked(view.clone()));
-    match opener.open(name.as_ref()).await {
+    match opener.open(name.as_ref(), &mut tcp).await {
         Ok(opened) => {
             tell(Event::Opened(view.clone()));
             let Outcome { ending, refusal } = opener.carry(tcp.split(), opened, &view).await;
@@ -70,13 +77,13 @@ pub(super) async fn serve(
 pub(super) async fn pipe<R, W>(
     opener: &Opener,
     name: Option<StreamName>,
-    pipes: (R, W),
+    mut pipes: (R, W),
 ) -> Result<(), (Ending, Refusal)>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let opened = opener.open(name.as_ref()).await;
+    let opened = opener.open(name.as_ref(), &mut pipes.0).await;
     let opened = opened.map_err(|refusal| (Ending::Broken, refusal))?;
     let view =
         View { number: 1, from: None, to: label(&opener.config.device, name.as_ref()), counters: Counters::default() };
@@ -94,6 +101,7 @@ pub(super) struct Opener {
     /// The client that worked last; enrolling anew for every connection would cost a round trip.
     client: Mutex<Option<Client>>,
     vigil: Vigil,
+    pub(super) standbys: Standbys,
     /// Streams end, and say so.
     pub(super) goodbye: CancellationToken,
 }
@@ -102,11 +110,23 @@ pub(super) struct Opener {
 struct Opened {
     tunnel: Tunnel<Connection>,
     back: WayBack,
+    /// Of a connection that stood by.
+    kept: Option<Kept>,
+}
+
+/// What has become of a stream before its connection was lost.
+#[derive(Default)]
+struct Begun {
+    /// What it was called, if the device may have some of it: the hub then does not ask it again.
+    id: Option<StreamId>,
+    /// What the application has said.
+    early: Bytes,
 }
 
 impl Opener {
     pub(super) fn new(config: Arc<ProxyConfig>, vigil: Vigil) -> Self {
-        Self { config, client: Mutex::new(None), vigil, goodbye: CancellationToken::new() }
+        let standbys = Standbys::new(config.line, vigil.clone());
+        Self { config, client: Mutex::new(None), vigil, standbys, goodbye: CancellationToken::new() }
     }
 
     /// Carries the bytes of a local connection.
@@ -131,13 +151,81 @@ impl Opener {
             vigil: self.vigil.clone(),
             stop: &self.goodbye,
         };
-        pump(local, opened.tunnel, terms).await
+        let (outcome, socket) = pump(local, opened.tunnel, terms).await;
+        if let (Some(socket), Some(kept)) = (socket, opened.kept) {
+            self.standbys.put(Standby::again(socket, kept));
+        }
+        outcome
+    }
+
+    /// On a connection that stands by, if one is alive; else the long way.
+    async fn open<R: AsyncRead + Unpin>(&self, name: Option<&StreamName>, local: &mut R) -> Result<Opened, Refusal> {
+        let mut begun = Begun::default();
+        if let Some(standby) = self.standbys.take().await {
+            let early = first_bytes(local).await;
+            begun.early = early.map_err(|_| Refusal::new(Kind::PeerGone, "the application reset its connection"))?;
+            let id = StreamId::from_bytes(random::bytes());
+            begun.id = Some(id).filter(|_| !begun.early.is_empty());
+            match self.open_on(standby, id, name, &begun.early).await {
+                Ok(answer) => return answer,
+                Err(ended) => {
+                    tracing::debug!(target: "service-proxy", "a connection that stood by was dead: {ended}");
+                    self.standbys.discard();
+                }
+            }
+        }
+        self.open_anew(name, &begun).await
+    }
+
+    /// One flight: the request, and what the application has said by now.
+    async fn open_on(
+        &self,
+        mut standby: Standby,
+        id: StreamId,
+        name: Option<&StreamName>,
+        early: &Bytes,
+    ) -> Result<Result<Opened, Refusal>, Ended> {
+        let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
+        let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let open = ToHub::Open(Open {
+            request_id: id,
+            device: device.clone(),
+            stream_name: name.cloned(),
+            connect_timeout_ms: millis(connect_timeout),
+            response_timeout_ms: millis(response_timeout),
+            protocols: line.protocols(),
+            early: early.len().try_into().unwrap_or_default(),
+        });
+        standby.channel.send_with(&open, early.clone()).await?;
+        let answer = timeout(*connect_timeout + *response_timeout + MARGIN, standby.channel.answer()).await;
+        match answer.unwrap_or(Err(Ended::Silent))? {
+            FromHub::Opened(opened) => {
+                if !opened.rests {
+                    self.standbys.grow();
+                }
+                let (socket, kept) = standby.into_parts();
+                let tunnel = Tunnel {
+                    socket,
+                    protocol: opened.protocol.as_deref().and_then(StreamProtocol::named),
+                    pass: opened.way_back.and_then(|way| way.pass()),
+                    begun: pump::Begun { sent: early.clone(), ..pump::Begun::default() },
+                    rests: opened.rests,
+                };
+                let back = WayBack { enrol: enrol.clone(), url: opened.url, hub: kept.client.hub().clone() };
+                Ok(Ok(Opened { tunnel, back, kept: Some(kept) }))
+            }
+            FromHub::Refused { reason } => {
+                self.standbys.put(standby);
+                Ok(Err(reason))
+            }
+            FromHub::StreamRequest(_) => Err(Ended::Binary),
+        }
     }
 
     /// The spec's two steps, once; and once more with fresh particulars if the hub is no longer where or what it was.
-    async fn open(&self, name: Option<&StreamName>) -> Result<Opened, Refusal> {
+    async fn open_anew(&self, name: Option<&StreamName>, begun: &Begun) -> Result<Opened, Refusal> {
         let (client, new) = self.client(None).await?;
-        let refusal = match self.attempt(&client, name).await {
+        let refusal = match self.attempt(&client, name, begun).await {
             Err(refusal) if !new && is_stale(refusal.kind) => refusal,
             other => return other,
         };
@@ -145,7 +233,7 @@ impl Opener {
         if refusal.kind == Kind::HubUnreachable && fresh.hub() == client.hub() {
             return Err(refusal);
         }
-        self.attempt(&fresh, name).await
+        self.attempt(&fresh, name, begun).await
     }
 
     /// The client in use, or a new one if there is none or it is the one that did not do, and whether it is new.
@@ -162,18 +250,20 @@ impl Opener {
         }
     }
 
-    async fn attempt(&self, client: &Client, name: Option<&StreamName>) -> Result<Opened, Refusal> {
+    async fn attempt(&self, client: &Client, name: Option<&StreamName>, begun: &Begun) -> Result<Opened, Refusal> {
         let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
         let route = Route::Open(device.clone(), name.cloned());
-        let particulars = Particulars {
-            headers: vec![
-                (CONNECT_TIMEOUT_HEADER, connect_timeout.as_secs_f64().to_string()),
-                (RESPONSE_TIMEOUT_HEADER, response_timeout.as_secs_f64().to_string()),
-                (STREAM_PROTOCOL_HEADER, line.protocols().join(", ")),
-            ],
-            patience: *connect_timeout + *response_timeout + MARGIN,
-            ..Particulars::default()
-        };
+        let mut headers = vec![
+            (CONNECT_TIMEOUT_HEADER, connect_timeout.as_secs_f64().to_string()),
+            (RESPONSE_TIMEOUT_HEADER, response_timeout.as_secs_f64().to_string()),
+            (STREAM_PROTOCOL_HEADER, line.protocols().join(", ")),
+        ];
+        headers.extend(begun.id.map(|id| (STREAM_ID_HEADER, id.to_string())));
+        if line.standbys > 0 {
+            headers.push((standby::RESTS_HEADER, standby::RESTS.into()));
+        }
+        let particulars =
+            Particulars { headers, patience: *connect_timeout + *response_timeout + MARGIN, ..Particulars::default() };
         let response = client.ask(&route, particulars).await?;
         if header(&response, ACCEPTED_HEADER) != Some("True") {
             return Err(refusal(&response));
@@ -183,10 +273,24 @@ impl Opener {
         let token = header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
         let token = token.ok_or_else(incomplete)?;
         let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::named);
-        let tunnel = client.stream(url, &token, protocol).await?;
+        let hold = header(&response, standby::HOLD_HEADER).and_then(|hold| hold.parse().ok());
+        let offer = header(&response, standby::URL_HEADER).zip(hold);
+        self.standbys.offered(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
+        let mut tunnel = client.stream(url, &token, protocol).await?;
+        tunnel.begun.to_send = begun.early.clone();
+        tunnel.rests = header(&response, standby::RESTS_HEADER) == Some(standby::RESTS);
+        let kept = tunnel.rests.then(|| self.standbys.adopt(client));
         let back = WayBack { enrol: enrol.clone(), url: url.into(), hub: client.hub().clone() };
-        Ok(Opened { tunnel, back })
+        Ok(Opened { tunnel, back, kept })
     }
+}
+
+/// What an application says at once goes along with the request. What others say later is carried like everything else.
+async fn first_bytes<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    let mut source = local.take(EARLY_OPEN_BYTES as u64);
+    timeout(EARLY_WAIT, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
+    Ok(bytes.freeze())
 }
 
 /// Whether other particulars of the hub might help.

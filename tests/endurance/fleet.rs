@@ -25,7 +25,7 @@ pub(crate) fn campaign(count: &str) -> ExitCode {
         return ExitCode::from(2);
     };
     let mut hub = Hub::start_with(&Machine::new(), &ONE_ADDRESS);
-    let fleet = Fleet::join(&hub, count);
+    let fleet = Fleet::join(&hub, "fleet", count);
     fleet.wait_online(&hub, ARRIVAL);
     let returns: Vec<Return> = (0..DEATHS).map(|_| fleet.comes_back(&mut hub, &ONE_ADDRESS, ARRIVAL)).collect();
     let good = returns.iter().all(|back| back.took <= BACK && back.peak < 2 * back.steady);

@@ -1,6 +1,6 @@
 //! The soak campaign, which `tests/soak` runs: hours of everybody's day in so many minutes, with everything that goes
-//! wrong in it. At its end nothing may be wrong and nothing may be left over. One line tells the figures. With `cuts` or
-//! `fleet` as its first argument it is the campaign of that name instead.
+//! wrong in it. At its end nothing may be wrong and nothing may be left over. One line tells the figures. With `cuts`,
+//! `fleet` or `idle` as its first argument it is the campaign of that name instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
@@ -9,6 +9,7 @@ mod dice;
 mod faults;
 mod fleet;
 mod health;
+mod idle;
 mod load;
 mod scene;
 #[path = "../it/support/mod.rs"]
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     let (campaign, rest) = words.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     match (campaign, rest) {
         ("fleet", [count]) => return fleet::campaign(count),
+        ("idle", [devices, minutes]) => return idle::campaign(devices, minutes),
         ("cuts", names) => return if trials::run(names) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         _ => {}
     }

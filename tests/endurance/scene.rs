@@ -1,7 +1,6 @@
 //! What is under load: the real program as a hub, three agents and three proxies, each on a machine of its own, with a
 //! bad network on either side of the hub.
 
-use std::io::{Read as _, Write as _};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::support::PATIENCE;
 use super::support::chaos::Chaos;
 use super::support::machine::Machine;
 use super::support::process::Process;
-use super::support::roles::{Agent, Hub, ServiceProxy, connect};
+use super::support::roles::{Agent, Hub, ServiceProxy};
 use super::target::Server;
 
 /// Devices, each with a proxy of its own.
@@ -106,16 +105,7 @@ impl Scene {
 
     /// A number that the hub exports.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        let hub = self.hub();
-        let line = hub.process.wait_line("hub: metrics on http://127.0.0.1:");
-        let port = line.strip_suffix("/metrics").unwrap().rsplit(':').next().unwrap().parse().unwrap();
-        let mut stream = connect(port);
-        write!(stream, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        // Whole numbers are written with a fraction.
-        value.unwrap_or_else(|| panic!("no {name} in {answer}")).parse::<f64>().unwrap() as u64
+        self.hub().metric(name)
     }
 
     fn hub(&self) -> MutexGuard<'_, Hub> {

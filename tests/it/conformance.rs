@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use devstream::net::serve::{Answer, Limits, serve};
 use devstream::net::websocket::{Endpoint, Incoming, Purpose, Transport, WebSocket, derive_accept_key};
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
@@ -127,7 +126,7 @@ async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
         head.push(tcp.read_u8().await.unwrap());
     }
     assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-    WebSocket::new(tcp, Bytes::new(), Endpoint::Client, Purpose::Stream).await
+    WebSocket::new(tcp, &[], Endpoint::Client, Purpose::Stream)
 }
 
 /// The suite's connection goes on as alice's end of a stream, on which text is allowed.

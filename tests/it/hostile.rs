@@ -52,7 +52,8 @@ impl Siege {
     /// With further arguments for the hub.
     fn begin_with(arguments: &[&str]) -> Self {
         let target = Target::echo();
-        let scene = OneMachine::with_hub(target.port, arguments);
+        // How many connections stand by depends on how often none did; whatever else is open is the stranger's doing.
+        let scene = OneMachine::with_hub(target.port, &[arguments, &["--standbys", "0"]].concat());
         let mut stream = scene.proxy.connect();
         is_alive(&mut stream);
         let alice = Raw::join(&scene.hub.service_link("alice"));

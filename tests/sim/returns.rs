@@ -86,7 +86,7 @@ impl World {
         let (connection, device) = (self.connection(), self.any_device());
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
         let run = *self.agents.entry(device.clone()).or_default();
-        let hello = Hello { version: "1".into(), run, protocols, forwards: vec![name("ssh")] };
+        let hello = Hello { version: "1".into(), run, protocols, forwards: vec![name("ssh")], rests: false };
         self.says_hello(connection, device.clone(), hello);
         self.carry_out();
         let (asker, service) = (self.connection(), service(self.dice % 3));
@@ -96,12 +96,12 @@ impl World {
         }
         let ask = Ask { service, scope, until, protocols: StreamProtocol::ALL.to_vec(), ..plain_ask(&device) };
         let answer_by = self.now + self.settings.handshake + TICK;
-        self.requests.insert(asker, Request { ask: ask.clone(), answer_by });
+        self.requests.insert(asker, Request { ask: ask.clone(), answer_by, repeated: false });
         self.broker.handle(Input::Asked { asker, ask }, self.now);
         self.carry_out();
         let Some((connection, asked)) = self.asks.pop() else { return };
         let response = StreamResponse { request_id: asked.stream, accepted: true, reason: None };
-        self.broker.handle(Input::Answered { connection, response }, self.now);
+        self.broker.handle(Input::Answered { connection, response, standby: false }, self.now);
         self.carry_out();
         let invited: Vec<_> = self.tickets.iter().filter(|ticket| ticket.stream == asked.stream).cloned().collect();
         for ticket in invited {
@@ -257,7 +257,7 @@ impl World {
     pub(super) fn hub_starts_anew(&mut self) {
         self.run += 1;
         self.settings.resume = (self.roll(8) > 0).then(|| Duration::from_secs(30 + self.dice % 90));
-        self.broker = Broker::new(self.settings, random(mix(self.dice).wrapping_add(self.run)));
+        self.broker = Broker::new(self.settings, random(mix(mix(self.dice).wrapping_add(self.run))));
         (self.began, self.draining) = (self.now, false);
         self.nothing_happens();
         self.passes.retain(|pass| !pass.void);

@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_secs(2);
 struct Request {
     ask: Ask,
     answer_by: Instant,
+    /// It was made before, and its stream is there.
+    repeated: bool,
 }
 
 /// A token that was given out.
@@ -82,6 +84,11 @@ pub(crate) struct World {
     scopes: HashMap<ServiceName, (Scope, Option<Instant>)>,
     /// The newest connection of each device.
     current: HashMap<DeviceId, ConnectionId>,
+    /// Of which run of an agent a connection is, and which run was asked with early bytes.
+    runs: HashMap<ConnectionId, u64>,
+    early_at: HashMap<StreamId, (DeviceId, u64)>,
+    /// Requests that were repeated.
+    pub(crate) repeated: usize,
 }
 
 impl World {
@@ -120,6 +127,9 @@ impl World {
             agents: HashMap::new(),
             scopes: HashMap::new(),
             current: HashMap::new(),
+            runs: HashMap::new(),
+            early_at: HashMap::new(),
+            repeated: 0,
         }
     }
 
@@ -192,7 +202,8 @@ impl World {
     /// With one forward.
     pub(crate) fn some_device_arrives(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
-        let hello = Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: vec![name("ssh")] };
+        let hello =
+            Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: vec![name("ssh")], rests: false };
         let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
         self.broker.handle(arrived, self.now);
         device
@@ -205,12 +216,13 @@ impl World {
         let started_anew = self.roll(6) == 0;
         let run = self.agents.entry(device.clone()).or_default();
         *run += u64::from(started_anew);
-        let hello = Hello { version: "1".into(), run: *run, protocols, forwards };
+        let hello = Hello { version: "1".into(), run: *run, protocols, forwards, rests: false };
         self.says_hello(connection, device, hello);
     }
 
     fn says_hello(&mut self, connection: ConnectionId, device: DeviceId, hello: Hello) {
         self.devices.insert(connection, device.clone());
+        self.runs.insert(connection, hello.run);
         self.current.insert(device.clone(), connection);
         self.broker.handle(Input::DeviceArrived { device, connection, hello, address: address() }, self.now);
     }
@@ -239,6 +251,9 @@ impl World {
             // It is not authorised, and the broker does not hear of it.
             return;
         }
+        let there: Vec<_> =
+            if self.roll(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
+        let stream = self.pick_id(there);
         let ask = Ask {
             device,
             name: wanted,
@@ -249,11 +264,40 @@ impl World {
             connect_timeout: Duration::from_secs(self.roll(3) * 20),
             response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
             protocols: self.any_protocols(),
+            stream,
+            rests: self.roll(2) == 0,
+            standby: self.roll(2) == 0,
+            early: bytes::Bytes::from_static(if self.roll(2) == 0 { b"early" } else { b"" }),
         };
         // A device that comes and goes may be asked anew for as long as the service waits for it.
         let answer_by = self.now + ask.connect_timeout + self.settings.handshake + TICK;
-        self.requests.insert(asker, Request { ask: ask.clone(), answer_by });
-        self.broker.handle(Input::Asked { asker, ask }, self.now);
+        let repeated = ask.stream.is_some();
+        self.requests.insert(asker, Request { ask: ask.clone(), answer_by, repeated });
+        self.broker.handle(Input::Asked { asker, ask: ask.clone() }, self.now);
+        if let Some(id) = stream {
+            self.asked_again(id, &ask);
+        }
+    }
+
+    /// Who repeats a request ends what has become of it; a late first one, or somebody else's, ends nothing.
+    fn asked_again(&mut self, id: StreamId, ask: &Ask) {
+        self.repeated += 1;
+        let theirs = |service: &ServiceName| *service == ask.service && !ask.standby;
+        match self
+            .broker
+            .all_streams()
+            .find(|(other, ..)| *other == id)
+            .map(|(_, earlier, ..)| theirs(&earlier.service))
+        {
+            Some(true) => _ = self.over.insert(id),
+            Some(false) => {}
+            None => assert!(!ask.standby, "a late request ended its stream"),
+        }
+    }
+
+    fn pick_id(&mut self, mut ids: Vec<StreamId>) -> Option<StreamId> {
+        ids.sort_unstable();
+        self.pick(&ids)
     }
 
     fn service_hangs_up(&mut self) {
@@ -282,7 +326,8 @@ impl World {
         let kinds = [Kind::TargetRefused, Kind::AuthenticationFailed];
         let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
         let response = StreamResponse { request_id: ask.stream, accepted, reason };
-        self.broker.handle(Input::Answered { connection, response }, self.now);
+        let standby = self.roll(2) == 0;
+        self.broker.handle(Input::Answered { connection, response, standby }, self.now);
     }
 
     /// Mostly who was invited; sometimes with another's token, in another's name, or for the second time.
@@ -348,9 +393,8 @@ impl World {
     }
 
     pub(crate) fn kill(&mut self) {
-        let mut ids: Vec<_> = self.broker.all_streams().map(|(id, ..)| id).collect();
-        ids.sort_unstable();
-        if let Some(stream) = self.pick(&ids) {
+        let ids = self.broker.all_streams().map(|(id, ..)| id).collect();
+        if let Some(stream) = self.pick_id(ids) {
             self.over.insert(stream);
             self.broker.handle(Input::Killed { stream }, self.now);
             self.carry_out();
@@ -400,6 +444,11 @@ impl World {
         let device = self.devices.get(&connection).expect("asked a device that is not there").clone();
         let principal = Principal { role: Role::Device, id: device.clone().into() };
         let (stream, token) = (request.stream, request.token.clone());
+        if !request.early.is_empty() {
+            let agent = (device.clone(), self.runs[&connection]);
+            let first = self.early_at.entry(stream).or_insert_with(|| agent.clone());
+            assert_eq!(*first, agent, "what came along with a request went to two agents");
+        }
         self.tickets.retain(|ticket| ticket.stream != stream);
         self.void_passes(stream);
         self.tickets.push(Ticket { stream, device, principal, token, given: self.now });
@@ -410,6 +459,7 @@ impl World {
         let request = self.requests.remove(&asker).expect("answered nobody, or twice");
         assert!(self.answered.insert(asker), "answered twice");
         assert!(self.now <= request.answer_by, "answered late: {answer:?}");
+        assert!(!request.repeated || answer.is_err(), "one request, two streams");
         match answer {
             Ok(grant) => {
                 self.accepted.insert(grant.stream);
@@ -521,6 +571,10 @@ pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::from_secs(60),
         protocols: vec![StreamProtocol::V1],
+        stream: None,
+        rests: false,
+        standby: false,
+        early: bytes::Bytes::new(),
     }
 }
 

@@ -188,6 +188,7 @@ fn show_status(status: &HubStatus) {
         ("strangers", format!("{} connections not yet authenticated", status.strangers)),
         ("memory", format!("{}{limit}", text::bytes(status.memory_bytes))),
         ("descriptors", format!("{} of {}", status.descriptors, status.descriptor_limit)),
+        ("congestion", status.congestion_control.clone().unwrap_or_else(|| "as the system has it".into())),
         (
             "certificate",
             format!("{}, {} days left, until {}", certificate.source, certificate.days_left, certificate.not_after),

@@ -7,7 +7,7 @@ use clap::Args;
 use super::units::{age, seconds};
 use crate::net::pump::Line;
 use crate::proto::keepalive::Patience;
-use crate::proto::limits::{DEAD_AFTER_RANGE, LONGEST_RESUME_GRACE};
+use crate::proto::limits::{DEAD_AFTER_RANGE, LONGEST_RESUME_GRACE, MOST_STANDBYS, STANDBYS_PER_IDENTITY};
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct LineArgs {
@@ -19,12 +19,17 @@ pub(in crate::cli) struct LineArgs {
     /// The other end answers every few seconds less than that, also while it is busy or its application reads nothing.
     #[arg(long, value_name = "SECONDS", default_value = "45", value_parser = dead_after, env = "DEVSTREAM_DEAD_AFTER", hide_short_help = true)]
     dead_after: Duration,
+    /// Keep at most so many connections ready for streams, once there are streams, so that they open at once; 0 keeps none
+    ///
+    /// At the hub this is for each device and each service; a device or a proxy keeps no more than its hub says.
+    #[arg(long, value_name = "NUMBER", default_value_t = STANDBYS_PER_IDENTITY, value_parser = standbys, env = "DEVSTREAM_STANDBYS", hide_short_help = true)]
+    standbys: usize,
 }
 
 impl LineArgs {
     /// For the two ends of streams.
     pub(in crate::cli) fn line(&self) -> Line {
-        Line { resume: !self.no_resume, patience: self.patience() }
+        Line { resume: !self.no_resume, patience: self.patience(), standbys: self.standbys }
     }
 
     /// For the hub.
@@ -52,6 +57,11 @@ impl ResumeArgs {
     pub(in crate::cli) fn patience(&self) -> Patience {
         self.line.patience()
     }
+
+    /// How many connections of one identity may stand by.
+    pub(in crate::cli) fn standbys(&self) -> usize {
+        self.line.standbys
+    }
 }
 
 fn dead_after(text: &str) -> Result<Duration, String> {
@@ -59,6 +69,11 @@ fn dead_after(text: &str) -> Result<Duration, String> {
     let (least, most) = (DEAD_AFTER_RANGE.start(), DEAD_AFTER_RANGE.end());
     let fits = DEAD_AFTER_RANGE.contains(&given.as_secs());
     if fits { Ok(given) } else { Err(format!("it must be from {least} to {most} seconds")) }
+}
+
+fn standbys(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number <= MOST_STANDBYS);
+    number.ok_or_else(|| format!("it must be a number from 0 to {MOST_STANDBYS}"))
 }
 
 fn grace(text: &str) -> Result<Duration, String> {

@@ -129,6 +129,11 @@ impl Activity {
         if self.required && !self.can_record() { Err(Kind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
     }
 
+    /// Whether nothing may happen that is not recorded.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
     /// After it was recorded: an error if any line was lost meanwhile, for it may have been that one, or if the disk
     /// takes too long to tell.
     pub async fn audited(&self, audit: &Audit) -> Result<(), Refusal> {

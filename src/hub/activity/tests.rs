@@ -237,5 +237,5 @@ fn wait(until: impl Fn() -> bool) {
 }
 
 fn no_metrics() -> Arc<Metrics> {
-    Arc::new(Metrics::new(&[]))
+    Arc::new(Metrics::new(&[], None))
 }

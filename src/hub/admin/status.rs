@@ -24,6 +24,7 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         memory_limit_bytes: shared.pressure.budget(),
         descriptors,
         descriptor_limit,
+        congestion_control: shared.metrics.congestion_control.clone(),
         certificate: CertificateReport {
             source: certificate.source.into(),
             not_after: certificate.not_after,

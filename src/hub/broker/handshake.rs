@@ -2,17 +2,27 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::stream::{self, Phase, Stream};
-use super::{ACCEPTED, Admission, Ask, Broker, DeviceAsk, Grant, Joint, Left, Operation, Output, Shown, SideArrival};
+use super::{
+    ACCEPTED, Admission, Ask, Broker, DeviceAsk, Event, Grant, Joint, Left, Operation, Output, Shown, SideArrival,
+};
 use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 
+/// What came along with a request must not reach a target twice.
+const BROKE: &str = "a connection broke while the stream was being opened; try again";
+
 impl Broker {
     pub(super) fn asked(&mut self, asker: ConnectionId, ask: Ask, now: Instant) {
-        let id = StreamId::from_bytes(self.random_id());
+        let id = ask.stream.unwrap_or_else(|| StreamId::from_bytes(self.random_id()));
+        if self.streams.contains_key(&id) {
+            return self.asked_again(id, asker, &ask, now);
+        }
         let stream = Stream::new(asker, ask, now);
         let full =
             self.pending.full(&stream.ask, None).or_else(|| self.all.full(&stream.ask, stream.ask.scope.max_streams));
@@ -31,6 +41,20 @@ impl Broker {
             None if online => self.ask_device(id, now),
             None => self.await_device(id, now),
         }
+    }
+
+    /// A request that is repeated, because the connection on which it was made broke before the answer. What came along with
+    /// it may have reached the device, so it is not passed on a second time.
+    fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
+        let refusal = Refusal::new(Kind::PeerGone, BROKE);
+        // One that comes on a standby connection is the first one, late: whoever repeats a request does so on another way.
+        if !ask.standby && self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
+            self.end(id, refusal.clone(), now);
+        }
+        let again = Stream::new(asker, ask.clone(), now);
+        let event = again.event(id, Operation::Invoke, refusal.kind.row().word, now);
+        self.record(Event { reason: BROKE.into(), ..event });
+        self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
     }
 
     /// The device is not here: the service waits as long as it said it would.
@@ -55,6 +79,10 @@ impl Broker {
             Ok(name) => name,
             Err(refusal) => return self.refuse(id, refusal, now),
         };
+        if stream.handshake_until.is_some() && stream.agent != seat.hello.run && !stream.ask.early.is_empty() {
+            // The former agent may have passed on what came along with the request, and this one does not know.
+            return self.refuse(id, Refusal::new(Kind::PeerGone, BROKE), now);
+        }
         if let Some(leg) = stream.device.leg() {
             // It came in answer to an earlier request, on a control connection that is gone.
             stream.device.left();
@@ -67,6 +95,8 @@ impl Broker {
         let protocol = StreamProtocol::offered(self.settings.resume.is_some()).find(known);
         stream.ask.name = Some(name.clone());
         (stream.protocol, stream.agent) = (protocol, seat.hello.run);
+        // Others cannot tell when the other end has everything.
+        stream.rests = stream.ask.rests && seat.hello.rests && stream.resumes();
         stream.phase = Phase::Asked { connection: seat.connection };
         // Set once: a device that comes and goes must not keep the service waiting for ever.
         let handshake_until = *stream.handshake_until.get_or_insert(now + self.settings.handshake);
@@ -79,6 +109,9 @@ impl Broker {
             protocol,
             service: stream.ask.service.clone(),
             source: stream.ask.source,
+            ticket: stream.ticket(id, Role::Device, self.run).zip(self.settings.resume),
+            rests: stream.rests,
+            early: stream.ask.early.clone(),
         };
         self.outputs.push_back(Output::AskDevice { connection: seat.connection, request });
         self.set_timer(id, Some(until));
@@ -92,7 +125,7 @@ impl Broker {
         self.refuse(id, Refusal::new(Kind::PeerGone, "the service left before the answer"), now);
     }
 
-    pub(super) fn answered(&mut self, connection: ConnectionId, response: StreamResponse, now: Instant) {
+    pub(super) fn answered(&mut self, connection: ConnectionId, response: StreamResponse, standby: bool, now: Instant) {
         let id = response.request_id;
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let seated = self.seats.get(&stream.ask.device).is_some_and(|seat| seat.connection == connection);
@@ -116,14 +149,16 @@ impl Broker {
         stream.phase = Phase::Accepted;
         stream.service.expect(&token, now + self.settings.token);
         let until = stream.handshake_until;
-        let protocol = stream.protocol;
+        let (protocol, rests) = (stream.protocol, stream.rests);
+        stream.ask.early = Bytes::new();
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         let asker = stream.asker.take();
         // Recorded first: whoever gets the answer can tell whether the record was lost.
         self.record(event);
         if let Some(asker) = asker {
             self.connections.remove(&asker);
-            self.outputs.push_back(Output::Answer { asker, answer: Ok(Grant { stream: id, token, protocol }) });
+            let grant = Grant { stream: id, token, protocol, rests, has_early: standby };
+            self.outputs.push_back(Output::Answer { asker, answer: Ok(grant) });
         }
         self.set_timer(id, until);
     }
@@ -177,7 +212,8 @@ impl Broker {
         }
         stream.side(principal.role).arrived(leg, *address);
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
-        let admission = Admission { protocol: stream.protocol, ticket };
+        let rests = stream.rests.then_some(stream.agent);
+        let admission = Admission { protocol: stream.protocol, ticket, rests };
         self.connections.insert(leg, id);
         self.outputs.push_back(Output::Admit { leg, admission });
         self.join_if_complete(id, now);
@@ -197,8 +233,8 @@ impl Broker {
         let opened = stream.opened(id, now);
         stream.phase = Phase::Joined;
         let since = *stream.opened_at.get_or_insert(now);
-        let protocol = stream.protocol;
-        let joint = Joint { stream: id, device_leg, service_leg, protocol, since, opened: opened.clone() };
+        let (protocol, rests) = (stream.protocol, stream.rests);
+        let joint = Joint { stream: id, device_leg, service_leg, protocol, rests, since, opened: opened.clone() };
         if !resumed {
             self.pending.remove(&stream.ask.device, &stream.ask.service);
         }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::{Caps, Event};
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
@@ -62,6 +64,14 @@ pub struct Ask {
     pub response_timeout: Duration,
     /// What the service's end can do on a stream.
     pub protocols: Vec<StreamProtocol>,
+    /// The stream's id, if the service has chosen one.
+    pub stream: Option<StreamId>,
+    /// Whether the connection of the service's side may go on after the stream.
+    pub rests: bool,
+    /// Whether it came on a connection that stood by.
+    pub standby: bool,
+    /// What of the stream came along with the request.
+    pub early: Bytes,
 }
 
 /// An authenticated side of a stream at the streaming endpoint, with what it shows.
@@ -113,8 +123,8 @@ pub enum Input {
     Asked { asker: ConnectionId, ask: Ask },
     /// It hung up before its answer.
     AskerLeft { asker: ConnectionId },
-    /// A device answered.
-    Answered { connection: ConnectionId, response: StreamResponse },
+    /// A device answered, on a standby connection or on its control connection.
+    Answered { connection: ConnectionId, response: StreamResponse, standby: bool },
     /// An authenticated side of a stream came to the streaming endpoint with a token.
     SideArrived(SideArrival),
     /// A side left, or the joined stream whose service's side it was came apart.
@@ -168,6 +178,8 @@ pub struct Admission {
     pub protocol: Option<StreamProtocol>,
     /// What it may come back with, and how long an interruption may last.
     pub ticket: Option<(Ticket, Duration)>,
+    /// Whether its connection goes on after the stream, and of which run of the device's agent that is one.
+    pub rests: Option<u64>,
 }
 
 /// A request as a device needs it.
@@ -185,6 +197,12 @@ pub struct DeviceAsk {
     pub service: ServiceName,
     /// From where.
     pub source: SocketAddr,
+    /// What its side comes back with, and how long an interruption may last.
+    pub ticket: Option<(Ticket, Duration)>,
+    /// Whether the connections of both sides go on after the stream.
+    pub rests: bool,
+    /// What of the stream came along with the request.
+    pub early: Bytes,
 }
 
 /// What a service gets when the device has accepted.
@@ -196,6 +214,10 @@ pub struct Grant {
     pub token: StreamToken,
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
+    /// Whether the connections of both sides go on after the stream.
+    pub rests: bool,
+    /// Whether the device has what came early.
+    pub has_early: bool,
 }
 
 /// Two sides that belong together.
@@ -209,6 +231,8 @@ pub struct Joint {
     pub service_leg: ConnectionId,
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
+    /// Whether their connections go on after the stream.
+    pub rests: bool,
     /// Since when it has been open, interruptions included.
     pub since: Instant,
     /// What the log will say when it ends; its address fields are filled in.

@@ -16,6 +16,8 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 pub use event::{ACCEPTED, Event, Operation};
 pub use interface::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Output, Settings, Shown, SideArrival};
 use stream::{Phase, Stream};
@@ -93,7 +95,7 @@ impl Broker {
             Input::DeviceLeft { device, connection, reason } => self.device_left(&device, connection, reason, now),
             Input::Asked { asker, ask } => self.asked(asker, ask, now),
             Input::AskerLeft { asker } => self.asker_left(asker, now),
-            Input::Answered { connection, response } => self.answered(connection, response, now),
+            Input::Answered { connection, response, standby } => self.answered(connection, response, standby, now),
             Input::SideArrived(arrival) => self.side_arrived(arrival, now),
             Input::SideLeft { leg, how } => self.side_left(leg, how, now),
             Input::Revoked { principal, why } => self.revoked(&principal, &why, now),
@@ -144,6 +146,16 @@ impl Broker {
     /// The devices that are online.
     pub fn online(&self) -> impl Iterator<Item = (&DeviceId, ConnectionId, &Hello, SocketAddr)> {
         self.seats.iter().map(|(device, seat)| (device, seat.connection, &seat.hello, seat.address))
+    }
+
+    /// Whether the device is online with this run of its agent, and on which connection.
+    pub fn seat(&self, device: &DeviceId, run: u64) -> Option<ConnectionId> {
+        self.seats.get(device).filter(|seat| seat.hello.run == run).map(|seat| seat.connection)
+    }
+
+    /// Whether the device was asked for this stream on that connection, and has not answered.
+    pub fn awaits_answer(&self, stream: StreamId, connection: ConnectionId) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| stream.phase == Phase::Asked { connection })
     }
 
     /// Every stream that is or may still be: what was asked for, how far it has come, and since when.
@@ -237,6 +249,7 @@ impl Broker {
         }
         let expected = stream.device.is_expected() || stream.service.is_expected();
         stream.phase = Phase::Failed(refusal.clone());
+        stream.ask.early = Bytes::new();
         let until = stream.handshake_until;
         let asker = stream.asker.take();
         let legs = [stream.device.leg(), stream.service.leg()];

@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::stream::{Phase, Stream};
 use super::{Ask, Broker, Event, Operation, Output, SideArrival};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
@@ -35,6 +37,7 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.device.left();
         stream.service.left();
+        stream.rests = false;
         stream.phase = Phase::Interrupted { since: now, until: now + grace };
         let until = stream.ask.until.map_or(now + grace, |until| until.min(now + grace));
         let (device, agent) = (stream.ask.device.clone(), stream.agent);
@@ -164,6 +167,10 @@ fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> St
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
+        stream: Some(ticket.stream),
+        rests: false,
+        standby: false,
+        early: Bytes::new(),
     };
     let mut stream = Stream::new(arrival.leg, ask, now);
     stream.asker = None;

@@ -62,6 +62,8 @@ pub(super) struct Stream {
     /// How long both sides are waited for, once the device was asked.
     pub(super) handshake_until: Option<Instant>,
     pub(super) protocol: Option<StreamProtocol>,
+    /// Whether the connections of both sides go on after the stream: those that first came to it.
+    pub(super) rests: bool,
     /// The run of the agent that has, or had, the device's end.
     pub(super) agent: u64,
     /// When both sides first met, as far as this hub knows.
@@ -82,6 +84,7 @@ impl Stream {
             online_until: now + ask.connect_timeout,
             handshake_until: None,
             protocol: None,
+            rests: false,
             agent: 0,
             opened_at: None,
             adopted: false,

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Answer, Arriving, Command, Counts, Live, Meeting, Notice, Verdict};
+use super::{Answer, Arriving, Command, Counts, DeviceAsked, Live, Meeting, Notice, Ready, Verdict};
 use crate::hub::activity::Activity;
-use crate::hub::broker::{Ask, Broker, Input, Joint, Operation, Output, Settings};
+use crate::hub::broker::{Ask, Broker, DeviceAsk, Input, Joint, Operation, Output, Settings};
 use crate::net::channel::RoundTrip;
 use crate::net::clock;
 use crate::net::random;
@@ -26,6 +27,10 @@ struct Device {
     notices: mpsc::Sender<Notice>,
     since: Moment,
     round_trip: Arc<RoundTrip>,
+    /// Its connections that stand by, the one that was used last at the end.
+    standbys: Vec<oneshot::Sender<DeviceAsked>>,
+    /// What it was asked on those, and has not yet answered: dropped, that is withdrawn.
+    asked: HashMap<StreamId, DropGuard>,
 }
 
 /// The broker with everybody it can answer.
@@ -92,12 +97,15 @@ impl<T: Transport> Desk<T> {
         let input = match command {
             Command::Tell(input) => {
                 self.let_go(&input);
+                self.no_withdrawal(&input);
                 self.draining |= matches!(input, Input::Drain);
                 input
             }
             Command::Arrive(device, arriving) => {
                 let Arriving { connection, hello, address, round_trip, notices } = *arriving;
-                self.devices.insert(connection, Device { notices, since: clock::moment(), round_trip });
+                let device_at =
+                    Device { notices, since: clock::moment(), round_trip, standbys: Vec::new(), asked: HashMap::new() };
+                self.devices.insert(connection, device_at);
                 Input::DeviceArrived { device, connection, hello, address }
             }
             Command::Ask(asker, ask, answer) => {
@@ -108,6 +116,8 @@ impl<T: Transport> Desk<T> {
                 self.verdicts.insert(arrival.leg, verdict);
                 Input::SideArrived(*arrival)
             }
+            Command::Ready(ready) => return self.stand_by(*ready),
+            Command::Unanswered(connection, ask) => return self.ask_otherwise(connection, *ask),
             Command::Online(answer) => {
                 let _ = answer.send(self.online());
                 return;
@@ -157,8 +167,13 @@ impl<T: Transport> Desk<T> {
             Output::Displace { connection, by } => self.notify(connection, Notice::Displaced(by)),
             Output::Dismiss { connection, why } => self.notify(connection, Notice::Dismissed(why)),
             Output::Recheck { connection } => self.notify(connection, Notice::Recheck),
-            Output::AskDevice { connection, request } => self.notify(connection, Notice::Ask(request)),
-            Output::CancelDevice { connection, stream } => self.notify(connection, Notice::Cancel(stream)),
+            Output::AskDevice { connection, request } => self.ask(connection, request),
+            Output::CancelDevice { connection, stream } => {
+                let device = self.devices.get_mut(&connection);
+                if device.and_then(|device| device.asked.remove(&stream)).is_none() {
+                    self.notify(connection, Notice::Cancel(stream));
+                }
+            }
             Output::Answer { asker, answer } => {
                 if let Some(asker) = self.askers.remove(&asker) {
                     let _ = asker.send(answer);
@@ -193,6 +208,52 @@ impl<T: Transport> Desk<T> {
                 }
                 self.activity.record(event);
             }
+        }
+    }
+
+    /// A device's connection stands by, for as long as the device is online. Those that are gone make room.
+    fn stand_by(&mut self, ready: Ready) {
+        let seat = self.broker.seat(&ready.device, ready.run);
+        if let Some(device) = seat.and_then(|connection| self.devices.get_mut(&connection)) {
+            if device.standbys.len() == device.standbys.capacity() {
+                device.standbys.retain(|standby| !standby.is_closed());
+            }
+            device.standbys.push(ready.wanted);
+        }
+    }
+
+    /// On a connection that stands by, if there is one.
+    fn ask(&mut self, connection: ConnectionId, mut request: DeviceAsk) {
+        let Some(device) = self.devices.get_mut(&connection) else { return };
+        let (withdrawn, stream) = (CancellationToken::new(), request.stream);
+        while let Some(standby) = device.standbys.pop() {
+            match standby.send(DeviceAsked { connection, ask: request, withdrawn: withdrawn.clone() }) {
+                Ok(()) => {
+                    device.asked.insert(stream, withdrawn.drop_guard());
+                    return;
+                }
+                Err(back) => request = back.ask,
+            }
+        }
+        self.notify(connection, Notice::Ask(Box::new(request)));
+    }
+
+    /// A connection that stood by broke before its answer. The others, which went the same way, are not tried.
+    fn ask_otherwise(&mut self, connection: ConnectionId, request: DeviceAsk) {
+        let Some(device) = self.devices.get_mut(&connection) else { return };
+        device.standbys.clear();
+        if device.asked.remove(&request.stream).is_some() && self.broker.awaits_answer(request.stream, connection) {
+            self.notify(connection, Notice::Ask(Box::new(request)));
+        }
+    }
+
+    /// What was answered need not be withdrawn.
+    fn no_withdrawal(&mut self, input: &Input) {
+        if let Input::Answered { connection, response, standby: true } = input
+            && let Some(device) = self.devices.get_mut(connection)
+            && let Some(guard) = device.asked.remove(&response.request_id)
+        {
+            guard.disarm();
         }
     }
 

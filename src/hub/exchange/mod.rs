@@ -34,8 +34,8 @@ const NOTICES: usize = 256;
 /// What a device's control connection is told.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// Pass this request on.
-    Ask(DeviceAsk),
+    /// Pass this request on. Boxed: a queue has room for so many of the largest.
+    Ask(Box<DeviceAsk>),
     /// That request is void.
     Cancel(StreamId),
     /// Another agent took over from this address; end.
@@ -50,11 +50,42 @@ pub(super) enum Notice {
 #[derive(Debug)]
 pub(super) enum Meeting<T> {
     /// Hand your socket to the other side.
-    Give(oneshot::Sender<Leg<T>>),
+    Give(oneshot::Sender<Handover<T>>),
     /// Take the other side's socket and carry the bytes.
-    Take(oneshot::Receiver<Leg<T>>, Box<Joint>, Arc<Live>),
+    Take(oneshot::Receiver<Handover<T>>, Box<Joint>, Arc<Live>),
     /// There will be no meeting.
     Refused(Refusal),
+}
+
+/// A device's side, for the task that carries the stream.
+#[derive(Debug)]
+pub(super) struct Handover<T> {
+    /// The side.
+    pub leg: Leg<T>,
+    /// Where to give it back after the stream, if it stands by.
+    pub back: Option<oneshot::Sender<Leg<T>>>,
+}
+
+/// A device's connection stands by.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// Whose.
+    pub device: DeviceId,
+    /// Of which run of its agent.
+    pub run: u64,
+    /// Takes the next request. It is dropped when the device, or this run of it, is not online.
+    pub wanted: oneshot::Sender<DeviceAsked>,
+}
+
+/// A device is asked on a connection that stood by.
+#[derive(Debug)]
+pub(super) struct DeviceAsked {
+    /// The control connection that stands for the device.
+    pub connection: ConnectionId,
+    /// What for.
+    pub ask: DeviceAsk,
+    /// The answer is no longer of interest.
+    pub withdrawn: CancellationToken,
 }
 
 /// A stream that is open, for whoever watches or ends it.
@@ -90,6 +121,8 @@ enum Command<T> {
     Arrive(DeviceId, Box<Arriving>),
     Ask(ConnectionId, Ask, oneshot::Sender<Answer>),
     Side(Box<SideArrival>, oneshot::Sender<Result<Verdict<T>, Refusal>>),
+    Ready(Box<Ready>),
+    Unanswered(ConnectionId, Box<DeviceAsk>),
     Online(oneshot::Sender<HashMap<DeviceId, Presence>>),
     Streams(oneshot::Sender<Vec<StreamStatus>>),
     Ping(oneshot::Sender<()>),
@@ -156,9 +189,19 @@ impl<T: Transport> Exchange<T> {
         Ok((receiver, farewell))
     }
 
-    /// A device answered.
-    pub(super) async fn answered(&self, connection: ConnectionId, response: StreamResponse) {
-        self.tell(Input::Answered { connection, response }).await;
+    /// A device answered, on its control connection or a standby.
+    pub(super) async fn answered(&self, connection: ConnectionId, response: StreamResponse, standby: bool) {
+        self.tell(Input::Answered { connection, response, standby }).await;
+    }
+
+    /// A device's connection stands by for a request.
+    pub(super) async fn ready(&self, ready: Ready) {
+        let _ = self.send(Command::Ready(Box::new(ready))).await;
+    }
+
+    /// A standby connection broke before its device answered: it is asked on its control connection.
+    pub(super) async fn unanswered(&self, connection: ConnectionId, ask: DeviceAsk) {
+        let _ = self.send(Command::Unanswered(connection, Box::new(ask))).await;
     }
 
     /// Asks for a stream and waits for the answer; the request is void when the caller stops waiting.

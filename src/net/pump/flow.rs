@@ -1,15 +1,20 @@
 //! What the parts of a pump share: the state of this end of the stream, and who waits for what.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Instant;
 
-use bytes::Bytes;
-use tokio::sync::Notify;
+use bytes::{Bytes, BytesMut};
 use tokio_util::sync::CancellationToken;
 
-use crate::proto::limits::{ALL_WINDOWS, DATA_MESSAGE_LIMIT, FIRST_WINDOW, LARGEST_WINDOW};
+use super::{Begun, Tunnel};
+use crate::net::clock;
+use crate::proto::limits::{ALL_WINDOWS, DATA_MESSAGE_LIMIT, FIRST_WINDOW, FULL_MESSAGE_BYTES, LARGEST_WINDOW};
+use crate::proto::stream::Violation;
 use crate::proto::stream::end::{Due, End, Farewell};
-use crate::proto::stream::{StreamProtocol, Violation};
 
 /// Streams that run in this process, which share [`ALL_WINDOWS`].
 static STREAMS: AtomicU64 = AtomicU64::new(0);
@@ -17,27 +22,69 @@ static STREAMS: AtomicU64 = AtomicU64::new(0);
 pub(super) struct Flow {
     end: Mutex<End>,
     /// There may be something to send.
-    sender: Notify,
-    /// There is something for the local side.
-    queued: Notify,
-    /// The local side took something.
-    taken: Notify,
-    /// A direction may be over.
-    over: Notify,
+    sender: AtomicBool,
+    /// Something has changed for a part that was polled before.
+    stirred: AtomicBool,
     local_reset: CancellationToken,
+    since: Instant,
 }
 
 impl Flow {
-    pub(super) fn new(protocol: Option<StreamProtocol>) -> Self {
+    pub(super) fn new<T>(tunnel: &Tunnel<T>) -> Self {
         STREAMS.fetch_add(1, Ordering::Relaxed);
         Self {
-            end: Mutex::new(End::new(protocol)),
-            sender: Notify::new(),
-            queued: Notify::new(),
-            taken: Notify::new(),
-            over: Notify::new(),
+            end: Mutex::new(begin(tunnel)),
+            sender: AtomicBool::new(false),
+            stirred: AtomicBool::new(false),
             local_reset: CancellationToken::new(),
+            since: clock::now(),
         }
+    }
+
+    /// Whether the WebSocket is used again after the stream.
+    pub(super) fn may_rest(&self) -> bool {
+        self.end().may_rest()
+    }
+
+    /// The peer is done with the stream.
+    pub(super) fn peer_rests(&self) -> Result<(), Violation> {
+        self.stir();
+        self.end().peer_rests()
+    }
+
+    /// Whether it is.
+    pub(super) fn has_peer_rested(&self) -> bool {
+        self.end().has_peer_rested()
+    }
+
+    /// Runs the parts that share this. They are one task, so what one leaves for another takes no waker, which would have
+    /// the whole task scheduled again and another thread woken for it: all are polled once more.
+    pub(super) async fn drive<O>(&self, parts: impl Future<Output = O>) -> O {
+        let mut parts = pin!(parts);
+        poll_fn(|context| {
+            loop {
+                match parts.as_mut().poll(context) {
+                    Poll::Pending if self.stirred.swap(false, Ordering::Relaxed) => {}
+                    Poll::Pending => return Poll::Pending,
+                    done @ Poll::Ready(_) => return done,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Returns when there is something; to be asked within [`Self::drive`].
+    async fn until<O>(&self, mut look: impl FnMut(&mut End) -> Option<O>) -> O {
+        poll_fn(|_| look(&mut self.end()).map_or(Poll::Pending, Poll::Ready)).await
+    }
+
+    fn stir(&self) {
+        self.stirred.store(true, Ordering::Relaxed);
+    }
+
+    fn wake_sender(&self) {
+        self.sender.store(true, Ordering::Relaxed);
+        self.stir();
     }
 
     /// Whether both ends keep to windows and end each direction by itself.
@@ -52,12 +99,12 @@ impl Flow {
     /// A new WebSocket takes the place of the lost one.
     pub(super) fn attach(&self) {
         self.end().attach();
-        self.sender.notify_one();
+        self.wake_sender();
     }
 
     /// The peer says how far it is.
     pub(super) fn resumed(&self, received: u64) -> Result<(), Violation> {
-        self.sender.notify_one();
+        self.wake_sender();
         self.end().resumed(received)
     }
 
@@ -68,29 +115,40 @@ impl Flow {
 
     /// What is to be sent next.
     pub(super) fn due(&self) -> Option<Due> {
-        self.end().due(share())
+        let mut end = self.end();
+        end.is_now(clock::now().saturating_duration_since(self.since));
+        end.due(share())
     }
 
     /// It is on its way.
     pub(super) fn said(&self) {
-        self.end().said();
-        self.over.notify_one();
+        let mut end = self.end();
+        end.said();
+        if end.is_over() {
+            self.stir();
+        }
     }
 
     /// Returns when there may be something to send, or more room.
     pub(super) async fn sender_woken(&self) {
-        self.sender.notified().await;
+        self.until(|_| self.sender.swap(false, Ordering::Relaxed).then_some(())).await;
     }
 
     /// The peer is to be asked whether it is there.
     pub(super) fn want_ping(&self) {
         self.end().want_ping();
-        self.sender.notify_one();
+        self.wake_sender();
     }
 
     /// How many bytes may be read from the local side now.
     pub(super) fn room(&self) -> u64 {
         self.end().room(share())
+    }
+
+    /// Empty memory for what it says, of this size or larger.
+    pub(super) fn block(&self, size: usize) -> BytesMut {
+        let spare = if size == FULL_MESSAGE_BYTES { self.end().spare() } else { None };
+        spare.unwrap_or_else(|| BytesMut::with_capacity(size))
     }
 
     /// The local side said this; nothing once it has said all.
@@ -105,37 +163,34 @@ impl Flow {
 
     /// The peer has written so much, takes more, and has passed on the end or not.
     pub(super) fn acknowledged(&self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
-        self.sender.notify_one();
-        self.over.notify_one();
+        self.wake_sender();
         self.end().acknowledged(bytes, window, end)
     }
 
     /// Waits until there is room for another message from a peer that knows no windows.
     pub(super) async fn room_for_strangers(&self) {
-        while !self.half_close() && self.end().queued() >= DATA_MESSAGE_LIMIT {
-            self.taken.notified().await;
-        }
+        self.until(|end| (end.half_close() || end.queued() < DATA_MESSAGE_LIMIT).then_some(())).await;
     }
 
     /// Bytes came, for the local side.
     pub(super) fn received(&self, bytes: &Bytes) -> Result<(), Violation> {
-        let fits = self.end().received(bytes);
-        self.queued.notify_one();
-        fits
+        self.stir();
+        let mut end = self.end();
+        end.is_now(clock::now().saturating_duration_since(self.since));
+        end.received(bytes)
     }
 
     /// The peer's direction is over: this many bytes.
     pub(super) fn ended(&self, bytes: u64) -> Result<(), Violation> {
         let fits = self.end().ended(bytes);
-        self.queued.notify_one();
+        self.stir();
         fits
     }
 
     /// The peer has closed, and has said all.
     pub(super) fn closed(&self) {
         self.end().closed();
-        self.queued.notify_one();
-        self.over.notify_one();
+        self.stir();
     }
 
     /// Whether it has.
@@ -148,39 +203,41 @@ impl Flow {
         self.end().meaning(told)
     }
 
-    /// All that is queued, waiting for some; `None` after the last.
+    /// The next of what is queued, waiting for some; `None` after the last.
     pub(super) async fn take_for_local(&self) -> Option<Bytes> {
-        loop {
-            {
-                let mut end = self.end();
-                if let Some(bytes) = end.take_for_local() {
-                    self.taken.notify_one();
-                    return Some(bytes);
-                }
-                if end.has_received_all() {
-                    return None;
-                }
-            }
-            self.queued.notified().await;
-        }
+        let taken = self.until(|end| match end.take_for_local() {
+            None => end.has_received_all().then_some(None),
+            some => Some(some),
+        });
+        taken.await
     }
 
     /// Bytes were written to the local side.
     pub(super) fn written(&self, bytes: usize) {
-        self.end().written(bytes);
-        self.sender.notify_one();
+        let mut end = self.end();
+        end.written(bytes);
+        if end.has_news() {
+            self.wake_sender();
+        } else if !end.half_close() {
+            // There may be room for strangers.
+            self.stir();
+        }
     }
 
     /// The end of the peer's direction was passed on to the local side.
     pub(super) fn end_written(&self) {
         self.end().end_written();
-        self.sender.notify_one();
-        self.over.notify_one();
+        self.wake_sender();
     }
 
     /// The local side has reset its connection.
     pub(super) fn reset_by_local(&self) {
         self.local_reset.cancel();
+    }
+
+    /// Whether it has.
+    pub(super) fn is_reset_by_local(&self) -> bool {
+        self.local_reset.is_cancelled()
     }
 
     /// Returns when it has.
@@ -190,14 +247,33 @@ impl Flow {
 
     /// Returns when both directions are over, and the peer knows all that it must.
     pub(super) async fn over(&self) {
-        while !self.end().is_over() {
-            self.over.notified().await;
-        }
+        self.until(|end| end.is_over().then_some(())).await;
     }
 
     fn end(&self) -> MutexGuard<'_, End> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The end of a stream of which some may be under way.
+fn begin<T>(tunnel: &Tunnel<T>) -> End {
+    let Begun { to_send, sent, received } = &tunnel.begun;
+    let mut end = End::new(tunnel.protocol);
+    if tunnel.rests {
+        end.agree_to_rest();
+    }
+    if !sent.is_empty() {
+        end.has_sent(sent.clone());
+    }
+    if !to_send.is_empty() {
+        end.take_from_local(to_send.clone());
+    }
+    if !received.is_empty() {
+        // Less than any window, before anything else.
+        let fits = end.received(received);
+        debug_assert!(fits.is_ok());
+    }
+    end
 }
 
 impl Drop for Flow {

@@ -1,11 +1,11 @@
 //! One WebSocket of a stream, from its first message until it or the stream is over.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::flow::Flow;
 use super::{Ending, Happening, Outcome, Terms};
@@ -14,32 +14,34 @@ use crate::net::relay::watch::lifeless;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat};
-use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
+use crate::proto::limits::{CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::end::{Due, Farewell};
 use crate::proto::stream::lifeline::Lifeline;
-use crate::proto::stream::{CLOSE_RESET, StreamControl, Violation};
+use crate::proto::stream::{CLOSE_RESET, REST, StreamControl, Violation};
 
 /// A peer that does not take our bytes may have said why: it is read for so long. The network that swallowed them says
 /// nothing, and another way may be open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What is left of a block of memory takes further small reads, since all that are kept until they are acknowledged hold
-/// on to theirs; below this, a new one makes for larger messages.
-const SHARED_BLOCK: usize = 16 * 1024;
+/// Room for the next read of the local side, at least. What is left of a block of memory takes further small reads, since
+/// all that are kept until they are acknowledged hold on to theirs.
+const SMALL_BLOCK: usize = 4 * 1024;
 
 /// A peer is not pinged again sooner, however busy the way to it is.
 const BETWEEN_PINGS: Duration = Duration::from_secs(1);
 
 /// How a WebSocket of a stream came to its end.
-pub(super) enum Parted {
+pub(super) enum Parted<T> {
+    /// With the stream, and it is used again.
+    Resting(WebSocket<T>),
     /// With the stream, and what the peer is to be told.
     Over(Outcome, Option<(u16, String)>),
     /// Without: for this reason, and another one may come after this time.
     Lost(String, Duration),
 }
 
-impl Parted {
+impl<T> Parted<T> {
     fn over(ending: Ending, code: u16, reason: &str) -> Self {
         Self::Over(ending.into(), Some((code, reason.into())))
     }
@@ -52,13 +54,13 @@ impl Parted {
     }
 }
 
-impl From<Violation> for Parted {
+impl<T> From<Violation> for Parted<T> {
     fn from(violation: Violation) -> Self {
         Self::over(Ending::Broken, CLOSE_POLICY, &violation.to_string())
     }
 }
 
-impl From<Broken> for Parted {
+impl<T> From<Broken> for Parted<T> {
     fn from(broken: Broken) -> Self {
         match broken {
             Broken::Violation(code, reason) => Self::over(Ending::Broken, code, &reason),
@@ -74,7 +76,7 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
     flow: &Flow,
     lifeline: &mut Lifeline,
     terms: &Terms<'_, J>,
-) -> Parted {
+) -> Parted<T> {
     let awaited_until = lifeline.until();
     let pulse = socket.pulse.clone();
     let parted = tokio::select! {
@@ -87,6 +89,9 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
         () = terms.stop.cancelled() => Parted::refused(Kind::PeerGone),
     };
     match &parted {
+        Parted::Over(Outcome { ending: Ending::Clean, .. }, _) if flow.may_rest() => {
+            return rest(socket, flow).await.map_or(parted, Parted::Resting);
+        }
         // The close waits its turn behind what was sent before it, for as long as the peer takes to read that.
         Parted::Over(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
             () = socket.close(CLOSE_NORMAL, reason) => {}
@@ -94,9 +99,27 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
         },
         Parted::Over(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
         Parted::Over(_, None) => socket.await_close().await,
-        Parted::Lost(..) => {}
+        Parted::Lost(..) | Parted::Resting(_) => {}
     }
     parted
+}
+
+/// Says that this end is done, and waits until the other one has said so too: nothing of the stream is under way then.
+async fn rest<T: Transport>(mut socket: WebSocket<T>, flow: &Flow) -> Option<WebSocket<T>> {
+    let both = async {
+        socket.writer.text(StreamControl::Rest.encode()).await?;
+        while !flow.has_peer_rested() {
+            match socket.reader.next().await? {
+                Incoming::Text(text) if text == REST => break,
+                // The hub may be about to end; what is merely late is of no interest.
+                Incoming::Text(_) | Incoming::Ping | Incoming::Pong => {}
+                Incoming::Bytes(_) | Incoming::Closed(_) => return Err(Broken::Truncated),
+            }
+        }
+        Ok::<_, Broken>(())
+    };
+    let rests = matches!(timeout(CLOSE_TIMEOUT, both).await, Ok(Ok(())));
+    rests.then_some(socket)
 }
 
 /// Local to tunnel, and what the peer must know of the other direction.
@@ -105,28 +128,30 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     writer: &mut Writer<T>,
     flow: &Flow,
     terms: &Terms<'_, J>,
-) -> Parted {
-    let mut buffer = BytesMut::new();
+) -> Parted<T> {
+    let (mut buffer, mut block) = (BytesMut::new(), SMALL_BLOCK);
     loop {
-        while let Some(due) = flow.due() {
-            if let Err(broken) = say(writer, due).await {
-                // The other direction reads why, if the hub said why.
-                sleep(if flow.resumable() { LAST_WORDS } else { CLOSE_TIMEOUT }).await;
-                return broken.into();
-            }
-            flow.said();
-            terms.counters.sent.store(flow.sent(), Ordering::Relaxed);
+        if let Err(broken) = say_all(writer, flow, &terms.counters.sent).await {
+            // The other direction reads why, if the hub said why.
+            sleep(if flow.resumable() { LAST_WORDS } else { CLOSE_TIMEOUT }).await;
+            return broken.into();
         }
         let room = flow.room();
-        if room > 0 && buffer.capacity() < SHARED_BLOCK {
-            buffer.reserve(DATA_MESSAGE_BYTES);
+        if room > 0 && !(block..=8 * block).contains(&buffer.capacity()) {
+            buffer = flow.block(block);
         }
         let mut source = (&mut *local).take(room);
         tokio::select! {
             biased;
             () = flow.sender_woken() => {}
             read = source.read_buf(&mut buffer), if room > 0 => match read {
-                Ok(_) => flow.take_from_local(buffer.split().freeze()),
+                // A reset is told once, and the writer has heard of it: to the reader it then looks like an end.
+                Ok(0) if flow.is_reset_by_local() => return std::future::pending().await,
+                Ok(read) => {
+                    flow.take_from_local(buffer.split().freeze());
+                    // There may be more where much came from.
+                    block = (2 * read).clamp(SMALL_BLOCK, FULL_MESSAGE_BYTES);
+                }
                 Err(_) => {
                     flow.reset_by_local();
                     return std::future::pending().await;
@@ -136,13 +161,24 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     }
 }
 
-async fn say<T: Transport>(writer: &mut Writer<T>, due: Due) -> Result<(), Broken> {
-    match due {
-        Due::Text(control) => writer.text(control.encode()).await,
-        Due::Bytes(bytes) => writer.bytes(bytes).await,
-        Due::Ping => writer.ping().await,
-        Due::Close => writer.close(CLOSE_NORMAL, "").await,
+/// All that is due, in as few calls as may be.
+async fn say_all<T: Transport>(writer: &mut Writer<T>, flow: &Flow, sent: &AtomicU64) -> Result<(), Broken> {
+    let mut said = false;
+    while let Some(due) = flow.due() {
+        match due {
+            Due::Text(control) => writer.hold_text(control.encode()).await?,
+            Due::Bytes(bytes) => writer.bytes(bytes).await?,
+            Due::Ping => writer.hold_ping().await?,
+            Due::Close => writer.close(CLOSE_NORMAL, "").await?,
+        }
+        said = true;
+        sent.store(flow.sent(), Ordering::Relaxed);
     }
+    if said {
+        writer.flush().await?;
+        flow.said();
+    }
+    Ok(())
 }
 
 /// Tunnel to the queue for the local side. It ends with the WebSocket.
@@ -151,7 +187,7 @@ async fn receive<T: Transport, J>(
     flow: &Flow,
     lifeline: &mut Lifeline,
     terms: &Terms<'_, J>,
-) -> Parted {
+) -> Parted<T> {
     let mut back = Duration::ZERO;
     loop {
         flow.room_for_strangers().await;
@@ -171,6 +207,7 @@ async fn receive<T: Transport, J>(
                     }
                     Ok(())
                 }
+                Ok(StreamControl::Rest) => flow.peer_rests(),
                 Err(violation) => Err(violation),
             },
             Ok(Incoming::Text(_)) => Err(Violation::UnknownControl),
@@ -191,18 +228,18 @@ async fn receive<T: Transport, J>(
     }
 }
 
-impl Parted {
+impl<T> Parted<T> {
     /// The hub said that it is about to end, and when to come back.
     fn after(self, back: Duration) -> Self {
         match self {
             Self::Lost(why, _) => Self::Lost(why, back),
-            over @ Self::Over(..) => over,
+            over @ (Self::Over(..) | Self::Resting(_)) => over,
         }
     }
 }
 
 /// What a close frame means, if it is not merely that all is said.
-fn closed(told: Option<(u16, String)>, flow: &Flow, back: Duration) -> Option<Parted> {
+fn closed<T>(told: Option<(u16, String)>, flow: &Flow, back: Duration) -> Option<Parted<T>> {
     match flow.meaning(told.as_ref().map(|(code, reason)| (*code, reason.as_str()))) {
         Farewell::Done => None,
         Farewell::Reset => Some(Parted::Over(Ending::PeerReset.into(), None)),

@@ -1,12 +1,15 @@
 //! PURE. One end of a stream: both directions, the queue to the local side, what is to be said next, and when all is
 //! done. Whoever drives it has the WebSockets, the local side and the clock.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Piece};
 use super::{CLOSE_NORMAL, CLOSE_RESET, StreamControl, StreamProtocol, Violation};
-use crate::proto::limits::{DATA_MESSAGE_BYTES, FIRST_WINDOW};
+use crate::proto::limits::{FIRST_WINDOW, FULL_MESSAGE_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
 
 /// What is to be sent next.
@@ -35,14 +38,19 @@ pub enum Farewell {
     Broken(Option<Refusal>),
 }
 
+/// Smaller messages are joined in the queue: each would take many times its size, and a call to write it.
+const JOINED: usize = 4 * 1024;
+
 /// The state of one end.
 #[derive(Debug)]
 pub struct End {
     protocol: Option<StreamProtocol>,
     outgoing: Outgoing,
     incoming: Incoming,
-    /// For the local side.
-    queue: BytesMut,
+    /// For the local side; the small messages after them, joined; and how much both hold.
+    queue: VecDeque<Bytes>,
+    joined: BytesMut,
+    queued: usize,
     /// The peer's direction is over once the queue is empty …
     received_all: bool,
     /// … and now the local side knows.
@@ -56,6 +64,18 @@ pub struct End {
     ping: bool,
     /// What was due last is not yet on its way.
     saying: bool,
+    rest: Rest,
+}
+
+/// Whether the WebSocket is used again after the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// It is closed.
+    No,
+    /// It is, once both ends have said that they are done.
+    Agreed,
+    /// The peer has.
+    Heard,
 }
 
 impl End {
@@ -67,7 +87,9 @@ impl End {
             protocol,
             outgoing: Outgoing::new(protocol == Some(StreamProtocol::Resumable), first),
             incoming: Incoming::new(first),
-            queue: BytesMut::new(),
+            queue: VecDeque::new(),
+            joined: BytesMut::new(),
+            queued: 0,
             received_all: false,
             end_written: false,
             peer_closed: false,
@@ -75,7 +97,38 @@ impl End {
             awaiting: false,
             ping: false,
             saying: false,
+            rest: Rest::No,
         }
+    }
+
+    /// The WebSocket is used again after the stream, as long as it is not lost before.
+    pub fn agree_to_rest(&mut self) {
+        self.rest = Rest::Agreed;
+    }
+
+    /// Whether it is.
+    pub fn may_rest(&self) -> bool {
+        self.rest != Rest::No
+    }
+
+    /// The peer is done with the stream, which it can only be when this end has nothing more to say.
+    pub fn peer_rests(&mut self) -> Result<(), Violation> {
+        if !self.may_rest() || !self.is_done() {
+            return Err(Violation::Miscounted);
+        }
+        self.rest = Rest::Heard;
+        Ok(())
+    }
+
+    /// Whether it is.
+    pub fn has_peer_rested(&self) -> bool {
+        self.rest == Rest::Heard
+    }
+
+    /// The stream has begun with these bytes of the local side, which are on their way.
+    pub fn has_sent(&mut self, bytes: Bytes) {
+        self.outgoing.take(bytes);
+        while self.outgoing.next_piece().is_some() {}
     }
 
     /// Whether both ends speak to each other, and so keep to windows and end each direction by itself.
@@ -90,6 +143,7 @@ impl End {
 
     /// A new WebSocket takes the place of the lost one: both ends say how far they are, then go on from there.
     pub fn attach(&mut self) {
+        self.rest = Rest::No;
         self.greeting = Some(self.incoming.resume());
         (self.awaiting, self.saying) = (true, false);
     }
@@ -107,15 +161,20 @@ impl End {
         self.awaiting
     }
 
+    /// Says what time it is, since whenever.
+    pub fn is_now(&mut self, now: Duration) {
+        self.incoming.is_now(now);
+    }
+
     /// What is to be sent next, which counts as sent; what matters to the peer's progress first. No window may be
     /// larger than `share`. The stream is not over before that is [`Self::said`].
     pub fn due(&mut self, share: u64) -> Option<Due> {
         let due = self.next_due(share);
-        self.saying = due.is_some();
+        self.saying |= due.is_some();
         due
     }
 
-    /// What was due is on its way.
+    /// All that was due is on its way.
     pub fn said(&mut self) {
         self.saying = false;
     }
@@ -155,7 +214,12 @@ impl End {
         if self.awaiting || self.peer_closed {
             return 0;
         }
-        self.outgoing.room(share).min(DATA_MESSAGE_BYTES as u64)
+        self.outgoing.room(share).min(FULL_MESSAGE_BYTES as u64)
+    }
+
+    /// Memory that held what is acknowledged, for what the local side says next.
+    pub fn spare(&mut self) -> Option<BytesMut> {
+        self.outgoing.spare()
     }
 
     /// The local side said this; nothing once it has said all.
@@ -178,12 +242,18 @@ impl End {
     }
 
     /// Bytes came, for the local side.
-    pub fn received(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+    pub fn received(&mut self, bytes: &Bytes) -> Result<(), Violation> {
         if self.awaiting {
             return Err(Violation::Miscounted);
         }
         self.incoming.received(bytes.len())?;
-        self.queue.extend_from_slice(bytes);
+        self.queued += bytes.len();
+        if bytes.len() < JOINED {
+            self.joined.extend_from_slice(bytes);
+        } else {
+            self.queue.extend(Some(self.joined.split().freeze()).filter(|joined| !joined.is_empty()));
+            self.queue.push_back(bytes.clone());
+        }
         Ok(())
     }
 
@@ -209,12 +279,20 @@ impl End {
 
     /// How much is queued.
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queued
     }
 
-    /// All that is queued for the local side, if anything is.
+    /// The next of what is queued for the local side, if anything is.
     pub fn take_for_local(&mut self) -> Option<Bytes> {
-        (!self.queue.is_empty()).then(|| std::mem::take(&mut self.queue).freeze())
+        let joined = || Some(std::mem::take(&mut self.joined).freeze()).filter(|joined| !joined.is_empty());
+        let bytes = self.queue.pop_front().or_else(joined)?;
+        self.queued -= bytes.len();
+        Some(bytes)
+    }
+
+    /// Whether an acknowledgement is due.
+    pub fn has_news(&self) -> bool {
+        self.half_close() && self.incoming.has_news()
     }
 
     /// Whether nothing more comes into the queue.
@@ -233,11 +311,13 @@ impl End {
         self.incoming.end_written();
     }
 
-    /// Whether both directions are over, and the peer knows all that it must.
+    /// Whether both directions are over, the peer knows all that it must, and nothing is half said.
     pub fn is_over(&self) -> bool {
+        if self.peer_closed { self.end_written } else { !self.saying && self.is_done() }
+    }
+
+    fn is_done(&self) -> bool {
         match self.protocol {
-            _ if self.peer_closed => self.end_written,
-            _ if self.saying => false,
             None | Some(StreamProtocol::V1) => self.end_written && self.outgoing.is_told(),
             Some(StreamProtocol::Resumable) => self.incoming.is_settled() && self.outgoing.is_acknowledged(),
         }

@@ -1,8 +1,10 @@
 //! PURE. The direction that comes from the other end: what has arrived, what of it is written to the local side, and how
 //! much more may come.
 
+use std::time::Duration;
+
 use super::{StreamControl, Violation};
-use crate::proto::limits::{ACK_EVERY, ACK_MESSAGES, FIRST_WINDOW};
+use crate::proto::limits::{ACK_EVERY, ACK_MESSAGES, FIRST_WINDOW, LARGEST_ACK_EVERY};
 
 /// The direction's state. All counts are bytes since the start of the stream.
 #[derive(Debug)]
@@ -15,8 +17,15 @@ pub struct Incoming {
     told: u64,
     messages: u32,
     window: u64,
-    /// Where the window was last made larger.
-    grown_at: u64,
+    /// The present.
+    now: Duration,
+    /// The place in the direction, and the time, from which on it is seen whether the window is too small.
+    watched_from: (u64, Duration),
+    /// What came before the last acknowledgement can only be up to here, and when that was said: what comes beyond is an
+    /// answer to it.
+    asked: Option<(u64, Duration)>,
+    /// The shortest time that such an answer took.
+    round_trip: Option<Duration>,
     end: Option<u64>,
     /// The end was passed on to the local side, and the other end was told.
     end_written: bool,
@@ -41,7 +50,10 @@ impl Incoming {
             told: 0,
             messages: 0,
             window,
-            grown_at: 0,
+            now: Duration::ZERO,
+            watched_from: (0, Duration::ZERO),
+            asked: None,
+            round_trip: None,
             end: None,
             end_written: false,
             end_told: false,
@@ -49,10 +61,19 @@ impl Incoming {
         }
     }
 
+    /// Says what time it is, since whenever.
+    pub fn is_now(&mut self, now: Duration) {
+        self.now = now;
+    }
+
     /// Bytes came. Wrong after the end, and beyond the limit.
     pub fn received(&mut self, bytes: usize) -> Result<(), Violation> {
         self.received = self.received.saturating_add(bytes as u64);
         self.messages = self.messages.saturating_add(1);
+        if let Some((_, asked)) = self.asked.take_if(|(limit, _)| self.received > *limit) {
+            let passed = self.now.saturating_sub(asked);
+            self.round_trip = Some(self.round_trip.map_or(passed, |shortest| shortest.min(passed)));
+        }
         if self.end.is_some() || self.received > self.limit { Err(Violation::TooMuch) } else { Ok(()) }
     }
 
@@ -84,10 +105,7 @@ impl Incoming {
 
     /// What the other end is to be told now, if anything; it counts as told. The window grows up to `most`.
     pub fn acknowledgement(&mut self, most: u64) -> Option<StreamControl> {
-        // However large the window is, the other end may have room for little, and waits for this.
-        let much = self.written - self.told >= ACK_EVERY || self.messages >= ACK_MESSAGES && self.written > self.told;
-        let news = much && self.end.is_none();
-        if !(news || self.owes || self.end_written && !self.end_told) {
+        if !self.has_news() {
             return None;
         }
         self.grow(most);
@@ -96,8 +114,18 @@ impl Incoming {
             self.messages = 0;
         }
         (self.told, self.end_told, self.owes) = (self.written, self.end_written, false);
+        self.asked.get_or_insert((self.limit, self.now));
         self.limit = self.limit.max(self.written.saturating_add(self.window));
         Some(StreamControl::Ack { bytes: self.written, window: self.window, end: self.end_written })
+    }
+
+    /// Whether the other end is to be told something.
+    pub fn has_news(&self) -> bool {
+        let untold = self.written - self.told;
+        // However large the window is, the other end may have room for little, and waits for this.
+        let much = untold >= (self.window / 4).clamp(ACK_EVERY, LARGEST_ACK_EVERY);
+        let many = self.messages >= ACK_MESSAGES && untold > 0;
+        self.end.is_none() && (much || many) || self.owes || self.end_written && !self.end_told
     }
 
     /// Whether all of the direction is here.
@@ -110,13 +138,17 @@ impl Incoming {
         self.end_told
     }
 
-    /// A local side that keeps up with a whole window is held back by the window, or by nothing: then it may be larger.
-    /// One that lags would only have more waiting for it.
+    /// A window that is used up within two round trips is what holds the sender back, unless the local side does, which
+    /// then lags. Larger than that it would only have more waiting on the way and in memory, in no processor's cache.
     fn grow(&mut self, most: u64) {
-        let keeps_up = self.received - self.written <= self.window / 2;
-        if keeps_up && self.written - self.grown_at >= self.window {
-            self.window = self.window.saturating_mul(2);
-            self.grown_at = self.written;
+        let (from, since) = self.watched_from;
+        if self.written - from >= self.window {
+            let keeps_up = self.received - self.written <= self.window / 2;
+            let is_short = self.round_trip.is_some_and(|shortest| self.now.saturating_sub(since) <= 2 * shortest);
+            if keeps_up && is_short {
+                self.window = self.window.saturating_mul(2);
+            }
+            self.watched_from = (self.written, self.now);
         }
         self.window = self.window.min(most.max(FIRST_WINDOW));
     }
@@ -124,6 +156,8 @@ impl Incoming {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
     use crate::proto::limits::LARGEST_WINDOW;
 
@@ -161,6 +195,48 @@ mod tests {
         let last = StreamControl::Ack { bytes: 10, window: FIRST_WINDOW, end: true };
         assert_eq!(incoming.acknowledgement(FIRST_WINDOW), Some(last));
         assert!(incoming.is_settled());
+    }
+
+    /// What becomes of the window on a way of this speed and length, whose sender always has more.
+    fn window_at(mib_per_second: u64, round_trip: Duration) -> u64 {
+        const PIECE: u64 = 64 * 1024;
+        let on_the_wire = Duration::from_micros(PIECE * 1_000_000 / (mib_per_second << 20));
+        let (mut incoming, mut wire_free_at) = (Incoming::default(), Duration::ZERO);
+        let (mut sent, mut allowed) = (0, FIRST_WINDOW);
+        let (mut data, mut acks) = (VecDeque::new(), VecDeque::from([(Duration::ZERO, FIRST_WINDOW)]));
+        for _ in 0..20_000 {
+            let is_ack = acks.front().is_some_and(|(at, _)| data.front().is_none_or(|arrival| at <= arrival));
+            let now = if is_ack {
+                let (now, limit) = acks.pop_front().unwrap();
+                allowed = limit;
+                now
+            } else {
+                let now = data.pop_front().unwrap();
+                incoming.is_now(now);
+                incoming.received(usize::try_from(PIECE).unwrap()).unwrap();
+                incoming.written(usize::try_from(PIECE).unwrap());
+                if let Some(StreamControl::Ack { bytes, window, .. }) = incoming.acknowledgement(LARGEST_WINDOW) {
+                    acks.push_back((now + round_trip / 2, bytes + window));
+                }
+                now
+            };
+            while sent + PIECE <= allowed {
+                sent += PIECE;
+                wire_free_at = wire_free_at.max(now) + on_the_wire;
+                data.push_back(wire_free_at + round_trip / 2);
+            }
+        }
+        incoming.window
+    }
+
+    #[test]
+    fn the_window_is_what_the_way_takes_and_not_much_more() {
+        assert!(window_at(300, Duration::from_micros(300)) <= 1 << 20, "more would only lie about");
+        assert_eq!(
+            window_at(120, Duration::from_millis(200)),
+            LARGEST_WINDOW,
+            "a gigabit to the other side of the world"
+        );
     }
 
     /// Gives the window after some MiB, `lag` bytes of which always wait for the local side.

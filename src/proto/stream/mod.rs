@@ -50,6 +50,9 @@ pub enum StreamControl {
         /// How many bytes of the peer's direction have arrived here since the start of the stream.
         received: u64,
     },
+    /// The sender is done with the stream: both directions are over and acknowledged. Said instead of a close where the
+    /// connection stands by for another stream after this one.
+    Rest,
     /// The hub is about to end, and this stream with it, if it has not ended by itself in this many seconds. Said by
     /// the hub, to both ends.
     Drain {
@@ -61,6 +64,9 @@ pub enum StreamControl {
         back_ms: u64,
     },
 }
+
+/// [`StreamControl::Rest`] as it stands on the wire, for a hub that does not look at anything else.
+pub const REST: &str = r#"{"type":"rest"}"#;
 
 /// What the other end did against the rules of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +170,7 @@ mod tests {
             (StreamControl::End { bytes: u64::MAX }, r#"{"type":"end","bytes":18446744073709551615}"#),
             (ack(false), r#"{"type":"ack","bytes":7,"window":9}"#),
             (ack(true), r#"{"type":"ack","bytes":7,"window":9,"end":true}"#),
+            (StreamControl::Rest, REST),
             (StreamControl::Resume { received: 7 }, r#"{"type":"resume","received":7}"#),
             (StreamControl::Drain { seconds: 30, back_ms: 5 }, r#"{"type":"drain","seconds":30,"backMs":5}"#),
         ] {

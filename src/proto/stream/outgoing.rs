@@ -3,10 +3,17 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{StreamControl, Violation};
-use crate::proto::limits::KEPT_PIECES;
+use crate::proto::limits::{FIRST_WINDOW, FULL_MESSAGE_BYTES, KEPT_PIECES};
+
+/// A window is no multiple of a message. What is left of it is not worth one of its own while so much is under way that an
+/// acknowledgement is sure to come.
+const SLIVER: u64 = FULL_MESSAGE_BYTES as u64 / 2;
+
+/// An acknowledgement is for a few messages.
+const SPARE_BLOCKS: usize = 4;
 
 /// What is to be sent next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +47,15 @@ pub struct Outgoing {
     /// What is kept or waits to be sent, from `kept_from` to `taken`; the pieces before `next` are sent.
     kept: VecDeque<Bytes>,
     next: usize,
+    /// Memory that held full messages: under bulk, what is said next goes where it is warm.
+    spare: Vec<BytesMut>,
     kept_from: u64,
     taken: u64,
     /// Handed to the present WebSocket and those before it, and the furthest that ever was.
     sent: u64,
     reached: u64,
-    /// How far the other end takes them.
+    /// How far the other end has written them, and takes them.
+    acknowledged: u64,
     allowed: u64,
     end: End,
 }
@@ -57,10 +67,12 @@ impl Outgoing {
             keeps,
             kept: VecDeque::new(),
             next: 0,
+            spare: Vec::new(),
             kept_from: 0,
             taken: 0,
             sent: 0,
             reached: 0,
+            acknowledged: 0,
             allowed,
             end: End::Open,
         }
@@ -70,13 +82,20 @@ impl Outgoing {
     pub fn room(&self, share: u64) -> u64 {
         let bound = if self.keeps { self.allowed.min(self.kept_from.saturating_add(share)) } else { self.allowed };
         let open = self.end == End::Open && self.kept.len() < KEPT_PIECES;
-        if open { bound.saturating_sub(self.taken) } else { 0 }
+        let room = if open { bound.saturating_sub(self.taken) } else { 0 };
+        let under_way = self.taken - self.acknowledged;
+        if room < SLIVER && under_way >= FIRST_WINDOW - SLIVER { 0 } else { room }
     }
 
     /// The local side said this.
     pub fn take(&mut self, bytes: Bytes) {
         self.taken += bytes.len() as u64;
         self.kept.push_back(bytes);
+    }
+
+    /// Memory for a full message, if some is at hand.
+    pub fn spare(&mut self) -> Option<BytesMut> {
+        self.spare.pop()
     }
 
     /// The local side has said all.
@@ -115,6 +134,7 @@ impl Outgoing {
         if bytes > self.sent || end && !(told && bytes == self.taken) {
             return Err(Violation::Miscounted);
         }
+        self.acknowledged = self.acknowledged.max(bytes);
         self.allowed = self.allowed.max(bytes.saturating_add(window));
         if end {
             self.end = End::Acknowledged;
@@ -163,6 +183,15 @@ impl Outgoing {
             let gone = self.kept.pop_front().unwrap_or_default();
             self.kept_from += gone.len() as u64;
             self.next = self.next.saturating_sub(1);
+            if self.spare.len() < SPARE_BLOCKS
+                && let Ok(mut block) = gone.try_into_mut()
+            {
+                block.clear();
+                self.spare.extend(Some(block).filter(|block| block.capacity() >= FULL_MESSAGE_BYTES));
+            }
+        }
+        if self.kept.is_empty() {
+            self.spare = Vec::new();
         }
     }
 
@@ -250,6 +279,32 @@ mod tests {
         sent(&mut outgoing);
         outgoing.acknowledged(3, 20, false).unwrap();
         assert_eq!((outgoing.room(4), outgoing.room(40)), (3, 19));
+    }
+
+    #[test]
+    fn the_rest_of_a_large_window_is_no_message_of_its_own() {
+        let mut outgoing = Outgoing::new(true, FIRST_WINDOW);
+        while outgoing.room(MANY) > 0 {
+            let bytes = usize::try_from(outgoing.room(MANY)).unwrap().min(FULL_MESSAGE_BYTES);
+            assert_eq!(bytes, FULL_MESSAGE_BYTES);
+            outgoing.take(Bytes::from(vec![0; bytes]));
+        }
+        sent(&mut outgoing);
+        outgoing.acknowledged(FULL_MESSAGE_BYTES as u64, FIRST_WINDOW, false).unwrap();
+        assert!(outgoing.room(MANY) >= FULL_MESSAGE_BYTES as u64);
+    }
+
+    #[test]
+    fn what_was_acknowledged_gives_its_memory_to_what_is_said_next() {
+        let mut outgoing = Outgoing::new(true, MANY);
+        for _ in 0..2 {
+            outgoing.take(Bytes::from(vec![0; FULL_MESSAGE_BYTES]));
+        }
+        sent(&mut outgoing);
+        outgoing.acknowledged(FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
+        assert!(outgoing.spare().is_some_and(|block| block.is_empty() && block.capacity() >= FULL_MESSAGE_BYTES));
+        outgoing.acknowledged(2 * FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
+        assert!(outgoing.spare().is_none(), "an idle stream holds nothing");
     }
 
     #[test]

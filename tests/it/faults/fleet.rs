@@ -1,7 +1,9 @@
-//! A hub's restart as its many devices have it. `tests/fleet` does the same with thousands.
+//! Many devices: what they cost a hub while they are idle, and its restart as they have it. `tests/idle` and `tests/fleet` do
+//! the same with thousands.
 
 use std::time::Duration;
 
+use crate::support::bytes::KIB;
 use crate::support::fleet::{Fleet, ONE_ADDRESS};
 use crate::support::machine::Machine;
 use crate::support::roles::Hub;
@@ -9,8 +11,25 @@ use crate::support::roles::Hub;
 #[test]
 fn many_agents_are_all_back_soon_after_a_hub_died_and_take_little_of_the_next_one() {
     let mut hub = Hub::start_with(&Machine::new(), &ONE_ADDRESS);
-    let fleet = Fleet::join(&hub, 500);
+    let fleet = Fleet::join(&hub, "fleet", 500);
     fleet.wait_online(&hub, Duration::from_secs(30));
     let back = fleet.comes_back(&mut hub, &ONE_ADDRESS, Duration::from_secs(30));
     assert!(back.took < Duration::from_secs(30) && back.peak < 2 * back.steady, "{back:?}");
+}
+
+#[test]
+fn a_device_that_is_merely_online_takes_little_memory_of_its_hub() {
+    let hub = Hub::start_with(&Machine::new(), &[&ONE_ADDRESS[..], &["--metrics", "127.0.0.1:0"]].concat());
+    let online = |name, count| {
+        let fleet = Fleet::join(&hub, name, count);
+        fleet.wait_online(&hub, Duration::from_secs(60));
+        (fleet, hub.process.memory().now)
+    };
+    // The first ones pay for what all have together.
+    let (few, before) = online("first", 50);
+    drop(few);
+    let (_fleet, after) = online("second", 500);
+    let each = after.saturating_sub(before) / 500;
+    assert!(each <= 32 * KIB, "{each} bytes each");
+    assert!(hub.metric("devstream_connections_total") >= 1100);
 }

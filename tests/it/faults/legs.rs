@@ -40,7 +40,8 @@ impl Scene {
     }
 
     fn with_hub(target: Target, arguments: &[&str]) -> Self {
-        let hub = Hub::start_with(&Machine::new(), arguments);
+        // The last connection is a stream's, and no other's.
+        let hub = Hub::start_with(&Machine::new(), &[arguments, &["--standbys", "0"]].concat());
         let machines = [(); 2].map(|()| Machine::new());
         let [device, laptop] = &machines;
         device.ask(&["join", &hub.device_link(DEVICE)]);

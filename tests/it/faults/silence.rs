@@ -22,9 +22,12 @@ const NO_RESUME: &str = "--no-resume";
 /// Silence is noticed within this: the limit, and a busy machine's slack.
 const NOTICED: Duration = Duration::from_secs(4 + 3);
 
+/// The last connection is a stream's, and no other's.
+const NO_STANDBYS: [&str; 2] = ["--standbys", "0"];
+
 /// Everybody's arguments.
 fn with<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
-    [arguments, &SILENCE, &[NO_RESUME]].concat()
+    [arguments, &SILENCE, &[NO_RESUME], &NO_STANDBYS].concat()
 }
 
 /// A hub, and a bad network in front of it for each of the others.

@@ -7,7 +7,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use devstream::net::channel::ControlChannel;
 use devstream::net::serve::{Answer, Asked, Limits, bare, serve};
 use devstream::net::websocket::{Endpoint, Incoming, Purpose, WebSocket};
@@ -145,7 +144,7 @@ async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
         let (near, far) = duplex(64 * 1024);
         // What came right behind the upgrade, and what came after it.
         let (early, late) = nonsense.split_at(dice.roll(nonsense.len() + 1));
-        let socket = WebSocket::new(near, Bytes::copy_from_slice(early), endpoint, Purpose::Stream).await;
+        let socket = WebSocket::new(near, early, endpoint, Purpose::Stream);
         assert!(ends(read_to_end(socket), far, late, true).await, "seed {seed}");
     }
 }
@@ -157,7 +156,7 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
         let endpoint = [Endpoint::Server, Endpoint::Client][dice.roll(2)];
         let nonsense = dice.nonsense(&frames(endpoint == Endpoint::Server));
         let (near, far) = duplex(64 * 1024);
-        let socket = WebSocket::new(near, Bytes::new(), endpoint, Purpose::Control).await;
+        let socket = WebSocket::new(near, &[], endpoint, Purpose::Control);
         let talk = async {
             let mut channel = ControlChannel::new(socket, Patience::default());
             let why = loop {

@@ -77,7 +77,7 @@ impl FakeHub {
         let mut control = visit.upgrade();
         let Ok(Frame::Text(hello)) = control.next() else { panic!("no hello") };
         assert!(hello.contains("\"hello\""), "{hello}");
-        control.text(&encode(&ToDevice::Welcome { version: "0.0.0".into() })).expect("the agent reads");
+        control.text(&encode(&ToDevice::Welcome { version: "0.0.0".into(), standby: None })).expect("the agent reads");
         control
     }
 
@@ -87,10 +87,11 @@ impl FakeHub {
             request_id: StreamId::from_bytes(random::bytes()),
             stream_name: name.parse().expect("a name"),
             url: self.url(),
-            authorization_token: random::secret(),
+            authorization_token: Some(random::secret()),
             protocol: Some(STREAM_PROTOCOL.into()),
             service: "alice".parse().expect("a name"),
             source: "127.0.0.1:1".into(),
+            rests: false,
         };
         agent.text(&encode(&ToDevice::StreamRequest(request))).expect("the agent reads");
         let answer = agent.next().expect("an answer");

@@ -47,13 +47,13 @@ pub(crate) struct Return {
 }
 
 impl Fleet {
-    /// So many devices join, and their agents start.
-    pub(crate) fn join(hub: &Hub, count: usize) -> Self {
+    /// So many devices join, called this and a number, and their agents start.
+    pub(crate) fn join(hub: &Hub, name: &str, count: usize) -> Self {
         let uses = count.to_string();
         let link: JoinLink =
-            hub.link(&["enroll", "add", "--device", "fleet-*", "--uses", &uses]).parse().expect("a link");
+            hub.link(&["enroll", "add", "--device", &format!("{name}-*"), "--uses", &uses]).parse().expect("a link");
         let runtime = Runtime::new().expect("a runtime");
-        let clients = runtime.block_on(join_all(&link, count));
+        let clients = runtime.block_on(join_all(&link, name, count));
         for client in clients {
             runtime.spawn(agent::run(config(client), Shutdown::default()));
         }
@@ -83,13 +83,13 @@ impl Fleet {
     }
 }
 
-async fn join_all(link: &JoinLink, count: usize) -> Vec<Client> {
+async fn join_all(link: &JoinLink, name: &str, count: usize) -> Vec<Client> {
     let (mut joining, mut joined) = (JoinSet::new(), Vec::new());
     for number in 0..count {
         if joining.len() == JOINING_AT_ONCE {
             joined.extend(joining.join_next().await.expect("some are joining"));
         }
-        joining.spawn(join(link.clone(), format!("fleet-{number}").parse().expect("an id")));
+        joining.spawn(join(link.clone(), format!("{name}-{number}").parse().expect("an id")));
     }
     joined.extend(joining.join_all().await);
     joined

@@ -17,6 +17,7 @@ use devstream::proto::key::{PrivateKey, PublicKey};
 use devstream::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub, decode, encode};
 use devstream::proto::refusal::Refusal;
 use devstream::proto::resume;
+use devstream::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
@@ -107,6 +108,11 @@ impl Raw {
             .map(|(socket, _)| socket)
     }
 
+    /// Asks to stand by.
+    pub(crate) fn standby(&self) -> Result<WebSocket, Answer> {
+        self.upgrade(&self.hub, "/standby", Some(STANDBY_PROTOCOL), None).map(|(socket, _)| socket)
+    }
+
     /// TLS and nothing more.
     pub(crate) fn dial(&self) -> Tls {
         self.try_dial().expect("the hub completes TLS")
@@ -183,6 +189,7 @@ impl Raw {
             ("upgrade", "websocket"),
             ("sec-websocket-version", "13"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            (RUN_HEADER, "1"),
         ];
         headers.extend(protocol.map(|protocol| ("sec-websocket-protocol", protocol)));
         headers.extend(authorization.map(|authorization| ("authorization", authorization)));
@@ -243,7 +250,7 @@ pub(crate) struct Ticket {
 
 impl From<&StreamRequest> for Ticket {
     fn from(request: &StreamRequest) -> Self {
-        let token = request.authorization_token.reveal();
+        let token = request.authorization_token.as_ref().expect("a token").reveal();
         Self { url: request.url.clone(), token, protocol: request.protocol.clone() }
     }
 }
@@ -266,7 +273,7 @@ impl RawDevice {
         let mut device = Self { identity, control };
         let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
         let protocols = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
-        device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), run: 0, protocols, forwards }));
+        device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), run: 1, protocols, forwards, rests: false }));
         let welcome = device.hear();
         assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");
         device

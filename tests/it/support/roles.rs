@@ -1,6 +1,6 @@
 //! The three roles as processes.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 
@@ -113,6 +113,19 @@ impl Hub {
     pub(crate) fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
         let text = self.ask(&[arguments, &["--json"]].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// A number that a hub with `--metrics` exports.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let line = self.process.wait_line("hub: metrics on http://127.0.0.1:");
+        let mut stream = connect(port_of(line.trim_end_matches("/metrics")));
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        // Whole numbers are written with a fraction.
+        let value = value.and_then(|value| value.parse::<f64>().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {answer}")) as u64
     }
 
     /// The activity log.

@@ -23,12 +23,21 @@ const REPORTS: usize = 1024;
 impl Target {
     /// Sends everything back, and the end too.
     pub(crate) fn echo() -> Self {
-        Self::serving(|mut stream, _| {
+        Self::echo_watched(|_, _| false)
+    }
+
+    /// The same, but shows what comes and from where on in its connection; where it is told so, it resets that instead.
+    pub(crate) fn echo_watched(resets: impl Fn(u64, &[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Self::serving(move |mut stream, _| {
             let mut buffer = vec![0; 64 * 1024];
             let mut bytes = 0;
             loop {
                 match read_some(&mut stream, &mut buffer) {
                     Ok(0) => return Seen { bytes, end: End::Eof },
+                    Ok(count) if resets(bytes, &buffer[..count]) => {
+                        reset(stream);
+                        return Seen { bytes: bytes + count as u64, end: End::Reset };
+                    }
                     Ok(count) => {
                         bytes += count as u64;
                         if let Err(error) = stream.write_all(&buffer[..count]) {

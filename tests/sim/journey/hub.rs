@@ -26,7 +26,7 @@ impl Journey {
         self.broker = Some(Broker::new(settings, random(mix(self.dice ^ self.run))));
         let connection = ConnectionId(self.run);
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
-        let hello = Hello { version: "1".into(), run: 1, protocols, forwards: vec![name("ssh")] };
+        let hello = Hello { version: "1".into(), run: 1, protocols, forwards: vec![name("ssh")], rests: false };
         let device = "device-0".parse().unwrap();
         self.tell(Input::DeviceArrived { device, connection, hello, address: address() });
         self.after(Duration::from_secs(1), Event::HubLooks);
@@ -45,7 +45,7 @@ impl Journey {
                     tokens.push(request.token);
                     self.stream = request.stream;
                     let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-                    broker.handle(Input::Answered { connection, response }, self.now);
+                    broker.handle(Input::Answered { connection, response, standby: false }, self.now);
                 }
                 Output::Answer { answer, .. } => tokens.push(answer.unwrap().token),
                 Output::Displace { .. }

@@ -349,6 +349,7 @@ impl Journey {
                 self.tally.resumed += 1;
                 side.end.resumed(received)
             }
+            Message::Text(StreamControl::Rest) => side.end.peer_rests(),
             Message::Text(StreamControl::Drain { back_ms, .. }) => {
                 side.back = Duration::from_millis(back_ms);
                 Ok(())

@@ -24,6 +24,9 @@ use crate::proto::secret::SecretHash;
 /// Another program that has the file open, such as a backup, is waited for this long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What SQLite may keep of the file: the kernel has all of it, and a device is looked up when it comes.
+const CACHE_KIB: i64 = 256;
+
 /// The registry's file, open.
 pub struct SqliteRegistry(Mutex<Connection>);
 
@@ -32,9 +35,11 @@ impl SqliteRegistry {
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         schema::migrate(&mut connection)?;
         connection.pragma_update(None, "foreign_keys", true)?;
+        connection.release_memory()?;
         Ok(Self(Mutex::new(connection)))
     }
 

@@ -36,13 +36,13 @@ impl Rejoin<DuplexStream> for Way {
             // An end that comes again takes the place of its former self.
             _ => {
                 let cut = self.meeting.cuts.lock().unwrap().pop_front();
-                let (near, far) = pair(cut, self.role).await;
+                let (near, far) = pair(cut, self.role);
                 *self.meeting.waiting.lock().unwrap() = Some((self.role, far));
                 self.meeting.met.notify_one();
                 near
             }
         };
-        Ok(Tunnel { socket, protocol: Some(StreamProtocol::Resumable), pass: Some(pass.clone()) })
+        Ok(Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass.clone())))
     }
 }
 
@@ -51,13 +51,13 @@ fn pass() -> Pass {
 }
 
 /// A WebSocket from end to end that is cut after so many bytes, both directions counted together.
-async fn pair(cut: Option<u64>, near: Endpoint) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+fn pair(cut: Option<u64>, near: Endpoint) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     let (left, middle_left) = duplex(PIPE);
     let (right, middle_right) = duplex(PIPE);
     #[expect(clippy::disallowed_methods, reason = "it ends with its pipes, before the test does")]
     tokio::spawn(wire(middle_left, middle_right, cut));
     let far = if near == Endpoint::Client { Endpoint::Server } else { Endpoint::Client };
-    (socket(left, near).await, socket(right, far).await)
+    (socket(left, near), socket(right, far))
 }
 
 /// Carries bytes one by one read, so that a cut falls anywhere.
@@ -80,11 +80,11 @@ async fn wire(mut left: DuplexStream, mut right: DuplexStream, cut: Option<u64>)
     }
 }
 
-async fn two(meeting: &Arc<Meeting>) -> [(DuplexStream, impl Future<Output = Outcome>); 2] {
+fn two(meeting: &Arc<Meeting>) -> [(DuplexStream, impl Future<Output = Outcome>); 2] {
     let cut = meeting.cuts.lock().unwrap().pop_front();
-    let (near, far) = pair(cut, Endpoint::Client).await;
+    let (near, far) = pair(cut, Endpoint::Client);
     let side = |socket, role| {
-        let tunnel = Tunnel { socket, protocol: Some(StreamProtocol::Resumable), pass: Some(pass()) };
+        let tunnel = Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass()));
         resumable(tunnel, Way { meeting: meeting.clone(), role })
     };
     [side(near, Endpoint::Client), side(far, Endpoint::Server)]
@@ -101,7 +101,7 @@ async fn no_byte_is_lost_or_repeated_wherever_the_tunnel_is_cut() {
             let cut = if dice >> 60 == 0 { 600_000 } else { (dice >> 33) % 9000 };
             meeting.cuts.lock().unwrap().push_back(cut);
         }
-        let [(a, left), (b, right)] = two(&meeting).await;
+        let [(a, left), (b, right)] = two(&meeting);
         let (up, down) = (pattern(300_000 + usize::try_from(seed).unwrap(), 1), pattern(70_000, 2));
         let all = async { tokio::join!(left, right, exchange(a, up.clone()), exchange(b, down.clone())) };
         let (left, right, at_a, at_b) = timeout(LONG, all).await.unwrap_or_else(|_| panic!("seed {seed} stands still"));
@@ -115,7 +115,7 @@ async fn what_cannot_come_back_in_time_is_reset_with_the_reason() {
     let meeting = Arc::new(Meeting::default());
     meeting.cuts.lock().unwrap().push_back(2000);
     *meeting.refuse.lock().unwrap() = Some(Kind::HubUnreachable);
-    let [(a, left), (b, right)] = two(&meeting).await;
+    let [(a, left), (b, right)] = two(&meeting);
     let start = clock::now();
     let (left, right, _, ()) = tokio::join!(left, right, flood(a), ignore(b));
     assert_eq!((left.ending, right.ending), (Ending::Broken, Ending::Broken));
@@ -129,7 +129,7 @@ async fn a_hub_that_no_longer_knows_the_stream_is_believed_at_once() {
     let meeting = Arc::new(Meeting::default());
     meeting.cuts.lock().unwrap().push_back(2000);
     *meeting.refuse.lock().unwrap() = Some(Kind::AuthenticationFailed);
-    let [(a, left), (b, right)] = two(&meeting).await;
+    let [(a, left), (b, right)] = two(&meeting);
     let start = clock::now();
     let (left, _, _, ()) = tokio::join!(left, right, flood(a), ignore(b));
     assert_eq!(left.refusal.unwrap().kind, Kind::NotResumed);
@@ -138,8 +138,8 @@ async fn a_hub_that_no_longer_knows_the_stream_is_believed_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_resumes_at_an_impossible_place_ends_the_stream() {
-    let (near, mut far) = sockets().await;
-    let tunnel = Tunnel { socket: near, protocol: Some(StreamProtocol::Resumable), pass: Some(pass()) };
+    let (near, mut far) = sockets();
+    let tunnel = Tunnel::new(near, Some(StreamProtocol::Resumable), Some(pass()));
     let (_application, pump) = resumable(tunnel, NoWay);
     far.writer.text(StreamControl::Resume { received: 0 }.encode()).await.unwrap();
     assert_eq!(timeout(LONG, pump).await.unwrap().ending, Ending::Broken, "nothing was interrupted");
@@ -149,9 +149,9 @@ async fn a_peer_that_resumes_at_an_impossible_place_ends_the_stream() {
 async fn a_tunnel_that_swallows_everything_is_left_for_another() {
     let meeting = Arc::new(Meeting::default());
     let (near, silent) = duplex(PIPE);
-    let tunnel = |socket| Tunnel { socket, protocol: Some(StreamProtocol::Resumable), pass: Some(pass()) };
+    let tunnel = |socket| Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass()));
     let way = Way { meeting: meeting.clone(), role: Endpoint::Client };
-    let (_application, pump) = resumable(tunnel(socket(near, Endpoint::Client).await), way);
+    let (_application, pump) = resumable(tunnel(socket(near, Endpoint::Client)), way);
     let start = clock::now();
     let came_back = async {
         meeting.met.notified().await;

@@ -1,0 +1,222 @@
+//! What is done for every byte, message, request or stream, without any IO: `cargo bench --bench pure`.
+
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "in a benchmark a panic is the message, and criterion's macros are undocumented"
+)]
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use devstream::hub::broker::{Ask, Broker, Input, Left, Output, Settings, Shown, SideArrival};
+use devstream::net::clock;
+use devstream::proto::allowance::Allowance;
+use devstream::proto::auth::{Binding, Credential, Session};
+use devstream::proto::http::Bridge;
+use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
+use devstream::proto::key::PrivateKey;
+use devstream::proto::limits::DATA_MESSAGE_BYTES;
+use devstream::proto::message::{self, Hello, StreamResponse, ToDevice};
+use devstream::proto::scope::Scope;
+use devstream::proto::secret::{KeySeed, StreamToken};
+use devstream::proto::stream::end::{Due, End};
+use devstream::proto::stream::{StreamControl, StreamProtocol};
+
+/// Devices that are online while one stream after another is made.
+const DEVICES: u64 = 10_000;
+
+const SHARE: u64 = 16 << 20;
+
+fn bytes_of_a_stream(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("stream");
+    group.throughput(Throughput::Bytes(DATA_MESSAGE_BYTES as u64));
+    for protocol in StreamProtocol::ALL {
+        let (mut from, mut to) = (End::new(Some(protocol)), End::new(Some(protocol)));
+        let piece = Bytes::from(vec![7; DATA_MESSAGE_BYTES]);
+        group.bench_function(format!("one message, {}", protocol.as_str()), |bencher| {
+            bencher.iter(|| pass_on(&mut from, &mut to, &piece));
+        });
+    }
+}
+
+/// A message's way through both ends, and the acknowledgement's way back.
+fn pass_on(from: &mut End, to: &mut End, piece: &Bytes) {
+    from.take_from_local(piece.clone());
+    while let Some(Due::Bytes(bytes)) = from.due(SHARE) {
+        from.said();
+        to.received(&bytes).unwrap();
+    }
+    while let Some(bytes) = to.take_for_local() {
+        to.written(black_box(bytes).len());
+    }
+    while let Some(Due::Text(StreamControl::Ack { bytes, window, end })) = to.due(SHARE) {
+        to.said();
+        from.acknowledged(bytes, window, end).unwrap();
+    }
+}
+
+fn messages(criterion: &mut Criterion) {
+    let ack = StreamControl::Ack { bytes: 1 << 40, window: 1 << 24, end: false }.encode();
+    criterion.bench_function("decode an acknowledgement", |bencher| {
+        bencher.iter(|| StreamControl::decode(black_box(&ack)).unwrap());
+    });
+    let request = ToDevice::StreamRequest(message::StreamRequest {
+        request_id: StreamId::from_bytes([7; 16]),
+        stream_name: "ssh".parse().unwrap(),
+        url: "wss://hub.example.com:8443/bridges/hub.example.com/pi-42/7/device".into(),
+        authorization_token: Some(StreamToken::new([7; 32])),
+        rests: false,
+        protocol: Some("devstream.v1.resume".into()),
+        service: "laptop".parse().unwrap(),
+        source: "192.0.2.1:50000".into(),
+    });
+    let text = message::encode(&request);
+    criterion.bench_function("decode a request for a stream", |bencher| {
+        bencher.iter(|| message::decode::<ToDevice>(black_box(&text)).unwrap());
+    });
+}
+
+fn names(criterion: &mut Criterion) {
+    criterion.bench_function("parse a device's id", |bencher| {
+        bencher.iter(|| black_box("building-7.floor-3.pi-42").parse::<DeviceId>().unwrap());
+    });
+    let token = StreamToken::new([7; 32]).reveal();
+    criterion.bench_function("parse and hash a token", |bencher| {
+        bencher.iter(|| StreamToken::parse(black_box(&token)).unwrap().hash());
+    });
+    let mut allowance = Allowance::new(clock::now());
+    criterion.bench_function("allow a ping", |bencher| bencher.iter(|| allowance.take(black_box(clock::now()))));
+}
+
+fn credentials(criterion: &mut Criterion) {
+    let key = PrivateKey::from_seed(&KeySeed::new([7; 32]));
+    let principal = Principal { role: Role::Service, id: "laptop".to_owned().try_into().unwrap() };
+    let exporter = [7; 32];
+    let path = "/devices/pi-42/streams/ssh";
+    let binding = Binding { method: "POST", authority: "hub.example.com", path, session: Session::Channel(&exporter) };
+    let header = Credential::sign(principal, &key, &binding).to_string();
+    let public = key.public();
+    criterion.bench_function("read and verify a credential", |bencher| {
+        bencher.iter(|| black_box(&header).parse::<Credential>().unwrap().is_proven_by(&public, &binding));
+    });
+}
+
+fn streams(criterion: &mut Criterion) {
+    let mut meeting = Meeting::new();
+    criterion.bench_function("make and end a stream among 10,000 devices", |bencher| {
+        bencher.iter_batched(|| (), |()| meeting.stream(), BatchSize::SmallInput);
+    });
+}
+
+/// A meeting point where everybody is, and one device is asked for all the time.
+struct Meeting {
+    broker: Broker,
+    now: Instant,
+    next: u64,
+}
+
+impl Meeting {
+    fn new() -> Self {
+        let mut dice = 0_u64;
+        let random = move || {
+            dice += 1;
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&dice.to_le_bytes());
+            bytes[16..24].copy_from_slice(&dice.to_le_bytes());
+            bytes
+        };
+        let mut meeting = Self { broker: Broker::new(Settings::default(), random), now: clock::now(), next: DEVICES };
+        for number in 0..DEVICES {
+            let hello = Hello {
+                version: "1".into(),
+                run: number,
+                protocols: vec![StreamProtocol::V1.as_str().into()],
+                forwards: vec!["ssh".parse().unwrap()],
+                rests: false,
+            };
+            let (device, connection) = (format!("device-{number}").parse().unwrap(), ConnectionId(number));
+            meeting.tell(Input::DeviceArrived { device, connection, hello, address: address() });
+        }
+        meeting
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Output> {
+        // Far enough apart that nothing that is remembered piles up.
+        self.now += Duration::from_secs(1);
+        self.broker.handle_timeout(self.now);
+        self.broker.handle(input, self.now);
+        std::iter::from_fn(|| self.broker.next_output()).collect()
+    }
+
+    fn connection(&mut self) -> ConnectionId {
+        self.next += 1;
+        ConnectionId(self.next)
+    }
+
+    /// From the request to the end.
+    fn stream(&mut self) {
+        let (asker, device): (_, DeviceId) = (self.connection(), "device-4711".parse().unwrap());
+        let ask = Ask {
+            device: device.clone(),
+            name: None,
+            scope: Scope::everything(),
+            until: None,
+            service: "laptop".parse().unwrap(),
+            source: address(),
+            connect_timeout: Duration::ZERO,
+            response_timeout: Duration::from_secs(30),
+            protocols: vec![StreamProtocol::V1],
+            stream: None,
+            rests: false,
+            standby: false,
+            early: bytes::Bytes::new(),
+        };
+        let outputs = self.tell(Input::Asked { asker, ask });
+        let asked = outputs.into_iter().find_map(|output| {
+            if let Output::AskDevice { connection, request } = output { Some((connection, request)) } else { None }
+        });
+        let (connection, request) = asked.unwrap();
+        let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
+        let outputs = self.tell(Input::Answered { connection, response, standby: false });
+        let granted = outputs
+            .into_iter()
+            .find_map(|output| if let Output::Answer { answer, .. } = output { Some(answer.unwrap()) } else { None });
+        let (near, far) = (granted.unwrap(), request);
+        let leg = self.side(&device, near.stream, Role::Service, &near.token);
+        self.side(&device, far.stream, Role::Device, &far.token);
+        self.tell(Input::SideLeft { leg, how: Left::Meant });
+        self.tell(Input::AskerLeft { asker });
+        assert_eq!(self.broker.streams(), 0, "the stream has ended");
+    }
+
+    fn side(&mut self, device: &DeviceId, stream: StreamId, role: Role, token: &StreamToken) -> ConnectionId {
+        let leg = self.connection();
+        let id = if role == Role::Device { device.as_str() } else { "laptop" };
+        self.tell(Input::SideArrived(SideArrival {
+            leg,
+            place: Bridge { hub: "hub.example.com".into(), device: device.clone(), stream, role },
+            principal: Principal { role, id: id.to_owned().try_into().unwrap() },
+            shown: Shown::Token(token.hash()),
+            address: address(),
+            scope: Scope::everything(),
+            until: None,
+        }));
+        leg
+    }
+}
+
+fn address() -> SocketAddr {
+    "192.0.2.1:50000".parse().unwrap()
+}
+
+criterion_group! {
+    name = benches;
+    // A few seconds for all of them, and still good to a few per cent.
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(500));
+    targets = bytes_of_a_stream, messages, names, credentials, streams
+}
+criterion_main!(benches);

@@ -1,0 +1,119 @@
+//! Reads ahead of TLS: rustls asks for at most one record, and under bulk each of its reads would be a system call.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+/// Four records, as a sender with much to say writes them in one call.
+const BLOCK: usize = 66 * 1024;
+
+/// What comes in smaller pieces is no bulk (any more), and is read to where it is wanted.
+const LITTLE: usize = BLOCK / 16;
+
+/// A connection whose reads are few and large while much comes. While nothing comes, it holds no memory.
+#[derive(Debug)]
+pub struct Ahead<T> {
+    inner: T,
+    read: BytesMut,
+    is_bulk: bool,
+}
+
+impl<T> Ahead<T> {
+    /// From now on.
+    pub fn new(inner: T) -> Self {
+        Self { inner, read: BytesMut::new(), is_bulk: false }
+    }
+}
+
+impl<T: AsyncRead + Unpin> Ahead<T> {
+    fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.read.reserve(BLOCK);
+        let read = pin!(self.inner.read_buf(&mut self.read)).poll(context);
+        if read.is_pending() {
+            self.read = BytesMut::new();
+        }
+        self.is_bulk = ready!(read)? >= LITTLE;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Ahead<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            if !self.is_bulk {
+                self.read = BytesMut::new();
+                ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+                self.is_bulk = buffer.remaining() == 0;
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_block(context))?;
+        }
+        let count = self.read.len().min(buffer.remaining());
+        buffer.put_slice(&self.read[..count]);
+        self.read.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Ahead<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn everything_is_read_in_order_by_reads_of_any_size_and_nothing_is_held_after_it() {
+        let (mut far, near) = duplex(1024 * 1024);
+        let sent: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
+        far.write_all(&sent).await.unwrap();
+        let (mut near, mut read) = (Ahead::new(near), Vec::new());
+        for size in [1, 4096, 8192, 16_000, 3].into_iter().cycle() {
+            let mut piece = vec![0; size.min(sent.len() - read.len())];
+            if piece.is_empty() {
+                break;
+            }
+            let count = near.read(&mut piece).await.unwrap();
+            assert!(count > 0);
+            read.extend_from_slice(&piece[..count]);
+        }
+        assert!(read == sent);
+        assert!(futures_util::poll!(pin!(near.read(&mut [0; 8]))).is_pending());
+        assert_eq!(near.read.capacity(), 0);
+        assert!(near.is_bulk || near.read.is_empty());
+        far.write_all(b"x").await.unwrap();
+        assert_eq!(near.read_u8().await.unwrap(), b'x');
+    }
+}

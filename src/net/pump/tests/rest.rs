@@ -1,0 +1,88 @@
+//! Two pumps whose WebSockets carry one stream after another.
+
+use super::*;
+use crate::net::websocket::{CLOSE_POLICY, Incoming};
+use crate::proto::resume::ResumeToken;
+
+type Tunnelled = Tunnel<DuplexStream>;
+
+/// A stream that leaves its WebSocket for the next one.
+fn resting(socket: WebSocket<DuplexStream>, begun: Begun) -> Tunnelled {
+    let pass = Pass { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) };
+    Tunnel { begun, rests: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass)) }
+}
+
+/// A pump that gives its WebSocket back, and the application's end of its local side.
+fn pumped(tunnel: Tunnelled) -> (DuplexStream, impl Future<Output = (Outcome, Option<WebSocket<DuplexStream>>)>) {
+    let (application, local) = duplex(PIPE);
+    let pump = async move {
+        let (counters, stop) = (Counters::default(), CancellationToken::new());
+        let terms = Terms {
+            counters: &counters,
+            tell: &|_| {},
+            rejoin: NoWay,
+            patience: Patience::default(),
+            vigil: Vigil::none(),
+            stop: &stop,
+        };
+        pump(split(local), tunnel, terms).await
+    };
+    (application, pump)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stream_after_another_over_the_same_pair_has_its_own_bytes() {
+    let (mut near, mut far) = sockets();
+    let mut dice = 1_u64;
+    for round in 0..200 {
+        let mut roll = |below: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from((dice >> 33) % below).unwrap()
+        };
+        let (up, down) = (pattern(roll(9000), roll(99)), pattern(roll(9000), roll(99)));
+        // Some of it goes along with the request, and is with the other end already.
+        let early = Bytes::copy_from_slice(&up[..roll(up.len() as u64 + 1)]);
+        let rest = up[early.len()..].to_vec();
+        let (a, left) = pumped(resting(near, Begun { sent: early.clone(), ..Begun::default() }));
+        let (b, right) = pumped(resting(far, Begun { received: early, ..Begun::default() }));
+        let all = async { tokio::join!(left, right, exchange(a, rest), exchange(b, down.clone())) };
+        let ((left, one), (right, other), at_a, at_b) =
+            timeout(LONG, all).await.unwrap_or_else(|_| panic!("round {round} stands still"));
+        assert!(at_a == down && at_b == up, "round {round}: other bytes arrived");
+        assert_eq!((left.ending, right.ending), (Ending::Clean, Ending::Clean), "round {round}");
+        (near, far) = one.zip(other).unwrap_or_else(|| panic!("round {round} used its connection up"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_reset_or_has_an_end_that_does_not_agree_leaves_nothing() {
+    let (near, far) = sockets();
+    let (a, left) = pumped(resting(near, Begun::default()));
+    let (b, right) = pumped(Tunnel { rests: false, ..resting(far, Begun::default()) });
+    let all = async { tokio::join!(left, right, exchange(a, pattern(5000, 1)), exchange(b, pattern(5000, 2))) };
+    let ((_, one), (_, other), ..) = timeout(LONG, all).await.unwrap();
+    assert!(one.is_none() && other.is_none());
+
+    let (near, mut far) = sockets();
+    let (_application, pump) = pumped(resting(near, Begun::default()));
+    far.writer.close(4000, "").await.unwrap();
+    let (outcome, socket) = timeout(LONG, pump).await.unwrap();
+    assert!(socket.is_none() && outcome.ending == Ending::PeerReset, "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_rests_before_all_is_said_breaks_the_stream() {
+    let (near, mut far) = sockets();
+    let (_application, pump) = pumped(resting(near, Begun::default()));
+    let told = async {
+        far.writer.text(StreamControl::Rest.encode()).await.unwrap();
+        loop {
+            if let Incoming::Closed(told) = far.reader.next().await.unwrap() {
+                return told.map(|(code, _)| code);
+            }
+        }
+    };
+    let ((outcome, socket), told) = timeout(LONG, async { tokio::join!(pump, told) }).await.unwrap();
+    assert!(socket.is_none() && outcome.ending == Ending::Broken, "{outcome:?}");
+    assert_eq!(told, Some(CLOSE_POLICY));
+}

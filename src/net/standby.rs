@@ -1,0 +1,189 @@
+//! How an end keeps connections ready at the hub: those that have carried a stream, and one more than were wanted at once,
+//! until nobody wants them any more.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::time::sleep;
+
+use super::channel::{ControlChannel, Ended};
+use super::client::{Client, Connection};
+use super::clock;
+use super::pump::Line;
+use super::vigil::Vigil;
+use super::websocket::WebSocket;
+use crate::proto::limits::{STANDBY_IDLE, STANDBY_RETRY};
+use crate::proto::refusal::Refusal;
+use crate::proto::standby::{FromHub, Offer};
+
+/// One end of a connection that stands by, or carries a stream and will stand by after it.
+#[derive(Debug)]
+pub struct Standby {
+    /// What is said on it between streams.
+    pub channel: ControlChannel<Connection>,
+    /// What it keeps while it carries a stream.
+    pub kept: Kept,
+}
+
+/// What outlives a stream.
+#[derive(Debug)]
+pub struct Kept {
+    /// As whom it was brought.
+    pub client: Client,
+    line: Line,
+    place: Place,
+}
+
+impl Standby {
+    /// The WebSocket, for a stream.
+    pub fn into_parts(self) -> (WebSocket<Connection>, Kept) {
+        (self.channel.into_socket(), self.kept)
+    }
+
+    /// After a stream.
+    pub fn again(socket: WebSocket<Connection>, kept: Kept) -> Self {
+        Self { channel: ControlChannel::new(socket, kept.line.patience), kept }
+    }
+
+    /// What the hub says next; nothing when nobody wanted the connection for long.
+    pub async fn idle(&mut self, vigil: &Vigil) -> Result<Option<FromHub>, Ended> {
+        let (mut vigil, mut enough) = (vigil.clone(), pin!(sleep(STANDBY_IDLE)));
+        loop {
+            tokio::select! {
+                said = self.channel.next() => return said.map(Some),
+                () = vigil.changed() => self.channel.probe().await?,
+                () = &mut enough => return Ok(None),
+            }
+        }
+    }
+
+    /// Ends it, for this reason or because nobody wants it.
+    pub async fn end(self, why: Option<Ended>) {
+        match why {
+            Some(why) => self.channel.end(&why).await,
+            None => self.channel.leave().await,
+        }
+    }
+}
+
+/// One of those that there may be.
+#[derive(Debug)]
+struct Place {
+    counts: Arc<Counts>,
+    /// It is given up, and kept until its socket is closed.
+    goes: bool,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: AtomicUsize,
+    /// Of these, so many are given up.
+    going: AtomicUsize,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts.all.fetch_sub(1, Ordering::Relaxed);
+        self.counts.going.fetch_sub(self.goes.into(), Ordering::Relaxed);
+    }
+}
+
+/// How many there are, and ought to be.
+#[derive(Debug)]
+pub struct Supply {
+    line: Line,
+    /// The run of an agent, if they are a device's.
+    run: Option<u64>,
+    counts: Arc<Counts>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Where to bring them, and as whom.
+    offer: Option<(Client, Offer)>,
+    /// The hub took none: it is left alone until then.
+    not_before: Option<Instant>,
+    /// A stream found none.
+    missed: bool,
+    /// Somebody sees to that.
+    growing: bool,
+}
+
+impl Supply {
+    /// None yet.
+    pub fn new(line: Line, run: Option<u64>) -> Self {
+        Self { line, run, counts: Arc::default(), state: Mutex::default() }
+    }
+
+    /// The hub takes them, or not.
+    pub fn offered(&self, client: &Client, offer: Option<Offer>) {
+        self.state().offer = offer.map(|offer| (client.clone(), offer));
+    }
+
+    /// A stream found none. Whether [`Self::next`] is to be called until there is nothing more: one after another, since
+    /// the stream's own connection will stand by as well.
+    pub fn missed(&self) -> bool {
+        let mut state = self.state();
+        let Some((_, offer)) = &state.offer else { return false };
+        let most = offer.hold.min(self.line.standbys);
+        if state.not_before.is_some_and(|until| clock::now() < until) || self.counts.all.load(Ordering::Relaxed) >= most
+        {
+            return false;
+        }
+        state.missed = true;
+        !std::mem::replace(&mut state.growing, true)
+    }
+
+    /// A connection that was brought for one stream may stand by after it.
+    pub fn adopt(&self, client: &Client) -> Kept {
+        self.counts.all.fetch_add(1, Ordering::Relaxed);
+        Kept { client: client.clone(), line: self.line, place: Place { counts: self.counts.clone(), goes: false } }
+    }
+
+    /// Whether this one is to be ended because there are more than there ought to be. As many go as are too many, and not
+    /// all that ask at the same time.
+    pub fn gives_up(&self, standby: &mut Standby) -> bool {
+        let state = self.state();
+        let most = state.offer.as_ref().map_or(0, |(_, offer)| offer.hold.min(self.line.standbys));
+        let Counts { all, going } = &*self.counts;
+        let staying = all.load(Ordering::Relaxed).saturating_sub(going.load(Ordering::Relaxed));
+        if staying > most && !standby.kept.place.goes {
+            standby.kept.place.goes = true;
+            going.fetch_add(1, Ordering::Relaxed);
+        }
+        standby.kept.place.goes
+    }
+
+    /// One that stands by in place of one that was missed.
+    pub async fn next(&self) -> Option<Standby> {
+        let (client, offer) = {
+            let mut state = self.state();
+            let missed = std::mem::take(&mut state.missed);
+            let wanted = state.offer.clone().filter(|_| missed);
+            state.growing = wanted.is_some();
+            wanted?
+        };
+        let kept = self.adopt(&client);
+        match client.standby(&offer.url, self.run).await {
+            Ok(socket) => Some(Standby::again(socket, kept)),
+            Err(refusal) => {
+                self.refused(&refusal);
+                None
+            }
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        tracing::debug!("no connection stands by: {refusal}");
+        let mut state = self.state();
+        (state.missed, state.growing) = (false, false);
+        state.not_before = Some(clock::now() + STANDBY_RETRY);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

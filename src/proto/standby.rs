@@ -1,0 +1,206 @@
+//! What is said on a standby connection between two streams: one that is upgraded, authenticated and idle, so that a
+//! stream begins on it in a single flight and, once both ends are at rest, leaves it for the next.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{DeviceId, StreamId, StreamName};
+use super::limits::EARLY_OPEN_BYTES;
+use super::message::{StreamRequest, StreamResponse};
+use super::refusal::Refusal;
+use super::resume::Pass;
+
+/// Subprotocol of a standby connection.
+pub const STANDBY_PROTOCOL: &str = "devstream.standby.v1";
+
+/// In the upgrade of a device's standby: the run of its agent, as in its hello.
+pub const RUN_HEADER: &str = "devstream-run";
+
+/// In the answer to a service's request: where the hub takes standby connections …
+pub const URL_HEADER: &str = "devstream-standby-url";
+
+/// … and how many it holds for one identity.
+pub const HOLD_HEADER: &str = "devstream-standby-hold";
+
+/// In a service's request: its connection may stand by after the stream. In the answer: both will.
+pub const RESTS_HEADER: &str = "devstream-rests";
+
+/// The value of [`RESTS_HEADER`].
+pub const RESTS: &str = "true";
+
+/// Where a hub takes standby connections, and how many of one identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Offer {
+    /// `wss://HOST[:PORT]/standby`.
+    pub url: String,
+    /// At most so many.
+    pub hold: usize,
+}
+
+/// What an end says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum ToHub {
+    /// A service asks for a stream.
+    Open(Open),
+    /// A device answers.
+    StreamResponse(StreamResponse),
+}
+
+/// What the hub says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum FromHub {
+    /// A service asks for a stream.
+    StreamRequest(Request),
+    /// The device has accepted: what follows is the stream.
+    Opened(Opened),
+    /// There is no stream; the connection stands by again.
+    Refused {
+        /// Why.
+        reason: Refusal,
+    },
+}
+
+/// A service's request for a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Open {
+    /// Made up by the service, so that a request that is repeated because its connection broke is known for the same.
+    pub request_id: StreamId,
+    /// To which device.
+    pub device: DeviceId,
+    /// For which of its forwards; the first if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_name: Option<StreamName>,
+    /// How long to wait for the device to come online.
+    pub connect_timeout_ms: u64,
+    /// How long to wait for its answer.
+    pub response_timeout_ms: u64,
+    /// What the service speaks on a stream.
+    pub protocols: Vec<String>,
+    /// So many bytes of the stream follow at once, as one binary message.
+    pub early: Early,
+}
+
+/// A request as a device gets it. It comes with no token: the connection it comes on is the device's side.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// As on a control connection.
+    #[serde(flatten)]
+    pub stream: StreamRequest,
+    /// What to come back with.
+    #[serde(flatten)]
+    pub way_back: Option<WayBack>,
+    /// So many bytes of the stream follow at once, as one binary message.
+    pub early: Early,
+}
+
+/// The yes to a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Opened {
+    /// The stream's place, should it have to be found again.
+    pub url: String,
+    /// What both ends speak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// What to come back with.
+    #[serde(flatten)]
+    pub way_back: Option<WayBack>,
+    /// Whether the connections of both sides stand by again after the stream.
+    pub rests: bool,
+}
+
+/// What an end comes back with, as in the answer to an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WayBack {
+    resume_token: String,
+    resume_grace: u64,
+}
+
+impl From<&Pass> for WayBack {
+    fn from(pass: &Pass) -> Self {
+        Self { resume_token: pass.token.reveal().into(), resume_grace: pass.grace.as_secs() }
+    }
+}
+
+impl WayBack {
+    /// What to come back with, if it is any good.
+    pub fn pass(&self) -> Option<Pass> {
+        Pass::parse(&self.resume_token, &self.resume_grace.to_string())
+    }
+}
+
+/// How many bytes come along with a request: never more than [`EARLY_OPEN_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "usize", into = "usize")]
+pub struct Early(usize);
+
+impl Early {
+    /// How many.
+    pub fn bytes(self) -> usize {
+        self.0
+    }
+}
+
+/// More than anyone may send ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {EARLY_OPEN_BYTES} bytes ahead of the answer")]
+pub struct TooEarly;
+
+impl TryFrom<usize> for Early {
+    type Error = TooEarly;
+    fn try_from(bytes: usize) -> Result<Self, TooEarly> {
+        if bytes <= EARLY_OPEN_BYTES { Ok(Self(bytes)) } else { Err(TooEarly) }
+    }
+}
+
+impl From<Early> for usize {
+    fn from(early: Early) -> Self {
+        early.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::message::{decode, encode};
+
+    #[test]
+    fn the_messages_are_these_bytes() {
+        let id = "01".repeat(16);
+        let open = Open {
+            request_id: StreamId::from_bytes([1; 16]),
+            device: "pi-42".parse().unwrap(),
+            stream_name: None,
+            connect_timeout_ms: 0,
+            response_timeout_ms: 60_000,
+            protocols: vec!["devstream.v1".into()],
+            early: 3.try_into().unwrap(),
+        };
+        let text = format!(
+            r#"{{"type":"open","requestId":"{id}","device":"pi-42","connectTimeoutMs":0,"responseTimeoutMs":60000,"protocols":["devstream.v1"],"early":3}}"#
+        );
+        assert_eq!(encode(&ToHub::Open(open)), text);
+        let pass = Pass::parse("t", "120").unwrap();
+        let opened = Opened { url: "wss://h/".into(), protocol: None, way_back: Some((&pass).into()), rests: true };
+        let text = r#"{"type":"opened","url":"wss://h/","resumeToken":"t","resumeGrace":120,"rests":true}"#;
+        assert_eq!(encode(&FromHub::Opened(opened)), text);
+        let FromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };
+        assert_eq!(back.way_back.and_then(|way| way.pass()).map(|pass| pass.grace.as_secs()), Some(120));
+        let bare = r#"{"type":"opened","url":"wss://h/","rests":false}"#;
+        let FromHub::Opened(back) = decode(bare).unwrap() else { panic!("not an answer") };
+        assert_eq!(back.way_back, None);
+    }
+
+    #[test]
+    fn nobody_sends_more_ahead_than_the_limit() {
+        assert!(Early::try_from(EARLY_OPEN_BYTES).is_ok());
+        assert!(Early::try_from(EARLY_OPEN_BYTES + 1).is_err());
+        let long = format!(r#"{{"type":"streamResponse","requestId":"{}"}}"#, "1".repeat(31));
+        assert!(decode::<ToHub>(&long).is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! Connections that stand by at the hub, each for one stream after another.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::net::client::Client;
+use crate::net::pump::Line;
+use crate::net::standby::{Kept, Standby, Supply};
+use crate::net::tasks::Tasks;
+use crate::net::vigil::Vigil;
+use crate::proto::standby::Offer;
+
+/// All of this proxy's.
+#[derive(Clone)]
+pub(super) struct Standbys(Arc<Inner>);
+
+struct Inner {
+    supply: Supply,
+    vigil: Vigil,
+    tasks: Tasks,
+    /// Asks the tasks that keep idle ones for them; the one that was used last at the end.
+    idle: Mutex<Vec<oneshot::Sender<oneshot::Sender<Standby>>>>,
+}
+
+impl Standbys {
+    pub(super) fn new(line: Line, vigil: Vigil) -> Self {
+        Self(Arc::new(Inner {
+            supply: Supply::new(line, None),
+            vigil,
+            tasks: Tasks::default(),
+            idle: Mutex::default(),
+        }))
+    }
+
+    /// The one that was used last: it is the likeliest to be alive.
+    pub(super) async fn take(&self) -> Option<Standby> {
+        loop {
+            let idle = self.idle().pop()?;
+            let (sender, given) = oneshot::channel();
+            if idle.send(sender).is_ok()
+                && let Ok(standby) = given.await
+            {
+                return Some(standby);
+            }
+        }
+    }
+
+    /// A stream found none; the hub takes them, or not. Next time one will stand by.
+    pub(super) fn offered(&self, client: &Client, offer: Option<Offer>) {
+        self.0.supply.offered(client, offer);
+        self.grow();
+    }
+
+    /// One is missing, or does not come back.
+    pub(super) fn grow(&self) {
+        if !self.0.supply.missed() {
+            return;
+        }
+        let standbys = self.clone();
+        self.0.tasks.spawn(async move {
+            while let Some(standby) = standbys.0.supply.next().await {
+                standbys.put(standby);
+            }
+        });
+    }
+
+    /// A connection that was brought for one stream may stand by after it.
+    pub(super) fn adopt(&self, client: &Client) -> Kept {
+        self.0.supply.adopt(client)
+    }
+
+    /// Keeps one until it is wanted.
+    pub(super) fn put(&self, mut standby: Standby) {
+        if self.0.supply.gives_up(&mut standby) {
+            return self.0.tasks.spawn(standby.end(None));
+        }
+        let (sender, mut wanted) = oneshot::channel();
+        {
+            let mut idle = self.idle();
+            if idle.len() == idle.capacity() {
+                idle.retain(|idle| !idle.is_closed());
+            }
+            idle.push(sender);
+        }
+        let vigil = self.0.vigil.clone();
+        self.0.tasks.spawn(async move {
+            let ended = tokio::select! {
+                wanted = &mut wanted => {
+                    if let Ok(wanted) = wanted {
+                        // Who wants it waits for it; if not, it is closed with the rest of a stopping proxy.
+                        let _ = wanted.send(standby);
+                        return;
+                    }
+                    None
+                }
+                // The hub has nothing to say here but that it is there.
+                said = standby.idle(&vigil) => said.err(),
+            };
+            wanted.close();
+            standby.end(ended).await;
+        });
+    }
+
+    /// One was dead: the others, which went the same way, are not tried.
+    pub(super) fn discard(&self) {
+        self.idle().clear();
+    }
+
+    /// No more of them. Streams go on.
+    pub(super) async fn end(&self) {
+        self.0.tasks.clone().end(Duration::ZERO).await;
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<oneshot::Sender<oneshot::Sender<Standby>>>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

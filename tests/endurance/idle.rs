@@ -1,0 +1,68 @@
+//! The idle campaign: thousands of devices that are merely online, and what that costs their hub.
+
+use std::fs;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::bell::Bell;
+use super::support::bytes::KIB;
+use super::support::fleet::{Fleet, ONE_ADDRESS};
+use super::support::machine::Machine;
+use super::support::process::Process;
+use super::support::roles::Hub;
+use super::{mib, say};
+
+/// For all of them to come.
+const ARRIVAL: Duration = Duration::from_secs(300);
+
+/// The last ones to come have then been welcomed and measured.
+const REST: Duration = Duration::from_secs(5);
+
+/// What an idle device may take of the hub's memory.
+const KIB_PER_DEVICE: f64 = 25.0;
+
+/// What 10,000 of them may take of one core, in percent.
+const PERCENT_OF_A_CORE: f64 = 2.0;
+
+/// What `getconf CLK_TCK` says on every Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// With so many devices for so many minutes, as typed.
+pub(crate) fn campaign(devices: &str, minutes: &str) -> ExitCode {
+    let (Ok(count @ 1..), Ok(minutes @ 1..)) = (devices.parse::<usize>(), minutes.parse::<u64>()) else {
+        say("usage: tests/idle [DEVICES [MINUTES]]");
+        return ExitCode::from(2);
+    };
+    let hub = Hub::start_with(&Machine::new(), &[&ONE_ADDRESS[..], &["--metrics", "127.0.0.1:0"]].concat());
+    Bell::default().rings_within(REST);
+    let alone = hub.process.memory().now;
+    let fleet = Fleet::join(&hub, "idle", count);
+    fleet.wait_online(&hub, ARRIVAL);
+    Bell::default().rings_within(REST);
+
+    let (connections, used) = (hub.metric("devstream_connections_total"), processor_time(&hub.process));
+    let time = Duration::from_secs(60 * minutes);
+    Bell::default().rings_within(time);
+    let percent = (processor_time(&hub.process) - used) / time.as_secs_f64() * 100.0;
+    let returns = hub.metric("devstream_connections_total") - connections;
+    let memory = hub.process.memory().now;
+    let each = memory.saturating_sub(alone) as f64 / KIB as f64 / count as f64;
+
+    let allowed = PERCENT_OF_A_CORE * count as f64 / 10_000.0;
+    let good = each <= KIB_PER_DEVICE && percent <= allowed.max(0.1) && returns == 0;
+    say(format!(
+        "idle: {count} devices for {minutes} min: {each:.1} KiB each beside the hub's {} MiB, {percent:.2} % of a core, \
+         {returns} came back: {}",
+        mib(alone as i64),
+        if good { "passed" } else { "FAILED" },
+    ));
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Seconds on a processor since its start, its own and the kernel's for it.
+fn processor_time(process: &Process) -> f64 {
+    let stat = fs::read_to_string(process.proc().join("stat")).expect("the process runs");
+    // The name in parentheses may hold spaces; the times are the 14th and 15th fields.
+    let fields = stat.rsplit_once(')').expect("a name").1.split_whitespace().skip(11).take(2);
+    fields.map(|ticks| ticks.parse::<f64>().expect("a number") / TICKS_PER_SECOND).sum()
+}

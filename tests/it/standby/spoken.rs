@@ -1,0 +1,274 @@
+//! What nobody says on a connection that stands by: whoever does is told so and sent away, and others do not notice.
+
+use std::net::{Shutdown, TcpStream};
+
+use devstream::net::random;
+use devstream::proto::id::StreamId;
+use devstream::proto::limits::EARLY_OPEN_BYTES;
+use devstream::proto::message::StreamResponse;
+use devstream::proto::message::{decode, encode};
+use devstream::proto::refusal::Kind;
+use devstream::proto::standby::{FromHub, Open, Opened, Request, ToHub};
+
+use crate::support::raw::{Raw, RawDevice};
+use crate::support::roles::{OneMachine, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::websocket::{Frame, WebSocket};
+use crate::support::{DEVICE, poll};
+
+/// RFC 6455 section 7.4.1.
+const CLOSE_UNSUPPORTED: u16 = 1003;
+const CLOSE_POLICY: u16 = 1008;
+
+/// Alice, who says what she likes, beside a proxy and an agent whose stream goes on.
+struct Scene {
+    stream: TcpStream,
+    alice: Raw,
+    whole: OneMachine,
+    _target: Target,
+}
+
+impl Scene {
+    fn new(arguments: &[&str]) -> Self {
+        let target = Target::echo();
+        let whole = OneMachine::with_hub(target.port, arguments);
+        let mut stream = whole.proxy.connect();
+        is_alive(&mut stream);
+        let alice = Raw::join(&whole.hub.service_link("alice"));
+        Self { stream, alice, whole, _target: target }
+    }
+
+    fn held(&mut self) {
+        is_alive(&mut self.stream);
+        let mut next = self.whole.proxy.connect();
+        is_alive(&mut next);
+        next.shutdown(Shutdown::Write).unwrap();
+    }
+
+    fn standby(&self) -> WebSocket {
+        self.alice.standby().expect("the hub lets alice stand by")
+    }
+
+    /// A device with somebody else than an agent behind it, and a connection of its that stands by.
+    fn device(&self, name: &str) -> (RawDevice, WebSocket) {
+        let device = RawDevice::online(Raw::join(&self.whole.hub.device_link(name)), &["target"]);
+        let standby = device.identity.standby().expect("the hub lets it stand by");
+        (device, standby)
+    }
+}
+
+fn open(device: &str, early: usize) -> Open {
+    Open {
+        request_id: StreamId::from_bytes(random::bytes()),
+        device: device.parse().unwrap(),
+        stream_name: Some("target".parse().unwrap()),
+        connect_timeout_ms: 0,
+        response_timeout_ms: 20_000,
+        protocols: vec!["devstream.v1".into(), "devstream.v1.resume".into()],
+        early: early.try_into().unwrap(),
+    }
+}
+
+fn ask(standby: &mut WebSocket, open: Open) {
+    standby.text(&encode(&ToHub::Open(open))).unwrap();
+}
+
+/// What the hub says next.
+fn hear(standby: &mut WebSocket) -> FromHub {
+    match standby.next() {
+        Ok(Frame::Text(text)) => decode(&text).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn opened(standby: &mut WebSocket) -> Opened {
+    match hear(standby) {
+        FromHub::Opened(opened) => opened,
+        other @ (FromHub::Refused { .. } | FromHub::StreamRequest(_)) => panic!("{other:?}"),
+    }
+}
+
+fn requested(standby: &mut WebSocket) -> Request {
+    match hear(standby) {
+        FromHub::StreamRequest(request) => request,
+        other @ (FromHub::Refused { .. } | FromHub::Opened(_)) => panic!("{other:?}"),
+    }
+}
+
+fn response(request_id: StreamId, accepted: bool) -> String {
+    let reason = (!accepted).then(|| Kind::TargetRefused.into());
+    encode(&ToHub::StreamResponse(StreamResponse { request_id, accepted, reason }))
+}
+
+#[test]
+fn a_service_that_says_what_makes_no_sense_is_sent_away() {
+    let mut scene = Scene::new(&[]);
+    let valid = encode(&ToHub::Open(open(DEVICE, 5)));
+    let too_early = valid.replace("\"early\":5", &format!("\"early\":{}", EARLY_OPEN_BYTES + 1));
+    assert_ne!(valid, too_early);
+    let bad_request = Kind::BadRequest.row().close;
+    let a_devices = response(StreamId::from_bytes([1; 16]), true);
+    for (text, follows, code) in [
+        (None, b"bytes".as_slice(), CLOSE_UNSUPPORTED),
+        (Some("hello"), b"", CLOSE_POLICY),
+        (Some(r#"{"type":"rest"}"#), b"", CLOSE_POLICY),
+        (Some(r#"{"type":"open"}"#), b"", CLOSE_POLICY),
+        (Some(&too_early), b"", CLOSE_POLICY),
+        (Some(&valid), b"four", CLOSE_UNSUPPORTED),
+        (Some(&valid), b"sixsix", CLOSE_UNSUPPORTED),
+        (Some(&a_devices), b"", bad_request),
+    ] {
+        let mut standby = scene.standby();
+        if let Some(text) = text {
+            standby.text(text).unwrap();
+        }
+        if !follows.is_empty() {
+            standby.bytes(follows).unwrap();
+        }
+        assert_eq!(standby.expect_close(), code, "{text:?}, {follows:?}");
+        scene.held();
+    }
+    let mut standby = scene.standby();
+    standby.text(&valid).unwrap();
+    standby.text(&valid).unwrap();
+    assert_eq!(standby.expect_close(), CLOSE_UNSUPPORTED, "text where bytes were announced");
+    scene.held();
+}
+
+#[test]
+fn a_service_that_rests_in_the_middle_of_a_stream_loses_it_and_its_connection() {
+    let mut scene = Scene::new(&[]);
+    // The agent has one that stands by, as well.
+    scene.held();
+    for early in [false, true] {
+        let mut standby = scene.standby();
+        ask(&mut standby, open(DEVICE, 0));
+        opened(&mut standby);
+        if early {
+            standby.bytes(b"hello").unwrap();
+        }
+        standby.text(r#"{"type":"rest"}"#).unwrap();
+        standby.expect_close();
+        scene.held();
+    }
+}
+
+#[test]
+fn a_stream_without_an_end_is_refused_and_the_connection_asks_for_another() {
+    let mut scene = Scene::new(&[]);
+    let mut standby = scene.standby();
+    for _ in 0..3 {
+        ask(&mut standby, open("nobody", 0));
+        assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == Kind::UnknownDevice));
+        ask(&mut standby, open("nobody", 5));
+        standby.bytes(b"early").unwrap();
+        assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == Kind::UnknownDevice));
+    }
+    ask(&mut standby, open(DEVICE, 5));
+    standby.bytes(b"early").unwrap();
+    opened(&mut standby);
+    loop {
+        match standby.next().unwrap() {
+            Frame::Bytes(bytes) => break assert_eq!(bytes, b"early"),
+            Frame::Text(_) => {}
+            Frame::Close(code, why) => panic!("{code} {why}"),
+        }
+    }
+    scene.held();
+}
+
+#[test]
+fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
+    let mut scene = Scene::new(&[]);
+    let (mut first, mut again) = (scene.standby(), scene.standby());
+    let request = open(DEVICE, 0);
+    ask(&mut first, request.clone());
+    opened(&mut first);
+    let bob = Raw::join(&scene.whole.hub.service_link("bob"));
+    let mut bobs = bob.standby().unwrap();
+    ask(&mut bobs, request.clone());
+    assert!(matches!(hear(&mut bobs), FromHub::Refused { .. }), "another's");
+    ask(&mut again, request);
+    assert!(matches!(hear(&mut again), FromHub::Refused { .. }), "repeated");
+    first.bytes(b"hello").unwrap();
+    loop {
+        match first.next().unwrap() {
+            Frame::Bytes(bytes) => break assert_eq!(bytes, b"hello"),
+            Frame::Text(_) => {}
+            Frame::Close(code, why) => panic!("{code} {why}"),
+        }
+    }
+    scene.held();
+}
+
+#[test]
+fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_way() {
+    let mut scene = Scene::new(&[]);
+    let bad_request = Kind::BadRequest.row().close;
+    let (mut device, mut standby) = scene.device("wrong");
+    let mut service = scene.standby();
+    ask(&mut service, open("wrong", 0));
+    requested(&mut standby);
+    standby.text(&response(StreamId::from_bytes([1; 16]), true)).unwrap();
+    assert_eq!(standby.expect_close(), bad_request);
+    let request = device.request();
+    device.reject(&request, Kind::TargetRefused.into());
+    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == Kind::TargetRefused));
+
+    let (_twice, mut standby) = scene.device("twice");
+    ask(&mut service, open("twice", 5));
+    service.bytes(b"early").unwrap();
+    let request = requested(&mut standby);
+    assert!(matches!(standby.next(), Ok(Frame::Bytes(bytes)) if bytes == b"early"));
+    for _ in 0..2 {
+        standby.text(&response(request.stream.request_id, false)).unwrap();
+    }
+    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == Kind::TargetRefused));
+    assert_eq!(standby.expect_close(), bad_request);
+
+    let (_asking, mut standby) = scene.device("asking");
+    ask(&mut standby, open(DEVICE, 0));
+    assert_eq!(standby.expect_close(), bad_request);
+
+    let (mut silent, mut standby) = scene.device("silent");
+    ask(&mut service, open("silent", 0));
+    requested(&mut standby);
+    standby.hang_up();
+    let request = silent.request();
+    silent.reject(&request, Kind::TargetRefused.into());
+    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == Kind::TargetRefused));
+    scene.held();
+}
+
+#[test]
+fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_gone() {
+    let mut scene = Scene::new(&["--standbys", "3"]);
+    let mut held: Vec<_> = (0..3).map(|_| scene.standby()).collect();
+    let refused = scene.alice.standby().err().expect("there is no room");
+    assert_eq!(refused.word(), Kind::HubBusy.row().word, "{refused:?}");
+    // Nobody else's room is taken.
+    let bob = Raw::join(&scene.whole.hub.service_link("bob"));
+    drop(bob.standby().expect("bob has his own"));
+    held.pop().unwrap().hang_up();
+    poll("room", || scene.alice.standby().ok());
+    scene.held();
+    drop(held);
+
+    let none = Scene::new(&["--standbys", "0"]);
+    assert_eq!(none.alice.standby().err().map(|answer| answer.word()), Some(Kind::HubBusy.row().word));
+}
+
+#[test]
+fn nobody_stands_by_who_is_unknown_or_may_not_or_is_of_another_run() {
+    let scene = Scene::new(&[]);
+    let stranger = scene.alice.clone().without_key();
+    assert_eq!(stranger.standby().err().map(|answer| answer.status), Some(401));
+    scene.whole.hub.ask(&["service", "disable", "alice"]);
+    let refused = scene.alice.standby().err().map(|answer| answer.word());
+    assert_eq!(refused, Some(Kind::Disabled.row().word));
+    // The device is not online, so nobody would ask it there.
+    let device = Raw::join(&scene.whole.hub.device_link("absent"));
+    let mut standby = device.standby().expect("it is who it says");
+    assert_eq!(standby.expect_close(), Kind::PeerGone.row().close);
+    is_alive(&mut ServiceProxy::start(&scene.whole.machine).connect());
+}

@@ -1,0 +1,258 @@
+//! Many streams, one after the other on the same connections: each has its own bytes, each once, and no other's.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::scene::{LITTLE, Scene};
+use crate::support::bytes::{MIB, all_there_and_back, drain, reset};
+use crate::support::chaos::{Chaos, Fault, Way};
+use crate::support::dice::Dice;
+use crate::support::targets::Target;
+use crate::support::{poll, within};
+
+const WORKERS: usize = 16;
+
+/// Of each worker.
+const STREAMS: usize = 120;
+
+/// A target resets a connection that begins with this.
+const RESET: u8 = 0xff;
+
+/// Bytes that no other stream has: each word says whose it is, and which.
+fn words(stream: u32, count: usize) -> Vec<u8> {
+    (0..count).flat_map(|index| (u64::from(stream) << 32 | index as u64).to_be_bytes()).collect()
+}
+
+#[test]
+fn streams_of_every_length_and_end_never_see_each_others_bytes() {
+    let target = Target::echo_watched(|position, bytes| position == 0 && bytes.first() == Some(&RESET));
+    let scene = Scene::forwarding(&target);
+    scene.warm(3);
+    let held = others(&scene);
+    thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let scene = &scene;
+            scope.spawn(move || {
+                let mut dice = Dice::new(worker as u64);
+                for number in 0..STREAMS {
+                    let stream = u32::try_from(worker * STREAMS + number).unwrap();
+                    one_of_many(&scene.proxy.connect(), stream, &mut dice);
+                }
+            });
+        }
+    });
+    let streams = (WORKERS * STREAMS) as u64;
+    let [above, below] = scene.connections();
+    // Those that were reset take theirs with them.
+    assert!(above < 2 * streams && below < streams, "{above} and {below} connections for {streams} streams");
+    scene.echo(1, LITTLE);
+    poll("as many files as before, but for what stands by", || (others(&scene) == held).then_some(()));
+}
+
+/// Files that each has open, but for its connections through the network.
+fn others(scene: &Scene) -> [usize; 3] {
+    let [above, below] = [scene.above.live(), scene.below.live()];
+    let open = [&scene.proxy.process, &scene.agent, &scene.hub.process].map(|process| process.open_files());
+    let connections = [above, below, above + below];
+    std::array::from_fn(|index| open[index].saturating_sub(connections[index]))
+}
+
+/// Any of the ways in which a stream goes.
+fn one_of_many(local: &TcpStream, stream: u32, dice: &mut Dice) {
+    let mut reader = local;
+    let mut writer = local;
+    let lengths = [0, 1, 16, 1500, 2048, 2100, 9000];
+    let sent = words(stream, lengths[dice.roll(lengths.len())]);
+    match dice.roll(20) {
+        0 => {
+            // It may be reset before it has taken everything.
+            let _ = writer.write_all(&[&[RESET], sent.as_slice()].concat());
+            let mut all = Vec::new();
+            let read = reader.read_to_end(&mut all);
+            assert!(read.is_err() && all.is_empty(), "stream {stream}: {read:?} and {} bytes", all.len());
+        }
+        1 => {
+            writer.write_all(&sent).unwrap();
+            let some = dice.roll(sent.len() + 1);
+            let mut back = vec![0; some];
+            reader.read_exact(&mut back).unwrap();
+            assert!(back == sent[..some], "stream {stream}: other bytes");
+            reset(local.try_clone().unwrap());
+            let _ = local.shutdown(Shutdown::Both);
+        }
+        _ => {
+            let mut back = Vec::new();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for piece in sent.chunks(1 + dice.roll(30_000)) {
+                        writer.write_all(piece).unwrap();
+                    }
+                    local.shutdown(Shutdown::Write).unwrap();
+                });
+                reader.read_to_end(&mut back).unwrap();
+            });
+            assert!(back == sent, "stream {stream}: {} bytes for {}", back.len(), sent.len());
+        }
+    }
+}
+
+/// What a target saw first on each of its connections, and how often.
+type Firsts = Arc<Mutex<HashMap<u64, usize>>>;
+
+fn remembering() -> (Target, Firsts) {
+    let firsts = Firsts::default();
+    let noted = firsts.clone();
+    let target = Target::echo_watched(move |position, bytes| {
+        if let (0, Some(first)) = (position, bytes.first_chunk()) {
+            *noted.lock().unwrap().entry(u64::from_be_bytes(*first)).or_default() += 1;
+        }
+        false
+    });
+    (target, firsts)
+}
+
+/// One local connection that says something at once. Whether it comes back; if not, the connection is reset.
+fn says(scene: &Scene, number: u64) -> bool {
+    let mut local = scene.proxy.connect();
+    let mut back = [0; 8];
+    let said = local.write_all(&number.to_be_bytes()).and_then(|()| local.read_exact(&mut back)).is_ok();
+    assert!(!said || back == number.to_be_bytes(), "{number}: other bytes");
+    if said {
+        local.shutdown(Shutdown::Write).unwrap();
+        drain(&mut local);
+    }
+    said
+}
+
+/// What was echoed was there once, and nothing was there more often.
+fn assert_once(firsts: &Firsts, echoed: &[u64]) {
+    let firsts = firsts.lock().unwrap();
+    for (number, count) in firsts.iter() {
+        assert_eq!(*count, 1, "{number} came to the target {count} times");
+    }
+    for number in echoed {
+        assert!(firsts.contains_key(number), "{number} came from nowhere");
+    }
+}
+
+#[test]
+fn what_goes_along_with_a_request_comes_once_though_its_answer_is_swallowed() {
+    let (target, firsts) = remembering();
+    let scene = Scene::forwarding(&target);
+    let mut echoed = Vec::new();
+    for (round, (chaos, fault)) in [
+        (&scene.above, Fault::BlackHole(Way::Down)),
+        (&scene.above, Fault::Freeze(Way::Down)),
+        (&scene.above, Fault::Freeze(Way::Up)),
+        (&scene.below, Fault::BlackHole(Way::Up)),
+        (&scene.below, Fault::Freeze(Way::Up)),
+        (&scene.below, Fault::Freeze(Way::Down)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = 1 + 2 * round as u64;
+        warm_saying(&scene, 1000 * number);
+        let first = u64::from(std::ptr::eq(chaos, &raw const scene.below));
+        (first..chaos.connections()).for_each(|number| _ = chaos.hit(number, fault));
+        if within(Duration::from_secs(20), &format!("an answer after {fault:?}"), || says(&scene, number)) {
+            echoed.push(number);
+        }
+        chaos.heal();
+        assert!(says(&scene, number + 1), "the next stream after {fault:?}");
+        echoed.push(number + 1);
+    }
+    assert_once(&firsts, &echoed);
+}
+
+fn warm_saying(scene: &Scene, first: u64) {
+    for number in first..first + 6 {
+        assert!(says(scene, number));
+    }
+}
+
+#[test]
+fn what_an_agent_has_passed_on_is_not_passed_on_again_by_the_next_one() {
+    let (target, firsts) = remembering();
+    let scene = Scene::forwarding(&target);
+    warm_saying(&scene, 100);
+    scene.below.hit_all(Fault::BlackHole(Way::Up));
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| says(&scene, 1));
+        poll("the first bytes at the target", || firsts.lock().unwrap().contains_key(&1).then_some(()));
+        let next = scene.another_agent();
+        asked.join().unwrap();
+        next
+    });
+    assert_once(&firsts, &[]);
+    scene.agent.kill();
+}
+
+#[test]
+fn what_goes_along_with_requests_comes_once_whatever_the_network_does() {
+    const ROUNDS: u64 = 25;
+    let faults = [
+        Fault::Cut,
+        Fault::BlackHole(Way::Up),
+        Fault::BlackHole(Way::Down),
+        Fault::BlackHole(Way::Both),
+        Fault::Freeze(Way::Up),
+        Fault::Freeze(Way::Down),
+        Fault::Freeze(Way::Both),
+    ];
+    let (target, firsts) = remembering();
+    let scene = Scene::with(&target, [&["--dead-after", "4"]; 3]);
+    warm_saying(&scene, 1 << 40);
+    let storm =
+        |chaos: &Chaos, seed| chaos.storm(seed, Duration::from_millis(150), Duration::from_millis(2500), &faults);
+    let storms = [storm(&scene.above, 1), storm(&scene.below, 2)];
+    let echoed: Vec<u64> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..8)
+            .map(|worker| {
+                let scene = &scene;
+                let numbers = worker * ROUNDS..(worker + 1) * ROUNDS;
+                scope.spawn(move || numbers.filter(|number| says(scene, 1 << 32 | number)).collect::<Vec<_>>())
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).map(|number| 1 << 32 | number).collect()
+    });
+    drop(storms);
+    [&scene.above, &scene.below].into_iter().for_each(Chaos::heal);
+    assert!(!echoed.is_empty(), "nothing came through");
+    poll("a stream", || says(&scene, 1).then_some(()));
+    firsts.lock().unwrap().remove(&1);
+    assert_once(&firsts, &echoed);
+}
+
+#[test]
+fn a_stream_that_loses_its_connections_resumes_and_the_next_ones_work() {
+    const LENGTH: u64 = 24 * MIB;
+    let target = Target::echo();
+    let mut scene = Scene::forwarding(&target);
+    for round in 0..4 {
+        scene.warm(3);
+        let (before, lines) = (scene.connections(), scene.proxy.process.lines());
+        let local = scene.proxy.connect();
+        let bytes = scene.above.bytes();
+        let transfer = thread::spawn(move || all_there_and_back(&local, round, LENGTH));
+        poll("a part of it", || (scene.above.bytes() > bytes + LENGTH / 4).then_some(()));
+        assert_eq!(scene.connections(), before, "it is on a connection that stood by");
+        match round {
+            0 => _ = scene.above.hit_all(Fault::Cut),
+            1 => _ = scene.below.hit_all(Fault::Cut),
+            2 => [&scene.above, &scene.below].into_iter().for_each(|chaos| _ = chaos.hit_all(Fault::Cut)),
+            _ => {
+                scene.hub.process.kill();
+                scene.start_hub();
+            }
+        }
+        assert!(!transfer.is_finished(), "too little to carry");
+        transfer.join().unwrap();
+        scene.proxy.process.wait_line_after(lines, "resumed after");
+        scene.echo(round, LITTLE);
+    }
+}
