@@ -52,8 +52,10 @@ impl Siege {
     /// With further arguments for the hub.
     fn begin_with(arguments: &[&str]) -> Self {
         let target = Target::echo();
-        // How many connections stand by depends on how often none did; whatever else is open is the stranger's doing.
-        let scene = OneMachine::with_hub(target.port, &[arguments, &["--standbys", "0"]].concat());
+        // How many connections stand by depends on how often none did, and a stream whose proxy was killed is awaited for the
+        // grace; whatever else is open is the stranger's doing.
+        let own = ["--standbys", "0", "--resume-grace", "10s"];
+        let scene = OneMachine::with_hub(target.port, &[arguments, &own].concat());
         let mut stream = scene.proxy.connect();
         is_alive(&mut stream);
         let alice = Raw::join(&scene.hub.service_link("alice"));

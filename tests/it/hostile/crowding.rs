@@ -1,8 +1,11 @@
 //! One who takes all there is to take: their own limit stops them, and others do not notice.
 
+use std::net::Shutdown;
+
 use devstream::proto::refusal::Kind;
 
 use super::Siege;
+use crate::support::bytes::{End, drain};
 use crate::support::raw::{Raw, RawDevice};
 use crate::support::roles::ServiceProxy;
 use crate::support::targets::is_alive;
@@ -30,7 +33,12 @@ fn a_service_that_opens_without_end_meets_its_own_limit() {
     (0..LIMIT).for_each(|_| _ = silent.request());
     let refused = bob.ask("POST", "/twins/silent/streams/ssh", &[], "");
     assert_eq!((refused.status, refused.word()), (busy.status, busy.word), "{refused:?}");
-    is_alive(&mut ServiceProxy::start(&siege.scene.machine).connect());
+    // Ended before its proxy is killed, which the hub would take for an interruption.
+    let proxy = ServiceProxy::start(&siege.scene.machine);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    local.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(drain(&mut local).end, End::Eof);
     drop((open, asked, silent));
     siege.end();
 }
