@@ -168,16 +168,7 @@ impl<T: Transport> WebSocket<T> {
 
     /// Gives the peer's close its answer, or waits for the peer's answer to ours.
     pub async fn await_close(mut self) {
-        let answer = async {
-            let broken = loop {
-                if let Err(broken) = self.reader.next().await {
-                    break broken;
-                }
-            };
-            if !broken.is_loss() {
-                self.linger().await;
-            }
-        };
+        let answer = async { while self.reader.next().await.is_ok() {} };
         if tokio::time::timeout(CLOSE_TIMEOUT, answer).await.is_err() {
             tracing::trace!("a WebSocket ended without an answer to its close");
         }
@@ -193,18 +184,13 @@ impl<T: Transport> WebSocket<T> {
         let Some(code) = broken.code() else { return };
         let farewell = async {
             let _ = self.writer.close(code, "").await;
-            self.linger().await;
+            drop(self.reader);
+            if let Some(line) = Arc::into_inner(self.writer.line) {
+                linger(line.into_inner().unwrap_or_else(PoisonError::into_inner).into_transport()).await;
+            }
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, farewell).await.is_err() {
             tracing::trace!("a WebSocket was cut");
-        }
-    }
-
-    /// Gives a peer whose frames make no sense the time to read what was said last.
-    async fn linger(self) {
-        drop(self.reader);
-        if let Some(line) = Arc::into_inner(self.writer.line) {
-            linger(line.into_inner().unwrap_or_else(PoisonError::into_inner).into_transport()).await;
         }
     }
 }

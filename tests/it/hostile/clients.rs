@@ -90,8 +90,10 @@ fn bent_frames_from_a_hub_end_an_agents_stream() {
     let before = scene.agent.memory().now;
     for Bent { what, bytes, code } in bent::all(false, DATA_MESSAGE_LIMIT) {
         let mut stream = impostor.stream_of(&mut agent, "target");
-        stream.garbage(&bytes).unwrap();
-        assert_eq!(stream.end(), Some(code), "{what}");
+        // Who is still saying the rest of a large frame when the agent has had enough may find it gone.
+        if stream.garbage(&bytes).is_ok() {
+            assert_eq!(stream.end(), Some(code), "{what}");
+        }
     }
     assert_grown_little(&scene.agent, before);
     drop(agent);
