@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::Response;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
@@ -35,6 +36,9 @@ use crate::proto::stream::{Ending, StreamProtocol};
 
 /// The hub answers within the two timeouts; this much more is for the way there and back.
 const MARGIN: Duration = Duration::from_secs(15);
+
+/// A TLS hello, most HTTP requests: more than this is read in another call. What is read is kept until it is acknowledged.
+const FIRST_READ: usize = 2 * 1024;
 
 /// What a person sees a stream called.
 pub(super) fn label(device: &DeviceId, name: Option<&StreamName>) -> String {
@@ -287,9 +291,16 @@ impl Opener {
 
 /// What an application says at once goes along with the request. What others say later is carried like everything else.
 async fn first_bytes<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Bytes> {
-    let mut bytes = BytesMut::new();
+    let mut bytes = BytesMut::with_capacity(FIRST_READ);
     let mut source = local.take(EARLY_OPEN_BYTES as u64);
     timeout(EARLY_WAIT, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
+    // Where that was all there was room for, there may be more.
+    while bytes.len() == bytes.capacity() && bytes.len() < EARLY_OPEN_BYTES {
+        bytes.reserve(EARLY_OPEN_BYTES - bytes.len());
+        if source.read_buf(&mut bytes).now_or_never().unwrap_or(Ok(0))? == 0 {
+            break;
+        }
+    }
     Ok(bytes.freeze())
 }
 
@@ -300,4 +311,22 @@ fn is_stale(kind: Kind) -> bool {
 
 fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_an_application_says_at_once_goes_along_up_to_the_limit() {
+        for (said, goes_along) in
+            [(0, 0), (1, 1), (1500, 1500), (FIRST_READ + 1, FIRST_READ + 1), (EARLY_OPEN_BYTES + 1, EARLY_OPEN_BYTES)]
+        {
+            let (mut application, mut local) = duplex(2 * EARLY_OPEN_BYTES);
+            application.write_all(&vec![7; said]).await.unwrap();
+            assert_eq!(first_bytes(&mut local).await.unwrap().len(), goes_along, "{said}");
+        }
+    }
 }
