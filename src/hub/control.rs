@@ -59,7 +59,7 @@ pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, 
         return channel.refuse(Kind::BadRequest).await;
     };
     let round_trip = channel.round_trip();
-    let arrived = shared.exchange.arrive(device.clone(), visitor.connection, hello, visitor.address, round_trip).await;
+    let arrived = shared.exchange.arrive(device.clone(), visitor.connection, hello, visitor.address, round_trip);
     let Ok((mut notices, mut farewell)) = arrived else {
         return channel.refuse(Kind::Draining).await;
     };
@@ -134,7 +134,7 @@ impl Session<'_> {
             tokio::select! {
                 message = channel.next() => match message {
                     Ok(ToHub::StreamResponse(response)) => {
-                        shared.exchange.answered(self.visitor.connection, response, false).await;
+                        shared.exchange.answered(self.visitor.connection, response, false);
                     }
                     Ok(ToHub::Hello(_)) => return End::Refused(Kind::BadRequest),
                     Err(why) => return why.into(),

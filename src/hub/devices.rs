@@ -33,7 +33,7 @@ async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Ve
         tracing::error!(target: "hub", %error, "cannot list the devices");
         Refusal::from(Kind::HubFailed)
     })?;
-    let (mut online, now) = (shared.exchange.online().await, clock::moment());
+    let (mut online, now) = (shared.exchange.online(), clock::moment());
     let sees = |id: &DeviceId| authorize(service.standing(), Action::See(id), now).is_ok();
     let status = |record: Record| {
         let Record { principal, last_seen, .. } = shared.directory.refreshed(record);

@@ -74,8 +74,8 @@ fn joined(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
 fn follow(exchange: &Exchange<Socket>, who: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
         let why = Refusal::new(Kind::KeyReplaced, who.to_string());
-        exchange.tell_blocking(Input::Revoked { principal: who, why });
+        exchange.tell(Input::Revoked { principal: who, why });
     } else if who.role == Role::Device {
-        exchange.tell_blocking(Input::KeysChanged { device: who.id.into() });
+        exchange.tell(Input::KeysChanged { device: who.id.into() });
     }
 }

@@ -138,7 +138,6 @@ pub struct Hub {
     admin: LocalListener,
     certificate: HubCertificate,
     reload: Reload,
-    desk: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     writer: activity::Writer,
     _state: StateDirectory,
 }
@@ -164,7 +163,7 @@ impl Hub {
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;
-        let (exchange, desk) = Exchange::new(config.broker, activity.clone());
+        let exchange = Exchange::new(config.broker, activity.clone());
         let first = *addresses.first().context("the hub listens nowhere")?;
         let public = public_address(&config, first);
         let info = info(&config, &public, first, pin);
@@ -197,8 +196,8 @@ impl Hub {
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
         });
-        let (desk, reload) = (Box::pin(desk), Reload::default());
-        Ok(Self { shared, listeners, monitor, admin, certificate, reload, desk, writer, _state: state })
+        let reload = Reload::default();
+        Ok(Self { shared, listeners, monitor, admin, certificate, reload, writer, _state: state })
     }
 
     /// Where it listens, and whether for streams alone.
@@ -226,7 +225,7 @@ impl Hub {
 
     /// Serves until asked to stop; then lets streams end within the deadline. Returns how many were cut.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<usize> {
-        let Self { shared, listeners, monitor, admin, certificate, reload, desk, writer, _state } = self;
+        let Self { shared, listeners, monitor, admin, certificate, reload, writer, _state } = self;
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let stopping = shared.stopping.clone();
@@ -242,7 +241,7 @@ impl Hub {
         if let Some(listener) = monitor {
             tasks.spawn(until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
-        tasks.spawn(desk);
+        tasks.spawn(until(stopping.clone(), shared.exchange.clone().keep_time()));
         tasks.spawn(until(stopping.clone(), shared.directory.clone().keep_sightings()));
         tasks.spawn(until(stopping.clone(), certificate.keep(reload)));
         tasks.spawn(until(stopping.clone(), accept::own_user(shared.clone(), admin, tasks.clone())));
@@ -250,7 +249,6 @@ impl Hub {
         shutdown.drain.cancelled().await;
         let left = drain(&shared, &shutdown).await;
         let directory = shared.directory.clone();
-        // The desk ends with its last handle.
         drop(shared);
         tasks.end(GOODBYE).await;
         directory.write_sightings().await;
@@ -338,7 +336,7 @@ async fn pulse(shared: Arc<Shared>) {
 /// Refuses new streams and waits for the running ones, then ends what is left. Returns how many that were.
 async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     shared.draining.cancel();
-    shared.exchange.drain().await;
+    shared.exchange.drain();
     let (running, all) = (shared.exchange.holding(), shared.exchange.streams());
     if all > running {
         let resuming = all - running;
@@ -354,7 +352,7 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
         () = shutdown.now.cancelled() => {}
     }
     let left = shared.exchange.holding();
-    shared.exchange.end_all().await;
+    shared.exchange.end_all();
     shared.stopping.cancel();
     left
 }

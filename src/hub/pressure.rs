@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::exchange::MOST_CONNECTIONS;
 use crate::net::{clock, usage};
 use crate::proto::refusal::{Kind, Refusal};
 
 /// Descriptors that no connection gets: for the registry, the logs, the admin socket. A quarter where there are few.
 const RESERVED_DESCRIPTORS: usize = 64;
+
+/// As many files as Linux lets one process have where nothing else is set (`fs.nr_open`): a limit for systems that name none.
+const MOST_CONNECTIONS: usize = 1 << 20;
 
 /// Each stream has two connections, and while it is being made a third.
 const DESCRIPTORS_PER_STREAM: usize = 3;

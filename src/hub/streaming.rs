@@ -72,7 +72,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
     if let Err(refusal) = shared.activity.audit() {
         return Answer::Reply(answers::refuse(&refusal));
     }
-    match shared.exchange.side(arrival).await {
+    match shared.exchange.side(arrival) {
         Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
             let patience = protocol.map(|_| shared.config.patience);

@@ -52,7 +52,7 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
         let scope = registry.rescope(&principal, change)?;
         activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
         let until = ends(&scope);
-        exchange.tell_blocking(Input::Rescoped { service, scope, until });
+        exchange.tell(Input::Rescoped { service, scope, until });
         Ok(AdminAnswer::Done)
     });
     changing.await
@@ -66,7 +66,7 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
         activity.record(Event::about(&principal, Operation::IdentityChanged, word));
         if !enabled {
             let why = Refusal::new(Kind::Disabled, principal.to_string());
-            exchange.tell_blocking(Input::Revoked { principal, why });
+            exchange.tell(Input::Revoked { principal, why });
         }
         Ok(AdminAnswer::Done)
     });
@@ -75,14 +75,14 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
 
 pub(super) async fn list(shared: &Shared, role: Role) -> Done {
     let records = shared.directory.with(move |registry| registry.list(role)).await?;
-    let mut online = shared.exchange.online().await;
+    let mut online = shared.exchange.online();
     let told = |record| identity(shared.directory.refreshed(record), &mut online);
     Ok(AdminAnswer::Identities { identities: records.into_iter().map(told).collect() })
 }
 
 pub(super) async fn show(shared: &Shared, principal: Principal) -> Done {
     let record = shared.directory.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
-    let mut online = shared.exchange.online().await;
+    let mut online = shared.exchange.online();
     Ok(AdminAnswer::Identities { identities: vec![identity(record, &mut online)] })
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
         registry.remove(&principal)?;
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
         let why = Refusal::new(Kind::AuthenticationFailed, format!("{principal} was removed"));
-        exchange.tell_blocking(Input::Revoked { principal, why });
+        exchange.tell(Input::Revoked { principal, why });
         Ok(AdminAnswer::Done)
     });
     removing.await

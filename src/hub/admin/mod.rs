@@ -38,8 +38,8 @@ async fn answer(shared: &Shared, request: AdminRequest) -> AdminAnswer {
         }
         AdminRequest::ListEnrolments => identities::enrolments(shared).await,
         AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id).await,
-        AdminRequest::Streams => Ok(AdminAnswer::Streams { streams: shared.exchange.all_streams().await }),
-        AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream).await),
+        AdminRequest::Streams => Ok(AdminAnswer::Streams { streams: shared.exchange.all_streams() }),
+        AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream)),
         AdminRequest::Status => status::status(shared).await,
     };
     done.unwrap_or_else(|error| AdminAnswer::Failed { reason: advice(&error) })
@@ -59,11 +59,11 @@ fn advice(error: &RegistryError) -> String {
     }
 }
 
-async fn end_stream(shared: &Shared, stream: StreamId) -> AdminAnswer {
-    if !shared.exchange.all_streams().await.iter().any(|status| status.id == stream) {
+fn end_stream(shared: &Shared, stream: StreamId) -> AdminAnswer {
+    if !shared.exchange.all_streams().iter().any(|status| status.id == stream) {
         let reason = format!("there is no stream {stream}; `devstream hub streams` shows those there are");
         return AdminAnswer::Failed { reason };
     }
-    shared.exchange.kill(stream).await;
+    shared.exchange.kill(stream);
     AdminAnswer::Done
 }

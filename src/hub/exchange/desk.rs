@@ -1,4 +1,4 @@
-//! The task that owns the broker: one command at a time, then every output it caused.
+//! What the broker decides, carried out: one input at a time, then every output it caused.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep_until;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Answer, Arriving, Command, Counts, DeviceAsked, Live, Meeting, Notice, Ready, Verdict};
+use super::{Answer, Arriving, Counts, DeviceAsked, Live, Meeting, Notice, Ready, Verdict};
 use crate::hub::activity::Activity;
-use crate::hub::broker::{Ask, Broker, DeviceAsk, Input, Joint, Operation, Output, Settings};
+use crate::hub::broker::{Ask, Broker, DeviceAsk, Input, Joint, Operation, Output, Settings, SideArrival};
 use crate::net::channel::RoundTrip;
 use crate::net::clock;
 use crate::net::random;
@@ -23,6 +22,7 @@ use crate::proto::moment::Moment;
 use crate::proto::refusal::{Kind, Refusal};
 
 /// A device's control connection, as the desk reaches it.
+#[derive(Debug)]
 struct Device {
     notices: mpsc::Sender<Notice>,
     since: Moment,
@@ -39,11 +39,14 @@ pub(super) struct Desk<T> {
     activity: Activity,
     devices: HashMap<ConnectionId, Device>,
     askers: HashMap<ConnectionId, oneshot::Sender<Answer>>,
-    verdicts: HashMap<ConnectionId, oneshot::Sender<Result<Verdict<T>, Refusal>>>,
+    /// On the side that is arriving.
+    verdict: Option<Result<Verdict<T>, Refusal>>,
     meetings: HashMap<ConnectionId, oneshot::Sender<Meeting<T>>>,
     live: HashMap<StreamId, Arc<Live>>,
     counts: watch::Sender<Counts>,
     draining: bool,
+    /// The deadline that is waited for.
+    waited_for: Option<Instant>,
 }
 
 impl<T: Transport> Desk<T> {
@@ -54,37 +57,84 @@ impl<T: Transport> Desk<T> {
             activity,
             devices: HashMap::new(),
             askers: HashMap::new(),
-            verdicts: HashMap::new(),
+            verdict: None,
             meetings: HashMap::new(),
             live: HashMap::new(),
             counts,
             draining: false,
+            waited_for: None,
         }
     }
 
-    /// Runs until every handle is gone.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command<T>>) {
-        loop {
-            let deadline = self.broker.next_deadline();
-            let due = async {
-                match deadline {
-                    Some(at) => sleep_until(at.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                command = commands.recv() => match command {
-                    Some(command) => self.handle(command),
-                    None => break,
-                },
-                () = due => self.broker.handle_timeout(clock::now()),
-            }
-            while let Some(output) = self.broker.next_output() {
-                self.carry_out(output);
-            }
-            let counts = self.counts();
-            self.counts.send_if_modified(|told| std::mem::replace(told, counts) != counts);
+    /// A device has said hello.
+    pub(super) fn arrive(&mut self, device: DeviceId, arriving: Arriving) {
+        let Arriving { connection, hello, address, round_trip, notices } = arriving;
+        let device_at =
+            Device { notices, since: clock::moment(), round_trip, standbys: Vec::new(), asked: HashMap::new() };
+        self.devices.insert(connection, device_at);
+        self.tell(Input::DeviceArrived { device, connection, hello, address });
+    }
+
+    /// A service asks for a stream.
+    pub(super) fn open(&mut self, asker: ConnectionId, ask: Ask) -> oneshot::Receiver<Answer> {
+        let (sender, answer) = oneshot::channel();
+        self.askers.insert(asker, sender);
+        self.tell(Input::Asked { asker, ask });
+        answer
+    }
+
+    /// A side shows its token.
+    pub(super) fn let_in(&mut self, arrival: SideArrival) -> Result<Verdict<T>, Refusal> {
+        self.verdict = None;
+        self.tell(Input::SideArrived(arrival));
+        self.verdict.take().unwrap_or_else(|| Err(Kind::PeerGone.into()))
+    }
+
+    /// Something happened.
+    pub(super) fn tell(&mut self, input: Input) {
+        self.let_go(&input);
+        self.no_withdrawal(&input);
+        self.draining |= matches!(input, Input::Drain);
+        self.broker.handle(input, clock::now());
+        self.carry_out_all();
+    }
+
+    /// Time has passed.
+    pub(super) fn handle_timeout(&mut self) {
+        self.broker.handle_timeout(clock::now());
+        self.carry_out_all();
+    }
+
+    /// The next deadline, for whoever waits for it.
+    pub(super) fn wait(&mut self) -> Option<Instant> {
+        self.waited_for = self.broker.next_deadline();
+        self.waited_for
+    }
+
+    /// Whether there is a deadline before the one that is waited for: said once.
+    pub(super) fn is_due_sooner(&mut self) -> bool {
+        let next = self.broker.next_deadline();
+        let sooner = next.is_some_and(|next| self.waited_for.is_none_or(|waited_for| next < waited_for));
+        if sooner {
+            self.waited_for = next;
         }
+        sooner
+    }
+
+    /// Every stream ends, and nobody meets any more.
+    pub(super) fn end_all(&mut self) {
+        self.live.values().for_each(|live| live.end(Kind::Draining.into()));
+        for (_, meeting) in self.meetings.drain() {
+            let _ = meeting.send(Meeting::Refused(Kind::Draining.into()));
+        }
+    }
+
+    fn carry_out_all(&mut self) {
+        while let Some(output) = self.broker.next_output() {
+            self.carry_out(output);
+        }
+        let counts = self.counts();
+        self.counts.send_if_modified(|told| std::mem::replace(told, counts) != counts);
     }
 
     /// Which streams keep a hub from ending matters only when it wants to.
@@ -93,63 +143,12 @@ impl<T: Transport> Desk<T> {
         Counts { all, holding: if self.draining { self.broker.bound_to_end() } else { all } }
     }
 
-    fn handle(&mut self, command: Command<T>) {
-        let input = match command {
-            Command::Tell(input) => {
-                self.let_go(&input);
-                self.no_withdrawal(&input);
-                self.draining |= matches!(input, Input::Drain);
-                input
-            }
-            Command::Arrive(device, arriving) => {
-                let Arriving { connection, hello, address, round_trip, notices } = *arriving;
-                let device_at =
-                    Device { notices, since: clock::moment(), round_trip, standbys: Vec::new(), asked: HashMap::new() };
-                self.devices.insert(connection, device_at);
-                Input::DeviceArrived { device, connection, hello, address }
-            }
-            Command::Ask(asker, ask, answer) => {
-                self.askers.insert(asker, answer);
-                Input::Asked { asker, ask }
-            }
-            Command::Side(arrival, verdict) => {
-                self.verdicts.insert(arrival.leg, verdict);
-                Input::SideArrived(*arrival)
-            }
-            Command::Ready(ready) => return self.stand_by(*ready),
-            Command::Unanswered(connection, ask) => return self.ask_otherwise(connection, *ask),
-            Command::Online(answer) => {
-                let _ = answer.send(self.online());
-                return;
-            }
-            Command::Streams(answer) => {
-                let _ = answer.send(self.streams());
-                return;
-            }
-            Command::Ping(answer) => {
-                let _ = answer.send(());
-                return;
-            }
-            Command::EndAll => {
-                self.live.values().for_each(|live| live.end(Kind::Draining.into()));
-                for (_, meeting) in self.meetings.drain() {
-                    let _ = meeting.send(Meeting::Refused(Kind::Draining.into()));
-                }
-                return;
-            }
-        };
-        self.broker.handle(input, clock::now());
-    }
-
     /// Forgets how to reach who has gone.
     fn let_go(&mut self, input: &Input) {
         match input {
             Input::DeviceLeft { connection, .. } => drop(self.devices.remove(connection)),
             Input::AskerLeft { asker } => drop(self.askers.remove(asker)),
-            Input::SideLeft { leg, .. } => {
-                self.verdicts.remove(leg);
-                self.meetings.remove(leg);
-            }
+            Input::SideLeft { leg, .. } => drop(self.meetings.remove(leg)),
             Input::DeviceArrived { .. }
             | Input::Asked { .. }
             | Input::Answered { .. }
@@ -180,19 +179,14 @@ impl<T: Transport> Desk<T> {
                 }
             }
             Output::Admit { leg, admission } => {
-                if let Some(verdict) = self.verdicts.remove(&leg) {
-                    let (meeting, receiver) = oneshot::channel();
-                    self.meetings.insert(leg, meeting);
-                    let _ = verdict.send(Ok((admission, receiver)));
-                }
+                let (meeting, receiver) = oneshot::channel();
+                self.meetings.insert(leg, meeting);
+                self.verdict = Some(Ok((admission, receiver)));
             }
-            Output::Refuse { leg, refusal } => {
-                if let Some(verdict) = self.verdicts.remove(&leg) {
-                    let _ = verdict.send(Err(refusal));
-                } else if let Some(meeting) = self.meetings.remove(&leg) {
-                    let _ = meeting.send(Meeting::Refused(refusal));
-                }
-            }
+            Output::Refuse { leg, refusal } => match self.meetings.remove(&leg) {
+                Some(meeting) => drop(meeting.send(Meeting::Refused(refusal))),
+                None => self.verdict = Some(Err(refusal)),
+            },
             Output::Join(joint) => self.join(joint),
             Output::EndStream { stream, refusal } => {
                 if let Some(live) = self.live.get(&stream) {
@@ -212,7 +206,7 @@ impl<T: Transport> Desk<T> {
     }
 
     /// A device's connection stands by, for as long as the device is online. Those that are gone make room.
-    fn stand_by(&mut self, ready: Ready) {
+    pub(super) fn stand_by(&mut self, ready: Ready) {
         let seat = self.broker.seat(&ready.device, ready.run);
         if let Some(device) = seat.and_then(|connection| self.devices.get_mut(&connection)) {
             if device.standbys.len() == device.standbys.capacity() {
@@ -239,7 +233,7 @@ impl<T: Transport> Desk<T> {
     }
 
     /// A connection that stood by broke before its answer. The others, which went the same way, are not tried.
-    fn ask_otherwise(&mut self, connection: ConnectionId, request: DeviceAsk) {
+    pub(super) fn ask_otherwise(&mut self, connection: ConnectionId, request: DeviceAsk) {
         let Some(device) = self.devices.get_mut(&connection) else { return };
         device.standbys.clear();
         if device.asked.remove(&request.stream).is_some() && self.broker.awaits_answer(request.stream, connection) {
@@ -280,7 +274,7 @@ impl<T: Transport> Desk<T> {
         }
     }
 
-    fn online(&self) -> HashMap<DeviceId, Presence> {
+    pub(super) fn online(&self) -> HashMap<DeviceId, Presence> {
         let presence = |(device, connection, hello, address): (&DeviceId, ConnectionId, &Hello, SocketAddr)| {
             let reached = self.devices.get(&connection);
             let presence = Presence {
@@ -295,7 +289,7 @@ impl<T: Transport> Desk<T> {
         self.broker.online().map(presence).collect()
     }
 
-    fn streams(&self) -> Vec<StreamStatus> {
+    pub(super) fn streams(&self) -> Vec<StreamStatus> {
         let now = clock::now();
         let status = |(id, ask, state, asked_at): (StreamId, &Ask, &'static str, Instant)| {
             let bytes = self.live.get(&id).map(|live| live.carried.total()).unwrap_or_default();

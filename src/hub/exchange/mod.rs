@@ -1,13 +1,14 @@
-//! The handle through which connections speak to the task that owns the broker.
+//! The handle through which connections speak to the broker: one at a time.
 
 mod desk;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, TryLockError};
+use std::time::Duration;
 
-use tokio::sync::mpsc::OwnedPermit;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
@@ -21,12 +22,8 @@ use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
 
-/// Room for every connection's farewell (one is reserved per connection that must be missed when it goes) and for
-/// what is in flight. Queue blocks are only allocated as they fill.
-const INBOX: usize = 64 * 1024;
-
-/// With that many connections, there is always room for those that have something to say.
-pub(super) const MOST_CONNECTIONS: usize = INBOX - 8 * 1024;
+/// Who asks whether the broker answers looks again this often while it is busy.
+const PING_AGAIN: Duration = Duration::from_millis(10);
 
 /// Notices that a device's connection has not yet sent. Beyond this the device reads nothing and is dismissed.
 const NOTICES: usize = 256;
@@ -115,20 +112,6 @@ impl Live {
 type Answer = Result<Grant, Refusal>;
 type Verdict<T> = (Admission, oneshot::Receiver<Meeting<T>>);
 
-#[derive(Debug)]
-enum Command<T> {
-    Tell(Input),
-    Arrive(DeviceId, Box<Arriving>),
-    Ask(ConnectionId, Ask, oneshot::Sender<Answer>),
-    Side(Box<SideArrival>, oneshot::Sender<Result<Verdict<T>, Refusal>>),
-    Ready(Box<Ready>),
-    Unanswered(ConnectionId, Box<DeviceAsk>),
-    Online(oneshot::Sender<HashMap<DeviceId, Presence>>),
-    Streams(oneshot::Sender<Vec<StreamStatus>>),
-    Ping(oneshot::Sender<()>),
-    EndAll,
-}
-
 /// A device that has said hello.
 #[derive(Debug)]
 struct Arriving {
@@ -147,33 +130,55 @@ struct Counts {
     holding: usize,
 }
 
-/// Speaks to the task that owns the broker.
-#[derive(Debug)]
-pub(super) struct Exchange<T> {
-    inbox: mpsc::Sender<Command<T>>,
+/// Speaks to the broker.
+pub(super) struct Exchange<T>(Arc<Counter<T>>);
+
+/// Where one is served after the other.
+struct Counter<T> {
+    /// Never held for longer than the broker takes to decide: a task of its own would cost every stream a dozen changes
+    /// from one thread to another.
+    desk: Mutex<Desk<T>>,
+    /// There is a deadline that comes before the one that is waited for.
+    sooner: Notify,
     counts: watch::Receiver<Counts>,
 }
 
 impl<T> Clone for Exchange<T> {
     fn clone(&self) -> Self {
-        Self { inbox: self.inbox.clone(), counts: self.counts.clone() }
+        Self(self.0.clone())
     }
 }
 
-/// The hub is going down; there is nobody to ask.
+/// The broker is gone; there is nobody to ask.
 const DOWN: Kind = Kind::Draining;
 
 impl<T: Transport> Exchange<T> {
-    /// The handle, and the task to run.
-    pub(super) fn new(settings: Settings, activity: Activity) -> (Self, impl Future<Output = ()> + Send) {
-        let (inbox, commands) = mpsc::channel(INBOX);
+    /// With nobody there yet.
+    pub(super) fn new(settings: Settings, activity: Activity) -> Self {
         let (sender, counts) = watch::channel(Counts::default());
-        let desk = Desk::new(settings, activity, sender);
-        (Self { inbox, counts }, desk.run(commands))
+        let desk = Mutex::new(Desk::new(settings, activity, sender));
+        Self(Arc::new(Counter { desk, sooner: Notify::new(), counts }))
+    }
+
+    /// Tells the broker when its deadlines have come, for ever.
+    pub(super) async fn keep_time(self) {
+        loop {
+            let deadline = self.with(Desk::wait).unwrap_or_default();
+            let due = async {
+                match deadline {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.0.sooner.notified() => {}
+                () = due => drop(self.with(Desk::handle_timeout)),
+            }
+        }
     }
 
     /// A device is online until the guard is dropped; its notices come on the channel.
-    pub(super) async fn arrive(
+    pub(super) fn arrive(
         &self,
         device: DeviceId,
         connection: ConnectionId,
@@ -182,145 +187,136 @@ impl<T: Transport> Exchange<T> {
         round_trip: Arc<RoundTrip>,
     ) -> Result<(mpsc::Receiver<Notice>, Farewell<T>), Refusal> {
         let left = Input::DeviceLeft { device: device.clone(), connection, reason: String::new() };
-        let farewell = self.farewell(left).await?;
         let (notices, receiver) = mpsc::channel(NOTICES);
-        let arriving = Box::new(Arriving { connection, hello, address, round_trip, notices });
-        self.send(Command::Arrive(device, arriving)).await?;
-        Ok((receiver, farewell))
+        let arriving = Arriving { connection, hello, address, round_trip, notices };
+        self.with(|desk| desk.arrive(device, arriving))?;
+        Ok((receiver, self.farewell(left)))
     }
 
     /// A device answered, on its control connection or a standby.
-    pub(super) async fn answered(&self, connection: ConnectionId, response: StreamResponse, standby: bool) {
-        self.tell(Input::Answered { connection, response, standby }).await;
+    pub(super) fn answered(&self, connection: ConnectionId, response: StreamResponse, standby: bool) {
+        self.tell(Input::Answered { connection, response, standby });
     }
 
     /// A device's connection stands by for a request.
-    pub(super) async fn ready(&self, ready: Ready) {
-        let _ = self.send(Command::Ready(Box::new(ready))).await;
+    pub(super) fn ready(&self, ready: Ready) {
+        let _ = self.with(|desk| desk.stand_by(ready));
     }
 
     /// A standby connection broke before its device answered: it is asked on its control connection.
-    pub(super) async fn unanswered(&self, connection: ConnectionId, ask: DeviceAsk) {
-        let _ = self.send(Command::Unanswered(connection, Box::new(ask))).await;
+    pub(super) fn unanswered(&self, connection: ConnectionId, ask: DeviceAsk) {
+        let _ = self.with(|desk| desk.ask_otherwise(connection, ask));
     }
 
     /// Asks for a stream and waits for the answer; the request is void when the caller stops waiting.
     pub(super) async fn ask(&self, asker: ConnectionId, ask: Ask) -> Answer {
-        let _farewell = self.farewell(Input::AskerLeft { asker }).await?;
-        let (sender, answer) = oneshot::channel();
-        self.send(Command::Ask(asker, ask, sender)).await?;
+        let _farewell = self.farewell(Input::AskerLeft { asker });
+        let answer = self.with(|desk| desk.open(asker, ask))?;
         answer.await.unwrap_or_else(|_| Err(DOWN.into()))
     }
 
     /// A side shows its token. If it is let in, it waits for its meeting, and has left when the guard is dropped.
-    pub(super) async fn side(&self, arrival: SideArrival) -> Result<(Verdict<T>, Farewell<T>), Refusal> {
-        let farewell =
-            self.farewell(Input::SideLeft { leg: arrival.leg, how: Left::Lost(None, String::new()) }).await?;
-        let (sender, verdict) = oneshot::channel();
-        self.send(Command::Side(Box::new(arrival), sender)).await?;
-        Ok((verdict.await.unwrap_or_else(|_| Err(DOWN.into()))?, farewell))
+    pub(super) fn side(&self, arrival: SideArrival) -> Result<(Verdict<T>, Farewell<T>), Refusal> {
+        let left = Input::SideLeft { leg: arrival.leg, how: Left::Lost(None, String::new()) };
+        let verdict = self.with(|desk| desk.let_in(arrival))?;
+        Ok((verdict?, self.farewell(left)))
     }
 
     /// Every device that is online.
-    pub(super) async fn online(&self) -> HashMap<DeviceId, Presence> {
-        let (sender, online) = oneshot::channel();
-        match self.send(Command::Online(sender)).await {
-            Ok(()) => online.await.unwrap_or_default(),
-            Err(_) => HashMap::new(),
-        }
+    pub(super) fn online(&self) -> HashMap<DeviceId, Presence> {
+        self.with(|desk| desk.online()).unwrap_or_default()
     }
 
     /// Every stream, the oldest first.
-    pub(super) async fn all_streams(&self) -> Vec<StreamStatus> {
-        let (sender, streams) = oneshot::channel();
-        match self.send(Command::Streams(sender)).await {
-            Ok(()) => streams.await.unwrap_or_default(),
-            Err(_) => Vec::new(),
+    pub(super) fn all_streams(&self) -> Vec<StreamStatus> {
+        self.with(|desk| desk.streams()).unwrap_or_default()
+    }
+
+    /// Whether the broker answers at all: waits, but holds up nobody, while it is busy.
+    pub(super) async fn ping(&self) -> bool {
+        loop {
+            match self.0.desk.try_lock().map(drop) {
+                Ok(()) => return true,
+                Err(TryLockError::Poisoned(_)) => return false,
+                Err(TryLockError::WouldBlock) => {}
+            }
+            sleep(PING_AGAIN).await;
         }
     }
 
-    /// Whether the task answers at all.
-    pub(super) async fn ping(&self) -> bool {
-        let (sender, pong) = oneshot::channel();
-        self.send(Command::Ping(sender)).await.is_ok() && pong.await.is_ok()
-    }
-
     /// Whoever runs the hub wants a stream to end.
-    pub(super) async fn kill(&self, stream: StreamId) {
-        self.tell(Input::Killed { stream }).await;
+    pub(super) fn kill(&self, stream: StreamId) {
+        self.tell(Input::Killed { stream });
     }
 
     /// No new streams from here on.
-    pub(super) async fn drain(&self) {
-        self.tell(Input::Drain).await;
-        // Once this is answered, the counts are those of a hub that wants to end.
-        self.ping().await;
+    pub(super) fn drain(&self) {
+        self.tell(Input::Drain);
     }
 
     /// Returns when no stream is left that would not outlive the hub.
     pub(super) async fn drained(&self) {
-        let _ = self.counts.clone().wait_for(|counts| counts.holding == 0).await;
+        let _ = self.0.counts.clone().wait_for(|counts| counts.holding == 0).await;
     }
 
     /// How many streams there are.
     pub(super) fn streams(&self) -> usize {
-        self.counts.borrow().all
+        self.0.counts.borrow().all
     }
 
     /// How many of them a hub that drains still waits for.
     pub(super) fn holding(&self) -> usize {
-        self.counts.borrow().holding
+        self.0.counts.borrow().holding
     }
 
     /// Ends every stream.
-    pub(super) async fn end_all(&self) {
-        let _ = self.send(Command::EndAll).await;
+    pub(super) fn end_all(&self) {
+        let _ = self.with(Desk::end_all);
     }
 
-    /// The same from a thread that may wait, so that whoever hangs up meanwhile stops nothing.
-    pub(super) fn tell_blocking(&self, input: Input) {
-        // The hub is going down: there is nobody to tell.
-        let _ = self.inbox.blocking_send(Command::Tell(input));
+    /// Something happened.
+    pub(super) fn tell(&self, input: Input) {
+        let _ = self.with(|desk| desk.tell(input));
     }
 
-    async fn tell(&self, input: Input) {
-        let _ = self.send(Command::Tell(input)).await;
+    fn with<R>(&self, what: impl FnOnce(&mut Desk<T>) -> R) -> Result<R, Refusal> {
+        // Where it panicked, what it knows may be wrong: it is asked no more, and whoever watches the hub hears of it.
+        let mut desk = self.0.desk.lock().map_err(|_| Refusal::from(DOWN))?;
+        let result = what(&mut desk);
+        if desk.is_due_sooner() {
+            self.0.sooner.notify_one();
+        }
+        Ok(result)
     }
 
-    async fn send(&self, command: Command<T>) -> Result<(), Refusal> {
-        self.inbox.send(command).await.map_err(|_| DOWN.into())
-    }
-
-    async fn farewell(&self, input: Input) -> Result<Farewell<T>, Refusal> {
-        let permit = self.inbox.clone().reserve_owned().await.map_err(|_| Refusal::from(DOWN))?;
-        Ok(Farewell(Some((permit, input))))
+    fn farewell(&self, input: Input) -> Farewell<T> {
+        Farewell(self.clone(), Some(input))
     }
 }
 
-/// Tells the broker, when dropped, that something is gone. Its place in the queue is already reserved.
-#[derive(Debug)]
-pub(super) struct Farewell<T>(Option<(OwnedPermit<Command<T>>, Input)>);
+/// Tells the broker, when dropped, that something is gone.
+pub(super) struct Farewell<T: Transport>(Exchange<T>, Option<Input>);
 
-impl<T> Farewell<T> {
+impl<T: Transport> Farewell<T> {
     /// Says how a side left.
     pub(super) fn left(&mut self, left: Left) {
-        if let Some((_, Input::SideLeft { how, .. })) = &mut self.0 {
+        if let Some(Input::SideLeft { how, .. }) = &mut self.1 {
             *how = left;
         }
     }
 
     /// Says why a device left.
     pub(super) fn because(&mut self, why: String) {
-        if let Some((_, Input::DeviceLeft { reason, .. })) = &mut self.0 {
+        if let Some(Input::DeviceLeft { reason, .. }) = &mut self.1 {
             *reason = why;
         }
     }
 }
 
-impl<T> Drop for Farewell<T> {
+impl<T: Transport> Drop for Farewell<T> {
     fn drop(&mut self) {
-        if let Some((permit, input)) = self.0.take() {
-            permit.send(Command::Tell(input));
+        if let Some(input) = self.1.take() {
+            self.0.tell(input);
         }
     }
 }

@@ -30,19 +30,19 @@ impl Standby<'_> {
         let response = match response {
             Ok(response) => response,
             Err(end) => {
-                self.shared.exchange.unanswered(connection, ask).await;
+                self.shared.exchange.unanswered(connection, ask);
                 return part(channel, end).await;
             }
         };
         let accepted = response.accepted;
-        self.shared.exchange.answered(connection, response, true).await;
+        self.shared.exchange.answered(connection, response, true);
         if !accepted {
             return Some(channel);
         }
         // What this connection takes is counted here, for as long as its socket lives: also at the other side's task.
         let (lives, gone) = oneshot::channel::<()>();
         let leg = Leg::new(channel.into_socket(), lives);
-        let rested = match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash())).await {
+        let rested = match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash())) {
             Ok((waiting, _)) => meet(self.shared, waiting, leg).await,
             Err(refusal) => {
                 leg.refuse(&refusal).await;
@@ -60,7 +60,7 @@ impl Standby<'_> {
     async fn wanted(&self, device: &DeviceId, run: u64, channel: &mut Channel) -> Result<DeviceAsked, End> {
         self.record().await.map_err(|refusal| End::Refused(refusal.kind))?;
         let (wanted, mut asked) = oneshot::channel();
-        self.shared.exchange.ready(Ready { device: device.clone(), run, wanted }).await;
+        self.shared.exchange.ready(Ready { device: device.clone(), run, wanted });
         let end = tokio::select! {
             biased;
             asked = &mut asked => match asked {
@@ -72,7 +72,7 @@ impl Standby<'_> {
         };
         asked.close();
         if let Ok(DeviceAsked { connection, ask, .. }) = asked.try_recv() {
-            self.shared.exchange.unanswered(connection, ask).await;
+            self.shared.exchange.unanswered(connection, ask);
         }
         Err(end)
     }

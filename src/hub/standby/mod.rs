@@ -183,7 +183,7 @@ impl Standby<'_> {
     }
 
     /// Lets this connection in as a side of a stream.
-    async fn side(
+    fn side(
         &self,
         (device, stream): (&DeviceId, StreamId),
         scope: Scope,
@@ -200,7 +200,7 @@ impl Standby<'_> {
             until: ends(&scope),
             scope,
         };
-        let ((admission, meeting), farewell) = self.shared.exchange.side(arrival).await?;
+        let ((admission, meeting), farewell) = self.shared.exchange.side(arrival)?;
         let patience = admission.protocol.map(|_| self.shared.config.patience);
         let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
         Ok((Waiting { meeting, farewell, patience, rests: admission.rests.is_some() }, pass))

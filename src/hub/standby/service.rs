@@ -51,12 +51,12 @@ impl Standby<'_> {
         let scope = match self.record().await {
             Ok(record) => record.scope,
             Err(refusal) => {
-                self.shared.exchange.kill(grant.stream).await;
+                self.shared.exchange.kill(grant.stream);
                 return self.refuse(leg, refusal).await;
             }
         };
         let token = Shown::Token(grant.token.hash());
-        match self.side((&device, grant.stream), scope, token).await {
+        match self.side((&device, grant.stream), scope, token) {
             Ok((waiting, pass)) => {
                 if leg.say(encode(&self.opened(&device, &grant, pass.as_ref()))).await.is_err() {
                     return None;
