@@ -57,6 +57,11 @@ impl Flow {
         self.end().has_peer_rested()
     }
 
+    /// Whether this end has yet to say that it is done.
+    pub(super) fn has_to_rest(&self) -> bool {
+        self.end().has_to_rest()
+    }
+
     /// Runs the parts that share this. They are one task, so what one leaves for another takes no waker, which would have
     /// the whole task scheduled again and another thread woken for it: all are polled once more.
     pub(super) async fn drive<O>(&self, parts: impl Future<Output = O>) -> O {

@@ -107,7 +107,9 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
 /// Says that this end is done, and waits until the other one has said so too: nothing of the stream is under way then.
 async fn rest<T: Transport>(mut socket: WebSocket<T>, flow: &Flow) -> Option<WebSocket<T>> {
     let both = async {
-        socket.writer.text(StreamControl::Rest.encode()).await?;
+        if flow.has_to_rest() {
+            socket.writer.text(StreamControl::Rest.encode()).await?;
+        }
         while !flow.has_peer_rested() {
             match socket.reader.next().await? {
                 Incoming::Text(text) if text == REST => break,

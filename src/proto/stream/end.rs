@@ -64,18 +64,15 @@ pub struct End {
     ping: bool,
     /// What was due last is not yet on its way.
     saying: bool,
-    rest: Rest,
+    /// If the WebSocket is used again after the stream: who has said that it is done with it.
+    rest: Option<Rest>,
 }
 
-/// Whether the WebSocket is used again after the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    /// It is closed.
-    No,
-    /// It is, once both ends have said that they are done.
-    Agreed,
-    /// The peer has.
-    Heard,
+/// Which ends are done with a stream.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rest {
+    said: bool,
+    heard: bool,
 }
 
 impl End {
@@ -97,32 +94,36 @@ impl End {
             awaiting: false,
             ping: false,
             saying: false,
-            rest: Rest::No,
+            rest: None,
         }
     }
 
     /// The WebSocket is used again after the stream, as long as it is not lost before.
     pub fn agree_to_rest(&mut self) {
-        self.rest = Rest::Agreed;
+        self.rest = Some(Rest::default());
     }
 
     /// Whether it is.
     pub fn may_rest(&self) -> bool {
-        self.rest != Rest::No
+        self.rest.is_some()
     }
 
     /// The peer is done with the stream, which it can only be when this end has nothing more to say.
     pub fn peer_rests(&mut self) -> Result<(), Violation> {
-        if !self.may_rest() || !self.is_done() {
-            return Err(Violation::Miscounted);
-        }
-        self.rest = Rest::Heard;
+        let done = self.is_done();
+        self.rest.as_mut().filter(|_| done).ok_or(Violation::Miscounted)?.heard = true;
         Ok(())
     }
 
     /// Whether it is.
     pub fn has_peer_rested(&self) -> bool {
-        self.rest == Rest::Heard
+        self.rest.is_some_and(|rest| rest.heard)
+    }
+
+    /// Whether this end has yet to say that it is done, which then counts as said.
+    pub fn has_to_rest(&mut self) -> bool {
+        let done = self.is_done();
+        self.rest.as_mut().is_some_and(|rest| done && !std::mem::replace(&mut rest.said, true))
     }
 
     /// The stream has begun with these bytes of the local side, which are on their way.
@@ -143,7 +144,7 @@ impl End {
 
     /// A new WebSocket takes the place of the lost one: both ends say how far they are, then go on from there.
     pub fn attach(&mut self) {
-        self.rest = Rest::No;
+        self.rest = None;
         self.greeting = Some(self.incoming.resume());
         (self.awaiting, self.saying) = (true, false);
     }
@@ -197,10 +198,13 @@ impl End {
         if self.awaiting {
             return None;
         }
-        Some(match self.outgoing.next_piece()? {
-            Piece::Bytes(bytes) => Due::Bytes(bytes),
-            Piece::End(end) if self.half_close() => Due::Text(end),
-            Piece::End(_) => Due::Close,
+        Some(match self.outgoing.next_piece() {
+            Some(Piece::Bytes(bytes)) => Due::Bytes(bytes),
+            Some(Piece::End(end)) if self.half_close() => Due::Text(end),
+            Some(Piece::End(_)) => Due::Close,
+            // Along with the last acknowledgement, if that was all.
+            None if self.has_to_rest() => Due::Text(StreamControl::Rest),
+            None => return None,
         })
     }
 
