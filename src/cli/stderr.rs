@@ -3,7 +3,6 @@
 //!
 //! Not tracing-appender: when its queue is full at the end it says so on standard output, which may be a stream.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,6 +14,13 @@ use super::logging;
 
 /// Messages that wait to be written; the next ones are dropped, and counted. A burst of a busy hub fits.
 const QUEUE: usize = 4096;
+
+/// After the first of several messages, the next are waited for so long, and written with it: to be woken for each costs
+/// more than to write it.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// So many are not waited for longer.
+const MANY: usize = QUEUE / 8;
 
 /// At the end, what still waits is given this long.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -58,54 +64,70 @@ impl Drop for Guard {
 #[derive(Default)]
 struct Queue {
     waiting: Mutex<Waiting>,
-    changed: Condvar,
+    /// There is something to do for the thread.
+    wanted: Condvar,
+    /// It has done it.
+    written: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
-    messages: VecDeque<Vec<u8>>,
-    /// Dropped since the last one that was written.
+    messages: Vec<Vec<u8>>,
+    /// Dropped since the last ones that were written.
     dropped: u64,
-    /// One is being written.
+    /// Some are being written.
     is_writing: bool,
+    /// Somebody waits until all are.
+    is_flushing: bool,
 }
 
 impl Queue {
     fn push(&self, message: Vec<u8>) {
         let mut waiting = self.lock();
-        if waiting.messages.len() < QUEUE {
-            waiting.messages.push_back(message);
-        } else {
+        if waiting.messages.len() == QUEUE {
             waiting.dropped += 1;
+            return;
         }
-        self.changed.notify_all();
+        waiting.messages.push(message);
+        if matches!(waiting.messages.len(), 1 | MANY) {
+            self.wanted.notify_one();
+        }
     }
 
     fn flush(&self, patience: Duration) {
         let unwritten = |waiting: &mut Waiting| waiting.is_writing || !waiting.messages.is_empty();
-        drop(self.changed.wait_timeout_while(self.lock(), patience, unwritten));
+        let mut waiting = self.lock();
+        waiting.is_flushing = true;
+        self.wanted.notify_one();
+        drop(self.written.wait_timeout_while(waiting, patience, unwritten));
     }
 
     /// For ever: a thread that may be stuck is left to the end of the process.
     fn write_out(&self, mut put: impl FnMut(&[u8]) -> io::Result<()>) {
         loop {
-            let mut waiting = self.lock();
-            waiting.is_writing = false;
-            self.changed.notify_all();
-            while waiting.messages.is_empty() {
-                waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-            }
-            let message = waiting.messages.pop_front();
-            waiting.is_writing = true;
-            drop(waiting);
+            let messages = self.next();
             // Nobody is left who could be told that it failed.
-            let _ = message.map(|message| put(&message));
+            let _ = put(&messages.concat());
             // Asked for only now: as long as that one was stuck, others were dropped.
             let dropped = std::mem::take(&mut self.lock().dropped);
             if dropped > 0 {
                 let _ = put(told(dropped).as_bytes());
             }
         }
+    }
+
+    /// Those that come at about the same time.
+    fn next(&self) -> Vec<Vec<u8>> {
+        let mut waiting = self.lock();
+        waiting.is_writing = false;
+        self.written.notify_all();
+        let nothing = |waiting: &mut Waiting| waiting.messages.is_empty();
+        waiting = self.wanted.wait_while(waiting, nothing).unwrap_or_else(PoisonError::into_inner);
+        let few = |waiting: &mut Waiting| waiting.messages.len() < MANY && !waiting.is_flushing;
+        let gathered = self.wanted.wait_timeout_while(waiting, GATHER, few).unwrap_or_else(PoisonError::into_inner);
+        waiting = gathered.0;
+        waiting.is_writing = true;
+        std::mem::take(&mut waiting.messages)
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -147,7 +169,7 @@ mod tests {
         assert_eq!(queue.lock().messages.len(), QUEUE, "a flush has an end");
         assert_eq!(read.recv().unwrap(), "first");
         assert_eq!(read.recv().unwrap(), "devstream: warning: 3 messages were dropped: nobody read them\n");
-        (0..QUEUE).for_each(|number| assert_eq!(read.recv().unwrap(), number.to_string()));
+        assert_eq!(read.recv().unwrap(), (0..QUEUE).map(|number| number.to_string()).collect::<String>());
         queue.push(b"later".to_vec());
         assert_eq!(read.recv().unwrap(), "later", "told once");
     }

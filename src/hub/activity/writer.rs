@@ -7,12 +7,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::store::Store;
-use super::{Counters, line};
+use super::{Counters, QUEUE, line};
 use crate::hub::broker::{Event, Operation};
 use crate::net::clock;
 
 /// A disk that failed is tried again this often, however many lines there are.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// After the first of several lines, the next are waited for so long, unless a stream waits for its line: to be woken for
+/// each costs a busy hub more than to write it.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// How often files are looked at for their age.
 const TIDY: Duration = Duration::from_secs(60);
@@ -40,10 +44,11 @@ impl Loop {
     pub(super) fn run(mut self, queue: &Receiver<String>) {
         loop {
             match queue.recv_timeout(RETRY) {
-                Ok(line) => {
-                    self.counters.queued.fetch_sub(1, Ordering::Relaxed);
-                    self.take(&line);
-                    self.counters.settled.fetch_add(1, Ordering::Release);
+                Ok(first) => {
+                    if !self.required {
+                        std::thread::park_timeout(GATHER);
+                    }
+                    std::iter::once(first).chain(queue.try_iter().take(QUEUE)).for_each(|line| self.settle(&line));
                 }
                 Err(RecvTimeoutError::Timeout) => self.look_after(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -58,6 +63,12 @@ impl Loop {
             let lost = self.untold();
             tracing::error!(target: "hub", "{lost} lines of the activity log are lost: it could not be written");
         }
+    }
+
+    fn settle(&mut self, line: &str) {
+        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+        self.take(line);
+        self.counters.settled.fetch_add(1, Ordering::Release);
     }
 
     fn take(&mut self, line: &str) {
