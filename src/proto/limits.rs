@@ -84,8 +84,8 @@ pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
 pub const EARLY_BYTES: usize = 128 * 1024;
 
 /// Standby connections that a hub holds for one identity, unless it is told otherwise: as many as it would have streams in a
-/// busy second.
-pub const STANDBYS_PER_IDENTITY: usize = 64;
+/// busy second, those that are being ended among them.
+pub const STANDBYS_PER_IDENTITY: usize = 128;
 
 /// More than a hub can be asked to hold for one identity.
 pub const MOST_STANDBYS: usize = 1024;
