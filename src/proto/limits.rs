@@ -114,6 +114,10 @@ pub const EARLY_OPEN_BYTES: usize = 16 * 1024;
 /// What either end of a stream may send before the first acknowledgement: enough for a round trip of any login.
 pub const FIRST_WINDOW: u64 = 256 * 1024;
 
+/// On a long way the window is this from the first acknowledgement on: the connections below find out how fast they may be
+/// while they begin, and would take a smaller one for the way's own limit.
+pub const LONG_WINDOW: u64 = 2 * 1024 * 1024;
+
 /// The largest window of one stream: 1.3 Gbit/s at a round trip of 100 ms.
 pub const LARGEST_WINDOW: u64 = 16 * 1024 * 1024;
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{StreamControl, Violation};
-use crate::proto::limits::{ACK_EVERY, ACK_MESSAGES, FIRST_WINDOW, LARGEST_ACK_EVERY};
+use crate::proto::limits::{ACK_EVERY, ACK_MESSAGES, FIRST_WINDOW, LARGEST_ACK_EVERY, LONG_WINDOW};
 
 /// The direction's state. All counts are bytes since the start of the stream.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub struct Incoming {
     window: u64,
     /// The present.
     now: Duration,
+    /// When the first of what is not yet acknowledged came.
+    untold_since: Duration,
     /// The place in the direction, and the time, from which on it is seen whether the window is too small.
     watched_from: (u64, Duration),
     /// What came before the last acknowledgement can only be up to here, and when that was said: what comes beyond is an
@@ -51,6 +53,7 @@ impl Incoming {
             messages: 0,
             window,
             now: Duration::ZERO,
+            untold_since: Duration::ZERO,
             watched_from: (0, Duration::ZERO),
             asked: None,
             round_trip: None,
@@ -68,6 +71,9 @@ impl Incoming {
 
     /// Bytes came. Wrong after the end, and beyond the limit.
     pub fn received(&mut self, bytes: usize) -> Result<(), Violation> {
+        if self.received == self.told {
+            self.untold_since = self.now;
+        }
         self.received = self.received.saturating_add(bytes as u64);
         self.messages = self.messages.saturating_add(1);
         if let Some((_, asked)) = self.asked.take_if(|(limit, _)| self.received > *limit) {
@@ -138,13 +144,18 @@ impl Incoming {
         self.end_told
     }
 
-    /// A window that is used up within two round trips is what holds the sender back, unless the local side does, which
-    /// then lags. Larger than that it would only have more waiting on the way and in memory, in no processor's cache.
+    /// A window that is used up within a few round trips is what holds the sender back, unless the local side does, which
+    /// then lags. Larger than that it would only have more waiting on the way and in memory.
     fn grow(&mut self, most: u64) {
+        let keeps_up = self.received - self.written <= self.window / 2;
+        let took = self.now.saturating_sub(self.untold_since);
+        if keeps_up && took >= LONG && self.written - self.told >= ACK_EVERY {
+            self.window = self.window.max(LONG_WINDOW);
+        }
         let (from, since) = self.watched_from;
         if self.written - from >= self.window {
-            let keeps_up = self.received - self.written <= self.window / 2;
-            let is_short = self.round_trip.is_some_and(|shortest| self.now.saturating_sub(since) <= 2 * shortest);
+            let passed = self.now.saturating_sub(since);
+            let is_short = self.round_trip.is_some_and(|shortest| passed <= enough(shortest));
             if keeps_up && is_short {
                 self.window = self.window.saturating_mul(2);
             }
@@ -152,6 +163,16 @@ impl Incoming {
         }
         self.window = self.window.min(most.max(FIRST_WINDOW));
     }
+}
+
+/// From this on, a way is long: the time that [`ACK_EVERY`] bytes take on it, or its round trip.
+const LONG: Duration = Duration::from_millis(5);
+
+/// How long a window lasts that is large enough. On a short way, what waits beyond two round trips is in no processor's cache
+/// any more. On a long one, the connections below repair losses for several, and only find out how fast they may be while
+/// there is more to send than they take.
+fn enough(round_trip: Duration) -> Duration {
+    round_trip * if round_trip < LONG { 2 } else { 8 }
 }
 
 #[cfg(test)]
@@ -197,14 +218,15 @@ mod tests {
         assert!(incoming.is_settled());
     }
 
-    /// What becomes of the window on a way of this speed and length, whose sender always has more.
-    fn window_at(mib_per_second: u64, round_trip: Duration) -> u64 {
-        const PIECE: u64 = 64 * 1024;
+    /// What becomes of the window on a way of this speed and length, whose sender always has more, after so many pieces. Now
+    /// and then one is lost, and what follows waits until it has been sent again.
+    fn window_at(mib_per_second: u64, round_trip: Duration, lost_one_in: u64, pieces: u64) -> u64 {
+        const PIECE: u64 = 16 * 1024;
         let on_the_wire = Duration::from_micros(PIECE * 1_000_000 / (mib_per_second << 20));
         let (mut incoming, mut wire_free_at) = (Incoming::default(), Duration::ZERO);
-        let (mut sent, mut allowed) = (0, FIRST_WINDOW);
+        let (mut sent, mut allowed, mut repaired_at) = (0, FIRST_WINDOW, Duration::ZERO);
         let (mut data, mut acks) = (VecDeque::new(), VecDeque::from([(Duration::ZERO, FIRST_WINDOW)]));
-        for _ in 0..20_000 {
+        while incoming.received < pieces * PIECE {
             let is_ack = acks.front().is_some_and(|(at, _)| data.front().is_none_or(|arrival| at <= arrival));
             let now = if is_ack {
                 let (now, limit) = acks.pop_front().unwrap();
@@ -223,7 +245,11 @@ mod tests {
             while sent + PIECE <= allowed {
                 sent += PIECE;
                 wire_free_at = wire_free_at.max(now) + on_the_wire;
-                data.push_back(wire_free_at + round_trip / 2);
+                let arrival = wire_free_at + round_trip / 2;
+                if (sent / PIECE).is_multiple_of(lost_one_in) {
+                    repaired_at = arrival + round_trip;
+                }
+                data.push_back(arrival.max(repaired_at));
             }
         }
         incoming.window
@@ -231,12 +257,16 @@ mod tests {
 
     #[test]
     fn the_window_is_what_the_way_takes_and_not_much_more() {
-        assert!(window_at(300, Duration::from_micros(300)) <= 1 << 20, "more would only lie about");
-        assert_eq!(
-            window_at(120, Duration::from_millis(200)),
-            LARGEST_WINDOW,
-            "a gigabit to the other side of the world"
-        );
+        assert!(window_at(300, Duration::from_micros(300), u64::MAX, 80_000) <= 1 << 20, "more would only lie about");
+        let far = Duration::from_millis(200);
+        assert_eq!(window_at(120, far, u64::MAX, 80_000), LARGEST_WINDOW, "a gigabit to the other side of the world");
+    }
+
+    #[test]
+    fn a_long_way_that_loses_bytes_is_not_taken_for_a_narrow_one() {
+        let far = Duration::from_millis(200);
+        assert!(window_at(10, far, 8, 32) >= LONG_WINDOW, "as long as the connections below find out what it takes");
+        assert_eq!(window_at(10, far, 8, 4_000), LARGEST_WINDOW, "two losses to a round trip, and more");
     }
 
     /// Gives the window after some MiB, `lag` bytes of which always wait for the local side.
