@@ -297,7 +297,7 @@ impl<T: Transport> Exchange<T> {
     }
 }
 
-/// Tells the broker, when dropped, that something is gone. Its place in the queue is already reserved.
+/// Tells the broker, when dropped at the latest, that something is gone. Its place in the queue is already reserved.
 #[derive(Debug)]
 pub(super) struct Farewell<T>(Option<(OwnedPermit<Command<T>>, Input)>);
 
@@ -315,12 +315,17 @@ impl<T> Farewell<T> {
             *reason = why;
         }
     }
+
+    /// Says so now.
+    pub(super) fn say(&mut self) {
+        if let Some((permit, input)) = self.0.take() {
+            permit.send(Command::Tell(input));
+        }
+    }
 }
 
 impl<T> Drop for Farewell<T> {
     fn drop(&mut self) {
-        if let Some((permit, input)) = self.0.take() {
-            permit.send(Command::Tell(input));
-        }
+        self.say();
     }
 }
