@@ -7,7 +7,7 @@ pub(super) mod watch;
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +23,7 @@ use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
 use crate::proto::refusal::Refusal;
-use crate::proto::stream::{REST, StreamControl};
+use crate::proto::stream::{END_ACKNOWLEDGED, REST, StreamControl};
 
 /// What has come of a side that takes nothing any more is carried for so long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -76,12 +76,14 @@ impl Terms<'_> {
 /// Carries messages both ways until one side leaves, both are done, or the hub ends it.
 pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms: &Terms<'_>) -> Parting<T> {
     terms.carried.to_device.fetch_add(std::mem::take(&mut service.delivered), Ordering::Relaxed);
+    let (is_up_over, is_down_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let (left, rests) = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
-        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: &terms.carried.to_device };
-        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: &terms.carried.to_service };
+        let (to_device, to_service) = (&terms.carried.to_device, &terms.carried.to_service);
+        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: to_device, ends: &is_down_over };
+        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: to_service, ends: &is_up_over };
         let mut up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
         let mut down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
         tokio::select! {
@@ -90,6 +92,8 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms:
             () = terms.end.cancelled() => (None, false),
         }
     };
+    let is_over = is_up_over.into_inner() && is_down_over.into_inner();
+    let left = left.map(|(role, departure)| (role, if is_over { departure.after_the_end() } else { departure }));
     Parting { device, service, left, rests }
 }
 
@@ -203,6 +207,8 @@ struct Way<'a> {
     to: &'a Pulse,
     terms: &'a Terms<'a>,
     carried: &'a AtomicU64,
+    /// The other way is over, and acknowledged on this one.
+    ends: &'a AtomicBool,
 }
 
 impl Way<'_> {
@@ -276,6 +282,7 @@ impl Way<'_> {
             }
             Ok(Incoming::Text(text)) if self.terms.text_allowed => {
                 *holds = true;
+                self.ends.fetch_or(text.ends_with(END_ACKNOWLEDGED), Ordering::Relaxed);
                 self.in_time(sink.hold_text(text)).await
             }
             Ok(Incoming::Text(_)) => {

@@ -160,6 +160,11 @@ impl Departure {
         }
     }
 
+    /// The same when both ends know that all has arrived: who is lost then was only about to close.
+    pub(super) fn after_the_end(self) -> Self {
+        if self.is_loss() { Self::Closed(None) } else { self }
+    }
+
     /// For the log.
     pub fn reason(&self) -> String {
         match self {

@@ -66,3 +66,20 @@ async fn who_is_lost_without_a_word_is_lost() {
     let (role, reason) = left(device, service).await;
     assert_eq!((role, reason.as_str()), (Role::Device, "the connection ended without a close"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_lost_when_both_ends_know_that_all_has_arrived_has_only_not_closed() {
+    for (service_knows, result) in [(true, "closed"), (false, "the connection ended without a close")] {
+        let ((device, mut agent), (service, mut proxy)) = (side(), side());
+        let ack = |end| StreamControl::Ack { bytes: 1, window: 1, end }.encode();
+        let ends = async {
+            proxy.writer.text(ack(true)).await.unwrap();
+            assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(ack(true)));
+            agent.writer.text(ack(service_knows)).await.unwrap();
+            assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(ack(service_knows)));
+            drop(agent);
+        };
+        let (left, ()) = tokio::join!(left(device, service), ends);
+        assert_eq!(left, (Role::Device, result.into()));
+    }
+}
