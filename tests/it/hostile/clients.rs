@@ -1,7 +1,7 @@
 //! A hub that is none, or has lost its mind: what an agent and a proxy make of it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -17,7 +17,7 @@ use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::{BINARY, FINAL, PING, TEXT, frame};
-use crate::support::{DEVICE, poll, within};
+use crate::support::{DEVICE, SOON, poll, within};
 
 /// An agent and a proxy that a real hub let in, and what it takes to stand in for that hub.
 struct Deserted {
@@ -115,6 +115,28 @@ fn bent_frames_from_a_hub_end_a_proxys_stream() {
         assert!(within(CLOSE_TIMEOUT / 2, &what, || is_over(local)), "{what}");
     }
     assert_grown_little(&scene.proxy.process, before);
+    scene.end(impostor);
+}
+
+#[test]
+fn connections_that_may_stand_by_where_nobody_answers_hold_up_no_stream() {
+    let scene = Deserted::by_its_hub();
+    scene.agent.kill();
+    let impostor = scene.impostor();
+    // It takes connections, and that is all.
+    let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = nowhere.local_addr().unwrap().port();
+    for _ in 0..3 {
+        let mut local = scene.proxy.connect();
+        let mut stream = within(SOON, "a stream", || impostor.stream_of_proxy_offering(port));
+        stream.bytes(b"hello").unwrap();
+        let mut heard = [0; 5];
+        local.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"hello");
+    }
+    nowhere.set_nonblocking(true).unwrap();
+    poll("that it was tried", || nowhere.accept().ok());
+    assert!(nowhere.accept().is_err(), "and not again and again");
     scene.end(impostor);
 }
 
