@@ -11,12 +11,12 @@ use crate::support::bent::{self, Bent};
 use crate::support::bytes::MIB;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
 use crate::support::dice::Dice;
-use crate::support::fake_hub::FakeHub;
+use crate::support::fake_hub::{FakeHub, Tls};
 use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
-use crate::support::websocket::{BINARY, FINAL, PING, TEXT, frame};
+use crate::support::websocket::{BINARY, FINAL, PING, TEXT, WebSocket, frame};
 use crate::support::{DEVICE, SOON, poll, within};
 
 /// An agent and a proxy that a real hub let in, and what it takes to stand in for that hub.
@@ -82,18 +82,21 @@ fn is_over(mut local: TcpStream) -> bool {
     end.map_or_else(|error| !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), |_| true)
 }
 
+/// Who is still saying the rest of a large frame when the other one has had enough may find it gone.
+fn say(stream: &mut WebSocket<Tls>, Bent { what, bytes, code }: &Bent) {
+    if stream.garbage(bytes).is_ok() {
+        assert_eq!(stream.end(), Some(*code), "{what}");
+    }
+}
+
 #[test]
 fn bent_frames_from_a_hub_end_an_agents_stream() {
     let scene = Deserted::by_its_hub();
     let impostor = scene.impostor();
     let mut agent = impostor.agent();
     let before = scene.agent.memory().now;
-    for Bent { what, bytes, code } in bent::all(false, DATA_MESSAGE_LIMIT) {
-        let mut stream = impostor.stream_of(&mut agent, "target");
-        // Who is still saying the rest of a large frame when the agent has had enough may find it gone.
-        if stream.garbage(&bytes).is_ok() {
-            assert_eq!(stream.end(), Some(code), "{what}");
-        }
+    for bent in bent::all(false, DATA_MESSAGE_LIMIT) {
+        say(&mut impostor.stream_of(&mut agent, "target"), &bent);
     }
     assert_grown_little(&scene.agent, before);
     drop(agent);
@@ -106,13 +109,12 @@ fn bent_frames_from_a_hub_end_a_proxys_stream() {
     scene.agent.kill();
     let impostor = scene.impostor();
     let before = scene.proxy.process.memory().now;
-    for Bent { what, bytes, code } in bent::all(false, DATA_MESSAGE_LIMIT) {
+    for bent in bent::all(false, DATA_MESSAGE_LIMIT) {
         let local = scene.proxy.connect();
         let mut stream = impostor.stream_of_proxy();
-        stream.garbage(&bytes).unwrap();
-        assert_eq!(stream.end(), Some(code), "{what}");
+        say(&mut stream, &bent);
         // Whoever broke the rules is not waited for.
-        assert!(within(CLOSE_TIMEOUT / 2, &what, || is_over(local)), "{what}");
+        assert!(within(CLOSE_TIMEOUT / 2, &bent.what, || is_over(local)), "{}", bent.what);
     }
     assert_grown_little(&scene.proxy.process, before);
     scene.end(impostor);
