@@ -200,7 +200,7 @@ impl Session<'_> {
 }
 
 /// Returns at that time, if there is one.
-async fn passed(at: Option<Instant>) {
+pub(super) async fn passed(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at.into()).await,
         None => std::future::pending().await,

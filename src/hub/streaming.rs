@@ -18,7 +18,7 @@ use crate::net::clock;
 use crate::net::relay::{Departure, Leg, Terms, relay};
 use crate::net::serve::{Answer, Asked};
 use crate::net::tls::Socket;
-use crate::net::websocket::{Broken, Purpose, WebSocket};
+use crate::net::websocket::{Broken, Purpose, Transport, WebSocket};
 use crate::proto::http::{Bridge, lists};
 use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
@@ -130,33 +130,54 @@ pub(super) async fn run(
 pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
     let Waiting { meeting, mut farewell, patience, rests } = waiting;
-    let meeting = tokio::select! {
-        biased;
-        meeting = meeting => meeting,
-        departure = leg.hold(patience) => {
-            tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
-            farewell.left(how(&departure, None));
-            // Whoever else is on its way is told at once.
-            drop(farewell);
-            leg.part(&departure).await;
-            return None;
-        }
-    };
-    match meeting {
+    let meeting = awaited(meeting, &mut leg, patience, |departure| {
+        tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
+        farewell.left(how(departure, None));
+        // Whoever else is on its way is told at once.
+        farewell.say();
+    });
+    match meeting.await {
         Ok(Meeting::Give(other)) => {
             let (back, returned) = oneshot::channel();
             let back = rests.then_some(back);
-            drop(other.send(Handover { leg, back }));
-            return returned.await.ok();
+            match other.send(Handover { leg, back }) {
+                Ok(()) => return returned.await.ok(),
+                // It came too late.
+                Err(Handover { leg, .. }) => leg.refuse(&Kind::Interrupted.into()).await,
+            }
         }
         Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
             Ok(Ok(device)) => return carry(shared, (device, leg), *joint, &live, farewell).await,
             _ => never_joined(leg, *joint, shared, &live, farewell).await,
         },
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
-        Err(_) => {}
+        Err(Some(departure)) => leg.part(&departure).await,
+        Err(None) => {}
     }
     None
+}
+
+/// The meeting, or how the side left without one. Whether it left before it was joined or after is for the broker to say,
+/// who hears of it: in the latter case it is the stream that it has left, and the other side is told so.
+async fn awaited<T: Transport>(
+    mut meeting: oneshot::Receiver<Meeting<T>>,
+    leg: &mut Leg<T>,
+    patience: Option<Patience>,
+    left: impl FnOnce(&Departure),
+) -> Result<Meeting<T>, Option<Departure>> {
+    let departure = tokio::select! {
+        biased;
+        meeting = &mut meeting => return meeting.map_err(|_| None),
+        departure = leg.hold(patience) => departure,
+    };
+    left(&departure);
+    match meeting.await {
+        Ok(joined @ (Meeting::Give(_) | Meeting::Take(..))) => {
+            leg.has_left(departure);
+            Ok(joined)
+        }
+        Ok(Meeting::Refused(_)) | Err(_) => Err(Some(departure)),
+    }
 }
 
 async fn carry(
@@ -246,4 +267,38 @@ fn ended(shared: &Shared, joint: Joint, live: &Live, left: Option<(Role, bool, S
         bytes: Some(live.carried.total()),
         ..joint.opened
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::duplex;
+
+    use super::*;
+    use crate::net::websocket::Endpoint;
+    use crate::proto::stream::CLOSE_RESET;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_side_that_leaves_in_the_moment_in_which_it_is_joined_has_left_the_stream() {
+        for is_joined in [true, false] {
+            let (near, far) = duplex(1024);
+            let mut end = WebSocket::new(far, &[], Endpoint::Client, Purpose::Stream);
+            let mut leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, Purpose::Stream), ());
+            end.writer.close(CLOSE_RESET, "").await.unwrap();
+            let (broker, meeting) = oneshot::channel();
+            let mut broker = Some(broker);
+            let (give, _take) = oneshot::channel();
+            let met = awaited(meeting, &mut leg, None, |_| {
+                if let Some(broker) = broker.take().filter(|_| is_joined) {
+                    assert!(broker.send(Meeting::Give(give)).is_ok(), "it still listens");
+                }
+            });
+            let met = met.now_or_never().expect("the broker has decided");
+            match (is_joined, met) {
+                (true, Ok(Meeting::Give(_))) => assert!(leg.into_parts().is_none(), "something is left of the stream"),
+                (false, Err(Some(departure))) => assert_eq!(departure.reason(), "reset"),
+                (_, met) => panic!("{met:?}"),
+            }
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! The pump in the middle: one WebSocket to another. What both ends say to each other is not its business.
 
 mod leg;
+#[cfg(test)]
+mod tests;
 pub(super) mod watch;
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +23,10 @@ use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
 use crate::proto::refusal::Refusal;
-use crate::proto::stream::{REST, StreamControl};
+use crate::proto::stream::{END_ACKNOWLEDGED, REST, StreamControl};
+
+/// What has come of a side that takes nothing any more is carried for so long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Bytes so far.
 #[derive(Debug, Default)]
@@ -71,35 +76,53 @@ impl Terms<'_> {
 /// Carries messages both ways until one side leaves, both are done, or the hub ends it.
 pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms: &Terms<'_>) -> Parting<T> {
     terms.carried.to_device.fetch_add(std::mem::take(&mut service.delivered), Ordering::Relaxed);
-    let mut rests = false;
-    let left = {
+    let (is_up_over, is_down_over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (left, rests) = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
-        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: &terms.carried.to_device };
-        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: &terms.carried.to_service };
+        let (to_device, to_service) = (&terms.carried.to_device, &terms.carried.to_service);
+        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: to_device, ends: &is_down_over };
+        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: to_service, ends: &is_up_over };
         let mut up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
         let mut down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
-        let mut left = tokio::select! {
-            (side, departure) = &mut up => Some((if side == Side::Source { Role::Service } else { Role::Device }, departure)),
-            (side, departure) = &mut down => Some((if side == Side::Source { Role::Device } else { Role::Service }, departure)),
-            () = terms.end.cancelled() => None,
-        };
-        if let Some((role, Departure::Rested)) = left {
-            // It can only be done when the other one is, too, and will have heard so.
-            let other = async { if role == Role::Service { down.await.1 } else { up.await.1 } };
-            match timeout(CLOSE_TIMEOUT, other).await {
-                Ok(Departure::Rested) => rests = true,
-                // It was done, too, as far as anybody can know.
-                Err(_) => {}
-                Ok(departure) if departure.is_loss() || departure.is_clean() => {}
-                // It was not: the first one is wrong.
-                Ok(departure) => left = Some((!role, departure)),
+        tokio::select! {
+            first = &mut up => part(Role::Service, first, down).await,
+            first = &mut down => part(Role::Device, first, up).await,
+            () = terms.end.cancelled() => (None, false),
+        }
+    };
+    let is_over = is_up_over.into_inner() && is_down_over.into_inner();
+    let left = left.map(|(role, departure)| (role, if is_over { departure.after_the_end() } else { departure }));
+    Parting { device, service, left, rests }
+}
+
+/// Who left, and how, when one way has come to its end first, which carried from `source`; and whether both sides are done
+/// and go on to other streams.
+async fn part(
+    source: Role,
+    (side, departure): (Side, Departure),
+    other: impl Future<Output = (Side, Departure)>,
+) -> (Option<(Role, Departure)>, bool) {
+    let role = if side == Side::Source { source } else { !source };
+    match departure {
+        // It can only be done when the other one is, too, and will have heard so.
+        Departure::Rested => match timeout(CLOSE_TIMEOUT, other).await {
+            Ok((_, Departure::Rested)) => (Some((role, departure)), true),
+            // It was not: the first one is wrong.
+            Ok((_, other)) if !other.is_loss() && !other.is_clean() => (Some((!role, other)), false),
+            // It was done, too, as far as anybody can know.
+            Ok(_) | Err(_) => (Some((role, departure)), false),
+        },
+        // Who takes nothing any more may have said why.
+        Departure::Broken(Broken::Truncated | Broken::Io(_)) if side == Side::Sink => {
+            match timeout(LAST_WORDS, other).await {
+                Ok((Side::Source, said)) => (Some((role, said)), false),
+                Ok((Side::Sink, _)) | Err(_) => (Some((role, departure)), false),
             }
         }
-        left
-    };
-    Parting { device, service, left, rests }
+        Departure::Broken(_) | Departure::Closed(_) => (Some((role, departure)), false),
+    }
 }
 
 /// Two sides that are joined no more, and do not know it yet.
@@ -184,13 +207,15 @@ struct Way<'a> {
     to: &'a Pulse,
     terms: &'a Terms<'a>,
     carried: &'a AtomicU64,
+    /// The other way is over, and acknowledged on this one.
+    ends: &'a AtomicBool,
 }
 
 impl Way<'_> {
     /// Carries until either side is gone.
     async fn carry<T: Transport>(
         &self,
-        early: VecDeque<Incoming>,
+        early: VecDeque<Result<Incoming, Broken>>,
         source: &mut Reader<T>,
         sink: &mut Writer<T>,
     ) -> (Side, Departure) {
@@ -201,7 +226,7 @@ impl Way<'_> {
         // What comes at the same time goes on at the same time.
         let mut holds = false;
         loop {
-            let mut at_hand = early.next().map(Ok);
+            let mut at_hand = early.next();
             if holds && at_hand.is_none() {
                 at_hand = source.next().now_or_never();
                 holds = at_hand.is_some();
@@ -257,6 +282,7 @@ impl Way<'_> {
             }
             Ok(Incoming::Text(text)) if self.terms.text_allowed => {
                 *holds = true;
+                self.ends.fetch_or(text.ends_with(END_ACKNOWLEDGED), Ordering::Relaxed);
                 self.in_time(sink.hold_text(text)).await
             }
             Ok(Incoming::Text(_)) => {

@@ -10,12 +10,13 @@ use tokio::time::sleep;
 
 use super::channel::{ControlChannel, Ended};
 use super::client::{Client, Connection};
-use super::clock;
 use super::pump::Line;
 use super::vigil::Vigil;
 use super::websocket::WebSocket;
+use super::{clock, random};
+use crate::proto::backoff::Backoff;
 use crate::proto::limits::{STANDBY_IDLE, STANDBY_RETRY};
-use crate::proto::refusal::Refusal;
+use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::standby::{FromHub, Offer};
 
 /// One end of a connection that stands by, or carries a stream and will stand by after it.
@@ -104,8 +105,9 @@ pub struct Supply {
 struct State {
     /// Where to bring them, and as whom.
     offer: Option<(Client, Offer)>,
-    /// The hub took none: it is left alone until then.
+    /// The hub took none, or was out of reach: it is left alone until then.
     not_before: Option<Instant>,
+    backoff: Backoff,
     /// A stream found none.
     missed: bool,
     /// Somebody sees to that.
@@ -168,7 +170,10 @@ impl Supply {
         };
         let kept = self.adopt(&client);
         match client.standby(&offer.url, self.run).await {
-            Ok(socket) => Some(Standby::again(socket, kept)),
+            Ok(socket) => {
+                self.state().backoff.connected(clock::now());
+                Some(Standby::again(socket, kept))
+            }
             Err(refusal) => {
                 self.refused(&refusal);
                 None
@@ -180,10 +185,49 @@ impl Supply {
         tracing::debug!("no connection stands by: {refusal}");
         let mut state = self.state();
         (state.missed, state.growing) = (false, false);
-        state.not_before = Some(clock::now() + STANDBY_RETRY);
+        let now = clock::now();
+        // What a hub has refused it will refuse again; a network may be there again in a moment.
+        let is_refused = refusal.kind != Kind::HubUnreachable;
+        let pause = if is_refused { STANDBY_RETRY } else { state.backoff.next_pause(now, random::dice()) };
+        state.not_before = Some(now + pause);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::net::tls::Trust;
+    use crate::proto::id::{Principal, Role};
+    use crate::proto::key::PrivateKey;
+    use crate::proto::limits::BACKOFF_BASE;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_that_was_out_of_reach_is_tried_again_soon_and_one_that_refused_is_left_alone() {
+        let key = PrivateKey::from_seed(&random::secret());
+        let principal = Principal { role: Role::Service, id: "alice".parse().unwrap() };
+        let client = Client::new("hub".parse().unwrap(), &Trust::Public, principal, Arc::new(key)).unwrap();
+        let supply = Supply::new(Line::default(), None);
+        supply.offered(&client, Some(Offer { url: "wss://hub/standby".into(), hold: 1 }));
+        for (kind, left_alone) in [
+            (Kind::HubUnreachable, BACKOFF_BASE),
+            (Kind::HubUnreachable, 2 * BACKOFF_BASE),
+            (Kind::HubBusy, STANDBY_RETRY),
+        ] {
+            assert!(supply.missed(), "{kind:?}");
+            supply.refused(&kind.into());
+            advance(left_alone).await;
+        }
+        assert!(supply.missed());
+        supply.refused(&Kind::HubBusy.into());
+        advance(STANDBY_RETRY - Duration::from_millis(1)).await;
+        assert!(!supply.missed(), "it has said no");
     }
 }

@@ -1,6 +1,7 @@
 //! Connections that stand by: each carries one stream after another, and whatever becomes of them, a stream is what it
 //! was on a connection of its own.
 
+mod changes;
 mod dead;
 mod refused;
 mod scene;

@@ -294,7 +294,7 @@ impl<T: Transport> Exchange<T> {
     }
 }
 
-/// Tells the broker, when dropped, that something is gone.
+/// Tells the broker, when dropped at the latest, that something is gone.
 pub(super) struct Farewell<T: Transport>(Exchange<T>, Option<Input>);
 
 impl<T: Transport> Farewell<T> {
@@ -311,12 +311,17 @@ impl<T: Transport> Farewell<T> {
             *reason = why;
         }
     }
+
+    /// Says so now.
+    pub(super) fn say(&mut self) {
+        if let Some(input) = self.1.take() {
+            self.0.tell(input);
+        }
+    }
 }
 
 impl<T: Transport> Drop for Farewell<T> {
     fn drop(&mut self) {
-        if let Some(input) = self.1.take() {
-            self.0.tell(input);
-        }
+        self.say();
     }
 }

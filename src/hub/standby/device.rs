@@ -15,6 +15,16 @@ use crate::proto::refusal::Kind;
 use crate::proto::scope::Scope;
 use crate::proto::standby::{Early, FromHub, Request, ToHub, WayBack};
 
+impl End {
+    /// Of a connection whose request goes another way: a device that was merely slow does not take it for an interruption.
+    fn if_withdrawn(self) -> Self {
+        match self {
+            Self::Ended(Ended::Silent) => Self::Refused(Kind::PeerGone),
+            Self::Ended(_) | Self::Refused(_) => self,
+        }
+    }
+}
+
 impl Standby<'_> {
     /// One stream that the device is asked for.
     pub(super) async fn serve_device(&self, device: &DeviceId, run: u64, mut channel: Channel) -> Option<Channel> {
@@ -31,7 +41,7 @@ impl Standby<'_> {
             Ok(response) => response,
             Err(end) => {
                 self.shared.exchange.unanswered(connection, ask);
-                return part(channel, end).await;
+                return part(channel, end.if_withdrawn()).await;
             }
         };
         let accepted = response.accepted;

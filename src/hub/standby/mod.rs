@@ -7,14 +7,13 @@ mod service;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header;
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
 
 use super::auth::{Action, authorize};
 use super::broker::{Shown, SideArrival};
+use super::control::passed;
 use super::door::Visitor;
 use super::open::ends;
 use super::registry::Record;
@@ -33,10 +32,6 @@ use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::{Pass, Ticket};
 use crate::proto::scope::Scope;
 use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
-
-/// An idle connection's identity is looked up this often, since keys and access end with time: one that may no longer
-/// stand by is closed.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Standbys have at most this share of the connections that the hub can have, in percent: they spare a handshake, and the
 /// others are somebody's only way.
@@ -210,18 +205,27 @@ impl Standby<'_> {
         Pass { token: self.shared.resume_key.sign(ticket), grace }
     }
 
-    /// The next message, from a connection that may be idle for long.
+    /// The next message, from a connection that may be idle for as long as its identity may stand by with this key.
     async fn idle(&self, channel: &mut Channel) -> Result<ToHub, End> {
         let mut changes = self.shared.directory.changes();
         loop {
+            let ends =
+                self.record().await.map(|record| self.ends(&record)).map_err(|refusal| End::Refused(refusal.kind))?;
             tokio::select! {
                 message = channel.next() => return Ok(message?),
-                () = changed(&mut changes) => {
-                    self.record().await.map_err(|refusal| End::Refused(refusal.kind))?;
-                }
+                Ok(()) = changes.changed() => {}
+                () = passed(ends) => {}
                 () = self.shared.draining.cancelled() => return Err(End::Refused(Kind::Draining)),
             }
         }
+    }
+
+    /// When that is over, as far as is known by now.
+    fn ends(&self, record: &Record) -> Option<Instant> {
+        let now = clock::moment();
+        let key = record.valid_key(&self.identity.key, now).and_then(|key| key.until);
+        let key_ends = key.map(|until| clock::now() + until.since(now));
+        key_ends.into_iter().chain(ends(&record.scope)).min()
     }
 
     /// What is known of the identity by now, if it may still stand by with this key.
@@ -239,13 +243,6 @@ impl Standby<'_> {
     fn back(&self, leg: Leg<Socket>) -> Option<Channel> {
         let (socket, _) = leg.into_parts()?;
         Some(ControlChannel::new(socket, self.shared.config.patience))
-    }
-}
-
-/// Returns when something has changed that decides who may stand by, or may have with time.
-async fn changed(changes: &mut watch::Receiver<u64>) {
-    if let Ok(Err(_)) = timeout(LOOK_AGAIN, changes.changed()).await {
-        sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -250,7 +250,12 @@ impl Flow {
         self.local_reset.cancelled().await;
     }
 
-    /// Returns when both directions are over, and the peer knows all that it must.
+    /// Whether both directions are over, and the peer knows all that it must.
+    pub(super) fn is_over(&self) -> bool {
+        self.end().is_over()
+    }
+
+    /// Returns when they are.
     pub(super) async fn over(&self) {
         self.until(|end| end.is_over().then_some(())).await;
     }

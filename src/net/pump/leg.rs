@@ -89,6 +89,8 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
         () = terms.stop.cancelled() => Parted::refused(Kind::PeerGone),
     };
     match &parted {
+        // It was lost after the end, before anybody had said goodbye.
+        Parted::Lost(..) if flow.is_over() => return Parted::Over(Ending::Clean.into(), None),
         Parted::Over(Outcome { ending: Ending::Clean, .. }, _) if flow.may_rest() => {
             return rest(socket, flow).await.map_or(parted, Parted::Resting);
         }

@@ -17,7 +17,7 @@ use crate::proto::stream::CLOSE_RESET;
 #[derive(Debug)]
 pub struct Leg<T> {
     pub(super) socket: WebSocket<T>,
-    pub(super) early: VecDeque<Incoming>,
+    pub(super) early: VecDeque<Result<Incoming, Broken>>,
     /// What the side sent that has reached the other one by another way.
     pub(super) delivered: u64,
     kept: Box<dyn Debug + Send>,
@@ -32,13 +32,22 @@ impl<T: Transport> Leg<T> {
     /// The side has sent this, ahead of anything else.
     pub fn has_sent(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
-            self.early.push_front(Incoming::Bytes(bytes));
+            self.early.push_front(Ok(Incoming::Bytes(bytes)));
         }
     }
 
     /// The side has sent so much, and the other one has it.
     pub fn has_delivered(&mut self, bytes: u64) {
         self.delivered = bytes;
+    }
+
+    /// The side left while it waited, and only when it had been joined.
+    pub fn has_left(&mut self, departure: Departure) {
+        match departure {
+            Departure::Closed(told) => self.early.push_back(Ok(Incoming::Closed(told))),
+            Departure::Broken(broken) => self.early.push_back(Err(broken)),
+            Departure::Rested => {}
+        }
     }
 
     /// Says something to the side, ahead of the stream.
@@ -56,7 +65,7 @@ impl<T: Transport> Leg<T> {
     /// back. Returns only when the side has left. Safe to cancel. One that speaks `devstream.v1` is told that the hub
     /// is there, and must be.
     pub async fn hold(&mut self, patience: Option<Patience>) -> Departure {
-        let mut held: usize = self.early.iter().map(size).sum();
+        let mut held: usize = self.early.iter().flatten().map(size).sum();
         let mut watch = Watch::new(patience, &self.socket.pulse, &self.socket.pulse);
         while held < EARLY_BYTES {
             let heard = tokio::select! {
@@ -72,12 +81,12 @@ impl<T: Transport> Leg<T> {
                 Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => {}
                 Ok(message @ Incoming::Closed(_)) => {
                     // It has said all it had to say: the other side will hear it.
-                    self.early.push_back(message);
+                    self.early.push_back(Ok(message));
                     return std::future::pending().await;
                 }
                 Ok(message) => {
                     held += size(&message);
-                    self.early.push_back(message);
+                    self.early.push_back(Ok(message));
                 }
                 Err(broken) => return Departure::Broken(broken),
             }
@@ -149,6 +158,11 @@ impl Departure {
             Self::Closed(_) | Self::Rested => false,
             Self::Broken(broken) => broken.is_loss(),
         }
+    }
+
+    /// The same when both ends know that all has arrived: who is lost then was only about to close.
+    pub(super) fn after_the_end(self) -> Self {
+        if self.is_loss() { Self::Closed(None) } else { self }
     }
 
     /// For the log.

@@ -65,8 +65,12 @@ pub enum StreamControl {
     },
 }
 
-/// [`StreamControl::Rest`] as it stands on the wire, for a hub that does not look at anything else.
+/// [`StreamControl::Rest`] as it stands on the wire, for a hub that looks at nothing else but the next.
 pub const REST: &str = r#"{"type":"rest"}"#;
+
+/// How a [`StreamControl::Ack`] ends with which the end of a direction is acknowledged, too. Once both are, the stream is over,
+/// and a connection that is lost then was only not yet closed.
+pub const END_ACKNOWLEDGED: &str = r#","end":true}"#;
 
 /// What the other end did against the rules of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -176,6 +180,7 @@ mod tests {
         ] {
             assert_eq!(message.encode(), text);
             assert_eq!(StreamControl::decode(text), Ok(message));
+            assert_eq!(text.ends_with(END_ACKNOWLEDGED), message == ack(true));
         }
     }
 

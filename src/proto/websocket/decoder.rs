@@ -23,6 +23,8 @@ pub struct Decoder {
     begun: Option<Begun>,
     /// The size of the last frame: the next one is probably like it.
     like: usize,
+    /// What was against the rules: nothing that follows is looked at (RFC 6455 section 7.1.7).
+    fault: Option<Fault>,
 }
 
 #[derive(Debug)]
@@ -36,29 +38,14 @@ struct Begun {
 impl Decoder {
     /// For this end of a connection, on which these bytes came already; no message may be larger than `limit`.
     pub fn new(endpoint: Endpoint, limit: usize, early: &[u8]) -> Self {
-        Self { endpoint, limit, buffer: BytesMut::from(early), head: None, begun: None, like: 0 }
+        Self { endpoint, limit, buffer: BytesMut::from(early), head: None, begun: None, like: 0, fault: None }
     }
 
-    /// The next message, if it is all there.
+    /// The next message, if it is all there. After a fault, none ever is.
     pub fn next_message(&mut self) -> Result<Option<Message>, Fault> {
-        loop {
-            let head = match self.head {
-                Some(head) => head,
-                None => match self.next_head()? {
-                    Some(head) => *self.head.insert(head),
-                    None => return Ok(None),
-                },
-            };
-            let length = usize::try_from(head.length).map_err(|_| Fault::TooBig(self.limit))?;
-            if self.buffer.len() < length {
-                return Ok(None);
-            }
-            self.head = None;
-            unmask(&mut self.buffer[..length], head.mask);
-            let payload = self.payload(length);
-            if let Some(message) = self.message(head, payload)? {
-                return Ok(Some(message));
-            }
+        match self.fault {
+            Some(fault) => Err(fault),
+            None => self.read_on().inspect_err(|fault| self.fault = Some(*fault)),
         }
     }
 
@@ -78,6 +65,28 @@ impl Decoder {
     pub fn rest(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
+        }
+    }
+
+    fn read_on(&mut self) -> Result<Option<Message>, Fault> {
+        loop {
+            let head = match self.head {
+                Some(head) => head,
+                None => match self.next_head()? {
+                    Some(head) => *self.head.insert(head),
+                    None => return Ok(None),
+                },
+            };
+            let length = usize::try_from(head.length).map_err(|_| Fault::TooBig(self.limit))?;
+            if self.buffer.len() < length {
+                return Ok(None);
+            }
+            self.head = None;
+            unmask(&mut self.buffer[..length], head.mask);
+            let payload = self.payload(length);
+            if let Some(message) = self.message(head, payload)? {
+                return Ok(Some(message));
+            }
         }
     }
 
@@ -269,5 +278,14 @@ mod tests {
         let mut decoder = Decoder::new(Endpoint::Server, LIMIT, &frame(Opcode::Text, false, b"a\xe2\x82", [9; 4]));
         assert_eq!(decoder.next_message(), Ok(None));
         assert_eq!(feed(&mut decoder, &frame(Opcode::Continuation, false, b"x", [9; 4]), 3), Err(Fault::NotText));
+    }
+    #[test]
+    fn what_follows_a_fault_is_not_looked_at() {
+        let fault = frame(Opcode::Text, true, b"\xc0\xaf", [9; 4]);
+        let mut decoder =
+            Decoder::new(Endpoint::Server, LIMIT, &[fault, frame(Opcode::Ping, true, b"", [9; 4])].concat());
+        for _ in 0..2 {
+            assert_eq!(decoder.next_message(), Err(Fault::NotText));
+        }
     }
 }

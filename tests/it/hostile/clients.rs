@@ -1,23 +1,23 @@
 //! A hub that is none, or has lost its mind: what an agent and a proxy make of it.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use devstream::proto::limits::DATA_MESSAGE_LIMIT;
+use devstream::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_LIMIT};
 
 use crate::support::bent::{self, Bent};
 use crate::support::bytes::MIB;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
 use crate::support::dice::Dice;
-use crate::support::fake_hub::FakeHub;
+use crate::support::fake_hub::{FakeHub, Tls};
 use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
-use crate::support::websocket::{BINARY, FINAL, PING, TEXT, frame};
-use crate::support::{DEVICE, poll};
+use crate::support::websocket::{BINARY, FINAL, PING, TEXT, WebSocket, frame};
+use crate::support::{DEVICE, SOON, poll, within};
 
 /// An agent and a proxy that a real hub let in, and what it takes to stand in for that hub.
 struct Deserted {
@@ -82,18 +82,21 @@ fn is_over(mut local: TcpStream) -> bool {
     end.map_or_else(|error| !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), |_| true)
 }
 
+/// Who is still saying the rest of a large frame when the other one has had enough may find it gone.
+fn say(stream: &mut WebSocket<Tls>, Bent { what, bytes, code }: &Bent) {
+    if stream.garbage(bytes).is_ok() {
+        assert_eq!(stream.end(), Some(*code), "{what}");
+    }
+}
+
 #[test]
 fn bent_frames_from_a_hub_end_an_agents_stream() {
     let scene = Deserted::by_its_hub();
     let impostor = scene.impostor();
     let mut agent = impostor.agent();
     let before = scene.agent.memory().now;
-    for Bent { what, bytes, code } in bent::all(false, DATA_MESSAGE_LIMIT) {
-        let mut stream = impostor.stream_of(&mut agent, "target");
-        // Who is still saying the rest of a large frame when the agent has had enough may find it gone.
-        if stream.garbage(&bytes).is_ok() {
-            assert_eq!(stream.end(), Some(code), "{what}");
-        }
+    for bent in bent::all(false, DATA_MESSAGE_LIMIT) {
+        say(&mut impostor.stream_of(&mut agent, "target"), &bent);
     }
     assert_grown_little(&scene.agent, before);
     drop(agent);
@@ -106,14 +109,36 @@ fn bent_frames_from_a_hub_end_a_proxys_stream() {
     scene.agent.kill();
     let impostor = scene.impostor();
     let before = scene.proxy.process.memory().now;
-    for Bent { what, bytes, code } in bent::all(false, DATA_MESSAGE_LIMIT) {
+    for bent in bent::all(false, DATA_MESSAGE_LIMIT) {
         let local = scene.proxy.connect();
         let mut stream = impostor.stream_of_proxy();
-        stream.garbage(&bytes).unwrap();
-        assert_eq!(stream.end(), Some(code), "{what}");
-        assert!(is_over(local), "{what}");
+        say(&mut stream, &bent);
+        // Whoever broke the rules is not waited for.
+        assert!(within(CLOSE_TIMEOUT / 2, &bent.what, || is_over(local)), "{}", bent.what);
     }
     assert_grown_little(&scene.proxy.process, before);
+    scene.end(impostor);
+}
+
+#[test]
+fn connections_that_may_stand_by_where_nobody_answers_hold_up_no_stream() {
+    let scene = Deserted::by_its_hub();
+    scene.agent.kill();
+    let impostor = scene.impostor();
+    // It takes connections, and that is all.
+    let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = nowhere.local_addr().unwrap().port();
+    for _ in 0..3 {
+        let mut local = scene.proxy.connect();
+        let mut stream = within(SOON, "a stream", || impostor.stream_of_proxy_offering(port));
+        stream.bytes(b"hello").unwrap();
+        let mut heard = [0; 5];
+        local.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"hello");
+    }
+    nowhere.set_nonblocking(true).unwrap();
+    poll("that it was tried", || nowhere.accept().ok());
+    assert!(nowhere.accept().is_err(), "and not again and again");
     scene.end(impostor);
 }
 

@@ -117,6 +117,12 @@ impl Scene {
         self.hub = Hub::start_on(&self.hub.machine().clone(), self.hub.port, &arguments);
     }
 
+    /// The same with other arguments than before.
+    pub(crate) fn start_hub_with(&mut self, arguments: &[&str]) {
+        self.arguments[0] = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self.start_hub();
+    }
+
     /// Another agent of the same device.
     pub(crate) fn another_agent(&self) -> Process {
         let arguments: Vec<_> = self.arguments[1].iter().map(String::as_str).collect();

@@ -241,6 +241,23 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
 }
 
 #[test]
+fn a_device_that_is_slow_to_answer_is_asked_the_other_way_and_told_that_it_is_no_interruption() {
+    let mut scene = Scene::new(&[]);
+    let (mut slow, mut standby) = scene.device("slow");
+    let mut service = scene.standby();
+    ask(&mut service, open("slow", 0));
+    let late = requested(&mut standby);
+    let request = slow.request();
+    assert_eq!(request.request_id, late.stream.request_id);
+    // It may have taken the connection for a stream's by now.
+    let _ = standby.text(&response(request.request_id, true));
+    assert_eq!(standby.expect_close(), Kind::PeerGone.row().close);
+    slow.reject(&request, Kind::TargetRefused.into());
+    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == Kind::TargetRefused));
+    scene.held();
+}
+
+#[test]
 fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_gone() {
     let mut scene = Scene::new(&["--standbys", "3"]);
     let mut held: Vec<_> = (0..3).map(|_| scene.standby()).collect();

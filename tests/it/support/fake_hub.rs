@@ -10,6 +10,7 @@ use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL_
 use devstream::proto::id::StreamId;
 use devstream::proto::message::{StreamRequest, ToDevice, encode};
 use devstream::proto::secret::StreamToken;
+use devstream::proto::standby::{HOLD_HEADER, URL_HEADER as STANDBY_URL_HEADER};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -100,11 +101,16 @@ impl FakeHub {
     }
 
     /// Answers a proxy's request for a stream with a yes.
-    pub(crate) fn grant(&self, mut asked: Visit) {
+    pub(crate) fn grant(&self, asked: Visit) {
+        self.grant_with(asked, "");
+    }
+
+    /// With further headers, each with its end of line.
+    fn grant_with(&self, mut asked: Visit, further: &str) {
         let token: StreamToken = random::secret();
         let answer = format!(
             "HTTP/1.1 200 OK\r\n{ACCEPTED_HEADER}: True\r\n{URL_HEADER}: {}\r\n{TOKEN_HEADER}: {}\r\n\
-             {STREAM_PROTOCOL_HEADER}: {STREAM_PROTOCOL}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+             {STREAM_PROTOCOL_HEADER}: {STREAM_PROTOCOL}\r\n{further}content-length: 0\r\nconnection: close\r\n\r\n",
             self.url(),
             token.reveal()
         );
@@ -114,6 +120,13 @@ impl FakeHub {
     /// A proxy's next stream.
     pub(crate) fn stream_of_proxy(&self) -> WebSocket<Tls> {
         self.grant(self.accept());
+        self.accept().upgrade()
+    }
+
+    /// The same from a hub that would have the proxy's connections stand by at this port.
+    pub(crate) fn stream_of_proxy_offering(&self, port: u16) -> WebSocket<Tls> {
+        let offer = format!("{STANDBY_URL_HEADER}: wss://{NAME}:{port}/standby\r\n{HOLD_HEADER}: 64\r\n");
+        self.grant_with(self.accept(), &offer);
         self.accept().upgrade()
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::net::websocket::{CLOSE_POLICY, Incoming};
 use crate::proto::resume::ResumeToken;
+use crate::proto::stream::END_ACKNOWLEDGED;
 
 type Tunnelled = Tunnel<DuplexStream>;
 
@@ -85,4 +86,23 @@ async fn a_peer_that_rests_before_all_is_said_breaks_the_stream() {
     let ((outcome, socket), told) = timeout(LONG, async { tokio::join!(pump, told) }).await.unwrap();
     assert!(socket.is_none() && outcome.ending == Ending::Broken, "{outcome:?}");
     assert_eq!(told, Some(CLOSE_POLICY));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
+    // The order in which the parts of a pump are looked at is drawn by lot.
+    for _ in 0..32 {
+        let (near, mut far) = sockets();
+        let (mut application, pump) = pumped(resting(near, Begun::default()));
+        let peer = async {
+            application.shutdown().await.unwrap();
+            far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
+            while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text.ends_with(END_ACKNOWLEDGED)) {}
+            let acknowledged = StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true };
+            far.writer.text(acknowledged.encode()).await.unwrap();
+            drop(far);
+        };
+        let ((outcome, socket), ()) = timeout(LONG, async { tokio::join!(pump, peer) }).await.unwrap();
+        assert!(socket.is_none() && outcome == Ending::Clean.into(), "{outcome:?}");
+    }
 }
