@@ -1,4 +1,4 @@
-//! How an end keeps connections ready at the hub: those that have carried a stream, and one more than were wanted at once,
+//! How an end keeps connections ready at the hub: those that have carried a stream, and a few more than were wanted at once,
 //! until nobody wants them any more.
 
 use std::pin::pin;
@@ -18,6 +18,10 @@ use crate::proto::backoff::Backoff;
 use crate::proto::limits::{STANDBY_IDLE, STANDBY_RETRY};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::standby::{FromHub, Offer};
+
+/// What is brought for a stream that found none, beside its own: while it ends, which takes longer than to open one, the next
+/// ones shall find some.
+const SPARES: usize = 2;
 
 /// One end of a connection that stands by, or carries a stream and will stand by after it.
 #[derive(Debug)]
@@ -108,8 +112,8 @@ struct State {
     /// The hub took none, or was out of reach: it is left alone until then.
     not_before: Option<Instant>,
     backoff: Backoff,
-    /// A stream found none.
-    missed: bool,
+    /// So many are to be brought.
+    wanted: usize,
     /// Somebody sees to that.
     growing: bool,
 }
@@ -130,13 +134,15 @@ impl Supply {
     pub fn missed(&self) -> bool {
         let mut state = self.state();
         let Some((_, offer)) = &state.offer else { return false };
-        let most = offer.hold.min(self.line.standbys);
-        if state.not_before.is_some_and(|until| clock::now() < until) || self.counts.all.load(Ordering::Relaxed) >= most
-        {
+        if state.not_before.is_some_and(|until| clock::now() < until) || !self.has_room(offer) {
             return false;
         }
-        state.missed = true;
+        state.wanted = SPARES;
         !std::mem::replace(&mut state.growing, true)
+    }
+
+    fn has_room(&self, offer: &Offer) -> bool {
+        self.counts.all.load(Ordering::Relaxed) < offer.hold.min(self.line.standbys)
     }
 
     /// A connection that was brought for one stream may stand by after it.
@@ -159,14 +165,14 @@ impl Supply {
         standby.kept.place.goes
     }
 
-    /// One that stands by in place of one that was missed.
+    /// One that stands by, as long as some are wanted.
     pub async fn next(&self) -> Option<Standby> {
         let (client, offer) = {
             let mut state = self.state();
-            let missed = std::mem::take(&mut state.missed);
-            let wanted = state.offer.clone().filter(|_| missed);
-            state.growing = wanted.is_some();
-            wanted?
+            let offer = state.offer.clone().filter(|(_, offer)| state.wanted > 0 && self.has_room(offer));
+            state.wanted = offer.as_ref().map_or(0, |_| state.wanted - 1);
+            state.growing = offer.is_some();
+            offer?
         };
         let kept = self.adopt(&client);
         match client.standby(&offer.url, self.run).await {
@@ -184,7 +190,7 @@ impl Supply {
     fn refused(&self, refusal: &Refusal) {
         tracing::debug!("no connection stands by: {refusal}");
         let mut state = self.state();
-        (state.missed, state.growing) = (false, false);
+        (state.wanted, state.growing) = (0, false);
         let now = clock::now();
         // What a hub has refused it will refuse again; a network may be there again in a moment.
         let is_refused = refusal.kind != Kind::HubUnreachable;

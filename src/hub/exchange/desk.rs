@@ -39,7 +39,8 @@ pub(super) struct Desk<T> {
     activity: Activity,
     devices: HashMap<ConnectionId, Device>,
     askers: HashMap<ConnectionId, oneshot::Sender<Answer>>,
-    /// On the side that is arriving.
+    /// The side that is arriving, and what is said of it.
+    arriving: Option<ConnectionId>,
     verdict: Option<Result<Verdict<T>, Refusal>>,
     meetings: HashMap<ConnectionId, oneshot::Sender<Meeting<T>>>,
     live: HashMap<StreamId, Arc<Live>>,
@@ -57,6 +58,7 @@ impl<T: Transport> Desk<T> {
             activity,
             devices: HashMap::new(),
             askers: HashMap::new(),
+            arriving: None,
             verdict: None,
             meetings: HashMap::new(),
             live: HashMap::new(),
@@ -85,7 +87,7 @@ impl<T: Transport> Desk<T> {
 
     /// A side shows its token.
     pub(super) fn let_in(&mut self, arrival: SideArrival) -> Result<Verdict<T>, Refusal> {
-        self.verdict = None;
+        (self.arriving, self.verdict) = (Some(arrival.leg), None);
         self.tell(Input::SideArrived(arrival));
         self.verdict.take().unwrap_or_else(|| Err(Kind::PeerGone.into()))
     }
@@ -185,7 +187,8 @@ impl<T: Transport> Desk<T> {
             }
             Output::Refuse { leg, refusal } => match self.meetings.remove(&leg) {
                 Some(meeting) => drop(meeting.send(Meeting::Refused(refusal))),
-                None => self.verdict = Some(Err(refusal)),
+                None if self.arriving == Some(leg) => self.verdict = Some(Err(refusal)),
+                None => {}
             },
             Output::Join(joint) => self.join(joint),
             Output::EndStream { stream, refusal } => {

@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use tokio_util::sync::CancellationToken;
 
 use super::{Begun, Tunnel};
 use crate::net::clock;
@@ -25,7 +24,7 @@ pub(super) struct Flow {
     sender: AtomicBool,
     /// Something has changed for a part that was polled before.
     stirred: AtomicBool,
-    local_reset: CancellationToken,
+    local_reset: AtomicBool,
     since: Instant,
 }
 
@@ -36,7 +35,7 @@ impl Flow {
             end: Mutex::new(begin(tunnel)),
             sender: AtomicBool::new(false),
             stirred: AtomicBool::new(false),
-            local_reset: CancellationToken::new(),
+            local_reset: AtomicBool::new(false),
             since: clock::now(),
         }
     }
@@ -237,17 +236,18 @@ impl Flow {
 
     /// The local side has reset its connection.
     pub(super) fn reset_by_local(&self) {
-        self.local_reset.cancel();
+        self.local_reset.store(true, Ordering::Relaxed);
+        self.stir();
     }
 
     /// Whether it has.
     pub(super) fn is_reset_by_local(&self) -> bool {
-        self.local_reset.is_cancelled()
+        self.local_reset.load(Ordering::Relaxed)
     }
 
     /// Returns when it has.
     pub(super) async fn local_reset(&self) {
-        self.local_reset.cancelled().await;
+        self.until(|_| self.is_reset_by_local().then_some(())).await;
     }
 
     /// Whether both directions are over, and the peer knows all that it must.
