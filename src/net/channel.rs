@@ -60,7 +60,7 @@ impl RoundTrip {
 impl<T: Transport> ControlChannel<T> {
     /// On a WebSocket that was just made.
     pub fn new(socket: WebSocket<T>, patience: Patience) -> Self {
-        let heartbeat = Heartbeat::new(patience, random::dice());
+        let heartbeat = Heartbeat::new(patience, socket.endpoint, clock::epoch(), random::dice());
         Self { socket, heartbeat, pinged: None, round_trip: Arc::default() }
     }
 

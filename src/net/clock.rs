@@ -1,5 +1,6 @@
 //! The two clocks: the wall's, for what a person reads and for expiry dates, and the monotonic one for every deadline.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use time::OffsetDateTime;
@@ -22,4 +23,10 @@ pub fn timestamp() -> String {
 /// The monotonic clock, the one that a test can pause.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// One moment of the monotonic clock, the same for the whole process.
+pub fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(now)
 }

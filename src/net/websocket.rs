@@ -132,6 +132,8 @@ pub struct WebSocket<T> {
     pub writer: Writer<T>,
     /// When either last happened.
     pub pulse: Arc<Pulse>,
+    /// Which end this is.
+    pub endpoint: Endpoint,
 }
 
 impl<T: Transport> WebSocket<T> {
@@ -141,7 +143,7 @@ impl<T: Transport> WebSocket<T> {
         let line = Line::new(transport, endpoint, Decoder::new(endpoint, purpose.limit(), early));
         let line = Arc::new(Mutex::new(line));
         let reader = Reader { line: line.clone(), allowance: Allowance::new(clock::now()), rests_until: None };
-        Self { reader, writer: Writer { line }, pulse }
+        Self { reader, writer: Writer { line }, pulse, endpoint }
     }
 
     /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its

@@ -15,6 +15,7 @@ use devstream::proto::limits::{DIAL_TIMEOUT, FIRST_WINDOW, LARGEST_WINDOW};
 use devstream::proto::refusal::Kind;
 use devstream::proto::resume::Ticket;
 use devstream::proto::stream::{Ending, StreamControl};
+use devstream::proto::websocket::Endpoint;
 
 use self::side::Side;
 use super::Seed;

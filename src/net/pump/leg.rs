@@ -19,6 +19,7 @@ use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::end::{Due, Farewell};
 use crate::proto::stream::lifeline::Lifeline;
 use crate::proto::stream::{CLOSE_RESET, REST, StreamControl, Violation};
+use crate::proto::websocket::Endpoint;
 
 /// A peer that does not take our bytes may have said why: it is read for so long. The network that swallowed them says
 /// nothing, and another way may be open.
@@ -258,7 +259,7 @@ async fn silence<J>(pulse: &Pulse, flow: &Flow, terms: &Terms<'_, J>) {
     if !flow.half_close() {
         return std::future::pending().await;
     }
-    let mut heartbeat = Heartbeat::new(terms.patience, random::dice());
+    let mut heartbeat = Heartbeat::new(terms.patience, Endpoint::Client, clock::epoch(), random::dice());
     let mut vigil = terms.vigil.clone();
     loop {
         let pause = match heartbeat.poll(clock::now(), pulse.said(), pulse.heard()) {

@@ -9,6 +9,7 @@ use crate::net::pulse::Pulse;
 use crate::net::websocket::Broken;
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat, Patience};
+use crate::proto::websocket::Endpoint;
 
 /// No side is pinged again sooner.
 const BETWEEN_PINGS: Duration = Duration::from_secs(1);
@@ -38,7 +39,8 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub(super) fn new(patience: Option<Patience>, from: &'a Pulse, to: &'a Pulse) -> Self {
-        let heartbeat = patience.map(|patience| Heartbeat::new(patience, random::dice()));
+        let heartbeat =
+            patience.map(|patience| Heartbeat::new(patience, Endpoint::Server, clock::epoch(), random::dice()));
         let now = clock::now();
         Self { heartbeat, from, to, reading_since: now, timer: Box::pin(sleep_until(now.into())) }
     }

@@ -79,7 +79,7 @@ impl Journey {
             last_up: self.now,
             last_down: self.now,
             place: Place::Gone,
-            heartbeat: Heartbeat::new(self.patience, self.dice),
+            heartbeat: Heartbeat::new(self.patience, Endpoint::Server, self.start, self.dice),
             beat_at: self.now,
             said: self.now,
             heard: self.now,

@@ -58,7 +58,7 @@ impl Side {
             trying: false,
             awaited_until: None,
             back: Duration::ZERO,
-            heartbeat: Heartbeat::new(Patience::default(), 0),
+            heartbeat: Heartbeat::new(Patience::default(), Endpoint::Client, now, 0),
             beat_at: now,
             last_said: now,
             last_heard: now,
@@ -386,7 +386,7 @@ impl Journey {
         (side.trying, side.leg, side.ticket) = (false, Some(leg), Some(ticket));
         (side.awaited_until, side.back) = (side.lifeline.until(), Duration::ZERO);
         (side.last_said, side.last_heard, side.beat_at) = (now, now, now);
-        side.heartbeat = Heartbeat::new(self.patience, dice);
+        side.heartbeat = Heartbeat::new(self.patience, Endpoint::Client, self.start, dice);
         side.end.attach();
     }
 }
