@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use self::flow::Flow;
@@ -35,6 +35,10 @@ use crate::proto::stream::{Ending, StreamProtocol};
 
 /// Those of this process that are on their way back to a hub.
 static REJOINS: Semaphore = Semaphore::const_new(REJOINS_AT_ONCE);
+
+/// An application answers the end of what it was told with its own within this, mostly: one message less says both. The other
+/// end waits for it only to be done with the stream.
+const ENDS_TOGETHER: Duration = Duration::from_millis(2);
 
 /// Bytes so far; read by whoever shows them.
 #[derive(Debug, Default)]
@@ -306,5 +310,7 @@ async fn deliver<W: AsyncWrite + Unpin>(mut local: W, flow: &Flow, received: &At
     }
     // A local side that is already gone shows when the other direction meets it.
     let _ = local.shutdown().await;
+    flow.passed_on_end();
+    let _ = timeout(ENDS_TOGETHER, flow.local_end()).await;
     flow.end_written();
 }

@@ -25,6 +25,8 @@ pub(super) struct Flow {
     /// Something has changed for a part that was polled before.
     stirred: AtomicBool,
     local_reset: AtomicBool,
+    /// The end of the peer's direction was passed on, and the peer hears so together with the local side's end.
+    is_end_passed_on: AtomicBool,
     since: Instant,
 }
 
@@ -36,6 +38,7 @@ impl Flow {
             sender: AtomicBool::new(false),
             stirred: AtomicBool::new(false),
             local_reset: AtomicBool::new(false),
+            is_end_passed_on: AtomicBool::new(false),
             since: clock::now(),
         }
     }
@@ -157,7 +160,13 @@ impl Flow {
 
     /// The local side said this; nothing once it has said all.
     pub(super) fn take_from_local(&self, bytes: Bytes) {
-        self.end().take_from_local(bytes);
+        let is_end = bytes.is_empty();
+        let mut end = self.end();
+        end.take_from_local(bytes);
+        if is_end && self.is_end_passed_on.load(Ordering::Relaxed) {
+            end.end_written();
+            self.stir();
+        }
     }
 
     /// Bytes that were sent, each once.
@@ -228,7 +237,17 @@ impl Flow {
         }
     }
 
-    /// The end of the peer's direction was passed on to the local side.
+    /// The end of the peer's direction was passed on to the local side, which may answer it with its own.
+    pub(super) fn passed_on_end(&self) {
+        self.is_end_passed_on.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns when the local side has said all.
+    pub(super) async fn local_end(&self) {
+        self.until(|end| (!end.is_local_open()).then_some(())).await;
+    }
+
+    /// The peer is to know that the end of its direction was passed on.
     pub(super) fn end_written(&self) {
         self.end().end_written();
         self.wake_sender();

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, DuplexStream, ReadBuf, duplex, split};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, Purpose};

@@ -235,6 +235,11 @@ impl End {
         }
     }
 
+    /// Whether the local side may still say something.
+    pub fn is_local_open(&self) -> bool {
+        self.outgoing.is_open()
+    }
+
     /// Bytes that were sent, each once.
     pub fn sent(&self) -> u64 {
         self.outgoing.reached()

@@ -149,7 +149,8 @@ impl Incoming {
     fn grow(&mut self, most: u64) {
         let keeps_up = self.received - self.written <= self.window / 2;
         let took = self.now.saturating_sub(self.untold_since);
-        if keeps_up && took >= LONG && self.written - self.told >= ACK_EVERY {
+        let may_be_long = self.round_trip.is_none_or(|shortest| shortest >= LONG) && took >= LONG;
+        if keeps_up && may_be_long && self.written - self.told >= ACK_EVERY {
             self.window = self.window.max(LONG_WINDOW);
         }
         let (from, since) = self.watched_from;
@@ -165,8 +166,9 @@ impl Incoming {
     }
 }
 
-/// From this on, a way is long: the time that [`ACK_EVERY`] bytes take on it, or its round trip.
-const LONG: Duration = Duration::from_millis(5);
+/// From this on, a way is long: the time that [`ACK_EVERY`] bytes take on it, or its round trip. A busy machine with many
+/// streams is no long way.
+const LONG: Duration = Duration::from_millis(20);
 
 /// How long a window lasts that is large enough. On a short way, what waits beyond two round trips is in no processor's cache
 /// any more. On a long one, the connections below repair losses for several, and only find out how fast they may be while
@@ -265,7 +267,7 @@ mod tests {
     #[test]
     fn a_long_way_that_loses_bytes_is_not_taken_for_a_narrow_one() {
         let far = Duration::from_millis(200);
-        assert!(window_at(10, far, 8, 32) >= LONG_WINDOW, "as long as the connections below find out what it takes");
+        assert!(window_at(2, far, 8, 32) >= LONG_WINDOW, "as long as the connections below find out what it takes");
         assert_eq!(window_at(10, far, 8, 4_000), LARGEST_WINDOW, "two losses to a round trip, and more");
     }
 

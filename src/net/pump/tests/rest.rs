@@ -88,6 +88,32 @@ async fn a_peer_that_rests_before_all_is_said_breaks_the_stream() {
     assert_eq!(told, Some(CLOSE_POLICY));
 }
 
+/// Each message of a stream that ends is three processes' work.
+#[tokio::test(start_paused = true)]
+async fn an_end_is_acknowledged_together_with_the_one_that_answers_it_or_soon() {
+    for (answered_after, heard_after) in
+        [(Duration::ZERO, Duration::ZERO), (ENDS_TOGETHER / 2, ENDS_TOGETHER / 2), (LONG, ENDS_TOGETHER)]
+    {
+        let (near, mut far) = sockets();
+        let (mut application, pump) = pumped(resting(near, Begun::default()));
+        let peer = async {
+            let began = clock::now();
+            far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
+            while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text.ends_with(END_ACKNOWLEDGED)) {}
+            clock::now() - began
+        };
+        let target = async {
+            assert_eq!(application.read(&mut [0]).await.unwrap(), 0);
+            sleep(answered_after).await;
+            application.shutdown().await.unwrap();
+            std::future::pending().await
+        };
+        let heard = tokio::select! { heard = peer => heard, _ = pump => panic!("over"), () = target => unreachable!() };
+        // The clock goes in steps of a millisecond.
+        assert!(heard.abs_diff(heard_after) <= Duration::from_millis(1), "{answered_after:?}: {heard:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
     // The order in which the parts of a pump are looked at is drawn by lot.
