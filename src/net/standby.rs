@@ -112,6 +112,8 @@ struct State {
     /// The hub took none, or was out of reach: it is left alone until then.
     not_before: Option<Instant>,
     backoff: Backoff,
+    /// It has taken some.
+    proven: bool,
     /// So many are to be brought.
     wanted: usize,
     /// Somebody sees to that.
@@ -126,23 +128,28 @@ impl Supply {
 
     /// The hub takes them, or not.
     pub fn offered(&self, client: &Client, offer: Option<Offer>) {
-        self.state().offer = offer.map(|offer| (client.clone(), offer));
+        let mut state = self.state();
+        let former = std::mem::replace(&mut state.offer, offer.map(|offer| (client.clone(), offer)));
+        let url = |offer: &Option<(Client, Offer)>| offer.as_ref().map(|(_, offer)| offer.url.clone());
+        state.proven &= url(&former) == url(&state.offer);
     }
 
     /// A stream found none. Whether [`Self::next`] is to be called until there is nothing more: one after another, since
     /// the stream's own connection will stand by as well.
     pub fn missed(&self) -> bool {
         let mut state = self.state();
-        let Some((_, offer)) = &state.offer else { return false };
-        if state.not_before.is_some_and(|until| clock::now() < until) || !self.has_room(offer) {
+        if self.possible(&state).is_none() {
             return false;
         }
         state.wanted = SPARES;
         !std::mem::replace(&mut state.growing, true)
     }
 
-    fn has_room(&self, offer: &Offer) -> bool {
-        self.counts.all.load(Ordering::Relaxed) < offer.hold.min(self.line.standbys)
+    /// Where one more can be brought now, and as whom.
+    fn possible(&self, state: &State) -> Option<(Client, Offer)> {
+        let left_alone = state.not_before.is_some_and(|until| clock::now() < until);
+        let has_room = |offer: &Offer| self.counts.all.load(Ordering::Relaxed) < offer.hold.min(self.line.standbys);
+        state.offer.clone().filter(|(_, offer)| !left_alone && has_room(offer))
     }
 
     /// A connection that was brought for one stream may stand by after it.
@@ -169,15 +176,35 @@ impl Supply {
     pub async fn next(&self) -> Option<Standby> {
         let (client, offer) = {
             let mut state = self.state();
-            let offer = state.offer.clone().filter(|(_, offer)| state.wanted > 0 && self.has_room(offer));
+            let offer = self.possible(&state).filter(|_| state.wanted > 0);
             state.wanted = offer.as_ref().map_or(0, |_| state.wanted - 1);
             state.growing = offer.is_some();
             offer?
         };
-        let kept = self.adopt(&client);
+        let brought = self.bring_as(&client, &offer).await;
+        if brought.is_none() {
+            self.state().growing = false;
+        }
+        brought
+    }
+
+    /// One for a stream that found none, where some were taken before: that is fewer handshakes than the long way.
+    pub async fn bring(&self) -> Option<Standby> {
+        let (client, offer) = {
+            let state = self.state();
+            self.possible(&state).filter(|_| state.proven)?
+        };
+        self.bring_as(&client, &offer).await
+    }
+
+    async fn bring_as(&self, client: &Client, offer: &Offer) -> Option<Standby> {
+        let kept = self.adopt(client);
         match client.standby(&offer.url, self.run).await {
             Ok(socket) => {
-                self.state().backoff.connected(clock::now());
+                let mut state = self.state();
+                state.backoff.connected(clock::now());
+                state.proven = true;
+                drop(state);
                 Some(Standby::again(socket, kept))
             }
             Err(refusal) => {
@@ -190,7 +217,7 @@ impl Supply {
     fn refused(&self, refusal: &Refusal) {
         tracing::debug!("no connection stands by: {refusal}");
         let mut state = self.state();
-        (state.wanted, state.growing) = (0, false);
+        state.wanted = 0;
         let now = clock::now();
         // What a hub has refused it will refuse again; a network may be there again in a moment.
         let is_refused = refusal.kind != Kind::HubUnreachable;
@@ -229,10 +256,12 @@ mod tests {
         ] {
             assert!(supply.missed(), "{kind:?}");
             supply.refused(&kind.into());
+            supply.state().growing = false;
             advance(left_alone).await;
         }
         assert!(supply.missed());
         supply.refused(&Kind::HubBusy.into());
+        supply.state().growing = false;
         advance(STANDBY_RETRY - Duration::from_millis(1)).await;
         assert!(!supply.missed(), "it has said no");
     }

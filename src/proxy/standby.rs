@@ -47,6 +47,13 @@ impl Standbys {
         }
     }
 
+    /// One for a stream that found none, where that is known to work.
+    pub(super) async fn bring(&self) -> Option<Standby> {
+        let standby = self.0.supply.bring().await?;
+        self.grow();
+        Some(standby)
+    }
+
     /// A stream found none; the hub takes them, or not. Next time one will stand by.
     pub(super) fn offered(&self, client: &Client, offer: Option<Offer>) {
         self.0.supply.offered(client, offer);

@@ -162,10 +162,14 @@ impl Opener {
         outcome
     }
 
-    /// On a connection that stands by, if one is alive; else the long way.
+    /// On a connection that stands by, or is brought for that; else the long way.
     async fn open<R: AsyncRead + Unpin>(&self, name: Option<&StreamName>, local: &mut R) -> Result<Opened, Refusal> {
         let mut begun = Begun::default();
-        if let Some(standby) = self.standbys.take().await {
+        let ready = match self.standbys.take().await {
+            None => self.standbys.bring().await,
+            ready => ready,
+        };
+        if let Some(standby) = ready {
             let early = first_bytes(local).await;
             begun.early = early.map_err(|_| Refusal::new(Kind::PeerGone, "the application reset its connection"))?;
             let id = StreamId::from_bytes(random::bytes());

@@ -149,7 +149,7 @@ impl Incoming {
     fn grow(&mut self, most: u64) {
         let keeps_up = self.received - self.written <= self.window / 2;
         let took = self.now.saturating_sub(self.untold_since);
-        let may_be_long = self.round_trip.is_none_or(|shortest| shortest >= LONG) && took >= LONG;
+        let may_be_long = self.round_trip.is_none_or(|shortest| shortest >= LONG) && took >= SLOW_START;
         if keeps_up && may_be_long && self.written - self.told >= ACK_EVERY {
             self.window = self.window.max(LONG_WINDOW);
         }
@@ -166,9 +166,12 @@ impl Incoming {
     }
 }
 
-/// From this on, a way is long: the time that [`ACK_EVERY`] bytes take on it, or its round trip. A busy machine with many
-/// streams is no long way.
-const LONG: Duration = Duration::from_millis(20);
+/// A way whose round trip is this is long.
+const LONG: Duration = Duration::from_millis(5);
+
+/// So long take [`ACK_EVERY`] bytes on a connection that begins, where the way is long: some round trips. On a machine that is
+/// too busy they take half of that, now and then.
+const SLOW_START: Duration = Duration::from_millis(40);
 
 /// How long a window lasts that is large enough. On a short way, what waits beyond two round trips is in no processor's cache
 /// any more. On a long one, the connections below repair losses for several, and only find out how fast they may be while
@@ -267,7 +270,7 @@ mod tests {
     #[test]
     fn a_long_way_that_loses_bytes_is_not_taken_for_a_narrow_one() {
         let far = Duration::from_millis(200);
-        assert!(window_at(2, far, 8, 32) >= LONG_WINDOW, "as long as the connections below find out what it takes");
+        assert!(window_at(1, far, 8, 32) >= LONG_WINDOW, "as long as the connections below find out what it takes");
         assert_eq!(window_at(10, far, 8, 4_000), LARGEST_WINDOW, "two losses to a round trip, and more");
     }
 
