@@ -131,7 +131,10 @@ impl Supply {
         let mut state = self.state();
         let former = std::mem::replace(&mut state.offer, offer.map(|offer| (client.clone(), offer)));
         let url = |offer: &Option<(Client, Offer)>| offer.as_ref().map(|(_, offer)| offer.url.clone());
-        state.proven &= url(&former) == url(&state.offer);
+        if url(&former) != url(&state.offer) {
+            // What was found out is of the other one.
+            (state.proven, state.not_before) = (false, None);
+        }
     }
 
     /// A stream found none. Whether [`Self::next`] is to be called until there is nothing more: one after another, since

@@ -67,8 +67,16 @@ impl FakeHub {
 
     /// The next request.
     pub(crate) fn accept(&self) -> Visit {
-        // A client may try an address and go on with another one.
-        poll("a client", || self.try_accept().and_then(|client| self.receive(client)))
+        poll("a client", || {
+            // A client may try an address and go on with another one.
+            let mut visit = self.try_accept().and_then(|client| self.receive(client))?;
+            if visit.head.starts_with("GET /standby ") {
+                // What the hub before this one has offered.
+                visit.answer(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+                return None;
+            }
+            Some(visit)
+        })
     }
 
     /// The next one, which must be an agent, once it is online here.
