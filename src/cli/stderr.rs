@@ -105,9 +105,8 @@ impl Queue {
     /// For ever: a thread that may be stuck is left to the end of the process.
     fn write_out(&self, mut put: impl FnMut(&[u8]) -> io::Result<()>) {
         loop {
-            let messages = self.next();
             // Nobody is left who could be told that it failed.
-            let _ = put(&messages.concat());
+            self.next().iter().for_each(|message| drop(put(message)));
             // Asked for only now: as long as that one was stuck, others were dropped.
             let dropped = std::mem::take(&mut self.lock().dropped);
             if dropped > 0 {
@@ -169,7 +168,7 @@ mod tests {
         assert_eq!(queue.lock().messages.len(), QUEUE, "a flush has an end");
         assert_eq!(read.recv().unwrap(), "first");
         assert_eq!(read.recv().unwrap(), "devstream: warning: 3 messages were dropped: nobody read them\n");
-        assert_eq!(read.recv().unwrap(), (0..QUEUE).map(|number| number.to_string()).collect::<String>());
+        (0..QUEUE).for_each(|number| assert_eq!(read.recv().unwrap(), number.to_string()));
         queue.push(b"later".to_vec());
         assert_eq!(read.recv().unwrap(), "later", "told once");
     }

@@ -328,7 +328,7 @@ fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr,
     }
 }
 
-/// The hub is alive while the task that decides everything answers.
+/// The hub is alive while the broker answers.
 async fn pulse(shared: Arc<Shared>) {
     match notify::watchdog(|| shared.exchange.ping()).await {}
 }

@@ -22,7 +22,7 @@ const VISITORS: usize = 16;
 /// A scraper asks and goes, or keeps its connection for the next time, which need not be this one.
 const VISIT: Duration = Duration::from_secs(60);
 
-/// How long the task that owns the broker may take to answer before the hub is not healthy.
+/// How long the broker may take to answer before the hub is not healthy.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Answers scrapers, for ever.
@@ -60,7 +60,7 @@ async fn answer(shared: &Shared, asked: &Asked) -> Response<Bytes> {
     }
 }
 
-/// Whether the hub does its work: the task that owns the broker answers.
+/// Whether the hub does its work: the broker answers.
 pub(super) async fn health(shared: &Shared) -> Response<Bytes> {
     match timeout(HEARTBEAT, shared.exchange.ping()).await {
         Ok(true) => answers::words(StatusCode::OK, "ok\n"),
@@ -87,7 +87,7 @@ async fn metrics(shared: &Shared) -> Response<Bytes> {
     let measured = [
         (Measure::Start, shared.since.0 as f64),
         (Measure::Draining, f64::from(u8::from(shared.is_draining()))),
-        (Measure::DevicesOnline, shared.exchange.online().len() as f64),
+        (Measure::DevicesOnline, shared.exchange.devices_online() as f64),
         (Measure::Devices, devices as f64),
         (Measure::Services, services as f64),
         (Measure::Streams, shared.exchange.streams() as f64),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::channel::{ControlChannel, Ended};
 use super::client::{Client, Connection};
@@ -15,7 +15,7 @@ use super::vigil::Vigil;
 use super::websocket::WebSocket;
 use super::{clock, random};
 use crate::proto::backoff::Backoff;
-use crate::proto::limits::{STANDBY_IDLE, STANDBY_RETRY};
+use crate::proto::limits::{PROBE_DEADLINE, STANDBY_IDLE, STANDBY_RETRY};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::standby::{FromHub, Offer};
 
@@ -197,7 +197,12 @@ impl Supply {
             let state = self.state();
             self.possible(&state).filter(|_| state.proven)?
         };
-        self.bring_as(&client, &offer).await
+        // Elsewhere the hub may be within reach.
+        let brought = timeout(PROBE_DEADLINE, self.bring_as(&client, &offer)).await;
+        brought.unwrap_or_else(|_| {
+            self.refused(&Kind::HubUnreachable.into());
+            None
+        })
     }
 
     async fn bring_as(&self, client: &Client, offer: &Offer) -> Option<Standby> {
@@ -220,7 +225,7 @@ impl Supply {
     fn refused(&self, refusal: &Refusal) {
         tracing::debug!("no connection stands by: {refusal}");
         let mut state = self.state();
-        state.wanted = 0;
+        (state.wanted, state.proven) = (0, false);
         let now = clock::now();
         // What a hub has refused it will refuse again; a network may be there again in a moment.
         let is_refused = refusal.kind != Kind::HubUnreachable;

@@ -16,7 +16,7 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         since: shared.since,
         draining: shared.is_draining(),
         devices,
-        online: shared.exchange.online().len() as u64,
+        online: shared.exchange.devices_online() as u64,
         services,
         streams: shared.exchange.streams() as u64,
         strangers: shared.strangers.count() as u64,

@@ -1,7 +1,7 @@
 //! PURE. The rules of the meeting point: who is here, what is asked, who is joined.
 //!
-//! One task owns the broker. It hands in one [`Input`] at a time with the present time, carries out every [`Output`],
-//! and comes back at [`Broker::next_deadline`]. Bytes never pass through here. Randomness comes in with the
+//! Whoever has the broker hands in one [`Input`] at a time with the present time, carries out every [`Output`], and comes
+//! back at [`Broker::next_deadline`]. Bytes never pass through here. Randomness comes in with the
 //! constructor, so a run is one seed.
 
 mod change;

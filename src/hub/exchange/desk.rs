@@ -131,6 +131,13 @@ impl<T: Transport> Desk<T> {
         }
     }
 
+    /// Lets go of everybody without the broker, which is asked no more.
+    pub(super) fn hang_up(&mut self) {
+        self.end_all();
+        self.askers.clear();
+        self.devices.clear();
+    }
+
     fn carry_out_all(&mut self) {
         while let Some(output) = self.broker.next_output() {
             self.carry_out(output);
@@ -290,6 +297,10 @@ impl<T: Transport> Desk<T> {
             (device.clone(), presence)
         };
         self.broker.online().map(presence).collect()
+    }
+
+    pub(super) fn devices_online(&self) -> usize {
+        self.broker.online().count()
     }
 
     pub(super) fn streams(&self) -> Vec<StreamStatus> {

@@ -227,6 +227,11 @@ impl<T: Transport> Exchange<T> {
         self.with(|desk| desk.online()).unwrap_or_default()
     }
 
+    /// How many they are.
+    pub(super) fn devices_online(&self) -> usize {
+        self.with(|desk| desk.devices_online()).unwrap_or_default()
+    }
+
     /// Every stream, the oldest first.
     pub(super) fn all_streams(&self) -> Vec<StreamStatus> {
         self.with(|desk| desk.streams()).unwrap_or_default()
@@ -280,8 +285,11 @@ impl<T: Transport> Exchange<T> {
     }
 
     fn with<R>(&self, what: impl FnOnce(&mut Desk<T>) -> R) -> Result<R, Refusal> {
-        // Where it panicked, what it knows may be wrong: it is asked no more, and whoever watches the hub hears of it.
-        let mut desk = self.0.desk.lock().map_err(|_| Refusal::from(DOWN))?;
+        // Where it panicked, what it knows may be wrong: it is asked no more, and nobody waits for it any longer.
+        let mut desk = self.0.desk.lock().map_err(|poisoned| {
+            poisoned.into_inner().hang_up();
+            Refusal::from(DOWN)
+        })?;
         let result = what(&mut desk);
         if desk.is_due_sooner() {
             self.0.sooner.notify_one();

@@ -139,9 +139,9 @@ impl Incoming {
         self.end.is_some()
     }
 
-    /// Whether the other end knows that all of it was passed on.
+    /// Whether the other end knows that all of it was passed on. On a new WebSocket it is told again: that may have been lost.
     pub fn is_settled(&self) -> bool {
-        self.end_told
+        self.end_told && !self.owes
     }
 
     /// A window that is used up within a few round trips is what holds the sender back, unless the local side does, which
@@ -219,6 +219,10 @@ mod tests {
         incoming.ended(10).unwrap();
         incoming.end_written();
         let last = StreamControl::Ack { bytes: 10, window: FIRST_WINDOW, end: true };
+        assert_eq!(incoming.acknowledgement(FIRST_WINDOW), Some(last));
+        assert!(incoming.is_settled());
+        incoming.resume();
+        assert!(!incoming.is_settled(), "it may have been lost");
         assert_eq!(incoming.acknowledgement(FIRST_WINDOW), Some(last));
         assert!(incoming.is_settled());
     }
