@@ -333,3 +333,33 @@ impl<T: Transport> Drop for Farewell<T> {
         self.say();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::hub::activity;
+    use crate::hub::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_broker_that_panicked_lets_go_of_everybody_and_is_not_alive() {
+        let place = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new(&[], None));
+        let settings = activity::Settings::default();
+        let (activity, _writer) = Activity::open(&place.path().join("log"), settings, metrics).unwrap();
+        let exchange = Exchange::<DuplexStream>::new(Settings::default(), activity);
+        let hello = Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: Vec::new(), rests: false };
+        let address = (std::net::Ipv4Addr::LOCALHOST, 1).into();
+        let device = "pi-42".parse().unwrap();
+        let (mut notices, _farewell) =
+            exchange.arrive(device, ConnectionId(1), hello, address, Arc::default()).unwrap();
+        assert!(exchange.ping().await);
+        let panicked = catch_unwind(AssertUnwindSafe(|| exchange.with(|_| -> () { panic!("a defect") })));
+        assert!(panicked.is_err() && !exchange.ping().await);
+        assert_eq!(exchange.devices_online(), 0);
+        assert!(matches!(notices.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)), "it still waits");
+    }
+}
