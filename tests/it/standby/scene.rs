@@ -2,14 +2,17 @@
 
 use std::net::{Shutdown, TcpStream};
 use std::thread;
+use std::time::Duration;
 
-use crate::support::DEVICE;
+use devstream::net::clock;
+
 use crate::support::bytes::{End, KIB, Pattern, Seen, all_there_and_back, drain};
 use crate::support::chaos::Chaos;
 use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::support::roles::{Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, closed_port, is_alive};
+use crate::support::{DEVICE, poll};
 
 /// [`DEVICE`] with forwards `target` and `closed`, and `alice` with a port for each, and for `nothing`.
 pub(crate) struct Scene {
@@ -95,10 +98,23 @@ impl Scene {
             }
             if round > 1 && self.connections() == before {
                 self.echo(round, LITTLE);
+                self.settle();
                 return round * at_once + 1;
             }
         }
         panic!("every stream makes connections: {:?}", self.connections());
+    }
+
+    /// Waits until no more connections are being brought: spares come after the streams that missed some.
+    pub(crate) fn settle(&self) {
+        const QUIET: Duration = Duration::from_millis(150);
+        let mut seen = (self.connections(), clock::now());
+        poll("an end of new connections", || {
+            if self.connections() != seen.0 {
+                seen = (self.connections(), clock::now());
+            }
+            (clock::now() - seen.1 >= QUIET).then_some(())
+        });
     }
 
     /// The port of the proxy for another of the device's forwards.

@@ -178,6 +178,7 @@ fn warm_saying(scene: &Scene, first: u64) {
     for number in first..first + 6 {
         assert!(says(scene, number));
     }
+    scene.settle();
 }
 
 #[test]
