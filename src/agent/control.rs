@@ -183,6 +183,6 @@ impl Session {
         self.life.standbys.grow(&self.life);
         let work = stream::serve(self.life.clone(), self.client.clone(), request, self.answers.clone(), full);
         self.pending.insert(id, stop.clone());
-        self.life.streams.spawn(stream::unless_cancelled(stop, work));
+        self.life.streams.spawn(stream::unless_cancelled(stop, Box::pin(work)));
     }
 }

@@ -139,7 +139,7 @@ async fn target(life: &Life, request: &StreamRequest, full: bool) -> Result<TcpS
 }
 
 /// A request that was cancelled before its answer is dropped, and its target with it.
-pub(super) async fn unless_cancelled(stop: CancellationToken, work: impl Future<Output = ()>) {
+pub(super) async fn unless_cancelled(stop: CancellationToken, work: impl Future<Output = ()> + Unpin) {
     tokio::select! {
         () = stop.cancelled() => {}
         () = work => {}

@@ -78,7 +78,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
     let all = async {
         tokio::join!(hub.serve(shutdown.clone()), agent::run(agent, shutdown.clone()), proxy.serve(shutdown.clone())).0
     };
-    signals.pass_on_during(&shutdown, all).await??;
+    signals.pass_on_during(&shutdown, Box::pin(all)).await??;
     tasks.end(Duration::ZERO).await;
     text::say("demo", "ended; nothing is left behind");
     Ok(())

@@ -186,9 +186,10 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
         // `ssh` hangs up on its ProxyCommand: the device is told, instead of waiting for a proxy that may come back.
         let (hangups, hung_up) = (Hangups::listen()?, Reload::default());
         let work = proxy::pipe(config, proxy.stream, (tokio::io::stdin(), stdio::Output::new()), &shutdown);
+        let mut work = Box::pin(work);
         let work = async {
             tokio::select! {
-                done = work => done,
+                done = &mut work => done,
                 () = async { hung_up.asked().await; shutdown.ask(); std::future::pending().await } => Ok(()),
             }
         };

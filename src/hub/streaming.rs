@@ -122,7 +122,7 @@ pub(super) async fn run(
     let Arrived { waiting, identity } = *arrived;
     let rested = meet(shared, waiting, Leg::new(socket, kept)).await;
     if let (Some(leg), Some(identity)) = (rested, identity) {
-        standby::go_on(shared, visitor, identity, leg).await;
+        Box::pin(standby::go_on(shared, visitor, identity, leg)).await;
     }
 }
 
@@ -147,8 +147,11 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
             }
         }
         Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
-            Ok(Ok(device)) => return carry(shared, (device, leg), *joint, &live, farewell).await,
-            _ => never_joined(leg, *joint, shared, &live, farewell).await,
+            Ok(Ok(device)) => {
+                // In a place of its own: the side that gives its socket away has no use for that.
+                return Box::pin(carry(shared, (device, leg), joint, &live, farewell)).await;
+            }
+            _ => Box::pin(never_joined(leg, *joint, shared, &live, farewell)).await,
         },
         Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(Some(departure)) => leg.part(&departure).await,
@@ -183,7 +186,7 @@ async fn awaited<T: Transport>(
 async fn carry(
     shared: &Shared,
     (device, service): (Handover<Socket>, Leg<Socket>),
-    joint: Joint,
+    joint: Box<Joint>,
     live: &Live,
     mut farewell: Farewell<Socket>,
 ) -> Option<Leg<Socket>> {
@@ -210,7 +213,7 @@ async fn carry(
     let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
     farewell.left(how);
     if parting.rests() {
-        ended(shared, joint, live, left);
+        ended(shared, *joint, live, left);
         let (device, service) = parting.into_legs();
         // Its task has a place for it, or has ended.
         if let Some(back) = back {
@@ -220,16 +223,16 @@ async fn carry(
     }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // It is open until the other side has all of it.
-        parting.say_goodbye(&terms, || live.why()).await;
-        ended(shared, joint, live, left);
+        Box::pin(parting.say_goodbye(&terms, || live.why())).await;
+        ended(shared, *joint, live, left);
         return None;
     }
     if !interrupted {
-        ended(shared, joint, live, left);
+        ended(shared, *joint, live, left);
     }
     // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
     drop(farewell);
-    parting.say_goodbye(&terms, || live.why()).await;
+    Box::pin(parting.say_goodbye(&terms, || live.why())).await;
     None
 }
 

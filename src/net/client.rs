@@ -110,7 +110,7 @@ impl Client {
         }
         *request.body_mut() = Full::new(particulars.body);
         let answer_bytes = particulars.answer_bytes;
-        let (response, _) = self.send(&self.hub, request, particulars.patience, answer_bytes).await?;
+        let (response, _) = Box::pin(self.send(&self.hub, request, particulars.patience, answer_bytes)).await?;
         Ok(response)
     }
 
@@ -177,7 +177,7 @@ impl Client {
         if let Some((name, value)) = upgrade.further {
             headers.insert(name, text(&value)?);
         }
-        let (response, rest) = self.send(upgrade.hub, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await?;
+        let (response, rest) = Box::pin(self.send(upgrade.hub, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES)).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
         check(&response, &key, upgrade.protocol)?;
         Ok((WebSocket::new(stream, &early, Endpoint::Client, purpose), response))

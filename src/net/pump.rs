@@ -186,7 +186,7 @@ where
             () = deliver(writer, &flow, &terms.counters.received) => legs.await,
         }
     };
-    flow.drive(parts).await
+    flow.drive(pin!(parts)).await
 }
 
 /// One WebSocket after the other, until the stream is over.
@@ -214,7 +214,7 @@ where
             (terms.tell)(Happening::Interrupted(why));
         }
         lifeline.lost(clock::now(), back, random::dice());
-        match come_back(&last, &mut lifeline, terms).await {
+        match Box::pin(come_back(&last, &mut lifeline, terms)).await {
             Ok(tunnel) => (socket, pass) = (tunnel.socket, tunnel.pass.or(Some(last))),
             Err(refusal) => return (refusal.into(), None),
         }

@@ -201,6 +201,14 @@ fn broken_sink(broken: Broken) -> (Side, Departure) {
     (Side::Sink, Departure::Broken(broken))
 }
 
+/// What is next to go one way.
+enum Next {
+    Message(Result<Incoming, Broken>),
+    /// There is nothing more for now: what is held goes.
+    Flush,
+    Ping,
+}
+
 /// One direction.
 struct Way<'a> {
     from: &'a Pulse,
@@ -229,85 +237,77 @@ impl Way<'_> {
             let mut at_hand = early.next();
             if holds && at_hand.is_none() {
                 at_hand = source.next().now_or_never();
-                holds = at_hand.is_some();
-                if !holds && let Err(broken) = self.in_time(sink.flush()).await {
-                    return broken_sink(broken);
-                }
             }
-            let incoming = match at_hand {
-                Some(incoming) => incoming,
+            let next = match at_hand {
+                Some(incoming) => Next::Message(incoming),
+                None if holds => Next::Flush,
                 None => tokio::select! {
                     biased;
                     () = &mut draining, if !told_of_drain => {
                         told_of_drain = true;
-                        Ok(Incoming::Text(self.drain_notice()))
+                        Next::Message(Ok(Incoming::Text(self.drain_notice())))
                     }
-                    incoming = source.next() => incoming,
-                    beat = watch.next() => match beat {
-                        Ok(()) => match self.in_time(sink.ping()).await {
-                            Ok(()) => continue,
-                            Err(broken) => return broken_sink(broken),
-                        },
-                        Err(silent) => Err(silent),
-                    },
+                    incoming = source.next() => Next::Message(incoming),
+                    beat = watch.next() => beat.map_or_else(|silent| Next::Message(Err(silent)), |()| Next::Ping),
                 },
             };
-            if let Err(left) = self.pass_on(incoming, sink, &mut holds).await {
-                return left;
+            let is_read = matches!(next, Next::Message(_));
+            // The other end always reads; what it takes of this, however slowly, is a sign of life.
+            let passed_on = tokio::select! {
+                biased;
+                passed_on = self.pass_on(next, sink) => passed_on,
+                () = lifeless(self.to, self.terms.limit()) => Err(broken_sink(Broken::Silent)),
+            };
+            match passed_on {
+                Ok(held) => holds = held,
+                Err(left) => return left,
             }
-            watch.reads_on();
+            if is_read {
+                watch.reads_on();
+            }
         }
     }
 
-    /// One message; what the side left with, if that is the end.
-    async fn pass_on<T: Transport>(
-        &self,
-        incoming: Result<Incoming, Broken>,
-        sink: &mut Writer<T>,
-        holds: &mut bool,
-    ) -> Result<(), (Side, Departure)> {
+    /// One message; what the side left with, if that is the end. Whether something is held that goes with the next one.
+    async fn pass_on<T: Transport>(&self, next: Next, sink: &mut Writer<T>) -> Result<bool, (Side, Departure)> {
+        let incoming = match next {
+            Next::Message(incoming) => incoming,
+            Next::Flush => return sink.flush().await.map(|()| false).map_err(broken_sink),
+            Next::Ping => return sink.ping().await.map(|()| false).map_err(broken_sink),
+        };
+        let mut holds = false;
         let sent = match incoming {
             // The original's C# client sends these without end after its own; nobody has a use for them.
-            Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => Ok(()),
+            Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => sink.flush().await,
             Ok(Incoming::Bytes(bytes)) => {
                 let size = bytes.len() as u64;
-                *holds = false;
-                let sent = self.in_time(in_pieces(bytes, sink)).await;
+                let sent = in_pieces(bytes, sink).await;
                 self.carried.fetch_add(size, Ordering::Relaxed);
                 sent
             }
             Ok(Incoming::Text(text)) if self.terms.rests && text == REST => {
-                self.in_time(sink.text(text)).await.map_err(broken_sink)?;
+                sink.text(text).await.map_err(broken_sink)?;
                 return Err((Side::Source, Departure::Rested));
             }
             Ok(Incoming::Text(text)) if self.terms.text_allowed => {
-                *holds = true;
+                holds = true;
                 self.ends.fetch_or(text.ends_with(END_ACKNOWLEDGED), Ordering::Relaxed);
-                self.in_time(sink.hold_text(text)).await
+                sink.hold_text(text).await
             }
             Ok(Incoming::Text(_)) => {
                 let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
                 return Err((Side::Source, Departure::Broken(broken)));
             }
-            Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
+            Ok(Incoming::Ping | Incoming::Pong) => sink.flush().await,
             Ok(Incoming::Closed(told)) => return Err((Side::Source, Departure::Closed(told))),
             Err(broken) => return Err((Side::Source, Departure::Broken(broken))),
         };
-        sent.map_err(broken_sink)
+        sent.map(|()| holds).map_err(broken_sink)
     }
 
     fn drain_notice(&self) -> String {
         let back_ms = u64::try_from((self.terms.back)().as_millis()).unwrap_or(u64::MAX);
         StreamControl::Drain { seconds: self.terms.drain.as_secs(), back_ms }.encode()
-    }
-
-    /// A send to an end that always reads; what it takes of it, however slowly, is a sign of life.
-    async fn in_time(&self, sent: impl Future<Output = Result<(), Broken>>) -> Result<(), Broken> {
-        tokio::select! {
-            biased;
-            sent = sent => sent,
-            () = lifeless(self.to, self.terms.limit()) => Err(Broken::Silent),
-        }
     }
 }
 

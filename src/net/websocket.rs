@@ -163,7 +163,7 @@ impl<T: Transport> WebSocket<T> {
 
     /// The same for a connection on which nothing is owed any more: it gets a moment, then it is cut.
     pub async fn close_soon(self, code: u16, reason: &str) {
-        if tokio::time::timeout(CLOSE_TIMEOUT, self.close(code, reason)).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(self.close(code, reason))).await.is_err() {
             tracing::trace!("a WebSocket was cut");
         }
     }
@@ -171,7 +171,7 @@ impl<T: Transport> WebSocket<T> {
     /// Gives the peer's close its answer, or waits for the peer's answer to ours.
     pub async fn await_close(mut self) {
         let answer = async { while self.reader.next().await.is_ok() {} };
-        if tokio::time::timeout(CLOSE_TIMEOUT, answer).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(answer)).await.is_err() {
             tracing::trace!("a WebSocket ended without an answer to its close");
         }
     }
@@ -191,7 +191,7 @@ impl<T: Transport> WebSocket<T> {
                 linger(line.into_inner().unwrap_or_else(PoisonError::into_inner).into_transport()).await;
             }
         };
-        if tokio::time::timeout(CLOSE_TIMEOUT, farewell).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(farewell)).await.is_err() {
             tracing::trace!("a WebSocket was cut");
         }
     }

@@ -182,7 +182,7 @@ impl Opener {
                 }
             }
         }
-        self.open_anew(name, &begun).await
+        Box::pin(self.open_anew(name, &begun)).await
     }
 
     /// One flight: the request, and what the application has said by now.

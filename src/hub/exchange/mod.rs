@@ -298,24 +298,24 @@ impl<T: Transport> Exchange<T> {
     }
 
     fn farewell(&self, input: Input) -> Farewell<T> {
-        Farewell(self.clone(), Some(input))
+        Farewell(self.clone(), Some(Box::new(input)))
     }
 }
 
 /// Tells the broker, when dropped at the latest, that something is gone.
-pub(super) struct Farewell<T: Transport>(Exchange<T>, Option<Input>);
+pub(super) struct Farewell<T: Transport>(Exchange<T>, Option<Box<Input>>);
 
 impl<T: Transport> Farewell<T> {
     /// Says how a side left.
     pub(super) fn left(&mut self, left: Left) {
-        if let Some(Input::SideLeft { how, .. }) = &mut self.1 {
+        if let Some(Input::SideLeft { how, .. }) = self.1.as_deref_mut() {
             *how = left;
         }
     }
 
     /// Says why a device left.
     pub(super) fn because(&mut self, why: String) {
-        if let Some(Input::DeviceLeft { reason, .. }) = &mut self.1 {
+        if let Some(Input::DeviceLeft { reason, .. }) = self.1.as_deref_mut() {
             *reason = why;
         }
     }
@@ -323,7 +323,7 @@ impl<T: Transport> Farewell<T> {
     /// Says so now.
     pub(super) fn say(&mut self) {
         if let Some(input) = self.1.take() {
-            self.0.tell(input);
+            self.0.tell(*input);
         }
     }
 }

@@ -37,7 +37,7 @@ impl Standby<'_> {
         let ahead = if self.shared.activity.is_required() { Bytes::new() } else { early.clone() };
         let is_ahead = !ahead.is_empty();
         let granted = tokio::select! {
-            granted = self.ask(open, ahead) => granted,
+            granted = Box::pin(self.ask(open, ahead)) => granted,
             departure = leg.hold(Some(self.shared.config.patience)) => {
                 leg.part(&departure).await;
                 return None;

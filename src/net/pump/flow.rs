@@ -1,7 +1,7 @@
 //! What the parts of a pump share: the state of this end of the stream, and who waits for what.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -66,8 +66,7 @@ impl Flow {
 
     /// Runs the parts that share this. They are one task, so what one leaves for another takes no waker, which would have
     /// the whole task scheduled again and another thread woken for it: all are polled once more.
-    pub(super) async fn drive<O>(&self, parts: impl Future<Output = O>) -> O {
-        let mut parts = pin!(parts);
+    pub(super) async fn drive<O>(&self, mut parts: Pin<&mut impl Future<Output = O>>) -> O {
         poll_fn(|context| {
             loop {
                 match parts.as_mut().poll(context) {

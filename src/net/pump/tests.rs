@@ -1,5 +1,7 @@
 //! Two pumps back to back, with small pipes for sockets and no hub between them.
 
+#![allow(clippy::large_futures, reason = "only the connections of a running process are many")]
+
 mod rest;
 mod resume;
 
