@@ -18,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 pub use self::leg::{Departure, Leg};
 use self::watch::{Watch, lifeless};
 use super::pulse::Pulse;
-use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer};
+use super::websocket::{
+    Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer,
+};
 use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
-use crate::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_BYTES};
+use crate::proto::limits::DATA_MESSAGE_BYTES;
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::{END_ACKNOWLEDGED, REST, StreamControl};
 
@@ -77,13 +79,16 @@ impl Terms<'_> {
 pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms: &Terms<'_>) -> Parting<T> {
     terms.carried.to_device.fetch_add(std::mem::take(&mut service.delivered), Ordering::Relaxed);
     let (is_up_over, is_down_over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (service_rests, device_rests) = (AtomicBool::new(false), AtomicBool::new(false));
     let (left, rests) = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
         let (to_device, to_service) = (&terms.carried.to_device, &terms.carried.to_service);
-        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: to_device, ends: &is_down_over };
-        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: to_service, ends: &is_up_over };
+        let (ends, rests) = (&is_down_over, (&service_rests, &device_rests));
+        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: to_device, ends, rests };
+        let (ends, rests) = (&is_up_over, (&device_rests, &service_rests));
+        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: to_service, ends, rests };
         let mut up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
         let mut down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
         tokio::select! {
@@ -106,14 +111,8 @@ async fn part(
 ) -> (Option<(Role, Departure)>, bool) {
     let role = if side == Side::Source { source } else { !source };
     match departure {
-        // It can only be done when the other one is, too, and will have heard so.
-        Departure::Rested => match timeout(CLOSE_TIMEOUT, other).await {
-            Ok((_, Departure::Rested)) => (Some((role, departure)), true),
-            // It was not: the first one is wrong.
-            Ok((_, other)) if !other.is_loss() && !other.is_clean() => (Some((!role, other)), false),
-            // It was done, too, as far as anybody can know.
-            Ok(_) | Err(_) => (Some((role, departure)), false),
-        },
+        // The other side had said so before, and has heard it.
+        Departure::Rested => (Some((role, departure)), true),
         // Who takes nothing any more may have said why.
         Departure::Broken(Broken::Truncated | Broken::Io(_)) if side == Side::Sink => {
             match timeout(LAST_WORDS, other).await {
@@ -217,6 +216,8 @@ struct Way<'a> {
     carried: &'a AtomicU64,
     /// The other way is over, and acknowledged on this one.
     ends: &'a AtomicBool,
+    /// Whether the side that is read, and the other one, have said that they say nothing more.
+    rests: (&'a AtomicBool, &'a AtomicBool),
 }
 
 impl Way<'_> {
@@ -287,7 +288,16 @@ impl Way<'_> {
             }
             Ok(Incoming::Text(text)) if self.terms.rests && text == REST => {
                 sink.text(text).await.map_err(broken_sink)?;
-                return Err((Side::Source, Departure::Rested));
+                let (this, other) = self.rests;
+                if this.swap(true, Ordering::Relaxed) {
+                    let broken = Broken::Violation(CLOSE_POLICY, "it had no more to say".into());
+                    return Err((Side::Source, Departure::Broken(broken)));
+                }
+                // Until the other side has no more to say either, this one is to hear it.
+                if other.load(Ordering::Relaxed) {
+                    return Err((Side::Source, Departure::Rested));
+                }
+                Ok(())
             }
             Ok(Incoming::Text(text)) if self.terms.text_allowed => {
                 holds = true;

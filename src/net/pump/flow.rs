@@ -59,6 +59,11 @@ impl Flow {
         self.end().has_peer_rested()
     }
 
+    /// Returns when neither end says anything more.
+    pub(super) async fn both_rest(&self) {
+        self.until(|end| end.have_both_rested().then_some(())).await;
+    }
+
     /// Whether this end has yet to say that it is done.
     pub(super) fn has_to_rest(&self) -> bool {
         self.end().has_to_rest()

@@ -196,7 +196,13 @@ async fn receive<T: Transport, J>(
     let mut back = Duration::ZERO;
     loop {
         flow.room_for_strangers().await;
-        let heard = match reader.next().await {
+        let heard = tokio::select! {
+            biased;
+            // What follows is the next stream's.
+            () = flow.both_rest() => return std::future::pending().await,
+            heard = reader.next() => heard,
+        };
+        let heard = match heard {
             Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => Ok(()),
             Ok(Incoming::Bytes(bytes)) => flow.received(&bytes),
             Ok(Incoming::Text(text)) if flow.half_close() => match StreamControl::decode(&text) {

@@ -64,11 +64,11 @@ pub struct End {
     ping: bool,
     /// What was due last is not yet on its way.
     saying: bool,
-    /// If the WebSocket is used again after the stream: who has said that it is done with it.
+    /// If the WebSocket is used again after the stream: who has said that it says nothing more.
     rest: Option<Rest>,
 }
 
-/// Which ends are done with a stream.
+/// Which ends say nothing more on a stream.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rest {
     said: bool,
@@ -108,21 +108,27 @@ impl End {
         self.rest.is_some()
     }
 
-    /// The peer is done with the stream, which it can only be when this end has nothing more to say.
+    /// The peer says nothing more, which it may only say when it has said its end, and has acknowledged that of this one.
     pub fn peer_rests(&mut self) -> Result<(), Violation> {
-        let done = self.is_done();
+        let done = self.may_close();
         self.rest.as_mut().filter(|_| done).ok_or(Violation::Miscounted)?.heard = true;
         Ok(())
     }
 
-    /// Whether it is.
+    /// Whether it says nothing more.
     pub fn has_peer_rested(&self) -> bool {
         self.rest.is_some_and(|rest| rest.heard)
     }
 
-    /// Whether this end has yet to say that it is done, which then counts as said.
+    /// Whether neither end says anything more: what comes then is not of this stream.
+    pub fn have_both_rested(&self) -> bool {
+        self.rest.is_some_and(|rest| rest.said && rest.heard)
+    }
+
+    /// Whether this end has yet to say that it says nothing more, which then counts as said. What the peer still has to
+    /// say is not waited for.
     pub fn has_to_rest(&mut self) -> bool {
-        let done = self.is_done();
+        let done = self.has_told_all();
         self.rest.as_mut().is_some_and(|rest| done && !std::mem::replace(&mut rest.said, true))
     }
 
@@ -202,7 +208,7 @@ impl End {
             Some(Piece::Bytes(bytes)) => Due::Bytes(bytes),
             Some(Piece::End(end)) if self.half_close() => Due::Text(end),
             Some(Piece::End(_)) => Due::Close,
-            // Along with the last acknowledgement, if that was all.
+            // Along with the end or the last acknowledgement, if that was all.
             None if self.has_to_rest() => Due::Text(StreamControl::Rest),
             None => return None,
         })
@@ -326,10 +332,13 @@ impl End {
     }
 
     fn is_done(&self) -> bool {
-        match self.protocol {
-            None | Some(StreamProtocol::V1) => self.end_written && self.outgoing.is_told(),
-            Some(StreamProtocol::Resumable) => self.incoming.is_settled() && self.outgoing.is_acknowledged(),
-        }
+        self.has_told_all() && (!self.resumable() || self.outgoing.is_acknowledged())
+    }
+
+    /// Whether the peer was told all that there is: this direction's end, and that the other one's was passed on.
+    fn has_told_all(&self) -> bool {
+        let is_settled = if self.resumable() { self.incoming.is_settled() } else { self.end_written };
+        is_settled && self.outgoing.is_told()
     }
 
     /// What a close means, with its code and reason if it had any. A peer without half-close has no other way to say

@@ -3,7 +3,7 @@
 use super::*;
 use crate::net::websocket::{CLOSE_POLICY, Incoming};
 use crate::proto::resume::ResumeToken;
-use crate::proto::stream::END_ACKNOWLEDGED;
+use crate::proto::stream::{END_ACKNOWLEDGED, REST};
 
 type Tunnelled = Tunnel<DuplexStream>;
 
@@ -130,5 +130,58 @@ async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
         };
         let ((outcome, socket), ()) = timeout(LONG, async { tokio::join!(pump, peer) }).await.unwrap();
         assert!(socket.is_none() && outcome == Ending::Clean.into(), "{outcome:?}");
+    }
+}
+
+/// Each message of a stream that ends is three processes' work.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_has_told_all_says_so_before_its_own_direction_is_acknowledged() {
+    let (near, mut far) = sockets();
+    let (mut application, pump) = pumped(resting(near, Begun::default()));
+    let peer = async {
+        application.shutdown().await.unwrap();
+        far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
+        while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text == REST) {}
+        // As long as the local side takes there.
+        sleep(Duration::from_secs(10)).await;
+        far.writer.text(StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true }.encode()).await.unwrap();
+        far.writer.text(REST.into()).await.unwrap();
+        let pong = async { while far.reader.next().await.is_ok() {} };
+        tokio::select! { () = pong => panic!("closed"), () = std::future::pending() => {} }
+    };
+    let (outcome, socket) = tokio::select! { over = pump => over, () = peer => unreachable!() };
+    assert!(socket.is_some() && outcome == Ending::Clean.into(), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_the_last_word_of_a_stream_is_left_for_the_next_one() {
+    let end = StreamControl::End { bytes: 0 }.encode();
+    let ack = StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true }.encode();
+    for peer_is_last in [false, true] {
+        let (near, mut far) = sockets();
+        let (mut application, pump) = pumped(resting(near, Begun::default()));
+        application.shutdown().await.unwrap();
+        let (first, awaited, then) = if peer_is_last {
+            (vec![&end], REST, vec![&ack, REST, "next"])
+        } else {
+            (vec![], end.as_str(), vec![&end, &ack, REST])
+        };
+        let peer = async {
+            for word in first {
+                far.writer.text(word.clone()).await.unwrap();
+            }
+            while far.reader.next().await.unwrap() != Incoming::Text(awaited.into()) {}
+            for word in then {
+                far.writer.hold_text(word.into()).await.unwrap();
+            }
+            far.writer.flush().await.unwrap();
+            if !peer_is_last {
+                while far.reader.next().await.unwrap() != Incoming::Text(REST.into()) {}
+                far.writer.text("next".into()).await.unwrap();
+            }
+        };
+        let ((outcome, socket), ()) = timeout(LONG, async { tokio::join!(pump, peer) }).await.unwrap();
+        let mut socket = socket.unwrap_or_else(|| panic!("{outcome:?}"));
+        assert_eq!(socket.reader.next().await.unwrap(), Incoming::Text("next".into()));
     }
 }
