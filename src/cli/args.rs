@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(super) use self::activity::{ActivityArgs, Logs};
 use self::limits::LimitArgs;
 use self::line::{LineArgs, ResumeArgs};
+pub(super) use self::line::{VIA_LOGIN, ViaArgs};
 pub(super) use self::registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
@@ -23,6 +24,7 @@ pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole,
 use self::units::{hostname, seconds};
 use super::certificate::CertificateArgs;
 use super::logging::Format;
+use crate::net::hubs::{Hubs, Preference};
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::join::HubAddress;
@@ -185,6 +187,8 @@ pub(super) struct Join {
     pub(super) link: Option<String>,
     #[command(flatten)]
     pub(super) trust: TrustArgs,
+    #[command(flatten)]
+    pub(super) via: ViaArgs,
     /// The device's id, where the link leaves that to the machine [default: the host name]
     #[arg(long, value_name = "ID")]
     pub(super) id: Option<DeviceId>,
@@ -247,11 +251,31 @@ pub(super) struct DeviceAgent {
 
 #[derive(Debug, Clone, Args)]
 pub(super) struct HubArgs {
-    /// Where the hub is, if not where it was when this machine joined; without a port, 443
-    #[arg(long, value_name = "HOST[:PORT]", env = "DEVSTREAM_HUB", value_hint = ValueHint::Hostname)]
-    pub(super) hub: Option<HubAddress>,
+    /// Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)
+    ///
+    /// Several addresses of one hub are tried in turn, beginning with the one that answered last. At each of them it
+    /// must show the certificate of the hub that this machine joined.
+    #[arg(long, value_name = "HOST[:PORT]", env = "DEVSTREAM_HUB", value_hint = ValueHint::Hostname, value_delimiter = ',')]
+    pub(super) hub: Vec<HubAddress>,
+    #[arg(skip)]
+    preference: Preference,
     #[command(flatten)]
     pub(super) trust: TrustArgs,
+    #[command(flatten)]
+    pub(super) via: ViaArgs,
+}
+
+impl HubArgs {
+    /// For a hub whose address is known by itself, with nothing typed.
+    pub(super) fn none() -> Self {
+        let trust = TrustArgs { ca: None, allow_tls_inspection: false };
+        Self { hub: Vec::new(), preference: Preference::default(), trust, via: ViaArgs::default() }
+    }
+
+    /// The hub's addresses as typed, else this one. All that come of one command line share what answered last.
+    pub(super) fn hubs(&self, otherwise: &HubAddress) -> Hubs {
+        Hubs::new(&self.hub, self.preference.clone()).unwrap_or_else(|| otherwise.clone().into())
+    }
 }
 
 #[derive(Debug, Clone, Args)]

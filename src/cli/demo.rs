@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::args::{Demo, HubArgs, TrustArgs};
+use super::args::{Demo, HubArgs};
 use super::identity::SameUser;
 use super::signals::Signals;
 use super::view::Watcher;
@@ -109,7 +109,7 @@ fn enrol(state: &std::path::Path, role: Role) -> anyhow::Result<Enrol> {
     let principal = Principal { role, id };
     Ok(Arc::new(move || {
         let (place, principal) = (place.clone(), principal.clone());
-        let given = HubArgs { hub: None, trust: TrustArgs { ca: None, allow_tls_inspection: false } };
+        let given = HubArgs::none();
         Box::pin(async move { place.client(principal, &given, None).await })
     }))
 }

@@ -50,9 +50,9 @@ impl Joined {
     fn client(&self, role: Role, given: &HubArgs) -> anyhow::Result<Client> {
         let (path, text) = part(role, KEY)?.context("this machine has joined, but its key is gone; join again")?;
         let key = parse_key(&path, &text)?;
-        let hub = given.hub.clone().unwrap_or_else(|| self.hub.clone());
+        let hubs = given.hubs(&self.hub);
         let principal = Principal { role, id: self.id.clone() };
-        let client = Client::new(hub, &trust(given.trust.ca.as_deref(), self.pin)?, principal, Arc::new(key))?;
+        let client = Client::new(hubs, &trust(given.trust.ca.as_deref(), self.pin)?, principal, Arc::new(key))?;
         Ok(client.allowing_tls_inspection(given.trust.allow_tls_inspection))
     }
 }
@@ -121,14 +121,16 @@ pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
         let (principal, given) = (principal.clone(), given.clone());
         Box::pin(async move {
             let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
-            match Joined::load(principal.role).map_err(failed)? {
-                Some(joined) if joined.id == principal.id => joined.client(principal.role, &given).map_err(failed),
+            let way = given.via.way()?;
+            let client = match Joined::load(principal.role).map_err(failed)? {
+                Some(joined) if joined.id == principal.id => joined.client(principal.role, &given).map_err(failed)?,
                 joined => {
                     let (state, key) = (home::hub_state(None), home::local_key(&principal));
                     let place = SameUser { state: state.map_err(failed)?, key: key.map_err(failed)? };
-                    place.client(principal, &given, joined).await
+                    place.client(principal, &given, joined).await?
                 }
-            }
+            };
+            Ok(client.by(way))
         })
     })
 }
@@ -160,9 +162,9 @@ impl SameUser {
                 return Err(Refusal::new(Kind::NotJoined, other.unwrap_or_default()));
             }
         };
-        let hub = given.hub.clone().unwrap_or(info.local);
+        let hubs = given.hubs(&info.local);
         let trust = trust(given.trust.ca.as_deref(), Some(info.pin)).map_err(failed)?;
-        let client = Client::new(hub, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))?;
+        let client = Client::new(hubs, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))?;
         Ok(client.allowing_tls_inspection(given.trust.allow_tls_inspection))
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command as Program;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{CommandFactory as _, ValueEnum as _};
 
-use super::args::{Cli, Command, Hub, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall};
+use super::args::{Cli, Command, Hub, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall, ViaArgs};
 use super::config::{self, Mistake};
 use super::key_access::KeyAccess;
 use super::units::{self, Service, Unit};
@@ -73,9 +73,9 @@ fn plan(role: ServiceRole, program: &Path, arguments: &[String], root: Option<&P
             let units = units::hub(&service(config.drain), &config.listen, streaming, &key);
             Ok(Planned { units, needed })
         }
-        Command::DeviceAgent(agent) => client(&service(agent.drain.drain_timeout), Role::Device),
-        Command::ServiceProxy(ServiceProxy { stdio: false, drain, .. }) => {
-            client(&service(drain.drain_timeout), Role::Service)
+        Command::DeviceAgent(agent) => client(&service(agent.drain.drain_timeout), Role::Device, &agent.hub.via),
+        Command::ServiceProxy(ServiceProxy { stdio: false, drain, hub, .. }) => {
+            client(&service(drain.drain_timeout), Role::Service, &hub.via)
         }
         Command::Hub(_)
         | Command::ServiceProxy(_)
@@ -94,10 +94,16 @@ fn key_access(source: &Source, root: &Path) -> anyhow::Result<(KeyAccess, Vec<(P
     Ok((KeyAccess::of(pair, root)?, needed.into()))
 }
 
-fn client(service: &Service<'_>, role: Role) -> anyhow::Result<Planned> {
+fn client(service: &Service<'_>, role: Role, via: &ViaArgs) -> anyhow::Result<Planned> {
     let identity = home::identity(role)?;
     let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
-    Ok(Planned { units: units::client(service, &identity), needed: needed.into() })
+    let login = via.login_file();
+    if let Some(file) = login.filter(|file| !file.is_absolute()) {
+        bail!("write the whole path of --via-login {}: services start elsewhere", file.display());
+    }
+    let login_needed = login.map(|file| (file.to_owned(), "first put the proxy's USER:PASSWORD there, for root alone"));
+    let needed = needed.into_iter().chain(login_needed).collect();
+    Ok(Planned { units: units::client(service, &identity, login), needed })
 }
 
 /// What the service will take the arguments for, over the file that it will read: a mistake is better said now.

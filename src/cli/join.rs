@@ -29,13 +29,14 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     };
     let link: JoinLink = bare(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
     let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
+    let way = join.via.way()?;
     let place = Place::of(principal.role)?;
     let seed = place.next_seed()?;
     let key = PrivateKey::from_seed(&seed);
     let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
     let client = Client::new(link.hub.clone(), &trust, principal.clone(), Arc::new(key)).context("cannot join")?;
-    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection);
+    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).by(way);
     let particulars = Particulars { body: body.into(), ..Particulars::default() };
     let response = client.ask(&Route::Join, particulars).await?;
     if response.status() != StatusCode::NO_CONTENT {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::args::VIA_LOGIN;
 use super::identity::{IDENTITY, KEY};
 use super::key_access::KeyAccess;
 
@@ -71,11 +72,13 @@ fn group_of(key: &KeyAccess) -> String {
 }
 
 /// The device-agent's or the service-proxy's, with the identity in that directory.
-pub(super) fn client(service: &Service<'_>, identity: &Path) -> Vec<Unit> {
+pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&Path>) -> Vec<Unit> {
     let own = CLIENT
         .replace("{key}", &load_key(identity))
         .replace("{identity}", &specifiers(&identity.display().to_string()));
-    vec![service.unit(&own, "")]
+    let login = via_login.map(|file| load(VIA_LOGIN, file));
+    let login = login.map(|line| format!("# What its proxy wants to know, readable for this service alone.\n{line}\n"));
+    vec![service.unit(&format!("{own}{}", login.unwrap_or_default()), "")]
 }
 
 /// The files that [`client`]'s unit needs.
@@ -90,7 +93,11 @@ pub(super) fn takes_key(unit: &str, identity: &Path) -> bool {
 }
 
 fn load_key(identity: &Path) -> String {
-    format!("LoadCredential={KEY}:{}", specifiers(&identity.join(KEY).display().to_string()))
+    load(KEY, &identity.join(KEY))
+}
+
+fn load(name: &str, file: &Path) -> String {
+    format!("LoadCredential={name}:{}", specifiers(&file.display().to_string()))
 }
 
 impl Service<'_> {

@@ -15,7 +15,8 @@ use tokio::time::{Duration, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::ahead::Ahead;
-use super::dial::dial;
+use super::dial::{Trail, dial};
+use super::hubs::Hubs;
 use super::inspection;
 use super::pump::{Rejoin, Tunnel};
 use super::tls::{self, Trust};
@@ -32,6 +33,7 @@ use crate::proto::resume::{self, Pass};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, STANDBY_PROTOCOL};
 use crate::proto::stream::StreamProtocol;
+use crate::proto::via::Way;
 
 /// A client's connection to the hub.
 pub type Connection = TlsStream<Ahead<TcpStream>>;
@@ -39,7 +41,8 @@ pub type Connection = TlsStream<Ahead<TcpStream>>;
 /// Who asks, and whom.
 #[derive(Debug, Clone)]
 pub struct Client {
-    hub: HubAddress,
+    hubs: Hubs,
+    way: Way,
     tls: Arc<ClientConfig>,
     principal: Principal,
     key: Arc<PrivateKey>,
@@ -70,14 +73,21 @@ impl Default for Particulars {
 }
 
 impl Client {
-    /// For an identity at a hub.
+    /// For an identity at a hub, which is reached directly.
     pub fn new(
-        hub: HubAddress,
+        hubs: impl Into<Hubs>,
         trust: &Trust,
         principal: Principal,
         key: Arc<PrivateKey>,
     ) -> Result<Self, rustls::Error> {
-        Ok(Self { hub, tls: tls::client_config(trust)?, principal, key, allow_tls_inspection: false })
+        let (hubs, way, tls) = (hubs.into(), Way::default(), tls::client_config(trust)?);
+        Ok(Self { hubs, way, tls, principal, key, allow_tls_inspection: false })
+    }
+
+    /// Through the proxy that leads to the hub, if one does.
+    #[must_use]
+    pub fn by(self, way: Way) -> Self {
+        Self { way, ..self }
     }
 
     /// Whether a proxy on the way may inspect TLS, if the hub allows it too.
@@ -92,9 +102,9 @@ impl Client {
         Arc::ptr_eq(&self.key, &other.key)
     }
 
-    /// Where the hub is.
+    /// Where the hub is: of several addresses the one that answered last.
     pub fn hub(&self) -> &HubAddress {
-        &self.hub
+        self.hubs.preferred()
     }
 
     /// Who asks.
@@ -104,20 +114,20 @@ impl Client {
 
     /// Asks, and gives the answer whatever its status.
     pub async fn ask(&self, route: &Route, particulars: Particulars) -> Result<Response<Bytes>, Refusal> {
-        let mut request = request(&self.hub, route.method(), &route.to_string())?;
+        let mut request = request(route.method(), &route.to_string())?;
         for (name, value) in particulars.headers {
             request.headers_mut().insert(name, text(&value)?);
         }
         *request.body_mut() = Full::new(particulars.body);
         let answer_bytes = particulars.answer_bytes;
-        let (response, _) = Box::pin(self.send(&self.hub, request, particulars.patience, answer_bytes)).await?;
+        let (response, _) = Box::pin(self.send(self.hub(), request, particulars.patience, answer_bytes)).await?;
         Ok(response)
     }
 
     /// Brings the control connection.
     pub async fn control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
         let path = route.to_string();
-        let upgrade = Upgrade { hub: &self.hub, path: &path, protocol: Some(protocol), token: None, further: None };
+        let upgrade = Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, further: None };
         Ok(self.upgrade(upgrade, Purpose::Control).await?.0)
     }
 
@@ -161,7 +171,7 @@ impl Client {
         upgrade: Upgrade<'_>,
         purpose: Purpose,
     ) -> Result<(WebSocket<Connection>, Response<Bytes>), Refusal> {
-        let mut request = request(upgrade.hub, "GET", upgrade.path)?;
+        let mut request = request("GET", upgrade.path)?;
         let key = generate_key();
         let headers = request.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -206,22 +216,51 @@ impl Client {
         challenge: Option<Challenge>,
         (patience, answer_bytes): (Duration, usize),
     ) -> Result<((Response<Bytes>, Rest), Exporter), Refusal> {
-        let stream = dial(hub, self.tls.clone()).await?;
+        let (hub, stream) = self.reach(hub, &mut Trail::default()).await?;
         let exporter = tls::exporter(stream.get_ref().1).map_err(|error| tls::explain(&error))?;
         let session = challenge.as_ref().map_or(Session::Channel(&exporter), Session::Challenge);
         let (method, authority, path) = (request.method().as_str(), hub.to_string(), request.uri().to_string());
         let binding = Binding { method, authority: &authority, path: &path, session };
         let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
+        request.headers_mut().insert(header::HOST, text(&authority)?);
         request.headers_mut().insert(auth::HEADER, secret(&credential.to_string())?);
         Ok((exchange(stream, request, patience, answer_bytes).await?, exporter))
     }
+
+    /// Connects to the hub at `there`, or at whichever of its other addresses answers; the trail has all that were tried.
+    pub async fn reach<'a>(
+        &'a self,
+        there: &'a HubAddress,
+        trail: &mut Trail,
+    ) -> Result<(&'a HubAddress, Connection), Refusal> {
+        let mut refusals = Vec::new();
+        for hub in self.hubs.in_turn(there) {
+            match dial(hub, &self.way, self.tls.clone(), trail).await {
+                Ok(stream) => {
+                    self.hubs.answered(hub);
+                    return Ok((hub, stream));
+                }
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        Err(together(refusals))
+    }
 }
 
-fn request(hub: &HubAddress, method: &str, path: &str) -> Result<Request<Full<Bytes>>, Refusal> {
+/// Of several addresses' refusals the one that says more than that there is no way, else all.
+fn together(mut refusals: Vec<Refusal>) -> Refusal {
+    let telling = refusals.iter().position(|refusal| refusal.kind != Kind::HubUnreachable);
+    if let Some(index) = telling {
+        return refusals.swap_remove(index);
+    }
+    let details: Vec<_> = refusals.iter().map(|refusal| refusal.detail.as_str()).collect();
+    Refusal::new(Kind::HubUnreachable, details.join("; "))
+}
+
+fn request(method: &str, path: &str) -> Result<Request<Full<Bytes>>, Refusal> {
     Request::builder()
         .method(method)
         .uri(path)
-        .header(header::HOST, hub.to_string())
         .header(header::USER_AGENT, concat!("devstream/", env!("CARGO_PKG_VERSION")))
         .body(Full::default())
         .map_err(|error| Refusal::new(Kind::BadRequest, error.to_string()))

@@ -1,8 +1,10 @@
-//! From here to a hub: name, TCP, TLS, under one deadline, with an error that says which step failed.
+//! From here to a hub: name, TCP, a proxy if there is one between, TLS; under one deadline, with an error that says which
+//! hop failed.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -12,56 +14,153 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::ahead::Ahead;
-use super::{socket, tls, vigil};
+use super::race::{Lost, race};
+use super::{clock, socket, tls, via, vigil};
+use crate::proto::forward::Target;
 use crate::proto::join::HubAddress;
-use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_TIMEOUT};
+use crate::proto::limits::DIAL_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::via::Way;
 
-/// Connects and completes TLS. The name is looked up anew each time: addresses change.
-pub async fn dial(hub: &HubAddress, config: Arc<ClientConfig>) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
+/// A part of the way to a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hop {
+    /// The name of the hub, or of the proxy, has addresses.
+    Name,
+    /// One of them takes a connection.
+    Tcp,
+    /// The proxy opens the way to the hub, whose name it looks up itself.
+    Proxy,
+    /// The hub is the one that is trusted.
+    Tls,
+}
+
+/// A hop that was begun.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Which.
+    pub hop: Hop,
+    /// Where to: a name, an address, what was agreed.
+    pub at: String,
+    /// How long it took; none if it failed, or was given up.
+    pub took: Option<Duration>,
+    began: Instant,
+}
+
+/// The hops to a hub, in order; filled in on the way, and worth reading also where the last one failed.
+#[derive(Debug, Clone, Default)]
+pub struct Trail(Vec<Step>);
+
+impl Trail {
+    /// What was begun so far.
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    fn begin(&mut self, hop: Hop, at: impl Into<String>) {
+        self.0.push(Step { hop, at: at.into(), took: None, began: clock::now() });
+    }
+
+    /// The last hop is done; where it led to is better known now.
+    fn end(&mut self, at: Option<String>) {
+        let Some(step) = self.0.last_mut() else { return };
+        step.took = Some(clock::now() - step.began);
+        step.at = at.unwrap_or_else(|| std::mem::take(&mut step.at));
+    }
+}
+
+impl fmt::Display for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Step { hop, at, took, .. }) in self.0.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            let took = took.map_or_else(|| "not done".into(), |took| format!("{} ms", took.as_millis()));
+            write!(f, "{comma}{hop:?} {at} {took}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Connects and completes TLS. Names are looked up anew each time: addresses change.
+pub async fn dial(
+    hub: &HubAddress,
+    way: &Way,
+    config: Arc<ClientConfig>,
+    trail: &mut Trail,
+) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
     let steps = async {
-        let tcp = connect(hub).await?;
-        let name = ServerName::try_from(hub.host.clone())
-            .map_err(|_| Refusal::new(Kind::HubUnreachable, format!("'{}' is not a host name", hub.host)))?;
-        TlsConnector::from(config).connect(name, Ahead::new(tcp)).await.map_err(|error| explain(hub, &error))
+        let tcp = match way.to(&hub.host) {
+            None => connect(hub, &format!("{hub}"), trail).await?.0,
+            Some(proxy) => {
+                let who = format!("the proxy {proxy}");
+                let (mut tcp, address) = connect(&proxy.at, &who, trail).await?;
+                trail.begin(Hop::Proxy, format!("{proxy}"));
+                let opened = via::through(&mut tcp, proxy, Target(&hub.host, hub.port)).await;
+                opened.map_err(|why| unreachable(format!("{who} at {} {why}", address.ip())))?;
+                trail.end(None);
+                tcp
+            }
+        };
+        handshake(hub, tcp, config, trail).await
     };
     // Boxed, and so given back: whoever dials may then wait for months.
-    timeout(DIAL_TIMEOUT, Box::pin(steps)).await.unwrap_or_else(|_| Err(timed_out(hub, DIAL_TIMEOUT)))
+    let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
+    let stream =
+        reached.unwrap_or_else(|_| Err(unreachable(format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs()))))?;
+    tracing::debug!(%hub, %trail, "connected");
+    Ok(stream)
 }
 
-/// Tries the name's addresses in the resolver's order; the error is the last one's.
-async fn connect(hub: &HubAddress) -> Result<TcpStream, Refusal> {
-    let unresolved = |why: String| Refusal::new(Kind::HubUnreachable, format!("cannot resolve {}: {why}", hub.host));
-    let addresses = lookup_host((hub.host.as_str(), hub.port)).await.map_err(|error| unresolved(error.to_string()))?;
-    let mut last = unresolved("it has no address".into());
-    for address in addresses {
-        match timeout(DIAL_ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                socket::tune(&stream);
-                socket::suit_tunnel(&stream);
-                tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
-                vigil::reached(address);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = unreachable(hub, address, &error.to_string()),
-            Err(_) => last = unreachable(hub, address, &format!("no answer in {} s", DIAL_ADDRESS_TIMEOUT.as_secs())),
-        }
-    }
-    Err(last)
+/// To whichever of the name's addresses answers first.
+async fn connect(to: &HubAddress, who: &str, trail: &mut Trail) -> Result<(TcpStream, SocketAddr), Refusal> {
+    let unresolved = |why: &str| match who.strip_prefix("the proxy ") {
+        Some(_) => unreachable(format!("cannot resolve {}, the proxy's name: {why}", to.host)),
+        None => unreachable(format!("cannot resolve {}: {why}", to.host)),
+    };
+    trail.begin(Hop::Name, &to.host);
+    let found = lookup_host((to.host.as_str(), to.port)).await.map_err(|error| unresolved(&error.to_string()))?;
+    let addresses: Vec<_> = found.collect();
+    trail.end(None);
+    trail.begin(Hop::Tcp, to.to_string());
+    let raced = race(addresses, TcpStream::connect).await;
+    let (stream, address) = raced.map_err(|lost| match lost.as_slice() {
+        [] => unresolved("it has no address"),
+        lost => unreachable(format!("{who} {}", told(lost))),
+    })?;
+    trail.end(Some(address.to_string()));
+    socket::tune(&stream);
+    socket::suit_tunnel(&stream);
+    tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
+    vigil::reached(address);
+    Ok((stream, address))
 }
 
-fn unreachable(hub: &HubAddress, address: SocketAddr, why: &str) -> Refusal {
-    Refusal::new(Kind::HubUnreachable, format!("{hub} at {address}: {why}"))
+async fn handshake(
+    hub: &HubAddress,
+    tcp: TcpStream,
+    config: Arc<ClientConfig>,
+    trail: &mut Trail,
+) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
+    trail.begin(Hop::Tls, hub.to_string());
+    let name = ServerName::try_from(hub.host.clone());
+    let name = name.map_err(|_| unreachable(format!("'{}' is not a host name", hub.host)))?;
+    let connecting = TlsConnector::from(config).connect(name, Ahead::new(tcp)).await;
+    let stream = connecting.map_err(|error| explain(hub, &error))?;
+    trail.end(tls::agreed(stream.get_ref().1));
+    Ok(stream)
 }
 
-fn timed_out(hub: &HubAddress, after: Duration) -> Refusal {
-    Refusal::new(Kind::HubUnreachable, format!("{hub}: no answer in {} s", after.as_secs()))
+fn told(lost: &[Lost]) -> String {
+    lost.iter().map(|(address, why)| format!("at {address}: {why}")).collect::<Vec<_>>().join("; ")
+}
+
+fn unreachable(why: String) -> Refusal {
+    Refusal::new(Kind::HubUnreachable, why)
 }
 
 /// rustls's errors travel inside IO errors.
 fn explain(hub: &HubAddress, error: &std::io::Error) -> Refusal {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(inner) => tls::explain(inner),
-        None => Refusal::new(Kind::HubUnreachable, format!("{hub}: TLS: {error}")),
+        None => unreachable(format!("{hub}: TLS: {error}")),
     }
 }

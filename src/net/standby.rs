@@ -247,6 +247,7 @@ mod tests {
     use super::*;
     use crate::net::tls::Trust;
     use crate::proto::id::{Principal, Role};
+    use crate::proto::join::HubAddress;
     use crate::proto::key::PrivateKey;
     use crate::proto::limits::BACKOFF_BASE;
 
@@ -254,7 +255,8 @@ mod tests {
     async fn a_hub_that_was_out_of_reach_is_tried_again_soon_and_one_that_refused_is_left_alone() {
         let key = PrivateKey::from_seed(&random::secret());
         let principal = Principal { role: Role::Service, id: "alice".parse().unwrap() };
-        let client = Client::new("hub".parse().unwrap(), &Trust::Public, principal, Arc::new(key)).unwrap();
+        let client =
+            Client::new("hub".parse::<HubAddress>().unwrap(), &Trust::Public, principal, Arc::new(key)).unwrap();
         let supply = Supply::new(Line::default(), None);
         supply.offered(&client, Some(Offer { url: "wss://hub/standby".into(), hold: 1 }));
         for (kind, left_alone) in [

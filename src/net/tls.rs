@@ -144,6 +144,12 @@ pub fn exporter<D>(connection: &rustls::ConnectionCommon<D>) -> Result<Exporter,
     connection.export_keying_material([0; 32], EXPORTER_LABEL, None)
 }
 
+/// What both ends agreed on, in a person's words.
+pub(super) fn agreed(connection: &rustls::ClientConnection) -> Option<String> {
+    let exchange = connection.negotiated_key_exchange_group()?.name();
+    Some(format!("{:?} {exchange:?}", connection.protocol_version()?))
+}
+
 /// What a failed handshake means to the person.
 #[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds errors, and most need the same words")]
 pub fn explain(error: &rustls::Error) -> Refusal {

@@ -30,9 +30,16 @@ impl FromStr for HubAddress {
     type Err = InvalidForward;
 
     fn from_str(text: &str) -> Result<Self, InvalidForward> {
+        Self::parse(text, DEFAULT_PORT)
+    }
+}
+
+impl HubAddress {
+    /// With this port where none is named.
+    pub(super) fn parse(text: &str, default_port: u16) -> Result<Self, InvalidForward> {
         let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         if !has_port {
-            return Ok(Self { host: bare_host(text)?.into(), port: DEFAULT_PORT });
+            return Ok(Self { host: bare_host(text)?.into(), port: default_port });
         }
         match host_and_port(text)? {
             (Some(host), port @ 1..) => Ok(Self { host: host.into(), port }),

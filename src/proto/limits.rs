@@ -203,6 +203,18 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// One address of the hub: a dead one must not eat the whole of [`DIAL_TIMEOUT`].
 pub const DIAL_ADDRESS_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// RFC 8305 section 5: the next address is tried beside one that has not answered within this.
+pub const DIAL_HEAD_START: Duration = Duration::from_millis(250);
+
+/// Addresses of one name that are tried: all within [`DIAL_TIMEOUT`], and no flood for who gives a name hundreds.
+pub const DIAL_ADDRESSES: usize = 16;
+
+/// What a proxy may take to say whether it leads to the hub: as long as one address, and some for its own look-up.
+pub const VIA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The head of a proxy's answer, with what it has to say about itself; under 1 KiB with those there are.
+pub const VIA_ANSWER_BYTES: usize = 8 * 1024;
+
 /// The device's own target: refuse within the time a person waits for `ssh`.
 pub const TARGET_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -21,5 +21,6 @@ pub mod scope;
 pub mod secret;
 pub mod standby;
 pub mod stream;
+pub mod via;
 pub mod vigil;
 pub mod websocket;

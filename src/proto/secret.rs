@@ -4,10 +4,10 @@ use std::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Text of the wrong length or alphabet where a secret was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,54 @@ impl<'de, const N: usize> Deserialize<'de> for Secret<N> {
     }
 }
 
+/// Longest user and password each, in bytes (RFC 1929 section 2).
+const LOGIN_BYTES: usize = 255;
+
+/// What a proxy wants to know of its user.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Login {
+    user: String,
+    password: String,
+}
+
+impl Login {
+    /// Of this user.
+    pub fn new(user: &str, password: &str) -> Result<Self, InvalidSecret> {
+        let fits = |text: &str| text.len() <= LOGIN_BYTES && !text.contains(['\r', '\n', '\0']);
+        // RFC 7617 section 2: the colon ends the user.
+        let valid = !user.is_empty() && !user.contains(':') && fits(user) && fits(password);
+        if valid { Ok(Self { user: user.into(), password: password.into() }) } else { Err(InvalidSecret) }
+    }
+
+    /// The first line of a file: `USER:PASSWORD`.
+    pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
+        let (user, password) = text.trim_end_matches(['\r', '\n']).split_once(':').ok_or(InvalidSecret)?;
+        Self::new(user, password)
+    }
+
+    /// The user.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The password, for whoever sends it.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Both as RFC 7617 has them in a header.
+    pub fn basic(&self) -> Zeroizing<String> {
+        let both = Zeroizing::new([self.user.as_str(), ":", &self.password].concat());
+        Zeroizing::new(STANDARD.encode(both.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
 /// SHA-256 of a secret; compares in constant time.
 #[derive(Clone)]
 pub struct SecretHash([u8; 32]);
@@ -127,6 +175,16 @@ mod tests {
         let token = StreamToken::new([0x41; 32]);
         let shown = format!("{token:?} {:?}", token.hash());
         assert!(!shown.contains(&token.reveal()) && !shown.contains("65"), "{shown}");
+    }
+
+    #[test]
+    fn a_login_is_one_line_with_a_user_and_never_shows() {
+        let login = Login::parse("alice:hunter2: x\r\n").unwrap();
+        assert_eq!((login.user(), login.password()), ("alice", "hunter2: x"));
+        assert_eq!(format!("{login:?}"), "[secret]");
+        for text in ["", "alice", ":hunter2", "a:b\nc:d", &format!("a:{}", "x".repeat(256))] {
+            assert!(Login::parse(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,13 +1,110 @@
-//! How connections are kept, as typed: the same for all three roles.
+//! How connections are made and kept, as typed: the same for all roles.
 
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use anyhow::Context as _;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, ValueHint};
 
 use super::units::{age, seconds};
+use crate::cli::home;
+use crate::net::private::given_secret;
 use crate::net::pump::Line;
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{DEAD_AFTER_RANGE, LONGEST_RESUME_GRACE, MOST_STANDBYS, STANDBYS_PER_IDENTITY};
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::secret::Login;
+use crate::proto::via::{Via, Way};
+
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct ViaArgs {
+    /// Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none
+    ///
+    /// The proxy looks up the hub's name, and nobody else does. Without this flag the environment names it, as it does
+    /// to curl: HTTPS_PROXY, else ALL_PROXY, but not for what is in NO_PROXY or on this machine itself.
+    #[arg(long, value_name = "URL", env = "DEVSTREAM_VIA", hide_env_values = true, value_parser = ViaParser,
+          value_hint = ValueHint::Url)]
+    via: Option<ViaChoice>,
+    /// The file with the proxy's USER:PASSWORD, which nobody else may read
+    #[arg(long, value_name = "FILE", env = "DEVSTREAM_VIA_LOGIN", value_hint = ValueHint::FilePath)]
+    via_login: Option<PathBuf>,
+}
+
+/// What --via says.
+#[derive(Debug, Clone)]
+enum ViaChoice {
+    Direct,
+    Proxy(Via),
+}
+
+/// The file with a proxy's login, as the service manager hands it over.
+pub(in crate::cli) const VIA_LOGIN: &str = "via-login";
+
+/// A user and password take two times 255 bytes.
+const LOGIN_FILE_BYTES: u64 = 1024;
+
+impl ViaArgs {
+    /// What leads to the hub, read anew for each connection that is made: a file may be better the next time.
+    pub(in crate::cli) fn way(&self) -> Result<Way, Refusal> {
+        self.find().map_err(|error| Refusal::new(Kind::HubUnreachable, format!("{error:#}")))
+    }
+
+    /// Where the login is, if it has a file.
+    pub(in crate::cli) fn login_file(&self) -> Option<&Path> {
+        self.via_login.as_deref()
+    }
+
+    fn find(&self) -> anyhow::Result<Way> {
+        let way = match &self.via {
+            Some(ViaChoice::Direct) => Way::default(),
+            Some(ViaChoice::Proxy(via)) => Way::through(via.clone()),
+            None => Way::from_environment(|name| env::var(name).ok())?,
+        };
+        match &self.via_login {
+            Some(file) => Ok(way.with_login(login(file)?)),
+            None => Ok(way),
+        }
+    }
+}
+
+fn login(file: &Path) -> anyhow::Result<Login> {
+    let unusable = || format!("cannot use --via-login {}", file.display());
+    let handed_over = home::credential(VIA_LOGIN);
+    let bytes = given_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
+    let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("it is not text").with_context(unusable)?);
+    Login::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
+}
+
+/// Never repeats what it was given: there may be a password in it.
+#[derive(Debug, Clone)]
+struct ViaParser;
+
+/// Every user of a machine reads what stands on command lines, and configuration files get around.
+const NO_PASSWORD_HERE: &str = "\
+    --via names a proxy without its password, which others could read here: put USER:PASSWORD into a file of its own, \
+    close it with chmod 600 FILE, and give --via http://HOST:PORT --via-login FILE; or set \
+    HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT in the environment instead; if others may have read it, change the password";
+
+impl TypedValueParser for ViaParser {
+    type Value = ViaChoice;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<ViaChoice, clap::Error> {
+        let wrong = |why: &str| clap::Error::raw(ErrorKind::ValueValidation, format!("{why}\n")).with_cmd(command);
+        let text = value.to_str().unwrap_or_default();
+        if text == "direct" {
+            return Ok(ViaChoice::Direct);
+        }
+        match text.parse::<Via>() {
+            Ok(via) if via.login.is_none() => Ok(ViaChoice::Proxy(via)),
+            Ok(_) => Err(wrong(NO_PASSWORD_HERE)),
+            Err(error) => Err(wrong(&format!("--via: {error}"))),
+        }
+    }
+}
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct LineArgs {

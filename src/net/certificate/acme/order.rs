@@ -23,11 +23,12 @@ use tokio::time::timeout;
 use super::Acme;
 use crate::net::certificate::shown::Shown;
 use crate::net::client::exchange;
-use crate::net::dial::dial;
+use crate::net::dial::{Trail, dial};
 use crate::net::private::{private_file, write_private};
 use crate::net::tls::{client_config, provider};
 use crate::proto::join::{DEFAULT_PORT, HubAddress};
 use crate::proto::limits::RESPONSE_BODY_BYTES;
+use crate::proto::via::Way;
 
 /// One request to the authority, once it is connected.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -171,7 +172,8 @@ async fn send(tls: Arc<ClientConfig>, request: Request<BodyWrapper<Bytes>>) -> a
     let body = body.collect().await?.to_bytes();
     let server = address(&head.uri)?;
     let failed = |why: &dyn Display| anyhow!("{server}: {why}");
-    let stream = dial(&server, tls).await.map_err(|refusal| failed(&refusal.detail.as_str()))?;
+    let dialled = dial(&server, &Way::default(), tls, &mut Trail::default()).await;
+    let stream = dialled.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     head.headers.insert(header::HOST, HeaderValue::try_from(server.to_string())?);
     head.uri = head.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
     let answer =

@@ -1,0 +1,136 @@
+//! Happy eyeballs (RFC 8305): of a name's addresses, both families in turn, whichever connects first.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{sleep, timeout};
+
+use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_ADDRESSES, DIAL_HEAD_START};
+
+/// An address that did not, and why.
+pub(super) type Lost = (SocketAddr, String);
+
+/// Connects to one after the other, each [`DIAL_HEAD_START`] after the one before, or at once when one fails. The first
+/// that connects wins, and the others are given up. Whoever waits has a deadline for all.
+pub(super) async fn race<T, F>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<(T, SocketAddr), Vec<Lost>>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut waiting = interleaved(addresses);
+    waiting.truncate(DIAL_ADDRESSES);
+    let (mut running, mut lost) = (FuturesUnordered::new(), Vec::new());
+    loop {
+        if let Some(address) = waiting.pop_front() {
+            running.push(attempt(address, connect(address)));
+        }
+        tokio::select! {
+            done = running.next() => match done {
+                Some(Ok(won)) => return Ok(won),
+                Some(Err(failed)) => lost.push(failed),
+                None => return Err(lost),
+            },
+            () = sleep(DIAL_HEAD_START), if !waiting.is_empty() => {}
+        }
+    }
+}
+
+async fn attempt<T>(
+    address: SocketAddr,
+    connecting: impl Future<Output = io::Result<T>>,
+) -> Result<(T, SocketAddr), Lost> {
+    match timeout(DIAL_ADDRESS_TIMEOUT, connecting).await {
+        Ok(Ok(stream)) => Ok((stream, address)),
+        Ok(Err(error)) => Err((address, error.to_string())),
+        Err(_) => Err((address, format!("no answer in {} s", DIAL_ADDRESS_TIMEOUT.as_secs()))),
+    }
+}
+
+/// The families in turn, beginning with the resolver's first, and its order within each (RFC 8305 section 4).
+fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let first_is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_ipv6);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut all = VecDeque::new();
+    loop {
+        let pair = [one.next(), other.next()];
+        if pair == [None, None] {
+            return all;
+        }
+        all.extend(pair.into_iter().flatten());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::net::clock;
+
+    const SIX: [&str; 3] = ["[fd00::1]:1", "[fd00::2]:1", "[fd00::3]:1"];
+    const FOUR: [&str; 2] = ["10.0.0.1:1", "10.0.0.2:1"];
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_families_take_turns_and_the_resolver_says_which_is_first() {
+        let given = [SIX.as_slice(), &FOUR].concat();
+        let wanted = addresses(&[SIX[0], FOUR[0], SIX[1], FOUR[1], SIX[2]]);
+        assert_eq!(interleaved(addresses(&given)), wanted);
+        let given = [FOUR.as_slice(), &SIX].concat();
+        let wanted = addresses(&[FOUR[0], SIX[0], FOUR[1], SIX[1], SIX[2]]);
+        assert_eq!(interleaved(addresses(&given)), wanted);
+        assert!(interleaved(Vec::new()).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dead_address_costs_its_head_start_and_no_more() {
+        let began = clock::now();
+        let good: SocketAddr = FOUR[0].parse().unwrap();
+        let connect = |address| async move { if address == good { Ok(()) } else { pending().await } };
+        let ((), won) = race(addresses(&[SIX[0], SIX[1], FOUR[0]]), connect).await.unwrap();
+        assert_eq!((won, clock::now() - began), (good, DIAL_HEAD_START));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_that_connects_wins_though_it_was_begun_earlier() {
+        let slow: SocketAddr = SIX[0].parse().unwrap();
+        let connect = |address| async move {
+            sleep(Duration::from_millis(if address == slow { 300 } else { 5000 })).await;
+            Ok(())
+        };
+        assert_eq!(race(addresses(&[SIX[0], FOUR[0]]), connect).await.unwrap().1, slow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_begins_the_next_at_once_and_all_are_told() {
+        let began = clock::now();
+        let connect = |address: SocketAddr| async move {
+            if address.is_ipv6() { pending().await } else { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) }
+        };
+        let lost = race(addresses(&[FOUR[0], FOUR[1], SIX[0]]), connect).await.unwrap_err();
+        assert_eq!(clock::now() - began, DIAL_ADDRESS_TIMEOUT);
+        assert_eq!(
+            lost.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
+            addresses(&[FOUR[0], FOUR[1], SIX[0]])
+        );
+        assert_eq!(lost[2].1, "no answer in 6 s");
+        assert_eq!(race(Vec::new(), connect).await.unwrap_err(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_with_hundreds_of_addresses_is_no_flood() {
+        let many = (0..200).map(|n| SocketAddr::from(([10, 0, 0, n], 1))).collect();
+        let connect = |_| async { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) };
+        assert_eq!(race(many, connect).await.unwrap_err().len(), DIAL_ADDRESSES);
+    }
+}

@@ -1,0 +1,175 @@
+//! What is said to a proxy until the way to the hub is open. It is a peer: what it answers has limits and a deadline.
+
+use std::fmt::Display;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use crate::proto::forward::Target;
+use crate::proto::limits::{VIA_ANSWER_BYTES, VIA_TIMEOUT};
+use crate::proto::via::{Speech, Via, connect, socks};
+
+/// Opens the way to a host through the proxy at the other end of the stream. An error is what the proxy did, and follows
+/// its name.
+pub(super) async fn through<S>(stream: &mut S, via: &Via, target: Target<'_>) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let opening = async {
+        match via.speech {
+            Speech::Connect => by_connect(stream, via, target).await,
+            Speech::Socks => by_socks(stream, via, target).await,
+        }
+    };
+    let slow = || format!("has not opened the way to {target} in {} s; can it reach that?", VIA_TIMEOUT.as_secs());
+    timeout(VIA_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
+}
+
+async fn by_connect<S>(stream: &mut S, via: &Via, target: Target<'_>) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(connect::request(target, via.login.as_ref()).as_bytes()).await.map_err(broke)?;
+    let mut head = Vec::with_capacity(1024);
+    let answer = loop {
+        if let Some(answer) = connect::answer(&head).map_err(said)? {
+            break answer;
+        }
+        if head.len() >= VIA_ANSWER_BYTES {
+            return Err(format!("answers with a head of more than {VIA_ANSWER_BYTES} bytes"));
+        }
+        let mut rest = (&mut *stream).take((VIA_ANSWER_BYTES - head.len()) as u64);
+        if rest.read_buf(&mut head).await.map_err(broke)? == 0 {
+            return Err(broke(io::ErrorKind::UnexpectedEof.into()));
+        }
+    };
+    if !answer.is_yes() {
+        return Err(answer.no(target, via.login.is_some()));
+    }
+    // With TLS it is the client that speaks first.
+    if answer.length < head.len() { Err("sends bytes that nobody asked for".into()) } else { Ok(()) }
+}
+
+async fn by_socks<S>(stream: &mut S, via: &Via, target: Target<'_>) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let login = via.login.as_ref();
+    stream.write_all(socks::greeting(login)).await.map_err(broke)?;
+    if socks::wants_login(read(stream).await?, login).map_err(said)?
+        && let Some(login) = login
+    {
+        stream.write_all(&socks::credentials(login)).await.map_err(broke)?;
+        socks::admitted(read(stream).await?).map_err(said)?;
+    }
+    stream.write_all(&socks::request(target.0, target.1).map_err(said)?).await.map_err(broke)?;
+    let more = socks::granted(read(stream).await?).map_err(said)?;
+    stream.read_exact(&mut vec![0; more]).await.map_err(broke)?;
+    Ok(())
+}
+
+async fn read<const N: usize>(stream: &mut (impl AsyncRead + Unpin)) -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).await.map_err(broke)?;
+    Ok(bytes)
+}
+
+fn said(no: impl Display) -> String {
+    no.to_string()
+}
+
+fn broke(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "closed the connection without an answer".into(),
+        _ => format!("broke the connection: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    const HUB: Target<'_> = Target("hub.corp", 443);
+
+    /// What comes of a proxy that answers this, in pieces of this size; and what was left for the hub to say.
+    async fn against(via: &str, answer: &[u8], piece: usize) -> Result<Vec<u8>, String> {
+        let (mut near, far) = duplex(64);
+        let via = via.parse().unwrap();
+        let client = async move {
+            through(&mut near, &via, HUB).await?;
+            let mut rest = Vec::new();
+            near.read_to_end(&mut rest).await.unwrap();
+            Ok(rest)
+        };
+        tokio::join!(client, play(far, answer, piece)).0
+    }
+
+    async fn play(mut far: DuplexStream, answer: &[u8], piece: usize) {
+        let (mut reader, mut writer) = tokio::io::split(&mut far);
+        let write = async {
+            for piece in answer.chunks(piece) {
+                if writer.write_all(piece).await.is_err() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+            let _ = writer.shutdown().await;
+        };
+        let read = async {
+            let mut all = [0; 256];
+            while reader.read(&mut all).await.is_ok_and(|read| read > 0) {}
+        };
+        tokio::join!(write, read);
+    }
+
+    #[tokio::test]
+    async fn a_yes_in_any_pieces_leaves_all_that_follows_to_the_hub() {
+        for piece in [1, 7, 1000] {
+            let socks = b"\x05\x00\x05\x00\x00\x01\x0a\x00\x00\x01\x01\xbbHUB";
+            assert_eq!(against("socks5h://a", socks, piece).await.unwrap(), b"HUB");
+            let socks = b"\x05\x02\x01\x00\x05\x00\x00\x03\x03abc\x01\xbbHUB";
+            assert_eq!(against("socks5h://u:p@a", socks, piece).await.unwrap(), b"HUB");
+        }
+        let early = b"HTTP/1.1 200 OK\r\n\r\nHUB";
+        assert!(against("http://a", early, 1000).await.unwrap_err().contains("nobody asked for"));
+    }
+
+    #[tokio::test]
+    async fn every_other_answer_is_an_error_that_says_so() {
+        let endless = [b"HTTP/1.1 200 OK\r\n".as_slice(), &b"a: b\r\n".repeat(10_000)].concat();
+        for (via, answer, words) in [
+            ("http://a", b"".as_slice(), "closed the connection without an answer"),
+            ("http://a", b"HTTP/1.1 200", "closed the connection without an answer"),
+            ("http://a", b"\x05\x00", "does not answer with HTTP"),
+            ("http://a", &endless, "does not answer with HTTP"),
+            ("http://a", b"HTTP/1.1 407 X\r\n\r\n", "--via-login"),
+            ("socks5h://a", b"HTTP/1.1 400\r\n", "does not answer with SOCKS 5"),
+            ("socks5h://a", b"\x05\xff", "--via-login"),
+            ("socks5h://u:p@a", b"\x05\x02\x01\x01", "does not accept"),
+            ("socks5h://a", b"\x05\x00\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00", "no such host"),
+            ("socks5h://a", b"\x05\x00\x05\x00\x00\x03\xffabc", "closed the connection"),
+        ] {
+            let error = against(via, answer, 1000).await.unwrap_err();
+            assert!(error.contains(words), "{via} {words}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_without_an_end_is_not_read_to_it() {
+        let head = [b"HTTP/1.1 200 OK\r\na: ".as_slice(), &b"x".repeat(100_000)].concat();
+        let error = against("http://a", &head, 1000).await.unwrap_err();
+        assert!(error.contains("more than 8192 bytes"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_that_says_nothing_is_given_up() {
+        for via in ["http://a", "socks5h://a"] {
+            let (mut near, _far) = duplex(1024);
+            let error = through(&mut near, &via.parse().unwrap(), HUB).await.unwrap_err();
+            assert!(error.contains("has not opened the way to hub.corp:443 in 10 s"), "{error}");
+        }
+    }
+}
