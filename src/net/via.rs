@@ -22,7 +22,13 @@ where
             Speech::Socks => by_socks(stream, via, target).await,
         }
     };
-    let slow = || format!("has not opened the way to {target} in {} s; can it reach that?", VIA_TIMEOUT.as_secs());
+    let kind = match via.speech {
+        Speech::Connect => "an HTTP",
+        Speech::Socks => "a SOCKS 5",
+    };
+    let seconds = VIA_TIMEOUT.as_secs();
+    let slow =
+        || format!("has not opened the way to {target} in {seconds} s: can it reach that, and is it {kind} proxy?");
     timeout(VIA_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
 }
 

@@ -26,6 +26,7 @@ mod lifecycle;
 mod load;
 mod migration;
 mod monitoring;
+mod networks;
 mod one_machine;
 mod pipe;
 mod refusals;

@@ -21,6 +21,7 @@ pub(crate) mod memory;
 pub(crate) mod middlebox;
 pub(crate) mod pebble;
 pub(crate) mod process;
+pub(crate) mod proxies;
 pub(crate) mod raw;
 pub(crate) mod roles;
 pub(crate) mod sshd;

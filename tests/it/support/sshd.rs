@@ -26,6 +26,11 @@ const ATTEMPTS: usize = 10;
 impl Sshd {
     /// Listens on 127.0.0.1.
     pub(crate) fn start() -> Self {
+        Self::start_on(&Machine::new())
+    }
+
+    /// The same on a network of its own.
+    pub(crate) fn start_on(machine: &Machine) -> Self {
         let directory = TempDir::with_prefix("devstream-sshd-").expect("a temporary directory");
         let file = |name: &str| directory.path().join(name);
         make_key(file("host_key"));
@@ -39,7 +44,8 @@ impl Sshd {
             let port = closed_port();
             fs::write(file("config"), config(&directory, port)).expect("a file can be written");
             // It starts itself anew for each connection, and insists on being called by its whole path for that.
-            let process = Process::start(Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(file("config")));
+            let process =
+                Process::start(machine.command("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(file("config")));
             if process.look_for(0, "Server listening on", PATIENCE).is_some() {
                 return Self { port, user, _process: process, directory };
             }
