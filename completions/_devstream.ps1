@@ -777,6 +777,8 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         }
         'devstream;join' {
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the hub''s certificate if an authority in this PEM file signed it, instead of the pin or the public ones')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'The file with the proxy''s USER:PASSWORD, which nobody else may read')
             [CompletionResult]::new('--id', '--id', [CompletionResultType]::ParameterName, 'The device''s id, where the link leaves that to the machine [default: the host name]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How messages are written to standard error: for a person, or as one JSON object each')
             [CompletionResult]::new('--allow-tls-inspection', '--allow-tls-inspection', [CompletionResultType]::ParameterName, 'Go on where a proxy on the way inspects TLS, if the hub allows it too')
@@ -793,8 +795,10 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--id', '--id', [CompletionResultType]::ParameterName, 'The device''s id [default: the one that was joined, else the host name]')
             [CompletionResult]::new('--allow-service', '--allow-service', [CompletionResultType]::ParameterName, 'A service to let in, by name or pattern; others are refused, whatever the hub says (repeatable) [default: all]')
             [CompletionResult]::new('--accept-command', '--accept-command', [CompletionResultType]::ParameterName, 'A shell command that decides about each stream: exit status 0 lets it in')
-            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Where the hub is, if not where it was when this machine joined; without a port, 443')
+            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the hub''s certificate if an authority in this PEM file signed it, instead of the pin or the public ones')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'The file with the proxy''s USER:PASSWORD, which nobody else may read')
             [CompletionResult]::new('--dead-after', '--dead-after', [CompletionResultType]::ParameterName, 'Give up a connection on which nothing was heard for so long; from 4 s to a day')
             [CompletionResult]::new('--standbys', '--standbys', [CompletionResultType]::ParameterName, 'Keep at most so many connections ready for streams, once there are streams, so that they open at once; 0 keeps none')
             [CompletionResult]::new('--drain-timeout', '--drain-timeout', [CompletionResultType]::ParameterName, 'How long running streams may go on after a first SIGTERM or Ctrl-C')
@@ -816,8 +820,10 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'The stream that --stdio asks for [default: the device''s first forward]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'How long to wait for an offline device to come online; at most 60')
             [CompletionResult]::new('--response-timeout', '--response-timeout', [CompletionResultType]::ParameterName, 'How long to wait for an online device to answer; at most 60')
-            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Where the hub is, if not where it was when this machine joined; without a port, 443')
+            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the hub''s certificate if an authority in this PEM file signed it, instead of the pin or the public ones')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'The file with the proxy''s USER:PASSWORD, which nobody else may read')
             [CompletionResult]::new('--dead-after', '--dead-after', [CompletionResultType]::ParameterName, 'Give up a connection on which nothing was heard for so long; from 4 s to a day')
             [CompletionResult]::new('--standbys', '--standbys', [CompletionResultType]::ParameterName, 'Keep at most so many connections ready for streams, once there are streams, so that they open at once; 0 keeps none')
             [CompletionResult]::new('--drain-timeout', '--drain-timeout', [CompletionResultType]::ParameterName, 'How long running streams may go on after a first SIGTERM or Ctrl-C')
@@ -899,8 +905,10 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;devices' {
-            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Where the hub is, if not where it was when this machine joined; without a port, 443')
+            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the hub''s certificate if an authority in this PEM file signed it, instead of the pin or the public ones')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'The file with the proxy''s USER:PASSWORD, which nobody else may read')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How messages are written to standard error: for a person, or as one JSON object each')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'As JSON')
             [CompletionResult]::new('--allow-tls-inspection', '--allow-tls-inspection', [CompletionResultType]::ParameterName, 'Go on where a proxy on the way inspects TLS, if the hub allows it too')

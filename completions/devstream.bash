@@ -532,7 +532,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -559,6 +559,25 @@ _devstream() {
                     return 0
                     ;;
                 --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --via)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --via-login)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"
@@ -612,7 +631,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__devices)
-            opts="-v -q -h --json --hub --ca --allow-tls-inspection --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -623,6 +642,25 @@ _devstream() {
                     return 0
                     ;;
                 --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --via)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --via-login)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"
@@ -3654,13 +3692,32 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__join)
-            opts="-v -q -h --ca --allow-tls-inspection --id --verbose --quiet --log-format --help"
+            opts="-v -q -h --ca --allow-tls-inspection --via --via-login --id --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --via)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --via-login)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"
@@ -3709,7 +3766,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__proxy)
-            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3740,6 +3797,25 @@ _devstream() {
                     return 0
                     ;;
                 --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --via)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --via-login)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
                         oldifs="$IFS"

@@ -220,6 +220,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "restore" -d 'Make a hub\'s state directory out of a backup'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l id -d 'The device\'s id, where the link leaves that to the machine [default: the host name]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
@@ -231,8 +233,10 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l for
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l id -d 'The device\'s id [default: the one that was joined, else the host name]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l allow-service -d 'A service to let in, by name or pattern; others are refused, whatever the hub says (repeatable) [default: all]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l accept-command -d 'A shell command that decides about each stream: exit status 0 lets it in' -r -f -a "(__fish_complete_command)"
-complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l dead-after -d 'Give up a connection on which nothing was heard for so long; from 4 s to a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l standbys -d 'Keep at most so many connections ready for streams, once there are streams, so that they open at once; 0 keeps none' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
@@ -249,8 +253,10 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l lo
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stream -d 'The stream that --stdio asks for [default: the device\'s first forward]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l connect-timeout -d 'How long to wait for an offline device to come online; at most 60' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l response-timeout -d 'How long to wait for an online device to answer; at most 60' -r
-complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l dead-after -d 'Give up a connection on which nothing was heard for so long; from 4 s to a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l standbys -d 'Keep at most so many connections ready for streams, once there are streams, so that they open at once; 0 keeps none' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l drain-timeout -d 'How long running streams may go on after a first SIGTERM or Ctrl-C' -r
@@ -295,8 +301,10 @@ json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand devices" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand devices" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand devices" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand devices" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l json -d 'As JSON'
