@@ -97,6 +97,11 @@ fn key_access(source: &Source, root: &Path) -> anyhow::Result<(KeyAccess, Vec<(P
 fn client(service: &Service<'_>, role: Role, via: &ViaArgs) -> anyhow::Result<Planned> {
     let identity = home::identity(role)?;
     let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
+    if via.is_in_environment() {
+        text::err(
+            "service: HTTPS_PROXY and the like are not seen by services; if only a proxy leads out, add --via URL",
+        );
+    }
     let login = via.login_file();
     if let Some(file) = login.filter(|file| !file.is_absolute()) {
         bail!("write the whole path of --via-login {}: services start elsewhere", file.display());

@@ -20,7 +20,7 @@ use crate::proto::forward::Target;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::DIAL_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::via::Way;
+use crate::proto::via::{Via, Way};
 
 /// A part of the way to a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,13 +89,12 @@ pub async fn dial(
 ) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
     let steps = async {
         let tcp = match way.to(&hub.host) {
-            None => connect(hub, &format!("{hub}"), trail).await?.0,
+            None => connect(hub, None, trail).await?.0,
             Some(proxy) => {
-                let who = format!("the proxy {proxy}");
-                let (mut tcp, address) = connect(&proxy.at, &who, trail).await?;
-                trail.begin(Hop::Proxy, format!("{proxy}"));
+                let (mut tcp, address) = connect(&proxy.at, Some(proxy), trail).await?;
+                trail.begin(Hop::Proxy, proxy.to_string());
                 let opened = via::through(&mut tcp, proxy, Target(&hub.host, hub.port)).await;
-                opened.map_err(|why| unreachable(format!("{who} at {} {why}", address.ip())))?;
+                opened.map_err(|why| unreachable(format!("the proxy {proxy} at {} {why}", address.ip())))?;
                 trail.end(None);
                 tcp
             }
@@ -106,16 +105,14 @@ pub async fn dial(
     let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
     let stream =
         reached.unwrap_or_else(|_| Err(unreachable(format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs()))))?;
-    tracing::debug!(%hub, %trail, "connected");
+    tracing::debug!(%hub, %trail, "reached the hub");
     Ok(stream)
 }
 
-/// To whichever of the name's addresses answers first.
-async fn connect(to: &HubAddress, who: &str, trail: &mut Trail) -> Result<(TcpStream, SocketAddr), Refusal> {
-    let unresolved = |why: &str| match who.strip_prefix("the proxy ") {
-        Some(_) => unreachable(format!("cannot resolve {}, the proxy's name: {why}", to.host)),
-        None => unreachable(format!("cannot resolve {}: {why}", to.host)),
-    };
+/// To whichever of the name's addresses answers first: the hub's, or those of the proxy before it.
+async fn connect(to: &HubAddress, proxy: Option<&Via>, trail: &mut Trail) -> Result<(TcpStream, SocketAddr), Refusal> {
+    let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
+    let unresolved = |why: &str| unreachable(format!("cannot resolve {}{whose}: {why}", to.host));
     trail.begin(Hop::Name, &to.host);
     let found = lookup_host((to.host.as_str(), to.port)).await.map_err(|error| unresolved(&error.to_string()))?;
     let addresses: Vec<_> = found.collect();
@@ -124,7 +121,10 @@ async fn connect(to: &HubAddress, who: &str, trail: &mut Trail) -> Result<(TcpSt
     let raced = race(addresses, TcpStream::connect).await;
     let (stream, address) = raced.map_err(|lost| match lost.as_slice() {
         [] => unresolved("it has no address"),
-        lost => unreachable(format!("{who} {}", told(lost))),
+        lost => {
+            let who = proxy.map_or_else(|| to.to_string(), |proxy| format!("the proxy {proxy}"));
+            unreachable(format!("{who} {}", told(lost)))
+        }
     })?;
     trail.end(Some(address.to_string()));
     socket::tune(&stream);

@@ -86,10 +86,10 @@ fn said(no: impl Display) -> String {
 }
 
 fn broke(error: io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "closed the connection without an answer".into(),
-        _ => format!("broke the connection: {error}"),
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "closed the connection without an answer".into();
     }
+    format!("broke the connection: {error}")
 }
 
 #[cfg(test)]

@@ -213,12 +213,16 @@ fn a_service_is_handed_the_login_of_its_proxy() {
     let relative = machine.run(&[&install[..], &["--via-login", "login"]].concat());
     assert!(relative.stderr.contains("the whole path of --via-login"), "{relative:?}");
 
+    let with_proxy = machine.clone().with("HTTPS_PROXY", "http://squid.test:3128");
+    assert!(with_proxy.run(&install).stderr.contains("not seen by services"));
+    assert_eq!(with_proxy.run(&[&install[..], &way].concat()).stderr, "");
+
     // As the service manager does it: the file itself is not to be read there.
     let credentials = machine.home().join("credentials");
     fs::create_dir(&credentials).unwrap();
     fs::write(credentials.join("via-login"), "no colon").unwrap();
     fs::set_permissions(credentials.join("via-login"), fs::Permissions::from_mode(0o600)).unwrap();
-    let service = machine.clone().with("CREDENTIALS_DIRECTORY", &credentials.display().to_string());
+    let service = machine.with("CREDENTIALS_DIRECTORY", &credentials.display().to_string());
     let said = service.run(&[&["devices"], &way[..]].concat()).stderr;
     assert!(said.contains("it must be one line, USER:PASSWORD"), "{said}");
 }

@@ -58,6 +58,11 @@ impl ViaArgs {
         self.via_login.as_deref()
     }
 
+    /// Whether it is for the environment to say, and this program's does: a service would have another one.
+    pub(in crate::cli) fn is_in_environment(&self) -> bool {
+        self.via.is_none() && self.way().is_ok_and(|way| way.has_proxy())
+    }
+
     fn find(&self) -> anyhow::Result<Way> {
         let way = match &self.via {
             Some(ViaChoice::Direct) => Way::default(),

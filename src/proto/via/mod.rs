@@ -133,6 +133,11 @@ impl Way {
         Self { via, ..self }
     }
 
+    /// Whether it leads through a proxy to any host at all.
+    pub fn has_proxy(&self) -> bool {
+        self.via.is_some()
+    }
+
     /// The proxy that leads to this host; none if there is none between.
     pub fn to(&self, host: &str) -> Option<&Via> {
         let is_excepted = self.except.as_ref().is_some_and(|except| except.covers(host));
