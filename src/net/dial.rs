@@ -164,3 +164,46 @@ fn explain(hub: &HubAddress, error: &std::io::Error) -> Refusal {
         None => unreachable(format!("{hub}: TLS: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::net::tls::{Trust, client_config};
+
+    /// How far one comes where this listens and hangs up: each hop, and whether it was done.
+    async fn trail(via: Option<&str>, listens: bool) -> (Vec<(Hop, bool)>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hub: HubAddress = if via.is_some() { "hub.invalid".into() } else { address.to_string() }.parse().unwrap();
+        let way = via.map(|scheme| format!("{scheme}{address}").parse::<Via>().unwrap()).map(Way::through);
+        let listener = listens.then_some(listener);
+        let hanging_up = async {
+            if let Some(listener) = listener {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read_u8().await.unwrap();
+            }
+        };
+        let mut trail = Trail::default();
+        let config = client_config(&Trust::Public).unwrap();
+        let way = way.unwrap_or_default();
+        let (refused, ()) = tokio::join!(dial(&hub, &way, config, &mut trail), hanging_up);
+        assert_eq!(refused.unwrap_err().kind, Kind::HubUnreachable);
+        (trail.steps().iter().map(|step| (step.hop, step.took.is_some())).collect(), trail.to_string())
+    }
+
+    #[tokio::test]
+    async fn the_trail_ends_with_the_hop_that_failed() {
+        let (steps, told) = trail(None, true).await;
+        assert_eq!(steps, [(Hop::Name, true), (Hop::Tcp, true), (Hop::Tls, false)]);
+        assert!(told.starts_with("Name 127.0.0.1 ") && told.ends_with(" not done"), "{told}");
+        assert_eq!(trail(None, false).await.0, [(Hop::Name, true), (Hop::Tcp, false)]);
+        for via in ["http://", "socks5h://"] {
+            let (steps, told) = trail(Some(via), true).await;
+            assert_eq!(steps, [(Hop::Name, true), (Hop::Tcp, true), (Hop::Proxy, false)]);
+            assert!(told.contains("Proxy 127.0.0.1:") && !told.contains("hub.invalid"), "{told}");
+        }
+    }
+}
