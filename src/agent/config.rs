@@ -1,7 +1,9 @@
 //! An agent's settings, already valid.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::Event;
 use crate::net::client::Enrol;
 use crate::net::pump::Line;
 use crate::proto::forward::Forward;
@@ -34,4 +36,6 @@ pub struct AgentConfig {
     pub line: Line,
     /// How long running streams may go on after it was asked to stop.
     pub drain: Duration,
+    /// Told what happens.
+    pub observer: Arc<dyn Fn(Event) + Send + Sync>,
 }

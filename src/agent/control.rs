@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
-use super::{Life, stream};
+use super::{Event, Life, stream};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::client::{Client, Connection};
 use crate::net::clock;
@@ -159,6 +159,7 @@ impl Session {
                 let online = format!("{device} is online at {hub}, offering {}", offers.join(", "));
                 tracing::info!(target: "device-agent", "{online}");
                 notify::status(&online);
+                (self.life.config.observer)(Event::Online);
             }
             ToDevice::StreamRequest(request) => self.requested(request),
             ToDevice::StreamCancel { request_id } => {
@@ -181,8 +182,12 @@ impl Session {
         let id = request.request_id;
         let full = self.life.is_full() || self.pending.len() >= PENDING_PER_DEVICE;
         self.life.standbys.grow(&self.life);
+        let over = self.life.asked(&request);
         let work = stream::serve(self.life.clone(), self.client.clone(), request, self.answers.clone(), full);
         self.pending.insert(id, stop.clone());
-        self.life.streams.spawn(stream::unless_cancelled(stop, Box::pin(work)));
+        self.life.streams.spawn(async move {
+            stream::unless_cancelled(stop, Box::pin(work)).await;
+            drop(over);
+        });
     }
 }

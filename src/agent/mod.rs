@@ -9,6 +9,7 @@ mod target;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -23,7 +24,21 @@ use crate::net::vigil::Vigil;
 use crate::net::{clock, notify, random};
 use crate::proto::backoff::{Backoff, spread};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
+use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Kind, Refusal};
+
+/// What the person at the device may want to see.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The hub has welcomed it.
+    Online,
+    /// It is not there, for this reason, and tries again by itself.
+    Offline(String),
+    /// A stream was asked for, the so-manieth, of this name by this service.
+    Asked(u64, String),
+    /// It is over, or was refused.
+    Over(u64),
+}
 
 /// Runs until asked to stop. No failure of the network or the hub ends it, but for a refused key that only a start anew
 /// renews.
@@ -39,6 +54,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         run,
         goodbye: CancellationToken::new(),
         streams: tasks.clone(),
+        asked: Arc::default(),
     };
     let config = life.config.clone();
     let done = stay_connected(&life, &shutdown.drain).await;
@@ -71,12 +87,31 @@ struct Life {
     standbys: Arc<Standbys>,
     /// The tasks of streams.
     streams: Tasks,
+    /// How many were asked for.
+    asked: Arc<AtomicU64>,
 }
 
 impl Life {
     /// Whether there are as many streams as one device may have.
     fn is_full(&self) -> bool {
         self.streams.count() >= STREAMS_PER_DEVICE
+    }
+
+    /// A stream was asked for. That it is over is told when what this gives is dropped, however that comes.
+    fn asked(&self, request: &StreamRequest) -> Over {
+        let StreamRequest { stream_name, service, source, .. } = request;
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        (self.config.observer)(Event::Asked(number, format!("{stream_name} for {service} at {source}")));
+        Over(self.config.clone(), number)
+    }
+}
+
+/// Says so when it is dropped.
+struct Over(Arc<AgentConfig>, u64);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        (self.0.observer)(Event::Over(self.1));
     }
 }
 
@@ -90,6 +125,7 @@ async fn stay_connected(life: &Life, stop: &CancellationToken) -> Result<(), Ref
         let waiting = format!("{}: {end}; {next} in {:.1} s", config.device, pause.as_secs_f64());
         tracing::warn!(target: "device-agent", "{waiting}");
         notify::status(&waiting);
+        (config.observer)(Event::Offline(end.to_string()));
         tokio::select! {
             () = sleep(pause) => next.done()?,
             // A refusal stays one wherever this machine is.

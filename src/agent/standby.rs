@@ -113,7 +113,9 @@ async fn stand_by(life: Life, mut standby: Standby) {
         }
         let (done, next) = oneshot::channel();
         let (of_stream, full) = (life.clone(), life.is_full());
+        let over = life.asked(&request.stream);
         life.streams.spawn(async move {
+            let _over = over;
             let _ = done.send(stream::serve_standby(of_stream, request, early, standby, full).await);
         });
         match next.await {

@@ -5,6 +5,7 @@ mod limits;
 mod line;
 mod registry;
 mod service;
+mod shell;
 mod units;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub(super) use self::registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
+pub(super) use self::shell::{Rdp, Ssh, SshConfig, Status};
 use self::units::{hostname, seconds};
 use super::certificate::CertificateArgs;
 use super::logging::Format;
@@ -76,6 +78,10 @@ pub(super) enum Command {
     Service(Service),
     Demo(Demo),
     Devices(Devices),
+    Status(Status),
+    Ssh(Ssh),
+    SshConfig(SshConfig),
+    Rdp(Rdp),
     Completions(Completions),
 }
 
@@ -90,6 +96,10 @@ impl Command {
             Self::Service(_) => "service",
             Self::Demo(_) => "demo",
             Self::Devices(_) => "devices",
+            Self::Status(_) => "status",
+            Self::Ssh(_) => "ssh",
+            Self::SshConfig(_) => "ssh-config",
+            Self::Rdp(_) => "rdp",
             Self::Completions(_) => "completions",
         }
     }
@@ -98,8 +108,14 @@ impl Command {
     pub(super) fn is_role(&self) -> bool {
         match self {
             Self::Hub(hub) => hub.command.is_none(),
-            Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) => true,
-            Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Completions(_) => false,
+            Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) | Self::Rdp(_) => true,
+            Self::Service(_)
+            | Self::Join(_)
+            | Self::Devices(_)
+            | Self::Status(_)
+            | Self::Ssh(_)
+            | Self::SshConfig(_)
+            | Self::Completions(_) => false,
         }
     }
 }
@@ -308,6 +324,9 @@ pub(super) struct ServiceProxy {
     /// One stream on standard input and output, for ssh's ProxyCommand
     #[arg(long)]
     pub(super) stdio: bool,
+    /// What --device has after the device's id, as in OpenSSH's names of hosts: .devstream
+    #[arg(long, value_name = "SUFFIX", requires = "stdio")]
+    pub(super) strip: Option<String>,
     /// The stream that --stdio asks for [default: the device's first forward]
     #[arg(long, value_name = "NAME", requires = "stdio")]
     pub(super) stream: Option<StreamName>,

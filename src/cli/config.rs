@@ -19,7 +19,7 @@ use super::args::Cli;
 pub const SECTIONS: [&str; 3] = ["hub", "device-agent", "service-proxy"];
 
 /// Flags that mean nothing in a file: which file it is, and what belongs to one ssh.
-const NOT_IN_A_FILE: [&str; 2] = ["config", "stdio"];
+const NOT_IN_A_FILE: [&str; 3] = ["config", "stdio", "strip"];
 
 /// Why there is no command line to run.
 pub(super) enum Mistake {

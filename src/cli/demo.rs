@@ -58,6 +58,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
         renewed_by_restart: false,
         line: Line::default(),
         drain: DRAIN,
+        observer: Arc::new(|_| {}),
     };
     let watcher = Watcher::new(progress);
     let proxy = ServiceProxy::bind(ProxyConfig {

@@ -38,6 +38,17 @@ pub(super) fn config_file() -> Option<PathBuf> {
     Some(directory.join("config.toml"))
 }
 
+/// What `~/.ssh/config` includes.
+pub(super) fn ssh_block() -> anyhow::Result<PathBuf> {
+    let base = dirs::config_dir().context("there is no home directory to keep things in; set HOME")?;
+    Ok(base.join("devstream").join("ssh_config"))
+}
+
+/// OpenSSH's configuration of this user.
+pub(super) fn ssh_config() -> anyhow::Result<PathBuf> {
+    Ok(dirs::home_dir().context("there is no home directory; set HOME")?.join(".ssh").join("config"))
+}
+
 /// A file that the service manager hands to this service alone.
 pub(super) fn credential(name: &str) -> Option<PathBuf> {
     let path = Path::new(&env::var_os("CREDENTIALS_DIRECTORY")?).join(name);
@@ -47,6 +58,27 @@ pub(super) fn credential(name: &str) -> Option<PathBuf> {
 /// Where the identity of one role is kept once this machine has joined.
 pub(super) fn identity(role: Role) -> anyhow::Result<PathBuf> {
     Ok(data()?.join(role.as_str()))
+}
+
+/// How the names of sockets end that tell a role's status.
+pub(super) const STATUS_SOCKET: &str = "sock";
+
+/// Where systemd makes a directory for each role that it runs. Only root can look into them.
+const SERVICE_STATUS: [&str; 2] = ["/run/devstream/device-agent", "/run/devstream/service-proxy"];
+
+/// Where a role that runs here puts its status socket: where the service manager says, else in the user's own place.
+pub(super) fn status_place() -> anyhow::Result<PathBuf> {
+    env::var_os("RUNTIME_DIRECTORY").map_or_else(own_status_place, |given| Ok(given.into()))
+}
+
+/// Where such sockets are that this user may speak to.
+pub(super) fn status_places() -> anyhow::Result<Vec<PathBuf>> {
+    let services = SERVICE_STATUS.map(PathBuf::from);
+    Ok([own_status_place()?].into_iter().chain(services).collect())
+}
+
+fn own_status_place() -> anyhow::Result<PathBuf> {
+    Ok(data()?.join("run"))
 }
 
 /// The key of an identity that enrols itself with the same user's hub.

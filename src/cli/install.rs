@@ -83,6 +83,10 @@ fn plan(role: ServiceRole, program: &Path, arguments: &[String], root: Option<&P
         | Command::Service(_)
         | Command::Demo(_)
         | Command::Devices(_)
+        | Command::Status(_)
+        | Command::Ssh(_)
+        | Command::SshConfig(_)
+        | Command::Rdp(_)
         | Command::Completions(_) => bail!("after -- come flags of a {name} that runs by itself"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod args;
+mod bulletin;
 mod certificate;
 mod config;
 mod demo;
@@ -13,8 +14,11 @@ mod join;
 mod key_access;
 mod logging;
 mod logs;
+mod rdp;
 mod roles;
 mod signals;
+mod ssh;
+mod status;
 mod stderr;
 mod stdio;
 mod text;
@@ -42,6 +46,9 @@ enum Failure {
     Refused(Refusal),
     /// Anything else: 1.
     Other(anyhow::Error),
+    /// Another program did the work, and has said why it failed: its code.
+    #[cfg(not(unix))]
+    Said(u8),
 }
 
 impl From<anyhow::Error> for Failure {
@@ -102,6 +109,10 @@ fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Resul
             Command::Service(service) => install::run(service.command),
             Command::Demo(demo) => Box::pin(demo::run(demo, progress)).await,
             Command::Devices(devices) => Box::pin(devices::run(devices)).await,
+            Command::Status(status) => Box::pin(status::run(status)).await,
+            Command::Rdp(rdp) => Box::pin(rdp::run(rdp)).await,
+            Command::Ssh(ssh) => ssh::run(ssh),
+            Command::SshConfig(config) => ssh::configure(&config),
             Command::Completions(completions) => {
                 text::out(completions.shell.script());
                 Ok(())
@@ -144,5 +155,7 @@ fn report(name: &str, failure: &Failure) -> ExitCode {
             text::fail(name, &format!("{error:#}"));
             ExitCode::FAILURE
         }
+        #[cfg(not(unix))]
+        Failure::Said(code) => ExitCode::from(*code),
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use indicatif::MultiProgress;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
+use super::bulletin::Bulletin;
 use super::identity::{default_device, enrol, is_handed_over, service};
 use super::signals::{Hangups, Signals};
 use super::view::Watcher;
@@ -24,10 +25,11 @@ use crate::net::rlimit::raise_descriptors;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::socket::has_ipv6;
 use crate::proto::admin::HubInfo;
-use crate::proto::id::{Principal, Role};
+use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
 use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::status::RoleState;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
@@ -136,73 +138,54 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     }
     let id = agent.id.map_or_else(default_device, |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
+    let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
+    let bulletin = Bulletin::new("device-agent", principal.clone(), offers, RoleState::Connecting);
+    let noting = bulletin.clone();
     let config = AgentConfig {
         device: principal.id.clone().into(),
-        enrol: enrol(principal, agent.hub),
+        enrol: bulletin.noting_the_hub(enrol(principal, agent.hub)),
         forwards: agent.forward,
         consent: Consent { services: agent.allow_service, command: agent.accept_command },
         renewed_by_restart: is_handed_over(),
         line: agent.line.line(),
         drain: agent.drain.drain_timeout,
+        observer: Arc::new(move |event| noting.note_agent(event)),
     };
     keep_warm();
     raise_descriptors();
     let signals = Signals::catch()?;
     notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let work = notify::while_alive(Box::pin(agent::run(config, shutdown.clone())));
+    let work = Box::pin(bulletin.while_answering(Box::pin(agent::run(config, shutdown.clone()))));
+    let work = notify::while_alive(work);
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
 pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiProgress>) -> Result<(), Failure> {
-    let principal = Principal { role: Role::Service, id: service()? };
-    let watcher = Watcher::new(progress);
+    if proxy.stdio {
+        return piped(proxy).await;
+    }
     let shutdown = Shutdown::default();
     // A key that only the service manager can renew, and that the hub does not take any more.
     let outdated: Arc<OnceLock<Refusal>> = Arc::default();
     let (renewed_by_restart, last, stop) = (is_handed_over(), outdated.clone(), shutdown.drain.clone());
-    let observer = move |event: proxy::Event| {
-        if let proxy::Event::Refused(_, refusal) = &event
+    let observer = move |event: &proxy::Event| {
+        if let proxy::Event::Refused(_, refusal) = event
             && renewed_by_restart
             && refusal.kind == Kind::AuthenticationFailed
         {
             let _ = last.set(refusal.clone());
             stop.cancel();
         }
-        watcher.see(event);
-    };
-    let config = ProxyConfig {
-        enrol: enrol(principal, proxy.hub),
-        device: proxy.device.clone(),
-        locals: proxy.local,
-        connect_timeout: proxy.connect_timeout,
-        response_timeout: proxy.response_timeout,
-        line: proxy.line.line(),
-        drain: proxy.drain.drain_timeout,
-        observer: Arc::new(observer),
     };
     let signals = Signals::catch()?;
-    if proxy.stdio {
-        // `ssh` hangs up on its ProxyCommand: the device is told, instead of waiting for a proxy that may come back.
-        let (hangups, hung_up) = (Hangups::listen()?, Reload::default());
-        let work = proxy::pipe(config, proxy.stream, (tokio::io::stdin(), stdio::Output::new()), &shutdown);
-        let mut work = Box::pin(work);
-        let work = async {
-            tokio::select! {
-                done = &mut work => done,
-                () = async { hung_up.asked().await; shutdown.ask(); std::future::pending().await } => Ok(()),
-            }
-        };
-        let done = signals.pass_on_during(&shutdown, hangups.while_passing_on(&hung_up, work)).await?;
-        return done.map_err(|(_, refusal)| Failure::Refused(refusal));
-    }
     keep_warm();
     raise_descriptors();
-    let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
-    let listening: Vec<_> = bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect();
+    let (bound, bulletin) = bind_proxy(proxy, "service-proxy", (progress, observer)).await?;
+    let listening = listening(&bound);
     listening.iter().for_each(|line| text::say("service-proxy", line));
     notify::ready(&listening.join(", "));
-    let work = notify::while_alive(Box::pin(bound.serve(shutdown.clone())));
+    let work = notify::while_alive(Box::pin(bulletin.while_answering(Box::pin(bound.serve(shutdown.clone())))));
     signals.pass_on_during(&shutdown, work).await?;
     match outdated.get() {
         Some(refusal) => {
@@ -210,5 +193,74 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
             Err(Failure::Refused(refusal.clone()))
         }
         None => Ok(()),
+    }
+}
+
+/// A proxy's local ports, opened, and what it tells about itself.
+pub(super) async fn bind_proxy(
+    proxy: ServiceProxy,
+    role: &str,
+    (progress, further): (Option<MultiProgress>, impl Fn(&proxy::Event) + Send + Sync + 'static),
+) -> Result<(Proxy, Bulletin), Failure> {
+    let principal = Principal { role: Role::Service, id: service()? };
+    let bulletin = Bulletin::new(role, principal.clone(), Vec::new(), RoleState::Listening);
+    let (watcher, noting) = (Watcher::new(progress), bulletin.clone());
+    let mut config = proxy_config(proxy, principal, move |event| {
+        further(&event);
+        noting.note_proxy(&event);
+        watcher.see(event);
+    })?;
+    config.enrol = bulletin.noting_the_hub(config.enrol);
+    let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
+    bulletin.serves(listening(&bound));
+    Ok((bound, bulletin))
+}
+
+fn listening(bound: &Proxy) -> Vec<String> {
+    bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect()
+}
+
+/// One stream on standard input and output.
+async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
+    let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
+    let principal = Principal { role: Role::Service, id: service()? };
+    let watcher = Watcher::new(None);
+    let config = proxy_config(proxy, principal, move |event| watcher.see(event))?;
+    let signals = Signals::catch()?;
+    // `ssh` hangs up on its ProxyCommand: the device is told, instead of waiting for a proxy that may come back.
+    let (hangups, hung_up) = (Hangups::listen()?, Reload::default());
+    let mut work = Box::pin(proxy::pipe(config, stream, (tokio::io::stdin(), stdio::Output::new()), &shutdown));
+    let work = async {
+        tokio::select! {
+            done = &mut work => done,
+            () = async { hung_up.asked().await; shutdown.ask(); std::future::pending().await } => Ok(()),
+        }
+    };
+    let done = signals.pass_on_during(&shutdown, hangups.while_passing_on(&hung_up, work)).await?;
+    done.map_err(|(_, refusal)| Failure::Refused(refusal))
+}
+
+fn proxy_config(
+    proxy: ServiceProxy,
+    principal: Principal,
+    observer: impl Fn(proxy::Event) + Send + Sync + 'static,
+) -> Result<ProxyConfig, Failure> {
+    Ok(ProxyConfig {
+        enrol: enrol(principal, proxy.hub),
+        device: bare(proxy.device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
+        locals: proxy.local,
+        connect_timeout: proxy.connect_timeout,
+        response_timeout: proxy.response_timeout,
+        line: proxy.line.line(),
+        drain: proxy.drain.drain_timeout,
+        observer: Arc::new(observer),
+    })
+}
+
+/// The device, without what follows its id.
+fn bare(device: DeviceId, suffix: Option<&str>) -> anyhow::Result<DeviceId> {
+    match suffix.and_then(|suffix| device.as_str().strip_suffix(suffix)) {
+        Some(id) => id.parse().with_context(|| format!("'{device}' names no device")),
+        None => Ok(device),
     }
 }

@@ -75,7 +75,8 @@ fn group_of(key: &KeyAccess) -> String {
 pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&Path>) -> Vec<Unit> {
     let own = CLIENT
         .replace("{key}", &load_key(identity))
-        .replace("{identity}", &specifiers(&identity.display().to_string()));
+        .replace("{identity}", &specifiers(&identity.display().to_string()))
+        .replace("{role}", service.role);
     let login = via_login.map(|file| load(VIA_LOGIN, file));
     let login = login.map(|line| format!("# What its proxy wants to know, readable for this service alone.\n{line}\n"));
     vec![service.unit(&format!("{own}{}", login.unwrap_or_default()), "")]

@@ -20,6 +20,7 @@ pub mod resume;
 pub mod scope;
 pub mod secret;
 pub mod standby;
+pub mod status;
 pub mod stream;
 pub mod via;
 pub mod vigil;

@@ -120,5 +120,6 @@ fn config(client: Client) -> AgentConfig {
         renewed_by_restart: false,
         line: Line::default(),
         drain: Duration::ZERO,
+        observer: Arc::new(|_| {}),
     }
 }

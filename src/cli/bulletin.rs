@@ -1,0 +1,180 @@
+//! What a running role tells `devstream status`: kept up to date by what happens to it, and read on a socket of its own,
+//! which answers as long as the role lives and not a moment longer.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::time::sleep;
+
+use super::home;
+use crate::hub::state::private_directory;
+use crate::net::client::Enrol;
+use crate::net::local::{self, LocalListener};
+use crate::net::{clock, tasks::Tasks};
+use crate::proto::id::Principal;
+use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusRequest};
+use crate::{agent, proxy};
+
+/// Streams that are listed; more are counted.
+const LISTED: usize = 256;
+
+/// When no socket can be had, accepting pauses: descriptors come back as streams end.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// One role's. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Bulletin(Arc<Mutex<Now>>);
+
+struct Now {
+    /// Without its streams.
+    status: RoleStatus,
+    streams: BTreeMap<u64, OpenStream>,
+}
+
+impl Bulletin {
+    /// Of a role that has just started.
+    pub(super) fn new(role: &str, identity: Principal, serves: Vec<String>, state: RoleState) -> Self {
+        let since = clock::moment();
+        let status = RoleStatus {
+            role: role.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            process: std::process::id(),
+            since,
+            identity,
+            hub: None,
+            state,
+            state_since: since,
+            last_error: None,
+            serves,
+            streams: 0,
+            oldest_streams: Vec::new(),
+        };
+        Self(Arc::new(Mutex::new(Now { status, streams: BTreeMap::new() })))
+    }
+
+    /// The same way to become a client, which tells this where the hub is.
+    pub(super) fn noting_the_hub(&self, enrol: Enrol) -> Enrol {
+        let own = self.clone();
+        Arc::new(move || {
+            let (own, client) = (own.clone(), enrol());
+            Box::pin(async move {
+                let client = client.await?;
+                own.now().status.hub = Some(client.hub().clone());
+                Ok(client)
+            })
+        })
+    }
+
+    /// What it serves, where that is only known now.
+    pub(super) fn serves(&self, what: Vec<String>) {
+        self.now().status.serves = what;
+    }
+
+    /// Takes note of what happens to a device.
+    pub(super) fn note_agent(&self, event: agent::Event) {
+        let mut now = self.now();
+        match event {
+            agent::Event::Online => now.enter(RoleState::Connected),
+            agent::Event::Offline(reason) => now.failed(RoleState::Retrying, reason),
+            agent::Event::Asked(number, what) => now.begun(number, what),
+            agent::Event::Over(number) => drop(now.streams.remove(&number)),
+        }
+    }
+
+    /// Takes note of what happens to a service.
+    pub(super) fn note_proxy(&self, event: &proxy::Event) {
+        let mut now = self.now();
+        match event {
+            proxy::Event::Asked(view) => {
+                let from = view.from.map(|from| format!(" from {from}")).unwrap_or_default();
+                now.begun(view.number, format!("{}{from}", view.to));
+            }
+            proxy::Event::Opened(_) => now.enter(RoleState::Listening),
+            proxy::Event::Refused(view, refusal) => {
+                now.streams.remove(&view.number);
+                now.failed(RoleState::Failing, refusal.to_string());
+            }
+            proxy::Event::Ended(view, ..) => drop(now.streams.remove(&view.number)),
+            proxy::Event::Draining(..) | proxy::Event::Interrupted(..) | proxy::Event::Resumed(..) => {}
+        }
+    }
+
+    /// Answers for as long as the role works. Without a socket it works as well, and `devstream status` misses it.
+    pub(super) async fn while_answering<R>(&self, work: impl Future<Output = R>) -> R {
+        let listener = match self.listen() {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::debug!("`devstream status` will not show this: {error:#}");
+                return work.await;
+            }
+        };
+        let tasks = Tasks::default();
+        let done = tokio::select! {
+            done = work => done,
+            never = self.answer(&listener, &tasks) => match never {},
+        };
+        tasks.end(Duration::ZERO).await;
+        done
+    }
+
+    fn listen(&self) -> anyhow::Result<LocalListener> {
+        let directory = home::status_place()?;
+        private_directory(&directory)?;
+        Ok(LocalListener::bind(&self.path(directory))?)
+    }
+
+    fn path(&self, directory: PathBuf) -> PathBuf {
+        let RoleStatus { role, process, .. } = &self.now().status;
+        directory.join(format!("{role}-{process}.{}", home::STATUS_SOCKET))
+    }
+
+    async fn answer(&self, listener: &LocalListener, tasks: &Tasks) -> std::convert::Infallible {
+        loop {
+            match listener.accept().await {
+                Ok(stream) => tasks.spawn(converse(self.clone(), stream)),
+                Err(error) => {
+                    tracing::debug!(%error, "could not accept on the status socket");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> RoleStatus {
+        let now = self.now();
+        let oldest_streams = now.streams.values().take(LISTED).cloned().collect();
+        RoleStatus { streams: now.streams.len(), oldest_streams, ..now.status.clone() }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn converse(bulletin: Bulletin, stream: UnixStream) {
+    let answered = local::answer(stream, |StatusRequest::Status| async move { bulletin.status() }).await;
+    if let Err(error) = answered {
+        tracing::debug!(%error, "a question about the status failed");
+    }
+}
+
+impl Now {
+    fn enter(&mut self, state: RoleState) {
+        if self.status.state != state {
+            self.status.state = state;
+            self.status.state_since = clock::moment();
+        }
+    }
+
+    fn failed(&mut self, state: RoleState, reason: String) {
+        self.enter(state);
+        self.status.last_error = Some(LastError { at: clock::moment(), reason });
+    }
+
+    fn begun(&mut self, number: u64, what: String) {
+        self.streams.insert(number, OpenStream { what, since: clock::moment() });
+    }
+}

@@ -1,0 +1,117 @@
+//! `devstream rdp`: a service-proxy on a port of its own, and a remote desktop client at it.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::CommandFactory as _;
+use tokio::process::{Child, Command as Program};
+
+use super::args::{Cli, Command, Rdp, ServiceProxy};
+use super::config::{self, Mistake};
+use super::signals::Signals;
+use super::{Failure, home, roles, text};
+use crate::net::shutdown::Shutdown;
+
+/// A remote desktop client: its program, and what comes before the file.
+struct Client {
+    program: &'static str,
+    before: &'static [&'static str],
+    /// With a lower status than this, it says how a session ended that it had.
+    failure: i32,
+}
+
+const fn client(program: &'static str, before: &'static [&'static str], failure: i32) -> Client {
+    Client { program, before, failure }
+}
+
+/// FreeRDP's statuses are the protocol's reasons for an end up to 127 (a user who logs off is one), and its own failures
+/// from 128 on. `open` waits for the application with -W.
+#[cfg(target_os = "macos")]
+const CLIENTS: [Client; 3] = [client("xfreerdp3", &[], 128), client("xfreerdp", &[], 128), client("open", &["-W"], 1)];
+#[cfg(windows)]
+const CLIENTS: [Client; 1] = [client("mstsc", &[], 1)];
+#[cfg(not(any(target_os = "macos", windows)))]
+const CLIENTS: [Client; 2] = [client("xfreerdp3", &[], 128), client("xfreerdp", &[], 128)];
+
+pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
+    let signals = Signals::catch()?;
+    let (bound, bulletin) = roles::bind_proxy(as_configured(&rdp)?, "rdp", (None, |_: &_| {})).await?;
+    let (address, to) = bound.addresses().into_iter().next().context("the local port is gone")?;
+    text::say("rdp", &format!("{to} on {address}"));
+    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let file = directory.path().join(format!("{}.rdp", rdp.device));
+    std::fs::write(&file, settings(address)).with_context(|| format!("cannot write {}", file.display()))?;
+    let started = if rdp.no_client { None } else { start(&file, &rdp.arguments)? };
+    if started.is_none() {
+        advise(rdp.no_client, address, &file);
+    }
+    let shutdown = Shutdown::default();
+    let until_closed = async {
+        let Some((client, mut child)) = started else { return std::future::pending().await };
+        ended(&client, child.wait().await)
+    };
+    let work = async {
+        tokio::select! {
+            () = bound.serve(shutdown.clone()) => Ok(()),
+            done = until_closed => done,
+        }
+    };
+    Ok(signals.pass_on_during(&shutdown, bulletin.while_answering(Box::pin(work))).await??)
+}
+
+/// The service-proxy that does this, with its own settings from the environment and the file.
+fn as_configured(rdp: &Rdp) -> Result<ServiceProxy, Failure> {
+    let local = format!("--local=127.0.0.1:0={}", rdp.stream);
+    let words = ["devstream", "service-proxy", "--device", rdp.device.as_str(), &local].map(OsString::from);
+    match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
+        Ok(Cli { command: Command::ServiceProxy(proxy), .. }) => Ok(proxy),
+        Ok(_) => Err(Failure::Other(anyhow!("the service-proxy's settings are not its own"))),
+        Err(Mistake::Typed(error)) => Err(Failure::Usage(anyhow!("the service-proxy's settings would not do:\n{error}"))),
+        Err(Mistake::Written(mistakes)) => Err(Failure::Usage(anyhow!(mistakes.join("\n")))),
+    }
+}
+
+/// As mstsc writes it, and every other client reads it.
+fn settings(address: SocketAddr) -> String {
+    format!("full address:s:{address}\r\nprompt for credentials:i:1\r\n")
+}
+
+/// The first client that there is; it ends with this program.
+fn start(file: &Path, arguments: &[OsString]) -> anyhow::Result<Option<(Client, Child)>> {
+    for client in CLIENTS {
+        let mut program = Program::new(client.program);
+        program.args(client.before).arg(file).args(arguments).stdin(Stdio::inherit()).kill_on_drop(true);
+        match program.spawn() {
+            Ok(child) => {
+                text::err(&format!("rdp: started {}", client.program));
+                return Ok(Some((client, child)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot run {}", client.program)),
+        }
+    }
+    Ok(None)
+}
+
+fn advise(by_wish: bool, address: SocketAddr, file: &Path) {
+    let file = file.display();
+    if by_wish {
+        text::out(&format!("{address}\n{file}"));
+        return text::err("rdp: serving until Ctrl-C");
+    }
+    let names = CLIENTS.map(|client| client.program).join(", ");
+    text::err(&format!("rdp: there is no client here ({names}); one is in the package freerdp3-x11 or freerdp2-x11"));
+    text::err(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
+}
+
+fn ended(client: &Client, status: io::Result<ExitStatus>) -> anyhow::Result<()> {
+    let status = status.with_context(|| format!("cannot wait for {}", client.program))?;
+    if status.code().is_none_or(|code| code >= client.failure) {
+        bail!("{} failed ({status})", client.program);
+    }
+    Ok(())
+}

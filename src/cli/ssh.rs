@@ -1,0 +1,114 @@
+//! `devstream ssh` and `devstream ssh-config`: OpenSSH with `service-proxy --stdio` in between.
+
+mod config;
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use anyhow::{Context as _, anyhow};
+
+use self::config::{include, remove};
+use super::args::{Ssh, SshConfig};
+use super::{Failure, text};
+use crate::proto::id::StreamName;
+
+/// What a device's id is followed by in the names of hosts, so that OpenSSH knows them from others.
+const SUFFIX: &str = ".devstream";
+
+/// Prints, installs or removes the block for every device.
+pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
+    if wanted.uninstall {
+        return Ok(remove()?);
+    }
+    let block = block(&proxy_command(&wanted.stream)?);
+    if wanted.install {
+        include(&block)?;
+        text::err("ssh-config: next: ssh pi-42.devstream, with a device that `devstream devices` shows");
+    } else {
+        text::out(&block);
+    }
+    Ok(())
+}
+
+/// Becomes `ssh`, which only returns if that is impossible.
+pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
+    let mut command = Command::new("ssh");
+    command.arg("-o").arg(format!("ProxyCommand={}", proxy_command(&ssh.stream)?));
+    if let Some(user) = ssh.login.user {
+        command.args(["-l", &user]);
+    }
+    command.arg(format!("{}{SUFFIX}", ssh.login.device)).args::<Vec<OsString>, _>(ssh.arguments);
+    become_it(command)
+}
+
+#[cfg(unix)]
+fn become_it(mut command: Command) -> Result<(), Failure> {
+    use std::os::unix::process::CommandExt as _;
+    Err(not_started(&command.exec()))
+}
+
+#[cfg(not(unix))]
+fn become_it(mut command: Command) -> Result<(), Failure> {
+    let status = command.status().map_err(|error| not_started(&error))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
+    if code == 0 { Ok(()) } else { Err(Failure::Said(code)) }
+}
+
+fn not_started(error: &std::io::Error) -> Failure {
+    let advice = match error.kind() {
+        std::io::ErrorKind::NotFound => "; install OpenSSH's client (Debian and Ubuntu call it openssh-client)",
+        _ => "",
+    };
+    Failure::Other(anyhow!("cannot run `ssh`: {error}{advice}"))
+}
+
+fn block(proxy_command: &str) -> String {
+    format!(
+        "# Written by `devstream ssh-config`: every device as a host, as in `ssh pi-42{SUFFIX}`.\n\
+         Host *{SUFFIX}\n    \
+         ProxyCommand {proxy_command}\n\
+         # What else holds for devices goes into a `Host *{SUFFIX}` of your own, such as: User pi\n\
+         # devstream itself notices a dead connection, and outlives interruptions of minutes: a ServerAliveInterval\n\
+         # would end ssh before.\n"
+    )
+}
+
+/// What OpenSSH runs in place of a connection. `%n` is the host as it was typed: of `%h`, capitals are lost.
+fn proxy_command(stream: &StreamName) -> anyhow::Result<String> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let program = program.to_str().filter(|path| !path.contains('\n'));
+    let program = program.context("this program's path is none that a line of OpenSSH's can have; move it")?;
+    Ok(format!("{} service-proxy --device %n --strip {SUFFIX} --stdio --stream {stream}", word(program)))
+}
+
+/// One word for the shell that OpenSSH runs, after its own tokens were replaced.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.+:,@%\\".contains(c);
+    let quoted = if cfg!(windows) {
+        format!("\"{text}\"")
+    } else if text.chars().all(|c| plain(c) && c != '\\') {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    };
+    quoted.replace('%', "%%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_path_is_one_word_to_openssh_and_its_shell() {
+        for (path, written) in [
+            ("/usr/bin/devstream", "/usr/bin/devstream"),
+            ("/opt/my tools/devstream", "'/opt/my tools/devstream'"),
+            ("/opt/it's/devstream", r"'/opt/it'\''s/devstream'"),
+            ("/opt/100%/$HOME", "'/opt/100%%/$HOME'"),
+            (r"/opt/a\b", r"'/opt/a\b'"),
+        ] {
+            assert_eq!(word(path), written);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The user's `~/.ssh/config`: one line at its top, and everything else as it was.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::cli::{home, text};
+use crate::hub::state::write_private;
+
+/// Nobody's own is larger; what is, is something else.
+const CONFIG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Writes the block into its file, and has `~/.ssh/config` include that.
+pub(super) fn include(block: &str) -> anyhow::Result<()> {
+    let (own, config) = (home::ssh_block()?, home::ssh_config()?);
+    let line = line(&own)?;
+    directory(&own)?;
+    write_private(&own, block)?;
+    text::err(&format!("ssh-config: wrote {}", own.display()));
+    let content = read(&config)?;
+    if content.split_inclusive(|byte| *byte == b'\n').any(|other| is(other, &line)) {
+        text::err(&format!("ssh-config: {} includes it already", config.display()));
+        return Ok(());
+    }
+    directory(&config)?;
+    // At the top, since what stands after a Host line belongs to that.
+    replace(&config, &[line.as_bytes(), b"\n", &content].concat())?;
+    text::err(&format!("ssh-config: {} includes it now", config.display()));
+    Ok(())
+}
+
+/// Takes away what [`include`] made.
+pub(super) fn remove() -> anyhow::Result<()> {
+    let (own, config) = (home::ssh_block()?, home::ssh_config()?);
+    let line = line(&own)?;
+    let content = read(&config)?;
+    let others = content.split_inclusive(|byte| *byte == b'\n').filter(|other| !is(other, &line));
+    let others: Vec<u8> = others.flatten().copied().collect();
+    if others.len() == content.len() {
+        text::err(&format!("ssh-config: {} does not include it", config.display()));
+    } else if others.is_empty() {
+        remove_file(&config)?;
+    } else {
+        replace(&config, &others)?;
+        text::err(&format!("ssh-config: {} includes it no more", config.display()));
+    }
+    if own.exists() { remove_file(&own) } else { Ok(()) }
+}
+
+/// The line that includes a file.
+fn line(file: &Path) -> anyhow::Result<String> {
+    // Patterns, tokens, variables and quotes to OpenSSH.
+    let special = |c: char| "\"\\*?[]%$\n".contains(c);
+    match file.to_str() {
+        Some(path) if !path.contains(special) => Ok(format!("Include \"{path}\"")),
+        _ => bail!(
+            "OpenSSH's Include does not take {} literally; put what `devstream ssh-config` prints into ~/.ssh/config",
+            file.display()
+        ),
+    }
+}
+
+fn is(other: &[u8], line: &str) -> bool {
+    other.trim_ascii() == line.as_bytes()
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    crate::net::private::read_up_to(path, CONFIG_BYTES)
+}
+
+/// The directory of a file, which is its owner's alone if it has to be made.
+fn directory(file: &Path) -> anyhow::Result<()> {
+    let Some(parent) = file.parent() else { return Ok(()) };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(parent).with_context(|| format!("cannot make {}", parent.display()))
+}
+
+/// Whole or not at all; with the permissions that it had, and where it really is if this is a link.
+fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(real.parent().unwrap_or(Path::new(".")))?;
+        file.write_all(content)?;
+        if let Ok(metadata) = fs::metadata(&real) {
+            file.as_file().set_permissions(metadata.permissions())?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(&real)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", real.display()))
+}
+
+fn remove_file(path: &PathBuf) -> anyhow::Result<()> {
+    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    text::err(&format!("ssh-config: removed {}", path.display()));
+    Ok(())
+}

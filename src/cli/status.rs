@@ -1,0 +1,152 @@
+//! `devstream status`: what runs here, to which hub, and as whom. Asked of each role itself, so that nothing is stale.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use super::args::Status;
+use super::identity::Joined;
+use super::{Failure, home, text};
+use crate::hub::state::admin_socket;
+use crate::net::{clock, local};
+use crate::proto::admin::{AdminAnswer, AdminRequest, HubStatus};
+use crate::proto::id::{Principal, Role};
+use crate::proto::join::HubAddress;
+use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
+
+/// Roles that are looked at: nobody runs more of them as one user.
+const MOST_ROLES: usize = 1024;
+
+/// All that there is to tell.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    hub: Option<Box<HubStatus>>,
+    roles: Vec<RoleStatus>,
+    /// Sockets behind which a process lives that says nothing: it is stopped, or stuck.
+    silent: Vec<PathBuf>,
+    joined: Vec<Membership>,
+}
+
+/// Who this machine is to a hub, whether or not it runs anything.
+#[derive(Serialize)]
+struct Membership {
+    identity: Principal,
+    hub: HubAddress,
+}
+
+/// A role's socket, and what came of asking there.
+enum Heard {
+    Status(RoleStatus),
+    Silence(PathBuf),
+    Nobody,
+}
+
+pub(super) async fn run(status: Status) -> Result<(), Failure> {
+    let report = report().await?;
+    if status.listing.json {
+        text::out(&serde_json::to_string_pretty(&report).map_err(|error| anyhow!(error))?);
+        return Ok(());
+    }
+    show(&report);
+    Ok(())
+}
+
+async fn report() -> anyhow::Result<Report> {
+    let mut report = Report { hub: hub().await?, roles: Vec::new(), silent: Vec::new(), joined: joined()? };
+    let mut places = home::status_places()?.iter().flat_map(|place| sockets(place)).collect::<Vec<_>>();
+    places.sort();
+    places.truncate(MOST_ROLES);
+    for heard in join_all(places.into_iter().map(ask)).await {
+        match heard {
+            Heard::Status(status) => report.roles.push(status),
+            Heard::Silence(path) => report.silent.push(path),
+            Heard::Nobody => {}
+        }
+    }
+    Ok(report)
+}
+
+async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
+    let socket = admin_socket(&home::hub_state(None)?);
+    match local::ask(&socket, &AdminRequest::Status).await {
+        Ok(AdminAnswer::Status(status)) => Ok(Some(status)),
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+fn joined() -> anyhow::Result<Vec<Membership>> {
+    let mut joined = Vec::new();
+    for role in [Role::Device, Role::Service] {
+        let membership = Joined::load(role)?;
+        joined.extend(membership.map(|Joined { id, hub, .. }| Membership { identity: Principal { role, id }, hub }));
+    }
+    Ok(joined)
+}
+
+fn sockets(place: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.extension().is_some_and(|end| end == home::STATUS_SOCKET)).collect()
+}
+
+async fn ask(socket: PathBuf) -> Heard {
+    match local::ask(&socket, &StatusRequest::Status).await {
+        Ok(status) => Heard::Status(status),
+        // It was killed: nobody else will tidy up. Another process with its number makes its socket anew.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            let _ = fs::remove_file(&socket);
+            Heard::Nobody
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Heard::Nobody,
+        Err(_) => Heard::Silence(socket),
+    }
+}
+
+fn show(report: &Report) {
+    let Report { hub, roles, silent, joined } = report;
+    if let Some(hub) = hub {
+        show_hub(hub);
+    }
+    roles.iter().for_each(show_role);
+    for socket in silent {
+        text::out(&format!("something at {} does not answer: is it stopped?", socket.display()));
+    }
+    for Membership { identity, hub } in joined {
+        text::out(&format!("joined {hub} as {identity}"));
+    }
+    if hub.is_none() && roles.is_empty() && silent.is_empty() {
+        text::err("nothing of this user runs here; `devstream hub`, device-agent and service-proxy start it");
+    }
+}
+
+fn show_hub(hub: &HubStatus) {
+    let state = if hub.draining { "draining" } else { "running" };
+    line("hub", &format!("{}, {state}", hub.hostname));
+    line("", &format!("process {} since {}, version {}", hub.process, hub.since, hub.version));
+    line("", &format!("{} of {} devices online, {} streams", hub.online, hub.devices, hub.streams));
+    hub.warnings.iter().for_each(|warning| line("", &format!("warning: {warning}")));
+}
+
+fn show_role(role: &RoleStatus) {
+    let hub = role.hub.as_ref().map(|hub| format!(" at {hub}")).unwrap_or_default();
+    let RoleStatus { identity, state, state_since, .. } = role;
+    line(&role.role, &format!("{identity}{hub}, {} since {state_since}", state.as_str()));
+    line("", &format!("process {} since {}, version {}", role.process, role.since, role.version));
+    role.serves.iter().for_each(|what| line("", what));
+    let in_trouble = matches!(state, RoleState::Retrying | RoleState::Failing);
+    if let Some(error) = role.last_error.as_ref().filter(|_| in_trouble) {
+        line("", &format!("{}: {}", error.at, error.reason));
+    }
+    line("", &format!("{} streams", role.streams));
+    for stream in &role.oldest_streams {
+        line("", &format!("  {}, for {}", stream.what, text::span(clock::moment().since(stream.since))));
+    }
+}
+
+fn line(name: &str, value: &str) {
+    text::out(&format!("{name:<15}{value}"));
+}
