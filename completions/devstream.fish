@@ -37,6 +37,10 @@ complete -c devstream -n "__fish_devstream_needs_command" -f -a "service-proxy" 
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "devices" -d 'List the devices that I may reach: online, last seen, what they offer'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "status" -d 'Show what of this user runs on this machine, to which hub, and as whom'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "ssh" -d 'Run OpenSSH\'s `ssh` to a device'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "ssh-config" -d 'Print what lets OpenSSH reach every device by its name, as in `ssh pi-42.devstream`'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "rdp" -d 'Open a device\'s desktop: a local port, an .rdp file, and a remote desktop client'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l listen -d 'Where to listen; port 0 takes any free port [default: [::]:8443]' -r
@@ -250,6 +254,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s q -
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l device -d 'The device to reach' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l local -d 'A local port, and the device\'s stream it leads to: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)' -r
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l strip -d 'What --device has after the device\'s id, as in OpenSSH\'s names of hosts: .devstream' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stream -d 'The stream that --stdio asks for [default: the device\'s first forward]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l connect-timeout -d 'How long to wait for an offline device to come online; at most 60' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l response-timeout -d 'How long to wait for an online device to answer; at most 60' -r
@@ -312,20 +317,51 @@ complete -c devstream -n "__fish_devstream_using_subcommand devices" -l allow-tl
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand status" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand status" -l json -d 'As JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand status" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand status" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l stream -d 'The stream that leads to the device\'s SSH server: what its forward is called' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l stream -d 'The stream that leads to the device\'s SSH server: what its forward is called' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l install -d 'Put it into a file of its own, and one Include line for that at the top of ~/.ssh/config'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l uninstall -d 'Take both away again'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l stream -d 'The stream that leads to the device\'s desktop: what its forward is called' -r
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l no-client -d 'Start no client: print the address and the .rdp file, and serve until Ctrl-C'
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "devices" -d 'List the devices that I may reach: online, last seen, what they offer'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "devices" -d 'List the devices that I may reach: online, last seen, what they offer'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "status" -d 'Show what of this user runs on this machine, to which hub, and as whom'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "ssh" -d 'Run OpenSSH\'s `ssh` to a device'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "ssh-config" -d 'Print what lets OpenSSH reach every device by its name, as in `ssh pi-42.devstream`'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "rdp" -d 'Open a device\'s desktop: a local port, an .rdp file, and a remote desktop client'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "device" -d 'Manage the devices that may wait here'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "service" -d 'Manage the services (operators, jobs) that may ask for streams'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "enroll" -d 'Manage enrolment keys: one secret with which many devices join, each with a key of its own'

@@ -70,7 +70,9 @@ fn as_configured(rdp: &Rdp) -> Result<ServiceProxy, Failure> {
     match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
         Ok(Cli { command: Command::ServiceProxy(proxy), .. }) => Ok(proxy),
         Ok(_) => Err(Failure::Other(anyhow!("the service-proxy's settings are not its own"))),
-        Err(Mistake::Typed(error)) => Err(Failure::Usage(anyhow!("the service-proxy's settings would not do:\n{error}"))),
+        Err(Mistake::Typed(error)) => {
+            Err(Failure::Usage(anyhow!("the service-proxy's settings would not do:\n{error}")))
+        }
         Err(Mistake::Written(mistakes)) => Err(Failure::Usage(anyhow!(mistakes.join("\n")))),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::machine::Machine;
-use crate::support::process::Finished;
+use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub, OneMachine};
 use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, PATIENCE};
@@ -172,4 +172,37 @@ fn the_demo_works_by_itself_and_ends_when_told_to() {
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn colours_are_for_a_terminal_whose_user_wants_them() {
+    let machine = Machine::new();
+    let terminal = |machine: &Machine| {
+        let mut script = machine.clone().with("TERM", "xterm").command("script");
+        let line = format!("{} --help", crate::support::machine::DEVSTREAM);
+        Process::start(script.args(["-qec", &line, "/dev/null"])).finish().stdout
+    };
+    let is_coloured = |text: &str| text.contains("\u{1b}[");
+    assert!(is_coloured(&terminal(&machine)), "else this shows nothing");
+    assert!(!is_coloured(&terminal(&machine.clone().with("NO_COLOR", "1"))));
+    assert!(!is_coloured(&machine.ask(&["--help"])));
+    let refused = machine.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
+    assert!(!is_coloured(&refused.stderr) && !refused.stderr.is_empty(), "{refused:?}");
+}
+
+#[test]
+fn quiet_says_only_what_is_wrong_and_verbose_says_more() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let lines = |flag: &[&str]| {
+        let agent = machine.start(&[&["device-agent", "--id", DEVICE, "--forward", "22"], flag].concat());
+        let seen = || machine.ask(&["status"]).contains("connected");
+        crate::support::poll("the agent", || seen().then_some(()));
+        agent.signal("TERM");
+        agent.finish().stderr
+    };
+    assert_eq!(lines(&["-q"]), "");
+    let (usual, more) = (lines(&[]), lines(&["-v"]));
+    assert!(usual.contains("is online") && !usual.contains("debug: "), "{usual}");
+    assert!(more.contains("is online") && more.contains("debug: "), "{more}");
 }

@@ -57,10 +57,23 @@ impl Sshd {
     /// `ssh`, or `scp`, that trusts this server and shows errors only.
     pub(crate) fn client(&self, machine: &Machine, program: &str) -> Command {
         let mut command = machine.command(program);
-        let key = self.directory.path().join("client_key");
-        command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"]);
-        command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i"]).arg(key);
+        command.args(["-F", "none"]).args(self.options());
         command
+    }
+
+    /// What makes a client trust this server, show errors only, and log in as who may.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let key = self.directory.path().join("client_key").display().to_string();
+        let options = [
+            "BatchMode=yes",
+            "StrictHostKeyChecking=no",
+            "LogLevel=ERROR",
+            "UserKnownHostsFile=/dev/null",
+            "IdentitiesOnly=yes",
+            &format!("IdentityFile={key}"),
+            &format!("User={}", self.user),
+        ];
+        options.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]).collect()
     }
 
     /// `ssh` to this server by way of a local port.

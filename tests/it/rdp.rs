@@ -1,0 +1,101 @@
+//! A device's desktop in one command, with a client that is none: what it is given, and what is left behind.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::ssh::fake;
+use crate::support::DEVICE;
+use crate::support::machine::Machine;
+use crate::support::roles::{Agent, Hub, connect};
+use crate::support::targets::{Target, is_alive};
+
+/// Connects to where the file says, and tells what came back, what it was given, and where the file is.
+const CLIENT: &str = r#"
+address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
+exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
+echo hello >&3; read -r answer <&3
+echo "$answer" "${@:2}"; echo "$1" >file
+exit "$(cat code)""#;
+
+struct Scene {
+    machine: Machine,
+    _agent: Agent,
+    _hub: Hub,
+    _target: Target,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (machine, target) = (Machine::new(), Target::echo());
+        let hub = Hub::start(&machine);
+        let agent = Agent::start(&machine, &["ssh=1", &format!("rdp={}", target.port)]);
+        Self { machine, _agent: agent, _hub: hub, _target: target }
+    }
+
+    /// One whose path has nothing in it.
+    fn without_clients(&self) -> Machine {
+        self.machine.clone().with("PATH", &self.machine.home().join("nothing").display().to_string())
+    }
+}
+
+#[test]
+fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
+    let scene = Scene::new();
+    let home = scene.machine.home();
+    for (name, status, code) in [("xfreerdp", 0, 0), ("xfreerdp", 12, 0), ("xfreerdp3", 0, 0), ("xfreerdp3", 131, 1)] {
+        let machine = fake(&scene.machine, name, &format!("echo {name}\n{CLIENT}"));
+        fs::write(home.join("code"), status.to_string()).unwrap();
+        let finished = machine.run(&["rdp", DEVICE, "/u:alice"]);
+        assert_eq!(finished.code, Some(code), "{name} {status}: {finished:?}");
+        assert_eq!(finished.stdout, format!("{name}\nhello /u:alice\n"), "{finished:?}");
+        assert_eq!(code != 0, finished.stderr.contains("131"), "{finished:?}");
+        let file = fs::read_to_string(home.join("file")).unwrap();
+        assert!(file.contains("pi-42.rdp") && !Path::new(file.trim()).exists(), "{file}");
+    }
+}
+
+#[test]
+fn without_a_client_it_says_where_to_go_and_serves_until_told_to_end() {
+    let scene = Scene::new();
+    let rdp = scene.without_clients().start(&["rdp", DEVICE]);
+    let advice = rdp.wait_line("any other client can open ");
+    let address: SocketAddr = word_after(&advice, "connect to ").trim_end_matches(';').parse().unwrap();
+    assert!(rdp.log().contains("xfreerdp3"), "{rdp}");
+    is_alive(&mut connect(address.port()));
+    rdp.signal("TERM");
+    assert_eq!(rdp.finish().code, Some(0));
+}
+
+#[test]
+fn with_no_client_the_address_and_the_file_are_all_that_is_printed() {
+    let scene = Scene::new();
+    let machine = fake(&scene.machine, "xfreerdp3", "echo started");
+    let rdp = machine.start(&["rdp", "--no-client", DEVICE]);
+    rdp.wait_line("rdp: serving until Ctrl-C");
+    let file = rdp.wait_line("/pi-42.rdp");
+    let content = fs::read_to_string(&file).unwrap();
+    let address: SocketAddr = word_after(&content, "full address:s:").parse().unwrap();
+    assert!(address.ip().is_loopback());
+    is_alive(&mut connect(address.port()));
+    rdp.signal("INT");
+    let finished = rdp.finish();
+    assert_eq!((finished.code, finished.stdout), (Some(0), format!("{address}\n{file}\n")));
+    assert!(!Path::new(&file).exists());
+}
+
+#[test]
+fn the_service_proxys_settings_hold_here_too() {
+    let scene = Scene::new();
+    let directory = scene.machine.home().join(".config/devstream");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("config.toml"), "[service-proxy]\nlocal = [\"0=x\"]\nhub = \"127.0.0.1:1\"\n").unwrap();
+    let rdp = scene.without_clients().start(&["rdp", DEVICE]);
+    let line = rdp.wait_line("rdp: pi-42/rdp on 127.0.0.1:");
+    let _connection = connect(line.rsplit(':').next().unwrap().parse().unwrap());
+    rdp.wait_line("cannot be reached");
+}
+
+fn word_after<'a>(text: &'a str, mark: &str) -> &'a str {
+    text.split_once(mark).and_then(|(_, rest)| rest.split_whitespace().next()).unwrap_or_else(|| panic!("{text}"))
+}

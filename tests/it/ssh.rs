@@ -1,0 +1,238 @@
+//! OpenSSH, and what is built on it, reaches devices by their names: real clients, a real server, three clean homes.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use devstream::proto::refusal::Kind;
+
+use crate::support::DEVICE;
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::{Finished, Process};
+use crate::support::roles::{Agent, Hub};
+use crate::support::sshd::Sshd;
+
+/// Three machines of which the device offers its SSH server, and the laptop has nothing but its identity.
+struct Scene {
+    laptop: Machine,
+    device: Machine,
+    _agent: Process,
+    hub: Hub,
+    sshd: Sshd,
+}
+
+impl Scene {
+    /// The README's commands, but for ports and names.
+    fn new() -> Self {
+        let [hub, device, laptop] = [(); 3].map(|()| Machine::new());
+        let (sshd, hub) = (Sshd::start(), Hub::start(&hub));
+        device.ask(&["join", &hub.link(&["device", "add", DEVICE])]);
+        let agent = device.start(&["device-agent", "--forward", &format!("ssh={}", sshd.port)]);
+        laptop.ask(&["join", &hub.link(&["service", "add", "laptop", "--device", "*"])]);
+        agent.wait_line("is online");
+        Self { laptop, device, _agent: agent, hub, sshd }
+    }
+
+    /// The user's configuration of OpenSSH, which asks the password database for his home and not the environment.
+    fn config(&self) -> String {
+        self.laptop.home().join(".ssh/config").display().to_string()
+    }
+
+    /// A client of OpenSSH with that.
+    fn client(&self, program: &str) -> Command {
+        let mut command = self.laptop.command(program);
+        command.args(["-F", &self.config()]).args(self.sshd.options());
+        command
+    }
+
+    fn install(&self) {
+        self.laptop.ask(&["ssh-config", "--install"]);
+    }
+}
+
+#[test]
+fn a_newcomer_reaches_the_device_by_its_name_and_so_do_scp_and_rsync() {
+    let scene = Scene::new();
+    scene.install();
+    let finished = Process::start(scene.client("ssh").args(["pi-42.devstream", "echo ok; exit 7"])).finish();
+    assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(7)), "{finished:?}");
+
+    let home = scene.laptop.home();
+    fs::create_dir_all(home.join("tree/inner")).unwrap();
+    fs::write(home.join("tree/inner/file"), "by name\n").unwrap();
+    let copied = |directory: &str| fs::read_to_string(scene.device.home().join(directory).join("inner/file")).unwrap();
+    let target = |directory: &str| format!("pi-42.devstream:{}", scene.device.home().join(directory).display());
+    let finished = Process::start(scene.client("scp").args(["-r", "tree", &target("scp")])).finish();
+    assert_eq!((copied("scp").as_str(), finished.code), ("by name\n", Some(0)), "{finished:?}");
+    let shell = format!("ssh -F {} {}", scene.config(), scene.sshd.options().join(" "));
+    let mut rsync = scene.laptop.command("rsync");
+    let finished = Process::start(rsync.args(["-a", "-e", &shell, "tree/", &target("rsync")])).finish();
+    assert_eq!((copied("rsync").as_str(), finished.code), ("by name\n", Some(0)), "{finished:?}");
+}
+
+#[test]
+fn what_is_printed_does_as_well_and_each_device_is_known_by_its_own_name() {
+    let scene = Scene::new();
+    // Capitals are lost in what OpenSSH makes of a host.
+    let _other = other_device(&scene, "Press-7");
+    let (printed, known) = (scene.laptop.home().join("printed"), scene.laptop.home().join("known"));
+    fs::write(&printed, scene.laptop.ask(&["ssh-config"])).unwrap();
+    for host in ["pi-42.devstream", "Press-7.devstream", "pi-42.devstream"] {
+        let mut ssh = scene.laptop.command("ssh");
+        ssh.arg("-F").arg(&printed).args(["-o", &format!("UserKnownHostsFile={}", known.display())]);
+        let finished = Process::start(ssh.args(scene.sshd.options()).args([host, "echo ok"])).finish();
+        assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(0)), "{host}: {finished:?}");
+    }
+    let known = fs::read_to_string(known).unwrap();
+    let names: Vec<_> = known.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["pi-42.devstream", "press-7.devstream"], "{known}");
+}
+
+#[test]
+fn another_name_for_the_servers_stream_can_be_given() {
+    let scene = Scene::new();
+    let agent = other_device(&scene, "old");
+    let forward = format!("admin={}", scene.sshd.port);
+    drop(agent);
+    let machine = Machine::new();
+    machine.ask(&["join", &scene.hub.device_link("older")]);
+    let _agent = Agent::start_as(&machine, "older", &[&forward]);
+    let printed = scene.laptop.home().join("printed");
+    for (arguments, code) in [(&["ssh-config", "--stream", "admin"][..], Some(0)), (&["ssh-config"], Some(255))] {
+        fs::write(&printed, scene.laptop.ask(arguments)).unwrap();
+        let mut ssh = scene.laptop.command("ssh");
+        ssh.arg("-F").arg(&printed).args(scene.sshd.options()).args(["older.devstream", "true"]);
+        let finished = Process::start(&mut ssh).finish();
+        assert_eq!(finished.code, code, "{finished:?}");
+        let told = finished.stderr.contains(Kind::StreamNotOffered.row().sentence);
+        assert_eq!(told, code != Some(0), "{finished:?}");
+    }
+}
+
+#[test]
+fn installing_adds_one_line_at_the_top_and_keeps_everything_else() {
+    let machine = Machine::new();
+    let (ssh, own) = (machine.home().join(".ssh"), machine.home().join(".config/devstream/ssh_config"));
+    let config = ssh.join("config");
+    machine.ask(&["ssh-config", "--install"]);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!([mode(&ssh), mode(&config), mode(&own)], [0o700, 0o600, 0o600]);
+    let include = format!("Include \"{}\"\n", own.display());
+    assert_eq!(fs::read_to_string(&config).unwrap(), include);
+    assert_eq!(fs::read_to_string(&own).unwrap(), machine.ask(&["ssh-config"]));
+    machine.ask(&["ssh-config", "--uninstall"]);
+    assert!(!config.exists() && !own.exists(), "what was made is gone");
+
+    // Not text everywhere, without a last newline, a link to where it is kept, and readable for others.
+    let (kept, theirs) = (machine.home().join("dotfiles"), b"# caf\xe9\nHost x\n  User y".as_slice());
+    fs::write(&kept, theirs).unwrap();
+    fs::set_permissions(&kept, fs::Permissions::from_mode(0o644)).unwrap();
+    symlink(&kept, &config).unwrap();
+    for _ in 0..2 {
+        machine.ask(&["ssh-config", "--install"]);
+        assert_eq!(fs::read(&config).unwrap(), [include.as_bytes(), theirs].concat());
+    }
+    assert!(config.is_symlink() && mode(&kept) == 0o644);
+    fs::write(&own, "outdated").unwrap();
+    machine.ask(&["ssh-config", "--install", "--stream", "admin"]);
+    assert!(fs::read_to_string(&own).unwrap().contains("--stream admin"), "it is written anew");
+    for _ in 0..2 {
+        machine.ask(&["ssh-config", "--uninstall"]);
+        assert_eq!(fs::read(&config).unwrap(), theirs);
+    }
+    assert!(config.is_symlink() && !own.exists());
+}
+
+#[test]
+fn a_home_with_a_name_that_openssh_would_not_take_literally_is_said() {
+    let machine = Machine::new();
+    let odd = machine.home().join("100%");
+    let mut command = machine.command(DEVSTREAM);
+    let finished = Process::start(command.env("XDG_CONFIG_HOME", odd).args(["ssh-config", "--install"])).finish();
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("100%") && finished.stderr.contains("ssh-config"), "{finished:?}");
+    assert!(!machine.home().join(".ssh").exists());
+}
+
+#[test]
+fn a_program_below_an_odd_path_is_still_one_word() {
+    let scene = Scene::new();
+    let odd = scene.laptop.home().join("it's 100% mine");
+    fs::create_dir(&odd).unwrap();
+    let program = odd.join("devstream");
+    fs::copy(DEVSTREAM, &program).unwrap();
+    let mut install = scene.laptop.command(&program);
+    assert_eq!(Process::start(install.args(["ssh-config", "--install"])).finish().code, Some(0));
+    let finished = Process::start(scene.client("ssh").args(["pi-42.devstream", "echo ok"])).finish();
+    assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(0)), "{finished:?}");
+}
+
+#[test]
+fn ssh_in_one_command_passes_everything_on() {
+    let scene = Scene::new();
+    // OpenSSH would read the configuration of whoever runs this test.
+    let options = [vec!["-F".to_owned(), "none".to_owned()], scene.sshd.options()].concat();
+    let run = |words: &[&str]| {
+        let mut command = scene.laptop.command(DEVSTREAM);
+        command.args(["ssh", DEVICE]).args(&options).args(words);
+        Process::start_with_input(&mut command, b"and back\n".into()).finish()
+    };
+    for (words, wanted) in
+        [(&["exit 7"][..], ("", Some(7))), (&["cat"], ("and back\n", Some(0))), (&["-v", "true"], ("", Some(0)))]
+    {
+        let finished = run(words);
+        assert_eq!((finished.stdout.as_str(), finished.code), wanted, "{words:?}: {finished:?}");
+        assert_eq!(finished.stderr.contains("debug1"), words[0] == "-v", "its flags are its own: {finished:?}");
+    }
+    let mut dashed = scene.laptop.command(DEVSTREAM);
+    let finished = Process::start(dashed.args(["ssh", DEVICE, "--", "-V"])).finish();
+    assert!(finished.code == Some(0) && finished.stderr.contains("OpenSSH"), "{finished:?}");
+}
+
+#[test]
+fn ssh_in_one_command_says_which_device_is_not_there() {
+    let scene = Scene::new();
+    let finished = scene.laptop.run(&["ssh", "nobody@nowhere", "-F", "none", "-o", "BatchMode=yes", "true"]);
+    assert_eq!(finished.code, Some(255), "{finished:?}");
+    assert!(finished.stderr.contains(Kind::UnknownDevice.row().sentence), "{finished:?}");
+}
+
+#[test]
+fn the_user_before_the_device_is_who_logs_in() {
+    let machine = Machine::new();
+    let words = fake(&machine, "ssh", "for word; do echo \"[$word]\"; done");
+    let Finished { code, stdout, stderr } = words.run(&["ssh", "me@work@pi-42", "-p", "1", "--", "a  b"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let lines: Vec<_> = stdout.lines().collect();
+    let proxy = format!("[ProxyCommand={DEVSTREAM} service-proxy --device %n --strip .devstream --stdio --stream ssh]");
+    assert_eq!(lines[..4], ["[-o]", proxy.as_str(), "[-l]", "[me@work]"]);
+    assert_eq!(lines[4..7], ["[pi-42.devstream]", "[-p]", "[1]"]);
+    assert_eq!(lines.last(), Some(&"[a  b]"));
+}
+
+#[test]
+fn where_there_is_no_ssh_that_is_said() {
+    let machine = Machine::new();
+    let nothing = machine.home().join("nothing").display().to_string();
+    let finished = machine.with("PATH", &nothing).run(&["ssh", DEVICE]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("openssh-client"), "{finished:?}");
+}
+
+fn other_device(scene: &Scene, id: &str) -> (Machine, Agent) {
+    let machine = Machine::new();
+    machine.ask(&["join", &scene.hub.device_link(id)]);
+    let agent = Agent::start_as(&machine, id, &[&format!("ssh={}", scene.sshd.port)]);
+    (machine, agent)
+}
+
+/// The machine with a program of this name first in its path.
+pub(crate) fn fake(machine: &Machine, name: &str, script: &str) -> Machine {
+    let directory: PathBuf = machine.home().join("programs");
+    fs::create_dir_all(&directory).unwrap();
+    let program = directory.join(name);
+    fs::write(&program, format!("#!/usr/bin/env bash\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    machine.clone().with("PATH", &format!("{}:/usr/bin:/bin", directory.display()))
+}

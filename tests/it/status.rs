@@ -1,0 +1,149 @@
+//! What runs here, to which hub, and as whom: told by the roles themselves, and true at that moment.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use devstream::net::clock;
+use devstream::proto::status::{RoleState, RoleStatus};
+use serde_json::Value;
+
+use crate::support::machine::Machine;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, poll};
+
+#[test]
+fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() {
+    let (start, hub_machine, device) = (clock::moment(), Machine::new(), Machine::new());
+    let hub = Hub::start(&hub_machine);
+    let (port, address) = (hub.port, hub.address());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let agent = Agent::start(&device, &["22", "web=8080"]);
+
+    let online = role(&device, RoleState::Connected);
+    assert_eq!((online.role.as_str(), online.identity.to_string()), ("device-agent", format!("device {DEVICE}")));
+    assert_eq!(
+        (online.process, online.hub.as_ref().map(ToString::to_string)),
+        (agent.process.id(), Some(address.clone()))
+    );
+    assert!(online.since >= start && online.state_since >= online.since && online.last_error.is_none(), "{online:?}");
+    assert_eq!(online.serves, ["offers ssh=127.0.0.1:22", "offers web=127.0.0.1:8080"]);
+    let text = device.ask(&["status"]);
+    for part in
+        ["device-agent", DEVICE, &address, "connected since", "offers ssh", "joined", &online.process.to_string()]
+    {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+
+    drop(hub);
+    let retrying = role(&device, RoleState::Retrying);
+    let error = retrying.last_error.expect("a reason");
+    assert!(retrying.state_since >= online.state_since && error.at >= retrying.state_since, "{error:?}");
+    let text = device.ask(&["status"]);
+    assert!(text.contains("retrying since") && text.contains(&address), "{text}");
+    assert!(text.contains("cannot be reached") || text.contains("lost the hub"), "{text}");
+
+    let _hub = Hub::start_on(&hub_machine, port, &[]);
+    assert!(role(&device, RoleState::Connected).last_error.is_some(), "what was wrong can still be read");
+    assert!(!device.ask(&["status"]).contains("cannot be reached"), "but is not in the way");
+}
+
+#[test]
+fn streams_are_told_at_both_ends_while_they_are_open() {
+    let (machine, echo) = (Machine::new(), Target::echo());
+    let hub = Hub::start(&machine);
+    let agent = Agent::start(&machine, &[&format!("target={}", echo.port)]);
+    let proxy = ServiceProxy::start(&machine);
+    let both = |wanted: usize| {
+        poll("the streams", || {
+            let roles: [RoleStatus; 2] = roles(&machine).try_into().expect("two roles");
+            roles.iter().all(|role| role.streams == wanted && role.oldest_streams.len() == wanted).then_some(roles)
+        })
+    };
+    both(0);
+    // The second one opens on a connection that stood by.
+    for number in 1..=3 {
+        let mut local = proxy.connect();
+        is_alive(&mut local);
+        let [device, service] = both(1);
+        assert_eq!([device.process, service.process], [agent.process.id(), proxy.process.id()]);
+        let from = local.local_addr().unwrap();
+        assert_eq!(service.oldest_streams[0].what, format!("{DEVICE} from {from}"));
+        assert!(device.oldest_streams[0].what.starts_with("target for "), "{device:?}");
+        assert_eq!((service.state, service.serves.len()), (RoleState::Listening, 1), "{number}");
+        let text = machine.ask(&["status"]);
+        for part in [&format!("{DEVICE} from {from}, for "), "target for ", "hub", &hub.process.id().to_string()] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+        drop(local);
+        both(0);
+    }
+    assert_eq!(report(&machine)["hub"]["online"], 1);
+    drop(agent);
+    drop(proxy.connect());
+    poll("the failure", || roles(&machine).into_iter().find(|role| role.state == RoleState::Failing));
+    assert!(machine.ask(&["status"]).contains("offline"), "the last error is told");
+}
+
+#[test]
+fn who_was_killed_is_not_there_and_leaves_nothing() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let (agent, other) = (Agent::start(&machine, &["22"]), Agent::start_as(&machine, "other", &["22"]));
+    let place = machine.home().join(".local/share/devstream/run");
+    let files = || fs::read_dir(&place).unwrap().flatten().collect::<Vec<_>>();
+    assert_eq!((roles(&machine).len(), files().len()), (2, 2));
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&place), mode(&files()[0].path())), (0o700, 0o600));
+    agent.process.kill();
+    assert_eq!(files().len(), 2);
+    let left = roles(&machine);
+    assert_eq!(left.iter().map(|role| role.process).collect::<Vec<_>>(), [other.process.id()]);
+    assert_eq!(files().len(), 1);
+    other.process.signal("TERM");
+    other.process.wait_end();
+    assert_eq!((roles(&machine).len(), files().len()), (0, 0));
+}
+
+#[test]
+fn where_nothing_runs_that_is_said_and_who_this_machine_would_be() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    let finished = machine.run(&["status"]);
+    assert!(finished.code == Some(0) && finished.stdout.is_empty(), "{finished:?}");
+    assert!(finished.stderr.contains("nothing of this user runs here"), "{finished:?}");
+    machine.ask(&["join", &hub.service_link("alice")]);
+    assert_eq!(machine.ask(&["status"]), format!("joined {} as service alice\n", hub.address()));
+    let report = report(&machine);
+    assert!(report["hub"].is_null() && report["roles"] == Value::Array(Vec::new()), "{report}");
+    assert_eq!(report["joined"][0]["identity"]["id"], "alice", "{report}");
+}
+
+#[test]
+fn a_service_manager_says_where_the_socket_goes_and_a_role_works_without_one() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let directory = machine.home().join("runtime");
+    let given = machine.clone().with("RUNTIME_DIRECTORY", &directory.display().to_string());
+    let _agent = Agent::start(&given, &["22"]);
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    let nowhere = machine.clone().with("RUNTIME_DIRECTORY", "/dev/null/nowhere");
+    let _other = Agent::start_as(&nowhere, "other", &["22"]);
+    assert!(roles(&machine).is_empty());
+}
+
+fn report(machine: &Machine) -> Value {
+    let text = machine.ask(&["status", "--json"]);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn roles(machine: &Machine) -> Vec<RoleStatus> {
+    serde_json::from_value(report(machine)["roles"].take()).expect("roles")
+}
+
+/// The only one, once it is in this state.
+fn role(machine: &Machine, state: RoleState) -> RoleStatus {
+    poll("the state", || {
+        let [role] = roles(machine).try_into().expect("one role");
+        (role.state == state).then_some(role)
+    })
+}
