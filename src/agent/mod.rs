@@ -34,7 +34,7 @@ pub enum Event {
     Online,
     /// It is not there, for this reason, and tries again by itself.
     Offline(String),
-    /// A stream was asked for, the so-manieth, of this name by this service.
+    /// A stream was asked for: its number, counted from the start, and what it is called by whom.
     Asked(u64, String),
     /// It is over, or was refused.
     Over(u64),

@@ -1,6 +1,7 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
 mod activity;
+mod epilogue;
 mod limits;
 mod line;
 mod registry;
@@ -40,7 +41,7 @@ const DRAIN_SECONDS: &str = "30";
 /// A hub is the meeting point. A device runs the device-agent, which dials out and waits. An operator runs the
 /// service-proxy, which opens a local port; each connection to it becomes a stream to the device.
 #[derive(Debug, Parser)]
-#[command(name = "devstream", version, max_term_width = 100)]
+#[command(name = "devstream", version, max_term_width = 100, after_long_help = epilogue::text())]
 pub(super) struct Cli {
     /// Say more; twice for everything
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]

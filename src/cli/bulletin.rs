@@ -10,13 +10,15 @@ use tokio::net::UnixStream;
 use tokio::time::sleep;
 
 use super::home;
+use crate::agent;
 use crate::hub::state::private_directory;
 use crate::net::client::Enrol;
+use crate::net::clock;
 use crate::net::local::{self, LocalListener};
-use crate::net::{clock, tasks::Tasks};
+use crate::net::tasks::Tasks;
 use crate::proto::id::Principal;
 use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusRequest};
-use crate::{agent, proxy};
+use crate::proxy;
 
 /// Streams that are listed; more are counted.
 const LISTED: usize = 256;

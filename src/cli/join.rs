@@ -56,7 +56,7 @@ fn next_step(role: Role, identity: &Path, root: Option<&Path>) -> String {
     }
     match role {
         Role::Device => "next: devstream device-agent --forward 22".into(),
-        Role::Service => "next: devstream service-proxy --device ID --local 2222".into(),
+        Role::Service => "next: devstream ssh-config --install, and then: ssh ID.devstream".into(),
     }
 }
 

@@ -32,6 +32,10 @@ pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
 
 /// Becomes `ssh`, which only returns if that is impossible.
 pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
+    // To `ssh` it would be an option.
+    if ssh.login.device.as_str().starts_with('-') {
+        return Err(Failure::Usage(anyhow!("a device whose id begins with '-' has no name that `ssh` takes")));
+    }
     let mut command = Command::new("ssh");
     command.arg("-o").arg(format!("ProxyCommand={}", proxy_command(&ssh.stream)?));
     if let Some(user) = ssh.login.user {
@@ -55,21 +59,19 @@ fn become_it(mut command: Command) -> Result<(), Failure> {
 }
 
 fn not_started(error: &std::io::Error) -> Failure {
-    let advice = match error.kind() {
-        std::io::ErrorKind::NotFound => "; install OpenSSH's client (Debian and Ubuntu call it openssh-client)",
-        _ => "",
-    };
+    let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+    let advice = if is_missing { "; install OpenSSH's client, in Debian the package openssh-client" } else { "" };
     Failure::Other(anyhow!("cannot run `ssh`: {error}{advice}"))
 }
 
 fn block(proxy_command: &str) -> String {
     format!(
         "# Written by `devstream ssh-config`: every device as a host, as in `ssh pi-42{SUFFIX}`.\n\
-         Host *{SUFFIX}\n    \
-         ProxyCommand {proxy_command}\n\
          # What else holds for devices goes into a `Host *{SUFFIX}` of your own, such as: User pi\n\
-         # devstream itself notices a dead connection, and outlives interruptions of minutes: a ServerAliveInterval\n\
-         # would end ssh before.\n"
+         # Leave ServerAliveInterval at 0 for them: devstream notices dead connections by itself, and resumes those\n\
+         # that ssh would give up.\n\
+         Host *{SUFFIX}\n    \
+         ProxyCommand {proxy_command}\n"
     )
 }
 

@@ -185,9 +185,8 @@ fn ssh_in_one_command_passes_everything_on() {
         assert_eq!((finished.stdout.as_str(), finished.code), wanted, "{words:?}: {finished:?}");
         assert_eq!(finished.stderr.contains("debug1"), words[0] == "-v", "its flags are its own: {finished:?}");
     }
-    let mut dashed = scene.laptop.command(DEVSTREAM);
-    let finished = Process::start(dashed.args(["ssh", DEVICE, "--", "-V"])).finish();
-    assert!(finished.code == Some(0) && finished.stderr.contains("OpenSSH"), "{finished:?}");
+    let dashed = scene.laptop.run(&["ssh", "--", "-V"]);
+    assert!(dashed.code == Some(2) && !dashed.stderr.contains("OpenSSH"), "no device is an option: {dashed:?}");
 }
 
 #[test]
