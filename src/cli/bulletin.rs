@@ -109,7 +109,7 @@ impl Bulletin {
         let listener = match self.listen() {
             Ok(listener) => listener,
             Err(error) => {
-                tracing::debug!("`devstream status` will not show this: {error:#}");
+                tracing::info!("`devstream status` will not show this: {error:#}");
                 return work.await;
             }
         };

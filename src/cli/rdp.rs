@@ -5,16 +5,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::CommandFactory as _;
 use tokio::process::{Child, Command as Program};
+use tokio::time::timeout;
 
 use super::args::{Cli, Command, Rdp, ServiceProxy};
 use super::config::{self, Mistake};
 use super::signals::Signals;
 use super::{Failure, home, roles, text};
 use crate::net::shutdown::Shutdown;
+use crate::proxy::ServiceProxy as Proxy;
+
+/// The client is gone; its stream has a moment to end by itself.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A remote desktop client: its program, and what comes before the file.
 struct Client {
@@ -50,17 +56,28 @@ pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
         advise(rdp.no_client, address, &file);
     }
     let shutdown = Shutdown::default();
-    let until_closed = async {
-        let Some((client, mut child)) = started else { return std::future::pending().await };
-        ended(&client, child.wait().await)
+    let work = bulletin.while_answering(Box::pin(serve(bound, started, shutdown.clone())));
+    Ok(signals.pass_on_during(&shutdown, work).await??)
+}
+
+/// Until asked to end, or until the client has ended, by itself or by a Ctrl-C that both have heard.
+async fn serve(bound: Proxy, started: Option<(Client, Child)>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut serving = Box::pin(bound.serve(shutdown.clone()));
+    let Some((client, mut child)) = started else {
+        serving.await;
+        return Ok(());
     };
-    let work = async {
-        tokio::select! {
-            () = bound.serve(shutdown.clone()) => Ok(()),
-            done = until_closed => done,
-        }
+    let done = tokio::select! {
+        () = &mut serving => return Ok(()),
+        status = child.wait() => ended(&client, status),
     };
-    Ok(signals.pass_on_during(&shutdown, bulletin.while_answering(Box::pin(work))).await??)
+    let done = if shutdown.drain.is_cancelled() { Ok(()) } else { done };
+    shutdown.ask();
+    if timeout(GOODBYE, &mut serving).await.is_err() {
+        shutdown.now.cancel();
+        serving.await;
+    }
+    done
 }
 
 /// The service-proxy that does this, with its own settings from the environment and the file.

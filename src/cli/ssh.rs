@@ -2,7 +2,6 @@
 
 mod config;
 
-use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::{Context as _, anyhow};
@@ -41,7 +40,7 @@ pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
     if let Some(user) = ssh.login.user {
         command.args(["-l", &user]);
     }
-    command.arg(format!("{}{SUFFIX}", ssh.login.device)).args::<Vec<OsString>, _>(ssh.arguments);
+    command.arg(format!("{}{SUFFIX}", ssh.login.device)).args(ssh.arguments);
     become_it(command)
 }
 

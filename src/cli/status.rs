@@ -3,10 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use futures_util::future::join_all;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::args::Status;
 use super::identity::Joined;
@@ -20,6 +22,9 @@ use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 
 /// Roles that are looked at: nobody runs more of them as one user.
 const MOST_ROLES: usize = 1024;
+
+/// A role only looks at what it knows.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All that there is to tell.
 #[derive(Serialize)]
@@ -94,7 +99,8 @@ fn sockets(place: &Path) -> Vec<PathBuf> {
 }
 
 async fn ask(socket: PathBuf) -> Heard {
-    match local::ask(&socket, &StatusRequest::Status).await {
+    let answer = timeout(PATIENCE, local::ask(&socket, &StatusRequest::Status)).await;
+    match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(status) => Heard::Status(status),
         // It was killed: nobody else will tidy up. Another process with its number makes its socket anew.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

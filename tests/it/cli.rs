@@ -17,6 +17,9 @@ fn help_names_the_four_things_there_are_to_do() {
         assert!(!machine.ask(&[command, "--help"]).is_empty());
     }
     assert!(machine.ask(&["--version"]).starts_with("devstream "));
+    for row in devstream::proto::refusal::TABLE.iter().filter(|row| row.exit > 2) {
+        assert!(help.contains(&format!("  {}  {}\n", row.exit, row.sentence)), "no {row:?} in {help}");
+    }
 }
 
 #[test]

@@ -20,8 +20,8 @@ exit "$(cat code)""#;
 
 struct Scene {
     machine: Machine,
-    _agent: Agent,
-    _hub: Hub,
+    agent: Agent,
+    hub: Hub,
     _target: Target,
 }
 
@@ -30,7 +30,7 @@ impl Scene {
         let (machine, target) = (Machine::new(), Target::echo());
         let hub = Hub::start(&machine);
         let agent = Agent::start(&machine, &["ssh=1", &format!("rdp={}", target.port)]);
-        Self { machine, _agent: agent, _hub: hub, _target: target }
+        Self { machine, agent, hub, _target: target }
     }
 
     /// One whose path has nothing in it.
@@ -52,7 +52,9 @@ fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
         assert_eq!(code != 0, finished.stderr.contains("131"), "{finished:?}");
         let file = fs::read_to_string(home.join("file")).unwrap();
         assert!(file.contains("pi-42.rdp") && !Path::new(file.trim()).exists(), "{file}");
+        assert_eq!(scene.hub.ask(&["streams", "--json"]).trim(), "[]", "its stream has ended with it");
     }
+    assert!(!scene.agent.process.log().contains("interrupted"), "{}", scene.agent.process);
 }
 
 #[test]

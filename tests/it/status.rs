@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::machine::Machine;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{DEVICE, poll};
+use crate::support::{DEVICE, SOON, poll, within};
 
 #[test]
 fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() {
@@ -106,6 +106,19 @@ fn who_was_killed_is_not_there_and_leaves_nothing() {
 }
 
 #[test]
+fn who_is_stopped_is_told_of_and_holds_nobody_up() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let (stopped, _other) = (Agent::start(&machine, &["22"]), Agent::start_as(&machine, "other", &["22"]));
+    stopped.process.signal("STOP");
+    let text = within(SOON, "the others' status", || machine.ask(&["status"]));
+    assert!(text.contains(&format!("device-agent-{}.sock does not answer", stopped.process.id())), "{text}");
+    assert!(text.contains("device other"), "{text}");
+    stopped.process.signal("CONT");
+    assert_eq!(roles(&machine).len(), 2);
+}
+
+#[test]
 fn where_nothing_runs_that_is_said_and_who_this_machine_would_be() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     let finished = machine.run(&["status"]);
@@ -127,7 +140,8 @@ fn a_service_manager_says_where_the_socket_goes_and_a_role_works_without_one() {
     let _agent = Agent::start(&given, &["22"]);
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
     let nowhere = machine.clone().with("RUNTIME_DIRECTORY", "/dev/null/nowhere");
-    let _other = Agent::start_as(&nowhere, "other", &["22"]);
+    let other = Agent::start_as(&nowhere, "other", &["22"]);
+    other.process.wait_line("`devstream status` will not show this");
     assert!(roles(&machine).is_empty());
 }
 

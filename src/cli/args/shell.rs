@@ -89,8 +89,8 @@ pub(in crate::cli) struct Rdp {
 
 /// Show what of this user runs on this machine, to which hub, and as whom
 ///
-/// The hub, each device-agent and each service-proxy, with their process, identity, hub, state (since when, and the last
-/// error) and open streams. Root also sees those that systemd runs.
+/// The hub, each device-agent, service-proxy and rdp, with their process, identity, hub, state (since when, and the last
+/// error) and open streams. Root also sees those that systemd runs. What `ssh` runs as its ProxyCommand is not shown.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Status {
     #[command(flatten)]
