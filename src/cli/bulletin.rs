@@ -99,8 +99,18 @@ impl Bulletin {
                 now.streams.remove(&view.number);
                 now.failed(RoleState::Failing, refusal.to_string());
             }
-            proxy::Event::Ended(view, ..) => drop(now.streams.remove(&view.number)),
-            proxy::Event::Draining(..) | proxy::Event::Interrupted(..) | proxy::Event::Resumed(..) => {}
+            proxy::Event::Interrupted(view, why) => {
+                now.failed(RoleState::Retrying, format!("{} #{}: interrupted ({why})", view.to, view.number));
+            }
+            proxy::Event::Resumed(..) => now.enter(RoleState::Listening),
+            proxy::Event::Ended(view, _, refusal) => {
+                now.streams.remove(&view.number);
+                match refusal {
+                    Some(refusal) => now.failed(RoleState::Failing, refusal.to_string()),
+                    None => now.enter(RoleState::Listening),
+                }
+            }
+            proxy::Event::Draining(..) => {}
         }
     }
 

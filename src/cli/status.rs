@@ -133,7 +133,7 @@ fn show_hub(hub: &HubStatus) {
     let state = if hub.draining { "draining" } else { "running" };
     line("hub", &format!("{}, {state}", hub.hostname));
     line("", &format!("process {} since {}, version {}", hub.process, hub.since, hub.version));
-    line("", &format!("{} of {} devices online, {} streams", hub.online, hub.devices, hub.streams));
+    line("", &format!("{} of {} devices online, streams: {}", hub.online, hub.devices, hub.streams));
     hub.warnings.iter().for_each(|warning| line("", &format!("warning: {warning}")));
 }
 
@@ -147,7 +147,7 @@ fn show_role(role: &RoleStatus) {
     if let Some(error) = role.last_error.as_ref().filter(|_| in_trouble) {
         line("", &format!("{}: {}", error.at, error.reason));
     }
-    line("", &format!("{} streams", role.streams));
+    line("", &format!("streams: {}", role.streams));
     for stream in &role.oldest_streams {
         line("", &format!("  {}, for {}", stream.what, text::span(clock::moment().since(stream.since))));
     }

@@ -52,11 +52,11 @@ pub enum RoleState {
     Connecting,
     /// A device that waits there for streams.
     Connected,
-    /// A device that lost it or was refused, and tries again by itself.
+    /// A device that lost it or was refused, or a service with a stream that did: it tries again by itself.
     Retrying,
     /// A service that waits for local connections.
     Listening,
-    /// The same, and the last one got no stream.
+    /// The same, and the last one got no stream, or lost it.
     Failing,
 }
 

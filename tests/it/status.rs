@@ -86,6 +86,28 @@ fn streams_are_told_at_both_ends_while_they_are_open() {
 }
 
 #[test]
+fn a_proxy_whose_stream_is_interrupted_is_retrying_until_it_is_back() {
+    let (machine, echo) = (Machine::new(), Target::echo());
+    let hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("target={}", echo.port)]);
+    let proxy = ServiceProxy::start(&machine);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let wait = |state| {
+        let proxy = |role: &RoleStatus| role.role == "service-proxy" && role.state == state;
+        poll("the state", || roles(&machine).into_iter().find(proxy))
+    };
+    let port = hub.port;
+    hub.process.kill();
+    let error = wait(RoleState::Retrying).last_error.expect("a reason");
+    assert!(error.reason.contains("pi-42 #1: interrupted"), "{error:?}");
+    drop(hub);
+    let _hub = Hub::start_on(&machine, port, &[]);
+    is_alive(&mut local);
+    assert_eq!(wait(RoleState::Listening).streams, 1);
+}
+
+#[test]
 fn who_was_killed_is_not_there_and_leaves_nothing() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
