@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::ssh::fake;
-use crate::support::DEVICE;
 use crate::support::machine::Machine;
 use crate::support::roles::{Agent, Hub, connect};
 use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, poll};
 
 /// Connects to where the file says, and tells what came back, what it was given, and where the file is.
 const CLIENT: &str = r#"
@@ -52,7 +52,7 @@ fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
         assert_eq!(code != 0, finished.stderr.contains("131"), "{finished:?}");
         let file = fs::read_to_string(home.join("file")).unwrap();
         assert!(file.contains("pi-42.rdp") && !Path::new(file.trim()).exists(), "{file}");
-        assert_eq!(scene.hub.ask(&["streams", "--json"]).trim(), "[]", "its stream has ended with it");
+        poll("its stream's end", || (scene.hub.ask(&["streams", "--json"]).trim() == "[]").then_some(()));
     }
     assert!(!scene.agent.process.log().contains("interrupted"), "{}", scene.agent.process);
 }
