@@ -40,7 +40,7 @@ pub(super) fn remove() -> anyhow::Result<()> {
     let others: Vec<u8> = others.flatten().copied().collect();
     if others.len() == content.len() {
         text::err(&format!("ssh-config: {} does not include it", config.display()));
-    } else if others.is_empty() {
+    } else if others.is_empty() && !config.is_symlink() {
         remove_file(&config)?;
     } else {
         replace(&config, &others)?;
@@ -53,9 +53,10 @@ pub(super) fn remove() -> anyhow::Result<()> {
 fn line(file: &Path) -> anyhow::Result<String> {
     // Patterns, tokens, variables and quotes to OpenSSH.
     let special = |c: char| "\"\\*?[]%$\n".contains(c);
-    match file.to_str() {
+    let path = file.to_str().map(|path| if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() });
+    match path {
         Some(path) if !path.contains(special) => Ok(format!("Include \"{path}\"")),
-        _ => bail!(
+        Some(_) | None => bail!(
             "OpenSSH's Include does not take {} literally; put what `devstream ssh-config` prints into ~/.ssh/config",
             file.display()
         ),
