@@ -3,6 +3,7 @@
 mod activity;
 mod limits;
 mod line;
+mod profiles;
 mod registry;
 mod service;
 mod units;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(super) use self::activity::{ActivityArgs, Logs};
 use self::limits::LimitArgs;
 use self::line::{LineArgs, ResumeArgs};
+pub(super) use self::profiles::{Profiles, ProfilesCommand};
 pub(super) use self::registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
@@ -23,6 +25,7 @@ pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole,
 use self::units::{hostname, seconds};
 use super::certificate::CertificateArgs;
 use super::logging::Format;
+use super::profile::Profile;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::join::HubAddress;
@@ -54,6 +57,10 @@ pub(super) struct Cli {
         env = "DEVSTREAM_LOG_FORMAT"
     )]
     pub(super) log_format: Format,
+    /// Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles
+    /// use`, else default]
+    #[arg(long, value_name = "NAME", global = true, env = "DEVSTREAM_PROFILE")]
+    profile: Option<Profile>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -74,6 +81,7 @@ pub(super) enum Command {
     Service(Service),
     Demo(Demo),
     Devices(Devices),
+    Profiles(Profiles),
     Completions(Completions),
 }
 
@@ -88,6 +96,7 @@ impl Command {
             Self::Service(_) => "service",
             Self::Demo(_) => "demo",
             Self::Devices(_) => "devices",
+            Self::Profiles(_) => "profiles",
             Self::Completions(_) => "completions",
         }
     }
@@ -97,7 +106,7 @@ impl Command {
         match self {
             Self::Hub(hub) => hub.command.is_none(),
             Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) => true,
-            Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Completions(_) => false,
+            Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Profiles(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -178,11 +187,17 @@ pub(super) struct HubServe {
 
 /// Enrol this machine with the line that a hub printed
 ///
-/// Makes a key here, sends only its public half, and keeps the rest in the user's data directory.
+/// Makes a key here, sends only its public half, and keeps the rest in the user's data directory. What joined before
+/// stays: a second hub or identity has a profile of its own (`--profile NAME`).
 #[derive(Debug, Args)]
 pub(super) struct Join {
     /// The join link; read from standard input when absent
     pub(super) link: Option<String>,
+    /// In the place of what this profile joined before, if that is another identity or another hub's
+    #[arg(long)]
+    pub(super) replace: bool,
+    #[arg(from_global)]
+    pub(super) profile: Option<Profile>,
     #[command(flatten)]
     pub(super) trust: TrustArgs,
     /// The device's id, where the link leaves that to the machine [default: the host name]
@@ -250,6 +265,8 @@ pub(super) struct HubArgs {
     /// Where the hub is, if not where it was when this machine joined; without a port, 443
     #[arg(long, value_name = "HOST[:PORT]", env = "DEVSTREAM_HUB", value_hint = ValueHint::Hostname)]
     pub(super) hub: Option<HubAddress>,
+    #[arg(from_global)]
+    pub(super) profile: Option<Profile>,
     #[command(flatten)]
     pub(super) trust: TrustArgs,
 }

@@ -109,7 +109,7 @@ fn enrol(state: &std::path::Path, role: Role) -> anyhow::Result<Enrol> {
     let principal = Principal { role, id };
     Ok(Arc::new(move || {
         let (place, principal) = (place.clone(), principal.clone());
-        let given = HubArgs { hub: None, trust: TrustArgs { ca: None, allow_tls_inspection: false } };
+        let given = HubArgs { hub: None, profile: None, trust: TrustArgs { ca: None, allow_tls_inspection: false } };
         Box::pin(async move { place.client(principal, &given, None).await })
     }))
 }

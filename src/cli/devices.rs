@@ -12,7 +12,7 @@ use crate::proto::id::{Principal, Role};
 use crate::proto::limits::DEVICE_LIST_BYTES;
 
 pub(super) async fn run(devices: Devices) -> Result<(), Failure> {
-    let principal = Principal { role: Role::Service, id: service()? };
+    let principal = Principal { role: Role::Service, id: service(&devices.hub)? };
     let client = enrol(principal, devices.hub)().await?;
     let particulars = Particulars { answer_bytes: DEVICE_LIST_BYTES, ..Particulars::default() };
     let response = client.ask(&Route::Devices, particulars).await?;

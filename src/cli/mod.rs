@@ -13,6 +13,8 @@ mod join;
 mod key_access;
 mod logging;
 mod logs;
+mod profile;
+mod profiles;
 mod roles;
 mod signals;
 mod stderr;
@@ -102,6 +104,7 @@ fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Resul
             Command::Service(service) => install::run(service.command),
             Command::Demo(demo) => Box::pin(demo::run(demo, progress)).await,
             Command::Devices(devices) => Box::pin(devices::run(devices)).await,
+            Command::Profiles(profiles) => Ok(profiles::run(profiles)?),
             Command::Completions(completions) => {
                 text::out(completions.shell.script());
                 Ok(())

@@ -134,7 +134,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         let advice = format!("two forwards are called {}; name them apart: --forward NAME=PORT", twice[0]);
         return Err(Failure::Usage(anyhow!(advice)));
     }
-    let id = agent.id.map_or_else(default_device, |id| Ok(id.into()))?;
+    let id = agent.id.map_or_else(|| default_device(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
     let config = AgentConfig {
         device: principal.id.clone().into(),
@@ -155,7 +155,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
 }
 
 pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiProgress>) -> Result<(), Failure> {
-    let principal = Principal { role: Role::Service, id: service()? };
+    let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
     let watcher = Watcher::new(progress);
     let shutdown = Shutdown::default();
     // A key that only the service manager can renew, and that the hub does not take any more.

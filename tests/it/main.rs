@@ -28,6 +28,7 @@ mod migration;
 mod monitoring;
 mod one_machine;
 mod pipe;
+mod profiles;
 mod refusals;
 mod resume;
 mod scopes;
