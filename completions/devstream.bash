@@ -37,6 +37,9 @@ _devstream() {
             devstream,join)
                 cmd="devstream__subcmd__join"
                 ;;
+            devstream,profiles)
+                cmd="devstream__subcmd__profiles"
+                ;;
             devstream,service)
                 cmd="devstream__subcmd__service"
                 ;;
@@ -63,6 +66,9 @@ _devstream() {
                 ;;
             devstream__subcmd__help,join)
                 cmd="devstream__subcmd__help__subcmd__join"
+                ;;
+            devstream__subcmd__help,profiles)
+                cmd="devstream__subcmd__help__subcmd__profiles"
                 ;;
             devstream__subcmd__help,service)
                 cmd="devstream__subcmd__help__subcmd__service"
@@ -162,6 +168,12 @@ _devstream() {
                 ;;
             devstream__subcmd__help__subcmd__hub__subcmd__streams,list)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__streams__subcmd__list"
+                ;;
+            devstream__subcmd__help__subcmd__profiles,remove)
+                cmd="devstream__subcmd__help__subcmd__profiles__subcmd__remove"
+                ;;
+            devstream__subcmd__help__subcmd__profiles,use)
+                cmd="devstream__subcmd__help__subcmd__profiles__subcmd__use"
                 ;;
             devstream__subcmd__help__subcmd__service,install)
                 cmd="devstream__subcmd__help__subcmd__service__subcmd__install"
@@ -445,6 +457,24 @@ _devstream() {
             devstream__subcmd__hub__subcmd__streams__subcmd__help,list)
                 cmd="devstream__subcmd__hub__subcmd__streams__subcmd__help__subcmd__list"
                 ;;
+            devstream__subcmd__profiles,help)
+                cmd="devstream__subcmd__profiles__subcmd__help"
+                ;;
+            devstream__subcmd__profiles,remove)
+                cmd="devstream__subcmd__profiles__subcmd__remove"
+                ;;
+            devstream__subcmd__profiles,use)
+                cmd="devstream__subcmd__profiles__subcmd__use"
+                ;;
+            devstream__subcmd__profiles__subcmd__help,help)
+                cmd="devstream__subcmd__profiles__subcmd__help__subcmd__help"
+                ;;
+            devstream__subcmd__profiles__subcmd__help,remove)
+                cmd="devstream__subcmd__profiles__subcmd__help__subcmd__remove"
+                ;;
+            devstream__subcmd__profiles__subcmd__help,use)
+                cmd="devstream__subcmd__profiles__subcmd__help__subcmd__use"
+                ;;
             devstream__subcmd__service,help)
                 cmd="devstream__subcmd__service__subcmd__help"
                 ;;
@@ -470,7 +500,7 @@ _devstream() {
 
     case "${cmd}" in
         devstream)
-            opts="-v -q -h -V --verbose --quiet --log-format --help --version hub join device-agent service-proxy service demo devices completions help"
+            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices profiles completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -478,6 +508,10 @@ _devstream() {
             case "${prev}" in
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -488,7 +522,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__completions)
-            opts="-v -q -h --verbose --quiet --log-format --help bash zsh fish powershell"
+            opts="-v -q -h --verbose --quiet --log-format --profile --help bash zsh fish powershell"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -496,6 +530,10 @@ _devstream() {
             case "${prev}" in
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -506,7 +544,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__demo)
-            opts="-v -q -h --local --forward --verbose --quiet --log-format --help"
+            opts="-v -q -h --local --forward --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -524,6 +562,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -532,7 +574,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -604,6 +646,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -612,7 +658,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__devices)
-            opts="-v -q -h --json --hub --ca --allow-tls-inspection --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --hub --ca --allow-tls-inspection --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -641,6 +687,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -649,7 +699,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help)
-            opts="hub join device-agent service-proxy service demo devices completions help"
+            opts="hub join device-agent service-proxy service demo devices profiles completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1194,6 +1244,48 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__help__subcmd__profiles)
+            opts="use remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__profiles__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__profiles__subcmd__use)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help__subcmd__service)
             opts="install uninstall"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1251,7 +1343,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub)
-            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --standbys --resume-grace --memory-budget --tls-timeout --head-timeout --stranger-timeout --max-head --max-head-fields --max-strangers --max-strangers-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --help device service enroll devices streams status show check-config logs backup restore help"
+            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --standbys --resume-grace --memory-budget --tls-timeout --head-timeout --stranger-timeout --max-head --max-head-fields --max-strangers --max-strangers-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --profile --help device service enroll devices streams status show check-config logs backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1460,6 +1552,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1468,7 +1564,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__backup)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1498,6 +1594,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1508,7 +1608,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__check__subcmd__config)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1538,6 +1638,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1548,7 +1652,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help add list show disable enable rotate remove help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help add list show disable enable rotate remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1580,6 +1684,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1588,7 +1696,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__add)
-            opts="-v -q -h --for --link-for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --for --link-for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1628,6 +1736,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1636,7 +1748,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__disable)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1666,6 +1778,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1676,7 +1792,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__enable)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1706,6 +1822,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1842,7 +1962,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__list)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1872,6 +1992,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1882,7 +2006,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__remove)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1914,6 +2038,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1922,7 +2050,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__rotate)
-            opts="-v -q -h --overlap --for --link-for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --overlap --for --link-for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1966,6 +2094,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1974,7 +2106,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__show)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2006,6 +2138,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2014,7 +2150,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__devices)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2044,6 +2180,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2054,7 +2194,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__enroll)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help add list remove help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help add list remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2086,6 +2226,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2094,7 +2238,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__enroll__subcmd__add)
-            opts="-v -q -h --device --uses --for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --uses --for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2136,6 +2280,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2216,7 +2364,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__enroll__subcmd__list)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2246,6 +2394,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2256,7 +2408,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__enroll__subcmd__remove)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2286,6 +2438,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2758,7 +2914,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__logs)
-            opts="-f -v -q -h --device --service --since --follow --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-f -v -q -h --device --service --since --follow --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2802,6 +2958,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2810,7 +2970,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__restore)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2840,6 +3000,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2850,7 +3014,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help add set list show disable enable rotate remove help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help add set list show disable enable rotate remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2882,6 +3046,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2890,7 +3058,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__add)
-            opts="-v -q -h --device --stream --for --max-streams --link-for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --stream --for --max-streams --link-for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2942,6 +3110,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2950,7 +3122,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__disable)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2980,6 +3152,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2990,7 +3166,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__enable)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3020,6 +3196,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3170,7 +3350,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__list)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3200,6 +3380,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3210,7 +3394,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__remove)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3242,6 +3426,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3250,7 +3438,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__rotate)
-            opts="-v -q -h --overlap --for --link-for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --overlap --for --link-for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3294,6 +3482,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3302,7 +3494,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__set)
-            opts="-v -q -h --device --stream --for --max-streams --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --stream --for --max-streams --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3350,6 +3542,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3358,7 +3554,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__show)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3390,6 +3586,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3398,7 +3598,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__show)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3428,6 +3628,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3438,7 +3642,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__status)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3468,6 +3672,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3478,7 +3686,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__streams)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help list kill help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help list kill help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3508,6 +3716,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3574,7 +3786,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__streams__subcmd__kill)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3604,6 +3816,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3614,7 +3830,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__streams__subcmd__list)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3646,6 +3862,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3654,7 +3874,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__join)
-            opts="-v -q -h --ca --allow-tls-inspection --id --verbose --quiet --log-format --help"
+            opts="-v -q -h --replace --ca --allow-tls-inspection --id --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3683,6 +3903,132 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles)
+            opts="-v -q -h --json --verbose --quiet --log-format --profile --help use remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__help)
+            opts="use remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__help__subcmd__use)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__remove)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__use)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3691,7 +4037,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service)
-            opts="-v -q -h --verbose --quiet --log-format --help install uninstall help"
+            opts="-v -q -h --verbose --quiet --log-format --profile --help install uninstall help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3699,6 +4045,10 @@ _devstream() {
             case "${prev}" in
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3709,7 +4059,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__proxy)
-            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --local --stdio --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3785,6 +4135,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3849,7 +4203,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__install)
-            opts="-v -q -h --print --root --program --verbose --quiet --log-format --help hub device-agent service-proxy"
+            opts="-v -q -h --print --root --program --verbose --quiet --log-format --profile --help hub device-agent service-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3881,6 +4235,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3889,7 +4247,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__uninstall)
-            opts="-v -q -h --root --verbose --quiet --log-format --help hub device-agent service-proxy"
+            opts="-v -q -h --root --verbose --quiet --log-format --profile --help hub device-agent service-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3904,6 +4262,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

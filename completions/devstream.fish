@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_devstream_global_optspecs
-    string join \n v/verbose q/quiet log-format= h/help V/version
+    string join \n v/verbose q/quiet log-format= profile= h/help V/version
 end
 
 function __fish_devstream_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c devstream -n "__fish_devstream_needs_command" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_needs_command" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_needs_command" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_needs_command" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -37,6 +38,7 @@ complete -c devstream -n "__fish_devstream_needs_command" -f -a "service-proxy" 
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "devices" -d 'List the devices that I may reach: online, last seen, what they offer'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "profiles" -d 'List the hubs and identities that this machine joined with, or choose among them'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l listen -d 'Where to listen; port 0 takes any free port [default: [::]:8443]' -r
@@ -79,6 +81,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l acme -d 'Get a certificate for every --hostname by ACME, and agree to the authority\'s terms'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l allow-tls-inspection -d 'Let clients in through proxies that inspect TLS, if they allow it too'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
@@ -102,6 +105,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -117,6 +121,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -133,6 +138,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -144,6 +150,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -s q -l quiet -d 'Say only what is wrong'
@@ -152,6 +159,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -s q -l quiet -d 'Say only what is wrong'
@@ -163,6 +171,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Say only what is wrong'
@@ -171,6 +180,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -178,6 +188,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -188,6 +199,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Print new lines too as they come, until Ctrl-C; without --since, begin with the last 10'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l json -d 'As the JSON lines they are'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Say more; twice for everything'
@@ -197,6 +209,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -204,6 +217,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -223,6 +237,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand join" -l ca -d 'Trus
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l id -d 'The device\'s id, where the link leaves that to the machine [default: the host name]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l replace -d 'In the place of what this profile joined before, if that is another identity or another hub\'s'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s q -l quiet -d 'Say only what is wrong'
@@ -239,6 +255,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l dra
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s v -l verbose -d 'Say more; twice for everything'
@@ -257,6 +274,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l dr
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stdio -d 'One stream on standard input and output, for ssh\'s ProxyCommand'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
@@ -265,6 +283,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s q 
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -275,6 +294,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l program -d 'What the units run [default: this program]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l print -d 'Print the units instead'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Say only what is wrong'
@@ -282,6 +302,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -l root -d 'Below this directory instead of /, stopping nothing' -r -f -a "(__fish_complete_directories)"
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -292,6 +313,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand demo" -l local -d 'T
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -l forward -d 'The target, and its name [default: 22 if something listens there]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand demo" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -299,25 +321,53 @@ complete -c devstream -n "__fish_devstream_using_subcommand devices" -l hub -d '
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand devices" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l json -d 'As JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "use" -d 'Have a profile hold wherever none is named'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "remove" -d 'Forget a profile\'s identities: their keys are gone, and their ids join again with new links'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "use" -d 'Have a profile hold wherever none is named'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Forget a profile\'s identities: their keys are gone, and their ids join again with new links'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand completions" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "devices" -d 'List the devices that I may reach: online, last seen, what they offer'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "devices" -d 'List the devices that I may reach: online, last seen, what they offer'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "profiles" -d 'List the hubs and identities that this machine joined with, or choose among them'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices profiles completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "device" -d 'Manage the devices that may wait here'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "service" -d 'Manage the services (operators, jobs) that may ask for streams'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "enroll" -d 'Manage enrolment keys: one secret with which many devices join, each with a key of its own'
@@ -331,3 +381,5 @@ complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_see
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "restore" -d 'Make a hub\'s state directory out of a backup'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "install" -d 'Write hardened units for a role, enable and start them'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "uninstall" -d 'Stop a role\'s units and remove them; what it kept stays'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "use" -d 'Have a profile hold wherever none is named'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "remove" -d 'Forget a profile\'s identities: their keys are gone, and their ids join again with new links'
