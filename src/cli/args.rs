@@ -1,6 +1,7 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
 mod activity;
+mod configuration;
 mod limits;
 mod line;
 mod profiles;
@@ -13,8 +14,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 pub(super) use self::activity::{ActivityArgs, Logs};
+pub(super) use self::configuration::{Configuration, ConfigurationCommand, ShowConfiguration};
 use self::limits::LimitArgs;
 use self::line::{LineArgs, ResumeArgs};
 pub(super) use self::profiles::{Profiles, ProfilesCommand};
@@ -24,6 +27,7 @@ pub(super) use self::registry::{
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
 use self::units::{hostname, seconds};
 use super::certificate::CertificateArgs;
+use super::complete;
 use super::logging::Format;
 use super::profile::Profile;
 use crate::proto::forward::{Forward, Local};
@@ -59,7 +63,8 @@ pub(super) struct Cli {
     pub(super) log_format: Format,
     /// Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles
     /// use`, else default]
-    #[arg(long, value_name = "NAME", global = true, env = "DEVSTREAM_PROFILE")]
+    #[arg(long, value_name = "NAME", global = true, env = "DEVSTREAM_PROFILE",
+          add = ArgValueCandidates::new(complete::profiles))]
     profile: Option<Profile>,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -82,6 +87,8 @@ pub(super) enum Command {
     Demo(Demo),
     Devices(Devices),
     Profiles(Profiles),
+    #[command(name = "config")]
+    Configuration(Configuration),
     Completions(Completions),
 }
 
@@ -97,6 +104,7 @@ impl Command {
             Self::Demo(_) => "demo",
             Self::Devices(_) => "devices",
             Self::Profiles(_) => "profiles",
+            Self::Configuration(_) => "config",
             Self::Completions(_) => "completions",
         }
     }
@@ -106,7 +114,8 @@ impl Command {
         match self {
             Self::Hub(hub) => hub.command.is_none(),
             Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) => true,
-            Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Profiles(_) | Self::Completions(_) => false,
+            Self::Service(_) | Self::Join(_) | Self::Devices(_) => false,
+            Self::Profiles(_) | Self::Configuration(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -284,7 +293,7 @@ pub(super) struct DrainArgs {
 #[derive(Debug, Args)]
 pub(super) struct ServiceProxy {
     /// The device to reach
-    #[arg(long, value_name = "ID", env = "DEVSTREAM_DEVICE")]
+    #[arg(long, value_name = "ID", env = "DEVSTREAM_DEVICE", add = ArgValueCandidates::new(complete::devices))]
     pub(super) device: DeviceId,
     /// A local port, and the device's stream it leads to: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)
     ///
@@ -295,14 +304,15 @@ pub(super) struct ServiceProxy {
         required_unless_present = "stdio",
         conflicts_with = "stdio",
         env = "DEVSTREAM_LOCAL",
-        value_delimiter = ','
+        value_delimiter = ',',
+        add = ArgValueCompleter::new(complete::locals)
     )]
     pub(super) local: Vec<Local>,
     /// One stream on standard input and output, for ssh's ProxyCommand
     #[arg(long)]
     pub(super) stdio: bool,
     /// The stream that --stdio asks for [default: the device's first forward]
-    #[arg(long, value_name = "NAME", requires = "stdio")]
+    #[arg(long, value_name = "NAME", requires = "stdio", add = ArgValueCandidates::new(complete::streams))]
     pub(super) stream: Option<StreamName>,
     /// How long to wait for an offline device to come online; at most 60
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
@@ -333,11 +343,16 @@ pub(super) struct Demo {
     pub(super) forward: Option<Forward>,
 }
 
-/// Print a completion script, to be put where the shell looks for them
+/// Print a completion script, to be run by the shell when it starts
+///
+/// The shell then asks this program at each TAB, which offers device ids and stream names from the hub, and profiles.
 #[derive(Debug, Args)]
 pub(super) struct Completions {
     /// Which shell
     pub(super) shell: Shell,
+    /// A script that knows the flags by itself and asks nobody
+    #[arg(long = "static")]
+    pub(super) fixed: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

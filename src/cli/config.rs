@@ -5,6 +5,8 @@
 //! (`roles`), or it would not be checked for what stands in a file.
 
 mod file;
+mod init;
+mod show;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,9 @@ use clap::builder::Resettable;
 use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
 use self::file::{Setting, load};
+pub use self::init::text as initial;
+pub(super) use self::init::write as init;
+pub(super) use self::show::{Asked, Shown, effective};
 use super::args::Cli;
 use super::profile::Profile;
 

@@ -61,6 +61,12 @@ pub(super) fn usual_profile() -> anyhow::Result<PathBuf> {
     Ok(data()?.join("profile"))
 }
 
+/// What a profile's hub told about its devices, for completions.
+pub(super) fn known_devices(profile: &Profile) -> anyhow::Result<PathBuf> {
+    let base = dirs::cache_dir().context("there is no home directory to keep things in; set HOME")?;
+    Ok(base.join("devstream").join(format!("devices-{profile}.json")))
+}
+
 /// The key of an identity that enrols itself with the same user's hub.
 pub(super) fn local_key(principal: &Principal) -> anyhow::Result<PathBuf> {
     Ok(data()?.join("local").join(format!("{}-{}.key", principal.role, principal.id)))

@@ -114,6 +114,7 @@ fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>
         | Command::Demo(_)
         | Command::Devices(_)
         | Command::Profiles(_)
+        | Command::Configuration(_)
         | Command::Completions(_) => bail!("after -- come flags of a {name} that runs by itself"),
     }
 }

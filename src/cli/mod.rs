@@ -3,7 +3,9 @@
 mod admin;
 mod args;
 mod certificate;
+mod complete;
 mod config;
+mod configuration;
 mod demo;
 mod devices;
 mod home;
@@ -29,9 +31,9 @@ use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
 use indicatif::MultiProgress;
 
-use self::args::{Cli, Command, Hub, HubCommand};
+use self::args::{Cli, Command, Completions, Hub, HubCommand};
 use self::config::Mistake;
-pub use self::config::{SECTIONS, mistakes, settings};
+pub use self::config::{SECTIONS, initial, mistakes, settings};
 use crate::net::inherit::Inherited;
 use crate::proto::refusal::Refusal;
 
@@ -65,6 +67,10 @@ pub fn command() -> clap::Command {
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
+    // A shell that completes is in a hurry, and hears no word of anything else.
+    if let Some(code) = complete::answer() {
+        return code;
+    }
     let words: Vec<_> = std::env::args_os().collect();
     let cli = match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
         Ok(cli) => cli,
@@ -105,8 +111,13 @@ fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Resul
             Command::Demo(demo) => Box::pin(demo::run(demo, progress)).await,
             Command::Devices(devices) => Box::pin(devices::run(devices)).await,
             Command::Profiles(profiles) => Ok(profiles::run(profiles)?),
-            Command::Completions(completions) => {
-                text::out(completions.shell.script());
+            Command::Configuration(configuration) => configuration::run(configuration),
+            Command::Completions(Completions { shell, fixed: true }) => {
+                text::out(shell.script());
+                Ok(())
+            }
+            Command::Completions(Completions { shell, fixed: false }) => {
+                text::out(&complete::registration(shell)?);
                 Ok(())
             }
         }

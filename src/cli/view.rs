@@ -31,6 +31,7 @@ pub(super) fn progress_bars(command: &Command) -> Option<MultiProgress> {
         | Command::DeviceAgent(_)
         | Command::Devices(_)
         | Command::Profiles(_)
+        | Command::Configuration(_)
         | Command::Completions(_) => false,
     };
     (live && std::io::stderr().is_terminal()).then(MultiProgress::new)

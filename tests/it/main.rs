@@ -11,6 +11,7 @@ mod backup;
 mod certificates;
 mod chaos;
 mod cli;
+mod completion;
 mod config;
 mod conformance;
 mod congestion;

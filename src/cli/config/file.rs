@@ -21,6 +21,7 @@ const PROFILE: &str = "profile";
 const FILE_BYTES: u64 = 1024 * 1024;
 
 /// One key with its values, as they would be typed.
+#[derive(Clone)]
 pub(super) struct Setting {
     /// The section.
     pub(super) section: &'static str,
