@@ -39,7 +39,8 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices that I may reach: online, last seen, what they offer')
             [CompletionResult]::new('profiles', 'profiles', [CompletionResultType]::ParameterValue, 'List the hubs and identities that this machine joined with, or choose among them')
-            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, to be put where the shell looks for them')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Write a configuration file to begin with, or print what holds')
+            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, to be run by the shell when it starts')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -1007,9 +1008,66 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         'devstream;profiles;help;help' {
             break
         }
+        'devstream;config' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file [default: devstream/config.toml in the user''s configuration directory, if it is there]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How messages are written to standard error: for a person, or as one JSON object each')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Write the file with every key in it, commented out, with its meaning and its default')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print what holds for each setting, and where it comes from: a flag, the environment, the file or the default')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'devstream;config;init' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file [default: devstream/config.toml in the user''s configuration directory, if it is there]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How messages are written to standard error: for a person, or as one JSON object each')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]')
+            [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Over a file that is there')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;config;show' {
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file [default: devstream/config.toml in the user''s configuration directory, if it is there]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How messages are written to standard error: for a person, or as one JSON object each')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'As JSON')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;config;help' {
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Write the file with every key in it, commented out, with its meaning and its default')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print what holds for each setting, and where it comes from: a flag, the environment, the file or the default')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'devstream;config;help;init' {
+            break
+        }
+        'devstream;config;help;show' {
+            break
+        }
+        'devstream;config;help;help' {
+            break
+        }
         'devstream;completions' {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How messages are written to standard error: for a person, or as one JSON object each')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]')
+            [CompletionResult]::new('--static', '--static', [CompletionResultType]::ParameterName, 'A script that knows the flags by itself and asks nobody')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong')
@@ -1027,7 +1085,8 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices that I may reach: online, last seen, what they offer')
             [CompletionResult]::new('profiles', 'profiles', [CompletionResultType]::ParameterValue, 'List the hubs and identities that this machine joined with, or choose among them')
-            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, to be put where the shell looks for them')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Write a configuration file to begin with, or print what holds')
+            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, to be run by the shell when it starts')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -1193,6 +1252,17 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;help;profiles;remove' {
+            break
+        }
+        'devstream;help;config' {
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Write the file with every key in it, commented out, with its meaning and its default')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print what holds for each setting, and where it comes from: a flag, the environment, the file or the default')
+            break
+        }
+        'devstream;help;config;init' {
+            break
+        }
+        'devstream;help;config;show' {
             break
         }
         'devstream;help;completions' {

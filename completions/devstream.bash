@@ -19,6 +19,9 @@ _devstream() {
             devstream,completions)
                 cmd="devstream__subcmd__completions"
                 ;;
+            devstream,config)
+                cmd="devstream__subcmd__config"
+                ;;
             devstream,demo)
                 cmd="devstream__subcmd__demo"
                 ;;
@@ -46,8 +49,29 @@ _devstream() {
             devstream,service-proxy)
                 cmd="devstream__subcmd__service__subcmd__proxy"
                 ;;
+            devstream__subcmd__config,help)
+                cmd="devstream__subcmd__config__subcmd__help"
+                ;;
+            devstream__subcmd__config,init)
+                cmd="devstream__subcmd__config__subcmd__init"
+                ;;
+            devstream__subcmd__config,show)
+                cmd="devstream__subcmd__config__subcmd__show"
+                ;;
+            devstream__subcmd__config__subcmd__help,help)
+                cmd="devstream__subcmd__config__subcmd__help__subcmd__help"
+                ;;
+            devstream__subcmd__config__subcmd__help,init)
+                cmd="devstream__subcmd__config__subcmd__help__subcmd__init"
+                ;;
+            devstream__subcmd__config__subcmd__help,show)
+                cmd="devstream__subcmd__config__subcmd__help__subcmd__show"
+                ;;
             devstream__subcmd__help,completions)
                 cmd="devstream__subcmd__help__subcmd__completions"
+                ;;
+            devstream__subcmd__help,config)
+                cmd="devstream__subcmd__help__subcmd__config"
                 ;;
             devstream__subcmd__help,demo)
                 cmd="devstream__subcmd__help__subcmd__demo"
@@ -75,6 +99,12 @@ _devstream() {
                 ;;
             devstream__subcmd__help,service-proxy)
                 cmd="devstream__subcmd__help__subcmd__service__subcmd__proxy"
+                ;;
+            devstream__subcmd__help__subcmd__config,init)
+                cmd="devstream__subcmd__help__subcmd__config__subcmd__init"
+                ;;
+            devstream__subcmd__help__subcmd__config,show)
+                cmd="devstream__subcmd__help__subcmd__config__subcmd__show"
                 ;;
             devstream__subcmd__help__subcmd__hub,backup)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__backup"
@@ -500,7 +530,7 @@ _devstream() {
 
     case "${cmd}" in
         devstream)
-            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices profiles completions help"
+            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices profiles config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -522,12 +552,179 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__completions)
-            opts="-v -q -h --verbose --quiet --log-format --profile --help bash zsh fish powershell"
+            opts="-v -q -h --static --verbose --quiet --log-format --profile --help bash zsh fish powershell"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config)
+            opts="-v -q -h --config --verbose --quiet --log-format --profile --help init show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__help)
+            opts="init show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__init)
+            opts="-v -q -h --force --config --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__show)
+            opts="-v -q -h --json --config --verbose --quiet --log-format --profile --help hub device-agent service-proxy"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -699,7 +896,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help)
-            opts="hub join device-agent service-proxy service demo devices profiles completions help"
+            opts="hub join device-agent service-proxy service demo devices profiles config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -715,6 +912,48 @@ _devstream() {
         devstream__subcmd__help__subcmd__completions)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__config)
+            opts="init show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__config__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__config__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

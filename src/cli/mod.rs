@@ -8,6 +8,7 @@ mod config;
 mod configuration;
 mod demo;
 mod devices;
+mod examples;
 mod home;
 mod identity;
 mod install;
@@ -34,6 +35,8 @@ use indicatif::MultiProgress;
 use self::args::{Cli, Command, Completions, Hub, HubCommand};
 use self::config::Mistake;
 pub use self::config::{SECTIONS, initial, mistakes, settings};
+pub use self::examples::examples;
+use self::examples::with_examples;
 use crate::net::inherit::Inherited;
 use crate::proto::refusal::Refusal;
 
@@ -62,7 +65,7 @@ impl From<Refusal> for Failure {
 
 /// The whole command line, for whatever is generated from it.
 pub fn command() -> clap::Command {
-    Cli::command()
+    with_examples(Cli::command())
 }
 
 /// Runs what was typed and returns its exit code.
@@ -72,7 +75,7 @@ pub fn main() -> ExitCode {
         return code;
     }
     let words: Vec<_> = std::env::args_os().collect();
-    let cli = match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
+    let cli = match config::parse(command(), &words, home::config_file().as_deref()) {
         Ok(cli) => cli,
         Err(Mistake::Typed(error)) => {
             // Help and version are errors to clap, and come with status 0.

@@ -104,7 +104,7 @@ fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
     assert_eq!(everywhere(), [true, true]);
     aged(1);
     assert_eq!(everywhere(), [false, false], "too old");
-    let finished = zsh(&laptop, "devstream service-proxy --device p", "none");
+    let finished = zsh(&laptop, "devstream service-proxy --device p", "i-42");
     assert!(!finished.stdout.contains("completed") && !finished.stdout.contains("devstream:"), "{finished:?}");
     for damage in ["", "{", "[]", "\0\0"] {
         fs::write(&cache, damage).unwrap();
