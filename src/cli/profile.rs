@@ -118,7 +118,7 @@ impl fmt::Display for Profile {
     }
 }
 
-/// Removes what a profile keeps for one role, the key last: what has no key is nobody.
+/// Removes a directory of a profile with all that is in it, if it is there.
 pub(super) fn forget(directory: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
