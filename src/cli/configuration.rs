@@ -43,8 +43,9 @@ fn show(
         text::out(&serde_json::to_string_pretty(&shown).map_err(anyhow::Error::from)?);
         return Ok(());
     }
-    let rows = shown.into_iter().map(|Shown { role, key, values, source, from }| {
-        let value = if values.is_empty() { "-".into() } else { values.join(", ") };
+    let rows = shown.into_iter().map(|Shown { role, key, values, otherwise, source, from }| {
+        let nothing = || otherwise.unwrap_or_else(|| "-".into());
+        let value = if values.is_empty() { nothing() } else { values.join(", ") };
         vec![role.to_owned(), key, value, from.unwrap_or_else(|| source.into())]
     });
     text::table(&["ROLE", "KEY", "VALUE", "FROM"], rows);

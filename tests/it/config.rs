@@ -216,7 +216,7 @@ fn what_holds_is_shown_with_where_it_comes_from() {
     assert_eq!(one(&of_lab, "local"), row("local", &["2222", "0=web"], "file", Some(file(3))));
 
     let table = machine.ask(&["config", "show"]);
-    assert!(table.contains("listen") && table.contains("forward") && table.contains(&file(2)), "{table}");
+    assert!(table.contains(" [::]:8443 ") && table.contains("forward") && table.contains(&file(2)), "{table}");
     let wrong = machine.run(&["config", "show", "service-proxy", "--", "--dead-after", "x"]);
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
     write(&machine, "[hub]\nx = 1\n");

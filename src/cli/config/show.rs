@@ -21,6 +21,9 @@ pub(in crate::cli) struct Shown {
     pub(in crate::cli) key: String,
     /// As it would be typed, if it is set at all.
     pub(in crate::cli) values: Vec<String>,
+    /// What holds where nothing is set, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) otherwise: Option<String>,
     /// Where it comes from.
     pub(in crate::cli) source: &'static str,
     /// The variable, or the file's line.
@@ -94,7 +97,15 @@ fn one(role: &'static str, flag: &Arg, matches: &ArgMatches, lines: &[(&Path, Se
         let typed = matches.get_raw(id).into_iter().flatten();
         typed.map(|value| without_password(&value.to_string_lossy())).collect()
     };
-    Shown { role, key, values, source, from }
+    let otherwise = if values.is_empty() { otherwise(flag) } else { None };
+    Shown { role, key, values, otherwise, source, from }
+}
+
+/// What the flag's help says about its absence.
+fn otherwise(flag: &Arg) -> Option<String> {
+    let help = flag.get_help()?.to_string();
+    let (words, _) = help.split_once("[default: ")?.1.rsplit_once(']')?;
+    Some(words.to_owned())
 }
 
 /// What may stand in a URL before its host is nobody's business.
