@@ -19,6 +19,9 @@ _devstream() {
             devstream,completions)
                 cmd="devstream__subcmd__completions"
                 ;;
+            devstream,config)
+                cmd="devstream__subcmd__config"
+                ;;
             devstream,demo)
                 cmd="devstream__subcmd__demo"
                 ;;
@@ -36,6 +39,9 @@ _devstream() {
                 ;;
             devstream,join)
                 cmd="devstream__subcmd__join"
+                ;;
+            devstream,profiles)
+                cmd="devstream__subcmd__profiles"
                 ;;
             devstream,rdp)
                 cmd="devstream__subcmd__rdp"
@@ -55,8 +61,29 @@ _devstream() {
             devstream,status)
                 cmd="devstream__subcmd__status"
                 ;;
+            devstream__subcmd__config,help)
+                cmd="devstream__subcmd__config__subcmd__help"
+                ;;
+            devstream__subcmd__config,init)
+                cmd="devstream__subcmd__config__subcmd__init"
+                ;;
+            devstream__subcmd__config,show)
+                cmd="devstream__subcmd__config__subcmd__show"
+                ;;
+            devstream__subcmd__config__subcmd__help,help)
+                cmd="devstream__subcmd__config__subcmd__help__subcmd__help"
+                ;;
+            devstream__subcmd__config__subcmd__help,init)
+                cmd="devstream__subcmd__config__subcmd__help__subcmd__init"
+                ;;
+            devstream__subcmd__config__subcmd__help,show)
+                cmd="devstream__subcmd__config__subcmd__help__subcmd__show"
+                ;;
             devstream__subcmd__help,completions)
                 cmd="devstream__subcmd__help__subcmd__completions"
+                ;;
+            devstream__subcmd__help,config)
+                cmd="devstream__subcmd__help__subcmd__config"
                 ;;
             devstream__subcmd__help,demo)
                 cmd="devstream__subcmd__help__subcmd__demo"
@@ -76,6 +103,9 @@ _devstream() {
             devstream__subcmd__help,join)
                 cmd="devstream__subcmd__help__subcmd__join"
                 ;;
+            devstream__subcmd__help,profiles)
+                cmd="devstream__subcmd__help__subcmd__profiles"
+                ;;
             devstream__subcmd__help,rdp)
                 cmd="devstream__subcmd__help__subcmd__rdp"
                 ;;
@@ -93,6 +123,12 @@ _devstream() {
                 ;;
             devstream__subcmd__help,status)
                 cmd="devstream__subcmd__help__subcmd__status"
+                ;;
+            devstream__subcmd__help__subcmd__config,init)
+                cmd="devstream__subcmd__help__subcmd__config__subcmd__init"
+                ;;
+            devstream__subcmd__help__subcmd__config,show)
+                cmd="devstream__subcmd__help__subcmd__config__subcmd__show"
                 ;;
             devstream__subcmd__help__subcmd__hub,backup)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__backup"
@@ -186,6 +222,12 @@ _devstream() {
                 ;;
             devstream__subcmd__help__subcmd__hub__subcmd__streams,list)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__streams__subcmd__list"
+                ;;
+            devstream__subcmd__help__subcmd__profiles,remove)
+                cmd="devstream__subcmd__help__subcmd__profiles__subcmd__remove"
+                ;;
+            devstream__subcmd__help__subcmd__profiles,use)
+                cmd="devstream__subcmd__help__subcmd__profiles__subcmd__use"
                 ;;
             devstream__subcmd__help__subcmd__service,install)
                 cmd="devstream__subcmd__help__subcmd__service__subcmd__install"
@@ -469,6 +511,24 @@ _devstream() {
             devstream__subcmd__hub__subcmd__streams__subcmd__help,list)
                 cmd="devstream__subcmd__hub__subcmd__streams__subcmd__help__subcmd__list"
                 ;;
+            devstream__subcmd__profiles,help)
+                cmd="devstream__subcmd__profiles__subcmd__help"
+                ;;
+            devstream__subcmd__profiles,remove)
+                cmd="devstream__subcmd__profiles__subcmd__remove"
+                ;;
+            devstream__subcmd__profiles,use)
+                cmd="devstream__subcmd__profiles__subcmd__use"
+                ;;
+            devstream__subcmd__profiles__subcmd__help,help)
+                cmd="devstream__subcmd__profiles__subcmd__help__subcmd__help"
+                ;;
+            devstream__subcmd__profiles__subcmd__help,remove)
+                cmd="devstream__subcmd__profiles__subcmd__help__subcmd__remove"
+                ;;
+            devstream__subcmd__profiles__subcmd__help,use)
+                cmd="devstream__subcmd__profiles__subcmd__help__subcmd__use"
+                ;;
             devstream__subcmd__service,help)
                 cmd="devstream__subcmd__service__subcmd__help"
                 ;;
@@ -494,7 +554,7 @@ _devstream() {
 
     case "${cmd}" in
         devstream)
-            opts="-v -q -h -V --verbose --quiet --log-format --help --version hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help"
+            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -502,6 +562,10 @@ _devstream() {
             case "${prev}" in
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -512,7 +576,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__completions)
-            opts="-v -q -h --verbose --quiet --log-format --help bash zsh fish powershell"
+            opts="-v -q -h --static --verbose --quiet --log-format --profile --help bash zsh fish powershell"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -520,6 +584,177 @@ _devstream() {
             case "${prev}" in
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config)
+            opts="-v -q -h --config --verbose --quiet --log-format --profile --help init show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__help)
+            opts="init show help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__init)
+            opts="-v -q -h --force --config --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__config__subcmd__show)
+            opts="-v -q -h --json --config --verbose --quiet --log-format --profile --help hub device-agent service-proxy"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -530,7 +765,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__demo)
-            opts="-v -q -h --local --forward --verbose --quiet --log-format --help"
+            opts="-v -q -h --local --forward --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -548,6 +783,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -556,7 +795,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -647,6 +886,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -655,7 +898,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__devices)
-            opts="-v -q -h --json --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -703,6 +946,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -711,7 +958,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help)
-            opts="hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help"
+            opts="hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -727,6 +974,48 @@ _devstream() {
         devstream__subcmd__help__subcmd__completions)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__config)
+            opts="init show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__config__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__config__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1256,6 +1545,48 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__help__subcmd__profiles)
+            opts="use remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__profiles__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__profiles__subcmd__use)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help__subcmd__rdp)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1369,7 +1700,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub)
-            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --standbys --resume-grace --memory-budget --tls-timeout --head-timeout --stranger-timeout --max-head --max-head-fields --max-strangers --max-strangers-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --help device service enroll devices streams status show check-config logs backup restore help"
+            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --standbys --resume-grace --memory-budget --tls-timeout --head-timeout --stranger-timeout --max-head --max-head-fields --max-strangers --max-strangers-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --profile --help device service enroll devices streams status show check-config logs backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1578,6 +1909,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1586,7 +1921,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__backup)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1616,6 +1951,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1626,7 +1965,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__check__subcmd__config)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1656,6 +1995,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1666,7 +2009,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help add list show disable enable rotate remove help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help add list show disable enable rotate remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1698,6 +2041,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1706,7 +2053,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__add)
-            opts="-v -q -h --for --link-for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --for --link-for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1746,6 +2093,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1754,7 +2105,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__disable)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1784,6 +2135,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1794,7 +2149,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__enable)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1824,6 +2179,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1960,7 +2319,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__list)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1990,6 +2349,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2000,7 +2363,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__remove)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2032,6 +2395,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2040,7 +2407,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__rotate)
-            opts="-v -q -h --overlap --for --link-for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --overlap --for --link-for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2084,6 +2451,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2092,7 +2463,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__device__subcmd__show)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2124,6 +2495,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2132,7 +2507,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__devices)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2162,6 +2537,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2172,7 +2551,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__enroll)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help add list remove help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help add list remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2204,6 +2583,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2212,7 +2595,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__enroll__subcmd__add)
-            opts="-v -q -h --device --uses --for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --uses --for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2254,6 +2637,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2334,7 +2721,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__enroll__subcmd__list)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2364,6 +2751,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2374,7 +2765,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__enroll__subcmd__remove)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2404,6 +2795,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2876,7 +3271,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__logs)
-            opts="-f -v -q -h --device --service --since --follow --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-f -v -q -h --device --service --since --follow --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2920,6 +3315,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -2928,7 +3327,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__restore)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2958,6 +3357,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -2968,7 +3371,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help add set list show disable enable rotate remove help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help add set list show disable enable rotate remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3000,6 +3403,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3008,7 +3415,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__add)
-            opts="-v -q -h --device --stream --for --max-streams --link-for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --stream --for --max-streams --link-for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3060,6 +3467,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3068,7 +3479,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__disable)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3098,6 +3509,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3108,7 +3523,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__enable)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3138,6 +3553,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3288,7 +3707,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__list)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3318,6 +3737,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3328,7 +3751,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__remove)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3360,6 +3783,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3368,7 +3795,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__rotate)
-            opts="-v -q -h --overlap --for --link-for --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --overlap --for --link-for --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3412,6 +3839,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3420,7 +3851,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__set)
-            opts="-v -q -h --device --stream --for --max-streams --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --stream --for --max-streams --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3468,6 +3899,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3476,7 +3911,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__service__subcmd__show)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3508,6 +3943,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3516,7 +3955,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__show)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3546,6 +3985,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3556,7 +3999,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__status)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3586,6 +4029,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3596,7 +4043,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__streams)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help list kill help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help list kill help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3626,6 +4073,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3692,7 +4143,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__streams__subcmd__kill)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3722,6 +4173,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3732,7 +4187,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__streams__subcmd__list)
-            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3764,6 +4219,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3772,7 +4231,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__join)
-            opts="-v -q -h --ca --allow-tls-inspection --via --via-login --id --verbose --quiet --log-format --help"
+            opts="-v -q -h --replace --ca --allow-tls-inspection --via --via-login --id --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3820,6 +4279,132 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles)
+            opts="-v -q -h --json --verbose --quiet --log-format --profile --help use remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__help)
+            opts="use remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__help__subcmd__use)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__remove)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__use)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3828,7 +4413,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__rdp)
-            opts="-v -q -h --no-client --stream --verbose --quiet --log-format --help"
+            opts="-v -q -h --no-client --stream --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3842,6 +4427,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -3850,7 +4439,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service)
-            opts="-v -q -h --verbose --quiet --log-format --help install uninstall help"
+            opts="-v -q -h --verbose --quiet --log-format --profile --help install uninstall help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3858,6 +4447,10 @@ _devstream() {
             case "${prev}" in
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -3868,7 +4461,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__proxy)
-            opts="-v -q -h --device --local --stdio --strip --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --help"
+            opts="-v -q -h --device --local --stdio --strip --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3967,6 +4560,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -4031,7 +4628,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__install)
-            opts="-v -q -h --print --root --program --verbose --quiet --log-format --help hub device-agent service-proxy"
+            opts="-v -q -h --print --root --program --verbose --quiet --log-format --profile --help hub device-agent service-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4063,6 +4660,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -4071,7 +4672,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__uninstall)
-            opts="-v -q -h --root --verbose --quiet --log-format --help hub device-agent service-proxy"
+            opts="-v -q -h --root --verbose --quiet --log-format --profile --help hub device-agent service-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4088,6 +4689,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -4096,7 +4701,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__ssh)
-            opts="-v -q -h --stream --verbose --quiet --log-format --help"
+            opts="-v -q -h --stream --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4108,6 +4713,10 @@ _devstream() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -4118,7 +4727,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__ssh__subcmd__config)
-            opts="-v -q -h --install --uninstall --stream --verbose --quiet --log-format --help"
+            opts="-v -q -h --install --uninstall --stream --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4132,6 +4741,10 @@ _devstream() {
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -4140,7 +4753,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__status)
-            opts="-v -q -h --json --verbose --quiet --log-format --help"
+            opts="-v -q -h --json --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4148,6 +4761,10 @@ _devstream() {
             case "${prev}" in
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

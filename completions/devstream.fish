@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_devstream_global_optspecs
-    string join \n v/verbose q/quiet log-format= h/help V/version
+    string join \n v/verbose q/quiet log-format= profile= h/help V/version
 end
 
 function __fish_devstream_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c devstream -n "__fish_devstream_needs_command" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_needs_command" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_needs_command" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_needs_command" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -41,7 +42,9 @@ complete -c devstream -n "__fish_devstream_needs_command" -f -a "status" -d 'Sho
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "ssh" -d 'Run OpenSSH\'s `ssh` to a device'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "ssh-config" -d 'Print what lets OpenSSH reach every device by its name, as in `ssh pi-42.devstream`'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "rdp" -d 'Open a device\'s desktop: a local port, an .rdp file, and a remote desktop client'
-complete -c devstream -n "__fish_devstream_needs_command" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "profiles" -d 'List the hubs and identities that this machine joined with, or choose among them'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "config" -d 'Write a configuration file to begin with, or print what holds'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "completions" -d 'Print a completion script, to be run by the shell when it starts'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l listen -d 'Where to listen; port 0 takes any free port [default: [::]:8443]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l hostname -d 'What other machines call this one; the first goes into join links, all into the certificate' -r -f -a "(__fish_print_hostnames)"
@@ -83,6 +86,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l acme -d 'Get a certificate for every --hostname by ACME, and agree to the authority\'s terms'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l allow-tls-inspection -d 'Let clients in through proxies that inspect TLS, if they allow it too'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status show check-config logs backup restore help" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
@@ -106,6 +110,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -121,6 +126,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -137,6 +143,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -148,6 +155,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from devices" -s q -l quiet -d 'Say only what is wrong'
@@ -156,6 +164,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from streams" -s q -l quiet -d 'Say only what is wrong'
@@ -167,6 +176,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from status" -s q -l quiet -d 'Say only what is wrong'
@@ -175,6 +185,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -182,6 +193,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from check-config" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -192,6 +204,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Print new lines too as they come, until Ctrl-C; without --since, begin with the last 10'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -l json -d 'As the JSON lines they are'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from logs" -s v -l verbose -d 'Say more; twice for everything'
@@ -201,6 +214,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -208,6 +222,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -229,6 +244,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand join" -l via-login -
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l id -d 'The device\'s id, where the link leaves that to the machine [default: the host name]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l replace -d 'In the place of what this profile joined before, if that is another identity or another hub\'s'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -s q -l quiet -d 'Say only what is wrong'
@@ -247,6 +264,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l dra
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s v -l verbose -d 'Say more; twice for everything'
@@ -268,6 +286,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l dr
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stdio -d 'One stream on standard input and output, for ssh\'s ProxyCommand'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
@@ -276,6 +295,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s q 
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and not __fish_seen_subcommand_from install uninstall help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -286,6 +306,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l program -d 'What the units run [default: this program]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -l print -d 'Print the units instead'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from install" -s q -l quiet -d 'Say only what is wrong'
@@ -293,6 +314,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -l root -d 'Below this directory instead of /, stopping nothing' -r -f -a "(__fish_complete_directories)"
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand service; and __fish_seen_subcommand_from uninstall" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -303,6 +325,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand demo" -l local -d 'T
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -l forward -d 'The target, and its name [default: 22 if something listens there]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand demo" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -312,6 +335,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand devices" -l via -d '
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand devices" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l allow-tls-inspection -d 'Go on where a proxy on the way inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s v -l verbose -d 'Say more; twice for everything'
@@ -319,6 +343,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand devices" -s q -l qui
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand status" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand status" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand status" -l json -d 'As JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand status" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand status" -s q -l quiet -d 'Say only what is wrong'
@@ -326,12 +351,14 @@ complete -c devstream -n "__fish_devstream_using_subcommand status" -s h -l help
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l stream -d 'The stream that leads to the device\'s SSH server: what its forward is called' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l stream -d 'The stream that leads to the device\'s SSH server: what its forward is called' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l install -d 'Put it into a file of its own, and one Include line for that at the top of ~/.ssh/config'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l uninstall -d 'Take both away again'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s v -l verbose -d 'Say more; twice for everything'
@@ -340,28 +367,87 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s h -l 
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l stream -d 'The stream that leads to the device\'s desktop: what its forward is called' -r
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l no-client -d 'Start no client: print the address and the .rdp file, and serve until Ctrl-C'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l json -d 'As JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "use" -d 'Have a profile hold wherever none is named'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "remove" -d 'Forget a profile\'s identities: their keys are gone, and their ids join again with new links'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "use" -d 'Have a profile hold wherever none is named'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Forget a profile\'s identities: their keys are gone, and their ids join again with new links'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -f -a "init" -d 'Write the file with every key in it, commented out, with its meaning and its default'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -f -a "show" -d 'Print what holds for each setting, and where it comes from: a flag, the environment, the file or the default'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from init" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from init" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from init" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from init" -l force -d 'Over a file that is there'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'The configuration file [default: devstream/config.toml in the user\'s configuration directory, if it is there]' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from show" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
+json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from show" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'As JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Say more; twice for everything'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Say only what is wrong'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "init" -d 'Write the file with every key in it, commented out, with its meaning and its default'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print what holds for each setting, and where it comes from: a flag, the environment, the file or the default'
+complete -c devstream -n "__fish_devstream_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand completions" -l profile -d 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand completions" -l static -d 'A script that knows the flags by itself and asks nobody'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s v -l verbose -d 'Say more; twice for everything'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s q -l quiet -d 'Say only what is wrong'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "devices" -d 'List the devices that I may reach: online, last seen, what they offer'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "status" -d 'Show what of this user runs on this machine, to which hub, and as whom'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "ssh" -d 'Run OpenSSH\'s `ssh` to a device'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "ssh-config" -d 'Print what lets OpenSSH reach every device by its name, as in `ssh pi-42.devstream`'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "rdp" -d 'Open a device\'s desktop: a local port, an .rdp file, and a remote desktop client'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "completions" -d 'Print a completion script, to be put where the shell looks for them'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "hub" -d 'Run the meeting point, or manage the one that is running'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "join" -d 'Enrol this machine with the line that a hub printed'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, wait, and connect streams to local targets'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "service" -d 'Run a role as a service of this machine, under systemd'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "demo" -d 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "devices" -d 'List the devices that I may reach: online, last seen, what they offer'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "status" -d 'Show what of this user runs on this machine, to which hub, and as whom'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "ssh" -d 'Run OpenSSH\'s `ssh` to a device'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "ssh-config" -d 'Print what lets OpenSSH reach every device by its name, as in `ssh pi-42.devstream`'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "rdp" -d 'Open a device\'s desktop: a local port, an .rdp file, and a remote desktop client'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "profiles" -d 'List the hubs and identities that this machine joined with, or choose among them'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "config" -d 'Write a configuration file to begin with, or print what holds'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "completions" -d 'Print a completion script, to be run by the shell when it starts'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "device" -d 'Manage the devices that may wait here'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "service" -d 'Manage the services (operators, jobs) that may ask for streams'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "enroll" -d 'Manage enrolment keys: one secret with which many devices join, each with a key of its own'
@@ -375,3 +461,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_see
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "restore" -d 'Make a hub\'s state directory out of a backup'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "install" -d 'Write hardened units for a role, enable and start them'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "uninstall" -d 'Stop a role\'s units and remove them; what it kept stays'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "use" -d 'Have a profile hold wherever none is named'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "remove" -d 'Forget a profile\'s identities: their keys are gone, and their ids join again with new links'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write the file with every key in it, commented out, with its meaning and its default'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print what holds for each setting, and where it comes from: a flag, the environment, the file or the default'

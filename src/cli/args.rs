@@ -1,9 +1,12 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
 mod activity;
+mod configuration;
 mod epilogue;
 mod limits;
 mod line;
+mod profiles;
+mod reach;
 mod registry;
 mod service;
 mod shell;
@@ -14,11 +17,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 pub(super) use self::activity::{ActivityArgs, Logs};
+pub(super) use self::configuration::{Configuration, ConfigurationCommand, ShowConfiguration};
 use self::limits::LimitArgs;
 use self::line::{LineArgs, ResumeArgs};
 pub(super) use self::line::{VIA_LOGIN, ViaArgs};
+pub(super) use self::profiles::{Profiles, ProfilesCommand};
+pub(super) use self::reach::{HubArgs, TrustArgs};
 pub(super) use self::registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
@@ -26,11 +33,11 @@ pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole,
 pub(super) use self::shell::{Rdp, Ssh, SshConfig, Status};
 use self::units::{hostname, seconds};
 use super::certificate::CertificateArgs;
+use super::complete;
 use super::logging::Format;
-use crate::net::hubs::{Hubs, Preference};
+use super::profile::Profile;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, StreamName};
-use crate::proto::join::HubAddress;
 use crate::proto::scope::Glob;
 
 /// For running streams after a first signal: a person waits this long before they send the second one.
@@ -59,6 +66,11 @@ pub(super) struct Cli {
         env = "DEVSTREAM_LOG_FORMAT"
     )]
     pub(super) log_format: Format,
+    /// Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles
+    /// use`, else default]
+    #[arg(long, value_name = "NAME", global = true, env = "DEVSTREAM_PROFILE",
+          add = ArgValueCandidates::new(complete::profiles))]
+    profile: Option<Profile>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -83,6 +95,9 @@ pub(super) enum Command {
     Ssh(Ssh),
     SshConfig(SshConfig),
     Rdp(Rdp),
+    Profiles(Profiles),
+    #[command(name = "config")]
+    Configuration(Configuration),
     Completions(Completions),
 }
 
@@ -101,6 +116,8 @@ impl Command {
             Self::Ssh(_) => "ssh",
             Self::SshConfig(_) => "ssh-config",
             Self::Rdp(_) => "rdp",
+            Self::Profiles(_) => "profiles",
+            Self::Configuration(_) => "config",
             Self::Completions(_) => "completions",
         }
     }
@@ -110,13 +127,9 @@ impl Command {
         match self {
             Self::Hub(hub) => hub.command.is_none(),
             Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) | Self::Rdp(_) => true,
-            Self::Service(_)
-            | Self::Join(_)
-            | Self::Devices(_)
-            | Self::Status(_)
-            | Self::Ssh(_)
-            | Self::SshConfig(_)
-            | Self::Completions(_) => false,
+            Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Status(_) => false,
+            Self::Ssh(_) | Self::SshConfig(_) => false,
+            Self::Profiles(_) | Self::Configuration(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -197,11 +210,17 @@ pub(super) struct HubServe {
 
 /// Enrol this machine with the line that a hub printed
 ///
-/// Makes a key here, sends only its public half, and keeps the rest in the user's data directory.
+/// Makes a key here, sends only its public half, and keeps the rest in the user's data directory. What joined before
+/// stays: a second hub or identity has a profile of its own (`--profile NAME`).
 #[derive(Debug, Args)]
 pub(super) struct Join {
     /// The join link; read from standard input when absent
     pub(super) link: Option<String>,
+    /// In the place of what this profile joined before, if that is another identity or another hub's
+    #[arg(long)]
+    pub(super) replace: bool,
+    #[arg(from_global)]
+    pub(super) profile: Option<Profile>,
     #[command(flatten)]
     pub(super) trust: TrustArgs,
     #[command(flatten)]
@@ -218,19 +237,6 @@ pub(super) struct Devices {
     pub(super) listing: Listing,
     #[command(flatten)]
     pub(super) hub: HubArgs,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(super) struct TrustArgs {
-    /// Trust the hub's certificate if an authority in this PEM file signed it, instead of the pin or the public ones
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CA")]
-    pub(super) ca: Option<PathBuf>,
-    /// Go on where a proxy on the way inspects TLS, if the hub allows it too
-    ///
-    /// The proxy then sees everything, join codes and stream tokens included, and could act in this machine's name
-    /// as long as it is on the way.
-    #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
-    pub(super) allow_tls_inspection: bool,
 }
 
 /// Run the device's end: dial out to the hub, wait, and connect streams to local targets
@@ -267,35 +273,6 @@ pub(super) struct DeviceAgent {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(super) struct HubArgs {
-    /// Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)
-    ///
-    /// Several addresses of one hub are tried in turn, beginning with the one that answered last. At each of them it
-    /// must show the certificate of the hub that this machine joined.
-    #[arg(long, value_name = "HOST[:PORT]", env = "DEVSTREAM_HUB", value_hint = ValueHint::Hostname, value_delimiter = ',')]
-    pub(super) hub: Vec<HubAddress>,
-    #[arg(skip)]
-    preference: Preference,
-    #[command(flatten)]
-    pub(super) trust: TrustArgs,
-    #[command(flatten)]
-    pub(super) via: ViaArgs,
-}
-
-impl HubArgs {
-    /// For a hub whose address is known by itself, with nothing typed.
-    pub(super) fn none() -> Self {
-        let trust = TrustArgs { ca: None, allow_tls_inspection: false };
-        Self { hub: Vec::new(), preference: Preference::default(), trust, via: ViaArgs::default() }
-    }
-
-    /// The hub's addresses as typed, else this one. All that come of one command line share what answered last.
-    pub(super) fn hubs(&self, otherwise: &HubAddress) -> Hubs {
-        Hubs::new(&self.hub, self.preference.clone()).unwrap_or_else(|| otherwise.clone().into())
-    }
-}
-
-#[derive(Debug, Clone, Args)]
 pub(super) struct DrainArgs {
     /// How long running streams may go on after a first SIGTERM or Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value = DRAIN_SECONDS, value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
@@ -308,7 +285,7 @@ pub(super) struct DrainArgs {
 #[derive(Debug, Args)]
 pub(super) struct ServiceProxy {
     /// The device to reach
-    #[arg(long, value_name = "ID", env = "DEVSTREAM_DEVICE")]
+    #[arg(long, value_name = "ID", env = "DEVSTREAM_DEVICE", add = ArgValueCandidates::new(complete::devices))]
     pub(super) device: DeviceId,
     /// A local port, and the device's stream it leads to: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)
     ///
@@ -319,7 +296,8 @@ pub(super) struct ServiceProxy {
         required_unless_present = "stdio",
         conflicts_with = "stdio",
         env = "DEVSTREAM_LOCAL",
-        value_delimiter = ','
+        value_delimiter = ',',
+        add = ArgValueCompleter::new(complete::locals)
     )]
     pub(super) local: Vec<Local>,
     /// One stream on standard input and output, for ssh's ProxyCommand
@@ -329,7 +307,7 @@ pub(super) struct ServiceProxy {
     #[arg(long, value_name = "SUFFIX", requires = "stdio")]
     pub(super) strip: Option<String>,
     /// The stream that --stdio asks for [default: the device's first forward]
-    #[arg(long, value_name = "NAME", requires = "stdio")]
+    #[arg(long, value_name = "NAME", requires = "stdio", add = ArgValueCandidates::new(complete::streams))]
     pub(super) stream: Option<StreamName>,
     /// How long to wait for an offline device to come online; at most 60
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
@@ -360,11 +338,16 @@ pub(super) struct Demo {
     pub(super) forward: Option<Forward>,
 }
 
-/// Print a completion script, to be put where the shell looks for them
+/// Print a completion script, to be run by the shell when it starts
+///
+/// The shell then asks this program at each TAB, which offers device ids and stream names from the hub, and profiles.
 #[derive(Debug, Args)]
 pub(super) struct Completions {
     /// Which shell
     pub(super) shell: Shell,
+    /// A script that knows the flags by itself and asks nobody
+    #[arg(long = "static")]
+    pub(super) fixed: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -5,6 +5,8 @@
 //! (`roles`), or it would not be checked for what stands in a file.
 
 mod file;
+mod init;
+mod show;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,11 @@ use clap::builder::Resettable;
 use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
 use self::file::{Setting, load};
+pub use self::init::text as initial;
+pub(super) use self::init::write as init;
+pub(super) use self::show::{Asked, Shown, effective};
 use super::args::Cli;
+use super::profile::Profile;
 
 /// The subcommands that have a section.
 pub const SECTIONS: [&str; 3] = ["hub", "device-agent", "service-proxy"];
@@ -55,12 +61,27 @@ pub(super) fn parse(mut command: Command, words: &[OsString], usual: Option<&Pat
         && let Some((path, settings)) = find(&command, &typed, usual).map_err(Mistake::Written)?
     {
         command = with(command, section, "config", vec![path.into()]);
-        for Setting { key, values, .. } in settings.into_iter().filter(|setting| setting.section == section) {
+        for Setting { key, values, .. } in of(section, settings, &profile(&typed)) {
             command = with(command, section, &key, values.into_iter().map(OsString::from).collect());
         }
     }
     let matches = command.clone().try_get_matches_from(words)?;
     Ok(Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?)
+}
+
+/// What holds for a role and a profile, what is meant for that profile alone last, where it wins.
+fn of(section: &str, settings: Vec<Setting>, profile: &Profile) -> Vec<Setting> {
+    let (own, all): (Vec<_>, Vec<_>) = settings
+        .into_iter()
+        .filter(|setting| setting.section == section)
+        .partition(|setting| setting.profile.is_some());
+    all.into_iter().chain(own.into_iter().filter(|setting| setting.profile.as_ref() == Some(profile))).collect()
+}
+
+/// Whose sections hold. What cannot be made out now is an error to whoever needs an identity.
+fn profile(typed: &ArgMatches) -> Profile {
+    let named = typed.try_get_one::<Profile>("profile").ok().flatten();
+    Profile::chosen(named).unwrap_or_default()
 }
 
 /// The same command line for a program that will run in another environment than this one.
@@ -105,7 +126,7 @@ mod tests {
         let loaded = |value: &str| {
             std::fs::write(&path, format!("[hub]\naudit-required = {value}\n")).unwrap();
             let settings = load(&command(), &path, false)?.unwrap();
-            let all = settings.into_iter().fold(command(), |command, Setting { section, key, values }| {
+            let all = settings.into_iter().fold(command(), |command, Setting { section, key, values, .. }| {
                 with(command, section, &key, values.into_iter().map(OsString::from).collect())
             });
             let matches = all.try_get_matches_from(["devstream", "hub"]).unwrap();

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use super::Failure;
 use super::admin::show_devices;
 use super::args::Devices;
+use super::complete::remember;
 use super::identity::{enrol, service};
 use crate::net::client::{Particulars, refusal};
 use crate::proto::http::Route;
@@ -12,7 +13,8 @@ use crate::proto::id::{Principal, Role};
 use crate::proto::limits::DEVICE_LIST_BYTES;
 
 pub(super) async fn run(devices: Devices) -> Result<(), Failure> {
-    let principal = Principal { role: Role::Service, id: service()? };
+    let principal = Principal { role: Role::Service, id: service(&devices.hub)? };
+    let profile = devices.hub.profile.clone();
     let client = enrol(principal, devices.hub)().await?;
     let particulars = Particulars { answer_bytes: DEVICE_LIST_BYTES, ..Particulars::default() };
     let response = client.ask(&Route::Devices, particulars).await?;
@@ -20,5 +22,6 @@ pub(super) async fn run(devices: Devices) -> Result<(), Failure> {
         return Err(refusal(&response).into());
     }
     let list: Vec<_> = serde_json::from_slice(response.body()).context("the hub's answer makes no sense")?;
+    remember(profile.as_ref(), &list);
     Ok(show_devices(&list, devices.listing.json)?)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::profile::Profile;
 use crate::proto::id::{Principal, Role};
 
 /// devstream's place in the data directory.
@@ -55,9 +56,26 @@ pub(super) fn credential(name: &str) -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-/// Where the identity of one role is kept once this machine has joined.
-pub(super) fn identity(role: Role) -> anyhow::Result<PathBuf> {
-    Ok(data()?.join(role.as_str()))
+/// Where a profile keeps the identity of one role once this machine has joined.
+pub(super) fn identity(profile: &Profile, role: Role) -> anyhow::Result<PathBuf> {
+    let place = if profile.is_default() { data()? } else { profiles()?.join(profile.as_str()) };
+    Ok(place.join(role.as_str()))
+}
+
+/// Where the profiles are that have a name of their own.
+pub(super) fn profiles() -> anyhow::Result<PathBuf> {
+    Ok(data()?.join("profiles"))
+}
+
+/// The file that says which profile holds where none is named.
+pub(super) fn usual_profile() -> anyhow::Result<PathBuf> {
+    Ok(data()?.join("profile"))
+}
+
+/// What a profile's hub told about its devices, for completions.
+pub(super) fn known_devices(profile: &Profile) -> anyhow::Result<PathBuf> {
+    let base = dirs::cache_dir().context("there is no home directory to keep things in; set HOME")?;
+    Ok(base.join("devstream").join(format!("devices-{profile}.json")))
 }
 
 /// How the names of sockets end that tell a role's status.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::args::HubArgs;
 use super::home;
+use super::profile::Profile;
 use crate::hub::state::{
     admin_socket, credential_file, private_directory, private_file, write_private, write_private_once,
 };
@@ -16,7 +17,7 @@ use crate::net::tls::Trust;
 use crate::net::{local, random};
 use crate::proto::admin::{AdminAnswer, AdminRequest};
 use crate::proto::id::{Principal, PrincipalId, Role};
-use crate::proto::join::{HubAddress, Pin};
+use crate::proto::join::{HubAddress, JoinLink, Pin};
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::secret::KeySeed;
@@ -41,14 +42,20 @@ pub(super) const KEY: &str = "key";
 const NEXT_KEY: &str = "key.next";
 
 impl Joined {
-    /// What this machine joined as in that role, if it did.
-    pub(super) fn load(role: Role) -> anyhow::Result<Option<Self>> {
-        let Some((path, text)) = part(role, IDENTITY)? else { return Ok(None) };
+    /// What this machine joined as in that role and profile, if it did.
+    pub(super) fn load(profile: &Profile, role: Role) -> anyhow::Result<Option<Self>> {
+        let Some((path, text)) = part(profile, role, IDENTITY)? else { return Ok(None) };
         toml::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", path.display()))
     }
 
-    fn client(&self, role: Role, given: &HubArgs) -> anyhow::Result<Client> {
-        let (path, text) = part(role, KEY)?.context("this machine has joined, but its key is gone; join again")?;
+    /// Whether a link leads to the same hub: by its authority, or by its address.
+    pub(super) fn is_at(&self, link: &JoinLink) -> bool {
+        self.hub == link.hub || (self.pin.is_some() && self.pin == link.pin)
+    }
+
+    fn client(&self, profile: &Profile, role: Role, given: &HubArgs) -> anyhow::Result<Client> {
+        let key = part(profile, role, KEY)?;
+        let (path, text) = key.context("this machine has joined, but its key is gone; join again")?;
         let key = parse_key(&path, &text)?;
         let hubs = given.hubs(&self.hub);
         let principal = Principal { role, id: self.id.clone() };
@@ -58,12 +65,12 @@ impl Joined {
 }
 
 /// A part of the identity and its place: handed over by the service manager, else where `devstream join` left it.
-fn part(role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
+fn part(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
     if let Some(path) = home::credential(name) {
         let text = credential_file(&path)?;
         return Ok(Some((path, text)));
     }
-    let path = home::identity(role)?.join(name);
+    let path = home::identity(profile, role)?.join(name);
     if !path.exists() {
         return Ok(None);
     }
@@ -80,8 +87,8 @@ pub(super) fn is_handed_over() -> bool {
 pub(super) struct Place(PathBuf);
 
 impl Place {
-    pub(super) fn of(role: Role) -> anyhow::Result<Self> {
-        Ok(Self(home::identity(role)?))
+    pub(super) fn of(profile: &Profile, role: Role) -> anyhow::Result<Self> {
+        Ok(Self(home::identity(profile, role)?))
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -114,16 +121,22 @@ pub(super) fn trust(ca: Option<&Path>, pin: Option<Pin>) -> anyhow::Result<Trust
     }
 }
 
-/// How this machine becomes a client as `principal`: with what it joined as, else through the admin socket of the hub
-/// that the same user runs.
+/// How this machine becomes a client as `principal`: with what it joined as, else, in the profile that has no name of its
+/// own, through the admin socket of the hub that the same user runs.
 pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
+    let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
+    // Once: a role that runs stays who it is, whatever is chosen meanwhile.
+    let profile = Profile::chosen(given.profile.as_ref()).map_err(failed);
     Arc::new(move || {
-        let (principal, given) = (principal.clone(), given.clone());
+        let (principal, given, profile) = (principal.clone(), given.clone(), profile.clone());
         Box::pin(async move {
-            let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
+            let profile = profile?;
             let way = given.via.way()?;
-            let client = match Joined::load(principal.role).map_err(failed)? {
-                Some(joined) if joined.id == principal.id => joined.client(principal.role, &given).map_err(failed)?,
+            let client = match Joined::load(&profile, principal.role).map_err(failed)? {
+                Some(joined) if joined.id == principal.id => {
+                    joined.client(&profile, principal.role, &given).map_err(failed)?
+                }
+                joined if !profile.is_default() => return Err(stranger(&profile, &principal, joined)),
                 joined => {
                     let (state, key) = (home::hub_state(None), home::local_key(&principal));
                     let place = SameUser { state: state.map_err(failed)?, key: key.map_err(failed)? };
@@ -169,12 +182,22 @@ impl SameUser {
     }
 }
 
+/// A profile with a name is what it joined as, and nobody else.
+fn stranger(profile: &Profile, principal: &Principal, joined: Option<Joined>) -> Refusal {
+    let role = principal.role.as_str();
+    let why = match joined {
+        Some(joined) => format!("profile {profile} joined as {}, not as {}", joined.id, principal.id),
+        None => format!("profile {profile} has joined none as a {role}; devstream join --profile {profile} does"),
+    };
+    Refusal::new(Kind::NotJoined, why)
+}
+
 /// Who the device-agent is when nobody says: who it joined as, else the machine's name.
-pub(super) fn default_device() -> anyhow::Result<PrincipalId> {
-    if let Some(joined) = Joined::load(Role::Device)? {
-        return Ok(joined.id);
+pub(super) fn default_device(given: &HubArgs) -> anyhow::Result<PrincipalId> {
+    match own_id(given, Role::Device)? {
+        Some(id) => Ok(id),
+        None => machine_id(),
     }
-    machine_id()
 }
 
 /// What this machine calls itself, as an id.
@@ -183,10 +206,16 @@ pub(super) fn machine_id() -> anyhow::Result<PrincipalId> {
     name.try_into().context("this machine's name is no device id; give --id")
 }
 
+/// Who the profile joined as in that role, if it did.
+fn own_id(given: &HubArgs, role: Role) -> anyhow::Result<Option<PrincipalId>> {
+    let profile = Profile::chosen(given.profile.as_ref())?;
+    Ok(Joined::load(&profile, role)?.map(|joined| joined.id))
+}
+
 /// Who the service-proxy is: who it joined as, else the user.
-pub(super) fn service() -> anyhow::Result<PrincipalId> {
-    if let Some(joined) = Joined::load(Role::Service)? {
-        return Ok(joined.id);
+pub(super) fn service(given: &HubArgs) -> anyhow::Result<PrincipalId> {
+    if let Some(id) = own_id(given, Role::Service)? {
+        return Ok(id);
     }
     let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let named = user.and_then(|user| PrincipalId::try_from(user).ok());

@@ -8,9 +8,12 @@ use std::process::Command as Program;
 use anyhow::{Context as _, anyhow, bail};
 use clap::{CommandFactory as _, ValueEnum as _};
 
-use super::args::{Cli, Command, Hub, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall, ViaArgs};
+use super::args::{
+    Cli, Command, DeviceAgent, Hub, HubArgs, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall, ViaArgs,
+};
 use super::config::{self, Mistake};
 use super::key_access::KeyAccess;
+use super::profile::Profile;
 use super::units::{self, Service, Unit};
 use super::{Failure, home, roles, text};
 use crate::net::certificate::Source;
@@ -38,7 +41,8 @@ fn install(install: &Install) -> Result<(), Failure> {
         None => std::env::current_exe().context("cannot tell where this program is; name it with --program")?,
     };
     let root = install.root.as_deref();
-    let Planned { units, needed } = plan(install.role, &program, &install.arguments, root).map_err(Failure::Usage)?;
+    let asked = Asked { role: install.role, profile: profile(install.role, install.profile.as_ref())? };
+    let Planned { units, needed } = plan(&asked, &program, &install.arguments, root).map_err(Failure::Usage)?;
     if install.print {
         for Unit { name, text } in &units {
             text::out(&format!("# /{UNITS}/{name}\n{text}"));
@@ -48,7 +52,29 @@ fn install(install: &Install) -> Result<(), Failure> {
     if root.is_none() {
         can_run(&program, &needed)?;
     }
-    Ok(replace(&name(install.role), &units, root)?)
+    Ok(replace(&asked.unit(), &units, root)?)
+}
+
+/// A role's service, of which each profile may have one.
+struct Asked {
+    role: ServiceRole,
+    profile: Profile,
+}
+
+impl Asked {
+    /// What its units are called, after `devstream-`. An instance that is written out is a unit like any other.
+    fn unit(&self) -> String {
+        let role = name(self.role);
+        if self.profile.is_default() { role } else { format!("{role}@{}", self.profile) }
+    }
+}
+
+/// The one whose identity the service is to have. A hub has none.
+fn profile(role: ServiceRole, given: Option<&Profile>) -> anyhow::Result<Profile> {
+    match role {
+        ServiceRole::Hub => Ok(Profile::default()),
+        ServiceRole::DeviceAgent | ServiceRole::ServiceProxy => Profile::chosen(given),
+    }
 }
 
 /// A role's units.
@@ -58,10 +84,12 @@ struct Planned {
     needed: Vec<(PathBuf, &'static str)>,
 }
 
-fn plan(role: ServiceRole, program: &Path, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Planned> {
-    let name = name(role);
-    let service = |drain| Service { role: &name, program, arguments, drain };
-    match parse(&name, arguments, root)? {
+fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Planned> {
+    let (name, unit, profile) = (name(asked.role), asked.unit(), &asked.profile);
+    let named = (!profile.is_default()).then(|| ["--profile".to_owned(), profile.to_string()]);
+    let arguments: Vec<String> = named.into_iter().flatten().chain(arguments.iter().cloned()).collect();
+    let service = |drain| Service { role: &name, name: &unit, program, arguments: &arguments, drain };
+    match parse(&name, &arguments, root)? {
         Command::Hub(hub) if hub.command.is_none() => {
             let Hub { serve, state, .. } = *hub;
             if state.state_dir.is_some() {
@@ -73,9 +101,13 @@ fn plan(role: ServiceRole, program: &Path, arguments: &[String], root: Option<&P
             let units = units::hub(&service(config.drain), &config.listen, streaming, &key);
             Ok(Planned { units, needed })
         }
-        Command::DeviceAgent(agent) => client(&service(agent.drain.drain_timeout), Role::Device, &agent.hub.via),
+        Command::DeviceAgent(DeviceAgent { hub, .. }) if is_other(&hub, profile) => bail!(BEFORE),
+        Command::ServiceProxy(ServiceProxy { hub, .. }) if is_other(&hub, profile) => bail!(BEFORE),
+        Command::DeviceAgent(agent) => {
+            client(&service(agent.drain.drain_timeout), profile, Role::Device, &agent.hub.via)
+        }
         Command::ServiceProxy(ServiceProxy { stdio: false, drain, hub, .. }) => {
-            client(&service(drain.drain_timeout), Role::Service, &hub.via)
+            client(&service(drain.drain_timeout), profile, Role::Service, &hub.via)
         }
         Command::Hub(_)
         | Command::ServiceProxy(_)
@@ -87,6 +119,8 @@ fn plan(role: ServiceRole, program: &Path, arguments: &[String], root: Option<&P
         | Command::Ssh(_)
         | Command::SshConfig(_)
         | Command::Rdp(_)
+        | Command::Profiles(_)
+        | Command::Configuration(_)
         | Command::Completions(_) => bail!("after -- come flags of a {name} that runs by itself"),
     }
 }
@@ -98,8 +132,15 @@ fn key_access(source: &Source, root: &Path) -> anyhow::Result<(KeyAccess, Vec<(P
     Ok((KeyAccess::of(pair, root)?, needed.into()))
 }
 
-fn client(service: &Service<'_>, role: Role, via: &ViaArgs) -> anyhow::Result<Planned> {
-    let identity = home::identity(role)?;
+/// Whose unit it is decides what the unit is called.
+const BEFORE: &str = "name the profile before --, as in: devstream service install --profile NAME device-agent -- ...";
+
+fn is_other(given: &HubArgs, profile: &Profile) -> bool {
+    given.profile.as_ref().is_some_and(|named| named != profile)
+}
+
+fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -> anyhow::Result<Planned> {
+    let identity = home::identity(profile, role)?;
     let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
     if via.is_in_environment() {
         text::err(
@@ -148,10 +189,10 @@ fn can_run(program: &Path, needed: &[(PathBuf, &str)]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts the units in the place of the role's earlier ones, unless they are the same.
-fn replace(role: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result<()> {
+/// Puts the units in the place of the service's earlier ones, unless they are the same.
+fn replace(service: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result<()> {
     let directory = directory(root);
-    let old = installed(role, &directory);
+    let old = installed(service, &directory);
     let is_there = |unit: &Unit| fs::read_to_string(directory.join(&unit.name)).is_ok_and(|text| text == unit.text);
     if old.len() != units.len() || !units.iter().all(is_there) {
         // What runs under an older unit would keep its sockets and limits.
@@ -173,10 +214,11 @@ fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
     if root.is_none() && !rustix::process::geteuid().is_root() {
         bail!("only root can remove services");
     }
-    let (role, directory) = (name(uninstall.role), directory(root));
-    let units = installed(&role, &directory);
+    let asked = Asked { role: uninstall.role, profile: profile(uninstall.role, uninstall.profile.as_ref())? };
+    let (unit, directory) = (asked.unit(), directory(root));
+    let units = installed(&unit, &directory);
     if units.is_empty() {
-        text::err(&format!("service: there are no units of the {role} in {}", directory.display()));
+        text::err(&format!("service: there are no units of the {unit} in {}", directory.display()));
     }
     remove(&units, root)
 }
@@ -194,20 +236,34 @@ fn remove(units: &[String], root: Option<&Path>) -> anyhow::Result<()> {
     systemctl(root, &["daemon-reload"], &[])
 }
 
-/// A role's units that are there.
-fn installed(role: &str, directory: &Path) -> Vec<String> {
-    let names = [".socket", "-streaming.socket", ".service"].map(|end| format!("devstream-{role}{end}"));
+/// A service's units that are there.
+fn installed(unit: &str, directory: &Path) -> Vec<String> {
+    let names = [".socket", "-streaming.socket", ".service"].map(|end| format!("devstream-{unit}{end}"));
     names.into_iter().filter(|name| directory.join(name).exists()).collect()
 }
 
+/// An installed service.
+pub(super) struct Installed {
+    /// What systemd calls it.
+    pub(super) name: String,
+    /// The subcommand that it runs.
+    pub(super) role: String,
+}
+
 /// The installed service that is handed the key in that directory, as often as it starts.
-pub(super) fn service_with_key(role: Role, identity: &Path, root: Option<&Path>) -> Option<String> {
-    let role = name(match role {
+pub(super) fn service_with_key(
+    profile: &Profile,
+    role: Role,
+    identity: &Path,
+    root: Option<&Path>,
+) -> Option<Installed> {
+    let role = match role {
         Role::Device => ServiceRole::DeviceAgent,
         Role::Service => ServiceRole::ServiceProxy,
-    });
-    let unit = fs::read_to_string(directory(root).join(format!("devstream-{role}.service"))).ok()?;
-    units::takes_key(&unit, identity).then(|| format!("devstream-{role}"))
+    };
+    let unit = format!("devstream-{}", Asked { role, profile: profile.clone() }.unit());
+    let text = fs::read_to_string(directory(root).join(format!("{unit}.service"))).ok()?;
+    units::takes_key(&text, identity).then(|| Installed { name: unit, role: name(role) })
 }
 
 fn directory(root: Option<&Path>) -> PathBuf {

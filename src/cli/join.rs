@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::args::Join;
 use super::identity::{Joined, Place, machine_id, trust};
 use super::install::service_with_key;
+use super::profile::Profile;
 use super::{Failure, text};
 use crate::net::client::{Client, Particulars, refusal};
 use crate::proto::http::Route;
@@ -30,7 +31,13 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let link: JoinLink = bare(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
     let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
     let way = join.via.way()?;
-    let place = Place::of(principal.role)?;
+    let profile = Profile::chosen(join.profile.as_ref())?;
+    if let Some(joined) = Joined::load(&profile, principal.role)?
+        && !join.replace
+    {
+        stays_the_same(&profile, &joined, &principal, &link).map_err(Failure::Usage)?;
+    }
+    let place = Place::of(&profile, principal.role)?;
     let seed = place.next_seed()?;
     let key = PrivateKey::from_seed(&seed);
     let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
@@ -45,18 +52,31 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let joined = Joined { id: principal.id.clone(), hub: link.hub, pin: link.pin };
     place.store(&joined, &seed)?;
     text::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
-    text::err(&next_step(principal.role, place.directory(), None));
+    text::err(&next_step(&profile, principal.role, place.directory(), None));
     Ok(())
 }
 
+/// What joined before is not lost to a link that was pasted into the wrong place. A new key for the same identity is.
+fn stays_the_same(profile: &Profile, joined: &Joined, principal: &Principal, link: &JoinLink) -> anyhow::Result<()> {
+    if joined.id == principal.id && joined.is_at(link) {
+        return Ok(());
+    }
+    let (role, before, hub) = (principal.role.as_str(), &joined.id, &joined.hub);
+    bail!(
+        "profile {profile} has joined {hub} as {role} {before}, and keeps that: join beside it with --profile NAME, or in \
+         its place with --replace; the link is still good"
+    )
+}
+
 /// What takes up the new key.
-fn next_step(role: Role, identity: &Path, root: Option<&Path>) -> String {
-    if let Some(service) = service_with_key(role, identity, root) {
-        return format!("next: systemctl restart {service}, which takes up the new key when it starts");
+fn next_step(profile: &Profile, role: Role, identity: &Path, root: Option<&Path>) -> String {
+    if let Some(service) = service_with_key(profile, role, identity, root) {
+        let name = service.name;
+        return format!("next: systemctl restart {name}, which takes up the new key when it starts");
     }
     match role {
-        Role::Device => "next: devstream device-agent --forward 22".into(),
-        Role::Service => "next: devstream ssh-config --install, and then: ssh ID.devstream".into(),
+        Role::Device => format!("next: devstream device-agent{} --forward 22", profile.flag()),
+        Role::Service => format!("next: devstream ssh-config{} --install, and then: ssh ID.devstream", profile.flag()),
     }
 }
 
@@ -111,7 +131,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let units = root.path().join("etc/systemd/system");
         std::fs::create_dir_all(&units).unwrap();
-        let told = |role, identity| next_step(role, Path::new(identity), Some(root.path()));
+        let told = |role, identity| next_step(&Profile::default(), role, Path::new(identity), Some(root.path()));
         assert!(told(Role::Device, "/srv/device").contains("devstream device-agent"));
         let unit = "[Service]\nLoadCredential=key:/srv/device/key\n";
         std::fs::write(units.join("devstream-device-agent.service"), unit).unwrap();

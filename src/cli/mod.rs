@@ -4,9 +4,12 @@ mod admin;
 mod args;
 mod bulletin;
 mod certificate;
+mod complete;
 mod config;
+mod configuration;
 mod demo;
 mod devices;
+mod examples;
 mod home;
 mod identity;
 mod install;
@@ -14,6 +17,8 @@ mod join;
 mod key_access;
 mod logging;
 mod logs;
+mod profile;
+mod profiles;
 mod rdp;
 mod roles;
 mod signals;
@@ -31,9 +36,11 @@ use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
 use indicatif::MultiProgress;
 
-use self::args::{Cli, Command, Hub, HubCommand};
+use self::args::{Cli, Command, Completions, Hub, HubCommand};
 use self::config::Mistake;
-pub use self::config::{SECTIONS, mistakes, settings};
+pub use self::config::{SECTIONS, initial, mistakes, settings};
+pub use self::examples::examples;
+use self::examples::with_examples;
 use crate::net::inherit::Inherited;
 use crate::proto::refusal::Refusal;
 
@@ -65,13 +72,17 @@ impl From<Refusal> for Failure {
 
 /// The whole command line, for whatever is generated from it.
 pub fn command() -> clap::Command {
-    Cli::command()
+    with_examples(Cli::command())
 }
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
+    // A shell that completes is in a hurry, and hears no word of anything else.
+    if let Some(code) = complete::answer() {
+        return code;
+    }
     let words: Vec<_> = std::env::args_os().collect();
-    let cli = match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
+    let cli = match config::parse(command(), &words, home::config_file().as_deref()) {
         Ok(cli) => cli,
         Err(Mistake::Typed(error)) => {
             // Help and version are errors to clap, and come with status 0.
@@ -113,8 +124,14 @@ fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Resul
             Command::Rdp(rdp) => Box::pin(rdp::run(rdp)).await,
             Command::Ssh(ssh) => ssh::run(ssh),
             Command::SshConfig(config) => ssh::configure(&config),
-            Command::Completions(completions) => {
-                text::out(completions.shell.script());
+            Command::Profiles(profiles) => Ok(profiles::run(profiles)?),
+            Command::Configuration(configuration) => configuration::run(configuration),
+            Command::Completions(Completions { shell, fixed: true }) => {
+                text::out(shell.script());
+                Ok(())
+            }
+            Command::Completions(Completions { shell, fixed: false }) => {
+                text::out(&complete::registration(shell)?);
                 Ok(())
             }
         }

@@ -83,7 +83,9 @@ async fn serve(bound: Proxy, started: Option<(Client, Child)>, shutdown: Shutdow
 /// The service-proxy that does this, with its own settings from the environment and the file.
 fn as_configured(rdp: &Rdp) -> Result<ServiceProxy, Failure> {
     let local = format!("--local=127.0.0.1:0={}", rdp.stream);
-    let words = ["devstream", "service-proxy", "--device", rdp.device.as_str(), &local].map(OsString::from);
+    let profile = rdp.profile.iter().map(|named| format!("--profile={named}"));
+    let words = ["devstream", "service-proxy", "--device", rdp.device.as_str(), &local].map(str::to_owned);
+    let words = words.into_iter().chain(profile).map(OsString::from).collect::<Vec<_>>();
     match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
         Ok(Cli { command: Command::ServiceProxy(proxy), .. }) => Ok(proxy),
         Ok(_) => Err(Failure::Other(anyhow!("the service-proxy's settings are not its own"))),

@@ -136,7 +136,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         let advice = format!("two forwards are called {}; name them apart: --forward NAME=PORT", twice[0]);
         return Err(Failure::Usage(anyhow!(advice)));
     }
-    let id = agent.id.map_or_else(default_device, |id| Ok(id.into()))?;
+    let id = agent.id.map_or_else(|| default_device(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
     let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let bulletin = Bulletin::new("device-agent", principal.clone(), offers, RoleState::Connecting);
@@ -202,7 +202,7 @@ pub(super) async fn bind_proxy(
     role: &str,
     (progress, further): (Option<MultiProgress>, impl Fn(&proxy::Event) + Send + Sync + 'static),
 ) -> Result<(Proxy, Bulletin), Failure> {
-    let principal = Principal { role: Role::Service, id: service()? };
+    let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
     let bulletin = Bulletin::new(role, principal.clone(), Vec::new(), RoleState::Listening);
     let (watcher, noting) = (Watcher::new(progress), bulletin.clone());
     let mut config = proxy_config(proxy, principal, move |event| {
@@ -223,7 +223,7 @@ fn listening(bound: &Proxy) -> Vec<String> {
 /// One stream on standard input and output.
 async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
     let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
-    let principal = Principal { role: Role::Service, id: service()? };
+    let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
     let watcher = Watcher::new(None);
     let config = proxy_config(proxy, principal, move |event| watcher.see(event))?;
     let signals = Signals::catch()?;

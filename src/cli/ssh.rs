@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use self::config::{include, remove};
 use super::args::{Ssh, SshConfig};
+use super::profile::Profile;
 use super::{Failure, text};
 use crate::proto::id::StreamName;
 
@@ -19,7 +20,7 @@ pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     if wanted.uninstall {
         return Ok(remove()?);
     }
-    let block = block(&proxy_command(&wanted.stream)?);
+    let block = block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
     if wanted.install {
         include(&block)?;
         text::err("ssh-config: next: ssh pi-42.devstream, with a device that `devstream devices` shows");
@@ -36,7 +37,7 @@ pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
         return Err(Failure::Usage(anyhow!("a device whose id begins with '-' has no name that `ssh` takes")));
     }
     let mut command = Command::new("ssh");
-    command.arg("-o").arg(format!("ProxyCommand={}", proxy_command(&ssh.stream)?));
+    command.arg("-o").arg(format!("ProxyCommand={}", proxy_command(&ssh.stream, ssh.profile.as_ref())?));
     if let Some(user) = ssh.login.user {
         command.args(["-l", &user]);
     }
@@ -75,11 +76,13 @@ fn block(proxy_command: &str) -> String {
 }
 
 /// What OpenSSH runs in place of a connection. `%n` is the host as it was typed: of `%h`, capitals are lost.
-fn proxy_command(stream: &StreamName) -> anyhow::Result<String> {
+fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let program = program.to_str().filter(|path| !path.contains('\n'));
     let program = program.context("this program's path is none that a line of OpenSSH's can have; move it")?;
-    Ok(format!("{} service-proxy --device %n --strip {SUFFIX} --stdio --stream {stream}", word(program)))
+    // Where none was named, the one that holds then.
+    let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
+    Ok(format!("{} service-proxy{profile} --device %n --strip {SUFFIX} --stdio --stream {stream}", word(program)))
 }
 
 /// One word for the shell that OpenSSH runs, after its own tokens were replaced.

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::args::Status;
 use super::identity::Joined;
+use super::profile::Profile;
 use super::{Failure, home, text};
 use crate::hub::state::admin_socket;
 use crate::net::{clock, local};
@@ -42,6 +43,8 @@ struct Report {
 struct Membership {
     identity: Principal,
     hub: HubAddress,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
 }
 
 /// A role's socket, and what came of asking there.
@@ -86,9 +89,14 @@ async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
 
 fn joined() -> anyhow::Result<Vec<Membership>> {
     let mut joined = Vec::new();
-    for role in [Role::Device, Role::Service] {
-        let membership = Joined::load(role)?;
-        joined.extend(membership.map(|Joined { id, hub, .. }| Membership { identity: Principal { role, id }, hub }));
+    for profile in Profile::all()? {
+        for role in [Role::Device, Role::Service] {
+            let named = (!profile.is_default()).then(|| profile.to_string());
+            joined.extend(Joined::load(&profile, role)?.map(|Joined { id, hub, .. }| {
+                let identity = Principal { role, id };
+                Membership { identity, hub, profile: named }
+            }));
+        }
     }
     Ok(joined)
 }
@@ -121,8 +129,9 @@ fn show(report: &Report) {
     for socket in silent {
         text::out(&format!("something at {} does not answer: is it stopped?", socket.display()));
     }
-    for Membership { identity, hub } in joined {
-        text::out(&format!("joined {hub} as {identity}"));
+    for Membership { identity, hub, profile } in joined {
+        let profile = profile.as_ref().map(|name| format!(" in profile {name}")).unwrap_or_default();
+        text::out(&format!("joined {hub} as {identity}{profile}"));
     }
     if hub.is_none() && roles.is_empty() && silent.is_empty() {
         text::err("nothing of this user runs here; `devstream hub`, device-agent and service-proxy start it");

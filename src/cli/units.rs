@@ -29,6 +29,8 @@ pub(super) struct Unit {
 pub(super) struct Service<'a> {
     /// The subcommand.
     pub(super) role: &'a str,
+    /// What its unit is called: the subcommand, and which profile it runs with if that has a name of its own.
+    pub(super) name: &'a str,
     /// The program to run.
     pub(super) program: &'a Path,
     /// Its further arguments.
@@ -105,13 +107,14 @@ impl Service<'_> {
     fn unit(&self, own: &str, also: &str) -> Unit {
         let arguments: String = self.arguments.iter().map(|argument| format!(" {}", word(argument))).collect();
         let text = SERVICE
+            .replace("{name}", self.name)
             .replace("{role}", self.role)
             .replace("{stop}", &(self.drain + STOP_RESERVE).as_secs().to_string())
             .replace("{own}", own.trim_end())
             .replace("{also}", also)
             .replace("{program}", &word(&self.program.display().to_string()))
             .replace("{arguments}", &arguments);
-        Unit { name: format!("devstream-{}.service", self.role), text: format!("{}\n", text.trim_end()) }
+        Unit { name: format!("devstream-{}.service", self.name), text: format!("{}\n", text.trim_end()) }
     }
 }
 

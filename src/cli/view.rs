@@ -34,6 +34,8 @@ pub(super) fn progress_bars(command: &Command) -> Option<MultiProgress> {
         | Command::Ssh(_)
         | Command::SshConfig(_)
         | Command::Rdp(_)
+        | Command::Profiles(_)
+        | Command::Configuration(_)
         | Command::Completions(_) => false,
     };
     (live && std::io::stderr().is_terminal()).then(MultiProgress::new)

@@ -159,6 +159,71 @@ fn a_file_that_is_named_must_be_there_and_is_the_one_that_counts() {
     machine.ask(&["completions", "bash"]);
 }
 
+#[test]
+fn a_file_to_begin_with_has_every_key_and_changes_nothing() {
+    let machine = Machine::new();
+    let first = machine.run(&["config", "init"]);
+    assert!(first.code == Some(0) && first.stderr.contains(config(&machine).to_str().unwrap()), "{first:?}");
+    let text = fs::read_to_string(config(&machine)).unwrap();
+    assert_eq!(machine.ask(&["hub", "check-config"]), format!("{}: ok\n", config(&machine).display()));
+    for line in ["[hub]", "[device-agent]", "[service-proxy]", "#drain-timeout = 30", "#resume-grace = \"2m\""] {
+        assert!(text.lines().any(|other| other == line), "no {line} in {text}");
+    }
+    let unset = |text: &str| text.contains("\"source\": \"file\"");
+    assert!(!unset(&machine.ask(&["config", "show", "--json"])));
+
+    fs::write(config(&machine), "# mine\n").unwrap();
+    let second = machine.run(&["config", "init"]);
+    assert_eq!(second.code, Some(2), "{second:?}");
+    assert!(second.stderr.contains("--force"), "{second:?}");
+    assert_eq!(fs::read_to_string(config(&machine)).unwrap(), "# mine\n");
+    machine.ask(&["config", "init", "--force"]);
+    assert_eq!(fs::read_to_string(config(&machine)).unwrap(), text);
+    machine.ask(&["config", "init", "--config", "other.toml"]);
+    assert_eq!(fs::read_to_string(machine.home().join("other.toml")).unwrap(), text);
+}
+
+#[test]
+fn what_holds_is_shown_with_where_it_comes_from() {
+    let machine = Machine::new().with("DEVSTREAM_RESPONSE_TIMEOUT", "7");
+    let sections = "[service-proxy]\ndevice = 'pi-1'\nlocal = ['2222', '0=web']\nno-resume = false\n";
+    write(&machine, &format!("{sections}[profile.lab.service-proxy]\ndevice = 'pi-2'\n"));
+    let file = |line: u32| format!("{}:{line}", config(&machine).display());
+    let shown = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let words = [&["config", "show", "service-proxy", "--json"], arguments].concat();
+        serde_json::from_str(&machine.ask(&words)).unwrap()
+    };
+    let one = |all: &[serde_json::Value], key: &str| all.iter().find(|one| one["key"] == key).unwrap().clone();
+    let row = |key: &str, values: &[&str], source: &str, from: Option<String>| {
+        let mut row = serde_json::json!({"role": "service-proxy", "key": key, "values": values, "source": source});
+        from.into_iter().for_each(|from| row["from"] = from.into());
+        row
+    };
+    let all = shown(&["--", "--dead-after", "9"]);
+    for expected in [
+        row("device", &["pi-1"], "file", Some(file(2))),
+        row("local", &["2222", "0=web"], "file", Some(file(3))),
+        row("no-resume", &["false"], "file", Some(file(4))),
+        row("response-timeout", &["7"], "environment", Some("DEVSTREAM_RESPONSE_TIMEOUT".into())),
+        row("dead-after", &["9"], "flag", None),
+        row("connect-timeout", &["5"], "default", None),
+        row("hub", &[], "default", None),
+    ] {
+        assert_eq!(one(&all, expected["key"].as_str().unwrap()), expected);
+    }
+    let of_lab = shown(&["--profile", "lab"]);
+    assert_eq!(one(&of_lab, "device"), row("device", &["pi-2"], "file", Some(file(6))));
+    assert_eq!(one(&of_lab, "local"), row("local", &["2222", "0=web"], "file", Some(file(3))));
+
+    let table = machine.ask(&["config", "show"]);
+    assert!(table.contains(" [::]:8443 ") && table.contains("forward") && table.contains(&file(2)), "{table}");
+    let wrong = machine.run(&["config", "show", "service-proxy", "--", "--dead-after", "x"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    write(&machine, "[hub]\nx = 1\n");
+    let broken = machine.run(&["config", "show"]);
+    assert!(broken.code == Some(2) && broken.stderr.contains("2:1: [hub] has no key 'x'"), "{broken:?}");
+}
+
 fn config(machine: &Machine) -> PathBuf {
     machine.home().join(".config/devstream/config.toml")
 }

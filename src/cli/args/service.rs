@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
+use crate::cli::profile::Profile;
+
 /// Run a role as a service of this machine, under systemd
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Service {
@@ -17,7 +19,7 @@ pub(in crate::cli) enum ServiceManagement {
     ///
     /// The hub gets its sockets from systemd, so that a restart drops no connection attempt; it keeps its state in
     /// /var/lib/devstream/hub. The other two are handed the identity that root has joined with. All read
-    /// /etc/devstream/config.toml, if it is there.
+    /// /etc/devstream/config.toml, if it is there. With --profile, root's identity of that name, in a unit of its own.
     Install(Install),
     /// Stop a role's units and remove them; what it kept stays
     Uninstall(Uninstall),
@@ -27,6 +29,8 @@ pub(in crate::cli) enum ServiceManagement {
 pub(in crate::cli) struct Install {
     /// Which role
     pub(in crate::cli) role: ServiceRole,
+    #[arg(from_global)]
+    pub(in crate::cli) profile: Option<Profile>,
     /// Print the units instead
     #[arg(long)]
     pub(in crate::cli) print: bool,
@@ -45,6 +49,8 @@ pub(in crate::cli) struct Install {
 pub(in crate::cli) struct Uninstall {
     /// Which role
     pub(in crate::cli) role: ServiceRole,
+    #[arg(from_global)]
+    pub(in crate::cli) profile: Option<Profile>,
     /// Below this directory instead of /, stopping nothing
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(in crate::cli) root: Option<PathBuf>,

@@ -4,8 +4,11 @@ use std::ffi::OsString;
 use std::str::FromStr;
 
 use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCandidates;
 
 use super::Listing;
+use crate::cli::complete;
+use crate::cli::profile::Profile;
 use crate::proto::id::{DeviceId, InvalidName, StreamName};
 
 /// The name of a forward to port 22.
@@ -28,8 +31,10 @@ pub(in crate::cli) struct SshConfig {
     #[arg(long, conflicts_with_all = ["install", "stream"])]
     pub(in crate::cli) uninstall: bool,
     /// The stream that leads to the device's SSH server: what its forward is called
-    #[arg(long, value_name = "NAME", default_value = SSH)]
+    #[arg(long, value_name = "NAME", default_value = SSH, add = ArgValueCandidates::new(complete::streams))]
     pub(in crate::cli) stream: StreamName,
+    #[arg(from_global)]
+    pub(in crate::cli) profile: Option<Profile>,
 }
 
 /// Run OpenSSH's `ssh` to a device
@@ -39,10 +44,12 @@ pub(in crate::cli) struct SshConfig {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Ssh {
     /// The stream that leads to the device's SSH server: what its forward is called
-    #[arg(long, value_name = "NAME", default_value = SSH)]
+    #[arg(long, value_name = "NAME", default_value = SSH, add = ArgValueCandidates::new(complete::streams))]
     pub(in crate::cli) stream: StreamName,
+    #[arg(from_global)]
+    pub(in crate::cli) profile: Option<Profile>,
     /// Whom to log in as, and where: pi-42, root@pi-42
-    #[arg(value_name = "[USER@]DEVICE")]
+    #[arg(value_name = "[USER@]DEVICE", add = ArgValueCandidates::new(complete::devices))]
     pub(in crate::cli) login: Login,
     /// What `ssh` is given: its options, and a command for the device
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
@@ -78,9 +85,12 @@ pub(in crate::cli) struct Rdp {
     #[arg(long)]
     pub(in crate::cli) no_client: bool,
     /// The stream that leads to the device's desktop: what its forward is called
-    #[arg(long, value_name = "NAME", default_value = RDP)]
+    #[arg(long, value_name = "NAME", default_value = RDP, add = ArgValueCandidates::new(complete::streams))]
     pub(in crate::cli) stream: StreamName,
+    #[arg(from_global)]
+    pub(in crate::cli) profile: Option<Profile>,
     /// The device
+    #[arg(add = ArgValueCandidates::new(complete::devices))]
     pub(in crate::cli) device: DeviceId,
     /// Further arguments for the client, such as /u:alice
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, conflicts_with = "no_client")]

@@ -12,11 +12,16 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
 use super::{SECTIONS, settings, without_environment};
+use crate::cli::profile::Profile;
+
+/// The table of the profiles' own sections.
+const PROFILE: &str = "profile";
 
 /// Every setting that there is fits many times.
 const FILE_BYTES: u64 = 1024 * 1024;
 
 /// One key with its values, as they would be typed.
+#[derive(Clone)]
 pub(super) struct Setting {
     /// The section.
     pub(super) section: &'static str,
@@ -24,6 +29,10 @@ pub(super) struct Setting {
     pub(super) key: String,
     /// One, or any number where the flag may be repeated.
     pub(super) values: Vec<String>,
+    /// The profile for which it holds, if not for each.
+    pub(super) profile: Option<Profile>,
+    /// Where it stands.
+    pub(super) line: usize,
 }
 
 /// A sentence about a place in the text.
@@ -43,18 +52,29 @@ pub(super) fn parse(command: &Command, path: &Path, text: &str) -> Result<Vec<Se
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut mistakes: Vec<Mistake> =
         errors.iter().map(|error| (error.span().unwrap_or_default(), error.message().to_owned())).collect();
-    let mut settings = Vec::new();
+    let mut reading = Reading { command, text, profile: None, settings: Vec::new(), mistakes: Vec::new() };
     // What could not be parsed was left out, and would be reported as something else.
     if mistakes.is_empty() {
         for (name, content) in document.get_ref() {
-            section(command, name, content, &mut settings, &mut mistakes);
+            if name.get_ref() == PROFILE { reading.profiles(content) } else { reading.section(name, content) }
         }
     }
+    mistakes.append(&mut reading.mistakes);
     mistakes.sort_by_key(|(place, _)| place.start);
     if mistakes.is_empty() {
-        return Ok(settings);
+        return Ok(reading.settings);
     }
     Err(mistakes.iter().map(|(place, words)| at(path, text, place.start, words)).collect())
+}
+
+/// A file that is being understood.
+struct Reading<'a> {
+    command: &'a Command,
+    text: &'a str,
+    /// Whose sections these are.
+    profile: Option<Profile>,
+    settings: Vec<Setting>,
+    mistakes: Vec<Mistake>,
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -66,32 +86,59 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-fn section(
-    command: &Command,
-    name: &Spanned<DeString<'_>>,
-    content: &Spanned<DeValue<'_>>,
-    into: &mut Vec<Setting>,
-    mistakes: &mut Vec<Mistake>,
-) {
-    let known = SECTIONS.into_iter().find(|section| section == name.get_ref());
-    let (Some(section), Some(table)) = (known, content.get_ref().as_table()) else {
-        let sections = SECTIONS.map(|section| format!("[{section}]")).join(" ");
-        let words = match content.get_ref().as_table() {
-            Some(_) => format!("there is no section [{}]; there are {sections}", name.get_ref()),
-            None => format!("'{}' stands in no section; there are {sections}", name.get_ref()),
+impl Reading<'_> {
+    /// `[profile.NAME.ROLE]`
+    fn profiles(&mut self, content: &Spanned<DeValue<'_>>) {
+        let Some(profiles) = content.get_ref().as_table() else {
+            return self.mistakes.push((content.span(), "profile is a table of sections: [profile.NAME.ROLE]".into()));
         };
-        return mistakes.push((name.span(), words));
-    };
-    for (key, value) in table {
-        let Some(flag) = settings(command, section).find(|flag| flag.get_long() == Some(key.get_ref())) else {
-            let keys: Vec<_> = settings(command, section).filter_map(Arg::get_long).collect();
+        for (name, sections) in profiles {
+            match (name.get_ref().parse(), sections.get_ref().as_table()) {
+                (Ok(profile), Some(sections)) => {
+                    self.profile = Some(profile);
+                    sections.into_iter().for_each(|(name, content)| self.section(name, content));
+                }
+                (Err(wrong), _) => self.mistakes.push((name.span(), wrong)),
+                (Ok(_), None) => {
+                    let words = format!("'{}' stands in no section; [profile.NAME.ROLE] is one", name.get_ref());
+                    self.mistakes.push((name.span(), words));
+                }
+            }
+        }
+        self.profile = None;
+    }
+
+    fn section(&mut self, name: &Spanned<DeString<'_>>, content: &Spanned<DeValue<'_>>) {
+        // A hub has no profile: it is whom they joined.
+        let sections = &SECTIONS[usize::from(self.profile.is_some())..];
+        let known = sections.iter().find(|section| **section == name.get_ref());
+        let (Some(section), Some(table)) = (known, content.get_ref().as_table()) else {
+            let prefix = self.profile.as_ref().map_or_else(String::new, |profile| format!("profile.{profile}."));
+            let there = sections.iter().map(|section| format!("[{prefix}{section}]")).collect::<Vec<_>>().join(" ");
+            let words = match content.get_ref().as_table() {
+                Some(_) => format!("there is no section [{prefix}{}]; there are {there}", name.get_ref()),
+                None => format!("'{}' stands in no section; there are {there}", name.get_ref()),
+            };
+            return self.mistakes.push((name.span(), words));
+        };
+        for (key, value) in table {
+            self.setting(section, key, value);
+        }
+    }
+
+    fn setting(&mut self, section: &'static str, key: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
+        let Some(flag) = settings(self.command, section).find(|flag| flag.get_long() == Some(key.get_ref())) else {
+            let keys: Vec<_> = settings(self.command, section).filter_map(Arg::get_long).collect();
             let words = format!("[{section}] has no key '{}'; it has {}", key.get_ref(), keys.join(", "));
-            mistakes.push((key.span(), words));
-            continue;
+            return self.mistakes.push((key.span(), words));
         };
-        match values(command, section, flag, value) {
-            Ok(values) => into.push(Setting { section, key: key.get_ref().clone().into_owned(), values }),
-            Err(wrong) => mistakes.extend(wrong),
+        match values(self.command, section, flag, value) {
+            Ok(values) => {
+                let (profile, line) = (self.profile.clone(), place(self.text, key.span().start).0);
+                let key = key.get_ref().clone().into_owned();
+                self.settings.push(Setting { section, key, values, profile, line });
+            }
+            Err(wrong) => self.mistakes.extend(wrong),
         }
     }
 }
@@ -165,8 +212,12 @@ fn first_paragraph(error: &clap::Error) -> String {
 }
 
 fn at(path: &Path, text: &str, offset: usize, words: impl Display) -> String {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let (line, column) = place(text, offset);
     format!("{}:{line}:{column}: {words}", path.display())
+}
+
+/// The line and the column.
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1)
 }

@@ -1,0 +1,122 @@
+//! The devices as the hub told them last, in a file beside the user's other caches.
+//!
+//! The hub is asked by another run of this program, which writes the file whenever it is done: a hub that is further away
+//! than a person waits for is known at the next TAB.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::cli::home;
+use crate::cli::identity::Joined;
+use crate::cli::profile::Profile;
+use crate::hub::state::{admin_socket, private_directory, private_file, write_private};
+use crate::net::clock;
+use crate::proto::admin::DeviceStatus;
+use crate::proto::id::Role;
+use crate::proto::moment::Moment;
+
+/// A few TABs of one line ask once.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// What is older is not offered, even where nothing newer is to be had.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// Together with two starts of this program, 300 ms: longer, a TAB seems to do nothing.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// More candidates than this are no help.
+const MOST_DEVICES: usize = 1000;
+
+/// Each of them with a hundred streams and their names; a file that is longer is not ours.
+const FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What the file says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    at: Moment,
+    devices: Vec<DeviceStatus>,
+}
+
+/// The devices that may be reached, as far as that is known or can be asked quickly.
+pub(super) fn devices(profile: Option<&str>, flags: &[String]) -> Vec<DeviceStatus> {
+    let named = profile.and_then(|name| name.parse::<Profile>().ok());
+    if profile.is_some() && named.is_none() {
+        return Vec::new();
+    }
+    let Ok(profile) = Profile::chosen(named.as_ref()) else { return Vec::new() };
+    if !has_hub(&profile) {
+        return Vec::new();
+    }
+    let Ok(file) = home::known_devices(&profile) else { return Vec::new() };
+    if let Some(told) = read(&file, FRESH) {
+        return told.devices;
+    }
+    let _ = ask(&profile, flags, &file);
+    read(&file, KEPT).map(|told| told.devices).unwrap_or_default()
+}
+
+/// Keeps what the hub told. Whoever asked has the answer, whether or not it can be kept.
+pub(in crate::cli) fn remember(profile: Option<&Profile>, devices: &[DeviceStatus]) {
+    let keep = || {
+        let file = home::known_devices(&Profile::chosen(profile)?)?;
+        private_directory(file.parent().context("a file has a directory")?)?;
+        let told = Told { at: clock::moment(), devices: devices.iter().take(MOST_DEVICES).cloned().collect() };
+        write_private(&file, &serde_json::to_string(&told)?)
+    };
+    if let Err(error) = keep() {
+        tracing::debug!(target: "devices", "not kept for completions: {error:#}");
+    }
+}
+
+/// Whether somebody can be asked at all. A TAB makes no key.
+fn has_hub(profile: &Profile) -> bool {
+    let own = || profile.is_default() && home::hub_state(None).is_ok_and(|state| admin_socket(&state).exists());
+    Joined::load(profile, Role::Service).is_ok_and(|joined| joined.is_some()) || own()
+}
+
+fn read(file: &Path, age: Duration) -> Option<Told> {
+    let length = std::fs::metadata(file).ok()?.len();
+    let text = (length <= FILE_BYTES).then(|| private_file(file).ok()).flatten()?;
+    let told: Told = serde_json::from_str(&text).ok()?;
+    let now = clock::moment();
+    // What a clock that was wrong has written would be fresh until then.
+    (told.at <= now && now.since(told.at) <= age).then_some(told)
+}
+
+/// Has another run of this program ask, and waits for it, but not long. One asks at a time: it holds the lock for as long
+/// as it runs, since that is its standard input.
+fn ask(profile: &Profile, flags: &[String], file: &Path) -> anyhow::Result<()> {
+    private_directory(file.parent().context("a file has a directory")?)?;
+    let lock = lock(file.with_extension("lock"))?;
+    let program = std::env::current_exe()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut child = Command::new(program)
+            .args(["devices", "--json", "--profile", profile.as_str()])
+            .args(flags)
+            .stdin(Stdio::from(lock))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let status = timeout(PATIENCE, child.wait()).await??;
+        ensure!(status.success(), "the hub was not reached");
+        Ok(())
+    })
+}
+
+fn lock(path: PathBuf) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let lock = options.open(path)?;
+    lock.try_lock()?;
+    Ok(lock)
+}

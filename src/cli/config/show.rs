@@ -1,0 +1,134 @@
+//! What holds for each setting, and where it comes from: asked of clap, which decides it for the roles too.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::builder::Resettable;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde::Serialize;
+
+use super::file::{Setting, load};
+use super::{Mistake, SECTIONS, of, settings, with};
+use crate::cli::profile::Profile;
+
+/// One setting of one role.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct Shown {
+    /// Whose.
+    pub(in crate::cli) role: &'static str,
+    /// The long flag.
+    pub(in crate::cli) key: String,
+    /// As it would be typed, if it is set at all.
+    pub(in crate::cli) values: Vec<String>,
+    /// What holds where nothing is set, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) otherwise: Option<String>,
+    /// Where it comes from.
+    pub(in crate::cli) source: &'static str,
+    /// The variable, or the file's line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) from: Option<String>,
+}
+
+/// Where settings are looked for.
+pub(in crate::cli) struct Asked<'a> {
+    /// One role, or all.
+    pub(in crate::cli) role: Option<&'a str>,
+    /// What would be typed after it.
+    pub(in crate::cli) arguments: &'a [String],
+    /// The file that was named.
+    pub(in crate::cli) named: Option<&'a Path>,
+    /// The one that is looked at where none was.
+    pub(in crate::cli) usual: Option<&'a Path>,
+    /// Whose sections hold.
+    pub(in crate::cli) profile: &'a Profile,
+}
+
+/// Every setting of the roles that are asked for.
+pub(in crate::cli) fn effective(asked: &Asked<'_>) -> Result<Vec<Shown>, Mistake> {
+    let command = crate::cli::command();
+    let path = asked.named.or(asked.usual);
+    let loaded = path.map(|path| load(&command, path, asked.named.is_none()).map_err(Mistake::Written)).transpose()?;
+    let file = path.zip(loaded.flatten());
+    let mut shown = Vec::new();
+    for section in SECTIONS.into_iter().filter(|section| asked.role.is_none_or(|role| role == *section)) {
+        let lines = file
+            .iter()
+            .flat_map(|(path, all)| of(section, all.clone(), asked.profile).into_iter().map(move |one| (*path, one)));
+        let lines: Vec<(&Path, Setting)> = lines.collect();
+        let matches = matches(command.clone(), section, &lines, asked.arguments)?;
+        shown.extend(settings(&command, section).map(|flag| one(section, flag, &matches, &lines)));
+    }
+    Ok(shown)
+}
+
+/// As the role would have it, but for what it cannot do without.
+fn matches(
+    command: Command,
+    section: &str,
+    lines: &[(&Path, Setting)],
+    arguments: &[String],
+) -> Result<ArgMatches, clap::Error> {
+    let optional = |flag: Arg| flag.required(false).required_unless_present(Resettable::Reset);
+    let mut command = command.mut_subcommand(section, |role| role.mut_args(optional));
+    for (_, Setting { key, values, .. }) in lines {
+        command = with(command, section, key, values.iter().map(OsString::from).collect());
+    }
+    let words = ["devstream", section].into_iter().chain(arguments.iter().map(String::as_str));
+    let matches = command.try_get_matches_from(words)?;
+    Ok(matches.subcommand_matches(section).cloned().unwrap_or_default())
+}
+
+fn one(role: &'static str, flag: &Arg, matches: &ArgMatches, lines: &[(&Path, Setting)]) -> Shown {
+    let (id, key) = (flag.get_id().as_str(), flag.get_long().unwrap_or_default().to_owned());
+    let line = lines.iter().rev().find(|(_, setting)| setting.key == key);
+    let (source, from) = match (matches.value_source(id), line) {
+        (Some(ValueSource::CommandLine), _) => ("flag", None),
+        (Some(ValueSource::EnvVariable), _) => {
+            ("environment", flag.get_env().map(|name| name.to_string_lossy().into_owned()))
+        }
+        (_, Some((path, setting))) => ("file", Some(format!("{}:{}", path.display(), setting.line))),
+        (_, None) => ("default", None),
+    };
+    let values = if matches!(flag.get_action(), ArgAction::SetTrue) {
+        vec![matches.get_flag(id).to_string()]
+    } else {
+        let typed = matches.get_raw(id).into_iter().flatten();
+        typed.map(|value| without_password(&value.to_string_lossy())).collect()
+    };
+    let otherwise = if values.is_empty() { otherwise(flag) } else { None };
+    Shown { role, key, values, otherwise, source, from }
+}
+
+/// What the flag's help says about its absence.
+fn otherwise(flag: &Arg) -> Option<String> {
+    let help = flag.get_help()?.to_string();
+    let (words, _) = help.split_once("[default: ")?.1.rsplit_once(']')?;
+    Some(words.to_owned())
+}
+
+/// What may stand in a URL before its host is nobody's business.
+fn without_password(value: &str) -> String {
+    let hidden = value.split_once("://").and_then(|(scheme, rest)| {
+        let host = rest.split('/').next()?.rfind('@')?;
+        Some(format!("{scheme}://***{}", rest.get(host..)?))
+    });
+    hidden.unwrap_or_else(|| value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        for (value, shown) in [
+            ("http://me:se@cret@proxy:3128/x@y", "http://***@proxy:3128/x@y"),
+            ("wss://hub.example.com/@", "wss://hub.example.com/@"),
+            ("db=10.0.0.5:5432", "db=10.0.0.5:5432"),
+        ] {
+            assert_eq!(without_password(value), shown);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Completions that know the devices, in the shells themselves.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::DEVICE;
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::{Finished, Process};
+use crate::support::roles::{Agent, Hub};
+
+/// An operator who joined, and a device that is online and offers two things.
+struct Scene {
+    laptop: Machine,
+    hub: Hub,
+    _agent: Agent,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+        laptop.ask(&["join", "--profile", "lab", &hub.service_link("alice")]);
+        laptop.ask(&["profiles", "use", "lab"]);
+        let agent = Agent::start(hub.machine(), &["22", "web=8080"]);
+        Self { laptop, hub, _agent: agent }
+    }
+
+    /// Whether the hub answered within a TAB does not matter here: this machine was slow, if not.
+    fn warm(&self) {
+        self.laptop.ask(&["devices"]);
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.laptop.home().join(".cache/devstream/devices-lab.json")
+    }
+}
+
+#[test]
+fn bash_offers_what_the_hub_knows() {
+    let scene = Scene::new();
+    scene.warm();
+    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", "p"]), [DEVICE]);
+    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", "x"]), [""; 0]);
+    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", DEVICE, "--stream", ""]), ["ssh", "web"]);
+    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", "other", "--stream", ""]), [""; 0]);
+    assert_eq!(bash(&scene.laptop, &["service-proxy", "--dev"]), ["--device"]);
+    assert_eq!(bash(&scene.laptop, &["devices", "--profile", ""]), ["default", "lab"]);
+    assert_eq!(bash(&scene.laptop, &["profiles", "use", "l"]), ["lab"]);
+    assert_eq!(bash(&scene.laptop, &["service-proxy", "--profile", "default", "--device", "p"]), [""; 0]);
+}
+
+#[test]
+fn fish_offers_what_the_hub_knows_and_says_how_it_is() {
+    let scene = Scene::new();
+    scene.warm();
+    assert_eq!(fish(&scene.laptop, "service-proxy --device p"), [format!("{DEVICE}\tonline, offers ssh, web")]);
+    assert_eq!(fish(&scene.laptop, "service-proxy --local 2222=w"), ["2222=web"]);
+    assert_eq!(fish(&scene.laptop, "devices --profile l"), ["lab"]);
+}
+
+#[test]
+fn zsh_offers_what_the_hub_knows() {
+    let scene = Scene::new();
+    scene.warm();
+    // What was typed is echoed; only what follows is the completion.
+    let finished = zsh(&scene.laptop, "devstream service-proxy --device p", "i-42");
+    assert_eq!((finished.code, finished.stdout.trim()), (Some(0), "completed"), "{finished:?}");
+    let finished = zsh(&scene.laptop, "devstream service-proxy --local 2222=w", "eb");
+    assert_eq!((finished.code, finished.stdout.trim()), (Some(0), "completed"), "{finished:?}");
+}
+
+#[test]
+fn a_tab_asks_the_hub_and_what_it_told_is_kept_for_its_owner() {
+    let scene = Scene::new();
+    // The first may be too late for this TAB; it goes on until there is an answer.
+    crate::support::poll("an answer", || {
+        (bash(&scene.laptop, &["service-proxy", "--device", "p"]) == [DEVICE]).then_some(())
+    });
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&scene.cache()), mode(scene.cache().parent().unwrap())), (0o600, 0o700));
+    // It is used for a while without asking again.
+    fs::write(scene.cache(), fs::read_to_string(scene.cache()).unwrap().replace(DEVICE, "pi-43")).unwrap();
+    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", "p"]), ["pi-43"]);
+}
+
+#[test]
+fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
+    let scene = Scene::new();
+    scene.warm();
+    let cache = scene.cache();
+    let Scene { laptop, hub, _agent: agent } = scene;
+    drop((hub, agent));
+    let everywhere = || {
+        let offered = [bash(&laptop, &["service-proxy", "--device", "p"]), fish(&laptop, "service-proxy --device p")];
+        offered.map(|all| all.first().is_some_and(|first| first.starts_with(DEVICE)))
+    };
+    let told = fs::read_to_string(&cache).unwrap();
+    let year = told.split("\"at\":\"").nth(1).unwrap()[..4].to_owned();
+    let aged = |years: i32| {
+        let then = (year.parse::<i32>().unwrap() - years).to_string();
+        fs::write(&cache, told.replacen(&year, &then, 1)).unwrap();
+    };
+    assert_eq!(everywhere(), [true, true]);
+    aged(1);
+    assert_eq!(everywhere(), [false, false], "too old");
+    let finished = zsh(&laptop, "devstream service-proxy --device p", "i-42");
+    assert!(!finished.stdout.contains("completed") && !finished.stdout.contains("devstream:"), "{finished:?}");
+    for damage in ["", "{", "[]", "\0\0"] {
+        fs::write(&cache, damage).unwrap();
+        assert_eq!(everywhere(), [false, false], "{damage}");
+    }
+    // Nobody's, and nobody's to be: a TAB makes no key.
+    let stranger = Machine::new();
+    assert_eq!(bash(&stranger, &["service-proxy", "--device", "p"]), [""; 0]);
+    assert!(!stranger.home().join(".local").exists() && !stranger.home().join(".cache").exists());
+}
+
+#[test]
+fn a_shell_that_is_not_known_hears_nothing() {
+    let machine = Machine::new();
+    let mut command = machine.command(DEVSTREAM);
+    let finished = Process::start(command.args(["--", "devstream", ""]).env("DEVSTREAM_COMPLETE", "csh")).finish();
+    assert_eq!((finished.code, finished.stdout + &finished.stderr), (Some(1), String::new()));
+}
+
+#[test]
+fn every_shell_has_a_static_script_as_well() {
+    let machine = Machine::new();
+    for (shell, file) in [
+        ("bash", "devstream.bash"),
+        ("zsh", "_devstream"),
+        ("fish", "devstream.fish"),
+        ("powershell", "_devstream.ps1"),
+    ] {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions").join(file);
+        assert_eq!(machine.ask(&["completions", shell, "--static"]).trim(), fs::read_to_string(script).unwrap().trim());
+        let live = machine.ask(&["completions", shell]);
+        assert!(live.contains("DEVSTREAM_COMPLETE") && !live.contains("--device"), "{live}");
+    }
+}
+
+/// A program of this machine that finds devstream as a person's shell does.
+fn shell(machine: &Machine, program: &str) -> Command {
+    let mut command = machine.command(program);
+    let own = Path::new(DEVSTREAM).parent().unwrap().display();
+    command.env("PATH", format!("{own}:{}", std::env::var("PATH").unwrap()));
+    command
+}
+
+/// What bash would offer after a TAB.
+fn bash(machine: &Machine, words: &[&str]) -> Vec<String> {
+    let script = r#"source <(devstream completions bash)
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
+        _clap_complete_devstream devstream "${!#}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        for word in "${COMPREPLY[@]}"; do echo "$word"; done"#;
+    let mut command = shell(machine, "bash");
+    let command = command.args(["--norc", "-c", script, "bash", "devstream"]).args(words);
+    offered(&Process::start(command).finish())
+}
+
+/// The same of fish, with its descriptions.
+fn fish(machine: &Machine, line: &str) -> Vec<String> {
+    let script = format!("devstream completions fish | source; complete -C 'devstream {line}'");
+    offered(&Process::start(shell(machine, "fish").args(["--no-config", "-c", &script])).finish())
+}
+
+/// `completed` if zsh, on a terminal of its own, goes on with this after a TAB.
+fn zsh(machine: &Machine, line: &str, rest: &str) -> Finished {
+    let script = r#"zmodload zsh/zpty
+        zpty z zsh -f -i
+        zpty -w z 'PS1=; unsetopt beep; autoload -U compinit; compinit -u -D; source <(devstream completions zsh); print rea''dy'
+        zpty -r z seen '*ready*'
+        zpty -w -n z "$1"$'\t'"; print en''ded"$'\n'
+        zpty -r z seen '*ended*'
+        if [[ $seen == *$2* ]]; then print completed; else print -r -- $seen; fi"#;
+    Process::start(shell(machine, "zsh").args(["-f", "-c", script, "zsh", line, rest])).finish()
+}
+
+/// What was offered, in silence.
+fn offered(finished: &Finished) -> Vec<String> {
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
+    finished.stdout.lines().map(str::to_owned).collect()
+}

@@ -1,0 +1,199 @@
+//! Several hubs and identities on one machine.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use devstream::proto::refusal::Kind;
+use serde_json::{Value, json};
+
+use crate::support::DEVICE;
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::{Finished, Process};
+use crate::support::roles::{Agent, Hub, ServiceProxy, assert_is, connect};
+use crate::support::targets::{Target, is_alive};
+
+#[test]
+fn two_hubs_stand_side_by_side_and_each_profile_reaches_its_own() {
+    let target = Target::echo();
+    let (first, second, laptop) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()), Machine::new());
+    laptop.ask(&["join", &first.service_link("alice")]);
+    let beside = laptop.run(&["join", "--profile", "lab", &second.service_link("bob")]);
+    assert!(beside.stderr.contains("next: devstream service-proxy --profile lab"), "{beside:?}");
+    let _agents = [Agent::start_as(first.machine(), "one", &["22"]), Agent::start(second.machine(), &[&port(&target)])];
+
+    assert_eq!((devices(&laptop, &[]), devices(&laptop, &["--profile", "lab"])), (ids(&["one"]), ids(&[DEVICE])));
+    let in_lab = laptop.clone().with("DEVSTREAM_PROFILE", "lab");
+    assert_eq!(devices(&in_lab, &[]), ids(&[DEVICE]));
+    assert_eq!(devices(&in_lab, &["--profile", "default"]), ids(&["one"]), "a flag wins");
+    is_alive(&mut ServiceProxy::start(&in_lab).connect());
+
+    let entry = |name: &str, default: bool, id: &str, hub: &Hub| {
+        let identity = json!({ "role": "service", "id": id, "hub": hub.address() });
+        json!({ "name": name, "default": default, "identities": [identity] })
+    };
+    let listed = || serde_json::from_str::<Value>(&laptop.ask(&["profiles", "--json"])).unwrap();
+    assert_eq!(listed(), json!([entry("default", true, "alice", &first), entry("lab", false, "bob", &second)]));
+    laptop.ask(&["profiles", "use", "lab"]);
+    assert_eq!(listed(), json!([entry("default", false, "alice", &first), entry("lab", true, "bob", &second)]));
+    assert!(laptop.ask(&["profiles"]).contains(&format!("* lab      service  bob    {}", second.address())));
+    assert_eq!(devices(&laptop, &[]), ids(&[DEVICE]));
+
+    let removed = laptop.run(&["profiles", "remove", "lab"]);
+    assert!(removed.stderr.contains("devstream hub service remove bob"), "{removed:?}");
+    assert_eq!(listed(), json!([entry("default", true, "alice", &first)]), "and it no longer holds");
+    assert!(!place(&laptop, "profiles/lab").exists());
+    assert_eq!(devices(&laptop, &[]), ids(&["one"]));
+}
+
+#[test]
+fn a_second_join_takes_nothing_away_unless_it_is_told_to() {
+    let (first, second, device) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()), Machine::new());
+    device.ask(&["join", &first.device_link(DEVICE)]);
+    let kept = || fs::read_to_string(place(&device, "device/identity.toml")).unwrap();
+    let before = kept();
+    let (elsewhere, another) = (second.device_link(DEVICE), first.device_link("pi-43"));
+    for link in [&elsewhere, &another] {
+        let Finished { code, stderr, .. } = device.run(&["join", link]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("--profile NAME") && stderr.contains("--replace"), "{stderr}");
+        assert_eq!(kept(), before);
+    }
+    device.ask(&["join", "--profile", "second", &another]);
+    assert_eq!(kept(), before);
+    // A new key for the same identity is no other one.
+    device.ask(&["join", &first.link(&["device", "rotate", DEVICE])]);
+    device.ask(&["join", "--replace", &elsewhere]);
+    assert!(kept().contains(&second.address()), "{}", kept());
+    Agent::start(&device, &["22"]);
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_nobody() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    // The same user's hub lets in whoever is the profile `default`, and no other.
+    machine.ask(&["devices"]);
+    let finished = machine.run(&["devices", "--profile", "lab"]);
+    assert_is(&finished, Kind::NotJoined);
+    assert!(finished.stderr.contains("devstream join --profile lab does"), "{finished:?}");
+    for command in ["use", "remove"] {
+        let finished = machine.run(&["profiles", command, "lab"]);
+        assert_eq!(finished.code, Some(1), "{finished:?}");
+        assert!(finished.stderr.contains("there is no profile lab; there are default"), "{finished:?}");
+    }
+    let finished = machine.run(&["profiles", "use", "../lab"]);
+    assert_eq!(finished.code, Some(2), "{finished:?}");
+}
+
+#[test]
+fn a_profiles_files_are_its_owners_alone() {
+    let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+    laptop.ask(&["join", "--profile", "lab", &hub.service_link("alice")]);
+    laptop.ask(&["profiles", "use", "lab"]);
+    let mode = |path: &str| fs::metadata(place(&laptop, path)).unwrap().permissions().mode() & 0o777;
+    for (path, wanted) in [
+        ("profiles", 0o700),
+        ("profiles/lab", 0o700),
+        ("profiles/lab/service", 0o700),
+        ("profiles/lab/service/key", 0o600),
+        ("profiles/lab/service/identity.toml", 0o600),
+        ("profile", 0o600),
+    ] {
+        assert_eq!(mode(path), wanted, "{path}");
+    }
+    for path in ["profiles/lab/service/key", "profiles/lab/service/identity.toml", "profile"] {
+        fs::set_permissions(place(&laptop, path), fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = laptop.run(&["devices"]);
+        assert!(refused.code != Some(0) && refused.stderr.contains("may be read by others"), "{path}: {refused:?}");
+        fs::set_permissions(place(&laptop, path), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(devices(&laptop, &[]), ids(&[]));
+}
+
+#[test]
+fn a_profile_has_sections_of_its_own_in_the_file() {
+    let target = Target::echo();
+    let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+    let _agent = Agent::start(hub.machine(), &[&format!("echo={}", target.port)]);
+    laptop.ask(&["join", "--profile", "lab", &hub.service_link("alice")]);
+    let file = laptop.home().join(".config/devstream/config.toml");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let everybodys = "[service-proxy]\ndevice = 'elsewhere'\nlocal = '0'\n";
+    fs::write(&file, format!("[profile.lab.service-proxy]\ndevice = '{DEVICE}'\n{everybodys}")).unwrap();
+    laptop.start(&["service-proxy"]).wait_line("service-proxy: elsewhere on 127.0.0.1:");
+    let proxy = laptop.start(&["service-proxy", "--profile", "lab"]);
+    let line = proxy.wait_line(&format!("service-proxy: {DEVICE} on 127.0.0.1:"));
+    is_alive(&mut connect(line.rsplit(':').next().unwrap().parse().unwrap()));
+
+    for (text, wanted) in [
+        ("[profile.lab.hub]\n", "there is no section [profile.lab.hub]; there are [profile.lab.device-agent]"),
+        ("[profile.'a/b'.service-proxy]\n", "1:10: a profile's name is"),
+        ("[profile.lab]\ndevice = 'x'\n", "2:1: 'device' stands in no section"),
+        ("[profile]\nlab = 1\n", "2:1: 'lab' stands in no section"),
+        ("profile = 1\n", "1:11: profile is a table of sections"),
+        ("[profile.lab.service-proxy]\ndevices = 'x'\n", "2:1: [service-proxy] has no key 'devices'"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let finished = laptop.run(&["hub", "check-config"]);
+        assert_eq!(finished.code, Some(2), "{text}: {finished:?}");
+        assert!(finished.stderr.contains(wanted), "{text}: {finished:?}");
+    }
+}
+
+#[test]
+fn each_profile_has_a_service_of_its_own() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    machine.ask(&["join", "--profile", "lab", &hub.device_link(DEVICE)]);
+    let install = |flags: &[&str], arguments: &[&str]| {
+        let install = ["service", "install", "device-agent", "--root", ".", "--program", DEVSTREAM];
+        machine.run(&[&install, flags, &["--", "--forward", "22"], arguments].concat())
+    };
+    for flags in [&["--profile", "lab"][..], &[]] {
+        let finished = install(flags, &[]);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+    let unit = |name: &str| fs::read_to_string(machine.home().join("etc/systemd/system").join(name));
+    let (of_lab, usual) = (unit("devstream-device-agent@lab.service").unwrap(), unit("devstream-device-agent.service"));
+    let key = place(&machine, "profiles/lab/device/key");
+    assert!(of_lab.contains(&format!("LoadCredential=key:{}", key.display())), "{of_lab}");
+    assert!(of_lab.contains(" device-agent --profile lab --forward 22\n"), "{of_lab}");
+    assert!(!usual.as_ref().unwrap().contains("lab"), "{usual:?}");
+
+    // Started as its unit says, it is who that profile joined as, with nothing else of root's home.
+    let service = Machine::new();
+    let credentials = service.home().join("credentials");
+    fs::create_dir(&credentials).unwrap();
+    for name in ["identity.toml", "key"] {
+        fs::copy(key.with_file_name(name), credentials.join(name)).unwrap();
+    }
+    let mut command = service.command(DEVSTREAM);
+    command.args(["device-agent", "--profile", "lab", "--forward", "22"]);
+    let agent = Process::start(command.env("CREDENTIALS_DIRECTORY", credentials));
+    agent.wait_line(&format!("device-agent: {DEVICE} is online"));
+
+    let two = install(&["--profile", "lab"], &["--profile", "other"]);
+    assert_eq!(two.code, Some(2), "{two:?}");
+    let late = install(&[], &["--profile", "lab"]);
+    assert!(late.code == Some(2) && late.stderr.contains("name the profile before --"), "{late:?}");
+    machine.ask(&["service", "uninstall", "device-agent", "--root", ".", "--profile", "lab"]);
+    assert!(unit("devstream-device-agent@lab.service").is_err());
+    assert!(unit("devstream-device-agent.service").is_ok());
+}
+
+fn devices(machine: &Machine, flags: &[&str]) -> Vec<String> {
+    let listed: Value = serde_json::from_str(&machine.ask(&[&["devices", "--json"], flags].concat())).unwrap();
+    listed.as_array().unwrap().iter().map(|device| device["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn ids(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
+}
+
+fn port(target: &Target) -> String {
+    target.port.to_string()
+}
+
+fn place(machine: &Machine, path: &str) -> PathBuf {
+    machine.home().join(".local/share/devstream").join(path)
+}
