@@ -13,6 +13,7 @@ mod join;
 mod key_access;
 mod logging;
 mod logs;
+pub mod machine;
 mod roles;
 mod signals;
 mod stderr;
