@@ -55,6 +55,7 @@ pub fn pair() -> (Stream, Local) {
     (Stream { pipe, shared: shared.clone(), is_shut: false }, Local { pipe: local, shared })
 }
 
+/// What both ends know of each other.
 #[derive(Debug, Default)]
 struct Shared {
     /// The other end's direction has come to its end, all of it.
@@ -188,5 +189,65 @@ impl AsyncWrite for Writer<'_> {
         // Before the pipe itself ends, which then means this.
         self.1.is_whole.store(true, Ordering::Release);
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::net::clock;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_holds_is_stopped_once_nothing_moves() {
+        let (shared, counters, stop) = (Shared::default(), Counters::default(), CancellationToken::new());
+        let mut watched = Box::pin(forsaken(&shared, &counters, &stop));
+        assert!(timeout(PROGRAM_LINGER * 10, &mut watched).await.is_err());
+        assert!(!stop.is_cancelled(), "its program has it");
+        shared.let_go.cancel();
+        for _ in 0..10 {
+            counters.sent.fetch_add(1, Ordering::Relaxed);
+            assert!(timeout(PROGRAM_LINGER / 2, &mut watched).await.is_err());
+        }
+        assert!(!stop.is_cancelled(), "it moves");
+        let start = clock::now();
+        tokio::select! {
+            stopped = timeout(PROGRAM_LINGER * 10, watched) => assert!(stopped.is_ok(), "it is never stopped"),
+            () = stop.cancelled() => {}
+        }
+        assert!(clock::now() - start <= PROGRAM_LINGER * 2);
+    }
+
+    #[tokio::test]
+    async fn a_pump_that_is_cut_off_leaves_an_error_and_what_came_before() {
+        let (mut stream, local) = pair();
+        let (reader, writer) = split(local.pipe);
+        let (reader, mut writer) = (Reader(reader, &local.shared), Writer(writer, &local.shared));
+        writer.write_all(b"some").await.unwrap();
+        drop((reader, writer));
+        let mut heard = Vec::new();
+        let error = stream.read_to_end(&mut heard).await.unwrap_err();
+        assert_eq!((heard.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::ConnectionAborted));
+        assert_eq!(refusal_of(&error).unwrap().kind, Kind::PeerGone);
+        assert!(refusal_of(&stream.write(b"x").await.unwrap_err()).is_some());
+    }
+
+    #[tokio::test]
+    async fn only_a_shutdown_is_an_end() {
+        for shut in [true, false] {
+            let (mut stream, local) = pair();
+            let (reader, _) = split(local.pipe);
+            let mut reader = Reader(reader, &local.shared);
+            stream.write_all(b"all").await.unwrap();
+            if shut {
+                stream.shutdown().await.unwrap();
+            }
+            drop(stream);
+            let mut heard = Vec::new();
+            assert_eq!(reader.read_to_end(&mut heard).await.is_ok(), shut);
+            assert_eq!(heard, b"all");
+        }
     }
 }

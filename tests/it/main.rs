@@ -28,6 +28,7 @@ mod migration;
 mod monitoring;
 mod one_machine;
 mod pipe;
+mod programs;
 mod refusals;
 mod resume;
 mod scopes;
