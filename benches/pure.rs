@@ -136,6 +136,7 @@ impl Meeting {
                 run: number,
                 protocols: vec![StreamProtocol::V1.as_str().into()],
                 forwards: vec!["ssh".parse().unwrap()],
+                others: false,
                 rests: false,
             };
             let (device, connection) = (format!("device-{number}").parse().unwrap(), ConnectionId(number));

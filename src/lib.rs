@@ -1,5 +1,47 @@
 //! devstream: reach SSH, RDP or any TCP port on a device that can only dial out, through a hub that you own.
 //!
+//! # For programs
+//!
+//! What the commands do, a program can do itself, without local ports. A service opens a stream to a device by its name; a device
+//! has a handler for each name. Both get a [`Stream`], which reads and writes as a TCP connection does, and goes on when
+//! the network breaks. A no is a [`Refusal`], with the same kinds on both sides.
+//!
+//! ```no_run
+//! use devstream::{Connector, Device, Incoming, Refusal, Shutdown, machine};
+//! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+//!
+//! /// On the device: sends everything back.
+//! async fn echo(incoming: Incoming) {
+//!     println!("{} asks for {} from {}", incoming.service(), incoming.stream_name(), incoming.source());
+//!     let (mut reader, mut writer) = tokio::io::split(incoming.accept());
+//!     if tokio::io::copy(&mut reader, &mut writer).await.is_ok() {
+//!         let _ = writer.shutdown().await;
+//!     }
+//! }
+//!
+//! async fn device() -> Result<(), Refusal> {
+//!     let device = Device::new(&machine::device(None)?)?.handle("echo".parse().expect("a name"), echo);
+//!     device.run(Shutdown::default()).await
+//! }
+//!
+//! /// On the operator's machine.
+//! async fn service() -> Result<(), Box<dyn std::error::Error>> {
+//!     let connector = Connector::new(&machine::service()?)?;
+//!     let mut stream = connector.open(&"pi-42".parse()?, Some(&"echo".parse()?)).await?;
+//!     stream.write_all(b"hello").await?;
+//!     stream.shutdown().await?;
+//!     let mut answer = String::new();
+//!     stream.read_to_string(&mut answer).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`machine`] knows what `devstream join` left behind, and finds the hub of the same user; [`Identity::new`] takes a key from
+//! elsewhere. `examples/echo.rs` and `examples/copy.rs` are whole programs. What is re-exported here is for programs; the modules
+//! below it are the command's own and change as it does.
+//!
+//! # The map
+//!
 //! Dependencies point one way, `cli → {hub, agent, proxy} → net → proto`, and a byte travels
 //! [`proxy`] → [`hub`] → [`agent`] → target; the pump at each of them is [`net::pump`] or [`net::relay`].
 //! `tests/layering.rs` holds the direction.
@@ -10,3 +52,17 @@ pub mod hub;
 pub mod net;
 pub mod proto;
 pub mod proxy;
+
+pub use agent::{Device, Incoming};
+pub use cli::machine;
+pub use net::identity::Identity;
+pub use net::shutdown::Shutdown;
+pub use net::stream::{Stream, refusal_of};
+pub use net::tls::Trust;
+pub use proto::forward::Forward;
+pub use proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, StreamName};
+pub use proto::join::{HubAddress, Pin};
+pub use proto::key::PrivateKey;
+pub use proto::refusal::{Kind, Refusal};
+pub use proto::secret::KeySeed;
+pub use proxy::Connector;

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use devstream::proto::refusal::TABLE;
+use devstream::proto::refusal::{Kind, TABLE};
 
 const README: &str = include_str!("../README.md");
+const PROTOCOL: &str = include_str!("../src/proto/PROTOCOL.md");
 
 #[test]
 fn every_command_in_the_readme_is_one_that_the_program_takes() {
@@ -35,8 +36,18 @@ fn every_path_in_the_readme_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let code = ["src/lib.rs", "src/proto/limits.rs", "src/proto/PROTOCOL.md"];
     let checks = ["tests/run", ".ci/run", "tests/fuzz", "tests/soak", "tests/cuts", "fuzz/corpus"];
-    for path in code.into_iter().chain(checks) {
+    let programs = ["examples/echo.rs", "examples/copy.rs", "tests/clients/python/client.py"];
+    for path in code.into_iter().chain(checks).chain(programs) {
         assert!(README.contains(path) && root.join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn the_protocols_table_of_refusals_is_the_tables() {
+    for row in TABLE.iter().filter(|row| row.kind != Kind::Other) {
+        let kind = serde_json::to_string(&row.kind).expect("a word");
+        let line = format!("| `{}` | {} | {} | {} |", kind.trim_matches('"'), row.status, row.close, row.sentence);
+        assert!(PROTOCOL.lines().any(|said| said == line), "PROTOCOL.md lacks {line}");
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Event;
+use super::offer::Offers;
 use crate::net::client::Enrol;
 use crate::net::pump::Line;
-use crate::proto::forward::Forward;
 use crate::proto::id::DeviceId;
 use crate::proto::scope::Glob;
 
@@ -26,8 +26,8 @@ pub struct AgentConfig {
     pub device: DeviceId,
     /// How it becomes a client of the hub.
     pub enrol: Enrol,
-    /// What it offers, the default first. Names are unique.
-    pub forwards: Vec<Forward>,
+    /// What it offers, the default first.
+    pub offers: Offers,
     /// Its own say about who may come.
     pub consent: Consent,
     /// Its key is a copy that only its next start renews: it ends when the hub no longer accepts it.

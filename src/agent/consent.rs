@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStdout, Command};
@@ -37,8 +38,7 @@ pub(super) async fn ask(consent: &Consent, device: &DeviceId, request: &StreamRe
 /// its output is the reason.
 async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
     let no = |why: String| Refusal::new(Kind::RejectedByDevice, why);
-    let child = Command::new("/bin/sh")
-        .args(["-c", command])
+    let child = shell(command)
         .env("DEVSTREAM_DEVICE", device.as_str())
         .env("DEVSTREAM_SERVICE", request.service.as_str())
         .env("DEVSTREAM_SOURCE", &request.source)
@@ -46,7 +46,6 @@ async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Resul
         .env("DEVSTREAM_REQUEST", request.request_id.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .process_group(0)
         .kill_on_drop(true)
         .spawn();
     let mut child = child.map_err(|error| no(format!("its accept command cannot run: {error}")))?;
@@ -63,9 +62,26 @@ async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Resul
     }
 }
 
+/// In a group of its own.
+#[cfg(unix)]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]).process_group(0);
+    shell
+}
+
+#[cfg(not(unix))]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new("cmd");
+    shell.args(["/C", command]);
+    shell
+}
+
 /// A command and all that it started: they are ended with it, unless it has ended by itself.
+#[cfg(unix)]
 struct Family(Option<Pid>);
 
+#[cfg(unix)]
 impl Family {
     /// The command leads a group of its own.
     fn of(child: &Child) -> Self {
@@ -78,6 +94,7 @@ impl Family {
     }
 }
 
+#[cfg(unix)]
 impl Drop for Family {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
@@ -85,6 +102,19 @@ impl Drop for Family {
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
+}
+
+/// The command alone, which is ended when it is dropped.
+#[cfg(not(unix))]
+struct Family;
+
+#[cfg(not(unix))]
+impl Family {
+    fn of(_: &Child) -> Self {
+        Self
+    }
+
+    fn let_go(&mut self) {}
 }
 
 /// How the command ended, and the first line of what it said.

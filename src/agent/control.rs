@@ -123,7 +123,8 @@ impl Session {
             version: env!("CARGO_PKG_VERSION").into(),
             run: self.life.run,
             protocols: self.life.config.line.protocols(),
-            forwards: self.life.config.forwards.iter().map(|forward| forward.name.clone()).collect(),
+            forwards: self.life.config.offers.names(),
+            others: self.life.config.offers.has_others(),
             rests: self.life.config.line.standbys > 0,
         });
         if let Err(ended) = channel.send(&hello).await {
@@ -153,10 +154,10 @@ impl Session {
             ToDevice::Welcome { version, standby } => {
                 self.life.standbys.offered(&self.client, standby);
                 backoff.connected(clock::now());
-                let offers: Vec<String> = self.life.config.forwards.iter().map(ToString::to_string).collect();
-                let (device, hub) = (&self.life.config.device, self.client.hub());
+                let AgentConfig { device, offers, .. } = &*self.life.config;
+                let hub = self.client.hub();
                 tracing::debug!(target: "device-agent", version, "welcomed");
-                let online = format!("{device} is online at {hub}, offering {}", offers.join(", "));
+                let online = format!("{device} is online at {hub}, offering {offers}");
                 tracing::info!(target: "device-agent", "{online}");
                 notify::status(&online);
                 (self.life.config.observer)(Event::Online);

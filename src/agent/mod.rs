@@ -3,6 +3,8 @@
 pub mod config;
 mod consent;
 mod control;
+mod device;
+mod offer;
 mod standby;
 mod stream;
 mod target;
@@ -17,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::config::AgentConfig;
 use self::control::End;
+pub use self::device::Device;
+pub use self::offer::{Incoming, Offers};
 use self::standby::Standbys;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
@@ -55,7 +59,9 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         goodbye: CancellationToken::new(),
         streams: tasks.clone(),
         asked: Arc::default(),
+        handlers: Tasks::default(),
     };
+    let handlers = life.handlers.clone();
     let config = life.config.clone();
     let done = stay_connected(&life, &shutdown.drain).await;
     life.standbys.end().await;
@@ -71,6 +77,8 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     // The other ends are told, and do not wait for this one to come back. Cutting a stream resets its target.
     life.goodbye.cancel();
     tasks.end(GOODBYE).await;
+    // What they held is over; they have a moment to tidy up.
+    handlers.end(GOODBYE).await;
     watch.end(Duration::ZERO).await;
     done
 }
@@ -89,12 +97,14 @@ struct Life {
     streams: Tasks,
     /// How many were asked for.
     asked: Arc<AtomicU64>,
+    /// Those of a program's handlers, which may outlive their streams.
+    handlers: Tasks,
 }
 
 impl Life {
     /// Whether there are as many streams as one device may have.
     fn is_full(&self) -> bool {
-        self.streams.count() >= STREAMS_PER_DEVICE
+        self.streams.count().max(self.handlers.count()) >= STREAMS_PER_DEVICE
     }
 
     /// A stream was asked for. That it is over is told when what this gives is dropped, however that comes.

@@ -1,15 +1,15 @@
 //! One stream on the device, top to bottom: target, answer, WebSocket, bytes.
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
+use super::offer::Target;
 use super::standby::Way;
-use super::{Life, consent, target};
+use super::{Life, consent};
 use crate::net::client::{Client, Connection, WayBack};
-use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel, pump};
+use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel};
 use crate::net::socket::end_cleanly;
 use crate::net::standby::Standby;
 use crate::net::websocket::WebSocket;
@@ -99,7 +99,7 @@ pub(super) async fn serve_standby(
     Some(Standby::again(socket, kept))
 }
 
-fn response(request: &StreamRequest, connected: &Result<TcpStream, Refusal>) -> StreamResponse {
+fn response(request: &StreamRequest, connected: &Result<Target, Refusal>) -> StreamResponse {
     let reason = connected.as_ref().err().cloned();
     StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason }
 }
@@ -126,16 +126,15 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
     })
 }
 
-/// The target's connection, if the device wants the stream and offers it.
-async fn target(life: &Life, request: &StreamRequest, full: bool) -> Result<TcpStream, Refusal> {
+/// The target's connection, or a handler's end, if the device wants the stream and offers it.
+async fn target(life: &Life, request: &StreamRequest, full: bool) -> Result<Target, Refusal> {
     let config: &AgentConfig = &life.config;
     if full {
         return Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams"));
     }
-    let forward = config.forwards.iter().find(|forward| forward.name == request.stream_name);
-    let forward = forward.ok_or(Kind::StreamNotOffered)?;
+    let offer = config.offers.find(&request.stream_name).ok_or(Kind::StreamNotOffered)?;
     consent::ask(&config.consent, &config.device, request).await?;
-    target::connect(forward).await
+    offer.open(request, &life.handlers).await
 }
 
 /// A request that was cancelled before its answer is dropped, and its target with it.
@@ -150,7 +149,7 @@ async fn carry(
     life: &Life,
     client: &Client,
     request: &StreamRequest,
-    mut target: TcpStream,
+    target: Target,
     tunnel: Tunnel<Connection>,
 ) -> Option<WebSocket<Connection>> {
     let StreamRequest { stream_name, service, source, request_id, url, .. } = request;
@@ -164,14 +163,14 @@ async fn carry(
         vigil: life.vigil.clone(),
         stop: &life.goodbye,
     };
-    let (Outcome { ending, refusal }, socket) = pump(target.split(), tunnel, terms).await;
+    let (Outcome { ending, refusal }, socket, target) = target.carry(tunnel, terms).await;
     let (to_target, from_target) = counters.received_and_sent();
     let why = refusal.map(|refusal| format!(": {}", refusal.what())).unwrap_or_default();
     tracing::info!(
         target: "device-agent",
         "{stream_name}: {ending}{why} to-target={to_target} from-target={from_target} id={request_id}"
     );
-    if ending == Ending::Clean {
+    if let Some(target) = target.filter(|_| ending == Ending::Clean) {
         // What the target still says is none of the next stream's business.
         life.streams.spawn(end_cleanly(target));
     }

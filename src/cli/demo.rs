@@ -53,7 +53,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
     let agent = AgentConfig {
         device: device.clone(),
         enrol: enrolled(Role::Device)?,
-        forwards: vec![forward.clone()],
+        offers: [forward.clone()].into_iter().collect(),
         consent: Consent::default(),
         renewed_by_restart: false,
         line: Line::default(),

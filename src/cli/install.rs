@@ -175,8 +175,19 @@ pub(super) fn hidden_place(path: &Path) -> Option<&'static str> {
     HIDDEN.into_iter().find(|place| path.starts_with(place))
 }
 
+#[cfg(unix)]
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Services are systemd's, which is elsewhere.
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
 fn can_run(program: &Path, needed: &[(PathBuf, &str)]) -> Result<(), Failure> {
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return Err(Failure::Usage(anyhow!("only root can install services; --print shows the units")));
     }
     if let Some(place) = hidden_place(program) {
@@ -211,7 +222,7 @@ fn replace(service: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result
 
 fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
     let root = uninstall.root.as_deref();
-    if root.is_none() && !rustix::process::geteuid().is_root() {
+    if root.is_none() && !is_root() {
         bail!("only root can remove services");
     }
     let asked = Asked { role: uninstall.role, profile: profile(uninstall.role, uninstall.profile.as_ref())? };

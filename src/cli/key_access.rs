@@ -2,7 +2,6 @@
 //! key's group, if that opens the key and every directory on the way.
 
 use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -31,7 +30,7 @@ impl KeyAccess {
             }
         }
         let Ok(key) = fs::metadata(below(root, &pair.key)) else { return Ok(Self::Unknown(pair.key.clone())) };
-        let (group, mode, name) = (key.gid(), key.mode() & 0o777, pair.key.display());
+        let (group, mode, name) = (group_of(&key), mode_of(&key), pair.key.display());
         // Root's own group would open far more than the key; and the hub takes no key that others may read or change.
         if group == 0 || mode & 0o040 == 0 || mode & 0o027 != 0 {
             bail!(
@@ -68,8 +67,29 @@ fn is_open(file: &Path, root: &Path, group: u32) -> anyhow::Result<()> {
 
 /// The bit is one of the three that stand for everybody else.
 fn allows(metadata: &Metadata, group: u32, bit: u32) -> bool {
-    let shift = if metadata.gid() == group { 3 } else { 0 };
-    metadata.mode() >> shift & bit != 0
+    let shift = if group_of(metadata) == group { 3 } else { 0 };
+    mode_of(metadata) >> shift & bit != 0
+}
+
+#[cfg(unix)]
+fn group_of(metadata: &Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::gid(metadata)
+}
+
+#[cfg(unix)]
+fn mode_of(metadata: &Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::mode(metadata) & 0o777
+}
+
+/// Services are systemd's, which is elsewhere.
+#[cfg(not(unix))]
+fn group_of(_: &Metadata) -> u32 {
+    0
+}
+
+#[cfg(not(unix))]
+fn mode_of(_: &Metadata) -> u32 {
+    0
 }
 
 /// A service's relative paths begin at the root too.

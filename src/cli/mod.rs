@@ -17,6 +17,7 @@ mod join;
 mod key_access;
 mod logging;
 mod logs;
+pub mod machine;
 mod profile;
 mod profiles;
 mod rdp;

@@ -144,7 +144,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let config = AgentConfig {
         device: principal.id.clone().into(),
         enrol: bulletin.noting_the_hub(enrol(principal, agent.hub)),
-        forwards: agent.forward,
+        offers: agent.forward.into_iter().collect(),
         consent: Consent { services: agent.allow_service, command: agent.accept_command },
         renewed_by_restart: is_handed_over(),
         line: agent.line.line(),

@@ -70,6 +70,8 @@ impl Authority {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names.to_vec())?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        // RFC 5280 section 4.2.1.1 demands it, and strict verifiers such as Python's do.
+        params.use_authority_key_identifier_extension = true;
         // A device without a battery-backed clock starts in 1970 and must still get in: the key is new all the same.
         params.not_before = date_time_ymd(1970, 1, 1);
         params.not_after = OffsetDateTime::now_utc() + LEAF_LIFETIME;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::env;
 use std::ffi::OsStr;
 use std::io;
+#[cfg(unix)]
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
@@ -69,7 +70,13 @@ fn tell(state: &str) {
     }
 }
 
+#[cfg(not(unix))]
+fn send(_: &OsStr, _: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Never waits: a service manager that does not read would otherwise hold up the service.
+#[cfg(unix)]
 fn send(to: &OsStr, state: &str) -> io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
@@ -85,7 +92,7 @@ fn address(socket: &OsStr) -> io::Result<SocketAddr> {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 fn address(socket: &OsStr) -> io::Result<SocketAddr> {
     SocketAddr::from_pathname(socket)
 }

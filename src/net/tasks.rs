@@ -54,6 +54,11 @@ impl Tasks {
         self.tracker.reopen();
     }
 
+    /// Ends them, without waiting until they have: for a `drop`, which cannot wait.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
     /// Gives them a moment to end by themselves, then ends them.
     pub async fn end(self, grace: Duration) {
         if timeout(grace, self.ended()).await.is_err() {

@@ -248,3 +248,14 @@ pub const REASON_CHARS: usize = 256;
 
 /// A WebSocket close reason, RFC 6455 section 5.5: 125 bytes less the code.
 pub const CLOSE_REASON_BYTES: usize = 123;
+
+/// What a program may have written to a stream that the tunnel has not yet taken, and the other way: as much as one message,
+/// since both are in one process.
+pub const PROGRAM_BYTES: usize = 64 * 1024;
+
+/// A stream that its program has let go of, and on which nothing moves for so long, is reset: what Linux gives a socket that
+/// was closed.
+pub const PROGRAM_LINGER: Duration = Duration::from_secs(60);
+
+/// A device's program decides about a stream within this: a service waits no longer for the whole handshake.
+pub const DECISION_TIMEOUT: Duration = Duration::from_secs(60);

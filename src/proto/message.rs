@@ -65,6 +65,9 @@ pub struct Hello {
     pub protocols: Vec<String>,
     /// The names of its forwards, the default one first.
     pub forwards: Vec<StreamName>,
+    /// Whether it is to be asked for names that are none of these, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub others: bool,
     /// Whether a connection that has carried a stream may stand by for another.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rests: bool,
@@ -175,6 +178,7 @@ mod tests {
             run: 7,
             protocols: vec!["devstream.v1".into()],
             forwards: vec!["ssh".parse().unwrap()],
+            others: false,
             rests: false,
         });
         let text = r#"{"type":"hello","version":"1.2.3","run":7,"protocols":["devstream.v1"],"forwards":["ssh"]}"#;

@@ -1,6 +1,7 @@
 //! The service's end: local ports, each of whose connections becomes a stream to a device.
 
 pub mod config;
+mod connector;
 mod standby;
 mod stream;
 
@@ -16,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use self::config::ProxyConfig;
+pub use self::connector::Connector;
 use self::stream::Opener;
 use crate::net::pump::{Counters, Line};
 use crate::net::shutdown::Shutdown;
@@ -110,18 +112,23 @@ impl ServiceProxy {
         }
         shutdown.drain.cancelled().await;
         accepting.end(Duration::ZERO).await;
-        if streams.count() > 0 {
-            tokio::select! {
-                _ = timeout(config.drain, streams.ended()) => {}
-                () = shutdown.now.cancelled() => {}
-            }
-        }
-        // The devices are told, and do not wait for this end to come back. Cutting a stream resets its local connection.
-        opener.goodbye.cancel();
-        opener.standbys.end().await;
-        streams.end(GOODBYE).await;
+        wind_up(&opener, streams, config.drain, &shutdown).await;
         watch.end(Duration::ZERO).await;
     }
+}
+
+/// Lets streams end by themselves for a while. Then the devices are told, and do not wait for this end to come back. Cutting
+/// a stream resets its local connection.
+async fn wind_up(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
+    if streams.count() > 0 {
+        tokio::select! {
+            _ = timeout(drain, streams.ended()) => {}
+            () = shutdown.now.cancelled() => {}
+        }
+    }
+    opener.goodbye.cancel();
+    opener.standbys.end().await;
+    streams.end(GOODBYE).await;
 }
 
 /// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants. Asked to stop, it has a moment

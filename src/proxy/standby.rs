@@ -120,6 +120,11 @@ impl Standbys {
         self.0.tasks.clone().end(Duration::ZERO).await;
     }
 
+    /// The same, without waiting for their end.
+    pub(super) fn cut(&self) {
+        self.0.tasks.cut();
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<oneshot::Sender<oneshot::Sender<Standby>>>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,6 +21,7 @@ use crate::net::channel::Ended;
 use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
 use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::standby::{Kept, Standby};
+use crate::net::stream::{Stream, pair};
 use crate::net::vigil::Vigil;
 use crate::net::{random, socket};
 use crate::proto::http::{
@@ -99,11 +100,29 @@ where
     }
 }
 
+/// One stream for a program, and the work of carrying it.
+pub(super) async fn open(
+    opener: Opener,
+    name: Option<&StreamName>,
+) -> Result<(Stream, impl Future<Output = ()> + Send + 'static), Refusal> {
+    // A program has nothing to say before it has the stream.
+    let Opened { tunnel, back, kept } = opener.open(name, &mut tokio::io::empty()).await?;
+    let (stream, local) = pair();
+    let work = async move {
+        let counters = Counters::default();
+        let (_, socket) = local.carry(tunnel, opener.terms(back, &counters, &|_| {})).await;
+        if let (Some(socket), Some(kept)) = (socket, kept) {
+            opener.standbys.put(Standby::again(socket, kept));
+        }
+    };
+    Ok((stream, work))
+}
+
 /// Opens streams to one device.
 pub(super) struct Opener {
     config: Arc<ProxyConfig>,
     /// The client that worked last; enrolling anew for every connection would cost a round trip.
-    client: Mutex<Option<Client>>,
+    client: Arc<Mutex<Option<Client>>>,
     vigil: Vigil,
     pub(super) standbys: Standbys,
     /// Streams end, and say so.
@@ -130,7 +149,14 @@ struct Begun {
 impl Opener {
     pub(super) fn new(config: Arc<ProxyConfig>, vigil: Vigil) -> Self {
         let standbys = Standbys::new(config.line, vigil.clone());
-        Self { config, client: Mutex::new(None), vigil, standbys, goodbye: CancellationToken::new() }
+        Self { config, client: Arc::default(), vigil, standbys, goodbye: CancellationToken::new() }
+    }
+
+    /// The same, to another device.
+    pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration) -> Self {
+        let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
+        let (client, standbys) = (self.client.clone(), self.standbys.clone());
+        Self { config, client, vigil: self.vigil.clone(), standbys, goodbye: self.goodbye.clone() }
     }
 
     /// Carries the bytes of a local connection.
@@ -147,19 +173,21 @@ impl Opener {
                 Happening::Resumed(after) => Event::Resumed(view, after),
             });
         };
-        let terms = Terms {
-            counters: &view.counters,
-            tell: &tell,
-            rejoin: opened.back,
-            patience: self.config.line.patience,
-            vigil: self.vigil.clone(),
-            stop: &self.goodbye,
-        };
-        let (outcome, socket) = pump(local, opened.tunnel, terms).await;
+        let (outcome, socket) = pump(local, opened.tunnel, self.terms(opened.back, &view.counters, &tell)).await;
         if let (Some(socket), Some(kept)) = (socket, opened.kept) {
             self.standbys.put(Standby::again(socket, kept));
         }
         outcome
+    }
+
+    fn terms<'a>(
+        &'a self,
+        rejoin: WayBack,
+        counters: &'a Counters,
+        tell: &'a (dyn Fn(Happening) + Sync),
+    ) -> Terms<'a, WayBack> {
+        let (patience, vigil) = (self.config.line.patience, self.vigil.clone());
+        Terms { counters, tell, rejoin, patience, vigil, stop: &self.goodbye }
     }
 
     /// On a connection that stands by, or is brought for that; else the long way.

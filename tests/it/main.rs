@@ -31,6 +31,7 @@ mod networks;
 mod one_machine;
 mod pipe;
 mod profiles;
+mod programs;
 mod rdp;
 mod refusals;
 mod resume;

@@ -202,8 +202,14 @@ impl World {
     /// With one forward.
     pub(crate) fn some_device_arrives(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
-        let hello =
-            Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: vec![name("ssh")], rests: false };
+        let hello = Hello {
+            version: "1".into(),
+            run: 1,
+            protocols: Vec::new(),
+            forwards: vec![name("ssh")],
+            others: false,
+            rests: false,
+        };
         let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
         self.broker.handle(arrived, self.now);
         device
@@ -216,7 +222,7 @@ impl World {
         let started_anew = self.roll(6) == 0;
         let run = self.agents.entry(device.clone()).or_default();
         *run += u64::from(started_anew);
-        let hello = Hello { version: "1".into(), run: *run, protocols, forwards, rests: false };
+        let hello = Hello { version: "1".into(), run: *run, protocols, forwards, others: false, rests: false };
         self.says_hello(connection, device, hello);
     }
 

@@ -3,16 +3,14 @@
 mod identities;
 mod status;
 
-use tokio::net::UnixStream;
-
 use super::Shared;
 use super::registry::RegistryError;
-use crate::net::local;
+use crate::net::local::{self, LocalStream};
 use crate::proto::admin::{AdminAnswer, AdminRequest};
 use crate::proto::id::{Principal, StreamId};
 
 /// Answers one connection.
-pub(super) async fn converse(shared: &Shared, stream: UnixStream) {
+pub(super) async fn converse(shared: &Shared, stream: LocalStream) {
     if let Err(error) = local::answer(stream, |request| answer(shared, request)).await {
         tracing::debug!(target: "hub", %error, "an admin request failed");
     }

@@ -75,7 +75,7 @@ impl Broker {
         let token = StreamToken::new((self.random)());
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Some(seat) = self.seats.get(&stream.ask.device) else { return };
-        let name = match stream.choose(&seat.hello.forwards) {
+        let name = match stream.choose(&seat.hello) {
             Ok(name) => name,
             Err(refusal) => return self.refuse(id, refusal, now),
         };

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Ask, Event, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
+use crate::proto::message::Hello;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::Ticket;
 use crate::proto::secret::{SecretHash, StreamToken};
@@ -97,8 +98,11 @@ impl Stream {
     }
 
     /// Which of a device's forwards it is for.
-    pub(super) fn choose(&self, forwards: &[StreamName]) -> Result<StreamName, Refusal> {
-        let mut offered = forwards.iter().filter(|name| self.ask.scope.covers_stream(name));
+    pub(super) fn choose(&self, hello: &Hello) -> Result<StreamName, Refusal> {
+        if let Some(asked) = self.ask.name.as_ref().filter(|name| hello.others && self.ask.scope.covers_stream(name)) {
+            return Ok(asked.clone());
+        }
+        let mut offered = hello.forwards.iter().filter(|name| self.ask.scope.covers_stream(name));
         let wanted = |name: &&StreamName| self.ask.name.as_ref().is_none_or(|asked| asked == *name);
         if let Some(name) = offered.clone().find(wanted) {
             return Ok(name.clone());

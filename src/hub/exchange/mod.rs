@@ -351,7 +351,14 @@ mod tests {
         let settings = activity::Settings::default();
         let (activity, _writer) = Activity::open(&place.path().join("log"), settings, metrics).unwrap();
         let exchange = Exchange::<DuplexStream>::new(Settings::default(), activity);
-        let hello = Hello { version: "1".into(), run: 1, protocols: Vec::new(), forwards: Vec::new(), rests: false };
+        let hello = Hello {
+            version: "1".into(),
+            run: 1,
+            protocols: Vec::new(),
+            forwards: Vec::new(),
+            others: false,
+            rests: false,
+        };
         let address = (std::net::Ipv4Addr::LOCALHOST, 1).into();
         let device = "pi-42".parse().unwrap();
         let (mut notices, _farewell) =

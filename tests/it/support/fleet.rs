@@ -115,7 +115,7 @@ fn config(client: Client) -> AgentConfig {
             let client = client.clone();
             Box::pin(async move { Ok(client) })
         }),
-        forwards: vec!["22".parse().expect("a forward")],
+        offers: ["22".parse().expect("a forward")].into_iter().collect(),
         consent: Consent::default(),
         renewed_by_restart: false,
         line: Line::default(),

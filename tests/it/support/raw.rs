@@ -273,7 +273,14 @@ impl RawDevice {
         let mut device = Self { identity, control };
         let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
         let protocols = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
-        device.say(&ToHub::Hello(Hello { version: "0.0.0".into(), run: 1, protocols, forwards, rests: false }));
+        device.say(&ToHub::Hello(Hello {
+            version: "0.0.0".into(),
+            run: 1,
+            protocols,
+            forwards,
+            others: false,
+            rests: false,
+        }));
         let welcome = device.hear();
         assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");
         device

@@ -26,7 +26,8 @@ impl Journey {
         self.broker = Some(Broker::new(settings, random(mix(self.dice ^ self.run))));
         let connection = ConnectionId(self.run);
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
-        let hello = Hello { version: "1".into(), run: 1, protocols, forwards: vec![name("ssh")], rests: false };
+        let hello =
+            Hello { version: "1".into(), run: 1, protocols, forwards: vec![name("ssh")], others: false, rests: false };
         let device = "device-0".parse().unwrap();
         self.tell(Input::DeviceArrived { device, connection, hello, address: address() });
         self.after(Duration::from_secs(1), Event::HubLooks);

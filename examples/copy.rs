@@ -1,0 +1,94 @@
+//! Copies files to a device: each is a stream that has the file's name.
+//!
+//! ```text
+//! cargo run --example copy receive pi-42 /srv/incoming
+//! cargo run --example copy send pi-42 report.pdf
+//! ```
+//!
+//! A file appears when it is whole. One that is there already is not replaced.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use devstream::{Connector, Device, Incoming, Kind, Refusal, Shutdown, Stream, StreamName, machine};
+use tokio::fs::{self, File};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// A sender waits so long for a device that is not online yet, and for its own goodbye.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::main]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a terminal")]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["receive", device, directory] => receive(device, directory.into()).await,
+        ["send", device, file] => send(device, file.as_ref()).await.map(|bytes| println!("{bytes} bytes")),
+        _ => Err("usage: copy receive DEVICE DIRECTORY | copy send DEVICE FILE".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("copy: {error}");
+            error.downcast_ref::<Refusal>().map_or(ExitCode::FAILURE, |refusal| refusal.kind.row().exit.into())
+        }
+    }
+}
+
+/// The device: one handler, whatever the streams are called. A stream's name has no slash in it, and is neither `.` nor `..`.
+async fn receive(id: &str, directory: PathBuf) -> Result<(), Box<dyn Error>> {
+    let device = Device::new(&machine::device(Some(id.parse()?))?)?;
+    let device = device.handle_others(move |incoming| take(incoming, directory.clone()));
+    Ok(device.run(Shutdown::default()).await?)
+}
+
+/// One file, under another name until it is whole.
+async fn take(incoming: Incoming, directory: PathBuf) {
+    let name = incoming.stream_name().to_string();
+    let (whole, part) = (directory.join(&name), directory.join(format!("{name}~")));
+    if whole.exists() {
+        return incoming.reject(Refusal::new(Kind::RejectedByDevice, format!("there is a {name} already")));
+    }
+    let file = match File::create_new(&part).await {
+        Ok(file) => file,
+        Err(error) => return incoming.reject(Refusal::new(Kind::RejectedByDevice, format!("{name}: {error}"))),
+    };
+    let kept = match keep(incoming.accept(), file).await {
+        Ok(stream) => fs::rename(&part, &whole).await.map(|()| stream),
+        Err(error) => Err(error),
+    };
+    match kept {
+        // The sender has been told how much it is; this says that it is in its place.
+        Ok(mut stream) => drop(stream.shutdown().await),
+        // The stream was dropped, and the sender has an error.
+        Err(_) => drop(fs::remove_file(&part).await),
+    }
+}
+
+/// An end that is none is an error here: what is read to the end is the whole file.
+async fn keep(mut stream: Stream, mut file: File) -> io::Result<Stream> {
+    let bytes = tokio::io::copy(&mut stream, &mut file).await?;
+    file.sync_all().await?;
+    stream.write_u64(bytes).await?;
+    Ok(stream)
+}
+
+/// The service.
+async fn send(device: &str, path: &Path) -> Result<u64, Box<dyn Error>> {
+    let name: StreamName = path.file_name().and_then(|name| name.to_str()).ok_or("a file has a name")?.parse()?;
+    let mut file = File::open(path).await?;
+    let connector = Connector::new(&machine::service()?)?.waiting_for_devices(PATIENCE);
+    let mut stream = connector.open(&device.parse()?, Some(&name)).await?;
+    let sent = tokio::io::copy(&mut file, &mut stream).await?;
+    stream.shutdown().await?;
+    let kept = stream.read_u64().await?;
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await?;
+    drop(stream);
+    connector.close(PATIENCE).await;
+    if kept == sent && rest.is_empty() { Ok(sent) } else { Err(format!("{kept} of {sent} bytes arrived").into()) }
+}

@@ -1,0 +1,55 @@
+//! Who a program is to its hub.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::client::{Client, Enrol};
+use super::tls::{self, Trust};
+use crate::proto::id::{Principal, Role};
+use crate::proto::join::HubAddress;
+use crate::proto::key::PrivateKey;
+use crate::proto::refusal::{Kind, Refusal};
+
+/// A device or a service, with what it takes to be one at its hub.
+#[derive(Clone)]
+pub struct Identity {
+    principal: Principal,
+    enrol: Enrol,
+}
+
+impl Identity {
+    /// For a program that keeps its key itself: the key's public half is what the hub knows of `principal`.
+    pub fn new(hub: HubAddress, trust: &Trust, principal: Principal, key: PrivateKey) -> Result<Self, Refusal> {
+        let client = Client::new(hub, trust, principal.clone(), Arc::new(key)).map_err(|error| tls::explain(&error))?;
+        let enrol: Enrol = Arc::new(move || {
+            let client = client.clone();
+            Box::pin(async move { Ok(client) })
+        });
+        Ok(Self { principal, enrol })
+    }
+
+    /// For one that has another way to become a client, which is asked before each connection.
+    pub fn enrolled_by(principal: Principal, enrol: Enrol) -> Self {
+        Self { principal, enrol }
+    }
+
+    /// Who it is.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// How it becomes a client, if it has that role.
+    pub fn acting_as(&self, role: Role) -> Result<Enrol, Refusal> {
+        if self.principal.role == role {
+            return Ok(self.enrol.clone());
+        }
+        let detail = format!("{} is no {role}: devices await streams, and services open them", self.principal);
+        Err(Refusal::new(Kind::NotPermitted, detail))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.principal)
+    }
+}

@@ -1,0 +1,253 @@
+//! A stream as a program holds it: reading and writing at one end, the pump at the other.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex, split};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::pump::{Counters, Outcome, Rejoin, Terms, Tunnel, pump};
+use super::websocket::{Transport, WebSocket};
+use crate::proto::limits::{PROGRAM_BYTES, PROGRAM_LINGER};
+use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::stream::Ending;
+
+/// A stream between a service and a device: reads what the other end wrote, writes what it will read.
+///
+/// - **Its end.** `shutdown()` ends this direction, as closing a file does; the other one goes on until a read gives nothing.
+///   Each end should do both.
+/// - **Dropped** before `shutdown()` it is *reset*: the other end gets an error, so that what an early return or a panic
+///   cut off never looks like the whole. Dropped after `shutdown()`, what was written is still delivered as long as it
+///   moves on; what the other end still writes then resets the stream.
+/// - **Broken** streams are errors on both sides, never an end: of kind [`io::ErrorKind::ConnectionReset`] where the other end
+///   reset it, else [`io::ErrorKind::ConnectionAborted`]; [`refusal_of`] says why.
+/// - **Bounded.** At most 64 KiB wait here in each direction; then writing waits, as on a TCP connection.
+///
+/// Interruptions of the connections below are not seen here: the stream goes on from where it was.
+#[derive(Debug)]
+pub struct Stream {
+    pipe: DuplexStream,
+    shared: Arc<Shared>,
+    is_shut: bool,
+}
+
+/// The pump's end of a [`Stream`].
+#[derive(Debug)]
+pub struct Local {
+    pipe: DuplexStream,
+    shared: Arc<Shared>,
+}
+
+/// Why a stream broke, if that is what an error is about.
+pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// A stream for a program, and what carries it.
+pub fn pair() -> (Stream, Local) {
+    let (pipe, local) = duplex(PROGRAM_BYTES);
+    let shared = Arc::new(Shared::default());
+    (Stream { pipe, shared: shared.clone(), is_shut: false }, Local { pipe: local, shared })
+}
+
+/// What both ends know of each other.
+#[derive(Debug, Default)]
+struct Shared {
+    /// The other end's direction has come to its end, all of it.
+    is_whole: AtomicBool,
+    /// The program let go of the stream without having ended its direction.
+    is_reset: AtomicBool,
+    let_go: CancellationToken,
+    outcome: OnceLock<Outcome>,
+}
+
+impl Shared {
+    /// Why nothing more comes, or goes.
+    fn broken(&self) -> io::Error {
+        let Some(Outcome { ending, refusal }) = self.outcome.get() else {
+            let why = Refusal::new(Kind::PeerGone, "this end was stopped");
+            return io::Error::new(io::ErrorKind::ConnectionAborted, why);
+        };
+        let refusal = refusal.clone();
+        let unnamed = |detail| refusal.unwrap_or_else(|| Refusal::new(Kind::PeerGone, detail));
+        match ending {
+            Ending::PeerReset => {
+                io::Error::new(io::ErrorKind::ConnectionReset, unnamed("the other end reset the stream"))
+            }
+            Ending::Broken => {
+                io::Error::new(io::ErrorKind::ConnectionAborted, unnamed("the stream's connection broke"))
+            }
+            Ending::Clean | Ending::LocalReset => io::ErrorKind::BrokenPipe.into(),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (before, wanted) = (into.filled().len(), into.remaining());
+        ready!(Pin::new(&mut self.pipe).poll_read(cx, into))?;
+        let ended = into.filled().len() == before && wanted > 0;
+        if ended && !self.shared.is_whole.load(Ordering::Acquire) {
+            return Poll::Ready(Err(self.shared.broken()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.pipe).poll_write(cx, bytes));
+        Poll::Ready(written.map_err(|error| if self.is_shut { error } else { self.shared.broken() }))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.pipe).poll_shutdown(cx))?;
+        self.is_shut = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // Before the pipe itself ends, which then means this.
+        self.shared.is_reset.store(!self.is_shut, Ordering::Release);
+        self.shared.let_go.cancel();
+    }
+}
+
+impl Local {
+    /// Carries the stream until it is over, which its program then hears.
+    pub async fn carry<T, J>(self, tunnel: Tunnel<T>, terms: Terms<'_, J>) -> (Outcome, Option<WebSocket<T>>)
+    where
+        T: Transport,
+        J: Rejoin<T>,
+    {
+        let Self { pipe, shared } = self;
+        let (reader, writer) = split(pipe);
+        let (mut reader, mut writer) = (Reader(reader, &shared), Writer(writer, &shared));
+        let (counters, stop) = (terms.counters, terms.stop.child_token());
+        let pumped = Box::pin(pump((&mut reader, &mut writer), tunnel, Terms { stop: &stop, ..terms }));
+        let done = tokio::select! {
+            done = pumped => done,
+            never = forsaken(&shared, counters, &stop) => match never {},
+        };
+        // Known before the pipe ends, which is when the program asks.
+        let _ = shared.outcome.set(done.0.clone());
+        done
+    }
+}
+
+/// Stops what nobody holds any more and does not end by itself: as the kernel does with a socket that was closed.
+async fn forsaken(shared: &Shared, counters: &Counters, stop: &CancellationToken) -> Infallible {
+    shared.let_go.cancelled().await;
+    let mut before = None;
+    while before != Some(counters.received_and_sent()) {
+        before = Some(counters.received_and_sent());
+        sleep(PROGRAM_LINGER).await;
+    }
+    stop.cancel();
+    std::future::pending().await
+}
+
+/// What the program writes.
+struct Reader<'a>(ReadHalf<DuplexStream>, &'a Shared);
+
+impl AsyncRead for Reader<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (before, wanted) = (into.filled().len(), into.remaining());
+        ready!(Pin::new(&mut self.0).poll_read(cx, into))?;
+        let ended = into.filled().len() == before && wanted > 0;
+        if ended && self.1.is_reset.load(Ordering::Acquire) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What the program reads.
+struct Writer<'a>(WriteHalf<DuplexStream>, &'a Shared);
+
+impl AsyncWrite for Writer<'_> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Before the pipe itself ends, which then means this.
+        self.1.is_whole.store(true, Ordering::Release);
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::net::clock;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_holds_is_stopped_once_nothing_moves() {
+        let (shared, counters, stop) = (Shared::default(), Counters::default(), CancellationToken::new());
+        let mut watched = Box::pin(forsaken(&shared, &counters, &stop));
+        assert!(timeout(PROGRAM_LINGER * 10, &mut watched).await.is_err());
+        assert!(!stop.is_cancelled(), "its program has it");
+        shared.let_go.cancel();
+        for _ in 0..10 {
+            counters.sent.fetch_add(1, Ordering::Relaxed);
+            assert!(timeout(PROGRAM_LINGER / 2, &mut watched).await.is_err());
+        }
+        assert!(!stop.is_cancelled(), "it moves");
+        let start = clock::now();
+        tokio::select! {
+            stopped = timeout(PROGRAM_LINGER * 10, watched) => assert!(stopped.is_ok(), "it is never stopped"),
+            () = stop.cancelled() => {}
+        }
+        assert!(clock::now() - start <= PROGRAM_LINGER * 2);
+    }
+
+    #[tokio::test]
+    async fn a_pump_that_is_cut_off_leaves_an_error_and_what_came_before() {
+        let (mut stream, local) = pair();
+        let (reader, writer) = split(local.pipe);
+        let (reader, mut writer) = (Reader(reader, &local.shared), Writer(writer, &local.shared));
+        writer.write_all(b"some").await.unwrap();
+        drop((reader, writer));
+        let mut heard = Vec::new();
+        let error = stream.read_to_end(&mut heard).await.unwrap_err();
+        assert_eq!((heard.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::ConnectionAborted));
+        assert_eq!(refusal_of(&error).unwrap().kind, Kind::PeerGone);
+        assert!(refusal_of(&stream.write(b"x").await.unwrap_err()).is_some());
+    }
+
+    #[tokio::test]
+    async fn only_a_shutdown_is_an_end() {
+        for shut in [true, false] {
+            let (mut stream, local) = pair();
+            let (reader, _) = split(local.pipe);
+            let mut reader = Reader(reader, &local.shared);
+            stream.write_all(b"all").await.unwrap();
+            if shut {
+                stream.shutdown().await.unwrap();
+            }
+            drop(stream);
+            let mut heard = Vec::new();
+            assert_eq!(reader.read_to_end(&mut heard).await.is_ok(), shut);
+            assert_eq!(heard, b"all");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A service as a program has it: streams to any device, opened as a proxy opens them for its local connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::ProxyConfig;
+use super::stream::{self, Opener};
+use super::wind_up;
+use crate::net::identity::Identity;
+use crate::net::pump::Line;
+use crate::net::shutdown::Shutdown;
+use crate::net::stream::Stream;
+use crate::net::tasks::Tasks;
+use crate::net::vigil::Vigil;
+use crate::proto::id::{DeviceId, Role, StreamName};
+use crate::proto::limits::RESPONSE_TIMEOUT;
+use crate::proto::refusal::{Kind, Refusal};
+
+/// Opens streams to devices. Clones share their connections to the hub, which stand by between streams.
+///
+/// Streams go on when the last clone is dropped; [`close`](Self::close) waits for them, and has the devices told.
+#[derive(Clone)]
+pub struct Connector {
+    inner: Arc<Inner>,
+    connect_timeout: Duration,
+}
+
+/// Lives as long as the connector or one of its streams.
+struct Inner {
+    opener: Opener,
+    streams: Tasks,
+    watch: Tasks,
+}
+
+impl Connector {
+    /// One that has no connection yet. A device's identity is none for a service.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime.
+    pub fn new(identity: &Identity) -> Result<Self, Refusal> {
+        let config = ProxyConfig {
+            enrol: identity.acting_as(Role::Service)?,
+            // Every stream says its own.
+            device: identity.principal().id.clone().into(),
+            locals: Vec::new(),
+            connect_timeout: Duration::ZERO,
+            response_timeout: RESPONSE_TIMEOUT,
+            line: Line::default(),
+            drain: Duration::ZERO,
+            observer: Arc::new(|_| {}),
+        };
+        let (vigil, watching) = Vigil::new();
+        let watch = Tasks::default();
+        watch.spawn(watching);
+        let opener = Opener::new(Arc::new(config), vigil);
+        let inner = Arc::new(Inner { opener, streams: Tasks::default(), watch });
+        Ok(Self { inner, connect_timeout: Duration::ZERO })
+    }
+
+    /// The same, but its streams wait so long for a device that is offline; at most 60 seconds.
+    #[must_use]
+    pub fn waiting_for_devices(&self, patience: Duration) -> Self {
+        Self { inner: self.inner.clone(), connect_timeout: patience }
+    }
+
+    /// Opens a stream, to the device's first forward or handler if no name is given. The device has accepted it then.
+    pub async fn open(&self, device: &DeviceId, name: Option<&StreamName>) -> Result<Stream, Refusal> {
+        let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
+        if opener.goodbye.is_cancelled() {
+            return Err(Refusal::new(Kind::PeerGone, "this connector is closed"));
+        }
+        let (stream, work) = stream::open(opener, name).await?;
+        let inner = self.inner.clone();
+        self.inner.streams.spawn(async move {
+            work.await;
+            drop(inner);
+        });
+        Ok(stream)
+    }
+
+    /// Lets running streams end within this time, then ends them; the devices are told.
+    pub async fn close(self, drain: Duration) {
+        let Inner { opener, streams, watch } = &*self.inner;
+        wind_up(opener, streams.clone(), drain, &Shutdown::default()).await;
+        watch.clone().end(Duration::ZERO).await;
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.opener.standbys.cut();
+        self.watch.cut();
+    }
+}
