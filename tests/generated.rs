@@ -139,8 +139,25 @@ fn page(root: &Command, command: &Command, names: &[String]) -> String {
     // An empty line is a paragraph already.
     let body = body.replace(".br\n\n.br\n", "\n").replace("\n\n", "\n.sp\n");
     let title = format!(".TH {} 1 \"\" \"devstream {version}\"\n", name.to_uppercase());
-    let further = further(root, names);
-    format!("{start}{title}{body}{further}.SH VERSION\n{end}")
+    let (epilogue, further) = (epilogue(command), further(root, names));
+    format!("{start}{title}{body}{epilogue}{further}.SH VERSION\n{end}")
+}
+
+/// What the help says after the examples: a section for each paragraph, called what comes before its first comma.
+fn epilogue(command: &Command) -> String {
+    let mut page = Roff::new();
+    let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+    for paragraph in help.split("\n\n").skip(1) {
+        let (about, lines) = paragraph.split_once('\n').unwrap();
+        let (title, remark) = about.split_once(", ").unwrap();
+        page.control("SH", [title.to_uppercase().as_str()]).text([roman(remark.trim())]).control("PP", []);
+        page.control("nf", []);
+        for line in lines.lines() {
+            page.text([roman(line)]);
+        }
+        page.control("fi", []);
+    }
+    page.to_roff()
 }
 
 /// Examples, and the pages that belong to this one.

@@ -95,7 +95,8 @@ pub(super) fn with_examples(command: Command) -> Command {
 
 fn taught(command: Command, root: &Command, names: &[String]) -> Command {
     let lines = examples(root, names).into_iter().map(|(typed, meaning)| format!("\n  {typed}\n      {meaning}"));
-    let command = command.after_long_help(format!("Examples:{}", lines.collect::<String>()));
+    let further = command.get_after_long_help().map(|text| format!("\n\n{text}")).unwrap_or_default();
+    let command = command.after_long_help(format!("Examples:{}{further}", lines.collect::<String>()));
     command.mut_subcommands(|below| {
         let names = [names, &[below.get_name().to_owned()]].concat();
         taught(below, root, &names)

@@ -118,8 +118,8 @@ pub const FIRST_WINDOW: u64 = 256 * 1024;
 /// while they begin, and would take a smaller one for the way's own limit.
 pub const LONG_WINDOW: u64 = 2 * 1024 * 1024;
 
-/// The largest window of one stream: 1.3 Gbit/s at a round trip of 100 ms.
-pub const LARGEST_WINDOW: u64 = 16 * 1024 * 1024;
+/// The largest window of one stream: 1.3 Gbit/s at a round trip of 200 ms.
+pub const LARGEST_WINDOW: u64 = 32 * 1024 * 1024;
 
 /// All windows of a process together, as long as each can have [`FIRST_WINDOW`]: what stalled readers can make it hold,
 /// and the same again what it may keep of its own bytes until they are acknowledged.

@@ -19,7 +19,7 @@ fn two_hubs_stand_side_by_side_and_each_profile_reaches_its_own() {
     let (first, second, laptop) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()), Machine::new());
     laptop.ask(&["join", &first.service_link("alice")]);
     let beside = laptop.run(&["join", "--profile", "lab", &second.service_link("bob")]);
-    assert!(beside.stderr.contains("next: devstream service-proxy --profile lab"), "{beside:?}");
+    assert!(beside.stderr.contains("next: devstream ssh-config --profile lab --install"), "{beside:?}");
     let _agents = [Agent::start_as(first.machine(), "one", &["22"]), Agent::start(second.machine(), &[&port(&target)])];
 
     assert_eq!((devices(&laptop, &[]), devices(&laptop, &["--profile", "lab"])), (ids(&["one"]), ids(&[DEVICE])));
