@@ -119,13 +119,13 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
 
 #[test]
 fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
-    const BUDGET: u64 = 48 * MIB;
+    const BUDGET: u64 = 36 * MIB;
     let (echo, source) = (Target::echo(), Target::source(9, 1024 * MIB));
     let machine = Machine::new();
     let group = MemoryGroup::new(BUDGET);
     let hub = match &group {
         Some(group) => Hub::start_under(&machine, &["sh", "-c", &group.entering()], &[]),
-        None => Hub::start_with(&machine, &["--memory-budget", "48MiB"]),
+        None => Hub::start_with(&machine, &["--memory-budget", "36MiB"]),
     };
     let _agents = [
         Agent::start(&machine, &[&echo.port.to_string()]),
