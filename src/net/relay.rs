@@ -203,6 +203,8 @@ fn broken_sink(broken: Broken) -> (Side, Departure) {
 /// What is next to go one way.
 enum Next {
     Message(Result<Incoming, Broken>),
+    /// The hub's own.
+    Notice(String),
     /// There is nothing more for now: what is held goes.
     Flush,
     Ping,
@@ -246,7 +248,7 @@ impl Way<'_> {
                     biased;
                     () = &mut draining, if !told_of_drain => {
                         told_of_drain = true;
-                        Next::Message(Ok(Incoming::Text(self.drain_notice())))
+                        Next::Notice(self.drain_notice())
                     }
                     incoming = source.next() => Next::Message(incoming),
                     beat = watch.next() => beat.map_or_else(|silent| Next::Message(Err(silent)), |()| Next::Ping),
@@ -273,11 +275,17 @@ impl Way<'_> {
     async fn pass_on<T: Transport>(&self, next: Next, sink: &mut Writer<T>) -> Result<bool, (Side, Departure)> {
         let incoming = match next {
             Next::Message(incoming) => incoming,
+            Next::Notice(text) => return sink.hold_text(text).await.map(|()| true).map_err(broken_sink),
             Next::Flush => return sink.flush().await.map(|()| false).map_err(broken_sink),
             Next::Ping => return sink.ping().await.map(|()| false).map_err(broken_sink),
         };
-        let mut holds = false;
+        let (mut holds, (rests, other_rests)) = (false, self.rests);
         let sent = match incoming {
+            // To an end that says nothing more either it would come from the hub: its next stream's.
+            Ok(Incoming::Bytes(_) | Incoming::Text(_)) if rests.load(Ordering::Relaxed) => {
+                let broken = Broken::Violation(CLOSE_POLICY, "it had no more to say".into());
+                return Err((Side::Source, Departure::Broken(broken)));
+            }
             // The original's C# client sends these without end after its own; nobody has a use for them.
             Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => sink.flush().await,
             Ok(Incoming::Bytes(bytes)) => {
@@ -288,13 +296,9 @@ impl Way<'_> {
             }
             Ok(Incoming::Text(text)) if self.terms.rests && text == REST => {
                 sink.text(text).await.map_err(broken_sink)?;
-                let (this, other) = self.rests;
-                if this.swap(true, Ordering::Relaxed) {
-                    let broken = Broken::Violation(CLOSE_POLICY, "it had no more to say".into());
-                    return Err((Side::Source, Departure::Broken(broken)));
-                }
+                rests.store(true, Ordering::Relaxed);
                 // Until the other side has no more to say either, this one is to hear it.
-                if other.load(Ordering::Relaxed) {
+                if other_rests.load(Ordering::Relaxed) {
                     return Err((Side::Source, Departure::Rested));
                 }
                 Ok(())

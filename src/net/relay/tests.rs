@@ -87,23 +87,40 @@ async fn who_is_lost_when_both_ends_know_that_all_has_arrived_has_only_not_close
 
 #[tokio::test(start_paused = true)]
 async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothing_more_either() {
-    for says_it_twice in [false, true] {
+    let ((device, mut agent), (service, mut proxy)) = (side(), side());
+    let ends = async {
+        agent.writer.text(REST.into()).await.unwrap();
+        assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(REST.into()));
+        sleep(Duration::from_secs(20)).await;
+        let last = Bytes::from_static(b"last");
+        proxy.writer.bytes(last.clone()).await.unwrap();
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Bytes(last));
+        proxy.writer.text(REST.into()).await.unwrap();
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(REST.into()));
+        (agent, proxy)
+    };
+    let (left, _ends) = tokio::join!(left(device, service), ends);
+    assert_eq!(left, (Role::Service, "closed".into()));
+}
+
+/// The other end would take it for what the hub asks of it next.
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_side_that_had_no_more_to_say_reaches_the_other() {
+    for word in
+        [Incoming::Text(REST.into()), Incoming::Text("next".into()), Incoming::Bytes(Bytes::from_static(b"next"))]
+    {
         let ((device, mut agent), (service, mut proxy)) = (side(), side());
         let ends = async {
-            agent.writer.text(REST.into()).await.unwrap();
-            assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(REST.into()));
-            sleep(Duration::from_secs(20)).await;
-            let last = Bytes::from_static(b"last");
-            proxy.writer.bytes(last.clone()).await.unwrap();
-            assert_eq!(agent.reader.next().await.unwrap(), Incoming::Bytes(last));
-            if says_it_twice { &mut agent } else { &mut proxy }.writer.text(REST.into()).await.unwrap();
-            // Who says it last has been told all.
-            let told = if says_it_twice { &mut proxy } else { &mut agent }.reader.next().await.unwrap();
-            assert_eq!(told, Incoming::Text(REST.into()));
-            (agent, proxy)
+            proxy.writer.text(REST.into()).await.unwrap();
+            match word {
+                Incoming::Text(text) => proxy.writer.text(text).await.unwrap(),
+                Incoming::Bytes(bytes) => proxy.writer.bytes(bytes).await.unwrap(),
+                Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => unreachable!("none of those"),
+            }
         };
-        let (left, _ends) = tokio::join!(left(device, service), ends);
-        let expected = if says_it_twice { "it had no more to say" } else { "closed" };
-        assert!(left.1.contains(expected), "{left:?}");
+        let (left, ()) = tokio::join!(left(device, service), ends);
+        assert!(left.0 == Role::Service && left.1.contains("it had no more to say"), "{left:?}");
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(REST.into()));
+        assert!(agent.reader.next().await.is_err(), "it was told more");
     }
 }
