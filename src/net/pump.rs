@@ -47,6 +47,8 @@ pub struct Counters {
     pub sent: AtomicU64,
     /// From the tunnel to the local side.
     pub received: AtomicU64,
+    /// Of what was sent, the other end has passed so much on, as far as it says.
+    pub passed_on: AtomicU64,
 }
 
 impl Counters {

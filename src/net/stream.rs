@@ -67,6 +67,14 @@ struct Shared {
 }
 
 impl Shared {
+    /// What was written still has somewhere to go, or has arrived.
+    fn lives(&self) -> io::Result<()> {
+        match self.outcome.get() {
+            Some(Outcome { ending: Ending::PeerReset | Ending::Broken, .. }) => Err(self.broken()),
+            Some(Outcome { ending: Ending::Clean | Ending::LocalReset, .. }) | None => Ok(()),
+        }
+    }
+
     /// Why nothing more comes, or goes.
     fn broken(&self) -> io::Error {
         let Some(Outcome { ending, refusal }) = self.outcome.get() else {
@@ -106,13 +114,14 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_flush(cx)
+        ready!(Pin::new(&mut self.pipe).poll_flush(cx))?;
+        Poll::Ready(self.shared.lives())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.pipe).poll_shutdown(cx))?;
         self.is_shut = true;
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.shared.lives())
     }
 }
 
@@ -150,8 +159,10 @@ impl Local {
 async fn forsaken(shared: &Shared, counters: &Counters, stop: &CancellationToken) -> Infallible {
     shared.let_go.cancelled().await;
     let mut before = None;
-    while before != Some(counters.received_and_sent()) {
-        before = Some(counters.received_and_sent());
+    // What is sent has yet to be passed on, by a target that may be slow.
+    let progress = || (counters.received_and_sent(), counters.passed_on.load(Ordering::Relaxed));
+    while before != Some(progress()) {
+        before = Some(progress());
         sleep(PROGRAM_LINGER).await;
     }
     stop.cancel();

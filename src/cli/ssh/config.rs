@@ -84,14 +84,24 @@ fn directory(file: &Path) -> anyhow::Result<()> {
     builder.create(parent).with_context(|| format!("cannot make {}", parent.display()))
 }
 
-/// Whole or not at all; with the permissions that it had, and where it really is if this is a link.
+/// Whole or not at all; with the owner and the permissions that it had, and where it really is if this is a link.
 fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    if path.is_symlink() && !path.exists() {
+        bail!("{} is a link to a file that is not there; make that file first", path.display());
+    }
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let write = || -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(real.parent().unwrap_or(Path::new(".")))?;
         file.write_all(content)?;
         if let Ok(metadata) = fs::metadata(&real) {
             file.as_file().set_permissions(metadata.permissions())?;
+            // OpenSSH takes no settings from a file that root made in a user's home.
+            #[cfg(unix)]
+            std::os::unix::fs::fchown(
+                file.as_file(),
+                Some(std::os::unix::fs::MetadataExt::uid(&metadata)),
+                Some(std::os::unix::fs::MetadataExt::gid(&metadata)),
+            )?;
         }
         file.as_file().sync_all()?;
         file.persist(&real)?;

@@ -207,7 +207,10 @@ async fn receive<T: Transport, J>(
             Ok(Incoming::Bytes(bytes)) => flow.received(&bytes),
             Ok(Incoming::Text(text)) if flow.half_close() => match StreamControl::decode(&text) {
                 Ok(StreamControl::End { bytes }) => flow.ended(bytes),
-                Ok(StreamControl::Ack { bytes, window, end }) => flow.acknowledged(bytes, window, end),
+                Ok(StreamControl::Ack { bytes, window, end }) => {
+                    terms.counters.passed_on.store(bytes, Ordering::Relaxed);
+                    flow.acknowledged(bytes, window, end)
+                }
                 Ok(StreamControl::Resume { received }) => flow.resumed(received).map(|()| {
                     (terms.tell)(Happening::Resumed(lifeline.back(clock::now())));
                 }),
