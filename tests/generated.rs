@@ -1,4 +1,4 @@
-//! `completions/` and `man/` equal what the command line generates. `DEVSTREAM_BLESS=1` writes them anew.
+//! `completions/`, `man/` and `deb/units/` equal what the command line generates. `DEVSTREAM_BLESS=1` writes them anew.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
@@ -24,6 +24,33 @@ fn scripts() -> BTreeMap<PathBuf, Vec<u8>> {
         generate_to(shell, &mut devstream::cli::command(), "devstream", directory.path()).unwrap();
     }
     files(directory.path())
+}
+
+#[test]
+fn the_packages_units_are_what_service_install_writes() {
+    compare("deb/units", units());
+}
+
+/// Roles that cannot run without being told what to do read it from the file, as the package's units do.
+const CONFIGURED: &str = "[device-agent]\nforward = 22\n[service-proxy]\ndevice = \"pi-42\"\nlocal = 2222\n";
+
+fn units() -> BTreeMap<PathBuf, Vec<u8>> {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("etc/devstream")).unwrap();
+    fs::write(root.path().join("etc/devstream/config.toml"), CONFIGURED).unwrap();
+    let printed = SECTIONS.map(|role| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_devstream"));
+        command.args(["service", "install", role, "--print", "--program", "/usr/bin/devstream", "--root"]);
+        // As root, whose identity it is that services have.
+        let output = command.arg(root.path()).env_clear().env("HOME", "/root").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    });
+    let unit = |text: &str| {
+        let (name, text) = text.split_once('\n').unwrap();
+        (PathBuf::from(name), text.as_bytes().to_owned())
+    };
+    printed.iter().flat_map(|text| text.split("# /etc/systemd/system/").skip(1)).map(unit).collect()
 }
 
 #[test]

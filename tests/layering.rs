@@ -1,16 +1,52 @@
-//! Who may know whom, `main → cli → {hub, agent, proxy} → net → proto`, and how large a file may grow.
+//! Who may know whom, `main → cli → {hub, agent, proxy} → net → proto`, what one kind of system alone has, and how large a file
+//! may grow.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Longer files are read by nobody.
 const LINES: usize = 400;
+/// What the standard library, tokio and others have on Unix alone.
+const UNIX_ONLY: [&str; 6] = ["os::unix", "os::fd", "signal::unix", "net::Unix", "net::{Unix", "rustix::"];
+/// What says so; strings are blanked here.
+const UNIX: [&str; 4] = ["#[cfg(unix)]", "#[cfg(all(unix,", "#[cfg(all(test, unix))]", "#[cfg(target_os = "];
+/// A module that is Unix's own, and tests, which run there.
+const UNIX_FILES: [&str; 2] = ["net/local/unix.rs", "hub/activity/tests.rs"];
 const MARKERS: [&str; 2] = ["sleep(", "#[ignore"];
 
 #[test]
 fn every_source_file_keeps_to_its_layer() {
     let found = complaints("src", |path, text| [imports(path, text), names(path, text), size(path, text)].concat());
     assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn what_only_unix_has_is_left_out_elsewhere() {
+    let found = complaints("src", |path, text| if UNIX_FILES.contains(&path) { Vec::new() } else { unix(path, text) });
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_rule_about_unix_sees_what_it_forbids_and_nothing_else() {
+    for code in [
+        "use tokio::net::UnixStream;",
+        "#[cfg(unix)]\nuse a::b;\nuse std::os::unix::fs::MetadataExt as _;",
+        "#[cfg(not(unix))]\nfn a() {\n    rustix::stdio::dup2_stdout(null)?\n}",
+        "#[cfg(unix)]\nfn a() {\n    b();\n}\nfn c() {\n    std::os::fd::d();\n}",
+        "struct A(\n    #[cfg(not(unix))] tokio::signal::unix::Signal);",
+    ] {
+        assert_eq!(unix("net/x.rs", code).len(), 1, "{code}");
+    }
+    for code in [
+        "#[cfg(unix)]\nuse tokio::net::{UnixListener, UnixStream};",
+        "#[cfg(target_os = \"linux\")]\nfn a(\n    b: C,\n) {\n    if b {\n        rustix::process::geteuid();\n    }\n}",
+        "fn a() {\n    #[cfg(unix)]\n    {\n        use std::os::unix::fs::MetadataExt as _;\n    }\n}",
+        "struct A(#[cfg(unix)] tokio::signal::unix::Signal);",
+        "fn a() {\n    #[cfg(unix)]\n    std::os::unix::fs::b(\n        &mut c,\n    );\n    d();\n}",
+        "b();\n#[cfg(test)]\nmod tests { use std::os::unix::fs::symlink; }",
+    ] {
+        assert_eq!(unix("net/x.rs", &code_of(code)), [""; 0], "{code}");
+    }
 }
 
 #[test]
@@ -138,6 +174,26 @@ fn is_named(line: &str, word: &str) -> bool {
         let begins = !before.is_some_and(char::is_alphanumeric);
         begins && (is_type || after.starts_with("::") || line.trim_start().starts_with("use "))
     })
+}
+
+/// What stands outside of every item, statement and field that is `#[cfg(unix)]` or for one system that is one. An item ends
+/// where its indentation comes back, as rustfmt writes it.
+fn unix(path: &str, code: &str) -> Vec<String> {
+    let (mut found, mut item) = (Vec::new(), None);
+    for (number, line) in numbered(code) {
+        let indentation = line.len() - line.trim_start().len();
+        if indentation < item.unwrap_or(0) && !line.is_empty() {
+            item = None;
+        }
+        if UNIX.iter().any(|attribute| line.contains(attribute)) {
+            item = Some(indentation);
+        } else if item.is_none() && UNIX_ONLY.iter().any(|name| line.contains(name)) {
+            found.push(format!("src/{path}:{number}: only Unix has this, so it belongs under #[cfg(unix)]"));
+        }
+        let ends = line.ends_with([';', '}', ',']);
+        item = item.filter(|outer| !(ends && indentation == *outer));
+    }
+    found
 }
 
 fn size(path: &str, code: &str) -> Vec<String> {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::UnixStream;
 use tokio::time::sleep;
 
 use super::home;
@@ -14,7 +13,7 @@ use crate::agent;
 use crate::hub::state::private_directory;
 use crate::net::client::Enrol;
 use crate::net::clock;
-use crate::net::local::{self, LocalListener};
+use crate::net::local::{self, LocalListener, LocalStream};
 use crate::net::tasks::Tasks;
 use crate::proto::id::Principal;
 use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusRequest};
@@ -166,7 +165,7 @@ impl Bulletin {
     }
 }
 
-async fn converse(bulletin: Bulletin, stream: UnixStream) {
+async fn converse(bulletin: Bulletin, stream: LocalStream) {
     let answered = local::answer(stream, |StatusRequest::Status| async move { bulletin.status() }).await;
     if let Err(error) = answered {
         tracing::debug!(%error, "a question about the status failed");

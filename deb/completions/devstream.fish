@@ -1,0 +1,2 @@
+# They know the devices: at each TAB, devstream is asked.
+devstream completions fish | source
