@@ -5,7 +5,7 @@ mod consent;
 mod control;
 mod standby;
 mod stream;
-mod target;
+pub mod target;
 
 use std::fmt;
 use std::sync::Arc;

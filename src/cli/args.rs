@@ -1,6 +1,7 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
 mod activity;
+mod check;
 mod epilogue;
 mod limits;
 mod line;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(super) use self::activity::{ActivityArgs, Logs};
+pub(super) use self::check::Check;
 use self::limits::LimitArgs;
 use self::line::{LineArgs, ResumeArgs};
 pub(super) use self::line::{VIA_LOGIN, ViaArgs};
@@ -79,6 +81,7 @@ pub(super) enum Command {
     Service(Service),
     Demo(Demo),
     Devices(Devices),
+    Check(Box<Check>),
     Status(Status),
     Ssh(Ssh),
     SshConfig(SshConfig),
@@ -97,6 +100,7 @@ impl Command {
             Self::Service(_) => "service",
             Self::Demo(_) => "demo",
             Self::Devices(_) => "devices",
+            Self::Check(_) => "check",
             Self::Status(_) => "status",
             Self::Ssh(_) => "ssh",
             Self::SshConfig(_) => "ssh-config",
@@ -113,6 +117,7 @@ impl Command {
             Self::Service(_)
             | Self::Join(_)
             | Self::Devices(_)
+            | Self::Check(_)
             | Self::Status(_)
             | Self::Ssh(_)
             | Self::SshConfig(_)

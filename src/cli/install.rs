@@ -83,6 +83,7 @@ fn plan(role: ServiceRole, program: &Path, arguments: &[String], root: Option<&P
         | Command::Service(_)
         | Command::Demo(_)
         | Command::Devices(_)
+        | Command::Check(_)
         | Command::Status(_)
         | Command::Ssh(_)
         | Command::SshConfig(_)

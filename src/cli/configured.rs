@@ -1,0 +1,39 @@
+//! A role's settings for a command that does what the role would: its flags, environment and file.
+
+use std::ffi::OsString;
+
+use anyhow::anyhow;
+use clap::CommandFactory as _;
+
+use super::args::{Cli, Command, DeviceAgent, ServiceProxy};
+use super::config::{self, Mistake};
+use super::{Failure, home};
+
+/// The service-proxy with these flags.
+pub(super) fn service_proxy(flags: &[&str]) -> Result<ServiceProxy, Failure> {
+    match parse("service-proxy", flags)? {
+        Command::ServiceProxy(proxy) => Ok(proxy),
+        _ => Err(not_its_own()),
+    }
+}
+
+/// The device-agent with these flags.
+pub(super) fn device_agent(flags: &[&str]) -> Result<DeviceAgent, Failure> {
+    match parse("device-agent", flags)? {
+        Command::DeviceAgent(agent) => Ok(agent),
+        _ => Err(not_its_own()),
+    }
+}
+
+fn parse(role: &str, flags: &[&str]) -> Result<Command, Failure> {
+    let words: Vec<_> = ["devstream", role].iter().chain(flags).map(OsString::from).collect();
+    match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
+        Ok(cli) => Ok(cli.command),
+        Err(Mistake::Typed(error)) => Err(Failure::Usage(anyhow!("the {role}'s settings would not do:\n{error}"))),
+        Err(Mistake::Written(mistakes)) => Err(Failure::Usage(anyhow!(mistakes.join("\n")))),
+    }
+}
+
+fn not_its_own() -> Failure {
+    Failure::Other(anyhow!("a role's settings are not its own"))
+}
