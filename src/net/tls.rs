@@ -386,6 +386,9 @@ mod tests {
         ] {
             let refusal = handshake(&own, &trust, name).await.unwrap_err();
             assert_eq!(refusal.kind, Kind::CertificateNotTrusted, "{trust:?} {name}: {refusal}");
+            let is_named = refusal.detail.as_str().contains(ANOTHER_HUB);
+            let is_others = matches!(&trust, Trust::Pin(pin) if *pin == other.pin().unwrap());
+            assert_eq!(is_named, is_others, "{trust:?} {name}: {refusal}");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::cli::identity::service;
 use crate::cli::{Failure, roles};
 use crate::net::clock;
 use crate::net::shutdown::Shutdown;
-use crate::proto::admin::DeviceStatus;
+use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::check::{Finding, Hop, Report, belongs_to, greeting};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::refusal::Kind;
@@ -47,28 +47,30 @@ pub(super) async fn check(check: Check) -> Result<Report, Failure> {
     {
         let devices: Vec<DeviceStatus> =
             serde_json::from_slice(proof.body()).context("the hub's answer makes no sense")?;
-        report.extend(devices.into_iter().find(|status| status.id == *device).and_then(online));
-        to_target(&mut report, config, check.stream).await;
+        let presence = devices.into_iter().find(|status| status.id == *device).and_then(|status| status.online);
+        let first = presence.as_ref().and_then(|presence| presence.forwards.first().cloned());
+        report.extend(presence.map(|presence| online(device, presence)));
+        let named = check.stream.clone().or(first);
+        to_target(&mut report, config, check.stream, named.as_ref()).await;
     }
     Ok(report)
 }
 
-/// Of a device that is not online, the request for a stream hears why.
-fn online(device: DeviceStatus) -> Option<Finding> {
-    let presence = device.online?;
+fn online(device: &DeviceId, presence: Presence) -> Finding {
     let offers = presence.forwards.iter().map(StreamName::as_str).collect::<Vec<_>>().join(" ");
-    let finding = Finding::good(Hop::Device, device.id).fact("online since", presence.since).fact("offers", offers);
-    Some(finding.fact("from", presence.address).fact("version", presence.version))
+    let finding = Finding::good(Hop::Device, device).fact("online since", presence.since).fact("offers", offers);
+    finding.fact("from", presence.address).fact("version", presence.version)
 }
 
-/// One stream, and what its target says first.
-async fn to_target(report: &mut Report, config: ProxyConfig, name: Option<StreamName>) {
+/// One stream, and what its target says first, which is known by this name. Of a device that is not online, the request
+/// hears why.
+async fn to_target(report: &mut Report, config: ProxyConfig, name: Option<StreamName>, known_as: Option<&StreamName>) {
     let at = name.as_ref().map_or_else(|| config.device.to_string(), |name| format!("{}/{name}", config.device));
     let (opened, opening) = oneshot::channel();
     let (near, mut far) = duplex(GREETING_BYTES);
     let shutdown = Shutdown::default();
     let began = clock::now();
-    let mut work = Box::pin(pipe(config, name.clone(), (Quiet::new(opened), near), &shutdown));
+    let mut work = Box::pin(pipe(config, name, (Quiet::new(opened), near), &shutdown));
     tokio::select! {
         biased;
         Ok(()) = opening => report.push(Finding::good(Hop::Stream, &at).took(since(began))),
@@ -80,11 +82,11 @@ async fn to_target(report: &mut Report, config: ProxyConfig, name: Option<Stream
     let began = clock::now();
     let (heard, is_over) = tokio::select! {
         biased;
-        heard = listen(&mut far, name.as_ref()) => (heard, false),
+        heard = listen(&mut far, known_as) => (heard, false),
         // What it said before that is still there, and then the end.
-        _ = &mut work => (listen(&mut far, name.as_ref()).await, true),
+        _ = &mut work => (listen(&mut far, known_as).await, true),
     };
-    report.push(greeting(&at, name.as_ref(), &heard).took(since(began)));
+    report.push(greeting(&at, known_as, &heard).took(since(began)));
     if !is_over {
         shutdown.drain.cancel();
         shutdown.now.cancel();

@@ -74,7 +74,7 @@ fn hop(hop: dial::Hop, through_proxy: bool) -> Hop {
 
 fn agreed(finding: Finding, client: &Client, expires: Option<Moment>) -> Finding {
     let trust = match client.trust() {
-        Trust::Pin(_) => "the pin in the join link",
+        Trust::Pin(_) => "the hub's pin",
         Trust::Public => "public authorities",
         Trust::File(_) => "--ca",
     };

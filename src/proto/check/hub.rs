@@ -6,10 +6,17 @@ use crate::proto::admin::{CertificateReport, HubStatus};
 use crate::proto::moment::Moment;
 use crate::proto::refusal::{Kind, Refusal};
 
-/// Of a hub's descriptors or disk, a person hears when less than this is left, in percent …
-const SCARCE: u64 = 20;
-/// … and below this it is about to turn away what comes.
-const GONE: u64 = 2;
+/// A person hears when less than this is left of a hub's descriptors, in percent …
+const FEW_DESCRIPTORS: u64 = 20;
+/// … and below this it is about to turn connections away.
+const NO_DESCRIPTORS: u64 = 2;
+
+/// The same for the bytes of its disk: a busy hub's activity log is some hundred megabytes …
+const LITTLE_DISK: u64 = 1024 * MEBIBYTE;
+/// … and its registry writes some at once.
+const NO_DISK: u64 = 32 * MEBIBYTE;
+
+const MEBIBYTE: u64 = 1024 * 1024;
 
 /// Whether a hub's certificate is good, and for how long; `made` is when the newest thing in its state was, by the same
 /// clock.
@@ -50,23 +57,26 @@ pub fn descriptors(status: &HubStatus) -> Finding {
     let finding = Finding::good(Hop::Descriptors, format!("{used} of {limit}"));
     let advice =
         "raise the limit of open files that the hub is started with (LimitNOFILE= of its unit), or end some streams";
-    scarce(finding, limit.saturating_sub(used), limit, Kind::HubBusy, advice)
+    let percent = limit.saturating_sub(used).saturating_mul(100) / limit.max(1);
+    scarce(finding, (percent, FEW_DESCRIPTORS, NO_DESCRIPTORS), Kind::HubBusy, advice)
 }
 
 /// Whether a hub may write more.
 pub fn disk(place: &str, (free, of): (u64, u64)) -> Finding {
-    let mebibytes = |bytes: u64| bytes / (1024 * 1024);
-    let finding = Finding::good(Hop::Disk, place).fact("free", format!("{} of {} MiB", mebibytes(free), mebibytes(of)));
-    scarce(finding, free, of, Kind::AuditFailed, "make room there: the registry and the activity log need it")
+    let free_of = format!("{} of {} MiB", free / MEBIBYTE, of / MEBIBYTE);
+    let finding = Finding::good(Hop::Disk, place).fact("free", free_of);
+    let advice = "make room there: the registry and the activity log need it";
+    scarce(finding, (free, LITTLE_DISK, NO_DISK), Kind::AuditFailed, advice)
 }
 
-fn scarce(finding: Finding, free: u64, of: u64, kind: Kind, advice: &str) -> Finding {
-    let percent = free.saturating_mul(100) / of.max(1);
-    let cause = format!("{percent} % are left");
-    match percent {
-        ..GONE => finding.judged(Verdict::because(&Refusal::new(kind, cause), advice.into())),
-        GONE..SCARCE => finding.judged(Verdict::Odd { cause, advice: advice.into() }),
-        SCARCE.. => finding,
+fn scarce(finding: Finding, (left, little, nothing): (u64, u64, u64), kind: Kind, advice: &str) -> Finding {
+    let cause = "there is little left".to_owned();
+    if left < nothing {
+        finding.judged(Verdict::because(&Refusal::new(kind, cause), advice.into()))
+    } else if left < little {
+        finding.judged(Verdict::Odd { cause, advice: advice.into() })
+    } else {
+        finding
     }
 }
 
@@ -110,10 +120,10 @@ mod tests {
     fn a_disk_that_fills_is_odd_and_then_a_failure() {
         let exit = |free| {
             let mut report = super::super::Report::default();
-            report.push(disk("/x", (free, 1000)));
+            report.push(disk("/x", (free * MEBIBYTE, 1 << 40)));
             (report.exit(), report.to_string().contains("odd"))
         };
-        assert_eq!((exit(200), exit(199), exit(20)), ((0, false), (0, true), (0, true)));
-        assert_eq!(exit(19), (Kind::AuditFailed.row().exit, false));
+        assert_eq!((exit(1024), exit(1023), exit(32)), ((0, false), (0, true), (0, true)));
+        assert_eq!(exit(31), (Kind::AuditFailed.row().exit, false));
     }
 }
