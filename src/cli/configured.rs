@@ -11,18 +11,14 @@ use super::{Failure, home};
 
 /// The service-proxy with these flags.
 pub(super) fn service_proxy(flags: &[&str]) -> Result<ServiceProxy, Failure> {
-    match parse("service-proxy", flags)? {
-        Command::ServiceProxy(proxy) => Ok(proxy),
-        _ => Err(not_its_own()),
-    }
+    let Command::ServiceProxy(proxy) = parse("service-proxy", flags)? else { return Err(not_its_own()) };
+    Ok(proxy)
 }
 
 /// The device-agent with these flags.
 pub(super) fn device_agent(flags: &[&str]) -> Result<DeviceAgent, Failure> {
-    match parse("device-agent", flags)? {
-        Command::DeviceAgent(agent) => Ok(agent),
-        _ => Err(not_its_own()),
-    }
+    let Command::DeviceAgent(agent) = parse("device-agent", flags)? else { return Err(not_its_own()) };
+    Ok(agent)
 }
 
 fn parse(role: &str, flags: &[&str]) -> Result<Command, Failure> {

@@ -114,12 +114,6 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     }
 }
 
-/// The same machine with its clock off by this much.
-fn off(machine: &Machine, by: &str) -> Machine {
-    let machine = machine.clone().with("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1").with("FAKETIME", by);
-    machine.with("FAKETIME_DONT_FAKE_MONOTONIC", "1").with("DONT_FAKE_MONOTONIC", "1")
-}
-
 #[test]
 fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
     let (hub, other) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()));
@@ -129,9 +123,9 @@ fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
     let (untrusted, another) = (Kind::CertificateNotTrusted, "another devstream hub's authority");
     Checked::on(&laptop, &["--hub", &other.address()]).fails("tls", untrusted, another, "another hub answers there");
     let clock = Kind::ClockOrInspection;
-    let ahead = Checked::on(&off(&laptop, "+1y"), &[]);
+    let ahead = Checked::on(&laptop.clone().off_by("+1y"), &[]);
     ahead.fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
-    let behind = Checked::on(&off(&laptop, "-1y"), &[]);
+    let behind = Checked::on(&laptop.clone().off_by("-1y"), &[]);
     let hop = behind.hop("clock");
     assert_eq!((&behind.0["exitCode"], &hop["state"]), (&0.into(), &"odd".into()), "{:#}", behind.0);
     assert!(hop["cause"].as_str().unwrap().contains("365 days behind the hub's"), "{hop:#}");
@@ -266,7 +260,7 @@ fn a_hub_checks_itself_and_its_name_as_others_see_it() {
     well.is_well(&HOPS);
     assert_eq!(well.hop("hub")["facts"]["listening"], format!("10.0.0.1:{}", hub.port));
     assert!(well.hop("certificate")["facts"]["names"].as_str().unwrap().contains("hub.test"));
-    let early = check(&off(&machine, "-1y"));
+    let early = check(&machine.clone().off_by("-1y"));
     assert_eq!(early.0["exitCode"], Kind::ClockOrInspection.row().exit, "{:#}", early.0);
     assert!(early.hop("certificate")["advice"].as_str().unwrap().contains("timedatectl"), "{:#}", early.0);
 

@@ -26,13 +26,11 @@ pub(in crate::cli) async fn run(state: &Path, listing: Listing) -> Result<(), Fa
 async fn check(state: &Path) -> anyhow::Result<Report> {
     let (mut report, began) = (Report::default(), clock::now());
     let socket = admin_socket(state);
-    let (info, status) = match (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await) {
-        (Some(AdminAnswer::Hub(info)), Some(AdminAnswer::Status(status))) => (info, status),
-        _ => {
-            let refusal = Refusal::new(Kind::HubUnreachable, no_hub(&socket));
-            report.push(Finding::failed(Hop::Hub, state.display(), &refusal));
-            return Ok(report);
-        }
+    let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
+    let (Some(AdminAnswer::Hub(info)), Some(AdminAnswer::Status(status))) = answers else {
+        let refusal = Refusal::new(Kind::HubUnreachable, no_hub(&socket));
+        report.push(Finding::failed(Hop::Hub, state.display(), &refusal));
+        return Ok(report);
     };
     report.push(runs(&info, &status).took(since(began)));
     report.push(certificate(&status.certificate, clock::moment(), made(state)));

@@ -87,9 +87,10 @@ fn agreed(finding: Finding, client: &Client, expires: Option<Moment>) -> Finding
 
 /// A certificate that is not valid by this clock may be by the hub's.
 async fn failed(finding: Finding, client: &Client, refusal: &Refusal) -> Finding {
-    let verdict = match refusal.kind {
-        Kind::ClockOrInspection => expired(refusal, clock::moment(), client.hubs_time().await),
-        _ => Verdict::failed(finding.hop, refusal),
+    let verdict = if refusal.kind == Kind::ClockOrInspection {
+        expired(refusal, clock::moment(), client.hubs_time().await)
+    } else {
+        Verdict::failed(finding.hop, refusal)
     };
     finding.judged(verdict)
 }
