@@ -93,18 +93,21 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     assert!(tls["at"].as_str().unwrap().contains("X25519MLKEM768"), "{tls}");
     assert!(tls["facts"]["expires"].is_string() && tls["facts"]["trust"] == "the hub's pin", "{tls}");
 
+    let dead = Checked::on(&laptop, &["--hub", "dead.test"]);
+    dead.fails("tcp", Kind::HubUnreachable, "no answer in 6 s", "dropped");
+    assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "it took its time: {:#}", dead.0);
     for (arguments, hop, cause, advice) in [
         (&["--hub", "nosuch.test"][..], "dns", "cannot resolve nosuch.test", "this network's DNS"),
         (&["--hub", "hub.test:1"], "tcp", "Connection refused", "is the hub running"),
-        (&["--hub", "dead.test"], "tcp", "no answer in 6 s", "dropped"),
         (&["--via", &via], "proxy", "407", "--via-login FILE"),
         (&["--via", "http://10.0.0.1:1"], "proxyTcp", "Connection refused", "is the proxy running"),
         (&["--via", "http://nosuch.test:1"], "proxyDns", "nosuch.test", "is the proxy's name right"),
     ] {
         Checked::on(&laptop, arguments).fails(hop, Kind::HubUnreachable, cause, advice);
     }
-    let dead = Checked::on(&laptop, &["--hub", "dead.test"]);
-    assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "it took its time: {:#}", dead.0);
+    let second = Checked::on(&laptop, &["--hub", "hub.test:1", "--hub", &format!("hub.test:{}", hub.port)]);
+    let states = second.hops().map(|hop| hop["state"].as_str().unwrap()).collect::<Vec<_>>().join(" ");
+    assert_eq!(states, "good good odd good good good good good", "{:#}", second.0);
 
     let text = laptop.run(&["check", "--hub", "hub.test:1"]);
     assert_eq!((text.code, text.stderr.as_str()), (Some(Kind::HubUnreachable.row().exit.into()), ""));
@@ -166,6 +169,7 @@ fn a_certificate_that_is_over_is_the_hubs_to_renew() {
 #[test]
 fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     let (greeting, silent) = (Target::greeting_then_reading("SSH-2.0-Test\r\nmore"), Target::sink());
+    let mute = Target::greeting_then_reading("");
     let hub = Hub::start(&Machine::new());
     let [device, laptop] = [(); 2].map(|()| Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -175,6 +179,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
         format!("closed={}", closed_port()),
         format!("ssh={}", silent.port),
         format!("web={}", silent.port),
+        format!("mute={}", mute.port),
     ];
     let agent = Agent::start(&device, &forwards.each_ref().map(String::as_str));
     let check = |arguments: &[&str]| Checked::on(&laptop, &[&["--device", DEVICE], arguments].concat());
@@ -183,7 +188,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     let well = check(&[]);
     well.is_well(&all);
     assert_eq!(well.hop("target")["facts"]["says"], "SSH-2.0-Test");
-    assert_eq!(well.hop("device")["facts"]["offers"], "greeting closed ssh web");
+    assert_eq!(well.hop("device")["facts"]["offers"], "greeting closed ssh web mute");
     let waiting = check(&["--stream", "web"]);
     waiting.is_well(&all);
     let says = "nothing in 1 s, as servers do that wait for the client";
@@ -191,6 +196,12 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
 
     check(&["--stream", "ssh"]).fails("target", Kind::TargetTimedOut, "such servers speak first", "firewall");
     check(&["--stream", "closed"]).fails("target", Kind::TargetRefused, "Connection refused", "is the service running");
+    check(&["--stream", "mute"]).fails(
+        "target",
+        Kind::TargetRefused,
+        "ended it without a word",
+        "is the service running",
+    );
     check(&["--stream", "nosuch"]).fails(
         "stream",
         Kind::StreamNotOffered,

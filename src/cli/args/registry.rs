@@ -35,8 +35,8 @@ pub(in crate::cli) enum HubCommand {
     /// Check that the hub runs, is reached under its join links' name, and has what it needs: certificate, clock, file
     /// descriptors, disk
     ///
-    /// Each with its time, and for what is wrong the cause and what to do next. Ends with the exit code of the first
-    /// failure.
+    /// For what is wrong, the cause and what to do next. The name is looked up, and the hub dialled, from this machine: what
+    /// `devstream check` says elsewhere may differ. Ends with the exit code of the first failure.
     Check(Listing),
     /// Print the hub's name, streaming endpoints and pin as JSON
     Show,

@@ -21,7 +21,7 @@ use crate::net::shutdown::Shutdown;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::check::{Finding, Hop, Report, belongs_to, greeting};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
-use crate::proto::refusal::Kind;
+use crate::proto::refusal::{Detail, Kind};
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::pipe;
 
@@ -59,7 +59,12 @@ pub(super) async fn check(check: Check) -> Result<Report, Failure> {
 fn online(device: &DeviceId, presence: Presence) -> Finding {
     let offers = presence.forwards.iter().map(StreamName::as_str).collect::<Vec<_>>().join(" ");
     let finding = Finding::good(Hop::Device, device).fact("online since", presence.since).fact("offers", offers);
-    finding.fact("from", presence.address).fact("version", presence.version)
+    // The version is what the device says of itself.
+    let finding = finding.fact("from", presence.address).fact("version", Detail::from(presence.version).as_str());
+    match presence.round_trip_us {
+        Some(micros) => finding.fact("round trip", format!("{:.1} ms", micros as f64 / 1000.0)),
+        None => finding,
+    }
 }
 
 /// One stream, and what its target says first, which is known by this name. Of a device that is not online, the request

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::hub::{certificate, descriptors, disk};
-pub use self::rules::{Greeting, advice, belongs_to, clocks, expired, greeting, starts_after};
+use self::rules::advice;
+pub use self::rules::{Greeting, belongs_to, clocks, expired, greeting, starts_after};
 use super::refusal::Refusal;
 
 /// How a client names the signer of another hub's certificate.

@@ -23,7 +23,7 @@ const GREETERS: [&str; 13] =
     ["ssh", "vnc", "ftp", "smtp", "imap", "pop3", "mysql", "21", "25", "110", "143", "587", "3306"];
 
 /// What to do about a refusal that was met at this hop. The table's own advice is for whoever does not know where it was.
-pub fn advice(hop: Hop, refusal: &Refusal) -> String {
+pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
     let detail = refusal.detail.as_str();
     let is_dropped = detail.contains("no answer in");
     let next = match (hop, refusal.kind) {
@@ -65,31 +65,17 @@ pub fn advice(hop: Hop, refusal: &Refusal) -> String {
     next.to_owned()
 }
 
-/// Where a request for a stream failed, by what it was refused with.
+/// Where a request for a stream failed, by what it was refused with. That the hub is there, and knows who asks, was seen
+/// before.
 pub fn belongs_to(kind: Kind) -> Hop {
-    match kind {
-        Kind::UnknownDevice | Kind::DeviceOffline => Hop::Device,
-        Kind::TargetRefused | Kind::TargetUnreachable | Kind::TargetTimedOut => Hop::Target,
-        Kind::AuthenticationFailed | Kind::Disabled | Kind::AccessEnded | Kind::KeyReplaced => Hop::Authentication,
-        Kind::CertificateNotTrusted | Kind::ClockOrInspection | Kind::TlsInspected => Hop::Tls,
-        Kind::HubUnreachable => Hop::Tcp,
-        Kind::NotJoined => Hop::Identity,
-        Kind::NotPermitted
-        | Kind::RejectedByDevice
-        | Kind::StreamNotOffered
-        | Kind::HandshakeTimedOut
-        | Kind::HubBusy
-        | Kind::Draining
-        | Kind::StreamKilled
-        | Kind::IncompatibleVersion
-        | Kind::Displaced
-        | Kind::PeerGone
-        | Kind::BadRequest
-        | Kind::HubFailed
-        | Kind::AuditFailed
-        | Kind::Interrupted
-        | Kind::NotResumed
-        | Kind::Other => Hop::Stream,
+    const DEVICE: [Kind; 2] = [Kind::UnknownDevice, Kind::DeviceOffline];
+    const TARGET: [Kind; 3] = [Kind::TargetRefused, Kind::TargetUnreachable, Kind::TargetTimedOut];
+    if DEVICE.contains(&kind) {
+        Hop::Device
+    } else if TARGET.contains(&kind) {
+        Hop::Target
+    } else {
+        Hop::Stream
     }
 }
 
