@@ -338,9 +338,17 @@ mod tests {
 
     /// Both ends of a handshake between a hub of this authority and a client with this trust; the client's verdict.
     async fn handshake(authority: &Authority, trust: &Trust, name: &'static str) -> Result<(), Refusal> {
+        handshake_with(authority, client_config(trust).unwrap(), name).await
+    }
+
+    async fn handshake_with(
+        authority: &Authority,
+        config: Arc<ClientConfig>,
+        name: &'static str,
+    ) -> Result<(), Refusal> {
         let acceptor = acceptor(authority);
         let (near, far) = duplex(64 * 1024);
-        let connector = TlsConnector::from(client_config(trust).unwrap());
+        let connector = TlsConnector::from(config);
         let accept = acceptor.handshake(far);
         let (client, server) = tokio::join!(connector.connect(ServerName::try_from(name).unwrap(), near), accept);
         let client = client.map_err(|error| explain(error.get_ref().unwrap().downcast_ref().unwrap()))?;
@@ -389,6 +397,21 @@ mod tests {
             let is_named = refusal.detail.as_str().contains(ANOTHER_HUB);
             let is_others = matches!(&trust, Trust::Pin(pin) if *pin == other.pin().unwrap());
             assert_eq!(is_named, is_others, "{trust:?} {name}: {refusal}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_only_asks_for_the_time_trusts_nobody_else() {
+        let (own, other) = (Authority::create().unwrap(), Authority::create().unwrap());
+        let [right, wrong] = [&own, &other].map(|authority| Trust::Pin(authority.pin().unwrap()));
+        for (trust, name, trusted) in [
+            (&right, "hub.example.com", true),
+            (&right, "other.example.com", false),
+            (&wrong, "hub.example.com", false),
+            (&Trust::Public, "hub.example.com", false),
+        ] {
+            let met = handshake_with(&own, timeless_config(trust).unwrap(), name).await;
+            assert_eq!(met.is_ok(), trusted, "{trust:?} {name}");
         }
     }
 
