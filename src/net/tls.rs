@@ -220,7 +220,7 @@ struct PinVerifier {
 /// The authority that signed the certificate is another one: another hub's, a public one, or that of a proxy that
 /// inspects TLS.
 #[derive(Debug, thiserror::Error)]
-#[error("signed by {by}, not by the authority in the join link, {pin}")]
+#[error("signed by another authority than the one in the join link, {pin}: by {by}")]
 struct OtherAuthority {
     by: String,
     pin: Pin,
@@ -231,7 +231,7 @@ impl OtherAuthority {
         let by = match issuer_of(certificate) {
             Some(name) if name == AUTHORITY_NAME => ANOTHER_HUB.into(),
             Some(name) => format!("'{name}'"),
-            None => "another authority".into(),
+            None => "one without a name".into(),
         };
         Self { by, pin }
     }
