@@ -38,6 +38,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('service', 'service', [CompletionResultType]::ParameterValue, 'Run a role as a service of this machine, under systemd')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices that I may reach: online, last seen, what they offer')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check every hop on the way, and say which one fails, why, and what to do next')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show what of this user runs on this machine, to which hub, and as whom')
             [CompletionResult]::new('ssh', 'ssh', [CompletionResultType]::ParameterValue, 'Run OpenSSH''s `ssh` to a device')
             [CompletionResult]::new('ssh-config', 'ssh-config', [CompletionResultType]::ParameterValue, 'Print what lets OpenSSH reach every device by its name, as in `ssh pi-42.devstream`')
@@ -105,6 +106,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices: who is online, since when, from where, what it offers')
             [CompletionResult]::new('streams', 'streams', [CompletionResultType]::ParameterValue, 'List the streams, or end one')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Print how the hub is: up since, counts, certificate, memory, file descriptors')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check that the hub runs, is reached under its join links'' name, and has what it needs: certificate, clock, file descriptors, disk')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the hub''s name, streaming endpoints and pin as JSON')
             [CompletionResult]::new('check-config', 'check-config', [CompletionResultType]::ParameterValue, 'Check the configuration file, every section of it')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Print the activity log: who connected, who asked for what, what came of it')
@@ -612,6 +614,20 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'devstream;hub;check' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where the hub keeps everything [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file [default: devstream/config.toml in the user''s configuration directory, if it is there]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How messages are written to standard error: for a person, or as one JSON object each')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'As JSON')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'devstream;hub;show' {
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Where the hub keeps everything [default: devstream/hub in the user''s data directory]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file [default: devstream/config.toml in the user''s configuration directory, if it is there]')
@@ -690,6 +706,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices: who is online, since when, from where, what it offers')
             [CompletionResult]::new('streams', 'streams', [CompletionResultType]::ParameterValue, 'List the streams, or end one')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Print how the hub is: up since, counts, certificate, memory, file descriptors')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check that the hub runs, is reached under its join links'' name, and has what it needs: certificate, clock, file descriptors, disk')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the hub''s name, streaming endpoints and pin as JSON')
             [CompletionResult]::new('check-config', 'check-config', [CompletionResultType]::ParameterValue, 'Check the configuration file, every section of it')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Print the activity log: who connected, who asked for what, what came of it')
@@ -794,6 +811,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;hub;help;status' {
+            break
+        }
+        'devstream;hub;help;check' {
             break
         }
         'devstream;hub;help;show' {
@@ -953,6 +973,26 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;devices' {
+            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)')
+            [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the hub''s certificate if an authority in this PEM file signed it, instead of the pin or the public ones')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'The file with the proxy''s USER:PASSWORD, which nobody else may read')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'How messages are written to standard error: for a person, or as one JSON object each')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles use`, else default]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'As JSON')
+            [CompletionResult]::new('--allow-tls-inspection', '--allow-tls-inspection', [CompletionResultType]::ParameterName, 'Go on where a proxy on the way inspects TLS, if the hub allows it too')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more; twice for everything')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say only what is wrong')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;check' {
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Go on to this device')
+            [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'The stream to ask for [default: the device''s first forward]')
+            [CompletionResult]::new('--forward', '--forward', [CompletionResultType]::ParameterName, 'Check as a device: whether this target answers here, instead of those in the device-agent''s settings (repeatable)')
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the hub''s certificate if an authority in this PEM file signed it, instead of the pin or the public ones')
             [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
@@ -1148,6 +1188,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('service', 'service', [CompletionResultType]::ParameterValue, 'Run a role as a service of this machine, under systemd')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show it all at once: hub, device-agent and service-proxy in one process, on loopback')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices that I may reach: online, last seen, what they offer')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check every hop on the way, and say which one fails, why, and what to do next')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show what of this user runs on this machine, to which hub, and as whom')
             [CompletionResult]::new('ssh', 'ssh', [CompletionResultType]::ParameterValue, 'Run OpenSSH''s `ssh` to a device')
             [CompletionResult]::new('ssh-config', 'ssh-config', [CompletionResultType]::ParameterValue, 'Print what lets OpenSSH reach every device by its name, as in `ssh pi-42.devstream`')
@@ -1165,6 +1206,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices: who is online, since when, from where, what it offers')
             [CompletionResult]::new('streams', 'streams', [CompletionResultType]::ParameterValue, 'List the streams, or end one')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Print how the hub is: up since, counts, certificate, memory, file descriptors')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check that the hub runs, is reached under its join links'' name, and has what it needs: certificate, clock, file descriptors, disk')
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the hub''s name, streaming endpoints and pin as JSON')
             [CompletionResult]::new('check-config', 'check-config', [CompletionResultType]::ParameterValue, 'Check the configuration file, every section of it')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Print the activity log: who connected, who asked for what, what came of it')
@@ -1270,6 +1312,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         'devstream;help;hub;status' {
             break
         }
+        'devstream;help;hub;check' {
+            break
+        }
         'devstream;help;hub;show' {
             break
         }
@@ -1309,6 +1354,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;help;devices' {
+            break
+        }
+        'devstream;help;check' {
             break
         }
         'devstream;help;status' {

@@ -16,6 +16,9 @@ _devstream() {
             ",$1")
                 cmd="devstream"
                 ;;
+            devstream,check)
+                cmd="devstream__subcmd__check"
+                ;;
             devstream,completions)
                 cmd="devstream__subcmd__completions"
                 ;;
@@ -79,6 +82,9 @@ _devstream() {
             devstream__subcmd__config__subcmd__help,show)
                 cmd="devstream__subcmd__config__subcmd__help__subcmd__show"
                 ;;
+            devstream__subcmd__help,check)
+                cmd="devstream__subcmd__help__subcmd__check"
+                ;;
             devstream__subcmd__help,completions)
                 cmd="devstream__subcmd__help__subcmd__completions"
                 ;;
@@ -132,6 +138,9 @@ _devstream() {
                 ;;
             devstream__subcmd__help__subcmd__hub,backup)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__backup"
+                ;;
+            devstream__subcmd__help__subcmd__hub,check)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__check"
                 ;;
             devstream__subcmd__help__subcmd__hub,check-config)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__check__subcmd__config"
@@ -237,6 +246,9 @@ _devstream() {
                 ;;
             devstream__subcmd__hub,backup)
                 cmd="devstream__subcmd__hub__subcmd__backup"
+                ;;
+            devstream__subcmd__hub,check)
+                cmd="devstream__subcmd__hub__subcmd__check"
                 ;;
             devstream__subcmd__hub,check-config)
                 cmd="devstream__subcmd__hub__subcmd__check__subcmd__config"
@@ -345,6 +357,9 @@ _devstream() {
                 ;;
             devstream__subcmd__hub__subcmd__help,backup)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__backup"
+                ;;
+            devstream__subcmd__hub__subcmd__help,check)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__check"
                 ;;
             devstream__subcmd__hub__subcmd__help,check-config)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__check__subcmd__config"
@@ -554,12 +569,84 @@ _devstream() {
 
     case "${cmd}" in
         devstream)
-            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help"
+            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__check)
+            opts="-v -q -h --device --stream --forward --json --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --forward)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hub)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --via)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --via-login)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -958,8 +1045,22 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help)
-            opts="hub join device-agent service-proxy service demo devices status ssh ssh-config rdp profiles config completions help"
+            opts="hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1084,7 +1185,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__hub)
-            opts="device service enroll devices streams status show check-config logs backup restore"
+            opts="device service enroll devices streams status check show check-config logs backup restore"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1098,6 +1199,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__hub__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1700,7 +1815,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub)
-            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --standbys --resume-grace --memory-budget --tls-timeout --head-timeout --stranger-timeout --max-head --max-head-fields --max-strangers --max-strangers-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --profile --help device service enroll devices streams status show check-config logs backup restore help"
+            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --standbys --resume-grace --memory-budget --tls-timeout --head-timeout --stranger-timeout --max-head --max-head-fields --max-strangers --max-strangers-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --profile --help device service enroll devices streams status check show check-config logs backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1922,6 +2037,50 @@ _devstream() {
             ;;
         devstream__subcmd__hub__subcmd__backup)
             opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__check)
+            opts="-v -q -h --json --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2809,7 +2968,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__help)
-            opts="device service enroll devices streams status show check-config logs backup restore help"
+            opts="device service enroll devices streams status check show check-config logs backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2823,6 +2982,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__help__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -7,7 +7,7 @@ mod device;
 mod offer;
 mod standby;
 mod stream;
-mod target;
+pub mod target;
 
 use std::fmt;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use crate::proto::limits::TARGET_TIMEOUT;
 use crate::proto::refusal::{Kind, Refusal};
 
 /// Connects to the target, whichever of its addresses answers.
-pub(super) async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
+pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
     let named = Target(&forward.host, forward.port);
     match timeout(TARGET_TIMEOUT, first(forward)).await {
         Ok(Ok(stream)) => {

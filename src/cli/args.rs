@@ -1,6 +1,7 @@
 //! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
 
 mod activity;
+mod check;
 mod configuration;
 mod epilogue;
 mod limits;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 pub(super) use self::activity::{ActivityArgs, Logs};
+pub(super) use self::check::Check;
 pub(super) use self::configuration::{Configuration, ConfigurationCommand, ShowConfiguration};
 use self::limits::LimitArgs;
 use self::line::{LineArgs, ResumeArgs};
@@ -91,6 +93,7 @@ pub(super) enum Command {
     Service(Service),
     Demo(Demo),
     Devices(Devices),
+    Check(Box<Check>),
     Status(Status),
     Ssh(Ssh),
     SshConfig(SshConfig),
@@ -112,6 +115,7 @@ impl Command {
             Self::Service(_) => "service",
             Self::Demo(_) => "demo",
             Self::Devices(_) => "devices",
+            Self::Check(_) => "check",
             Self::Status(_) => "status",
             Self::Ssh(_) => "ssh",
             Self::SshConfig(_) => "ssh-config",
@@ -127,7 +131,7 @@ impl Command {
         match self {
             Self::Hub(hub) => hub.command.is_none(),
             Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) | Self::Rdp(_) => true,
-            Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Status(_) => false,
+            Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Check(_) | Self::Status(_) => false,
             Self::Ssh(_) | Self::SshConfig(_) => false,
             Self::Profiles(_) | Self::Configuration(_) | Self::Completions(_) => false,
         }

@@ -115,6 +115,7 @@ fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>
         | Command::Service(_)
         | Command::Demo(_)
         | Command::Devices(_)
+        | Command::Check(_)
         | Command::Status(_)
         | Command::Ssh(_)
         | Command::SshConfig(_)

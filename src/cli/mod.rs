@@ -4,9 +4,11 @@ mod admin;
 mod args;
 mod bulletin;
 mod certificate;
+mod check;
 mod complete;
 mod config;
 mod configuration;
+mod configured;
 mod demo;
 mod devices;
 mod examples;
@@ -54,8 +56,7 @@ enum Failure {
     Refused(Refusal),
     /// Anything else: 1.
     Other(anyhow::Error),
-    /// Another program did the work, and has said why it failed: its code.
-    #[cfg(not(unix))]
+    /// What is wrong has been said, by another program or in a report: its code.
     Said(u8),
 }
 
@@ -121,6 +122,7 @@ fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Resul
             Command::Service(service) => install::run(service.command),
             Command::Demo(demo) => Box::pin(demo::run(demo, progress)).await,
             Command::Devices(devices) => Box::pin(devices::run(devices)).await,
+            Command::Check(check) => Box::pin(check::run(*check)).await,
             Command::Status(status) => Box::pin(status::run(status)).await,
             Command::Rdp(rdp) => Box::pin(rdp::run(rdp)).await,
             Command::Ssh(ssh) => ssh::run(ssh),
@@ -173,7 +175,6 @@ fn report(name: &str, failure: &Failure) -> ExitCode {
             text::fail(name, &format!("{error:#}"));
             ExitCode::FAILURE
         }
-        #[cfg(not(unix))]
         Failure::Said(code) => ExitCode::from(*code),
     }
 }

@@ -7,15 +7,14 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
-use clap::CommandFactory as _;
+use anyhow::{Context as _, bail};
 use tokio::process::{Child, Command as Program};
 use tokio::time::timeout;
 
-use super::args::{Cli, Command, Rdp, ServiceProxy};
-use super::config::{self, Mistake};
+use super::args::{Rdp, ServiceProxy};
+use super::configured::service_proxy;
 use super::signals::Signals;
-use super::{Failure, home, roles, text};
+use super::{Failure, roles, text};
 use crate::net::shutdown::Shutdown;
 use crate::proxy::ServiceProxy as Proxy;
 
@@ -83,17 +82,7 @@ async fn serve(bound: Proxy, started: Option<(Client, Child)>, shutdown: Shutdow
 /// The service-proxy that does this, with its own settings from the environment and the file.
 fn as_configured(rdp: &Rdp) -> Result<ServiceProxy, Failure> {
     let local = format!("--local=127.0.0.1:0={}", rdp.stream);
-    let profile = rdp.profile.iter().map(|named| format!("--profile={named}"));
-    let words = ["devstream", "service-proxy", "--device", rdp.device.as_str(), &local].map(str::to_owned);
-    let words = words.into_iter().chain(profile).map(OsString::from).collect::<Vec<_>>();
-    match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
-        Ok(Cli { command: Command::ServiceProxy(proxy), .. }) => Ok(proxy),
-        Ok(_) => Err(Failure::Other(anyhow!("the service-proxy's settings are not its own"))),
-        Err(Mistake::Typed(error)) => {
-            Err(Failure::Usage(anyhow!("the service-proxy's settings would not do:\n{error}")))
-        }
-        Err(Mistake::Written(mistakes)) => Err(Failure::Usage(anyhow!(mistakes.join("\n")))),
-    }
+    service_proxy(rdp.profile.as_ref(), &["--device", rdp.device.as_str(), &local])
 }
 
 /// As mstsc writes it, and every other client reads it.

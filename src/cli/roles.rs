@@ -240,7 +240,8 @@ async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
     done.map_err(|(_, refusal)| Failure::Refused(refusal))
 }
 
-fn proxy_config(
+/// What a service-proxy needs to know, from what was typed.
+pub(super) fn proxy_config(
     proxy: ServiceProxy,
     principal: Principal,
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,

@@ -30,6 +30,7 @@ pub(super) fn progress_bars(command: &Command) -> Option<MultiProgress> {
         | Command::Join(_)
         | Command::DeviceAgent(_)
         | Command::Devices(_)
+        | Command::Check(_)
         | Command::Status(_)
         | Command::Ssh(_)
         | Command::SshConfig(_)

@@ -23,7 +23,8 @@ use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Kind, Refusal};
 
-/// Lets a device's upgrade through, or not.
+/// Lets a device's upgrade through, or not. The version is looked at last: whoever hears that it is wrong knows that the
+/// hub knows it, which is how a device checks its key without taking its agent's place.
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, device: DeviceId) -> Answer<Next> {
     let key = match visitor.permit(shared, asked, Action::Control(&device)).await {
         Ok(proven) => proven.key.key,

@@ -10,11 +10,15 @@ pub use crate::net::private::{
     credential_file, private_directory, private_file, write_private, write_private_bytes, write_private_once,
 };
 use crate::net::random;
+use crate::proto::moment::Moment;
 use crate::proto::resume::ResumeKey;
 use crate::proto::secret::Secret;
 
 /// The registry's file; what SQLite puts beside it begins with the same name.
 pub const REGISTRY: &str = "registry.sqlite";
+
+/// The certificate of its authority, which is never changed.
+const AUTHORITY: &str = "ca.pem";
 
 /// The directory, locked.
 #[derive(Debug)]
@@ -77,7 +81,7 @@ impl StateDirectory {
 
     /// The certificate authority, made on first use.
     pub fn authority(&self) -> anyhow::Result<Authority> {
-        let (certificate, key) = (self.path.join("ca.pem"), self.path.join("ca.key"));
+        let (certificate, key) = (self.path.join(AUTHORITY), self.path.join("ca.key"));
         if certificate.exists() {
             let context = || format!("cannot use the certificate authority in {}", self.path.display());
             let load = || anyhow::Ok(Authority::load(&fs::read_to_string(&certificate)?, &private_file(&key)?)?);
@@ -94,6 +98,13 @@ impl StateDirectory {
 /// Where a hub with this state directory writes its activity log.
 pub fn activity_log(state: &Path) -> PathBuf {
     state.join("activity.jsonl")
+}
+
+/// When the state of a hub was made, by the clock of that time, if it can be told.
+pub fn made(state: &Path) -> Option<Moment> {
+    let made = fs::metadata(state.join(AUTHORITY)).ok()?.modified().ok()?;
+    let since = made.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Moment(0).after(since))
 }
 
 /// Where it listens for its own user.

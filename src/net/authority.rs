@@ -11,7 +11,11 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::proto::join::Pin;
+use crate::proto::moment::Moment;
 use crate::proto::secret::sha256;
+
+/// What each hub's authority is called in its certificate.
+pub(super) const AUTHORITY_NAME: &str = "devstream hub";
 
 /// A leaf is good for this long …
 pub const LEAF_LIFETIME: Duration = Duration::from_secs(90 * DAY);
@@ -31,7 +35,7 @@ impl Authority {
     pub fn create() -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "devstream hub");
+        params.distinguished_name.push(DnType::CommonName, AUTHORITY_NAME);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.not_before = date_time_ymd(1970, 1, 1);
@@ -85,4 +89,16 @@ impl Authority {
 pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(Pin::from_bytes(sha256(parsed.public_key().raw)))
+}
+
+/// When a certificate ends, if it parses.
+pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<Moment> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(Moment(parsed.validity().not_after.timestamp()))
+}
+
+/// What the signer of a certificate is called, if it parses and says so.
+pub(super) fn issuer_of(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    parsed.issuer().iter_common_name().next()?.as_str().ok().map(str::to_owned)
 }

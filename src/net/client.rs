@@ -1,5 +1,8 @@
 //! Requests to a hub in the name of an identity, each on its own connection and signed for it.
 
+mod look;
+mod particulars;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -14,6 +17,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::client::TlsStream;
 
+pub use self::look::{Arrival, Proof};
+use self::particulars::Limits;
+pub use self::particulars::Particulars;
 use super::ahead::Ahead;
 use super::dial::{Trail, dial};
 use super::hubs::Hubs;
@@ -43,6 +49,7 @@ pub type Connection = TlsStream<Ahead<TcpStream>>;
 pub struct Client {
     hubs: Hubs,
     way: Way,
+    trust: Arc<Trust>,
     tls: Arc<ClientConfig>,
     principal: Principal,
     key: Arc<PrivateKey>,
@@ -53,25 +60,6 @@ pub struct Client {
 /// same user may have started since.
 pub type Enrol = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, Refusal>> + Send>> + Send + Sync>;
 
-/// A request's particulars.
-#[derive(Debug)]
-pub struct Particulars {
-    /// Further headers.
-    pub headers: Vec<(&'static str, String)>,
-    /// The body of a `POST`.
-    pub body: Bytes,
-    /// How long the answer may take once the request is sent.
-    pub patience: Duration,
-    /// How long the answer may be.
-    pub answer_bytes: usize,
-}
-
-impl Default for Particulars {
-    fn default() -> Self {
-        Self { headers: Vec::new(), body: Bytes::new(), patience: DIAL_TIMEOUT, answer_bytes: RESPONSE_BODY_BYTES }
-    }
-}
-
 impl Client {
     /// For an identity at a hub, which is reached directly.
     pub fn new(
@@ -81,7 +69,7 @@ impl Client {
         key: Arc<PrivateKey>,
     ) -> Result<Self, rustls::Error> {
         let (hubs, way, tls) = (hubs.into(), Way::default(), tls::client_config(trust)?);
-        Ok(Self { hubs, way, tls, principal, key, allow_tls_inspection: false })
+        Ok(Self { hubs, way, trust: Arc::new(trust.clone()), tls, principal, key, allow_tls_inspection: false })
     }
 
     /// Through the proxy that leads to the hub, if one does.
@@ -114,14 +102,8 @@ impl Client {
 
     /// Asks, and gives the answer whatever its status.
     pub async fn ask(&self, route: &Route, particulars: Particulars) -> Result<Response<Bytes>, Refusal> {
-        let mut request = request(route.method(), &route.to_string())?;
-        for (name, value) in particulars.headers {
-            request.headers_mut().insert(name, text(&value)?);
-        }
-        *request.body_mut() = Full::new(particulars.body);
-        let answer_bytes = particulars.answer_bytes;
-        let (response, _) = Box::pin(self.send(self.hub(), request, particulars.patience, answer_bytes)).await?;
-        Ok(response)
+        let (request, limits) = particulars.request(route)?;
+        Ok(Box::pin(self.send(self.hub(), request, limits)).await?.0)
     }
 
     /// Brings the control connection.
@@ -187,36 +169,48 @@ impl Client {
         if let Some((name, value)) = upgrade.further {
             headers.insert(name, text(&value)?);
         }
-        let (response, rest) = Box::pin(self.send(upgrade.hub, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES)).await?;
+        let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
         check(&response, &key, upgrade.protocol)?;
         Ok((WebSocket::new(stream, &early, Endpoint::Client, purpose), response))
     }
 
-    /// Sends a request signed for its connection; once more signed for a challenge, where that is called for.
+    /// Sends a request to the hub at `there`.
     async fn send(
         &self,
-        hub: &HubAddress,
+        there: &HubAddress,
         request: Request<Full<Bytes>>,
-        patience: Duration,
-        answer_bytes: usize,
+        limits: Limits,
     ) -> Result<(Response<Bytes>, Rest), Refusal> {
-        let limits = (patience, answer_bytes);
-        let (answer, exporter) = self.send_signed(hub, request.clone(), None, limits).await?;
+        let reached = self.reach(there, &mut Trail::default()).await?;
+        self.send_on(reached, request, limits).await
+    }
+
+    /// Sends a request signed for its connection; once more, on another one, signed for a challenge, where that is called
+    /// for.
+    async fn send_on(
+        &self,
+        (hub, stream): (&HubAddress, Connection),
+        request: Request<Full<Bytes>>,
+        limits: Limits,
+    ) -> Result<(Response<Bytes>, Rest), Refusal> {
+        let (answer, exporter) = self.send_signed((hub, stream), request.clone(), None, limits).await?;
         match inspection::look(&answer.0, &exporter, self.allow_tls_inspection)? {
             None => Ok(answer),
-            Some(challenge) => Ok(self.send_signed(hub, request, Some(challenge), limits).await?.0),
+            Some(challenge) => {
+                let reached = self.reach(hub, &mut Trail::default()).await?;
+                Ok(self.send_signed(reached, request, Some(challenge), limits).await?.0)
+            }
         }
     }
 
     async fn send_signed(
         &self,
-        hub: &HubAddress,
+        (hub, stream): (&HubAddress, Connection),
         mut request: Request<Full<Bytes>>,
         challenge: Option<Challenge>,
-        (patience, answer_bytes): (Duration, usize),
+        (patience, answer_bytes): Limits,
     ) -> Result<((Response<Bytes>, Rest), Exporter), Refusal> {
-        let (hub, stream) = self.reach(hub, &mut Trail::default()).await?;
         let exporter = tls::exporter(stream.get_ref().1).map_err(|error| tls::explain(&error))?;
         let session = challenge.as_ref().map_or(Session::Channel(&exporter), Session::Challenge);
         let (method, authority, path) = (request.method().as_str(), hub.to_string(), request.uri().to_string());

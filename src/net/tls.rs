@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -22,8 +23,9 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::ahead::Ahead;
-use super::authority::pin_of;
+use super::authority::{AUTHORITY_NAME, end_of, issuer_of, pin_of};
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
+use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;
 use crate::proto::refusal::{Kind, Refusal};
 
@@ -58,26 +60,46 @@ impl Trust {
 
 /// What a client needs for TLS with a hub.
 pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> {
+    config_with(trust, verifier(trust)?)
+}
+
+/// The same for whoever only wants to know what time it is there: the hub must be the one that is trusted, but its
+/// certificate is judged as of its last moment. Nothing that is secret may be said on such a connection.
+pub(super) fn timeless_config(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> {
+    config_with(trust, Arc::new(AtItsLast(verifier(trust)?)))
+}
+
+fn config_with(trust: &Trust, verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
-    let mut config = match trust {
-        Trust::Pin(pin) => {
-            let verifier = PinVerifier { pin: *pin, algorithms: provider().signature_verification_algorithms };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
-        }
-        Trust::Public => builder.with_root_certificates(public_roots()).with_no_client_auth(),
-        Trust::File(certificates) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates {
-                roots.add(certificate.clone())?;
-            }
-            builder.with_root_certificates(roots).with_no_client_auth()
-        }
-    };
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.alpn_protocols = vec![ALPN.into()];
     if let Trust::Pin(_) = trust {
         config.alpn_protocols.push(PIN_ALPN.into());
     }
     Ok(Arc::new(config))
+}
+
+fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
+    match trust {
+        Trust::Pin(pin) => {
+            let algorithms = provider().signature_verification_algorithms;
+            Ok(Arc::new(PinVerifier { pin: *pin, algorithms }))
+        }
+        Trust::Public => Ok(below(public_roots())?),
+        Trust::File(certificates) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates {
+                roots.add(certificate.clone())?;
+            }
+            Ok(below(roots)?)
+        }
+    }
+}
+
+/// What is signed by one of these authorities.
+fn below(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    verifier.map_err(|error| rustls::Error::General(error.to_string()))
 }
 
 fn server_config(
@@ -135,8 +157,8 @@ fn wants_proof(hello: &ClientHello<'_>) -> bool {
 /// Whether clients without a pin trust this chain for this name at this time, as far as this machine can tell.
 pub(super) fn is_publicly_trusted(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
     let Some((leaf, intermediates)) = chain.split_first() else { return false };
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(public_roots()), provider()).build();
-    verifier.is_ok_and(|chain| chain.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now()).is_ok())
+    below(public_roots())
+        .is_ok_and(|chain| chain.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now()).is_ok())
 }
 
 /// The keying material that binds a credential to this session.
@@ -195,10 +217,25 @@ struct PinVerifier {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// The authority that signed the certificate is another one.
+/// The authority that signed the certificate is another one: another hub's, a public one, or that of a proxy that
+/// inspects TLS.
 #[derive(Debug, thiserror::Error)]
-#[error("signed by another authority than the one in the join link, {0}")]
-struct OtherAuthority(Pin);
+#[error("signed by another authority than the one in the join link, {pin}: by {by}")]
+struct OtherAuthority {
+    by: String,
+    pin: Pin,
+}
+
+impl OtherAuthority {
+    fn of(certificate: &CertificateDer<'_>, pin: Pin) -> Self {
+        let by = match issuer_of(certificate) {
+            Some(name) if name == AUTHORITY_NAME => ANOTHER_HUB.into(),
+            Some(name) => format!("'{name}'"),
+            None => "one without a name".into(),
+        };
+        Self { by, pin }
+    }
+}
 
 impl ServerCertVerifier for PinVerifier {
     fn verify_server_cert(
@@ -211,14 +248,12 @@ impl ServerCertVerifier for PinVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let pinned = intermediates.iter().find(|certificate| pin_of(certificate) == Some(self.pin));
         let Some(authority) = pinned else {
-            return Err(CertificateError::Other(OtherError(Arc::new(OtherAuthority(self.pin)))).into());
+            let other = OtherAuthority::of(end_entity, self.pin);
+            return Err(CertificateError::Other(OtherError(Arc::new(other))).into());
         };
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        below(roots)?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -244,6 +279,47 @@ impl ServerCertVerifier for PinVerifier {
     }
 }
 
+/// Judges a certificate as another verifier does, but at its last moment.
+#[derive(Debug)]
+struct AtItsLast(Arc<dyn ServerCertVerifier>);
+
+impl ServerCertVerifier for AtItsLast {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let last = end_of(end_entity).and_then(|end| u64::try_from(end.0).ok());
+        let at = last.map_or(now, |last| UnixTime::since_unix_epoch(Duration::from_secs(last)));
+        self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustls::{NamedGroup, ProtocolVersion};
@@ -262,9 +338,17 @@ mod tests {
 
     /// Both ends of a handshake between a hub of this authority and a client with this trust; the client's verdict.
     async fn handshake(authority: &Authority, trust: &Trust, name: &'static str) -> Result<(), Refusal> {
+        handshake_with(authority, client_config(trust).unwrap(), name).await
+    }
+
+    async fn handshake_with(
+        authority: &Authority,
+        config: Arc<ClientConfig>,
+        name: &'static str,
+    ) -> Result<(), Refusal> {
         let acceptor = acceptor(authority);
         let (near, far) = duplex(64 * 1024);
-        let connector = TlsConnector::from(client_config(trust).unwrap());
+        let connector = TlsConnector::from(config);
         let accept = acceptor.handshake(far);
         let (client, server) = tokio::join!(connector.connect(ServerName::try_from(name).unwrap(), near), accept);
         let client = client.map_err(|error| explain(error.get_ref().unwrap().downcast_ref().unwrap()))?;
@@ -310,6 +394,24 @@ mod tests {
         ] {
             let refusal = handshake(&own, &trust, name).await.unwrap_err();
             assert_eq!(refusal.kind, Kind::CertificateNotTrusted, "{trust:?} {name}: {refusal}");
+            let is_named = refusal.detail.as_str().contains(ANOTHER_HUB);
+            let is_others = matches!(&trust, Trust::Pin(pin) if *pin == other.pin().unwrap());
+            assert_eq!(is_named, is_others, "{trust:?} {name}: {refusal}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_only_asks_for_the_time_trusts_nobody_else() {
+        let (own, other) = (Authority::create().unwrap(), Authority::create().unwrap());
+        let [right, wrong] = [&own, &other].map(|authority| Trust::Pin(authority.pin().unwrap()));
+        for (trust, name, trusted) in [
+            (&right, "hub.example.com", true),
+            (&right, "other.example.com", false),
+            (&wrong, "hub.example.com", false),
+            (&Trust::Public, "hub.example.com", false),
+        ] {
+            let met = handshake_with(&own, timeless_config(trust).unwrap(), name).await;
+            assert_eq!(met.is_ok(), trusted, "{trust:?} {name}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! What this process takes of its machine, and what it may: memory and file descriptors.
 
 use std::fs;
+use std::path::Path;
 
 /// A process's resident memory, in bytes; nothing where the system does not say.
 pub fn memory() -> u64 {
@@ -29,6 +30,18 @@ pub fn descriptors() -> (u64, u64) {
     let limit = None;
     // The directory that is being read has one too.
     ((open as u64).saturating_sub(1), limit.unwrap_or(u64::MAX))
+}
+
+/// What is free of the disk with this place, for users like this one, and how large it is: in bytes, if the system tells.
+#[cfg(unix)]
+pub fn disk(place: &Path) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(place).ok()?;
+    Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
+}
+
+#[cfg(not(unix))]
+pub fn disk(_: &Path) -> Option<(u64, u64)> {
+    None
 }
 
 /// A field of proc_pid_statm(5), in bytes: 0 is the address space, 1 what is resident.

@@ -276,6 +276,12 @@ pub struct StreamStatus {
 pub struct CertificateReport {
     /// Where it comes from: `own`, `pem` or `acme`.
     pub source: String,
+    /// The host names it is good for.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// When it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Moment>,
     /// When it ends.
     pub not_after: Moment,
     /// Whole days until then.

@@ -6,6 +6,7 @@ pub mod allowance;
 pub mod auth;
 pub mod backoff;
 pub mod challenge;
+pub mod check;
 pub mod forward;
 pub mod http;
 pub mod id;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 
 /// A moment of the wall clock, in whole seconds since 1970; as text, RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +37,11 @@ impl Moment {
     pub fn rfc3339(self) -> String {
         let moment = OffsetDateTime::from_unix_timestamp(self.0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         moment.format(&Rfc3339).unwrap_or_default()
+    }
+
+    /// Parses the `Date` header of HTTP (RFC 9110 section 5.6.7).
+    pub fn of_http(text: &str) -> Option<Self> {
+        Some(Self(OffsetDateTime::parse(text, &Rfc2822).ok()?.unix_timestamp()))
     }
 
     /// Parses RFC 3339, with or without fractions; within the years that it can write, also as UTC.
@@ -78,7 +83,8 @@ mod tests {
         let moment = Moment(1_800_000_000);
         assert_eq!(Moment::parse(&moment.rfc3339()), Some(moment));
         assert_eq!(Moment::parse("2027-01-15T08:00:00.5Z"), Some(moment));
-        assert_eq!(Moment::parse("noon"), None);
+        assert_eq!(Moment::of_http("Fri, 15 Jan 2027 08:00:00 GMT"), Some(moment));
+        assert_eq!((Moment::parse("noon"), Moment::of_http("noon")), (None, None));
         assert_eq!(moment.after(Duration::MAX).since(moment), Duration::from_secs((i64::MAX - moment.0) as u64));
         assert_eq!(moment.since(moment.after(Duration::from_secs(1))), Duration::ZERO);
     }

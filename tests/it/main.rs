@@ -10,6 +10,7 @@ mod activity;
 mod backup;
 mod certificates;
 mod chaos;
+mod check;
 mod cli;
 mod completion;
 mod config;

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use super::args::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
-use super::{Failure, home, logs, text};
+use super::{Failure, check, home, logs, text};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
 use crate::net::clock;
@@ -25,6 +25,7 @@ use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(), Failure> {
     let state = home::hub_state(given)?;
     let (request, json) = match command {
+        HubCommand::Check(listing) => return check::hub(&state, listing).await,
         HubCommand::Logs(wanted) => return logs::run(&wanted, &state).await,
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
@@ -59,7 +60,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     show::answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)
 }
 
-fn no_hub(socket: &Path) -> String {
+pub(super) fn no_hub(socket: &Path) -> String {
     format!("no hub of this user answers at {}; start one with `devstream hub`", socket.display())
 }
 

@@ -53,6 +53,11 @@ impl ViaArgs {
         self.find().map_err(|error| Refusal::new(Kind::HubUnreachable, format!("{error:#}")))
     }
 
+    /// What was typed here, else what was set for the role.
+    pub(in crate::cli) fn or(self, role: Self) -> Self {
+        Self { via: self.via.or(role.via), via_login: self.via_login.or(role.via_login) }
+    }
+
     /// Where the login is, if it has a file.
     pub(in crate::cli) fn login_file(&self) -> Option<&Path> {
         self.via_login.as_deref()

@@ -34,6 +34,19 @@ impl HubArgs {
         Self { hub: Vec::new(), preference: Preference::default(), profile: None, trust, via: ViaArgs::default() }
     }
 
+    /// What was typed here, else what was set for the role.
+    pub(in crate::cli) fn or(self, role: Self) -> Self {
+        let TrustArgs { ca, allow_tls_inspection } = self.trust;
+        let allow_tls_inspection = allow_tls_inspection || role.trust.allow_tls_inspection;
+        Self {
+            hub: if self.hub.is_empty() { role.hub } else { self.hub },
+            preference: self.preference,
+            profile: self.profile,
+            trust: TrustArgs { ca: ca.or(role.trust.ca), allow_tls_inspection },
+            via: self.via.or(role.via),
+        }
+    }
+
     /// The hub's addresses as typed, else this one. All that come of one command line share what answered last.
     pub(in crate::cli) fn hubs(&self, otherwise: &HubAddress) -> Hubs {
         Hubs::new(&self.hub, self.preference.clone()).unwrap_or_else(|| otherwise.clone().into())

@@ -32,6 +32,12 @@ pub(in crate::cli) enum HubCommand {
     Streams(Streams),
     /// Print how the hub is: up since, counts, certificate, memory, file descriptors
     Status(Listing),
+    /// Check that the hub runs, is reached under its join links' name, and has what it needs: certificate, clock, file
+    /// descriptors, disk
+    ///
+    /// For what is wrong, the cause and what to do next. The name is looked up, and the hub dialled, from this machine: what
+    /// `devstream check` says elsewhere may differ. Ends with the exit code of the first failure.
+    Check(Listing),
     /// Print the hub's name, streaming endpoints and pin as JSON
     Show,
     /// Check the configuration file, every section of it

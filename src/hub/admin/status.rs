@@ -27,8 +27,10 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         congestion_control: shared.metrics.congestion_control.clone(),
         certificate: CertificateReport {
             source: certificate.source.into(),
+            not_before: Some(certificate.not_before),
             not_after: certificate.not_after,
             days_left: certificate.days_left(now),
+            names: certificate.names,
             last_error: certificate.last_error,
         },
         activity_lost: shared.activity.lost(),

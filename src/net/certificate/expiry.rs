@@ -60,6 +60,7 @@ mod tests {
         CertificateStatus {
             source: "pem",
             names: Vec::new(),
+            not_before: Moment(0),
             not_after,
             warn_from: not_after.before(Duration::from_secs(14 * DAY)),
             since: Moment(0),

@@ -80,6 +80,8 @@ pub struct CertificateStatus {
     pub source: &'static str,
     /// The host names it is good for.
     pub names: Vec<String>,
+    /// Its beginning.
+    pub not_before: Moment,
     /// Its end.
     pub not_after: Moment,
     /// From when on its end is near.
@@ -139,6 +141,7 @@ impl Shown {
         CertificateStatus {
             source,
             names: certificate.names.clone(),
+            not_before: certificate.not_before,
             not_after: certificate.not_after,
             warn_from: certificate.warn_from(),
             since: state.since,

@@ -8,19 +8,12 @@ use crate::support::machine::Machine;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 
-/// A machine whose clock is off by this much, and only that clock: time passes as it does.
-fn wrong(by: &str) -> Machine {
-    // The library by itself: the program `faketime` stays between us and what it starts. The loader fills in $LIB.
-    let machine = Machine::new().with("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1").with("FAKETIME", by);
-    machine.with("FAKETIME_DONT_FAKE_MONOTONIC", "1").with("DONT_FAKE_MONOTONIC", "1")
-}
-
 #[test]
 fn a_day_more_or_less_on_any_machine_changes_nothing() {
     let target = Target::echo();
     for by in ["+1d", "-1d"] {
         for who in 0..3 {
-            let machine = |number| if who == number { wrong(by) } else { Machine::new() };
+            let machine = |number| if who == number { Machine::new().off_by(by) } else { Machine::new() };
             let [hub_machine, device, laptop] = [machine(0), machine(1), machine(2)];
             let hub = Hub::start(&hub_machine);
             device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -36,7 +29,7 @@ fn a_day_more_or_less_on_any_machine_changes_nothing() {
 #[test]
 fn a_clock_that_is_years_ahead_is_what_is_named() {
     let hub = Hub::start(&Machine::new());
-    let finished = wrong("+20y").run(&["join", &hub.device_link(DEVICE)]);
+    let finished = Machine::new().off_by("+20y").run(&["join", &hub.device_link(DEVICE)]);
     assert_eq!(finished.code, Some(Kind::ClockOrInspection.row().exit.into()), "{finished:?}");
     assert!(finished.stderr.contains(Kind::ClockOrInspection.row().hint), "{finished:?}");
 }

@@ -1,0 +1,47 @@
+//! As a device: to the hub, and whether what is offered answers here.
+
+use super::greeting::listen;
+use super::way::{since, to_hub};
+use crate::agent::target::connect;
+use crate::cli::Failure;
+use crate::cli::args::Check;
+use crate::cli::configured::device_agent;
+use crate::cli::identity::{default_device, enrol};
+use crate::net::clock;
+use crate::proto::check::{Finding, Hop, Report, greeting};
+use crate::proto::forward::Forward;
+use crate::proto::id::{Principal, Role};
+
+/// Where nothing is offered, the device-agent's settings are read for the way alone.
+const NO_FORWARD: &str = "--forward=1";
+
+pub(super) async fn check(check: Check) -> Result<Report, Failure> {
+    let profile = check.hub.profile.as_ref();
+    let typed: Vec<_> = check.forward.iter().map(|forward| format!("--forward={forward}")).collect();
+    let flags: Vec<_> = typed.iter().map(String::as_str).collect();
+    let (agent, forwards) = match device_agent(profile, &flags) {
+        Ok(mut agent) => {
+            let forwards = std::mem::take(&mut agent.forward);
+            (agent, forwards)
+        }
+        Err(_) if flags.is_empty() => (device_agent(profile, &[NO_FORWARD])?, Vec::new()),
+        Err(failure) => return Err(failure),
+    };
+    let id = agent.id.map_or_else(|| default_device(&check.hub), |id| Ok(id.into()))?;
+    let principal = Principal { role: Role::Device, id };
+    let mut report = Report::default();
+    to_hub(&mut report, &principal, &enrol(principal.clone(), check.hub.or(agent.hub))).await;
+    for forward in &forwards {
+        report.push(target(forward).await);
+    }
+    Ok(report)
+}
+
+async fn target(forward: &Forward) -> Finding {
+    let (at, began) = (forward.to_string(), clock::now());
+    match connect(forward).await {
+        Ok(mut target) => greeting(&at, Some(&forward.name), &listen(&mut target, Some(&forward.name)).await),
+        Err(refusal) => Finding::failed(Hop::Target, at, &refusal),
+    }
+    .took(since(began))
+}

@@ -1,0 +1,37 @@
+//! A role's settings for a command that does what the role would: its flags, environment and file.
+
+use std::ffi::OsString;
+
+use anyhow::anyhow;
+use clap::CommandFactory as _;
+
+use super::args::{Cli, Command, DeviceAgent, ServiceProxy};
+use super::config::{self, Mistake};
+use super::profile::Profile;
+use super::{Failure, home};
+
+/// The service-proxy with these flags.
+pub(super) fn service_proxy(profile: Option<&Profile>, flags: &[&str]) -> Result<ServiceProxy, Failure> {
+    let Command::ServiceProxy(proxy) = parse("service-proxy", profile, flags)? else { return Err(not_its_own()) };
+    Ok(proxy)
+}
+
+/// The device-agent with these flags.
+pub(super) fn device_agent(profile: Option<&Profile>, flags: &[&str]) -> Result<DeviceAgent, Failure> {
+    let Command::DeviceAgent(agent) = parse("device-agent", profile, flags)? else { return Err(not_its_own()) };
+    Ok(agent)
+}
+
+fn parse(role: &str, profile: Option<&Profile>, flags: &[&str]) -> Result<Command, Failure> {
+    let profile = profile.map(|named| OsString::from(format!("--profile={named}")));
+    let words: Vec<_> = ["devstream", role].iter().chain(flags).map(OsString::from).chain(profile).collect();
+    match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
+        Ok(cli) => Ok(cli.command),
+        Err(Mistake::Typed(error)) => Err(Failure::Usage(anyhow!("the {role}'s settings would not do:\n{error}"))),
+        Err(Mistake::Written(mistakes)) => Err(Failure::Usage(anyhow!(mistakes.join("\n")))),
+    }
+}
+
+fn not_its_own() -> Failure {
+    Failure::Other(anyhow!("a role's settings are not its own"))
+}

@@ -1,0 +1,109 @@
+//! The way to a hub and in, one hop at a time, for whoever wants to know where it ends.
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, header};
+
+use super::{Client, Connection, Particulars, exchange, refusal, request, text};
+use crate::net::authority::end_of;
+use crate::net::dial::{Trail, dial};
+use crate::net::tls::{self, Trust};
+use crate::net::websocket::generate_key;
+use crate::proto::http::Route;
+use crate::proto::id::Role;
+use crate::proto::join::HubAddress;
+use crate::proto::limits::{DEVICE_LIST_BYTES, DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
+use crate::proto::moment::Moment;
+use crate::proto::refusal::{Kind, Refusal};
+
+/// A hub's door: TLS is done, and nothing was said.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    client: &'a Client,
+    hub: &'a HubAddress,
+    stream: Connection,
+}
+
+impl Client {
+    /// What is taken for the hub's certificate.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Whether a proxy leads to the hub.
+    pub fn has_proxy(&self) -> bool {
+        self.way.to(&self.hub().host).is_some()
+    }
+
+    /// Goes as far as the hub's door.
+    pub async fn arrive(&self, trail: &mut Trail) -> Result<Arrival<'_>, Refusal> {
+        let (hub, stream) = self.reach(self.hub(), trail).await?;
+        Ok(Arrival { client: self, hub, stream })
+    }
+
+    /// What time it is at the hub, where only the time is wrong with its certificate. It hears nothing but this question.
+    pub async fn hubs_time(&self) -> Option<Moment> {
+        let config = tls::timeless_config(&self.trust).ok()?;
+        let stream = dial(self.hub(), &self.way, config, &mut Trail::default()).await.ok()?;
+        let mut request = request(Route::Health.method(), &Route::Health.to_string()).ok()?;
+        request.headers_mut().insert(header::HOST, text(&self.hub().to_string()).ok()?);
+        let (response, _) = exchange(stream, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await.ok()?;
+        time_in(response.headers())
+    }
+}
+
+impl Arrival<'_> {
+    /// Where the door is: of several addresses the one that answered.
+    pub fn hub(&self) -> &HubAddress {
+        self.hub
+    }
+
+    /// When the certificate ends that was shown.
+    pub fn expires(&self) -> Option<Moment> {
+        end_of(self.stream.get_ref().1.peer_certificates()?.first()?)
+    }
+
+    /// Proves who this is. A service is told its devices, as JSON. A device only learns that it is known: it asks to come
+    /// online in no version at all, as it would otherwise take the place of the agent that is.
+    pub async fn prove(self) -> Result<Proof, Refusal> {
+        let Self { client, hub, stream } = self;
+        let id = client.principal.id.clone();
+        let (route, headers) = match client.principal.role {
+            Role::Service => (Route::Devices, Vec::new()),
+            Role::Device => (Route::Control(id.into()), upgrade_in_no_version()),
+        };
+        let particulars = Particulars { headers, answer_bytes: DEVICE_LIST_BYTES, ..Particulars::default() };
+        let (request, limits) = particulars.request(&route)?;
+        let (response, _) = Box::pin(client.send_on((hub, stream), request, limits)).await?;
+        let is_known = match client.principal.role {
+            Role::Service => response.status().is_success(),
+            Role::Device => refusal(&response).kind == Kind::IncompatibleVersion,
+        };
+        if is_known { Ok(Proof(response)) } else { Err(refusal(&response)) }
+    }
+}
+
+/// The hub's answer to who is known.
+#[derive(Debug)]
+pub struct Proof(Response<Bytes>);
+
+impl Proof {
+    /// When it was written, by the hub's clock.
+    pub fn time(&self) -> Option<Moment> {
+        time_in(self.0.headers())
+    }
+
+    /// What it says.
+    pub fn body(&self) -> &[u8] {
+        self.0.body()
+    }
+}
+
+fn upgrade_in_no_version() -> Vec<(&'static str, String)> {
+    let fields = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+    let fields = fields.into_iter().map(|(name, value)| (name, value.to_owned()));
+    fields.chain([("sec-websocket-key", generate_key())]).collect()
+}
+
+fn time_in(headers: &HeaderMap) -> Option<Moment> {
+    Moment::of_http(headers.get(header::DATE)?.to_str().ok()?)
+}

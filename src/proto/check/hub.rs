@@ -1,0 +1,129 @@
+//! What each thing that a hub tells of itself means, and what to do about it.
+
+use super::rules::CLOCK_TOLERANCE;
+use super::{Finding, Hop, Verdict};
+use crate::proto::admin::{CertificateReport, HubStatus};
+use crate::proto::moment::Moment;
+use crate::proto::refusal::{Kind, Refusal};
+
+/// A person hears when less than this is left of a hub's descriptors, in percent …
+const FEW_DESCRIPTORS: u64 = 20;
+/// … and below this it is about to turn connections away.
+const NO_DESCRIPTORS: u64 = 2;
+
+/// The same for the bytes of its disk: a busy hub's activity log is some hundred megabytes …
+const LITTLE_DISK: u64 = 1024 * MEBIBYTE;
+/// … and its registry writes some at once.
+const NO_DISK: u64 = 32 * MEBIBYTE;
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+/// Whether a hub's certificate is good, and for how long; `made` is when the newest thing in its state was, by the same
+/// clock.
+pub fn certificate(report: &CertificateReport, here: Moment, made: Option<Moment>) -> Finding {
+    let names = report.names.join(" ");
+    let finding =
+        Finding::good(Hop::Certificate, &report.source).fact("names", names).fact("expires", report.not_after);
+    let failed =
+        |what: String, advice: &str| Verdict::because(&Refusal::new(Kind::ClockOrInspection, what), advice.to_owned());
+    let clock = "set this machine's clock, for example with `timedatectl set-ntp true`";
+    let begins = report.not_before.into_iter().chain(made).max();
+    if let Some(begins) = begins.filter(|begins| here.0 < begins.0 - CLOCK_TOLERANCE) {
+        return finding.judged(failed(format!("by this machine's clock it is {here}, and {begins} has been"), clock));
+    }
+    let is_own = report.source == "own";
+    match report.days_left {
+        // The hub renews its own while a third of its life is left.
+        ..0 if is_own => {
+            finding.judged(failed(format!("it ended on {}, by this machine's clock", report.not_after), clock))
+        }
+        ..0 => finding.judged(failed(
+            format!("it ended on {}", report.not_after),
+            "renew it; if it is not as old as that, set this machine's clock",
+        )),
+        _ => match &report.last_error {
+            Some(error) => finding.judged(Verdict::Odd {
+                cause: format!("it could not be replaced: {error}"),
+                advice: "see to that before it ends".into(),
+            }),
+            None => finding,
+        },
+    }
+}
+
+/// Whether a hub may open more connections.
+pub fn descriptors(status: &HubStatus) -> Finding {
+    let (used, limit) = (status.descriptors, status.descriptor_limit);
+    let finding = Finding::good(Hop::Descriptors, format!("{used} of {limit}"));
+    let advice =
+        "raise the limit of open files that the hub is started with (LimitNOFILE= of its unit), or end some streams";
+    let percent = limit.saturating_sub(used).saturating_mul(100) / limit.max(1);
+    scarce(finding, (percent, FEW_DESCRIPTORS, NO_DESCRIPTORS), Kind::HubBusy, advice)
+}
+
+/// Whether a hub may write more.
+pub fn disk(place: &str, (free, of): (u64, u64)) -> Finding {
+    let free_of = format!("{} of {} MiB", free / MEBIBYTE, of / MEBIBYTE);
+    let finding = Finding::good(Hop::Disk, place).fact("free", free_of);
+    let advice = "make room there: the registry and the activity log need it";
+    scarce(finding, (free, LITTLE_DISK, NO_DISK), Kind::AuditFailed, advice)
+}
+
+fn scarce(finding: Finding, (left, little, nothing): (u64, u64, u64), kind: Kind, advice: &str) -> Finding {
+    let cause = "there is little left".to_owned();
+    if left < nothing {
+        finding.judged(Verdict::because(&Refusal::new(kind, cause), advice.into()))
+    } else if left < little {
+        finding.judged(Verdict::Odd { cause, advice: advice.into() })
+    } else {
+        finding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const NOON: Moment = Moment(1_800_000_000);
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+    fn report(source: &str, days_left: i64) -> CertificateReport {
+        CertificateReport {
+            source: source.into(),
+            names: vec!["hub.test".into()],
+            not_before: Some(Moment(0)),
+            not_after: NOON,
+            days_left,
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_a_year_off_shows_in_the_certificate() {
+        let verdict = |report: &CertificateReport, here, made| match certificate(report, here, made).verdict {
+            Verdict::Good => String::new(),
+            Verdict::Odd { cause, advice } | Verdict::Failed { cause, advice, .. } => cause + " " + &advice,
+        };
+        assert_eq!(verdict(&report("own", 80), NOON, Some(NOON)), "");
+        assert!(verdict(&report("own", 80), NOON.before(YEAR), Some(NOON)).contains("set this machine's clock"));
+        let begun_later = CertificateReport { not_before: Some(NOON), ..report("pem", 80) };
+        assert!(verdict(&begun_later, NOON.before(YEAR), None).contains("set this machine's clock"));
+        assert!(verdict(&report("own", -300), NOON.after(YEAR), None).contains("set this machine's clock"));
+        assert!(verdict(&report("pem", -300), NOON, None).contains("renew it"));
+        let stuck = CertificateReport { last_error: Some("no rights".into()), ..report("acme", 3) };
+        assert!(verdict(&stuck, NOON, None).contains("could not be replaced: no rights"));
+    }
+
+    #[test]
+    fn a_disk_that_fills_is_odd_and_then_a_failure() {
+        let exit = |free| {
+            let mut report = super::super::Report::default();
+            report.push(disk("/x", (free * MEBIBYTE, 1 << 40)));
+            (report.exit(), report.to_string().contains("odd"))
+        };
+        assert_eq!((exit(1024), exit(1023), exit(32)), ((0, false), (0, true), (0, true)));
+        assert_eq!(exit(31), (Kind::AuditFailed.row().exit, false));
+    }
+}

@@ -1,0 +1,238 @@
+//! What each thing that is seen on the way to a hub and a device means, and what to do about it.
+
+use std::time::Duration;
+
+use super::{ANOTHER_HUB, Finding, Hop, Verdict};
+use crate::proto::id::StreamName;
+use crate::proto::moment::Moment;
+use crate::proto::refusal::{Detail, Kind, Refusal};
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Clocks that differ by more than this are set wrong; what is less, the way of the answer and a drifting clock explain.
+pub(super) const CLOCK_TOLERANCE: i64 = 5 * 60;
+
+/// A server may wait for its client to speak first: after this it is taken for one that does.
+const GREETING: Duration = Duration::from_secs(1);
+
+/// One that must speak first has this long, also on a slow machine at the end of a slow line.
+const SURE_GREETING: Duration = Duration::from_secs(5);
+
+/// The names under which servers are offered that speak first, with the ports of those that a forward names by its port.
+const GREETERS: [&str; 13] =
+    ["ssh", "vnc", "ftp", "smtp", "imap", "pop3", "mysql", "21", "25", "110", "143", "587", "3306"];
+
+/// What to do about a refusal that was met at this hop. The table's own advice is for whoever does not know where it was.
+pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
+    let detail = refusal.detail.as_str();
+    let is_dropped = detail.contains("no answer in");
+    let next = match (hop, refusal.kind) {
+        (Hop::Dns, Kind::HubUnreachable) => {
+            "is the name right, and does this network's DNS know it? --hub HOST:PORT names another"
+        }
+        (Hop::ProxyDns, Kind::HubUnreachable) => {
+            "is the proxy's name right? --via URL names another, and --via direct goes without"
+        }
+        (Hop::Tcp, Kind::HubUnreachable) if is_dropped => {
+            "what is sent there is dropped: by a firewall on the way, or because the address is wrong; networks let out \
+             port 443 and their own proxy (--via) most often"
+        }
+        (Hop::Tcp, Kind::HubUnreachable) => {
+            "is the hub running, and listening on that address and port? --hub HOST:PORT names another"
+        }
+        (Hop::ProxyTcp, Kind::HubUnreachable) => {
+            "is the proxy running, and on that port? --via URL names another, and --via direct goes without"
+        }
+        (Hop::Proxy, Kind::HubUnreachable) if detail.contains("407") => {
+            "--via-login FILE names the file with your USER:PASSWORD for this proxy"
+        }
+        (Hop::Proxy, Kind::HubUnreachable) => {
+            "whoever runs the proxy can let it open the way to the hub's name and port; --via URL names another"
+        }
+        (Hop::Tls, Kind::HubUnreachable) => {
+            "does a hub listen there, or something else? is TLS cut on the way, by a firewall or a load balancer?"
+        }
+        (Hop::Tls, Kind::CertificateNotTrusted) if detail.contains(ANOTHER_HUB) => {
+            "another hub answers there, or this one was set up anew: compare the pin with `devstream hub show` on the hub; \
+             if it is yours, get a new join link and run `devstream join`"
+        }
+        (Hop::Tls, Kind::CertificateNotTrusted) if detail.contains("not valid for name") => {
+            "another server answers there, or the hub does not know that it is called so: start it with --hostname NAME"
+        }
+        (Hop::Hub, Kind::HubUnreachable) => "start it with `devstream hub`; is --state-dir the one that it has?",
+        (_, kind) => kind.row().hint,
+    };
+    next.to_owned()
+}
+
+/// Where a request for a stream failed, by what it was refused with. That the hub is there, and knows who asks, was seen
+/// before.
+pub fn belongs_to(kind: Kind) -> Hop {
+    const DEVICE: [Kind; 2] = [Kind::UnknownDevice, Kind::DeviceOffline];
+    const TARGET: [Kind; 3] = [Kind::TargetRefused, Kind::TargetUnreachable, Kind::TargetTimedOut];
+    if DEVICE.contains(&kind) {
+        Hop::Device
+    } else if TARGET.contains(&kind) {
+        Hop::Target
+    } else {
+        Hop::Stream
+    }
+}
+
+/// Whether this machine's clock and the hub's agree.
+pub fn clocks(here: Moment, there: Moment) -> Finding {
+    let finding = Finding::good(Hop::Clock, here).fact("hub", there);
+    match difference(here, there) {
+        None => finding,
+        Some(difference) => finding.judged(Verdict::Odd {
+            cause: format!("this machine's clock is {difference} the hub's"),
+            advice:
+                "set the one that is wrong, for example with `timedatectl set-ntp true`; certificates are good for a \
+                     time, and logs are read by it"
+                    .into(),
+        }),
+    }
+}
+
+/// What it means that the hub's certificate is not valid by this machine's clock; `there` is the hub's, if it told.
+pub fn expired(refusal: &Refusal, here: Moment, there: Option<Moment>) -> Verdict {
+    let with = |what: String, advice: &str| {
+        let detail = format!("{what}: {}", refusal.detail.as_str());
+        Verdict::because(&Refusal::new(refusal.kind, detail), advice.to_owned())
+    };
+    match there.map(|there| difference(here, there)) {
+        Some(Some(difference)) => with(
+            format!("this machine's clock is {difference} the hub's"),
+            "set the one that is wrong, for example with `timedatectl set-ntp true`",
+        ),
+        Some(None) => with(
+            "by the hub's clock too".into(),
+            "whoever runs the hub must renew its certificate; `devstream hub check` there says more",
+        ),
+        None => Verdict::because(refusal, refusal.kind.row().hint.to_owned()),
+    }
+}
+
+/// By how much, and in which direction, if it is more than can be explained.
+fn difference(here: Moment, there: Moment) -> Option<String> {
+    let off = here.0.saturating_sub(there.0);
+    let direction = if off < 0 { "behind" } else { "ahead of" };
+    let amount = match off.saturating_abs() {
+        ..=CLOCK_TOLERANCE => return None,
+        seconds if seconds < 2 * DAY => format!("{} minutes", seconds / 60),
+        seconds => format!("{} days", seconds / DAY),
+    };
+    Some(format!("{amount} {direction}"))
+}
+
+/// What a target did within its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Greeting {
+    /// It said this first.
+    Said(Vec<u8>),
+    /// It said nothing.
+    Silence,
+    /// It ended the connection without a word.
+    End,
+}
+
+/// How long a target of this name may take for its first word.
+pub fn starts_after(name: Option<&StreamName>) -> Duration {
+    if speaks_first(name) { SURE_GREETING } else { GREETING }
+}
+
+fn speaks_first(name: Option<&StreamName>) -> bool {
+    name.is_some_and(|name| GREETERS.contains(&name.as_str()))
+}
+
+/// What that means.
+pub fn greeting(at: &str, name: Option<&StreamName>, greeting: &Greeting) -> Finding {
+    let finding = Finding::good(Hop::Target, at);
+    let seconds = starts_after(name).as_secs();
+    let failed = |kind, what: String| Finding::failed(Hop::Target, at, &Refusal::new(kind, what));
+    match greeting {
+        Greeting::Said(bytes) => finding.fact("says", first_line(bytes)),
+        Greeting::Silence if speaks_first(name) => failed(
+            Kind::TargetTimedOut,
+            format!("it took the connection and said nothing in {seconds} s, though such servers speak first"),
+        ),
+        Greeting::Silence => {
+            finding.fact("says", format!("nothing in {seconds} s, as servers do that wait for the client"))
+        }
+        Greeting::End => failed(Kind::TargetRefused, "it took the connection, and ended it without a word".into()),
+    }
+}
+
+/// Without what a terminal would act on.
+fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    Detail::from(String::from_utf8_lossy(line).as_ref()).as_str().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON: Moment = Moment(1_800_000_000);
+
+    #[test]
+    fn clocks_that_differ_are_odd_and_it_is_said_by_how_much() {
+        for (here, said) in [
+            (NOON, None),
+            (NOON.after(Duration::from_secs(300)), None),
+            (NOON.after(Duration::from_secs(360)), Some("6 minutes ahead of the hub's")),
+            (NOON.before(Duration::from_secs(400 * DAY as u64)), Some("400 days behind the hub's")),
+        ] {
+            let cause = match clocks(here, NOON).verdict {
+                Verdict::Odd { cause, .. } => Some(cause),
+                Verdict::Good | Verdict::Failed { .. } => None,
+            };
+            assert_eq!(cause.is_some(), said.is_some(), "{cause:?}");
+            assert!(said.is_none_or(|said| cause.is_some_and(|cause| cause.contains(said))));
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_over_and_a_clock_that_is_wrong_are_told_apart() {
+        let refusal = Refusal::new(Kind::ClockOrInspection, "certificate expired");
+        let told = |there| match expired(&refusal, NOON, there) {
+            Verdict::Failed { cause, advice, .. } => cause + &advice,
+            Verdict::Good | Verdict::Odd { .. } => panic!("a certificate that is over is no oddity"),
+        };
+        assert!(told(Some(NOON)).contains("by the hub's clock too") && told(Some(NOON)).contains("renew"));
+        let other = told(Some(NOON.before(Duration::from_secs(365 * DAY as u64))));
+        assert!(other.contains("365 days ahead of the hub's") && other.contains("timedatectl"), "{other}");
+        assert!(told(None).contains(Kind::ClockOrInspection.row().hint));
+    }
+
+    #[test]
+    fn who_is_silent_has_failed_only_where_such_servers_speak_first() {
+        let (ssh, web) = ("ssh".parse().unwrap(), "web".parse().unwrap());
+        let is_good = |name, heard| greeting("x", name, &heard).verdict == Verdict::Good;
+        assert!(!is_good(Some(&ssh), Greeting::Silence) && is_good(Some(&web), Greeting::Silence));
+        assert!(is_good(None, Greeting::Silence) && !is_good(None, Greeting::End));
+        assert!(starts_after(Some(&ssh)) > starts_after(Some(&web)));
+        let said = greeting("x", Some(&ssh), &Greeting::Said(b"SSH-2.0-x\x1b[2J\r\nmore".to_vec()));
+        assert_eq!(said.facts["says"], "SSH-2.0-x\u{fffd}[2J");
+    }
+
+    #[test]
+    fn advice_fits_the_hop_and_the_cause() {
+        let unreachable = |detail| Refusal::new(Kind::HubUnreachable, detail);
+        let other = |detail| Refusal::new(Kind::CertificateNotTrusted, detail);
+        for (hop, refusal, words) in [
+            (Hop::Dns, unreachable("cannot resolve x"), "DNS"),
+            (Hop::Tcp, unreachable("x: no answer in 6 s"), "dropped"),
+            (Hop::Tcp, unreachable("x: Connection refused"), "is the hub running"),
+            (Hop::ProxyTcp, unreachable("x: Connection refused"), "is the proxy running"),
+            (Hop::Proxy, unreachable("answered 407"), "--via-login"),
+            (Hop::Proxy, unreachable("answered 403"), "whoever runs the proxy"),
+            (Hop::Tls, other(ANOTHER_HUB), "set up anew"),
+            (Hop::Tls, other("signed by 'Inspector'"), "inspect TLS"),
+            (Hop::Tls, other("certificate not valid for name"), "--hostname"),
+            (Hop::Stream, Kind::StreamNotOffered.into(), Kind::StreamNotOffered.row().hint),
+        ] {
+            assert!(advice(hop, &refusal).contains(words), "{hop:?} {refusal:?}: {}", advice(hop, &refusal));
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What `check` says of each failure that was staged: the hop, the cause, the next step, and the table's exit code.
+
+use std::fs;
+
+use devstream::proto::refusal::Kind;
+use serde_json::Value;
+
+use crate::support::DEVICE;
+use crate::support::certificates::{Authority, Files, NAME};
+use crate::support::island::Island;
+use crate::support::machine::Machine;
+use crate::support::proxies::{PASSWORD, Proxy, USER};
+use crate::support::roles::{Agent, Hub};
+use crate::support::targets::{Target, closed_port};
+
+/// The hops to a hub and in, without a proxy.
+const WAY: [&str; 6] = ["identity", "dns", "tcp", "tls", "authentication", "clock"];
+
+/// What `check` found on a machine.
+struct Checked(Value);
+
+impl Checked {
+    fn on(machine: &Machine, arguments: &[&str]) -> Self {
+        Self::by(machine, &[&["check"], arguments].concat())
+    }
+
+    fn by(machine: &Machine, arguments: &[&str]) -> Self {
+        let finished = machine.run(&[arguments, &["--json"]].concat());
+        let found: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|_| panic!("{finished:?}"));
+        assert_eq!(found["exitCode"], finished.code.unwrap(), "{finished:?}");
+        assert_eq!(found["ok"], finished.code == Some(0));
+        assert!(finished.stderr.is_empty() && !finished.stdout.contains(PASSWORD), "{finished:?}");
+        Self(found)
+    }
+
+    fn hops(&self) -> impl Iterator<Item = &Value> {
+        self.0["hops"].as_array().unwrap().iter()
+    }
+
+    fn hop(&self, name: &str) -> &Value {
+        self.hops().find(|hop| hop["hop"] == name).unwrap_or_else(|| panic!("no {name}: {:#}", self.0))
+    }
+
+    /// All is well, on these hops.
+    fn is_well(&self, hops: &[&str]) {
+        let found: Vec<_> =
+            self.hops().map(|hop| (hop["hop"].as_str().unwrap(), hop["state"].as_str().unwrap())).collect();
+        let wanted: Vec<_> = hops.iter().map(|hop| (*hop, "good")).collect();
+        assert_eq!(found, wanted, "{:#}", self.0);
+        assert_eq!(self.0["exitCode"], 0);
+    }
+
+    /// All is well up to the last hop, which failed like this.
+    fn fails(&self, hop: &str, kind: Kind, cause: &str, advice: &str) {
+        let last = self.hops().last().unwrap();
+        assert_eq!((&last["hop"], &last["state"]), (&hop.into(), &"failed".into()), "{:#}", self.0);
+        assert_eq!(
+            (&last["word"], &self.0["exitCode"]),
+            (&kind.row().word.into(), &kind.row().exit.into()),
+            "{:#}",
+            self.0
+        );
+        assert!(self.hops().filter(|hop| hop["state"] == "failed").count() == 1, "{:#}", self.0);
+        assert!(last["cause"].as_str().unwrap().contains(cause), "no '{cause}': {last:#}");
+        assert!(last["advice"].as_str().unwrap().contains(advice), "no '{advice}': {last:#}");
+    }
+}
+
+#[test]
+fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
+    let [near, far] = Island::two();
+    far.run("mount -t tmpfs names /mnt && echo 'nameserver 10.0.0.1' > /mnt/resolv.conf");
+    far.run("mount --bind /mnt/resolv.conf /etc/resolv.conf");
+    far.run("printf '10.0.0.1 hub.test\n10.0.0.9 dead.test\n' > /mnt/hosts && mount --bind /mnt/hosts /etc/hosts");
+    near.run(
+        "mount -t tmpfs names /mnt && echo '10.0.0.1 hub.test' > /mnt/hosts && mount --bind /mnt/hosts /etc/hosts",
+    );
+    far.run("iptables -A OUTPUT -p udp --dport 53 -j REJECT && iptables -A OUTPUT -d 10.0.0.9 -j DROP");
+    let (squid, laptop) = (Proxy::squid(&near), far.machine());
+    let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &["--hostname", "hub.test"]);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let login = laptop.home().join("login").display().to_string();
+    far.run(&format!("umask 077 && echo '{USER}:{PASSWORD}' > {login}"));
+    let via = format!("http://{}", squid.address());
+
+    Checked::on(&laptop, &[]).is_well(&WAY);
+    let through = Checked::on(&laptop, &["--via", &via, "--via-login", &login]);
+    through.is_well(&["identity", "proxyDns", "proxyTcp", "proxy", "tls", "authentication", "clock"]);
+    for hop in through.hops().filter(|hop| !["identity", "clock"].contains(&hop["hop"].as_str().unwrap())) {
+        assert!(hop["milliseconds"].is_f64(), "{hop}");
+    }
+    let tls = through.hop("tls");
+    assert!(tls["at"].as_str().unwrap().contains("X25519MLKEM768"), "{tls}");
+    assert!(tls["facts"]["expires"].is_string() && tls["facts"]["trust"] == "the hub's pin", "{tls}");
+
+    let dead = Checked::on(&laptop, &["--hub", "dead.test"]);
+    dead.fails("tcp", Kind::HubUnreachable, "no answer in 6 s", "dropped");
+    assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "it took its time: {:#}", dead.0);
+    for (arguments, hop, cause, advice) in [
+        (&["--hub", "nosuch.test"][..], "dns", "cannot resolve nosuch.test", "this network's DNS"),
+        (&["--hub", "hub.test:1"], "tcp", "Connection refused", "is the hub running"),
+        (&["--via", &via], "proxy", "407", "--via-login FILE"),
+        (&["--via", "http://10.0.0.1:1"], "proxyTcp", "Connection refused", "is the proxy running"),
+        (&["--via", "http://nosuch.test:1"], "proxyDns", "nosuch.test", "is the proxy's name right"),
+    ] {
+        Checked::on(&laptop, arguments).fails(hop, Kind::HubUnreachable, cause, advice);
+    }
+    let second = Checked::on(&laptop, &["--hub", "hub.test:1", "--hub", &format!("hub.test:{}", hub.port)]);
+    let states = second.hops().map(|hop| hop["state"].as_str().unwrap()).collect::<Vec<_>>().join(" ");
+    assert_eq!(states, "good good odd good good good good good", "{:#}", second.0);
+
+    let text = laptop.run(&["check", "--hub", "hub.test:1"]);
+    assert_eq!((text.code, text.stderr.as_str()), (Some(Kind::HubUnreachable.row().exit.into()), ""));
+    for part in ["dns             ok", "tcp             FAILED", "cause: the hub cannot be reached", "next: is the hub"]
+    {
+        assert!(text.stdout.contains(part), "no '{part}' in {text:?}");
+    }
+}
+
+#[test]
+fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
+    let (hub, other) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()));
+    let laptop = Machine::new();
+    laptop.ask(&["join", &hub.service_link("alice")]);
+
+    let (untrusted, another) = (Kind::CertificateNotTrusted, "another devstream hub's authority");
+    Checked::on(&laptop, &["--hub", &other.address()]).fails("tls", untrusted, another, "another hub answers there");
+    let clock = Kind::ClockOrInspection;
+    let ahead = Checked::on(&laptop.clone().off_by("+1y"), &[]);
+    ahead.fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
+    let behind = Checked::on(&laptop.clone().off_by("-1y"), &[]);
+    let hop = behind.hop("clock");
+    assert_eq!((&behind.0["exitCode"], &hop["state"]), (&0.into(), &"odd".into()), "{:#}", behind.0);
+    assert!(hop["cause"].as_str().unwrap().contains("365 days behind the hub's"), "{hop:#}");
+
+    let identity = laptop.home().join(".local/share/devstream/service/identity.toml");
+    let text = fs::read_to_string(&identity).unwrap();
+    let pin = text.lines().find(|line| line.starts_with("pin")).unwrap();
+    fs::write(&identity, text.replace(pin, &format!("pin = \"sha256:{}\"", "A".repeat(43)))).unwrap();
+    Checked::on(&laptop, &[]).fails("tls", untrusted, another, "get a new join link");
+}
+
+#[test]
+fn a_certificate_that_is_over_is_the_hubs_to_renew() {
+    let (machine, authority) = (Machine::new(), Authority::new());
+    let ca = authority.file(&machine);
+    let [machine, laptop] = [machine, Machine::new()].map(|machine| machine.with("SSL_CERT_FILE", &ca));
+    let files = Files::in_directory(machine.home());
+    let arguments = [&["--hostname", NAME], files.arguments().as_slice()].concat();
+    files.write(&authority.certify(NAME));
+    let hub = Hub::start_with(&machine, &arguments);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let well = Checked::on(&laptop, &[]);
+    well.is_well(&WAY);
+    assert_eq!(well.hop("tls")["facts"]["trust"], "public authorities");
+    let port = hub.port;
+    drop(hub);
+
+    files.write(&authority.certify_for(NAME, -1));
+    let _hub = Hub::start_on(&machine, port, &arguments);
+    let checked = Checked::on(&laptop, &[]);
+    checked.fails("tls", Kind::ClockOrInspection, "by the hub's clock too", "must renew its certificate");
+    let of_hub = Checked::by(&machine, &["hub", "check"]);
+    let certificate = of_hub.hop("certificate");
+    assert_eq!((&certificate["state"], &certificate["at"]), (&"failed".into(), &"pem".into()), "{:#}", of_hub.0);
+    assert!(certificate["advice"].as_str().unwrap().contains("renew it"), "{certificate:#}");
+}
+
+#[test]
+fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
+    let (greeting, silent) = (Target::greeting_then_reading("SSH-2.0-Test\r\nmore"), Target::sink());
+    let mute = Target::greeting_then_reading("");
+    let hub = Hub::start(&Machine::new());
+    let [device, laptop] = [(); 2].map(|()| Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let forwards = [
+        format!("greeting={}", greeting.port),
+        format!("closed={}", closed_port()),
+        format!("ssh={}", silent.port),
+        format!("web={}", silent.port),
+        format!("mute={}", mute.port),
+    ];
+    let agent = Agent::start(&device, &forwards.each_ref().map(String::as_str));
+    let check = |arguments: &[&str]| Checked::on(&laptop, &[&["--device", DEVICE], arguments].concat());
+    let all = [&WAY[..], &["device", "stream", "target"]].concat();
+
+    let well = check(&[]);
+    well.is_well(&all);
+    assert_eq!(well.hop("target")["facts"]["says"], "SSH-2.0-Test");
+    assert_eq!(well.hop("device")["facts"]["offers"], "greeting closed ssh web mute");
+    let waiting = check(&["--stream", "web"]);
+    waiting.is_well(&all);
+    let says = "nothing in 1 s, as servers do that wait for the client";
+    assert_eq!(waiting.hop("target")["facts"]["says"], says);
+
+    check(&["--stream", "ssh"]).fails("target", Kind::TargetTimedOut, "such servers speak first", "firewall");
+    check(&["--stream", "closed"]).fails("target", Kind::TargetRefused, "Connection refused", "is the service running");
+    check(&["--stream", "mute"]).fails(
+        "target",
+        Kind::TargetRefused,
+        "ended it without a word",
+        "is the service running",
+    );
+    check(&["--stream", "nosuch"]).fails(
+        "stream",
+        Kind::StreamNotOffered,
+        "offered: greeting, closed",
+        "--stream NAME",
+    );
+    Checked::on(&laptop, &["--device", "pi-43"]).fails("device", Kind::UnknownDevice, "", "devstream devices");
+    drop(agent);
+    hub.wait_activity("deviceDisconnected", None);
+    check(&[]).fails("device", Kind::DeviceOffline, "last seen", "is its agent running");
+    hub.ask(&["service", "disable", "alice"]);
+    check(&[]).fails("authentication", Kind::Disabled, "", "can enable it again");
+    hub.ask(&["service", "remove", "alice"]);
+    check(&[]).fails("authentication", Kind::AuthenticationFailed, "", "get a new join link");
+    Checked::on(&Machine::new(), &["--device", DEVICE]).fails(
+        "identity",
+        Kind::NotJoined,
+        "",
+        "devstream hub device add",
+    );
+}
+
+#[test]
+fn a_device_checks_its_way_and_its_targets_and_stays_online() {
+    let (greeting, closed) = (Target::greeting_then_reading("hello\n"), closed_port());
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let agent = Agent::start(&device, &["22"]);
+    Checked::on(&device, &[]).is_well(&WAY);
+    let forward = format!("hi={}", greeting.port);
+    let typed = Checked::on(&device, &["--forward", &forward]);
+    typed.is_well(&[&WAY[..], &["target"]].concat());
+    assert_eq!(typed.hop("target")["facts"]["says"], "hello");
+    assert_eq!(typed.hop("authentication")["at"], format!("device {DEVICE} at {}", hub.address()));
+
+    let config = device.home().join(".config/devstream");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.toml"), format!("[device-agent]\nforward = ['{forward}', 'shut={closed}']\n"))
+        .unwrap();
+    Checked::on(&device, &[]).fails("target", Kind::TargetRefused, &closed.to_string(), "is the service running");
+    let connected = || hub.activity().iter().filter(|entry| entry["operationName"] == "deviceConnected").count();
+    assert_eq!(connected(), 1, "a check takes nobody's place");
+    assert!(agent.process.is_running() && !agent.process.log().contains("took over"), "{}", agent.process);
+
+    hub.ask(&["device", "remove", DEVICE]);
+    fs::remove_file(config.join("config.toml")).unwrap();
+    Checked::on(&device, &[]).fails("authentication", Kind::AuthenticationFailed, "", "get a new join link");
+}
+
+#[test]
+fn a_hub_checks_itself_and_its_name_as_others_see_it() {
+    const HOPS: [&str; 7] = ["hub", "certificate", "dns", "tcp", "tls", "descriptors", "disk"];
+    let [near, _far] = Island::two();
+    near.run(
+        "mount -t tmpfs names /mnt && echo '127.0.0.1 localhost' > /mnt/hosts && mount --bind /mnt/hosts /etc/hosts",
+    );
+    near.run("echo 'nameserver 127.0.0.1' > /mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf");
+    let machine = near.machine();
+    let hub = Hub::start_at(&machine, "10.0.0.1:0", &["--hostname", "hub.test"]);
+    let check = |machine: &Machine| Checked::by(machine, &["hub", "check"]);
+    let unnamed = check(&machine);
+    assert_eq!(unnamed.0["exitCode"], Kind::HubUnreachable.row().exit, "{:#}", unnamed.0);
+    assert!(unnamed.hop("dns")["cause"].as_str().unwrap().contains("cannot resolve hub.test"), "{:#}", unnamed.0);
+
+    near.run("echo '10.0.0.1 hub.test' >> /mnt/hosts");
+    let well = check(&machine);
+    well.is_well(&HOPS);
+    assert_eq!(well.hop("hub")["facts"]["listening"], format!("10.0.0.1:{}", hub.port));
+    assert!(well.hop("certificate")["facts"]["names"].as_str().unwrap().contains("hub.test"));
+    let early = check(&machine.clone().off_by("-1y"));
+    assert_eq!(early.0["exitCode"], Kind::ClockOrInspection.row().exit, "{:#}", early.0);
+    assert!(early.hop("certificate")["advice"].as_str().unwrap().contains("timedatectl"), "{:#}", early.0);
+
+    hub.process.kill();
+    check(&machine).fails("hub", Kind::HubUnreachable, "no hub of this user answers", "devstream hub");
+}
