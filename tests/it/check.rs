@@ -189,6 +189,8 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     well.is_well(&all);
     assert_eq!(well.hop("target")["facts"]["says"], "SSH-2.0-Test");
     assert_eq!(well.hop("device")["facts"]["offers"], "greeting closed ssh web mute");
+    // Nobody who reads the logs takes it for a stream that was lost.
+    agent.process.wait_line("greeting: closed");
     let waiting = check(&["--stream", "web"]);
     waiting.is_well(&all);
     let says = "nothing in 1 s, as servers do that wait for the client";

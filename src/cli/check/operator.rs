@@ -71,11 +71,11 @@ fn online(device: &DeviceId, presence: Presence) -> Finding {
 /// hears why.
 async fn to_target(report: &mut Report, config: ProxyConfig, name: Option<StreamName>, known_as: Option<&StreamName>) {
     let at = name.as_ref().map_or_else(|| config.device.to_string(), |name| format!("{}/{name}", config.device));
-    let (opened, opening) = oneshot::channel();
+    let ((opened, opening), (goes_on, enough)) = (oneshot::channel(), oneshot::channel());
     let (near, mut far) = duplex(GREETING_BYTES);
     let shutdown = Shutdown::default();
     let began = clock::now();
-    let mut work = Box::pin(pipe(config, name, (Quiet::new(opened), near), &shutdown));
+    let mut work = Box::pin(pipe(config, name, (Quiet::new(opened, enough), near), &shutdown));
     tokio::select! {
         biased;
         Ok(()) = opening => report.push(Finding::good(Hop::Stream, &at).took(since(began))),
@@ -92,7 +92,14 @@ async fn to_target(report: &mut Report, config: ProxyConfig, name: Option<Stream
         _ = &mut work => (listen(&mut far, known_as).await, true),
     };
     report.push(greeting(&at, known_as, &heard).took(since(began)));
-    if !is_over {
+    if is_over {
+        return;
+    }
+    drop(goes_on);
+    // What the target still says on its way out is read, or it would not come to its end.
+    let mut nowhere = tokio::io::sink();
+    let rest = async { tokio::join!(&mut work, tokio::io::copy(&mut far, &mut nowhere)) };
+    if timeout(GOODBYE, rest).await.is_err() {
         shutdown.drain.cancel();
         shutdown.now.cancel();
         let _ = timeout(GOODBYE, work).await;
