@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::MultiProgress;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -12,7 +11,7 @@ use tokio::time::timeout;
 use super::args::{Demo, HubArgs};
 use super::identity::SameUser;
 use super::signals::Signals;
-use super::view::Watcher;
+use super::view::{Table, Watcher};
 use super::{Failure, text};
 use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
@@ -39,7 +38,7 @@ const DEVICE: &str = "demo";
 /// A demo is over when the person says so.
 const DRAIN: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(), Failure> {
+pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let state = directory.path().join("hub");
     let (signals, shutdown, tasks) = (Signals::catch()?, Shutdown::default(), Tasks::default());
@@ -60,7 +59,7 @@ pub(super) async fn run(demo: Demo, progress: Option<MultiProgress>) -> Result<(
         drain: DRAIN,
         observer: Arc::new(|_| {}),
     };
-    let watcher = Watcher::new(progress);
+    let watcher = Watcher::new(table);
     let proxy = ServiceProxy::bind(ProxyConfig {
         enrol: enrolled(Role::Service)?,
         device,

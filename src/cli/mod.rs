@@ -37,13 +37,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
-use indicatif::MultiProgress;
 
 use self::args::{Cli, Command, Completions, Hub, HubCommand};
 use self::config::Mistake;
 pub use self::config::{SECTIONS, initial, mistakes, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
+use self::view::Table;
 use crate::net::inherit::Inherited;
 use crate::proto::refusal::Refusal;
 
@@ -97,20 +97,20 @@ pub fn main() -> ExitCode {
         }
     };
     let name = cli.command.name();
-    let progress = view::progress_bars(&cli.command);
+    let table = view::table(&cli);
     // It changes the environment, which nobody may who is not the only thread.
     let inherited = Inherited::take();
     // Dropped last: what was said until then is written.
-    let _output = stderr::start(cli.command.is_role(), progress.clone());
+    let _output = stderr::start(cli.command.is_role(), table.clone());
     logging::start(cli.verbosity(), cli.log_format);
-    let done = inherited.map_err(Failure::Usage).and_then(|inherited| run(cli, inherited, progress));
+    let done = inherited.map_err(Failure::Usage).and_then(|inherited| run(cli, inherited, table));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(name, &failure),
     }
 }
 
-fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Result<(), Failure> {
+fn run(cli: Cli, inherited: Inherited, table: Option<Table>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         match cli.command {
@@ -118,9 +118,9 @@ fn run(cli: Cli, inherited: Inherited, progress: Option<MultiProgress>) -> Resul
             Command::Hub(command) => Box::pin(hub(*command, inherited)).await,
             Command::Join(join) => Box::pin(join::run(join)).await,
             Command::DeviceAgent(agent) => Box::pin(roles::device_agent(agent)).await,
-            Command::ServiceProxy(proxy) => Box::pin(roles::service_proxy(proxy, progress)).await,
+            Command::ServiceProxy(proxy) => Box::pin(roles::service_proxy(proxy, table)).await,
             Command::Service(service) => install::run(service.command),
-            Command::Demo(demo) => Box::pin(demo::run(demo, progress)).await,
+            Command::Demo(demo) => Box::pin(demo::run(demo, table)).await,
             Command::Devices(devices) => Box::pin(devices::run(devices)).await,
             Command::Check(check) => Box::pin(check::run(*check)).await,
             Command::Status(status) => Box::pin(status::run(status)).await,

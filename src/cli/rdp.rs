@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use super::args::{Rdp, ServiceProxy};
 use super::configured::service_proxy;
 use super::signals::Signals;
+use super::view::Watcher;
 use super::{Failure, roles, text};
 use crate::net::shutdown::Shutdown;
 use crate::proxy::ServiceProxy as Proxy;
@@ -44,7 +46,8 @@ const CLIENTS: [Client; 2] = [client("xfreerdp3", &[], 128), client("xfreerdp", 
 
 pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let signals = Signals::catch()?;
-    let (bound, bulletin) = roles::bind_proxy(as_configured(&rdp)?, "rdp", (None, |_: &_| {})).await?;
+    let (bound, bulletin) =
+        roles::bind_proxy(as_configured(&rdp)?, "rdp", (Arc::new(Watcher::new(None)), |_: &_| {})).await?;
     let (address, to) = bound.addresses().into_iter().next().context("the local port is gone")?;
     text::say("rdp", &format!("{to} on {address}"));
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;

@@ -5,13 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, anyhow, bail};
-use indicatif::MultiProgress;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::bulletin::Bulletin;
 use super::identity::{default_device, enrol, is_handed_over, service};
 use super::signals::{Hangups, Signals};
-use super::view::Watcher;
+use super::view::{Table, Watcher};
 use super::{Failure, home, stdio, text};
 use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
@@ -161,11 +160,11 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
-pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiProgress>) -> Result<(), Failure> {
+pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> Result<(), Failure> {
     if proxy.stdio {
         return piped(proxy).await;
     }
-    let shutdown = Shutdown::default();
+    let (shutdown, watcher) = (Shutdown::default(), Arc::new(Watcher::new(table)));
     // A key that only the service manager can renew, and that the hub does not take any more.
     let outdated: Arc<OnceLock<Refusal>> = Arc::default();
     let (renewed_by_restart, last, stop) = (is_handed_over(), outdated.clone(), shutdown.drain.clone());
@@ -181,12 +180,15 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
     let signals = Signals::catch()?;
     keep_warm();
     raise_descriptors();
-    let (bound, bulletin) = bind_proxy(proxy, "service-proxy", (progress, observer)).await?;
+    let (bound, bulletin) = bind_proxy(proxy, "service-proxy", (watcher.clone(), observer)).await?;
     let listening = listening(&bound);
     listening.iter().for_each(|line| text::say("service-proxy", line));
     notify::ready(&listening.join(", "));
     let work = notify::while_alive(Box::pin(bulletin.while_answering(Box::pin(bound.serve(shutdown.clone())))));
     signals.pass_on_during(&shutdown, work).await?;
+    if let Some(total) = watcher.total() {
+        tracing::info!(target: "service-proxy", "{total}");
+    }
     match outdated.get() {
         Some(refusal) => {
             text::say("service-proxy", "ending, to be started anew with the key that the service manager then has");
@@ -200,11 +202,11 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, progress: Option<MultiPro
 pub(super) async fn bind_proxy(
     proxy: ServiceProxy,
     role: &str,
-    (progress, further): (Option<MultiProgress>, impl Fn(&proxy::Event) + Send + Sync + 'static),
+    (watcher, further): (Arc<Watcher>, impl Fn(&proxy::Event) + Send + Sync + 'static),
 ) -> Result<(Proxy, Bulletin), Failure> {
     let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
     let bulletin = Bulletin::new(role, principal.clone(), Vec::new(), RoleState::Listening);
-    let (watcher, noting) = (Watcher::new(progress), bulletin.clone());
+    let noting = bulletin.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
         further(&event);
         noting.note_proxy(&event);

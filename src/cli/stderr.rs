@@ -7,10 +7,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use indicatif::MultiProgress;
 use tracing::Level;
 
 use super::logging;
+use super::view::Table;
 
 /// Messages that wait to be written; the next ones are dropped, and counted. A burst of a busy hub fits.
 const QUEUE: usize = 4096;
@@ -37,12 +37,12 @@ pub(super) fn write(message: Vec<u8>) {
     }
 }
 
-/// From here on a role's messages are queued, and written above its progress bars.
-pub(super) fn start(is_role: bool, progress: Option<MultiProgress>) -> Option<Guard> {
+/// From here on a role's messages are queued, and written above its table.
+pub(super) fn start(is_role: bool, table: Option<Table>) -> Option<Guard> {
     let queue = Arc::new(Queue::default());
     let theirs = queue.clone();
-    let put = move |message: &[u8]| match &progress {
-        Some(progress) => progress.suspend(|| io::stderr().write_all(message)),
+    let put = move |message: &[u8]| match &table {
+        Some(table) => table.above(|| io::stderr().write_all(message)),
         None => io::stderr().write_all(message),
     };
     let thread = std::thread::Builder::new().name("stderr".into());

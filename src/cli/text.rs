@@ -35,15 +35,21 @@ fn tell(level: Level, target: &str, message: &str, line: &str) {
 }
 
 /// Rows in columns under their names, on standard output.
-pub(super) fn table(columns: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    let head = columns.iter().map(ToString::to_string).collect();
+pub(super) fn table(names: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    columns(names, rows.collect()).iter().for_each(|line| out(line));
+}
+
+/// Rows in columns under their names, a line each.
+pub(super) fn columns(names: &[&str], rows: Vec<Vec<String>>) -> Vec<String> {
+    let head = names.iter().map(ToString::to_string).collect();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns.len()).map(|column| width(column).unwrap_or(0)).collect();
-    for row in &rows {
+    let widths: Vec<usize> = (0..names.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        out(cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// A number of bytes in binary units.

@@ -1,28 +1,23 @@
 //! What the operator sees while streams run: live rows on a terminal, plain lines elsewhere.
 
-use std::collections::HashMap;
-use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod table;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use tokio::time::Instant;
 
-use super::args::Command;
+pub(super) use self::table::Table;
+use super::args::{Cli, Command};
+use super::logging::Format;
 use super::text::{bytes, span};
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
 use crate::proxy::{Event, View};
 
-/// How often the live rows are drawn anew.
-const TICK: Duration = Duration::from_millis(250);
-
-/// Live rows at once; more streams than that are counted by the log lines alone.
-const ROWS: usize = 32;
-
-/// Where live rows are drawn, if the command has any and a person looks on.
-pub(super) fn progress_bars(command: &Command) -> Option<MultiProgress> {
-    let live = match command {
+/// Where running streams are shown, if the command has any and a person looks on.
+pub(super) fn table(cli: &Cli) -> Option<Table> {
+    let live = match &cli.command {
         Command::ServiceProxy(proxy) => !proxy.stdio,
         Command::Demo(_) => true,
         Command::Hub(_)
@@ -39,43 +34,54 @@ pub(super) fn progress_bars(command: &Command) -> Option<MultiProgress> {
         | Command::Configuration(_)
         | Command::Completions(_) => false,
     };
-    (live && std::io::stderr().is_terminal()).then(MultiProgress::new)
+    let is_for_people = cli.verbosity() >= 0 && cli.log_format == Format::Text;
+    (live && is_for_people).then(Table::on_terminal).flatten()
 }
 
 /// Shows what happens to streams.
 pub(super) struct Watcher {
-    progress: Option<MultiProgress>,
-    rows: Mutex<HashMap<u64, Row>>,
+    table: Option<Table>,
+    since: Instant,
+    seen: Mutex<Seen>,
 }
 
-struct Row {
-    bar: Option<ProgressBar>,
-    since: Instant,
+#[derive(Default)]
+struct Seen {
+    running: HashMap<u64, (Arc<View>, Instant)>,
+    opened: u64,
+    refused: u64,
+    interruptions: u64,
+    /// Of streams that are over.
+    up: u64,
+    down: u64,
 }
 
 impl Watcher {
-    pub(super) fn new(progress: Option<MultiProgress>) -> Self {
-        Self { progress, rows: Mutex::new(HashMap::new()) }
+    pub(super) fn new(table: Option<Table>) -> Self {
+        Self { table, since: Instant::now(), seen: Mutex::default() }
     }
 
     /// Takes note of an event.
     pub(super) fn see(&self, event: Event) {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(table) = &self.table {
+            draw(table, &event);
+        }
         match event {
-            Event::Asked(view) => {
-                let bar = self.progress.as_ref().filter(|_| rows.len() < ROWS).map(|progress| asked(progress, &view));
-                rows.insert(view.number, Row { bar, since: Instant::now() });
+            Event::Asked(view) => drop(self.seen().running.insert(view.number, (view, Instant::now()))),
+            Event::Opened(view) => {
+                self.seen().opened += 1;
+                // Whoever has a table sees it there.
+                if self.table.is_none() {
+                    tracing::info!(target: "service-proxy", "{}: opened", name(&view));
+                }
             }
-            Event::Opened(view) => match rows.get(&view.number).and_then(|row| row.bar.as_ref()) {
-                Some(bar) => opened(bar, &view),
-                None => tracing::info!(target: "service-proxy", "{}: opened", name(&view)),
-            },
             Event::Draining(view, left) => {
                 let (name, left) = (name(&view), left.as_secs());
                 let advice = "connect again once it is back";
                 tracing::warn!(target: "service-proxy", "{name}: the hub is shutting down or restarting, and ends this in {left} s; {advice}");
             }
             Event::Interrupted(view, why) => {
+                self.seen().interruptions += 1;
                 let name = name(&view);
                 tracing::warn!(target: "service-proxy", "{name}: interrupted ({why}); it comes back by itself");
             }
@@ -84,50 +90,61 @@ impl Watcher {
                 tracing::info!(target: "service-proxy", "{name}: resumed after {seconds:.1} s");
             }
             Event::Refused(view, refusal) => {
-                finish(rows.remove(&view.number));
+                let mut seen = self.seen();
+                seen.refused += 1;
+                seen.running.remove(&view.number);
                 tracing::warn!(target: "service-proxy", "{}: {refusal}", view.to);
             }
             Event::Ended(view, ending, refusal) => {
-                let since = rows.get(&view.number).map(|row| row.since);
-                finish(rows.remove(&view.number));
+                let since = self.seen().over(&view);
                 ended(&view, ending, refusal, since);
             }
         }
+    }
+
+    /// All of it together, once nothing runs any more; nothing, if there never was anything.
+    pub(super) fn total(&self) -> Option<String> {
+        let mut seen = self.seen();
+        let cut: Vec<_> = seen.running.values().map(|(view, _)| view.clone()).collect();
+        for view in &cut {
+            let _ = seen.over(view);
+        }
+        let Seen { opened, refused, interruptions, up, down, .. } = *seen;
+        let (up, down, time) = (bytes(up), bytes(down), span(self.since.elapsed()));
+        let sum = format!(
+            "in all: streams {opened}, refused {refused}, interruptions {interruptions}; up {up}, down {down}, in {time}"
+        );
+        (opened + refused > 0).then_some(sum)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Counts a stream that is over, and tells when it was asked for.
+    fn over(&mut self, view: &View) -> Option<Instant> {
+        let (down, up) = view.counters.received_and_sent();
+        self.up += up;
+        self.down += down;
+        self.running.remove(&view.number).map(|(_, since)| since)
+    }
+}
+
+fn draw(table: &Table, event: &Event) {
+    match event {
+        Event::Asked(view) => table.asked(view),
+        Event::Opened(view) | Event::Resumed(view, _) => table.opened(view.number),
+        Event::Interrupted(view, _) => table.interrupted(view.number),
+        Event::Refused(view, _) | Event::Ended(view, ..) => table.ended(view.number),
+        Event::Draining(..) => {}
     }
 }
 
 fn name(view: &View) -> String {
     let from = view.from.map(|from| format!(" from {from}")).unwrap_or_default();
     format!("{} #{}{from}", view.to, view.number)
-}
-
-fn asked(progress: &MultiProgress, view: &View) -> ProgressBar {
-    let bar = progress.add(ProgressBar::new_spinner());
-    bar.set_message(format!("{}: waiting for the device", name(view)));
-    bar.enable_steady_tick(TICK);
-    bar
-}
-
-/// The row reads the counters whenever it is drawn.
-fn opened(bar: &ProgressBar, view: &Arc<View>) {
-    let counted = view.clone();
-    let style = ProgressStyle::with_template("{spinner} {msg}  {traffic}  {elapsed}");
-    let Ok(style) = style else { return };
-    let style = style.with_key("traffic", move |state: &indicatif::ProgressState, row: &mut dyn std::fmt::Write| {
-        let (down, up) = counted.counters.received_and_sent();
-        let seconds = state.elapsed().as_secs_f64().max(0.1);
-        let rate = bytes(((down + up) as f64 / seconds) as u64);
-        let _ = write!(row, "up {}  down {}  {rate}/s", bytes(up), bytes(down));
-    });
-    bar.set_style(style);
-    bar.set_message(name(view));
-    bar.reset_elapsed();
-}
-
-fn finish(row: Option<Row>) {
-    if let Some(bar) = row.and_then(|row| row.bar) {
-        bar.finish_and_clear();
-    }
 }
 
 fn ended(view: &View, ending: Ending, refusal: Option<Refusal>, since: Option<Instant>) {

@@ -43,6 +43,7 @@ mod ssh;
 mod standby;
 mod status;
 mod systemd;
+mod table;
 mod three_machines;
 mod tokens;
 mod wind;

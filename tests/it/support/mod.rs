@@ -26,6 +26,7 @@ pub(crate) mod raw;
 pub(crate) mod roles;
 pub(crate) mod sshd;
 pub(crate) mod targets;
+pub(crate) mod terminal;
 pub(crate) mod websocket;
 
 /// For anything that should happen at once: generous, because test machines are slow and busy.

@@ -1,0 +1,77 @@
+//! A program whose standard error is a terminal with a person before it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::poll;
+
+const LINES: u16 = 24;
+const COLUMNS: u16 = 120;
+
+/// Killed when dropped.
+pub(crate) struct Terminal {
+    child: Child,
+    screen: Arc<Mutex<vt100::Parser>>,
+}
+
+impl Terminal {
+    /// Starts a program on it.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("a terminal");
+        let size = Winsize { ws_row: LINES, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        let name = ptsname(&keyboard, Vec::new()).expect("a terminal has a name").into_string().expect("in ASCII");
+        let line = OpenOptions::new().read(true).write(true).open(name).expect("a terminal");
+        tcsetwinsize(&line, size).expect("a terminal has a size");
+        let command = command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null()).stderr(line);
+        let child = command.spawn().expect("the program starts");
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(LINES, COLUMNS, 0)));
+        let shown = screen.clone();
+        // Ends with the last program that has the terminal.
+        thread::spawn(move || show(keyboard.into(), &shown));
+        Self { child, screen }
+    }
+
+    /// What a person sees on it now.
+    pub(crate) fn screen(&self) -> String {
+        let parser = self.screen.lock().expect("nothing panics");
+        parser.screen().rows(0, COLUMNS).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The line with all of this on it, once it is there.
+    pub(crate) fn wait_line(&self, parts: &[&str]) -> String {
+        let fits = |line: &&str| parts.iter().all(|part| line.contains(part));
+        poll(&format!("{parts:?}"), || self.screen().lines().find(fits).map(str::to_owned))
+    }
+
+    /// Ends the program with a Ctrl-C, and waits until it has.
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        let line = format!("kill -s INT {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success()));
+        poll("its end", || self.child.try_wait().expect("it is our child")).code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "the harness shows it with the failure")]
+            let () = eprintln!("--- on the terminal\n{}", self.screen());
+        }
+    }
+}
+
+fn show(mut from: File, screen: &Mutex<vt100::Parser>) {
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        screen.lock().expect("nothing panics").process(&bytes[..count]);
+    }
+}

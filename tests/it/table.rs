@@ -1,0 +1,61 @@
+//! The table of running streams that a person sees at a terminal.
+
+use std::net::TcpStream;
+
+use crate::support::DEVICE;
+use crate::support::bytes::{KIB, Pattern};
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::poll;
+use crate::support::roles::{Agent, Hub, connect};
+use crate::support::targets::{Target, is_alive};
+use crate::support::terminal::Terminal;
+
+#[test]
+fn a_person_sees_each_stream_while_it_runs_and_their_sum_at_the_end() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
+    let (mut terminal, mut local) = proxy(&machine, &[]);
+    let from = local.local_addr().expect("it is connected").to_string();
+    is_alive(&mut local);
+    terminal.wait_line(&["TO", "FROM", "UP", "DOWN", "RATE", "AGE"]);
+    terminal.wait_line(&["pi-42/echo #1", &from, "1.00 KiB", "/s", "00:00:0"]);
+
+    hub.process.kill();
+    terminal.wait_line(&["pi-42/echo #1", &from, "interrupted for "]);
+    let _hub = Hub::start_on(&machine, hub.port, &[]);
+    is_alive(&mut local);
+    terminal.wait_line(&["pi-42/echo #1", &from, "2.00 KiB", "1 interruption"]);
+    let screen = terminal.screen();
+    let table = screen.trim_end().lines().rev().take(2).collect::<Vec<_>>();
+    assert!(table[0].contains("#1") && table[1].contains("FROM"), "messages stand above it:\n{screen}");
+
+    drop(local);
+    terminal.wait_line(&["pi-42/echo #1 from ", "closed; up 2.00 KiB, down 2.00 KiB"]);
+    poll("a screen without a table", || (!terminal.screen().contains("FROM")).then_some(()));
+    assert_eq!(terminal.interrupt(), Some(0));
+    terminal.wait_line(&["in all: streams 1, refused 0, interruptions 1; up 2.00 KiB, down 2.00 KiB"]);
+}
+
+#[test]
+fn a_terminal_whose_user_wants_no_table_has_none() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
+    for wish in [&["-q"][..], &["--log-format", "json"]] {
+        let (terminal, mut local) = proxy(&machine, wish);
+        Pattern::new(4).send(&mut local, KIB).expect("the stream takes bytes");
+        Pattern::new(4).expect(&mut local, KIB);
+        assert!(!terminal.screen().contains("FROM"), "{}", terminal.screen());
+    }
+}
+
+/// A service-proxy on a terminal, and a connection to its port.
+fn proxy(machine: &Machine, wish: &[&str]) -> (Terminal, TcpStream) {
+    let mut command = machine.command(DEVSTREAM);
+    let terminal = Terminal::start(command.args(["service-proxy", "--device", DEVICE, "--local", "0=echo"]).args(wish));
+    let line = terminal.wait_line(&["service-proxy", "pi-42/echo on 127.0.0.1:"]);
+    let port = line.rsplit("127.0.0.1:").next().map(|rest| rest.split('"').next().unwrap_or(rest).trim());
+    let local = connect(port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {line}")));
+    (terminal, local)
+}
