@@ -1,8 +1,9 @@
 //! Starting the three roles from what was typed.
 
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 use anyhow::{Context as _, anyhow, bail};
 
@@ -24,6 +25,7 @@ use crate::net::rlimit::raise_descriptors;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::socket::has_ipv6;
 use crate::proto::admin::HubInfo;
+use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
@@ -139,7 +141,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let principal = Principal { role: Role::Device, id };
     let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let bulletin = Bulletin::new("device-agent", principal.clone(), offers, RoleState::Connecting);
-    let noting = bulletin.clone();
+    let (noting, told, hint) = (bulletin.clone(), Once::new(), reached_with(&principal, &agent.forward));
     let config = AgentConfig {
         device: principal.id.clone().into(),
         enrol: bulletin.noting_the_hub(enrol(principal, agent.hub)),
@@ -148,7 +150,12 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         renewed_by_restart: is_handed_over(),
         line: agent.line.line(),
         drain: agent.drain.drain_timeout,
-        observer: Arc::new(move |event| noting.note_agent(event)),
+        observer: Arc::new(move |event| {
+            if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
+                told.call_once(|| text::say("device-agent", &hint));
+            }
+            noting.note_agent(event);
+        }),
     };
     keep_warm();
     raise_descriptors();
@@ -158,6 +165,18 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let work = Box::pin(bulletin.while_answering(Box::pin(agent::run(config, shutdown.clone()))));
     let work = notify::while_alive(work);
     Ok(signals.pass_on_during(&shutdown, work).await??)
+}
+
+/// What somebody types elsewhere to reach this device, for the person who has just started its agent.
+fn reached_with(device: &Principal, offers: &[Forward]) -> String {
+    let id = &device.id;
+    let command = match offers.first() {
+        Some(first) if offers.iter().all(|offer| offer.name.as_str() != "ssh") => {
+            format!("devstream service-proxy --device {id} --local 0={}", first.name)
+        }
+        Some(_) | None => format!("devstream ssh {id}"),
+    };
+    format!("next, where you have joined as a service: {command}")
 }
 
 pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> Result<(), Failure> {

@@ -43,7 +43,7 @@ mod ssh;
 mod standby;
 mod status;
 mod systemd;
-mod table;
+mod terminal;
 mod three_machines;
 mod tokens;
 mod wind;

@@ -1,4 +1,4 @@
-//! The table of running streams that a person sees at a terminal.
+//! What a person sees at a terminal, and nobody else: the table of running streams, and what to do next.
 
 use std::net::TcpStream;
 
@@ -47,6 +47,19 @@ fn a_terminal_whose_user_wants_no_table_has_none() {
         Pattern::new(4).send(&mut local, KIB).expect("the stream takes bytes");
         Pattern::new(4).expect(&mut local, KIB);
         assert!(!terminal.screen().contains("FROM"), "{}", terminal.screen());
+    }
+}
+
+#[test]
+fn a_person_who_starts_an_agent_reads_how_its_device_is_reached() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    for (forward, command) in
+        [("22", "devstream ssh pi-42"), ("web=80", "devstream service-proxy --device pi-42 --local 0=web")]
+    {
+        let mut agent = machine.command(DEVSTREAM);
+        let terminal = Terminal::start(agent.args(["device-agent", "--id", DEVICE, "--forward", forward]));
+        terminal.wait_line(&["device-agent: ", command]);
     }
 }
 
