@@ -72,7 +72,7 @@ fn messages(criterion: &mut Criterion) {
         rests: false,
         protocol: Some("devstream.v1.resume".into()),
         service: "laptop".parse().unwrap(),
-        source: "192.0.2.1:50000".into(),
+        source: ([192, 0, 2, 1], 50000).into(),
     });
     let text = message::encode(&request);
     criterion.bench_function("decode a request for a stream", |bencher| {

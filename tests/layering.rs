@@ -72,6 +72,8 @@ fn the_rules_see_what_they_forbid_and_nothing_else() {
         ("agent/mod.rs", "use tokio_rustls::TlsConnector;"),
         ("cli/hub.rs", "let x = TcpListener::bind(y);"),
         ("main.rs", "devstream::hub::run()"),
+        ("net/relay.rs", "mod leg;\n#[cfg(test)]\nmod tests;\nuse crate::hub::Hub;"),
+        ("net/relay.rs", "x();\n#[cfg(test)]\nuse a::b;\nuse crate::hub::Hub;"),
     ] {
         assert_eq!([imports(path, code), names(path, code)].concat().len(), 1, "{path}: {code}");
     }
@@ -205,9 +207,14 @@ fn size(path: &str, code: &str) -> Vec<String> {
     }
 }
 
-/// The lines before a file's unit tests, numbered.
+/// The lines before a file's unit tests, numbered. Tests in a file of their own end nothing here.
 fn numbered(code: &str) -> impl Iterator<Item = (usize, &str)> {
-    let end = code.find("\n#[cfg(test)]\n").unwrap_or(code.len());
+    let marks = code.match_indices("\n#[cfg(test)]\n");
+    let is_inline = |rest: &str| {
+        let item = rest.lines().skip(2).find(|line| !line.starts_with("#["));
+        item.is_some_and(|line| line.starts_with("mod ") && line.contains('{'))
+    };
+    let end = marks.map(|(at, _)| at).find(|at| is_inline(&code[*at..])).unwrap_or(code.len());
     code[..end].lines().enumerate().map(|(index, line)| (index + 1, line))
 }
 

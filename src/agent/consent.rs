@@ -41,7 +41,7 @@ async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Resul
     let child = shell(command)
         .env("DEVSTREAM_DEVICE", device.as_str())
         .env("DEVSTREAM_SERVICE", request.service.as_str())
-        .env("DEVSTREAM_SOURCE", &request.source)
+        .env("DEVSTREAM_SOURCE", request.source.to_string())
         .env("DEVSTREAM_STREAM", request.stream_name.as_str())
         .env("DEVSTREAM_REQUEST", request.request_id.to_string())
         .stdin(Stdio::null())
@@ -154,29 +154,20 @@ mod tests {
     use crate::proto::id::StreamId;
     use crate::proto::secret::StreamToken;
 
-    fn request(source: &str) -> StreamRequest {
-        StreamRequest {
+    #[tokio::test]
+    async fn the_command_reads_who_asks_in_its_environment() {
+        let request = StreamRequest {
             request_id: StreamId::from_bytes([1; 16]),
             url: "wss://hub/".into(),
             stream_name: "ssh".parse().unwrap(),
             authorization_token: Some(StreamToken::new([1; 32])),
             protocol: None,
             service: "alice".parse().unwrap(),
-            source: source.into(),
+            source: ([192, 0, 2, 1], 50000).into(),
             rests: false,
-        }
-    }
-
-    /// A hub may say anything about where a service comes from.
-    #[tokio::test]
-    async fn what_a_hub_says_is_never_part_of_the_command() {
-        let device = "pi-42".parse().unwrap();
-        let command = "printf '%s' \"$DEVSTREAM_SOURCE\"; exit 1";
-        for hostile in ["$(echo out)", "`echo out`", "'; echo out; '", "\" && echo out; \"", "-n", "%s", "$0"] {
-            let refusal = run(command, &device, &request(hostile)).await.unwrap_err();
-            assert_eq!(refusal.detail.as_str(), hostile);
-        }
-        let refusal = run("exit 0", &device, &request("nul\0")).await.unwrap_err();
-        assert!(refusal.detail.as_str().contains("cannot run"), "{refusal}");
+        };
+        let command = "printf '%s %s %s' \"$DEVSTREAM_SERVICE\" \"$DEVSTREAM_STREAM\" \"$DEVSTREAM_SOURCE\"; exit 1";
+        let refusal = run(command, &"pi-42".parse().unwrap(), &request).await.unwrap_err();
+        assert_eq!(refusal.detail.as_str(), "alice ssh 192.0.2.1:50000");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -29,7 +30,7 @@ pub(super) enum End {
     /// Another agent with the same id took over.
     Displaced {
         /// From there.
-        by: String,
+        by: SocketAddr,
     },
 }
 

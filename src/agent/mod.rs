@@ -219,7 +219,7 @@ mod tests {
             assert_eq!(Next::after(&end, true), wanted);
             assert_eq!(Next::after(&end, false), Next::Retry, "its key is read anew for each connection");
         }
-        assert_eq!(Next::after(&End::Displaced { by: "elsewhere".into() }, true), Next::Retry);
+        assert_eq!(Next::after(&End::Displaced { by: ([192, 0, 2, 1], 1).into() }, true), Next::Retry);
     }
 
     #[test]

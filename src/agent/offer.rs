@@ -1,6 +1,7 @@
 //! What a device offers under which name: a target, or a program's own handler.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::proto::refusal::{Kind, Refusal};
 #[derive(Debug)]
 pub struct Incoming {
     service: ServiceName,
-    source: String,
+    source: SocketAddr,
     stream_name: StreamName,
     answer: oneshot::Sender<Result<Local, Refusal>>,
 }
@@ -37,9 +38,9 @@ impl Incoming {
         &self.service
     }
 
-    /// Where they ask from, as the hub sees it: an address and a port.
-    pub fn source(&self) -> &str {
-        &self.source
+    /// Where they ask from, as the hub sees it.
+    pub fn source(&self) -> SocketAddr {
+        self.source
     }
 
     /// What they ask for.

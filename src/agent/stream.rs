@@ -120,7 +120,8 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
     let brought = brought.map(|tunnel| Tunnel { rests: request.rests, ..tunnel });
     brought.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
-        let reason = format!("it could not bring the stream: {}", refusal.what());
+        // What it met on the way is told here alone: the hub, which chose the URL, is not to look around with it.
+        let reason = format!("it could not bring the stream: {}; its log says why", refusal.kind.row().sentence);
         let reason = Some(Refusal::new(Kind::RejectedByDevice, reason));
         StreamResponse { request_id: *request_id, accepted: false, reason }
     })

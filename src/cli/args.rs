@@ -33,7 +33,7 @@ pub(super) use self::registry::{
 };
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
 pub(super) use self::shell::{Rdp, Ssh, SshConfig, Status};
-use self::units::{hostname, seconds};
+use self::units::{handshake_seconds, hostname, seconds};
 use super::certificate::CertificateArgs;
 use super::complete;
 use super::logging::Format;
@@ -195,7 +195,7 @@ pub(super) struct HubServe {
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_STREAMING_LISTEN")]
     pub(super) streaming_listen: Option<SocketAddr>,
     /// How long a stream's handshake may take, and a stream token is good for; at most 60
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = handshake_seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
     pub(super) handshake_timeout: Duration,
     /// How long running streams may go on after a first SIGTERM or Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value = DRAIN_SECONDS, value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
@@ -314,10 +314,10 @@ pub(super) struct ServiceProxy {
     #[arg(long, value_name = "NAME", requires = "stdio", add = ArgValueCandidates::new(complete::streams))]
     pub(super) stream: Option<StreamName>,
     /// How long to wait for an offline device to come online; at most 60
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = handshake_seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
     pub(super) connect_timeout: Duration,
     /// How long to wait for an online device to answer; at most 60
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "DEVSTREAM_RESPONSE_TIMEOUT")]
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = handshake_seconds, env = "DEVSTREAM_RESPONSE_TIMEOUT")]
     pub(super) response_timeout: Duration,
     #[command(flatten)]
     pub(super) hub: HubArgs,

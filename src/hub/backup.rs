@@ -119,11 +119,20 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
         if below.as_os_str().is_empty() && LEFT_OUT.iter().any(left_out) {
             continue;
         }
-        let kind = entry.metadata()?;
+        // A key may be a link to where keys are kept. What is being written anew goes by another name for a moment.
+        let kind = match fs::metadata(entry.path()) {
+            Err(_) if entry.path().symlink_metadata().is_err() => continue,
+            found => found?,
+        };
+        let path = below.join(name);
         if kind.is_dir() {
-            found.extend(files(state, &below.join(name))?);
+            found.extend(files(state, &path)?);
         } else if kind.is_file() && kind.len() <= FILE_BYTES {
-            found.push(below.join(name));
+            found.push(path);
+        } else {
+            let (what, most) = (entry.path(), FILE_BYTES / 1024);
+            let why = format!("{} is no file of up to {most} KiB, as a hub's are; move it elsewhere", what.display());
+            return Err(io::Error::other(why));
         }
     }
     Ok(found)

@@ -20,7 +20,7 @@ use crate::proto::http::{CONTROL_PROTOCOL, lists};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
-use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
+use crate::proto::message::{Hello, ToDevice, ToHub};
 use crate::proto::refusal::{Kind, Refusal};
 
 /// Lets a device's upgrade through, or not. The version is looked at last: whoever hears that it is wrong knows that the
@@ -212,20 +212,11 @@ pub(super) async fn passed(at: Option<Instant>) {
 fn message(shared: &Shared, device: &DeviceId, authority: &str, notice: Notice) -> (Option<ToDevice>, Option<Kind>) {
     match notice {
         Notice::Ask(ask) => {
-            let request = StreamRequest {
-                request_id: ask.stream,
-                url: shared.streaming_url(authority, device, ask.stream, Role::Device),
-                stream_name: ask.name,
-                authorization_token: Some(ask.token),
-                protocol: ask.protocol.map(|protocol| protocol.as_str().to_owned()),
-                service: ask.service,
-                source: ask.source.to_string(),
-                rests: ask.rests,
-            };
-            (Some(ToDevice::StreamRequest(request)), None)
+            let url = shared.streaming_url(authority, device, ask.stream, Role::Device);
+            (Some(ToDevice::StreamRequest(ask.request(url))), None)
         }
         Notice::Cancel(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),
-        Notice::Displaced(by) => (Some(ToDevice::Displaced { by: by.to_string() }), Some(Kind::Displaced)),
+        Notice::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(Kind::Displaced)),
         Notice::Dismissed(kind) => (None, Some(kind)),
         Notice::Recheck => (None, None),
     }

@@ -357,14 +357,17 @@ pub fn refusal(response: &Response<Bytes>) -> Refusal {
     }
 }
 
-/// The host and path of `wss://HOST[:PORT]/PATH`. TLS checks the host against the same trust as the hub's.
+/// The host and path of `wss://HOST[:PORT]/PATH`. TLS checks the host against the same trust as the hub's; the path is one
+/// where a hub takes connections, and nothing that another server would act on.
 fn endpoint(url: &str) -> Result<(HubAddress, &str), Refusal> {
     let parse = || {
         let rest = url.strip_prefix("wss://")?;
         let slash = rest.find('/')?;
-        Some((rest[..slash].parse().ok()?, &rest[slash..]))
+        let (host, path) = rest.split_at(slash);
+        let is_hubs = matches!(Route::parse("GET", path), Some(Route::Bridge(_) | Route::Standby));
+        Some((host.parse().ok()?, path)).filter(|_| is_hubs && !path.contains('?'))
     };
-    parse().ok_or_else(|| Refusal::new(Kind::BadRequest, "the hub gave a streaming URL that is not wss://HOST/PATH"))
+    parse().ok_or_else(|| Refusal::new(Kind::BadRequest, "the hub gave a streaming URL that is none of a hub's"))
 }
 
 fn text(value: &str) -> Result<HeaderValue, Refusal> {

@@ -1,11 +1,14 @@
 //! What is said on the hub's private admin socket: one JSON line asks, one answers.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
 use super::moment::Moment;
+use super::refusal::Detail;
 use super::scope::{Glob, Scope, ScopeChange};
 
 /// Asked by the hub's own user.
@@ -203,9 +206,9 @@ pub struct Presence {
     /// From when on.
     pub since: Moment,
     /// Where it connected from.
-    pub address: String,
+    pub address: SocketAddr,
     /// Its agent's version.
-    pub version: String,
+    pub version: Detail,
     /// What it offers.
     pub forwards: Vec<StreamName>,
     /// How long a ping and its answer took, in microseconds.
@@ -259,7 +262,7 @@ pub struct StreamStatus {
     /// Whose.
     pub service: ServiceName,
     /// From where.
-    pub source: String,
+    pub source: SocketAddr,
     /// How far it has come: `waiting`, `asked`, `accepted` or `open`.
     pub state: String,
     /// How long ago it was asked for, in seconds.

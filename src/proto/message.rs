@@ -1,5 +1,7 @@
 //! The messages on a device's control connection: JSON in text frames, field names as the original's.
 
+use std::net::SocketAddr;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +49,7 @@ pub enum ToDevice {
     /// Another agent with the same id took over; this connection ends.
     Displaced {
         /// Where the other one connected from.
-        by: String,
+        by: SocketAddr,
     },
 }
 
@@ -92,7 +94,7 @@ pub struct StreamRequest {
     /// Who asks.
     pub service: ServiceName,
     /// Where they ask from.
-    pub source: String,
+    pub source: SocketAddr,
     /// Whether the connections of both sides stand by again after the stream, instead of being closed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rests: bool,
@@ -127,7 +129,14 @@ pub enum InvalidMessage {
     TooDeep,
     /// Not JSON of the expected shape.
     #[error("malformed message: {0}")]
-    Malformed(#[from] serde_json::Error),
+    Malformed(Detail),
+}
+
+/// It may quote the peer.
+impl From<serde_json::Error> for InvalidMessage {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed(error.to_string().into())
+    }
 }
 
 /// As text for the wire.
@@ -201,6 +210,24 @@ mod tests {
         let text = r#"{"type":"hello","version":"\u001b[2J1.0","forwards":[]}"#;
         let ToHub::Hello(hello) = decode(text).unwrap() else { panic!("not a hello") };
         assert!(!hello.version.as_str().contains('\x1b'), "{:?}", hello.version);
+    }
+
+    #[test]
+    fn where_a_service_asks_from_is_an_address_and_no_words_of_the_hubs() {
+        let at = |source: &str| {
+            let (id, name) = ("01".repeat(16), r#""streamName":"ssh","url":"wss://hub/","service":"alice""#);
+            decode::<ToDevice>(&format!(r#"{{"type":"streamRequest","requestId":"{id}",{name},"source":"{source}"}}"#))
+        };
+        assert!(at("192.0.2.1:5").is_ok() && at("[2001:db8::1]:5").is_ok());
+        for hostile in [
+            "$(echo out)",
+            r"1.2.3.4:5[2J",
+            r"1.2.3.4:5
+hub: forged",
+        ] {
+            let Err(InvalidMessage::Malformed(why)) = at(hostile) else { panic!("{hostile} is no address") };
+            assert!(!why.as_str().contains(['\x1b', '\n']), "{why}");
+        }
     }
 
     #[test]

@@ -17,6 +17,12 @@ pub struct Moment(pub i64);
 #[error("not a time of the form 2026-01-31T12:00:00Z")]
 pub struct InvalidMoment;
 
+/// The beginning of the year 0.
+const FIRST: i64 = -62_167_219_200;
+
+/// The end of the year 9999.
+const LAST: i64 = 253_402_300_799;
+
 impl Moment {
     /// Later by this much.
     pub fn after(self, span: Duration) -> Self {
@@ -33,10 +39,10 @@ impl Moment {
         Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// As people and programs read it.
+    /// As people and programs read it; what is beyond the years that can be written is the first or last of them.
     pub fn rfc3339(self) -> String {
-        let moment = OffsetDateTime::from_unix_timestamp(self.0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        moment.format(&Rfc3339).unwrap_or_default()
+        let moment = OffsetDateTime::from_unix_timestamp(self.0.clamp(FIRST, LAST));
+        moment.map_or_else(|_| String::new(), |moment| moment.format(&Rfc3339).unwrap_or_default())
     }
 
     /// Parses the `Date` header of HTTP (RFC 9110 section 5.6.7).
@@ -47,7 +53,7 @@ impl Moment {
     /// Parses RFC 3339, with or without fractions; within the years that it can write, also as UTC.
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        Some(Self(moment.unix_timestamp())).filter(|moment| !moment.rfc3339().is_empty())
+        Some(Self(moment.unix_timestamp())).filter(|moment| (FIRST..=LAST).contains(&moment.0))
     }
 }
 
@@ -87,6 +93,14 @@ mod tests {
         assert_eq!((Moment::parse("noon"), Moment::of_http("noon")), (None, None));
         assert_eq!(moment.after(Duration::MAX).since(moment), Duration::from_secs((i64::MAX - moment.0) as u64));
         assert_eq!(moment.since(moment.after(Duration::from_secs(1))), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_never_ends_is_written_as_late_and_not_as_1970() {
+        assert_eq!(Moment(i64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(Moment(i64::MIN).rfc3339(), "0000-01-01T00:00:00Z");
+        assert_eq!(Moment::parse("9999-12-31T23:59:59Z"), Some(Moment(LAST)));
+        assert_eq!(Moment::parse("9999-12-31T23:59:59-01:00"), None);
     }
 
     #[test]

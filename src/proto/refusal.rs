@@ -229,6 +229,12 @@ impl Detail {
     }
 }
 
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
 impl From<&str> for Detail {
     fn from(text: &str) -> Self {
         Self::new(text)

@@ -1,6 +1,7 @@
 //! One file that holds a hub: written while it runs, and enough to be the same hub elsewhere.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,6 +109,23 @@ fn a_backup_never_replaces_a_file() {
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     assert!(names.into_iter().all(|name| !name.starts_with("backup.")), "nothing is left behind");
     hub.ask(&["backup", "other"]);
+}
+
+#[test]
+fn a_key_that_is_a_link_is_in_the_backup_and_what_cannot_be_is_named() {
+    let [machine, elsewhere] = [(); 2].map(|()| Machine::new());
+    let hub = Hub::start(&machine);
+    let (key, vault) = (state(&machine).join("ca.key"), machine.home().join("vault"));
+    fs::rename(&key, &vault).and_then(|()| symlink(&vault, &key)).expect("a link");
+    let file = elsewhere.home().join("file");
+    hub.ask(&["backup", file.to_str().expect("a path")]);
+    assert_eq!(restore(&elsewhere, "file").code, Some(0));
+    let restored = fs::read_to_string(state(&elsewhere).join("ca.key")).expect("the key");
+    assert_eq!(restored, fs::read_to_string(&vault).expect("the key"));
+
+    fs::write(state(&machine).join("film"), vec![0; 2 << 20]).expect("a file");
+    let finished = machine.run(&["hub", "backup", "large"]);
+    assert!(finished.code == Some(1) && finished.stderr.contains("film is no file of up to 1024 KiB"), "{finished:?}");
 }
 
 #[test]

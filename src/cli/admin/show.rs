@@ -124,7 +124,7 @@ fn presence(online: Option<&Presence>, last_seen: Option<Moment>, otherwise: &st
     };
     let round_trip = round_trip_us.map_or_else(|| "-".into(), |micros| format!("{:.1} ms", micros as f64 / 1000.0));
     let offers = forwards.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    vec!["online".into(), since.to_string(), address.clone(), version.clone(), round_trip, offers]
+    vec!["online".into(), since.to_string(), address.to_string(), version.to_string(), round_trip, offers]
 }
 
 fn show_keys(keys: &[KeyStatus]) {
@@ -162,7 +162,7 @@ fn show_streams(streams: &[StreamStatus]) {
             stream.state.clone(),
             stream.service.to_string(),
             format!("{}{name}", stream.device),
-            stream.source.clone(),
+            stream.source.to_string(),
             text::span(std::time::Duration::from_secs(stream.age_seconds)),
             text::bytes(stream.bytes_to_device),
             text::bytes(stream.bytes_to_service),

@@ -16,7 +16,7 @@ pub(in crate::cli) struct ActivityArgs {
     /// Put the activity log's file aside, and begin a new one, before it grows beyond this
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = rotate_size, help_heading = HEADING, env = "DEVSTREAM_ACTIVITY_ROTATE_SIZE")]
     activity_rotate_size: u64,
-    /// The same when the file's first line is this old
+    /// Put the file aside as well once its first line is this old
     #[arg(long, value_name = "AGE", default_value = "1d", value_parser = age, help_heading = HEADING, env = "DEVSTREAM_ACTIVITY_ROTATE_AGE")]
     activity_rotate_age: Duration,
     /// Delete the oldest files, so that all of them never take more than this; at least twice the rotate size

@@ -72,7 +72,8 @@ impl ViaArgs {
         let way = match &self.via {
             Some(ViaChoice::Direct) => Way::default(),
             Some(ViaChoice::Proxy(via)) => Way::through(via.clone()),
-            None => Way::from_environment(|name| env::var(name).ok())?,
+            // What is no text leads nowhere, but never past the proxy.
+            None => Way::from_environment(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))?,
         };
         match &self.via_login {
             Some(file) => Ok(way.with_login(login(file)?)),

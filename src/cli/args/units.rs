@@ -1,14 +1,41 @@
 //! The units in which things are typed.
 
-use std::convert::Infallible;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::proto::forward::bare_host;
+use crate::proto::limits::HANDSHAKE_TIMEOUT;
+
+/// A year: nobody waits longer for anything that is typed in seconds, and clocks can still add it.
+const MOST_SECONDS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A hundred years: longer than any of this, and a date that can still be written.
+const OLDEST: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
 
 /// A number of seconds, fractions allowed.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(number).map_err(|_| "not a number of seconds".to_owned())
+    seconds_up_to(MOST_SECONDS, text)
+}
+
+/// The same, for a deadline: without any time nothing could meet it.
+pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
+    seconds(text).and_then(|time| if time.is_zero() { Err("it must be more than 0".into()) } else { Ok(time) })
+}
+
+/// The same, for a part of a stream's handshake.
+pub(super) fn handshake_seconds(text: &str) -> Result<Duration, String> {
+    seconds_up_to(HANDSHAKE_TIMEOUT, text)
+}
+
+fn seconds_up_to(most: Duration, text: &str) -> Result<Duration, String> {
+    let number = text.parse().ok().and_then(|number| Duration::try_from_secs_f64(number).ok());
+    let time = number.ok_or_else(|| "not a number of seconds".to_owned())?;
+    if time <= most { Ok(time) } else { Err(format!("it must be at most {} seconds", most.as_secs())) }
+}
+
+/// How many there may be of something that must be possible at all.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it must be a number from 1 on".into())
 }
 
 /// A number and a unit of time.
@@ -22,7 +49,8 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
         "d" => 24 * 60 * 60,
         _ => return Err(wrong()),
     };
-    number.and_then(|number| number.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)
+    let age = number.and_then(|number| number.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)?;
+    if age <= OLDEST { Ok(age) } else { Err(format!("it must be at most {}d", OLDEST.as_secs() / (24 * 60 * 60))) }
 }
 
 /// A number of bytes, with or without a binary unit.
@@ -41,8 +69,12 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// What a machine is called; an IPv6 address has no brackets here, whether or not it was typed with those of URLs.
-pub(super) fn hostname(text: &str) -> Result<String, Infallible> {
-    Ok(bare_host(text).unwrap_or(text).to_owned())
+pub(super) fn hostname(text: &str) -> Result<String, String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let name = bare_host(text).map_err(|_| format!("'{text}' is not the name or address of a machine"))?;
+    Ok(name.to_owned())
 }
 
 /// The number that a text begins with, and the rest.
@@ -60,6 +92,21 @@ mod tests {
         for (text, bare) in [("hub.test", "hub.test"), ("fd00::1", "fd00::1"), ("[fd00::1]", "fd00::1")] {
             assert_eq!(hostname(text).as_deref(), Ok(bare), "{text}");
         }
+        for text in ["", "foo bar", "https://hub.test", "hub.test:8443", "[fd00::1", "hub.test/x", "fd00::1]"] {
+            assert!(hostname(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_that_no_clock_could_add_or_that_leave_none_are_refused() {
+        for text in ["1e19", "1e18", "31536001", "-1", "NaN", "inf", "soon", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        assert_eq!((seconds("0"), seconds("0.5")), (Ok(Duration::ZERO), Ok(Duration::from_millis(500))));
+        assert!(some_seconds("0").is_err() && some_seconds("0.5").is_ok());
+        assert!(handshake_seconds("61").is_err() && handshake_seconds("60").is_ok());
+        assert!(age("36526d").is_err() && age("36525d").is_ok());
+        assert!(at_least_one("0").is_err() && at_least_one("1").is_ok());
     }
 
     #[test]

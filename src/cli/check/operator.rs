@@ -21,7 +21,7 @@ use crate::net::shutdown::Shutdown;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::check::{Finding, Hop, Report, belongs_to, greeting};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
-use crate::proto::refusal::{Detail, Kind};
+use crate::proto::refusal::Kind;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::pipe;
 
@@ -60,7 +60,7 @@ fn online(device: &DeviceId, presence: Presence) -> Finding {
     let offers = presence.forwards.iter().map(StreamName::as_str).collect::<Vec<_>>().join(" ");
     let finding = Finding::good(Hop::Device, device).fact("online since", presence.since).fact("offers", offers);
     // The version is what the device says of itself.
-    let finding = finding.fact("from", presence.address).fact("version", Detail::from(presence.version).as_str());
+    let finding = finding.fact("from", presence.address).fact("version", presence.version);
     match presence.round_trip_us {
         Some(micros) => finding.fact("round trip", format!("{:.1} ms", micros as f64 / 1000.0)),
         None => finding,

@@ -9,7 +9,7 @@ use super::{Caps, Event};
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
-use crate::proto::message::{Hello, StreamResponse};
+use crate::proto::message::{Hello, StreamRequest, StreamResponse};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::Ticket;
 use crate::proto::scope::Scope;
@@ -203,6 +203,22 @@ pub struct DeviceAsk {
     pub rests: bool,
     /// What of the stream came along with the request.
     pub early: Bytes,
+}
+
+impl DeviceAsk {
+    /// What the device is sent, which is to bring its side to this URL.
+    pub fn request(&self, url: String) -> StreamRequest {
+        StreamRequest {
+            request_id: self.stream,
+            stream_name: self.name.clone(),
+            url,
+            authorization_token: Some(self.token.clone()),
+            protocol: self.protocol.map(|protocol| protocol.as_str().to_owned()),
+            service: self.service.clone(),
+            source: self.source,
+            rests: self.rests,
+        }
+    }
 }
 
 /// What a service gets when the device has accepted.

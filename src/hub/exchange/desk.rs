@@ -289,8 +289,8 @@ impl<T: Transport> Desk<T> {
             let reached = self.devices.get(&connection);
             let presence = Presence {
                 since: reached.map_or_else(clock::moment, |device| device.since),
-                address: address.to_string(),
-                version: hello.version.as_str().to_owned(),
+                address,
+                version: hello.version.clone(),
                 forwards: hello.forwards.clone(),
                 round_trip_us: reached.and_then(|device| device.round_trip.micros()),
             };
@@ -312,7 +312,7 @@ impl<T: Transport> Desk<T> {
                 device: ask.device.clone(),
                 name: ask.name.clone(),
                 service: ask.service.clone(),
-                source: ask.source.to_string(),
+                source: ask.source,
                 state: state.into(),
                 age_seconds: now.saturating_duration_since(asked_at).as_secs(),
                 bytes_to_device: bytes.0,

@@ -89,16 +89,9 @@ impl Standby<'_> {
 
     /// Passes a request on, and waits for the answer to it.
     async fn asked(&self, device: &DeviceId, ask: &DeviceAsk, channel: &mut Channel) -> Result<StreamResponse, End> {
-        let stream = StreamRequest {
-            request_id: ask.stream,
-            url: self.shared.streaming_url(&self.identity.authority, device, ask.stream, Role::Device),
-            stream_name: ask.name.clone(),
-            authorization_token: None,
-            protocol: ask.protocol.map(|protocol| protocol.as_str().to_owned()),
-            service: ask.service.clone(),
-            source: ask.source.to_string(),
-            rests: ask.rests,
-        };
+        let url = self.shared.streaming_url(&self.identity.authority, device, ask.stream, Role::Device);
+        // It is let in already.
+        let stream = StreamRequest { authorization_token: None, ..ask.request(url) };
         let pass = ask.ticket.as_ref().map(|(ticket, grace)| self.pass(ticket, *grace));
         let early = Early::try_from(ask.early.len()).map_err(|_| End::Refused(Kind::HubFailed))?;
         let way_back = pass.as_ref().map(WayBack::from);

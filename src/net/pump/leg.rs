@@ -14,7 +14,7 @@ use crate::net::relay::watch::lifeless;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat};
-use crate::proto::limits::{CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
+use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::end::{Due, Farewell};
 use crate::proto::stream::lifeline::Lifeline;
@@ -215,7 +215,7 @@ async fn receive<T: Transport, J>(
                     (terms.tell)(Happening::Resumed(lifeline.back(clock::now())));
                 }),
                 Ok(StreamControl::Drain { seconds, back_ms }) => {
-                    back = Duration::from_millis(back_ms);
+                    back = Duration::from_millis(back_ms).min(BACKOFF_CAP);
                     if !flow.resumable() {
                         (terms.tell)(Happening::Draining(Duration::from_secs(seconds)));
                     }

@@ -99,7 +99,7 @@ impl FakeHub {
             authorization_token: Some(random::secret()),
             protocol: Some(STREAM_PROTOCOL.into()),
             service: "alice".parse().expect("a name"),
-            source: "127.0.0.1:1".into(),
+            source: ([127, 0, 0, 1], 1).into(),
             rests: false,
         };
         agent.text(&encode(&ToDevice::StreamRequest(request))).expect("the agent reads");
