@@ -2,11 +2,15 @@
 //! byte goes from the application through service-proxy, hub and device-agent to the target, each joined from a home of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
+mod desktop;
 mod files;
 mod postgresql;
+mod rdp;
+mod screen;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "what the tests need besides")]
 mod support;
+mod vnc;
 
 use std::process::Command;
 use std::time::Duration;
@@ -44,4 +48,12 @@ fn serve(ready: &str, mut start: impl FnMut(u16) -> Command) -> (Process, u16) {
         assert!(process.log().contains("in use"), "the server does not say '{ready}': {process}");
     }
     panic!("no port for the server in {ATTEMPTS} attempts");
+}
+
+/// Asks a program to end that leaves something behind when it is killed.
+fn end(process: &Process, signal: &str) {
+    if process.is_running() {
+        process.signal(signal);
+        process.wait_end();
+    }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::support::bytes::MIB;
 use crate::support::machine::Machine;
 use crate::support::process::Process;
-use crate::{run, serve, way_to};
+use crate::{end, run, serve, way_to};
 
 /// Who the database's server runs as where the tests run as root, which it refuses to.
 const USER: &str = "postgres";
@@ -43,8 +43,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // A server that is killed leaves shared memory behind.
-        self.process.signal("INT");
-        self.process.wait_end();
+        end(&self.process, "INT");
     }
 }
 
