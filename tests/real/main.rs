@@ -2,6 +2,7 @@
 //! byte goes from the application through service-proxy, hub and device-agent to the target, each joined from a home of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
+mod browser;
 mod desktop;
 mod files;
 mod postgresql;
