@@ -32,7 +32,7 @@ impl Server {
             server.args(["--nodaemon", "--config"]).arg(path("xrdp.ini"));
             server
         });
-        Self { port, process: process, _machine: machine }
+        Self { port, process, _machine: machine }
     }
 }
 
