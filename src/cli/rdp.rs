@@ -105,7 +105,8 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
                 text::err(&format!("rdp: started {}", client.program));
                 return Ok(Some((client, child)));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // So it is also called when a directory of the PATH is not this user's to look into.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot run {}", client.program)),
         }
     }

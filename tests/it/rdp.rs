@@ -66,6 +66,15 @@ fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
 }
 
 #[test]
+fn a_client_that_may_not_be_run_is_none() {
+    let scene = Scene::new();
+    let machine = fake(&scene.machine, "xfreerdp", "echo another");
+    fs::write(machine.home().join("programs/xfreerdp3"), "").unwrap();
+    let finished = machine.run(&["rdp", DEVICE]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "another\n"), "{finished:?}");
+}
+
+#[test]
 fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_off() {
     let scene = Scene::new();
     let machine = fake(&scene.machine, "xfreerdp", PATIENT_CLIENT);
