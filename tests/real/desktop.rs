@@ -26,7 +26,7 @@ impl Desktop {
     /// Painted in the first colour.
     pub(crate) fn start() -> Self {
         let machine = Machine::new();
-        let (server, port) = serve("Listening for VNC connections", |port| {
+        let (server, port) = serve("Listening for VNC connections", "already in use", |port| {
             let mut server = machine.command("Xtigervnc");
             server.args(["-displayfd", "1", "-SecurityTypes", "None", "-localhost", "-rfbport", &port.to_string()]);
             server.args(["-geometry", GEOMETRY, "-depth", "24", "-nolisten", "tcp", "-noreset"]);

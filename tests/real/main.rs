@@ -38,15 +38,15 @@ fn run(part: &str, command: &mut Command) -> String {
     finished.stdout
 }
 
-/// Starts a server on a free port, which it says with this line.
-fn serve(ready: &str, mut start: impl FnMut(u16) -> Command) -> (Process, u16) {
+/// Starts a server on a free port, which it says with this line; and with the other, that the port is not free any more.
+fn serve(ready: &str, taken: &str, mut start: impl FnMut(u16) -> Command) -> (Process, u16) {
     for _ in 0..ATTEMPTS {
         let port = closed_port();
         let process = Process::start(&mut start(port));
         if process.look_for(0, ready, SLOW).is_some() {
             return (process, port);
         }
-        assert!(process.log().contains("in use"), "the server does not say '{ready}': {process}");
+        assert!(process.log().contains(taken), "the server does not say '{ready}': {process}");
     }
     panic!("no port for the server in {ATTEMPTS} attempts");
 }

@@ -31,7 +31,7 @@ impl Server {
             .args(["--auth=trust", "--username=alice", "--no-sync", "--encoding=UTF8", "--locale=C", "-D"])
             .arg(&data);
         run("initdb", &mut initdb);
-        let (process, port) = serve("database system is ready to accept connections", |port| {
+        let (process, port) = serve("database system is ready to accept connections", "already in use", |port| {
             let mut server = machine.command(programs.join("postgres"));
             server.args(["-h", "127.0.0.1", "-k", "", "-c", "timezone=UTC", "-p", &port.to_string(), "-D"]).arg(&data);
             server

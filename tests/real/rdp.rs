@@ -26,7 +26,7 @@ impl Server {
         let pair = Authority::self_signed(DEVICE);
         fs::write(path("certificate"), pair.certificate).unwrap();
         fs::write(path("key"), pair.key).unwrap();
-        let (process, port) = serve("listening to port", |port| {
+        let (process, port) = serve("xrdp_listen_pp done", "trans_listen_address failed", |port| {
             fs::write(path("xrdp.ini"), settings(&machine, port, desktop.port)).unwrap();
             let mut server = machine.command("/usr/sbin/xrdp");
             server.args(["--nodaemon", "--config"]).arg(path("xrdp.ini"));
