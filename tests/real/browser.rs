@@ -137,7 +137,7 @@ fn serve(machine: &Machine) -> (Process, u16) {
     (server, port)
 }
 
-/// Pixels of red, green and blue as a file of the oldest format: not compressed, and from the top where its height is negative.
+/// Pixels of red, green and blue as a file that is not compressed; a negative height says that it begins at the top.
 fn bitmap(pixels: &[u8]) -> Vec<u8> {
     let height = pixels.len() as i32 / 3 / WIDTH as i32;
     let mut file = b"BM".to_vec();
