@@ -24,7 +24,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 struct Client {
     program: &'static str,
     before: &'static [&'static str],
-    /// Comes after the file, with the name that the desktop's certificate should have: not this machine's, where it is reached.
+    /// Goes after the file, with the device's name behind it: what the desktop's certificate should say, and not 127.0.0.1.
     named: Option<&'static str>,
     /// With a lower status than this, it says how a session ended that it had.
     failure: i32,
