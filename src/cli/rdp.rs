@@ -1,6 +1,5 @@
 //! `devstream rdp`: a service-proxy on a port of its own, and a remote desktop client at it.
 
-use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,22 +26,26 @@ const GOODBYE: Duration = Duration::from_secs(1);
 struct Client {
     program: &'static str,
     before: &'static [&'static str],
+    /// Goes after the file, with the device's name behind it: what the desktop's certificate should say, and not 127.0.0.1.
+    named: Option<&'static str>,
     /// With a lower status than this, it says how a session ended that it had.
     failure: i32,
 }
 
-const fn client(program: &'static str, before: &'static [&'static str], failure: i32) -> Client {
-    Client { program, before, failure }
+/// Its statuses are the protocol's reasons for an end up to 127 (a user who logs off is one), and its own failures from 128 on.
+#[cfg(not(windows))]
+const fn free_rdp(program: &'static str) -> Client {
+    Client { program, before: &[], named: Some("/cert:name:"), failure: 128 }
 }
 
-/// FreeRDP's statuses are the protocol's reasons for an end up to 127 (a user who logs off is one), and its own failures
-/// from 128 on. `open` waits for the application with -W.
+/// `open` waits for the application with -W.
 #[cfg(target_os = "macos")]
-const CLIENTS: [Client; 3] = [client("xfreerdp3", &[], 128), client("xfreerdp", &[], 128), client("open", &["-W"], 1)];
+const CLIENTS: [Client; 3] =
+    [free_rdp("xfreerdp3"), free_rdp("xfreerdp"), Client { program: "open", before: &["-W"], named: None, failure: 1 }];
 #[cfg(windows)]
-const CLIENTS: [Client; 1] = [client("mstsc", &[], 1)];
+const CLIENTS: [Client; 1] = [Client { program: "mstsc", before: &[], named: None, failure: 1 }];
 #[cfg(not(any(target_os = "macos", windows)))]
-const CLIENTS: [Client; 2] = [client("xfreerdp3", &[], 128), client("xfreerdp", &[], 128)];
+const CLIENTS: [Client; 2] = [free_rdp("xfreerdp3"), free_rdp("xfreerdp")];
 
 pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let signals = Signals::catch()?;
@@ -53,7 +56,7 @@ pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let file = directory.path().join(format!("{}.rdp", rdp.device));
     std::fs::write(&file, settings(address)).with_context(|| format!("cannot write {}", file.display()))?;
-    let started = if rdp.no_client { None } else { start(&file, &rdp.arguments)? };
+    let started = if rdp.no_client { None } else { start(&file, &rdp)? };
     if started.is_none() {
         advise(rdp.no_client, address, &file);
     }
@@ -74,7 +77,8 @@ async fn serve(bound: Proxy, started: Option<(Client, Child)>, shutdown: Shutdow
         status = child.wait() => ended(&client, status),
     };
     let done = if shutdown.drain.is_cancelled() { Ok(()) } else { done };
-    shutdown.ask();
+    // After a Ctrl-C, asking would be asking again, which breaks the stream off.
+    shutdown.drain.cancel();
     if timeout(GOODBYE, &mut serving).await.is_err() {
         shutdown.now.cancel();
         serving.await;
@@ -94,16 +98,18 @@ fn settings(address: SocketAddr) -> String {
 }
 
 /// The first client that there is; it ends with this program.
-fn start(file: &Path, arguments: &[OsString]) -> anyhow::Result<Option<(Client, Child)>> {
+fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
     for client in CLIENTS {
         let mut program = Program::new(client.program);
-        program.args(client.before).arg(file).args(arguments).stdin(Stdio::inherit()).kill_on_drop(true);
+        program.args(client.before).arg(file).args(client.named.map(|named| format!("{named}{}", rdp.device)));
+        program.args(&rdp.arguments).stdin(Stdio::inherit()).kill_on_drop(true);
         match program.spawn() {
             Ok(child) => {
                 text::err(&format!("rdp: started {}", client.program));
                 return Ok(Some((client, child)));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // So it is also called when a directory of the PATH is not this user's to look into.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot run {}", client.program)),
         }
     }

@@ -1,8 +1,9 @@
 //! A device's desktop in one command, with a client that is none: what it is given, and what is left behind.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::process::Command;
 
 use crate::ssh::fake;
 use crate::support::machine::Machine;
@@ -17,6 +18,13 @@ exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
 echo hello >&3; read -r answer <&3
 echo "$answer" "${@:2}"; echo "$1" >file
 exit "$(cat code)""#;
+
+/// Connects, tells where to and which process it is, and stays.
+const PATIENT_CLIENT: &str = r#"
+address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
+exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
+echo hello >&3; read -r answer <&3
+echo "client $address $$"; read -r more <&3"#;
 
 struct Scene {
     machine: Machine,
@@ -48,11 +56,40 @@ fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
         fs::write(home.join("code"), status.to_string()).unwrap();
         let finished = machine.run(&["rdp", DEVICE, "/u:alice"]);
         assert_eq!(finished.code, Some(code), "{name} {status}: {finished:?}");
-        assert_eq!(finished.stdout, format!("{name}\nhello /u:alice\n"), "{finished:?}");
-        assert_eq!(code != 0, finished.stderr.contains("131"), "{finished:?}");
+        assert_eq!(finished.stdout, format!("{name}\nhello /cert:name:pi-42 /u:alice\n"), "{finished:?}");
+        assert_eq!(code != 0, finished.stderr.contains("exit status: 131"), "{finished:?}");
         let file = fs::read_to_string(home.join("file")).unwrap();
         assert!(file.contains("pi-42.rdp") && !Path::new(file.trim()).exists(), "{file}");
         poll("its stream's end", || (scene.hub.ask(&["streams", "--json"]).trim() == "[]").then_some(()));
+    }
+    assert!(!scene.agent.process.log().contains("interrupted"), "{}", scene.agent.process);
+}
+
+#[test]
+fn a_client_that_may_not_be_run_is_none() {
+    let scene = Scene::new();
+    let machine = fake(&scene.machine, "xfreerdp", "echo another");
+    fs::write(machine.home().join("programs/xfreerdp3"), "").unwrap();
+    let finished = machine.run(&["rdp", DEVICE]);
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "another\n"), "{finished:?}");
+}
+
+#[test]
+fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_off() {
+    let scene = Scene::new();
+    let machine = fake(&scene.machine, "xfreerdp", PATIENT_CLIENT);
+    // The client's end and that of its connection come in any order.
+    for _ in 0..8 {
+        let rdp = machine.start(&["rdp", DEVICE]);
+        let said = rdp.wait_line("client ");
+        let [address, client] = [1, 2].map(|word| said.split(' ').nth(word).unwrap());
+        rdp.signal("INT");
+        poll("the end of listening", || TcpListener::bind(address).ok());
+        let kill = format!("kill -s INT {client}");
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        let finished = rdp.finish();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        assert!(finished.stderr.contains("closed; up") && !finished.stderr.contains("warning"), "{finished:?}");
     }
     assert!(!scene.agent.process.log().contains("interrupted"), "{}", scene.agent.process);
 }

@@ -2,11 +2,16 @@
 //! byte goes from the application through service-proxy, hub and device-agent to the target, each joined from a home of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
+mod browser;
+mod desktop;
 mod files;
 mod postgresql;
+mod rdp;
+mod screen;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "what the tests need besides")]
 mod support;
+mod vnc;
 
 use std::process::Command;
 use std::time::Duration;
@@ -33,15 +38,23 @@ fn run(part: &str, command: &mut Command) -> String {
     finished.stdout
 }
 
-/// Starts a server on a free port, which it says with this line.
-fn serve(ready: &str, mut start: impl FnMut(u16) -> Command) -> (Process, u16) {
+/// Starts a server on a free port, which it says with this line; and with the other, that the port is not free any more.
+fn serve(ready: &str, taken: &str, mut start: impl FnMut(u16) -> Command) -> (Process, u16) {
     for _ in 0..ATTEMPTS {
         let port = closed_port();
         let process = Process::start(&mut start(port));
         if process.look_for(0, ready, SLOW).is_some() {
             return (process, port);
         }
-        assert!(process.log().contains("in use"), "the server does not say '{ready}': {process}");
+        assert!(process.log().contains(taken), "the server does not say '{ready}': {process}");
     }
     panic!("no port for the server in {ATTEMPTS} attempts");
+}
+
+/// Asks a program to end that leaves something behind when it is killed.
+fn end(process: &Process, signal: &str) {
+    if process.is_running() {
+        process.signal(signal);
+        process.wait_end();
+    }
 }

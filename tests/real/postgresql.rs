@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::support::bytes::MIB;
 use crate::support::machine::Machine;
 use crate::support::process::Process;
-use crate::{run, serve, way_to};
+use crate::{end, run, serve, way_to};
 
 /// Who the database's server runs as where the tests run as root, which it refuses to.
 const USER: &str = "postgres";
@@ -31,7 +31,7 @@ impl Server {
             .args(["--auth=trust", "--username=alice", "--no-sync", "--encoding=UTF8", "--locale=C", "-D"])
             .arg(&data);
         run("initdb", &mut initdb);
-        let (process, port) = serve("database system is ready to accept connections", |port| {
+        let (process, port) = serve("database system is ready to accept connections", "already in use", |port| {
             let mut server = machine.command(programs.join("postgres"));
             server.args(["-h", "127.0.0.1", "-k", "", "-c", "timezone=UTC", "-p", &port.to_string(), "-D"]).arg(&data);
             server
@@ -43,8 +43,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // A server that is killed leaves shared memory behind.
-        self.process.signal("INT");
-        self.process.wait_end();
+        end(&self.process, "INT");
     }
 }
 

@@ -68,8 +68,12 @@ impl Process {
 
     /// The same; none if the program ends first, or time does.
     pub(crate) fn look_for(&self, skipped: usize, pattern: &str, patience: Duration) -> Option<String> {
-        let found =
-            |log: &Log| log.lines.iter().skip(skipped).map(|line| &line.text).find(|t| t.contains(pattern)).cloned();
+        self.look(skipped, patience, |line| line.contains(pattern).then(|| line.to_owned()))
+    }
+
+    /// What the first line says that says something; none if the program ends first, or time does.
+    pub(crate) fn look<R>(&self, skipped: usize, patience: Duration, said: impl Fn(&str) -> Option<R>) -> Option<R> {
+        let found = |log: &Log| log.lines.iter().skip(skipped).find_map(|line| said(&line.text));
         let log = self.shared.wait(patience, |log| log.is_complete() || found(log).is_some());
         found(&log)
     }
