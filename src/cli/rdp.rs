@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,15 +14,20 @@ use tokio::process::{Child, Command as Program};
 use tokio::time::timeout;
 
 use super::args::{Rdp, ServiceProxy};
+use super::bulletin::Bulletin;
 use super::configured::service_proxy;
+use super::profile::Profile;
 use super::signals::Signals;
 use super::view::Watcher;
 use super::{Failure, roles, text};
 use crate::net::shutdown::Shutdown;
-use crate::proxy::ServiceProxy as Proxy;
+use crate::proxy::{self, ServiceProxy as Proxy};
 
 /// The client is gone; its stream has a moment to end by itself.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Below the ports that systems give to whoever asks for any.
+const OWN_PORTS: Range<u16> = 20_000..32_000;
 
 /// A remote desktop client: its program, and what comes before the file.
 struct Client {
@@ -49,8 +56,12 @@ const CLIENTS: [Client; 2] = [free_rdp("xfreerdp3"), free_rdp("xfreerdp")];
 
 pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let signals = Signals::catch()?;
-    let (bound, bulletin) =
-        roles::bind_proxy(as_configured(&rdp)?, "rdp", (Arc::new(Watcher::new(None)), |_: &_| {})).await?;
+    let visited = Arc::<AtomicBool>::default();
+    let (bound, bulletin) = match bind(&rdp, own_port(&rdp), &visited).await {
+        Ok(bound) => bound,
+        // Another session with the same device has it.
+        Err(_) => bind(&rdp, 0, &visited).await?,
+    };
     let (address, to) = bound.addresses().into_iter().next().context("the local port is gone")?;
     text::say("rdp", &format!("{to} on {address}"));
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
@@ -61,12 +72,16 @@ pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
         advise(rdp.no_client, address, &file);
     }
     let shutdown = Shutdown::default();
-    let work = bulletin.while_answering(Box::pin(serve(bound, started, shutdown.clone())));
+    let work = bulletin.while_answering(Box::pin(serve(bound, (started, &visited), shutdown.clone())));
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
 /// Until asked to end, or until the client has ended, by itself or by a Ctrl-C that both have heard.
-async fn serve(bound: Proxy, started: Option<(Client, Child)>, shutdown: Shutdown) -> anyhow::Result<()> {
+async fn serve(
+    bound: Proxy,
+    (started, visited): (Option<(Client, Child)>, &AtomicBool),
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let mut serving = Box::pin(bound.serve(shutdown.clone()));
     let Some((client, mut child)) = started else {
         serving.await;
@@ -74,7 +89,7 @@ async fn serve(bound: Proxy, started: Option<(Client, Child)>, shutdown: Shutdow
     };
     let done = tokio::select! {
         () = &mut serving => return Ok(()),
-        status = child.wait() => ended(&client, status),
+        status = child.wait() => ended(&client, status, visited.load(Ordering::Relaxed)),
     };
     let done = if shutdown.drain.is_cancelled() { Ok(()) } else { done };
     // After a Ctrl-C, asking would be asking again, which breaks the stream off.
@@ -86,15 +101,35 @@ async fn serve(bound: Proxy, started: Option<(Client, Child)>, shutdown: Shutdow
     done
 }
 
+/// Listens on this port, and takes note once somebody has come.
+async fn bind(rdp: &Rdp, port: u16, visited: &Arc<AtomicBool>) -> Result<(Proxy, Bulletin), Failure> {
+    let (watcher, visited) = (Arc::new(Watcher::new(None)), visited.clone());
+    let note = move |event: &proxy::Event| {
+        if matches!(event, proxy::Event::Asked(_)) {
+            visited.store(true, Ordering::Relaxed);
+        }
+    };
+    roles::bind_proxy(as_configured(rdp, port)?, "rdp", (watcher, note)).await
+}
+
+/// The device's port on this machine: clients remember a desktop's certificate by address and port, and ask when it changes.
+fn own_port(rdp: &Rdp) -> u16 {
+    let profile = rdp.profile.as_ref().map_or("", Profile::as_str);
+    let name = [profile, rdp.device.as_str(), rdp.stream.as_str()].join("/");
+    let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    OWN_PORTS.start + (sum % u32::from(OWN_PORTS.end - OWN_PORTS.start)) as u16
+}
+
 /// The service-proxy that does this, with its own settings from the environment and the file.
-fn as_configured(rdp: &Rdp) -> Result<ServiceProxy, Failure> {
-    let local = format!("--local=127.0.0.1:0={}", rdp.stream);
+fn as_configured(rdp: &Rdp, port: u16) -> Result<ServiceProxy, Failure> {
+    let local = format!("--local=127.0.0.1:{port}={}", rdp.stream);
     service_proxy(rdp.profile.as_ref(), &["--device", rdp.device.as_str(), &local])
 }
 
 /// As mstsc writes it, and every other client reads it.
 fn settings(address: SocketAddr) -> String {
-    format!("full address:s:{address}\r\nprompt for credentials:i:1\r\n")
+    // The last is mstsc's "warn me" if the desktop cannot be authenticated.
+    format!("full address:s:{address}\r\nprompt for credentials:i:1\r\nauthentication level:i:2\r\n")
 }
 
 /// The first client that there is; it ends with this program.
@@ -127,10 +162,13 @@ fn advise(by_wish: bool, address: SocketAddr, file: &Path) {
     text::err(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
 }
 
-fn ended(client: &Client, status: io::Result<ExitStatus>) -> anyhow::Result<()> {
+fn ended(client: &Client, status: io::Result<ExitStatus>, visited: bool) -> anyhow::Result<()> {
     let status = status.with_context(|| format!("cannot wait for {}", client.program))?;
     if status.code().is_none_or(|code| code >= client.failure) {
         bail!("{} failed ({status})", client.program);
+    }
+    if !visited {
+        bail!("{} ended without connecting ({status}): is there a display?", client.program);
     }
     Ok(())
 }

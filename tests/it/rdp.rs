@@ -68,10 +68,37 @@ fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
 #[test]
 fn a_client_that_may_not_be_run_is_none() {
     let scene = Scene::new();
-    let machine = fake(&scene.machine, "xfreerdp", "echo another");
+    let machine = fake(&scene.machine, "xfreerdp", &format!("echo another\n{CLIENT}"));
     fs::write(machine.home().join("programs/xfreerdp3"), "").unwrap();
+    fs::write(machine.home().join("code"), "0").unwrap();
     let finished = machine.run(&["rdp", DEVICE]);
-    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "another\n"), "{finished:?}");
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stdout.starts_with("another\n"), "{finished:?}");
+}
+
+#[test]
+fn a_client_that_never_connects_has_failed_whatever_it_says() {
+    let scene = Scene::new();
+    let finished = fake(&scene.machine, "xfreerdp", "exit 1").run(&["rdp", DEVICE]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    assert!(finished.stderr.contains("xfreerdp ended without connecting (exit status: 1)"), "{finished:?}");
+}
+
+#[test]
+fn a_device_has_the_same_port_each_time_and_two_sessions_have_two() {
+    let scene = Scene::new();
+    let machine = scene.without_clients();
+    let start = || {
+        let rdp = machine.start(&["rdp", "of-this-test-alone"]);
+        let line = rdp.wait_line("rdp: of-this-test-alone/rdp on 127.0.0.1:");
+        (line, rdp)
+    };
+    let (first, one) = start();
+    let (second, _two) = start();
+    assert_ne!(first, second);
+    one.signal("TERM");
+    one.finish();
+    assert_eq!(start().0, first);
 }
 
 #[test]
