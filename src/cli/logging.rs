@@ -4,11 +4,12 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -30,17 +31,34 @@ pub(super) enum Format {
 /// What was asked for, known once logging has started.
 static FORMAT: OnceLock<Format> = OnceLock::new();
 
-/// Starts logging. `DEVSTREAM_LOG` says more than -v and -q can: a level, or `TARGET=LEVEL,…`.
-pub(super) fn start(verbosity: i8, format: Format) {
+/// What is to be logged. `DEVSTREAM_LOG` says more than -v and -q can: a level, or `TARGET=LEVEL,…`.
+pub(super) fn filter(verbosity: i8) -> anyhow::Result<Targets> {
     let level = match verbosity {
         ..0 => Level::WARN,
         0 => Level::INFO,
         1 => Level::DEBUG,
         _ => Level::TRACE,
     };
+    match std::env::var_os("DEVSTREAM_LOG").filter(|text| !text.is_empty()) {
+        Some(text) => asked(&text.to_string_lossy()),
+        None => Ok(Targets::new().with_default(level)),
+    }
+}
+
+/// A word that is no level would be taken for a target, and nothing else be logged.
+fn asked(text: &str) -> anyhow::Result<Targets> {
+    let says_level = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+    let filter = text.parse().ok().filter(|_| text.split(',').all(says_level));
+    filter.with_context(|| {
+        format!(
+            "DEVSTREAM_LOG takes a level (off, error, warn, info, debug, trace) or TARGET=LEVEL,…, and not '{text}'"
+        )
+    })
+}
+
+/// Starts logging.
+pub(super) fn start(filter: Targets, format: Format) {
     let _ = FORMAT.set(format);
-    let asked = std::env::var("DEVSTREAM_LOG").ok().and_then(|text| text.parse().ok());
-    let filter: Targets = asked.unwrap_or_else(|| Targets::new().with_default(level));
     let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(|| Stderr);
     if tracing_subscriber::registry().with(lines).with(filter).try_init().is_err() {
         super::text::err("devstream: logging could not be started");

@@ -102,8 +102,11 @@ pub fn main() -> ExitCode {
     let inherited = Inherited::take();
     // Dropped last: what was said until then is written.
     let _output = stderr::start(cli.command.is_role(), table.clone());
-    logging::start(cli.verbosity(), cli.log_format);
-    let done = inherited.map_err(Failure::Usage).and_then(|inherited| run(cli, inherited, table));
+    let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
+    let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
+        logging::start(filter, cli.log_format);
+        run(cli, inherited, table)
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(name, &failure),

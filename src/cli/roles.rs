@@ -15,9 +15,9 @@ use super::view::{Table, Watcher};
 use super::{Failure, home, stdio, text};
 use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
-use crate::hub::Hub;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
+use crate::hub::{CannotListen, Hub};
 use crate::net::inherit::Inherited;
 use crate::net::memory::keep_warm;
 use crate::net::notify;
@@ -28,7 +28,7 @@ use crate::proto::admin::HubInfo;
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::HubAddress;
-use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
+use crate::proto::limits::{FORWARDS_PER_DEVICE, HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::status::RoleState;
 use crate::proxy::config::ProxyConfig;
@@ -46,7 +46,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     let signals = Signals::catch()?;
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
     let hangups = Hangups::listen()?;
-    let hub = Hub::bind(config, inherited).await.map_err(Failure::Usage)?;
+    let hub = Hub::bind(config, inherited).await.map_err(not_bound)?;
     let mut listening = Vec::new();
     for (address, streams_only) in hub.addresses() {
         let what = if streams_only { "streaming endpoint listening" } else { "listening" };
@@ -68,6 +68,10 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         text::say("hub", "ended");
     }
     Ok(())
+}
+
+fn not_bound(error: anyhow::Error) -> Failure {
+    if error.is::<CannotListen>() { Failure::Usage(error) } else { Failure::Other(error) }
 }
 
 /// What a person who has just started a hub needs to know next.
@@ -135,6 +139,10 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         let advice = format!("two forwards are called {}; name them apart: --forward NAME=PORT", twice[0]);
+        return Err(Failure::Usage(anyhow!(advice)));
+    }
+    if names.len() > FORWARDS_PER_DEVICE {
+        let advice = format!("{} forwards are more than a device may have: {FORWARDS_PER_DEVICE}", names.len());
         return Err(Failure::Usage(anyhow!(advice)));
     }
     let id = agent.id.map_or_else(|| default_device(&agent.hub), |id| Ok(id.into()))?;

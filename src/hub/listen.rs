@@ -1,5 +1,6 @@
 //! Where the hub listens: on sockets that it inherited, else on those that it opens.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
@@ -23,12 +24,13 @@ pub(super) async fn listen(config: &HubConfig, inherited: Inherited) -> anyhow::
     let everything = if config.streaming.is_some() { Serves::Control } else { Serves::All };
     let own: Vec<_> = config.streaming.iter().map(|streaming| streaming.listen).collect();
     let mut listeners = Vec::new();
-    for (sockets, addresses, serves) in
-        [(others, config.listen.as_slice(), everything), (streams, own.as_slice(), Serves::Streams)]
-    {
+    for (sockets, addresses, serves, flag) in [
+        (others, config.listen.as_slice(), everything, "--listen"),
+        (streams, own.as_slice(), Serves::Streams, "--streaming-listen"),
+    ] {
         if sockets.is_empty() {
             for address in addresses {
-                listeners.push((open(*address).await?, serves));
+                listeners.push((open(*address, flag).await?, serves));
             }
         }
         for socket in sockets {
@@ -44,15 +46,29 @@ pub(super) fn congestion_control(listeners: &[(TcpListener, Serves)]) -> Option<
     listeners.first().and_then(|(listener, _)| socket::congestion_control(listener))
 }
 
-/// One listener.
-pub(super) async fn open(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| cannot_listen(address))
+/// One listener, whose address this flag chooses.
+pub(super) async fn open(address: SocketAddr, flag: &'static str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| CannotListen { address, flag })
 }
 
-fn cannot_listen(address: SocketAddr) -> String {
-    let advice = match address.port() {
-        1..1024 => "ports below 1024 need root or CAP_NET_BIND_SERVICE",
-        _ => "is something else listening there? --listen ADDRESS:PORT chooses another, and port 0 any free one",
-    };
-    format!("cannot listen on {address} ({advice})")
+/// A port that cannot be opened.
+#[derive(Debug)]
+pub struct CannotListen {
+    address: SocketAddr,
+    flag: &'static str,
+}
+
+impl fmt::Display for CannotListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, flag } = self;
+        match address.port() {
+            1..1024 => {
+                write!(f, "cannot listen on {address} (ports below 1024 need root or CAP_NET_BIND_SERVICE)")
+            }
+            _ => {
+                let advice = format!("is something else listening there? {flag} ADDRESS:PORT chooses another");
+                write!(f, "cannot listen on {address} ({advice}, and port 0 any free one)")
+            }
+        }
+    }
 }

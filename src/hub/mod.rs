@@ -50,6 +50,7 @@ use self::config::HubConfig;
 use self::control::Arriving;
 use self::door::Serves;
 use self::exchange::Exchange;
+pub use self::listen::CannotListen;
 use self::metrics::Metrics;
 use self::penalty::{Offence, Verdict};
 use self::pressure::Pressure;
@@ -150,7 +151,7 @@ impl Hub {
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
         let listeners = listen::listen(&config, inherited).await?;
         let monitor = match config.metrics {
-            Some(address) => Some(listen::open(address).await?),
+            Some(address) => Some(listen::open(address, "--metrics").await?),
             None => None,
         };
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
@@ -159,7 +160,10 @@ impl Hub {
         let names = names(given, &addresses);
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
-        let directory = Directory::new(SqliteRegistry::open(&state.registry())?);
+        let directory = Directory::new(
+            SqliteRegistry::open(&state.registry())
+                .with_context(|| format!("cannot use the registry {}", state.registry().display()))?,
+        );
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;

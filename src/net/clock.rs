@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::proto::moment::Moment;
 
@@ -16,8 +15,8 @@ pub fn moment() -> Moment {
 /// The present with milliseconds, RFC 3339 in UTC: one activity log line's time.
 pub fn timestamp() -> String {
     let now = OffsetDateTime::now_utc();
-    let whole = now.replace_nanosecond(now.millisecond() as u32 * 1_000_000).unwrap_or(now);
-    whole.format(&Rfc3339).unwrap_or_default()
+    let second = Moment(now.unix_timestamp()).rfc3339();
+    format!("{}.{:03}Z", second.trim_end_matches('Z'), now.millisecond())
 }
 
 /// The monotonic clock, the one that a test can pause.

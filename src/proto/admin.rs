@@ -263,7 +263,7 @@ pub struct StreamStatus {
     pub service: ServiceName,
     /// From where.
     pub source: SocketAddr,
-    /// How far it has come: `waiting`, `asked`, `accepted` or `open`.
+    /// How far it has come: `waiting`, `asked`, `accepted`, `open` or `interrupted`.
     pub state: String,
     /// How long ago it was asked for, in seconds.
     pub age_seconds: u64,

@@ -117,7 +117,7 @@ pub struct Bridge {
     pub role: Role,
 }
 
-/// A timeout header's value: decimal seconds, fractions allowed, at most `limit`. Anything else is `None`.
+/// A timeout header's value: decimal seconds, fractions allowed; more than `limit` is `limit`. Anything else is `None`.
 pub fn seconds(text: &str, limit: Duration) -> Option<Duration> {
     let number: f64 = text.trim().parse().ok()?;
     let duration = Duration::try_from_secs_f64(number).ok()?;

@@ -231,12 +231,6 @@ pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(60);
 /// An agent that another one replaced waits at least this long, so that two never take turns.
 pub const DISPLACED_WAIT: Duration = Duration::from_secs(60);
 
-/// A join code: long enough to walk to the machine.
-pub const JOIN_CODE_LIFETIME: Duration = Duration::from_secs(15 * 60);
-
-/// The old key beside the new one: long enough that a machine which is rarely online comes by.
-pub const KEY_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Keys of one identity: the one in use, and the one it replaces.
 pub const KEYS_PER_IDENTITY: usize = 2;
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use self::config::ProxyConfig;
@@ -26,6 +27,7 @@ use crate::net::tasks::Tasks;
 use crate::net::vigil::Vigil;
 use crate::proto::forward::{Local, Target};
 use crate::proto::id::StreamName;
+use crate::proto::limits::STREAMS_PER_SERVICE;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::stream::Ending;
 
@@ -100,13 +102,19 @@ impl ServiceProxy {
         watch.spawn(watching);
         let opener = Arc::new(Opener::new(config.clone(), vigil));
         let count = Arc::new(AtomicU64::new(1));
+        // The hub would refuse more; others wait in the system's queue, instead of taking descriptors here.
+        let places = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
         for (listener, name) in listeners {
-            let (opener, streams, count) = (opener.clone(), streams.clone(), count.clone());
+            let (opener, streams, count, places) = (opener.clone(), streams.clone(), count.clone(), places.clone());
             accepting.spawn(async move {
-                loop {
+                while let Ok(place) = places.clone().acquire_owned().await {
                     let (tcp, from) = accept(&listener).await;
                     let number = count.fetch_add(1, Ordering::Relaxed);
-                    streams.spawn(connection(opener.clone(), tcp, from, number, name.clone()));
+                    let carried = connection(opener.clone(), tcp, from, number, name.clone());
+                    streams.spawn(async move {
+                        carried.await;
+                        drop(place);
+                    });
                 }
             });
         }

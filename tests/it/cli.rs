@@ -1,5 +1,8 @@
 //! What a person types and sees: help, lists, and errors that say what to do.
 
+use std::fs;
+use std::net::TcpListener;
+
 use serde_json::Value;
 
 use crate::support::machine::Machine;
@@ -133,8 +136,55 @@ fn without_a_hub_its_commands_say_so() {
     for arguments in [&["hub", "show"][..], &["hub", "device", "list"], &["hub", "device", "add", "x"]] {
         let finished = Machine::new().run(arguments);
         assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stderr.contains("hub"), "{finished:?}");
+        assert!(finished.stderr.contains("no hub of this user answers at "), "{finished:?}");
+        assert!(finished.stderr.contains("start one with `devstream hub`"), "{finished:?}");
     }
+}
+
+#[test]
+fn a_log_filter_with_a_slip_in_it_is_refused_and_silences_nothing() {
+    let machine = Machine::new().with("DEVSTREAM_LOG", "debgu");
+    let finished = machine.run(&["hub", "--listen", "127.0.0.1:0"]);
+    assert!(finished.code == Some(2) && finished.stderr.contains("DEVSTREAM_LOG takes a level"), "{finished:?}");
+    let _hub = Hub::start(&Machine::new().with("DEVSTREAM_LOG", "info,rustls=debug"));
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_the_flag_that_chooses_another() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (url, own) = (format!("wss://{address}"), ["hub", "--listen", "127.0.0.1:0"]);
+    for (flags, flag) in [
+        (&["hub", "--listen", &address][..], "--listen ADDRESS:PORT"),
+        (&[&own[..], &["--metrics", &address]].concat(), "--metrics ADDRESS:PORT"),
+        (
+            &[&own[..], &["--streaming-endpoint", &url, "--streaming-listen", &address]].concat(),
+            "--streaming-listen ADDRESS:PORT",
+        ),
+    ] {
+        let finished = Machine::new().run(flags);
+        assert!(finished.code == Some(2) && finished.stderr.contains(flag), "{finished:?}");
+    }
+}
+
+#[test]
+fn a_hub_whose_state_is_of_no_use_has_failed_and_was_not_typed_wrongly() {
+    let machine = Machine::new();
+    drop(Hub::start(&machine));
+    let registry = machine.home().join(".local/share/devstream/hub/registry.sqlite");
+    // What SQLite left beside it would make it whole again.
+    let _ = ["-wal", "-shm"].map(|end| fs::remove_file(format!("{}{end}", registry.display())));
+    fs::write(registry, "once upon a time").expect("a file");
+    let finished = machine.run(&["hub", "--listen", "127.0.0.1:0"]);
+    assert!(finished.code == Some(1) && finished.stderr.contains("registry.sqlite"), "{finished:?}");
+}
+
+#[test]
+fn more_forwards_than_a_hub_takes_are_told_at_once() {
+    let forwards: Vec<_> = (1..=257).map(|port| format!("--forward=127.0.0.1:{port}")).collect();
+    let arguments: Vec<_> = ["device-agent"].into_iter().chain(forwards.iter().map(String::as_str)).collect();
+    let finished = Machine::new().run(&arguments);
+    assert!(finished.code == Some(2) && finished.stderr.contains("257 forwards are more than"), "{finished:?}");
 }
 
 #[test]

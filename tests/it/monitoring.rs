@@ -100,7 +100,7 @@ fn every_number_is_what_happened() {
         (event("invoke", "unknown-device"), 1.0),
         (event("authenticate", "authentication-failed"), 1.0),
         (event("streamOpened", "opened"), 2.0),
-        (event("identityAdded", "added"), 1.0),
+        (event("identityAdded", "added"), 3.0),
         (event("join", "joined"), 1.0),
         ("devstream_handshake_seconds_count".into(), 2.0),
         ("devstream_devices".into(), 1.0),

@@ -19,6 +19,19 @@ fn ssh_runs_a_command_with_input() {
 }
 
 #[test]
+fn whoever_the_hubs_user_enrols_is_in_its_activity_log() {
+    let (_sshd, scene) = scene();
+    // The service is nobody before its first stream.
+    let _stream = connect(scene.proxy.port);
+    scene.hub.wait_activity("streamOpened", None);
+    let log = scene.hub.activity();
+    let added = log.iter().filter(|entry| entry["operationName"] == "identityAdded");
+    let who: Vec<_> = added.map(|entry| &entry["properties"]).collect();
+    assert_eq!(who.len(), 2, "the device and the service, once each: {log:#?}");
+    assert!(who.iter().any(|properties| properties["deviceId"] == DEVICE), "{who:?}");
+}
+
+#[test]
 fn scp_moves_64_mib_both_ways() {
     let (sshd, scene) = scene();
     let pattern = Pattern::new(1);

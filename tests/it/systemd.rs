@@ -61,7 +61,8 @@ fn the_units_say_what_the_flags_and_the_file_do() {
     let machine = Machine::new();
     fs::create_dir_all(machine.home().join("etc/devstream")).unwrap();
     fs::write(machine.home().join("etc/devstream/config.toml"), "[hub]\ndrain-timeout = 100\n").unwrap();
-    let flags = ["--hostname", "100% $HOME", "--listen", "[::]:443", "--listen", "127.0.0.1:8443"];
+    let acme = ["--hostname", "hub.test", "--acme", "--acme-contact", "mailto:100% $HOME"];
+    let flags = [&acme[..], &["--listen", "[::]:443", "--listen", "127.0.0.1:8443"]].concat();
     let arguments = [&["service", "install", "hub", "--print", "--root", ".", "--"], &flags[..], &STREAMING].concat();
     let units = machine.ask(&arguments);
     for line in [
@@ -80,7 +81,12 @@ fn the_units_say_what_the_flags_and_the_file_do() {
     ] {
         assert!(units.lines().any(|other| other == line), "no {line} in {units}");
     }
-    assert!(units.contains(&format!("ExecStart={DEVSTREAM} hub --hostname \"100%% $$HOME\" --listen")), "{units}");
+    assert!(
+        units.contains(&format!(
+            "ExecStart={DEVSTREAM} hub --hostname hub.test --acme --acme-contact \"mailto:100%% $$HOME\" --listen"
+        )),
+        "{units}"
+    );
     let agent = machine.ask(&["service", "install", "device-agent", "--print", "--", "--forward", "22"]);
     let identity = machine.home().join(".local/share/devstream/device");
     for line in [

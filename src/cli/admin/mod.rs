@@ -57,7 +57,13 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     };
     let socket = admin_socket(&state);
     let answer: AdminAnswer = local::ask(&socket, &request).await.with_context(|| no_hub(&socket))?;
-    show::answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)
+    show::answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
+    if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
+        && scope.devices.is_empty()
+    {
+        text::err(&format!("{id} may reach nothing yet; `devstream hub service set {id} --device ID` changes that"));
+    }
+    Ok(())
 }
 
 pub(super) fn no_hub(socket: &Path) -> String {
@@ -84,10 +90,6 @@ fn device_request(command: DeviceCommand) -> (AdminRequest, bool) {
 fn service_request(command: ServiceCommand) -> (AdminRequest, bool) {
     let request = match command {
         ServiceCommand::Add { name, scope, link_for } => {
-            if scope.devices.is_empty() {
-                let advice = format!("devstream hub service set {name} --device ID");
-                text::err(&format!("{name} may reach nothing yet; `{advice}` changes that"));
-            }
             AdminRequest::Add { principal: service(name), scope: new_scope(scope), link_seconds: link_for.as_secs() }
         }
         ServiceCommand::Set { name, scope } => AdminRequest::Rescope { service: name, change: change(scope) },

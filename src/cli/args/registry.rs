@@ -13,7 +13,7 @@ use crate::proto::scope::Glob;
 /// A link is used by somebody who is walking to the machine.
 const LINK_AGE: &str = "15m";
 
-/// [`crate::proto::limits::KEY_OVERLAP`]
+/// Long enough that a machine which is rarely online comes by for its new key.
 const OVERLAP: &str = "1d";
 
 #[derive(Debug, Subcommand)]

@@ -171,7 +171,7 @@ impl Activity {
 pub struct Audit(u64);
 
 impl Writer {
-    /// Waits until everything is on disk.
+    /// Waits until everything is with the system, which writes it to the disk in its own time.
     pub fn finish(self) {
         if self.0.join().is_err() {
             tracing::error!(target: "hub", "the activity log's thread failed");

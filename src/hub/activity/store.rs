@@ -24,6 +24,8 @@ pub(super) struct Store {
     aside: Vec<(Aside, u64)>,
     /// No attempt to put the file aside before this.
     rotate_from: Option<Moment>,
+    /// Somebody took the current file away, and there was no other to be had: its lines would be nobody's.
+    taken_away: bool,
 }
 
 /// The file that is written to.
@@ -44,13 +46,17 @@ impl Store {
         let current = Current::open(path)?;
         let size = |aside: Aside| fs::metadata(files.aside(aside)).map_or(0, |file| file.len());
         let aside = files.all_aside()?.into_iter().map(|aside| (aside, size(aside))).collect();
-        let mut store = Self { settings, files, current, aside, rotate_from: None };
+        let mut store = Self { settings, files, current, aside, rotate_from: None, taken_away: false };
         store.tidy(clock::moment());
         Ok(store)
     }
 
     /// Writes one line, newline included, to a file with room for it.
     pub(super) fn append(&mut self, line: &str, now: Moment) -> io::Result<()> {
+        if self.taken_away {
+            self.reopen()?;
+            self.taken_away = false;
+        }
         if self.current.size > 0 && self.current.size + line.len() as u64 > self.settings.rotate_size {
             self.rotate(now);
         }
@@ -63,10 +69,8 @@ impl Store {
             self.rotate(now);
         }
         self.forget_oldest(now);
-        let gone = |error: io::Error| error.kind() == ErrorKind::NotFound;
-        if fs::metadata(self.files.current()).is_err_and(gone) {
-            let _ = self.reopen();
-        }
+        let is_missing = |error: io::Error| error.kind() == ErrorKind::NotFound;
+        self.taken_away = fs::metadata(self.files.current()).is_err_and(is_missing) && self.reopen().is_err();
     }
 
     /// After a failure: the disk may be another one, or somebody made room by taking the file away.

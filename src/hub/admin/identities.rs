@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::hub::Shared;
 use crate::hub::broker::{Event, Input, Operation};
 use crate::hub::open::ends;
-use crate::hub::registry::{CodeHash, Record, RegistryError, StoredKey};
+use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::net::{clock, random};
 use crate::proto::admin::{AdminAnswer, Identity, KeyStatus, Presence};
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName};
@@ -99,7 +99,16 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
 }
 
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> Done {
-    shared.directory.change(move |registry| registry.enrol(&principal, &key, clock::moment())).await?;
+    let activity = shared.activity.clone();
+    let enrolling = shared.directory.change(move |registry| {
+        match registry.enrol(&principal, &key, clock::moment())? {
+            Enrolled::New => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
+            Enrolled::WithNewKey => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
+            Enrolled::Already => {}
+        }
+        Ok(())
+    });
+    enrolling.await?;
     Ok(AdminAnswer::Hub(shared.info.clone()))
 }
 

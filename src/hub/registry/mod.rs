@@ -75,6 +75,17 @@ pub struct CodeHash {
     pub until: Moment,
 }
 
+/// What became of an identity of the hub's own user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enrolled {
+    /// It was there, with this key.
+    Already,
+    /// It was there, and has this key now.
+    WithNewKey,
+    /// It is new.
+    New,
+}
+
 /// A join code that was good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redeemed {
@@ -126,7 +137,7 @@ pub trait Registry: Send + Sync {
 
     /// Gives an identity, new or not, a key of the hub's own user. A key that joined with a code is never replaced.
     /// A new service may reach everything.
-    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Moment) -> Result<(), RegistryError>;
+    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Moment) -> Result<Enrolled, RegistryError>;
 
     /// Keeps an identity out, or lets it in again.
     fn set_disabled(&self, principal: &Principal, disabled: bool) -> Result<(), RegistryError>;

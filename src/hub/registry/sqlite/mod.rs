@@ -13,7 +13,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use self::rows::{find, insert, join, known, parts, records, update};
-use super::{CodeHash, Record, Redeemed, Registry, RegistryError};
+use super::{CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
@@ -100,18 +100,22 @@ impl Registry for SqliteRegistry {
         })
     }
 
-    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Moment) -> Result<(), RegistryError> {
+    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Moment) -> Result<Enrolled, RegistryError> {
         self.change(|transaction| {
-            match find(transaction, principal)? {
-                Some(record) if record.valid_key(key, now).is_some() => return Ok(()),
+            let done = match find(transaction, principal)? {
+                Some(record) if record.valid_key(key, now).is_some() => return Ok(Enrolled::Already),
                 Some(record) if record.keys.iter().any(|stored| !stored.local) => {
                     return Err(RegistryError::AlreadyJoined(principal.clone()));
                 }
-                Some(_) => {}
-                None => insert(transaction, principal, &Scope::everything(), None, now)?,
-            }
+                Some(_) => Enrolled::WithNewKey,
+                None => {
+                    insert(transaction, principal, &Scope::everything(), None, now)?;
+                    Enrolled::New
+                }
+            };
             rows::forget_secrets(transaction, principal)?;
-            rows::put_key(transaction, principal, key, true, now)
+            rows::put_key(transaction, principal, key, true, now)?;
+            Ok(done)
         })
     }
 
