@@ -225,7 +225,7 @@ impl Client {
     pub async fn reach<'a>(
         &'a self,
         there: &'a HubAddress,
-        trail: &mut Trail,
+        trail: &mut Trail<'_>,
     ) -> Result<(&'a HubAddress, Connection), Refusal> {
         let mut refusals = Vec::new();
         for hub in self.hubs.in_turn(there) {
