@@ -137,7 +137,11 @@ pub async fn dial(
 }
 
 /// To whichever of the name's addresses answers first: the hub's, or those of the proxy before it.
-async fn connect(to: &HubAddress, proxy: Option<&Via>, trail: &mut Trail<'_>) -> Result<(TcpStream, SocketAddr), Refusal> {
+async fn connect(
+    to: &HubAddress,
+    proxy: Option<&Via>,
+    trail: &mut Trail<'_>,
+) -> Result<(TcpStream, SocketAddr), Refusal> {
     let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
     let unresolved = |why: &str| unreachable(format!("cannot resolve {}{whose}: {why}", to.host));
     trail.begin(Hop::Name, &to.host);

@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, ServerConfig,
+    AlertDescription, CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    ServerConfig,
 };
 use rustls::{SignatureScheme, SupportedProtocolVersion};
 
@@ -188,8 +189,16 @@ pub fn explain(error: &rustls::Error) -> Refusal {
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
             Refusal::new(Kind::CertificateNotTrusted, error.to_string())
         }
-        _ => Refusal::new(Kind::HubUnreachable, format!("TLS: {error}")),
+        rustls::Error::InvalidMessage(_) => unreachable("what answers there does not speak TLS", error),
+        rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            unreachable("what answers there does not speak TLS 1.3, as every hub does", error)
+        }
+        _ => unreachable("TLS", error),
     }
+}
+
+fn unreachable(what: &str, error: &rustls::Error) -> Refusal {
+    Refusal::new(Kind::HubUnreachable, format!("{what}: {error}"))
 }
 
 /// aws-lc-rs with X25519MLKEM768 first (the crate's `prefer-post-quantum`), and AES-128-GCM before AES-256-GCM, as browsers

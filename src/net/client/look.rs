@@ -9,6 +9,7 @@ use crate::net::dial::{Trail, dial};
 use crate::net::tls::{self, Trust};
 use crate::net::websocket::generate_key;
 use crate::proto::admin::DeviceStatus;
+use crate::proto::check::NO_HUB;
 use crate::proto::http::Route;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
@@ -97,7 +98,7 @@ pub struct Proof {
 }
 
 fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, Refusal> {
-    let something_else = |_| Refusal::new(Kind::HubUnreachable, "what answered is no hub: it sent no list of devices");
+    let something_else = |_| Refusal::new(Kind::HubUnreachable, format!("{NO_HUB}: it sent no list of devices"));
     serde_json::from_slice(response.body()).map_err(something_else)
 }
 

@@ -17,6 +17,9 @@ use super::refusal::Refusal;
 /// How a client names the signer of another hub's certificate.
 pub const ANOTHER_HUB: &str = "another devstream hub's authority";
 
+/// How a client calls what answers as no hub would.
+pub const NO_HUB: &str = "what answers there is no hub";
+
 /// A part of the way, or of a hub, that works or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
