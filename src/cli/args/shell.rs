@@ -99,8 +99,9 @@ pub(in crate::cli) struct Rdp {
 
 /// Show what of this user runs on this machine, to which hub, and as whom
 ///
-/// The hub, each device-agent, service-proxy and rdp, with their process, identity, hub, state (since when, and the last
-/// error) and open streams. Root also sees those that systemd runs. What `ssh` runs as its ProxyCommand is not shown.
+/// The hub, each device-agent, service-proxy and rdp, and what `ssh` runs as its ProxyCommand, with their process, identity,
+/// hub, state (since when, and the last error) and open streams. Root also sees those that systemd runs. Where machines share
+/// a home directory, each shows its own.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Status {
     #[command(flatten)]
