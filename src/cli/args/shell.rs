@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::str::FromStr;
 
 use clap::{Args, ValueHint};
-use clap_complete::engine::ArgValueCandidates;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 use super::Listing;
 use crate::cli::complete;
@@ -49,7 +49,7 @@ pub(in crate::cli) struct Ssh {
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// Whom to log in as, and where: pi-42, root@pi-42
-    #[arg(value_name = "[USER@]DEVICE", add = ArgValueCandidates::new(complete::devices))]
+    #[arg(value_name = "[USER@]DEVICE", add = ArgValueCompleter::new(complete::logins))]
     pub(in crate::cli) login: Login,
     /// What `ssh` is given: its options, and a command for the device
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
