@@ -3,13 +3,17 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _, pipe};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use devstream::net::clock;
 use devstream::proto::status::{RoleState, RoleStatus};
 use serde_json::Value;
 
+use crate::support::bytes::MIB;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
@@ -156,22 +160,22 @@ fn what_another_users_process_says_cannot_act_on_the_terminal_nor_fill_the_memor
     (evil.role, evil.version) = ("\u{9b}31mdevice\u{1b}[2J".into(), "1\nhub: all is well\u{202e}".into());
     evil.serves = vec!["\u{1b}]0;title\u{7}".into()];
     let said = serde_json::to_string(&evil).unwrap() + "\n";
-    let answers = [("evil", said.into_bytes()), ("endless", vec![b'x'; 1 << 20])];
-    for (name, answer) in answers {
-        let listener = UnixListener::bind(place.join(name).with_extension("sock")).unwrap();
-        thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = BufReader::new(&stream).read_line(&mut String::new());
-                let _ = stream.write_all(&answer);
-            }
-        });
-    }
+    let written = Arc::new(AtomicUsize::new(0));
+    answering(&place.join("evil.sock"), move |stream| drop(stream.write_all(said.as_bytes())));
+    let count = written.clone();
+    answering(&place.join("endless.sock"), move |stream| {
+        while let Ok(more) = stream.write(&[b'x'; 4096]) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+    });
     for arguments in [&["status"][..], &["status", "--json"]] {
         let text = machine.ask(arguments);
         let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
         assert!(!text.contains(acts) && !text.contains("\nhub: all is well"), "{text:?}");
         assert!(text.contains("31mdevice") && text.contains("endless.sock"), "{text}");
     }
+    // Twice what is taken, and what the kernel keeps between.
+    assert!(written.load(Ordering::Relaxed) < 2 * MIB as usize, "{written:?}");
 }
 
 #[test]
@@ -234,6 +238,17 @@ fn a_service_manager_says_where_the_socket_goes_and_a_role_works_without_one() {
     let other = Agent::start_as(&nowhere, "other", &["22"]);
     other.process.wait_line("`devstream status` will not show this");
     assert!(roles(&machine).is_empty());
+}
+
+/// A process of another user: it hears a question, and answers.
+fn answering(socket: &Path, answer: impl Fn(&mut UnixStream) + Send + 'static) {
+    let listener = UnixListener::bind(socket).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = BufReader::new(&stream).read_line(&mut String::new());
+            answer(&mut stream);
+        }
+    });
 }
 
 fn report(machine: &Machine) -> Value {

@@ -13,7 +13,7 @@ use crate::net::client::Client;
 use crate::net::tls::Trust;
 use crate::net::{clock, local, random, usage};
 use crate::proto::admin::{AdminAnswer, AdminRequest, HubInfo, HubStatus};
-use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk};
+use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk, shown};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
@@ -60,7 +60,10 @@ fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
     if status.warnings.is_empty() {
         return finding;
     }
-    finding.judged(Verdict::Odd { cause: status.warnings.join("; "), advice: "the hub's own messages say more".into() })
+    finding.judged(Verdict::Odd {
+        cause: shown(status.warnings.join("; ")),
+        advice: "the hub's own messages say more".into(),
+    })
 }
 
 /// Who the hub does not know, and who says nothing to it.

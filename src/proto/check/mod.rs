@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use self::hub::{certificate, descriptors, disk};
 use self::rules::advice;
 pub use self::rules::{Greeting, belongs_to, clocks, expired, greeting, starts_after};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, harmless};
 
 /// How a client names the signer of another hub's certificate.
 pub const ANOTHER_HUB: &str = "another devstream hub's authority";
@@ -144,7 +144,7 @@ pub struct Finding {
 impl Finding {
     /// One that is as it should be.
     pub fn good(hop: Hop, at: impl fmt::Display) -> Self {
-        Self { hop, at: at.to_string(), milliseconds: None, facts: BTreeMap::new(), verdict: Verdict::Good }
+        Self { hop, at: shown(at), milliseconds: None, facts: BTreeMap::new(), verdict: Verdict::Good }
     }
 
     /// One where a refusal was met.
@@ -168,9 +168,14 @@ impl Finding {
     /// With one thing more that is known.
     #[must_use]
     pub fn fact(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.facts.insert(name, value.to_string());
+        self.facts.insert(name, shown(value));
         self
     }
+}
+
+/// Another user's program may have said it.
+pub fn shown(value: impl fmt::Display) -> String {
+    value.to_string().chars().map(harmless).collect()
 }
 
 /// For a person: a line, with the cause and the next step below it where they are needed.
@@ -237,6 +242,12 @@ mod tests {
         report.push(Finding::failed(Hop::Tcp, "10.0.0.1:443", &Kind::HubUnreachable.into()));
         report.push(Finding::failed(Hop::Target, "ssh", &Kind::TargetRefused.into()));
         assert_eq!(report.exit(), Kind::HubUnreachable.row().exit);
+    }
+
+    #[test]
+    fn what_others_say_does_not_act_on_the_terminal() {
+        let finding = Finding::good(Hop::Hub, "hub\u{1b}[2J").fact("version", "1\nhub ok\u{9b}31m");
+        assert!(!finding.to_string().contains(char::is_control), "{finding}");
     }
 
     #[test]
