@@ -331,7 +331,7 @@ impl ServerCertVerifier for AtItsLast {
 
 #[cfg(test)]
 mod tests {
-    use rustls::{NamedGroup, ProtocolVersion};
+    use rustls::{InvalidMessage, NamedGroup, PeerIncompatible, ProtocolVersion};
     use tokio::io::duplex;
     use tokio_rustls::TlsConnector;
 
@@ -374,6 +374,18 @@ mod tests {
         let authority = Authority::create().unwrap();
         let trust = Trust::Pin(authority.pin().unwrap());
         handshake(&authority, &trust, "hub.example.com").await.unwrap();
+    }
+
+    #[test]
+    fn who_speaks_no_tls_or_an_old_one_is_not_taken_for_a_hub_that_is_down() {
+        for (error, words) in [
+            (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS: "),
+            (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), "does not speak TLS 1.3"),
+            (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), "does not speak TLS 1.3"),
+        ] {
+            let refusal = explain(&error);
+            assert!(refusal.kind == Kind::HubUnreachable && refusal.detail.as_str().contains(words), "{refusal}");
+        }
     }
 
     #[tokio::test]

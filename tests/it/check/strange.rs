@@ -134,6 +134,8 @@ fn who_lets_no_stream_through_is_named() {
     hub.process.signal("TERM");
     proxy.process.wait_line("the hub is shutting down or restarting");
     check("web").fails("stream", Kind::Draining, "shutting down", "try again shortly");
+    let of_hub = Checked::by(hub.machine(), &["hub", "check"]);
+    assert_eq!(of_hub.hop("hub")["word"], Kind::Draining.row().word, "{:#}", of_hub.0);
 }
 
 #[test]
