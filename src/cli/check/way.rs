@@ -59,7 +59,11 @@ pub(super) async fn to_door<'a>(telling: &Telling, client: &'a Client) -> Option
             telling.push(failed(finding, client, &refusal.unwrap_or(all)).await);
             None
         }
-        (None, arrived) => arrived.ok(),
+        (None, Ok(arrival)) => Some(arrival),
+        (None, Err(refusal)) => {
+            telling.push(Finding::failed(Hop::Dns, client.hub(), &refusal));
+            None
+        }
     }
 }
 
