@@ -2,7 +2,8 @@
 //! which answers as long as the role lives and not a moment longer.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,10 @@ use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusR
 use crate::proxy;
 
 /// Streams that are listed; more are counted.
-const LISTED: usize = 256;
+pub(super) const LISTED: usize = 256;
+
+/// A session of `ssh` is there within this time, and only then makes a socket; many are over by then.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// When no socket can be had, accepting pauses: descriptors come back as streams end.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -32,6 +36,8 @@ pub(super) struct Bulletin(Arc<Mutex<Now>>);
 struct Now {
     /// Without its streams.
     status: RoleStatus,
+    /// The state where all is well.
+    well: RoleState,
     streams: BTreeMap<u64, OpenStream>,
 }
 
@@ -53,7 +59,8 @@ impl Bulletin {
             streams: 0,
             oldest_streams: Vec::new(),
         };
-        Self(Arc::new(Mutex::new(Now { status, streams: BTreeMap::new() })))
+        let well = if state == RoleState::Connecting { RoleState::Connected } else { state };
+        Self(Arc::new(Mutex::new(Now { status, well, streams: BTreeMap::new() })))
     }
 
     /// The same way to become a client, which tells this where the hub is.
@@ -78,7 +85,7 @@ impl Bulletin {
     pub(super) fn note_agent(&self, event: agent::Event) {
         let mut now = self.now();
         match event {
-            agent::Event::Online => now.enter(RoleState::Connected),
+            agent::Event::Online => now.is_well(),
             agent::Event::Offline(reason) => now.failed(RoleState::Retrying, reason),
             agent::Event::Asked(number, what) => now.begun(number, what),
             agent::Event::Over(number) => drop(now.streams.remove(&number)),
@@ -93,7 +100,7 @@ impl Bulletin {
                 let from = view.from.map(|from| format!(" from {from}")).unwrap_or_default();
                 now.begun(view.number, format!("{}{from}", view.to));
             }
-            proxy::Event::Opened(_) => now.enter(RoleState::Listening),
+            proxy::Event::Opened(_) => now.is_well(),
             proxy::Event::Refused(view, refusal) => {
                 now.streams.remove(&view.number);
                 now.failed(RoleState::Failing, refusal.to_string());
@@ -101,12 +108,12 @@ impl Bulletin {
             proxy::Event::Interrupted(view, why) => {
                 now.failed(RoleState::Retrying, format!("{} #{}: interrupted ({why})", view.to, view.number));
             }
-            proxy::Event::Resumed(..) => now.enter(RoleState::Listening),
+            proxy::Event::Resumed(..) => now.is_well(),
             proxy::Event::Ended(view, _, refusal) => {
                 now.streams.remove(&view.number);
                 match refusal {
                     Some(refusal) => now.failed(RoleState::Failing, refusal.to_string()),
-                    None => now.enter(RoleState::Listening),
+                    None => now.is_well(),
                 }
             }
             proxy::Event::Draining(..) => {}
@@ -115,34 +122,38 @@ impl Bulletin {
 
     /// Answers for as long as the role works. Without a socket it works as well, and `devstream status` misses it.
     pub(super) async fn while_answering<R>(&self, work: impl Future<Output = R>) -> R {
-        let listener = match self.listen() {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::info!("`devstream status` will not show this: {error:#}");
-                return work.await;
-            }
-        };
+        self.while_answering_after(None, work).await
+    }
+
+    /// The same for a session of `ssh`, which is in a hurry at first, and whose person need not hear of a socket.
+    pub(super) async fn while_answering_later<R>(&self, work: impl Future<Output = R>) -> R {
+        self.while_answering_after(Some(HEAD_START), work).await
+    }
+
+    async fn while_answering_after<R>(&self, head_start: Option<Duration>, work: impl Future<Output = R>) -> R {
         let tasks = Tasks::default();
+        let answering = async {
+            if let Some(head_start) = head_start {
+                sleep(head_start).await;
+            }
+            let error = match self.listen() {
+                Ok(listener) => return self.answer(&listener, &tasks).await,
+                Err(error) => error,
+            };
+            if head_start.is_none() {
+                tracing::info!("`devstream status` will not show this: {error:#}");
+            }
+            pending().await
+        };
         let done = tokio::select! {
             done = work => done,
-            never = self.answer(&listener, &tasks) => match never {},
+            never = answering => match never {},
         };
         tasks.end(Duration::ZERO).await;
         done
     }
 
-    fn listen(&self) -> anyhow::Result<LocalListener> {
-        let directory = home::status_place()?;
-        private_directory(&directory)?;
-        Ok(LocalListener::bind(&self.path(directory))?)
-    }
-
-    fn path(&self, directory: PathBuf) -> PathBuf {
-        let RoleStatus { role, process, .. } = &self.now().status;
-        directory.join(format!("{role}-{process}.{}", home::STATUS_SOCKET))
-    }
-
-    async fn answer(&self, listener: &LocalListener, tasks: &Tasks) -> std::convert::Infallible {
+    async fn answer(&self, listener: &LocalListener, tasks: &Tasks) -> Infallible {
         loop {
             match listener.accept().await {
                 Ok(stream) => tasks.spawn(converse(self.clone(), stream)),
@@ -152,6 +163,16 @@ impl Bulletin {
                 }
             }
         }
+    }
+
+    fn listen(&self) -> anyhow::Result<LocalListener> {
+        let directory = home::status_place()?;
+        private_directory(&directory)?;
+        let path = {
+            let RoleStatus { role, process, .. } = &self.now().status;
+            home::status_socket(&directory, role, *process)
+        };
+        Ok(LocalListener::bind(&path)?)
     }
 
     fn status(&self) -> RoleStatus {
@@ -173,6 +194,10 @@ async fn converse(bulletin: Bulletin, stream: LocalStream) {
 }
 
 impl Now {
+    fn is_well(&mut self) {
+        self.enter(self.well);
+    }
+
     fn enter(&mut self, state: RoleState) {
         if self.status.state != state {
             self.status.state = state;

@@ -1,13 +1,16 @@
 //! Completions: the shell asks this program at each TAB, which knows its own flags, the profiles of this machine, and,
-//! from the hub, the devices and what they offer.
+//! from the hub, the devices and what they offer; for the commands of a hub, all that it knows.
 //!
 //! Somebody is typing: whatever is wrong, nothing is said, and nothing is offered.
 
+pub(super) mod hub;
 mod known;
+mod line;
 
 use std::env;
 use std::ffi::OsStr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap_complete::CompleteEnv;
 use clap_complete::engine::CompletionCandidate;
@@ -15,14 +18,23 @@ use clap_complete::env::{Bash, EnvCompleter, Fish, Powershell, Zsh};
 
 pub(super) use self::known::remember;
 use super::args::Shell;
-use super::command;
 use super::profile::Profile;
+use super::{command, configured};
 use crate::proto::admin::DeviceStatus;
 
 /// Which shell asks, if one does.
 const ASKED: &str = "DEVSTREAM_COMPLETE";
 
 const PROGRAM: &str = "devstream";
+
+/// Together with two starts of this program, 300 ms: longer, a TAB seems to do nothing.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// More candidates than this are no help.
+const MOST: usize = 1000;
+
+/// clap's registration gets from bash what bash calls words.
+const WHOLE_WORDS: &str = include_str!("complete/registration.bash");
 
 /// Answers, if it is a shell that started this program.
 pub(super) fn answer() -> Option<ExitCode> {
@@ -37,26 +49,40 @@ pub(super) fn answer() -> Option<ExitCode> {
 
 /// What a shell runs once, so that it asks from then on.
 pub(super) fn registration(shell: Shell) -> anyhow::Result<String> {
-    let shell: &dyn EnvCompleter = match shell {
-        Shell::Bash => &Bash,
-        Shell::Zsh => &Zsh,
-        Shell::Fish => &Fish,
-        Shell::Powershell => &Powershell,
+    let (shell, further): (&dyn EnvCompleter, _) = match shell {
+        Shell::Bash => (&Bash, WHOLE_WORDS),
+        Shell::Zsh => (&Zsh, ""),
+        Shell::Fish => (&Fish, ""),
+        Shell::Powershell => (&Powershell, ""),
     };
     let mut script = Vec::new();
     shell.write_registration(ASKED, PROGRAM, PROGRAM, PROGRAM, &mut script)?;
-    Ok(String::from_utf8(script)?)
+    Ok(String::from_utf8(script)? + further)
 }
 
 /// The ids of the devices that may be reached, with how they are.
 pub(super) fn devices() -> Vec<CompletionCandidate> {
-    let state = |device: &DeviceStatus| match &device.online {
-        Some(presence) => format!("online, offers {}", list(&presence.forwards)),
-        None => "offline".into(),
-    };
     let candidate =
         |device: DeviceStatus| CompletionCandidate::new(device.id.as_str()).help(Some(state(&device).into()));
     known().into_iter().map(candidate).collect()
+}
+
+/// The same, after whom to log in as there.
+pub(super) fn logins(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(typed) = typed.to_str() else { return Vec::new() };
+    let (user, begun) = typed.rsplit_once('@').map_or(("", typed), |(user, _)| typed.split_at(user.len() + 1));
+    let fitting = known().into_iter().filter(|device| device.id.as_str().starts_with(begun));
+    let candidate = |device: DeviceStatus| {
+        CompletionCandidate::new(format!("{user}{}", device.id)).help(Some(state(&device).into()))
+    };
+    fitting.map(candidate).collect()
+}
+
+fn state(device: &DeviceStatus) -> String {
+    match &device.online {
+        Some(presence) => format!("online, offers {}", list(&presence.forwards)),
+        None => "offline".into(),
+    }
 }
 
 /// What the device offers that was typed, or any of them.
@@ -77,7 +103,7 @@ pub(super) fn profiles() -> Vec<CompletionCandidate> {
 }
 
 fn offered() -> Vec<String> {
-    let device = typed("device");
+    let device = line::value("device");
     let meant = |status: &DeviceStatus| device.as_deref().is_none_or(|device| device == status.id.as_str());
     let online = known().into_iter().filter(meant).filter_map(|status| status.online);
     let mut names: Vec<_> = online.flat_map(|presence| presence.forwards).map(String::from).collect();
@@ -88,20 +114,8 @@ fn offered() -> Vec<String> {
 
 fn known() -> Vec<DeviceStatus> {
     // What else was typed says which hub is asked, and how.
-    let flags =
-        ["hub", "ca", "via", "via-login"].into_iter().filter_map(|flag| Some(format!("--{flag}={}", typed(flag)?)));
-    let named = typed("profile").or_else(|| env::var("DEVSTREAM_PROFILE").ok());
-    known::devices(named.as_deref(), &flags.collect::<Vec<_>>())
-}
-
-/// The value of a flag on the line that is being typed, which stands after this program's own `--`.
-fn typed(flag: &str) -> Option<String> {
-    let words: Vec<String> =
-        env::args_os().skip_while(|word| word != "--").filter_map(|word| word.into_string().ok()).collect();
-    let flag = format!("--{flag}");
-    let together = words.iter().find_map(|word| word.strip_prefix(&flag)?.strip_prefix('='));
-    let apart = || words.windows(2).find_map(|pair| (pair[0] == flag).then_some(pair[1].as_str()));
-    together.or_else(apart).map(str::to_owned)
+    let flags = line::flags(&["hub", "ca", "via", "via-login", "profile"]);
+    configured::devices(&flags).map(|devices| known::devices(&devices.hub, &flags)).unwrap_or_default()
 }
 
 fn list(names: &[impl ToString]) -> String {

@@ -1,11 +1,12 @@
-//! A role's settings for a command that does what the role would: its flags, environment and file.
+//! A command's settings for another one that does what it would: its flags, environment and file.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::CommandFactory as _;
 
-use super::args::{Cli, Command, DeviceAgent, ServiceProxy};
+use super::args::{Cli, Command, DeviceAgent, Devices, ServiceProxy};
 use super::config::{self, Mistake};
 use super::profile::Profile;
 use super::{Failure, home};
@@ -20,6 +21,20 @@ pub(super) fn service_proxy(profile: Option<&Profile>, flags: &[&str]) -> Result
 pub(super) fn device_agent(profile: Option<&Profile>, flags: &[&str]) -> Result<DeviceAgent, Failure> {
     let Command::DeviceAgent(agent) = parse("device-agent", profile, flags)? else { return Err(not_its_own()) };
     Ok(agent)
+}
+
+/// `devstream devices` with these flags.
+pub(super) fn devices(flags: &[String]) -> Result<Devices, Failure> {
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let Command::Devices(devices) = parse("devices", None, &flags)? else { return Err(not_its_own()) };
+    Ok(devices)
+}
+
+/// The state directory that the hub's commands are given with these flags, if they are.
+pub(super) fn hub_state(flags: &[String]) -> Result<Option<PathBuf>, Failure> {
+    let flags: Vec<_> = flags.iter().map(String::as_str).chain(["show"]).collect();
+    let Command::Hub(hub) = parse("hub", None, &flags)? else { return Err(not_its_own()) };
+    Ok(hub.state.state_dir)
 }
 
 fn parse(role: &str, profile: Option<&Profile>, flags: &[&str]) -> Result<Command, Failure> {

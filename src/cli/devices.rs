@@ -14,14 +14,13 @@ use crate::proto::limits::DEVICE_LIST_BYTES;
 
 pub(super) async fn run(devices: Devices) -> Result<(), Failure> {
     let principal = Principal { role: Role::Service, id: service(&devices.hub)? };
-    let profile = devices.hub.profile.clone();
-    let client = enrol(principal, devices.hub)().await?;
+    let client = enrol(principal, devices.hub.clone())().await?;
     let particulars = Particulars { answer_bytes: DEVICE_LIST_BYTES, ..Particulars::default() };
     let response = client.ask(&Route::Devices, particulars).await?;
     if !response.status().is_success() {
         return Err(refusal(&response).into());
     }
     let list: Vec<_> = serde_json::from_slice(response.body()).context("the hub's answer makes no sense")?;
-    remember(profile.as_ref(), &list);
+    remember(&devices.hub, &list);
     Ok(show_devices(&list, devices.listing.json)?)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::profile::Profile;
+use crate::net::certificate::machine_name;
 use crate::proto::id::{Principal, Role};
 
 /// devstream's place in the data directory.
@@ -84,9 +85,24 @@ pub(super) const STATUS_SOCKET: &str = "sock";
 /// Where systemd makes a directory for each role that it runs. Only root can look into them.
 const SERVICE_STATUS: [&str; 2] = ["/run/devstream/device-agent", "/run/devstream/service-proxy"];
 
-/// Where a role that runs here puts its status socket: where the service manager says, else in the user's own place.
+/// Where a role that runs here puts its status socket: where the service manager says, first of all if it says several
+/// places, else in the user's own place.
 pub(super) fn status_place() -> anyhow::Result<PathBuf> {
-    env::var_os("RUNTIME_DIRECTORY").map_or_else(own_status_place, |given| Ok(given.into()))
+    let given = env::var_os("RUNTIME_DIRECTORY").and_then(|given| env::split_paths(&given).next());
+    given.map_or_else(own_status_place, Ok)
+}
+
+/// A process's status socket. Its name says on which machine that is: several may share a home directory.
+pub(super) fn status_socket(directory: &Path, role: &str, process: u32) -> PathBuf {
+    let machine = machine_name().unwrap_or_default();
+    directory.join(format!("{role}-{process}@{machine}.{STATUS_SOCKET}"))
+}
+
+/// Whether it is that of a process of this machine.
+pub(super) fn is_of_this_machine(socket: &Path) -> bool {
+    let stem = socket.file_stem().and_then(|stem| stem.to_str());
+    let machine = stem.and_then(|stem| stem.rsplit_once('@')).map(|(_, machine)| machine);
+    machine.is_some() && machine == machine_name().as_deref()
 }
 
 /// Where such sockets are that this user may speak to.
@@ -107,6 +123,16 @@ pub(super) fn local_key(principal: &Principal) -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_of_another_machine_in_the_same_home_is_told_from_an_own_one() {
+        let directory = Path::new("/home/alice");
+        let own = status_socket(directory, "device-agent", 7);
+        assert!(is_of_this_machine(&own), "{own:?}");
+        for other in ["device-agent-7@other-machine.sock", "device-agent-7.sock", "device-agent-7@.sock", ".sock"] {
+            assert!(!is_of_this_machine(&directory.join(other)), "{other}");
+        }
+    }
 
     #[test]
     fn the_machines_hub_is_spoken_to_where_there_is_no_own_one() {

@@ -253,8 +253,21 @@ fn listening(bound: &Proxy) -> Vec<String> {
 async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
     let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
     let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
-    let watcher = Watcher::new(None);
-    let config = proxy_config(proxy, principal, move |event| watcher.see(event))?;
+    let bulletin = Bulletin::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
+    let (watcher, noting) = (Watcher::new(None), bulletin.clone());
+    let mut config = proxy_config(proxy, principal, move |event| {
+        noting.note_proxy(&event);
+        match event {
+            proxy::Event::Draining(..) | proxy::Event::Interrupted(..) | proxy::Event::Resumed(..) => {
+                watcher.see(event)
+            }
+            // Whoever is at the other end of the pipes sees that, or why not.
+            proxy::Event::Asked(_) | proxy::Event::Opened(_) | proxy::Event::Refused(..) | proxy::Event::Ended(..) => {}
+        }
+    })?;
+    config.enrol = bulletin.noting_the_hub(config.enrol);
+    let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+    bulletin.serves(vec![format!("{}{named} on standard input and output", config.device)]);
     let signals = Signals::catch()?;
     // `ssh` hangs up on its ProxyCommand: the device is told, instead of waiting for a proxy that may come back.
     let (hangups, hung_up) = (Hangups::listen()?, Reload::default());
@@ -265,7 +278,8 @@ async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
             () = async { hung_up.asked().await; shutdown.ask(); std::future::pending().await } => Ok(()),
         }
     };
-    let done = signals.pass_on_during(&shutdown, hangups.while_passing_on(&hung_up, work)).await?;
+    let work = bulletin.while_answering_later(hangups.while_passing_on(&hung_up, work));
+    let done = signals.pass_on_during(&shutdown, work).await?;
     done.map_err(|(_, refusal)| Failure::Refused(refusal))
 }
 

@@ -19,10 +19,15 @@ use crate::net::{clock, local};
 use crate::proto::admin::{AdminAnswer, AdminRequest, HubStatus};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
+use crate::proto::refusal::harmless;
 use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 
-/// Roles that are looked at: nobody runs more of them as one user.
-const MOST_ROLES: usize = 1024;
+/// Roles of one place that are looked at: more are the sessions of something like Ansible.
+const MOST_ROLES: usize = 256;
+
+/// A role tells of [`super::bulletin::LISTED`] streams and of what it offers, which fits into a control message; some
+/// hundred bytes each. Root asks other users' processes, which may say anything: with this, all of them take 192 MiB at most.
+const ANSWER_BYTES: u64 = 256 * 1024;
 
 /// A role only looks at what it knows.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -57,7 +62,8 @@ enum Heard {
 pub(super) async fn run(status: Status) -> Result<(), Failure> {
     let report = report().await?;
     if status.listing.json {
-        text::out(&serde_json::to_string_pretty(&report).map_err(|error| anyhow!(error))?);
+        let json = serde_json::to_string_pretty(&report).map_err(|error| anyhow!(error))?;
+        json.lines().for_each(put);
         return Ok(());
     }
     show(&report);
@@ -68,7 +74,6 @@ async fn report() -> anyhow::Result<Report> {
     let mut report = Report { hub: hub().await?, roles: Vec::new(), silent: Vec::new(), joined: joined()? };
     let mut places = home::status_places()?.iter().flat_map(|place| sockets(place)).collect::<Vec<_>>();
     places.sort();
-    places.truncate(MOST_ROLES);
     for heard in join_all(places.into_iter().map(ask)).await {
         match heard {
             Heard::Status(status) => report.roles.push(status),
@@ -102,17 +107,22 @@ fn joined() -> anyhow::Result<Vec<Membership>> {
 }
 
 fn sockets(place: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.filter(|path| path.extension().is_some_and(|end| end == home::STATUS_SOCKET)).collect()
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    // A link could lead root to any socket there is.
+    let own = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path());
+    let named = own.filter(|path| path.extension().is_some_and(|end| end == home::STATUS_SOCKET));
+    named.take(MOST_ROLES).collect()
 }
 
 async fn ask(socket: PathBuf) -> Heard {
-    let answer = timeout(PATIENCE, local::ask(&socket, &StatusRequest::Status)).await;
+    let answer = timeout(PATIENCE, local::ask_within(&socket, &StatusRequest::Status, ANSWER_BYTES)).await;
     match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(status) => Heard::Status(status),
-        // It was killed: nobody else will tidy up. Another process with its number makes its socket anew.
+        // It was killed, and nobody else will tidy up; or it runs on another machine that has the same home directory.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            let _ = fs::remove_file(&socket);
+            if home::is_of_this_machine(&socket) {
+                let _ = fs::remove_file(&socket);
+            }
             Heard::Nobody
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Heard::Nobody,
@@ -127,11 +137,11 @@ fn show(report: &Report) {
     }
     roles.iter().for_each(show_role);
     for socket in silent {
-        text::out(&format!("something at {} does not answer: is it stopped?", socket.display()));
+        put(&format!("something at {} does not answer: is it stopped?", socket.display()));
     }
     for Membership { identity, hub, profile } in joined {
         let profile = profile.as_ref().map(|name| format!(" in profile {name}")).unwrap_or_default();
-        text::out(&format!("joined {hub} as {identity}{profile}"));
+        put(&format!("joined {hub} as {identity}{profile}"));
     }
     if hub.is_none() && roles.is_empty() && silent.is_empty() {
         text::err("nothing of this user runs here; `devstream hub`, device-agent and service-proxy start it");
@@ -163,5 +173,10 @@ fn show_role(role: &RoleStatus) {
 }
 
 fn line(name: &str, value: &str) {
-    text::out(&format!("{name:<15}{value}"));
+    put(&format!("{name:<15}{value}"));
+}
+
+/// Another user's process may have said it, and this may be root's terminal.
+fn put(line: &str) {
+    text::out(&line.chars().map(harmless).collect::<String>());
 }

@@ -29,6 +29,7 @@ use super::tls::{self, Trust};
 use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
 use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
 use crate::proto::challenge::Challenge;
+use crate::proto::check::NO_HUB;
 use crate::proto::http::{Route, lists};
 use crate::proto::id::Principal;
 use crate::proto::join::HubAddress;
@@ -225,7 +226,7 @@ impl Client {
     pub async fn reach<'a>(
         &'a self,
         there: &'a HubAddress,
-        trail: &mut Trail,
+        trail: &mut Trail<'_>,
     ) -> Result<(&'a HubAddress, Connection), Refusal> {
         let mut refusals = Vec::new();
         for hub in self.hubs.in_turn(there) {
@@ -353,7 +354,7 @@ pub fn refusal(response: &Response<Bytes>) -> Refusal {
     let status = response.status();
     match TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error()) {
         Some(row) if matches!(row.kind, Kind::AuthenticationFailed | Kind::IncompatibleVersion) => row.kind.into(),
-        _ => Refusal::new(Kind::HubUnreachable, format!("HTTP {status}: is this a hub, or a proxy in front of it?")),
+        _ => Refusal::new(Kind::HubUnreachable, format!("{NO_HUB}, or a proxy in front of it says no: HTTP {status}")),
     }
 }
 

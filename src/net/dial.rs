@@ -42,38 +42,62 @@ pub struct Step {
     pub hop: Hop,
     /// Where to: a name, an address, what was agreed.
     pub at: String,
-    /// How long it took; none if it failed, or was given up.
+    /// How long it took, or until it failed; none while it is under way.
     pub took: Option<Duration>,
+    /// Why it failed, if it did.
+    pub refusal: Option<Refusal>,
     began: Instant,
 }
 
-/// The hops to a hub, in order; filled in on the way, and worth reading also where the last one failed.
-#[derive(Debug, Clone, Default)]
-pub struct Trail(Vec<Step>);
+/// The hops to a hub, in order; told of as each begins, and as it is over.
+pub struct Trail<'a> {
+    steps: Vec<Step>,
+    tell: &'a (dyn Fn(&Step) + Sync),
+}
 
-impl Trail {
-    /// What was begun so far.
-    pub fn steps(&self) -> &[Step] {
-        &self.0
+impl Default for Trail<'_> {
+    fn default() -> Self {
+        Self::telling(&|_| {})
+    }
+}
+
+impl<'a> Trail<'a> {
+    /// One of whose steps this is told.
+    pub fn telling(tell: &'a (dyn Fn(&Step) + Sync)) -> Self {
+        Self { steps: Vec::new(), tell }
     }
 
     fn begin(&mut self, hop: Hop, at: impl Into<String>) {
-        self.0.push(Step { hop, at: at.into(), took: None, began: clock::now() });
+        let step = Step { hop, at: at.into(), took: None, refusal: None, began: clock::now() };
+        (self.tell)(&step);
+        self.steps.push(step);
     }
 
     /// The last hop is done; where it led to is better known now.
     fn end(&mut self, at: Option<String>) {
-        let Some(step) = self.0.last_mut() else { return };
+        self.is_over(at, None);
+    }
+
+    /// The way ends at the last hop.
+    fn fail(&mut self, why: &Refusal) {
+        self.is_over(None, Some(why.clone()));
+    }
+
+    fn is_over(&mut self, at: Option<String>, refusal: Option<Refusal>) {
+        let Some(step) = self.steps.last_mut() else { return };
         step.took = Some(clock::now() - step.began);
         step.at = at.unwrap_or_else(|| std::mem::take(&mut step.at));
+        step.refusal = refusal;
+        (self.tell)(step);
     }
 }
 
-impl fmt::Display for Trail {
+impl fmt::Display for Trail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Step { hop, at, took, .. }) in self.0.iter().enumerate() {
+        for (index, Step { hop, at, took, refusal, .. }) in self.steps.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
-            let took = took.map_or_else(|| "not done".into(), |took| format!("{} ms", took.as_millis()));
+            let done = took.filter(|_| refusal.is_none());
+            let took = done.map_or_else(|| "not done".into(), |took| format!("{} ms", took.as_millis()));
             write!(f, "{comma}{hop:?} {at} {took}")?;
         }
         Ok(())
@@ -85,7 +109,7 @@ pub async fn dial(
     hub: &HubAddress,
     way: &Way,
     config: Arc<ClientConfig>,
-    trail: &mut Trail,
+    trail: &mut Trail<'_>,
 ) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
     let steps = async {
         let tcp = match way.to(&hub.host) {
@@ -103,14 +127,21 @@ pub async fn dial(
     };
     // Boxed, and so given back: whoever dials may then wait for months.
     let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
-    let stream =
-        reached.unwrap_or_else(|_| Err(unreachable(format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs()))))?;
-    tracing::debug!(%hub, %trail, "reached the hub");
-    Ok(stream)
+    let reached =
+        reached.unwrap_or_else(|_| Err(unreachable(format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs()))));
+    match &reached {
+        Ok(_) => tracing::debug!(%hub, %trail, "reached the hub"),
+        Err(refusal) => trail.fail(refusal),
+    }
+    reached
 }
 
 /// To whichever of the name's addresses answers first: the hub's, or those of the proxy before it.
-async fn connect(to: &HubAddress, proxy: Option<&Via>, trail: &mut Trail) -> Result<(TcpStream, SocketAddr), Refusal> {
+async fn connect(
+    to: &HubAddress,
+    proxy: Option<&Via>,
+    trail: &mut Trail<'_>,
+) -> Result<(TcpStream, SocketAddr), Refusal> {
     let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
     let unresolved = |why: &str| unreachable(format!("cannot resolve {}{whose}: {why}", to.host));
     trail.begin(Hop::Name, &to.host);
@@ -138,7 +169,7 @@ async fn handshake(
     hub: &HubAddress,
     tcp: TcpStream,
     config: Arc<ClientConfig>,
-    trail: &mut Trail,
+    trail: &mut Trail<'_>,
 ) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
     trail.begin(Hop::Tls, hub.to_string());
     let name = ServerName::try_from(hub.host.clone());
@@ -191,7 +222,8 @@ mod tests {
         let way = way.unwrap_or_default();
         let (refused, ()) = tokio::join!(dial(&hub, &way, config, &mut trail), hanging_up);
         assert_eq!(refused.unwrap_err().kind, Kind::HubUnreachable);
-        (trail.steps().iter().map(|step| (step.hop, step.took.is_some())).collect(), trail.to_string())
+        assert!(trail.steps.iter().all(|step| step.took.is_some()), "{trail}");
+        (trail.steps.iter().map(|step| (step.hop, step.refusal.is_none())).collect(), trail.to_string())
     }
 
     #[tokio::test]

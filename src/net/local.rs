@@ -35,10 +35,15 @@ const QUESTION_BYTES: u64 = 64 * 1024;
 
 /// Asks the program that listens there.
 pub async fn ask<Q: Serialize, A: DeserializeOwned>(path: &Path, question: &Q) -> io::Result<A> {
+    ask_within(path, question, LINE_BYTES).await
+}
+
+/// The same, of a program whose answer is no longer than this.
+pub async fn ask_within<Q: Serialize, A: DeserializeOwned>(path: &Path, question: &Q, bytes: u64) -> io::Result<A> {
     let exchange = async {
         let mut stream = connect(path).await?;
         write_line(&mut stream, question).await?;
-        read_line(&mut stream, LINE_BYTES).await
+        read_line(&mut stream, bytes).await
     };
     timeout(EXCHANGE_TIMEOUT, exchange).await?
 }

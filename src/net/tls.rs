@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, ServerConfig,
+    AlertDescription, CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    ServerConfig,
 };
 use rustls::{SignatureScheme, SupportedProtocolVersion};
 
@@ -188,8 +189,16 @@ pub fn explain(error: &rustls::Error) -> Refusal {
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
             Refusal::new(Kind::CertificateNotTrusted, error.to_string())
         }
-        _ => Refusal::new(Kind::HubUnreachable, format!("TLS: {error}")),
+        rustls::Error::InvalidMessage(_) => unreachable("what answers there does not speak TLS", error),
+        rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            unreachable("what answers there does not speak TLS 1.3, as every hub does", error)
+        }
+        _ => unreachable("TLS", error),
     }
+}
+
+fn unreachable(what: &str, error: &rustls::Error) -> Refusal {
+    Refusal::new(Kind::HubUnreachable, format!("{what}: {error}"))
 }
 
 /// aws-lc-rs with X25519MLKEM768 first (the crate's `prefer-post-quantum`), and AES-128-GCM before AES-256-GCM, as browsers
@@ -322,7 +331,7 @@ impl ServerCertVerifier for AtItsLast {
 
 #[cfg(test)]
 mod tests {
-    use rustls::{NamedGroup, ProtocolVersion};
+    use rustls::{InvalidMessage, NamedGroup, PeerIncompatible, ProtocolVersion};
     use tokio::io::duplex;
     use tokio_rustls::TlsConnector;
 
@@ -365,6 +374,18 @@ mod tests {
         let authority = Authority::create().unwrap();
         let trust = Trust::Pin(authority.pin().unwrap());
         handshake(&authority, &trust, "hub.example.com").await.unwrap();
+    }
+
+    #[test]
+    fn who_speaks_no_tls_or_an_old_one_is_not_taken_for_a_hub_that_is_down() {
+        for (error, words) in [
+            (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS: "),
+            (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), "does not speak TLS 1.3"),
+            (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), "does not speak TLS 1.3"),
+        ] {
+            let refusal = explain(&error);
+            assert!(refusal.kind == Kind::HubUnreachable && refusal.detail.as_str().contains(words), "{refusal}");
+        }
     }
 
     #[tokio::test]

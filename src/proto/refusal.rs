@@ -214,7 +214,6 @@ pub struct Detail(String);
 
 impl Detail {
     fn new(text: &str) -> Self {
-        let harmless = |c: char| if c.is_control() || is_bidirectional(c) { '\u{fffd}' } else { c };
         Self(text.chars().take(REASON_CHARS).map(harmless).collect())
     }
 
@@ -251,6 +250,11 @@ impl From<Detail> for String {
     fn from(detail: Detail) -> Self {
         detail.0
     }
+}
+
+/// The same character, unless a terminal would act on it.
+pub fn harmless(c: char) -> char {
+    if c.is_control() || is_bidirectional(c) { char::REPLACEMENT_CHARACTER } else { c }
 }
 
 /// Unicode's direction overrides, which could make one line read as another.

@@ -36,7 +36,7 @@ pub struct RoleStatus {
     pub state_since: Moment,
     /// The last thing that went wrong, also if it is over.
     pub last_error: Option<LastError>,
-    /// A device's forwards, or a service's local ports.
+    /// A device's forwards, or a service's local ports, or what is on its standard input and output.
     pub serves: Vec<String>,
     /// How many streams there are.
     pub streams: usize,
@@ -48,9 +48,9 @@ pub struct RoleStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RoleState {
-    /// A device that has not reached it yet.
+    /// A device, or a service with a single stream, that is not there yet.
     Connecting,
-    /// A device that waits there for streams.
+    /// A device that waits there for streams, or a service that has the stream it is for.
     Connected,
     /// A device that lost it or was refused, or a service with a stream that did: it tries again by itself.
     Retrying,

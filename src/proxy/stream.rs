@@ -54,18 +54,9 @@ pub(super) async fn serve(
     number: u64,
     name: Option<StreamName>,
 ) {
-    let view = View {
-        number,
-        from: Some(from),
-        to: label(&opener.config.device, name.as_ref()),
-        counters: Counters::default(),
-    };
-    let (view, tell) = (Arc::new(view), &opener.config.observer);
-    tell(Event::Asked(view.clone()));
-    match opener.open(name.as_ref(), &mut tcp).await {
-        Ok(opened) => {
-            tell(Event::Opened(view.clone()));
-            let Outcome { ending, refusal } = opener.carry(tcp.split(), opened, &view).await;
+    let (view, tell) = (opener.view(number, Some(from), name.as_ref()), &opener.config.observer);
+    match opener.through(name.as_ref(), tcp.split(), &view).await {
+        Ok(Outcome { ending, refusal }) => {
             if ending == Ending::Clean {
                 socket::end_cleanly(tcp).await;
             }
@@ -82,21 +73,26 @@ pub(super) async fn serve(
 pub(super) async fn pipe<R, W>(
     opener: &Opener,
     name: Option<StreamName>,
-    mut pipes: (R, W),
+    pipes: (R, W),
 ) -> Result<(), (Ending, Refusal)>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let opened = opener.open(name.as_ref(), &mut pipes.0).await;
-    let opened = opened.map_err(|refusal| (Ending::Broken, refusal))?;
-    let view =
-        View { number: 1, from: None, to: label(&opener.config.device, name.as_ref()), counters: Counters::default() };
-    let Outcome { ending, refusal } = opener.carry(pipes, opened, &Arc::new(view)).await;
-    match ending {
-        // An application that stops reading ends the session in its own time.
-        Ending::Clean | Ending::LocalReset => Ok(()),
-        Ending::PeerReset | Ending::Broken => Err((ending, refusal.unwrap_or_else(|| Kind::PeerGone.into()))),
+    let (view, tell) = (opener.view(1, None, name.as_ref()), &opener.config.observer);
+    match opener.through(name.as_ref(), pipes, &view).await {
+        Ok(Outcome { ending, refusal }) => {
+            tell(Event::Ended(view, ending, refusal.clone()));
+            match ending {
+                // An application that stops reading ends the session in its own time.
+                Ending::Clean | Ending::LocalReset => Ok(()),
+                Ending::PeerReset | Ending::Broken => Err((ending, refusal.unwrap_or_else(|| Kind::PeerGone.into()))),
+            }
+        }
+        Err(refusal) => {
+            tell(Event::Refused(view, refusal.clone()));
+            Err((Ending::Broken, refusal))
+        }
     }
 }
 
@@ -157,6 +153,29 @@ impl Opener {
         let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
         let (client, standbys) = (self.client.clone(), self.standbys.clone());
         Self { config, client, vigil: self.vigil.clone(), standbys, goodbye: self.goodbye.clone() }
+    }
+
+    fn view(&self, number: u64, from: Option<SocketAddr>, name: Option<&StreamName>) -> Arc<View> {
+        let to = label(&self.config.device, name);
+        Arc::new(View { number, from, to, counters: Counters::default() })
+    }
+
+    /// A local connection's whole way, of whose beginning is told; of its end, once the local connection has one too.
+    async fn through<R, W>(
+        &self,
+        name: Option<&StreamName>,
+        (mut reader, writer): (R, W),
+        view: &Arc<View>,
+    ) -> Result<Outcome, Refusal>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let tell = &self.config.observer;
+        tell(Event::Asked(view.clone()));
+        let opened = self.open(name, &mut reader).await?;
+        tell(Event::Opened(view.clone()));
+        Ok(self.carry((reader, writer), opened, view).await)
     }
 
     /// Carries the bytes of a local connection.

@@ -1,5 +1,7 @@
 //! What `check` says of each failure that was staged: the hop, the cause, the next step, and the table's exit code.
 
+mod strange;
+
 use std::fs;
 
 use devstream::proto::refusal::Kind;
@@ -8,7 +10,8 @@ use serde_json::Value;
 use crate::support::DEVICE;
 use crate::support::certificates::{Authority, Files, NAME};
 use crate::support::island::Island;
-use crate::support::machine::Machine;
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::Process;
 use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{Agent, Hub};
 use crate::support::targets::{Target, closed_port};
@@ -93,9 +96,22 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     assert!(tls["at"].as_str().unwrap().contains("X25519MLKEM768"), "{tls}");
     assert!(tls["facts"]["expires"].is_string() && tls["facts"]["trust"] == "the hub's pin", "{tls}");
 
+    let watched = "devstream check --hub dead.test".replace("devstream", DEVSTREAM);
+    let terminal = Process::start(laptop.command("script").args(["-qec", &watched, "/dev/null"]).env("TERM", "xterm"));
+    let piped = laptop.start(&["check", "--hub", "dead.test"]);
+    piped.wait_line("dns             ok");
+    assert!(piped.is_running(), "each hop is told once it is done: {piped}");
     let dead = Checked::on(&laptop, &["--hub", "dead.test"]);
     dead.fails("tcp", Kind::HubUnreachable, "no answer in 6 s", "dropped");
     assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "it took its time: {:#}", dead.0);
+    let [terminal, piped] = [terminal, piped].map(Process::finish);
+    assert!(!piped.stdout.contains('\u{1b}') && piped.stderr.is_empty(), "{piped:?}");
+    // The hop under way is drawn anew, with the seconds that it takes, and gives way to what came of it.
+    let [row, result] = ["tcp ", "tcp             FAILED"].map(|text| terminal.stdout.rfind(text));
+    assert!(row == result && row.is_some(), "{terminal:?}");
+    for part in ["dns             ok", "2s  dead.test", "4s  dead.test"] {
+        assert!(terminal.stdout.contains(part), "no '{part}' in {terminal:?}");
+    }
     for (arguments, hop, cause, advice) in [
         (&["--hub", "nosuch.test"][..], "dns", "cannot resolve nosuch.test", "this network's DNS"),
         (&["--hub", "hub.test:1"], "tcp", "Connection refused", "is the hub running"),
@@ -108,6 +124,7 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     let second = Checked::on(&laptop, &["--hub", "hub.test:1", "--hub", &format!("hub.test:{}", hub.port)]);
     let states = second.hops().map(|hop| hop["state"].as_str().unwrap()).collect::<Vec<_>>().join(" ");
     assert_eq!(states, "good good odd good good good good good", "{:#}", second.0);
+    assert!(second.hop("tcp")["cause"].as_str().unwrap().contains("hub.test:1 at 10.0.0.1:1: Connection refused"));
 
     let text = laptop.run(&["check", "--hub", "hub.test:1"]);
     assert_eq!((text.code, text.stderr.as_str()), (Some(Kind::HubUnreachable.row().exit.into()), ""));
@@ -128,10 +145,16 @@ fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
     let clock = Kind::ClockOrInspection;
     let ahead = Checked::on(&laptop.clone().off_by("+1y"), &[]);
     ahead.fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
-    let behind = Checked::on(&laptop.clone().off_by("-1y"), &[]);
-    let hop = behind.hop("clock");
-    assert_eq!((&behind.0["exitCode"], &hop["state"]), (&0.into(), &"odd".into()), "{:#}", behind.0);
-    assert!(hop["cause"].as_str().unwrap().contains("365 days behind the hub's"), "{hop:#}");
+    // What is pinned has been good since ever, and so it works.
+    let device = Machine::new();
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    for machine in [&laptop, &device] {
+        let behind = Checked::on(&machine.clone().off_by("-1y"), &[]);
+        let hop = behind.hop("clock");
+        assert_eq!((&behind.0["exitCode"], &hop["state"]), (&0.into(), &"odd".into()), "{:#}", behind.0);
+        assert!(hop["cause"].as_str().unwrap().contains("365 days behind the hub's"), "{hop:#}");
+    }
+    Checked::on(&device.off_by("+1y"), &[]).fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
 
     let identity = laptop.home().join(".local/share/devstream/service/identity.toml");
     let text = fs::read_to_string(&identity).unwrap();
@@ -153,6 +176,11 @@ fn a_certificate_that_is_over_is_the_hubs_to_renew() {
     let well = Checked::on(&laptop, &[]);
     well.is_well(&WAY);
     assert_eq!(well.hop("tls")["facts"]["trust"], "public authorities");
+    for (off, words) in [("-1y", "clock is 365 days behind the hub's"), ("+2y", "clock is 730 days ahead of the hub's")]
+    {
+        let off = Checked::on(&laptop.clone().off_by(off), &[]);
+        off.fails("tls", Kind::ClockOrInspection, words, "timedatectl");
+    }
     let port = hub.port;
     drop(hub);
 
@@ -191,6 +219,8 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     assert_eq!(well.hop("device")["facts"]["offers"], "greeting closed ssh web mute");
     // Nobody who reads the logs takes it for a stream that was lost.
     agent.process.wait_line("greeting: closed");
+    let ended = hub.wait_activity("streamClosed", None);
+    assert_eq!((&ended["resultType"], &ended["properties"]["reason"]), (&"closed".into(), &"closed".into()), "{ended}");
     let waiting = check(&["--stream", "web"]);
     waiting.is_well(&all);
     let says = "nothing in 1 s, as servers do that wait for the client";

@@ -1,14 +1,20 @@
 //! Completions that know the devices, in the shells themselves.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use crate::support::DEVICE;
+use devstream::net::clock;
+use devstream::proto::limits::DIAL_TIMEOUT;
+use serde_json::Value;
+
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub};
+use crate::support::{DEVICE, within};
 
 /// An operator who joined, and a device that is online and offers two things.
 struct Scene {
@@ -40,34 +46,121 @@ impl Scene {
 fn bash_offers_what_the_hub_knows() {
     let scene = Scene::new();
     scene.warm();
-    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", "p"]), [DEVICE]);
-    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", "x"]), [""; 0]);
-    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", DEVICE, "--stream", ""]), ["ssh", "web"]);
-    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", "other", "--stream", ""]), [""; 0]);
-    assert_eq!(bash(&scene.laptop, &["service-proxy", "--dev"]), ["--device"]);
-    assert_eq!(bash(&scene.laptop, &["devices", "--profile", ""]), ["default", "lab"]);
-    assert_eq!(bash(&scene.laptop, &["profiles", "use", "l"]), ["lab"]);
-    assert_eq!(bash(&scene.laptop, &["service-proxy", "--profile", "default", "--device", "p"]), [""; 0]);
+    let offers = |words: &[&str]| bash(&scene.laptop, words);
+    assert_eq!(offers(&["service-proxy", "--device", "p"]), [DEVICE]);
+    assert_eq!(offers(&["service-proxy", "--device", "x"]), [""; 0]);
+    assert_eq!(offers(&["service-proxy", "--device", DEVICE, "--stream", ""]), ["ssh", "web"]);
+    assert_eq!(offers(&["check", "--device", DEVICE, "--stream", ""]), ["ssh", "web"]);
+    assert_eq!(offers(&["service-proxy", "--device", "other", "--stream", ""]), [""; 0]);
+    assert_eq!(offers(&["service-proxy", "--dev"]), ["--device"]);
+    assert_eq!(offers(&["devices", "--profile", ""]), ["default", "lab"]);
+    for command in ["use", "remove"] {
+        assert_eq!(offers(&["profiles", command, "l"]), ["lab"]);
+    }
+    assert_eq!(offers(&["service-proxy", "--profile", "default", "--device", "p"]), [""; 0]);
+    // What one hub told is not what another one has.
+    assert_eq!(offers(&["service-proxy", "--hub", "127.0.0.1:1", "--device", "p"]), [""; 0]);
+}
+
+#[test]
+fn bash_breaks_words_where_nobody_else_does_and_is_answered_all_the_same() {
+    let scene = Scene::new();
+    let hub = format!("localhost:{}", scene.hub.port);
+    scene.laptop.ask(&["devices", "--hub", &hub]);
+    let from_here = format!("service-proxy --hub {hub}");
+    for (typed, rest) in [
+        (format!("{from_here} --device p"), "i-42"),
+        (format!("{from_here} --device=p"), "i-42"),
+        (format!("{from_here} --device="), "pi-42"),
+        (format!("{from_here} --device={DEVICE} --stream=w"), "eb"),
+        (format!("service-proxy --hub={hub} --local 127.0.0.1:2222=w"), "eb"),
+        ("devices --profile=l".into(), "ab"),
+    ] {
+        assert_eq!(bash_types(&scene.laptop, &typed), format!("{typed}{rest}"));
+    }
+    scene.warm();
+    assert_eq!(bash_types(&scene.laptop, "ssh root@p"), "ssh root@pi-42");
+    assert_eq!(bash_types(&scene.laptop, "service-proxy --device=x"), "service-proxy --device=x");
 }
 
 #[test]
 fn fish_offers_what_the_hub_knows_and_says_how_it_is() {
     let scene = Scene::new();
     scene.warm();
-    assert_eq!(fish(&scene.laptop, "service-proxy --device p"), [format!("{DEVICE}\tonline, offers ssh, web")]);
-    assert_eq!(fish(&scene.laptop, "service-proxy --local 2222=w"), ["2222=web"]);
-    assert_eq!(fish(&scene.laptop, "devices --profile l"), ["lab"]);
+    let offers = |line: &str| fish(&scene.laptop, line);
+    assert_eq!(offers("service-proxy --device p"), [format!("{DEVICE}\tonline, offers ssh, web")]);
+    assert_eq!(offers("ssh root@p"), [format!("root@{DEVICE}\tonline, offers ssh, web")]);
+    assert_eq!(offers("service-proxy --local 2222=w"), ["2222=web"]);
+    assert_eq!(offers("check --device pi-42 --stream w"), ["web"]);
+    assert_eq!(offers("devices --profile l"), ["lab"]);
+    for command in ["use", "remove"] {
+        assert_eq!(offers(&format!("profiles {command} l")), ["lab"]);
+    }
 }
 
 #[test]
 fn zsh_offers_what_the_hub_knows() {
     let scene = Scene::new();
     scene.warm();
-    // What was typed is echoed; only what follows is the completion.
-    let finished = zsh(&scene.laptop, "devstream service-proxy --device p", "i-42");
+    for (line, rest) in [
+        ("service-proxy --device p", "i-42"),
+        ("service-proxy --device pi-42 --stream w", "eb"),
+        ("service-proxy --local 2222=w", "eb"),
+        ("ssh root@p", "i-42"),
+        ("devices --profile l", "ab"),
+        ("profiles use l", "ab"),
+        ("profiles remove l", "ab"),
+    ] {
+        // What was typed is echoed; only what follows is the completion.
+        let finished = zsh(&scene.laptop, &format!("devstream {line}"), rest);
+        assert_eq!((finished.code, finished.stdout.trim()), (Some(0), "completed"), "{finished:?}");
+    }
+}
+
+#[test]
+fn on_the_hubs_machine_what_the_hub_knows_is_offered_at_once() {
+    let scene = Scene::new();
+    let hub = scene.hub.machine();
+    scene.hub.device_link("pi-43");
+    scene.hub.ask(&["enroll", "add", "--device", "x-*", "--uses", "7"]);
+    let online = format!("{DEVICE}\tonline, offers ssh, web");
+    for command in ["device show", "device disable", "device enable", "device rotate", "device remove", "logs --device"]
+    {
+        assert_eq!(fish(hub, &format!("hub {command} p")), [online.clone(), "pi-43\tnot joined".into()], "{command}");
+    }
+    for command in ["show", "set", "disable", "enable", "rotate", "remove"] {
+        assert_eq!(fish(hub, &format!("hub service {command} a")), ["alice\tjoined"], "{command}");
+    }
+    assert_eq!(fish(hub, "hub service add bob --device pi-42"), [online]);
+    assert_eq!(fish(hub, "hub service set alice --stream w"), ["web"]);
+    assert_eq!(fish(hub, "hub enroll remove 1"), ["1\tfor x-*, used 0 of 7 times"]);
+    assert_eq!(bash(hub, &["hub", "device", "show", "pi-42"]), [DEVICE]);
+    assert_eq!(bash_types(hub, "hub device show pi-4"), "hub device show pi-4", "there are two");
+    assert_eq!(bash_types(hub, "hub logs --device=pi-43"), "hub logs --device=pi-43");
+    let finished = zsh(hub, "devstream hub service show a", "lice");
     assert_eq!((finished.code, finished.stdout.trim()), (Some(0), "completed"), "{finished:?}");
-    let finished = zsh(&scene.laptop, "devstream service-proxy --local 2222=w", "eb");
-    assert_eq!((finished.code, finished.stdout.trim()), (Some(0), "completed"), "{finished:?}");
+    assert_eq!(fish(hub, "hub --state-dir /nowhere device show p"), [""; 0]);
+    assert_eq!(fish(&scene.laptop, "hub device show p"), [""; 0], "no hub is here");
+}
+
+#[test]
+fn a_hub_that_does_not_answer_holds_nobody_up() {
+    let scene = Scene::new();
+    scene.warm();
+    let cache = scene.cache();
+    let Scene { laptop, hub, _agent: agent } = scene;
+    let port = hub.port;
+    drop((hub, agent));
+    // Takes connections, and says nothing.
+    let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let mut told: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
+    told["at"] = clock::moment().before(Duration::from_secs(60)).to_string().into();
+    fs::write(&cache, told.to_string()).unwrap();
+    // Not nearly as long as the hub is waited for, however slow this machine is.
+    within(DIAL_TIMEOUT / 2, "two completions", || {
+        assert_eq!(bash(&laptop, &["service-proxy", "--device", "p"]), [DEVICE], "what was known a minute ago");
+        assert_eq!(fish(&laptop, "service-proxy --device p"), [format!("{DEVICE}\tonline, offers ssh, web")]);
+    });
 }
 
 #[test]
@@ -140,6 +233,23 @@ fn every_shell_has_a_static_script_as_well() {
     }
 }
 
+/// PowerShell is not among the tests' packages.
+#[test]
+fn powershells_scripts_know_every_command_and_ask_this_program() {
+    let machine = Machine::new();
+    let live = machine.ask(&["completions", "powershell"]);
+    assert!(live.contains("Register-ArgumentCompleter -Native -CommandName devstream"), "{live}");
+    let fixed = machine.ask(&["completions", "powershell", "--static"]);
+    let mut commands = vec![("devstream".to_owned(), devstream::cli::command())];
+    while let Some((path, command)) = commands.pop() {
+        assert!(fixed.contains(&format!("'{path}' {{")), "no {path}");
+        for (name, inner) in command.get_subcommands().map(|inner| (inner.get_name(), inner)) {
+            assert!(fixed.contains(&format!("[CompletionResult]::new('{name}'")), "{path} does not offer {name}");
+            commands.push((format!("{path};{name}"), inner.clone()));
+        }
+    }
+}
+
 /// A program of this machine that finds devstream as a person's shell does.
 fn shell(machine: &Machine, program: &str) -> Command {
     let mut command = machine.command(program);
@@ -157,6 +267,19 @@ fn bash(machine: &Machine, words: &[&str]) -> Vec<String> {
     let mut command = shell(machine, "bash");
     let command = command.args(["--norc", "-c", script, "bash", "devstream"]).args(words);
     offered(&Process::start(command).finish())
+}
+
+/// The line after a person at bash's prompt has typed this and a TAB.
+fn bash_types(machine: &Machine, line: &str) -> String {
+    let start = machine.home().join("bashrc");
+    fs::write(&start, "source <(devstream completions bash); PS1=; bind 'set bell-style none'").unwrap();
+    let mut command = shell(machine, "script");
+    command.args(["-qec", &format!("bash --rcfile {} -i", start.display()), "/dev/null"]).env("TERM", "dumb");
+    // Then to the line's beginning, and to its end: it is printed.
+    let typed = format!("devstream {line}\t\x01echo 'line: \x05'\nexit\n");
+    let finished = Process::start_with_input(&mut command, typed.into_bytes()).finish();
+    let printed = finished.stdout.lines().filter_map(|seen| seen.strip_prefix("line: devstream ")).next_back();
+    printed.unwrap_or_else(|| panic!("{finished:?}")).trim().to_owned()
 }
 
 /// The same of fish, with its descriptions.

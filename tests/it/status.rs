@@ -1,13 +1,21 @@
 //! What runs here, to which hub, and as whom: told by the roles themselves, and true at that moment.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _, pipe};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use devstream::net::clock;
 use devstream::proto::status::{RoleState, RoleStatus};
 use serde_json::Value;
 
-use crate::support::machine::Machine;
+use crate::support::bytes::MIB;
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, SOON, poll, within};
@@ -108,6 +116,69 @@ fn a_proxy_whose_stream_is_interrupted_is_retrying_until_it_is_back() {
 }
 
 #[test]
+fn what_ssh_runs_as_its_proxy_command_is_told_while_it_lasts() {
+    let (machine, echo) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", echo.port)]);
+    let (input, held) = pipe().unwrap();
+    let mut command = machine.command(DEVSTREAM);
+    command.args(["service-proxy", "--device", DEVICE, "--stream", "echo", "--stdio"]);
+    let session = Process::start_with_stdin(&mut command, input.into(), Vec::new());
+    let mut told = poll("the session", || {
+        let role = roles(&machine).into_iter().find(|role| role.process == session.id())?;
+        (role.state == RoleState::Connected).then_some(role)
+    });
+    assert_eq!((told.role.as_str(), told.streams), ("service-proxy", 1), "{told:?}");
+    assert_eq!(told.serves, [format!("{DEVICE}/echo on standard input and output")]);
+    assert_eq!(told.oldest_streams.remove(0).what, format!("{DEVICE}/echo"));
+    drop(held);
+    let finished = session.finish();
+    assert_eq!((finished.code, finished.stdout + &finished.stderr), (Some(0), String::new()));
+    assert_eq!(roles(&machine).len(), 1);
+}
+
+#[test]
+fn what_other_machines_run_in_the_same_home_is_left_alone() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let agent = Agent::start(&machine, &["22"]);
+    let place = machine.home().join(".local/share/devstream/run");
+    // Over NFS it looks like this one: there, and refusing connections.
+    let elsewhere = place.join("device-agent-7@elsewhere.sock");
+    drop(UnixListener::bind(&elsewhere).unwrap());
+    let told = roles(&machine).iter().map(|role| role.process).collect::<Vec<_>>();
+    assert_eq!((told, elsewhere.exists()), (vec![agent.process.id()], true));
+}
+
+#[test]
+fn what_another_users_process_says_cannot_act_on_the_terminal_nor_fill_the_memory() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &["22"]);
+    let place = machine.home().join(".local/share/devstream/run");
+    let mut evil = roles(&machine).remove(0);
+    (evil.role, evil.version) = ("\u{9b}31mdevice\u{1b}[2J".into(), "1\nhub: all is well\u{202e}".into());
+    evil.serves = vec!["\u{1b}]0;title\u{7}".into()];
+    let said = serde_json::to_string(&evil).unwrap() + "\n";
+    let written = Arc::new(AtomicUsize::new(0));
+    answering(&place.join("evil.sock"), move |stream| drop(stream.write_all(said.as_bytes())));
+    let count = written.clone();
+    answering(&place.join("endless.sock"), move |stream| {
+        while let Ok(more) = stream.write(&[b'x'; 4096]) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+    });
+    for arguments in [&["status"][..], &["status", "--json"]] {
+        let text = machine.ask(arguments);
+        let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!text.contains(acts) && !text.contains("\nhub: all is well"), "{text:?}");
+        assert!(text.contains("31mdevice") && text.contains("endless.sock"), "{text}");
+    }
+    // Twice what is taken, and what the kernel keeps between.
+    assert!(written.load(Ordering::Relaxed) < 2 * MIB as usize, "{written:?}");
+}
+
+#[test]
 fn who_was_killed_is_not_there_and_leaves_nothing() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
@@ -134,8 +205,8 @@ fn who_is_stopped_is_told_of_and_holds_nobody_up() {
     let (stopped, _other) = (Agent::start(&machine, &["22"]), Agent::start_as(&machine, "other", &["22"]));
     stopped.process.signal("STOP");
     let text = within(SOON, "the others' status", || machine.ask(&["status"]));
-    assert!(text.contains(&format!("device-agent-{}.sock does not answer", stopped.process.id())), "{text}");
-    assert!(text.contains("device other"), "{text}");
+    assert!(text.contains(&format!("device-agent-{}@", stopped.process.id())), "{text}");
+    assert!(text.contains("does not answer") && text.contains("device other"), "{text}");
     stopped.process.signal("CONT");
     assert_eq!(roles(&machine).len(), 2);
 }
@@ -158,13 +229,26 @@ fn a_service_manager_says_where_the_socket_goes_and_a_role_works_without_one() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let directory = machine.home().join("runtime");
-    let given = machine.clone().with("RUNTIME_DIRECTORY", &directory.display().to_string());
+    // A unit may have several; systemd puts a colon between.
+    let several = format!("{}:{}", directory.display(), machine.home().join("second").display());
+    let given = machine.clone().with("RUNTIME_DIRECTORY", &several);
     let _agent = Agent::start(&given, &["22"]);
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
     let nowhere = machine.clone().with("RUNTIME_DIRECTORY", "/dev/null/nowhere");
     let other = Agent::start_as(&nowhere, "other", &["22"]);
     other.process.wait_line("`devstream status` will not show this");
     assert!(roles(&machine).is_empty());
+}
+
+/// A process of another user: it hears a question, and answers.
+fn answering(socket: &Path, answer: impl Fn(&mut UnixStream) + Send + 'static) {
+    let listener = UnixListener::bind(socket).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = BufReader::new(&stream).read_line(&mut String::new());
+            answer(&mut stream);
+        }
+    });
 }
 
 fn report(machine: &Machine) -> Value {

@@ -12,9 +12,9 @@ use crate::proto::id::{DeviceId, StreamName};
 ///
 /// For an operator: DNS, TCP, the proxy if there is one, TLS, authentication, the two clocks, and with --device also
 /// whether it is online, opens a stream, and what the stream's target says first. On a machine that joined as a device:
-/// the way to the hub, and whether what the device-agent offers answers here. Each hop has its time. Settings that the
-/// service-proxy or the device-agent has in the environment and the file hold here too. Ends with the exit code of the
-/// first failure.
+/// the way to the hub, and whether what the device-agent offers answers here. Each hop is told when it is done, with
+/// its time. Settings for that way which the service-proxy or the device-agent has in the environment and the file hold here
+/// too. Ends with the exit code of the first failure.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Check {
     /// Go on to this device

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::str::FromStr;
 
 use clap::{Args, ValueHint};
-use clap_complete::engine::ArgValueCandidates;
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 use super::Listing;
 use crate::cli::complete;
@@ -49,7 +49,7 @@ pub(in crate::cli) struct Ssh {
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// Whom to log in as, and where: pi-42, root@pi-42
-    #[arg(value_name = "[USER@]DEVICE", add = ArgValueCandidates::new(complete::devices))]
+    #[arg(value_name = "[USER@]DEVICE", add = ArgValueCompleter::new(complete::logins))]
     pub(in crate::cli) login: Login,
     /// What `ssh` is given: its options, and a command for the device
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
@@ -99,8 +99,9 @@ pub(in crate::cli) struct Rdp {
 
 /// Show what of this user runs on this machine, to which hub, and as whom
 ///
-/// The hub, each device-agent, service-proxy and rdp, with their process, identity, hub, state (since when, and the last
-/// error) and open streams. Root also sees those that systemd runs. What `ssh` runs as its ProxyCommand is not shown.
+/// The hub, each device-agent, service-proxy and rdp, and what `ssh` runs as its ProxyCommand, with their process, identity,
+/// hub, state (since when, and the last error) and open streams. Root also sees those that systemd runs. Where machines share
+/// a home directory, each shows its own.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Status {
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! As a device: to the hub, and whether what is offered answers here.
 
 use super::greeting::listen;
+use super::telling::Telling;
 use super::way::{since, to_hub};
 use crate::agent::target::connect;
 use crate::cli::Failure;
@@ -8,14 +9,14 @@ use crate::cli::args::Check;
 use crate::cli::configured::device_agent;
 use crate::cli::identity::{default_device, enrol};
 use crate::net::clock;
-use crate::proto::check::{Finding, Hop, Report, greeting};
+use crate::proto::check::{Finding, Hop, greeting};
 use crate::proto::forward::Forward;
 use crate::proto::id::{Principal, Role};
 
 /// Where nothing is offered, the device-agent's settings are read for the way alone.
 const NO_FORWARD: &str = "--forward=1";
 
-pub(super) async fn check(check: Check) -> Result<Report, Failure> {
+pub(super) async fn check(telling: &Telling, check: Check) -> Result<(), Failure> {
     let profile = check.hub.profile.as_ref();
     let typed: Vec<_> = check.forward.iter().map(|forward| format!("--forward={forward}")).collect();
     let flags: Vec<_> = typed.iter().map(String::as_str).collect();
@@ -29,12 +30,12 @@ pub(super) async fn check(check: Check) -> Result<Report, Failure> {
     };
     let id = agent.id.map_or_else(|| default_device(&check.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
-    let mut report = Report::default();
-    to_hub(&mut report, &principal, &enrol(principal.clone(), check.hub.or(agent.hub))).await;
+    to_hub(telling, &principal, &enrol(principal.clone(), check.hub.or(agent.hub))).await;
     for forward in &forwards {
-        report.push(target(forward).await);
+        telling.begin(Hop::Target, forward);
+        telling.push(target(forward).await);
     }
-    Ok(report)
+    Ok(())
 }
 
 async fn target(forward: &Forward) -> Finding {

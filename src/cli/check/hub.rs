@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::telling::Telling;
 use super::way::{since, to_door};
 use crate::cli::Failure;
 use crate::cli::admin::no_hub;
@@ -12,7 +13,7 @@ use crate::net::client::Client;
 use crate::net::tls::Trust;
 use crate::net::{clock, local, random, usage};
 use crate::proto::admin::{AdminAnswer, AdminRequest, HubInfo, HubStatus};
-use crate::proto::check::{Finding, Hop, Report, Verdict, certificate, descriptors, disk};
+use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk, shown};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
@@ -20,26 +21,30 @@ use crate::proto::refusal::{Kind, Refusal};
 
 /// All of it, for the hub with this state directory.
 pub(in crate::cli) async fn run(state: &Path, listing: Listing) -> Result<(), Failure> {
-    super::tell(&check(state).await?, listing)
+    let telling = Telling::new(listing);
+    check(&telling, state).await?;
+    telling.end()
 }
 
-async fn check(state: &Path) -> anyhow::Result<Report> {
-    let (mut report, began) = (Report::default(), clock::now());
-    let socket = admin_socket(state);
+async fn check(telling: &Telling, state: &Path) -> anyhow::Result<()> {
+    let (socket, began) = (admin_socket(state), clock::now());
+    telling.begin(Hop::Hub, state.display());
     let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
     let (Some(AdminAnswer::Hub(info)), Some(AdminAnswer::Status(status))) = answers else {
         let refusal = Refusal::new(Kind::HubUnreachable, no_hub(&socket));
-        report.push(Finding::failed(Hop::Hub, state.display(), &refusal));
-        return Ok(report);
+        telling.push(Finding::failed(Hop::Hub, state.display(), &refusal));
+        return Ok(());
     };
-    report.push(runs(&info, &status).took(since(began)));
-    report.push(certificate(&status.certificate, clock::moment(), made(state)));
+    telling.push(runs(&info, &status).took(since(began)));
+    telling.push(certificate(&status.certificate, clock::moment(), made(state)));
     // As a machine would that has just been given a join link.
     let public = HubAddress { host: info.hostname.clone(), port: info.local.port };
-    to_door(&mut report, &stranger(public, &info)?).await;
-    report.push(descriptors(&status));
-    report.extend(usage::disk(state).map(|left| disk(&state.display().to_string(), left)));
-    Ok(report)
+    to_door(telling, &stranger(public, &info)?).await;
+    telling.push(descriptors(&status));
+    if let Some(left) = usage::disk(state) {
+        telling.push(disk(&state.display().to_string(), left));
+    }
+    Ok(())
 }
 
 async fn ask(socket: &Path, request: AdminRequest) -> Option<AdminAnswer> {
@@ -55,7 +60,10 @@ fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
     if status.warnings.is_empty() {
         return finding;
     }
-    finding.judged(Verdict::Odd { cause: status.warnings.join("; "), advice: "the hub's own messages say more".into() })
+    finding.judged(Verdict::Odd {
+        cause: shown(status.warnings.join("; ")),
+        advice: "the hub's own messages say more".into(),
+    })
 }
 
 /// Who the hub does not know, and who says nothing to it.

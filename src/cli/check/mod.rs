@@ -4,22 +4,27 @@ mod device;
 mod greeting;
 mod hub;
 mod operator;
+mod telling;
 mod way;
 
 pub(super) use self::hub::run as hub;
 
-use super::args::{Check, Listing};
+use self::telling::Telling;
+use super::Failure;
+use super::args::Check;
 use super::identity::Joined;
 use super::profile::Profile;
-use super::{Failure, text};
-use crate::proto::check::Report;
 use crate::proto::id::Role;
 
 /// As an operator, or as a device where nothing else was joined or asked for.
 pub(super) async fn run(check: Check) -> Result<(), Failure> {
-    let listing = check.listing;
-    let report = if is_device(&check)? { device::check(check).await? } else { operator::check(check).await? };
-    tell(&report, listing)
+    let telling = Telling::new(check.listing);
+    if is_device(&check)? {
+        device::check(&telling, check).await?;
+    } else {
+        operator::check(&telling, check).await?;
+    }
+    telling.end()
 }
 
 fn is_device(check: &Check) -> anyhow::Result<bool> {
@@ -28,16 +33,4 @@ fn is_device(check: &Check) -> anyhow::Result<bool> {
     }
     let profile = Profile::chosen(check.hub.profile.as_ref())?;
     Ok(Joined::load(&profile, Role::Service)?.is_none() && Joined::load(&profile, Role::Device)?.is_some())
-}
-
-fn tell(report: &Report, listing: Listing) -> Result<(), Failure> {
-    if listing.json {
-        text::out(&format!("{:#}", report.json()));
-    } else {
-        text::out(&report.to_string());
-    }
-    match report.exit() {
-        0 => Ok(()),
-        code => Err(Failure::Said(code)),
-    }
 }

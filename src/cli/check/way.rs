@@ -1,63 +1,102 @@
 //! From this machine to a hub that knows it: the same for operators and devices.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::net::client::{Arrival, Client, Enrol, Proof};
+use super::telling::Telling;
+use crate::net::client::{Arrival, Client, Enrol};
 use crate::net::clock;
-use crate::net::dial::{self, Trail};
+use crate::net::dial::{self, Step, Trail};
 use crate::net::tls::Trust;
-use crate::proto::check::{Finding, Hop, Report, Verdict, clocks, expired};
+use crate::proto::admin::DeviceStatus;
+use crate::proto::check::{Finding, Hop, Verdict, clocks, expired};
 use crate::proto::id::Principal;
 use crate::proto::moment::Moment;
 use crate::proto::refusal::{Kind, Refusal};
 
-/// Every hop as far as the hub; what it answered if it knows this machine.
-pub(super) async fn to_hub(report: &mut Report, principal: &Principal, enrol: &Enrol) -> Option<Proof> {
+/// Every hop as far as the hub; the devices that it knows, if it knows this machine as a service.
+pub(super) async fn to_hub(telling: &Telling, principal: &Principal, enrol: &Enrol) -> Option<Vec<DeviceStatus>> {
+    telling.begin(Hop::Identity, principal);
     let client = match enrol().await {
         Ok(client) => client,
         Err(refusal) => {
-            report.push(Finding::failed(Hop::Identity, principal, &refusal));
+            telling.push(Finding::failed(Hop::Identity, principal, &refusal));
             return None;
         }
     };
-    report.push(Finding::good(Hop::Identity, principal).fact("hub", client.hub()));
-    let arrival = to_door(report, &client).await?;
+    telling.push(Finding::good(Hop::Identity, principal).fact("hub", client.hub()));
+    let arrival = to_door(telling, &client).await?;
     let (began, at) = (clock::now(), format!("{principal} at {}", arrival.hub()));
+    telling.begin(Hop::Authentication, &at);
     match arrival.prove().await {
         Ok(proof) => {
-            report.push(Finding::good(Hop::Authentication, at).took(since(began)));
-            report.extend(proof.time().map(|there| clocks(clock::moment(), there)));
-            Some(proof)
+            telling.push(Finding::good(Hop::Authentication, at).took(since(began)));
+            if let Some(there) = proof.time {
+                telling.push(clocks(clock::moment(), there));
+            }
+            Some(proof.devices)
         }
         Err(refusal) => {
             let hop = if refusal.kind == Kind::TlsInspected { Hop::Tls } else { Hop::Authentication };
-            report.push(Finding::failed(hop, at, &refusal).took(since(began)));
+            telling.push(Finding::failed(hop, at, &refusal).took(since(began)));
             None
         }
     }
 }
 
 /// Every hop as far as the hub's door.
-pub(super) async fn to_door<'a>(report: &mut Report, client: &'a Client) -> Option<Arrival<'a>> {
-    let (mut trail, began) = (Trail::default(), clock::now());
-    let arrived = client.arrive(&mut trail).await;
-    let mut left = since(began);
-    let count = trail.steps().len();
-    for (index, step) in trail.steps().iter().enumerate() {
-        let hop = hop(step.hop, client.has_proxy());
-        let finding = Finding::good(hop, &step.at);
-        left = left.saturating_sub(step.took.unwrap_or_default());
-        report.push(match (step.took, &arrived) {
-            (Some(took), Ok(arrival)) if index + 1 == count => agreed(finding.took(took), client, arrival.expires()),
-            (Some(took), _) => finding.took(took),
-            (None, Err(refusal)) if index + 1 == count => failed(finding.took(left), client, refusal).await,
-            (None, _) => finding.judged(Verdict::Odd {
-                cause: "it did not work".into(),
-                advice: "the hub's next address was tried".into(),
-            }),
-        });
+pub(super) async fn to_door<'a>(telling: &Telling, client: &'a Client) -> Option<Arrival<'a>> {
+    let steps = Steps { telling, through_proxy: client.has_proxy(), last: Mutex::default() };
+    let tell = |step: &Step| steps.see(step);
+    let arrived = client.arrive(&mut Trail::telling(&tell)).await;
+    let last = steps.last.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match (last, arrived) {
+        (Some((finding, _)), Ok(arrival)) => {
+            telling.push(agreed(finding, client, arrival.expires()));
+            Some(arrival)
+        }
+        (Some((finding, refusal)), Err(all)) => {
+            telling.push(failed(finding, client, &refusal.unwrap_or(all)).await);
+            None
+        }
+        (None, Ok(arrival)) => Some(arrival),
+        (None, Err(refusal)) => {
+            telling.push(Finding::failed(Hop::Dns, client.hub(), &refusal));
+            None
+        }
     }
-    arrived.ok()
+}
+
+/// The hops of a way as they are taken.
+struct Steps<'a> {
+    telling: &'a Telling,
+    through_proxy: bool,
+    /// The one that the way may have ended with: at the hub's door, or because it failed.
+    last: Mutex<Option<(Finding, Option<Refusal>)>>,
+}
+
+impl Steps<'_> {
+    fn see(&self, step: &Step) {
+        let hop = hop(step.hop, self.through_proxy);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(took) = step.took else {
+            if let Some((finding, refusal)) = last.take() {
+                self.telling.push(passed_over(finding, refusal));
+            }
+            return self.telling.begin(hop, &step.at);
+        };
+        let finding = Finding::good(hop, &step.at).took(took);
+        if hop == Hop::Tls || step.refusal.is_some() {
+            *last = Some((finding, step.refusal.clone()));
+        } else {
+            self.telling.push(finding);
+        }
+    }
+}
+
+fn passed_over(finding: Finding, refusal: Option<Refusal>) -> Finding {
+    let Some(refusal) = refusal else { return finding };
+    finding.judged(Verdict::Odd { cause: refusal.what(), advice: "the hub's next address is tried".into() })
 }
 
 /// The proxy's own hops come before it is asked for the way.

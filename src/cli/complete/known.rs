@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::{MOST, PATIENCE};
+use crate::cli::args::HubArgs;
 use crate::cli::home;
 use crate::cli::identity::Joined;
 use crate::cli::profile::Profile;
@@ -20,6 +22,7 @@ use crate::hub::state::{admin_socket, private_directory, private_file, write_pri
 use crate::net::clock;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::id::Role;
+use crate::proto::join::HubAddress;
 use crate::proto::moment::Moment;
 
 /// A few TABs of one line ask once.
@@ -28,12 +31,6 @@ const FRESH: Duration = Duration::from_secs(10);
 /// What is older is not offered, even where nothing newer is to be had.
 const KEPT: Duration = Duration::from_secs(60 * 60);
 
-/// Together with two starts of this program, 300 ms: longer, a TAB seems to do nothing.
-const PATIENCE: Duration = Duration::from_millis(200);
-
-/// More candidates than this are no help.
-const MOST_DEVICES: usize = 1000;
-
 /// Each of them with a hundred streams and their names; a file that is longer is not ours.
 const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -41,38 +38,46 @@ const FILE_BYTES: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 struct Told {
     at: Moment,
+    /// By whom: a profile may be pointed at another hub.
+    hub: Vec<HubAddress>,
     devices: Vec<DeviceStatus>,
 }
 
-/// The devices that may be reached, as far as that is known or can be asked quickly.
-pub(super) fn devices(profile: Option<&str>, flags: &[String]) -> Vec<DeviceStatus> {
-    let named = profile.and_then(|name| name.parse::<Profile>().ok());
-    if profile.is_some() && named.is_none() {
-        return Vec::new();
-    }
-    let Ok(profile) = Profile::chosen(named.as_ref()) else { return Vec::new() };
+/// The devices that may be reached, as far as that is known or can be asked quickly, with these flags.
+pub(super) fn devices(given: &HubArgs, flags: &[String]) -> Vec<DeviceStatus> {
+    let Ok(profile) = Profile::chosen(given.profile.as_ref()) else { return Vec::new() };
     if !has_hub(&profile) {
         return Vec::new();
     }
-    let Ok(file) = home::known_devices(&profile) else { return Vec::new() };
-    if let Some(told) = read(&file, FRESH) {
+    let (Ok(file), Ok(hub)) = (home::known_devices(&profile), hub(&profile, given)) else { return Vec::new() };
+    if let Some(told) = read(&file, &hub, FRESH) {
         return told.devices;
     }
-    let _ = ask(&profile, flags, &file);
-    read(&file, KEPT).map(|told| told.devices).unwrap_or_default()
+    let _ = ask(flags, &file);
+    read(&file, &hub, KEPT).map(|told| told.devices).unwrap_or_default()
 }
 
 /// Keeps what the hub told. Whoever asked has the answer, whether or not it can be kept.
-pub(in crate::cli) fn remember(profile: Option<&Profile>, devices: &[DeviceStatus]) {
+pub(in crate::cli) fn remember(given: &HubArgs, devices: &[DeviceStatus]) {
     let keep = || {
-        let file = home::known_devices(&Profile::chosen(profile)?)?;
+        let profile = Profile::chosen(given.profile.as_ref())?;
+        let file = home::known_devices(&profile)?;
         private_directory(file.parent().context("a file has a directory")?)?;
-        let told = Told { at: clock::moment(), devices: devices.iter().take(MOST_DEVICES).cloned().collect() };
+        let devices = devices.iter().take(MOST).cloned().collect();
+        let told = Told { at: clock::moment(), hub: hub(&profile, given)?, devices };
         write_private(&file, &serde_json::to_string(&told)?)
     };
     if let Err(error) = keep() {
         tracing::debug!(target: "devices", "not kept for completions: {error:#}");
     }
+}
+
+/// Who is asked: whoever was named, else the one that was joined; of the same user's hub the address is nobody's concern.
+fn hub(profile: &Profile, given: &HubArgs) -> anyhow::Result<Vec<HubAddress>> {
+    if !given.hub.is_empty() {
+        return Ok(given.hub.clone());
+    }
+    Ok(Joined::load(profile, Role::Service)?.map(|joined| joined.hub).into_iter().collect())
 }
 
 /// Whether somebody can be asked at all. A TAB makes no key.
@@ -81,25 +86,25 @@ fn has_hub(profile: &Profile) -> bool {
     Joined::load(profile, Role::Service).is_ok_and(|joined| joined.is_some()) || own()
 }
 
-fn read(file: &Path, age: Duration) -> Option<Told> {
+fn read(file: &Path, hub: &[HubAddress], age: Duration) -> Option<Told> {
     let length = std::fs::metadata(file).ok()?.len();
     let text = (length <= FILE_BYTES).then(|| private_file(file).ok()).flatten()?;
     let told: Told = serde_json::from_str(&text).ok()?;
     let now = clock::moment();
     // What a clock that was wrong has written would be fresh until then.
-    (told.at <= now && now.since(told.at) <= age).then_some(told)
+    (told.hub == hub && told.at <= now && now.since(told.at) <= age).then_some(told)
 }
 
 /// Has another run of this program ask, and waits for it, but not long. One asks at a time: it holds the lock for as long
 /// as it runs, since that is its standard input.
-fn ask(profile: &Profile, flags: &[String], file: &Path) -> anyhow::Result<()> {
+fn ask(flags: &[String], file: &Path) -> anyhow::Result<()> {
     private_directory(file.parent().context("a file has a directory")?)?;
     let lock = lock(file.with_extension("lock"))?;
     let program = std::env::current_exe()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut child = Command::new(program)
-            .args(["devices", "--json", "--profile", profile.as_str()])
+            .args(["devices", "--json"])
             .args(flags)
             .stdin(Stdio::from(lock))
             .stdout(Stdio::null())

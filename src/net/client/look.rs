@@ -8,6 +8,8 @@ use crate::net::authority::end_of;
 use crate::net::dial::{Trail, dial};
 use crate::net::tls::{self, Trust};
 use crate::net::websocket::generate_key;
+use crate::proto::admin::DeviceStatus;
+use crate::proto::check::NO_HUB;
 use crate::proto::http::Route;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
@@ -35,7 +37,7 @@ impl Client {
     }
 
     /// Goes as far as the hub's door.
-    pub async fn arrive(&self, trail: &mut Trail) -> Result<Arrival<'_>, Refusal> {
+    pub async fn arrive(&self, trail: &mut Trail<'_>) -> Result<Arrival<'_>, Refusal> {
         let (hub, stream) = self.reach(self.hub(), trail).await?;
         Ok(Arrival { client: self, hub, stream })
     }
@@ -62,7 +64,7 @@ impl Arrival<'_> {
         end_of(self.stream.get_ref().1.peer_certificates()?.first()?)
     }
 
-    /// Proves who this is. A service is told its devices, as JSON. A device only learns that it is known: it asks to come
+    /// Proves who this is. A service is told its devices. A device only learns that it is known: it asks to come
     /// online in no version at all, as it would otherwise take the place of the agent that is.
     pub async fn prove(self) -> Result<Proof, Refusal> {
         let Self { client, hub, stream } = self;
@@ -74,28 +76,30 @@ impl Arrival<'_> {
         let particulars = Particulars { headers, answer_bytes: DEVICE_LIST_BYTES, ..Particulars::default() };
         let (request, limits) = particulars.request(&route)?;
         let (response, _) = Box::pin(client.send_on((hub, stream), request, limits)).await?;
-        let is_known = match client.principal.role {
-            Role::Service => response.status().is_success(),
-            Role::Device => refusal(&response).kind == Kind::IncompatibleVersion,
-        };
-        if is_known { Ok(Proof(response)) } else { Err(refusal(&response)) }
+        let time = time_in(response.headers());
+        match client.principal.role {
+            Role::Service if response.status().is_success() => Ok(Proof { time, devices: devices(&response)? }),
+            Role::Service => Err(refusal(&response)),
+            Role::Device => match refusal(&response) {
+                Refusal { kind: Kind::IncompatibleVersion, .. } => Ok(Proof { time, devices: Vec::new() }),
+                refusal => Err(refusal),
+            },
+        }
     }
 }
 
 /// The hub's answer to who is known.
 #[derive(Debug)]
-pub struct Proof(Response<Bytes>);
+pub struct Proof {
+    /// When it was given, by the hub's clock.
+    pub time: Option<Moment>,
+    /// The devices that a service may reach.
+    pub devices: Vec<DeviceStatus>,
+}
 
-impl Proof {
-    /// When it was written, by the hub's clock.
-    pub fn time(&self) -> Option<Moment> {
-        time_in(self.0.headers())
-    }
-
-    /// What it says.
-    pub fn body(&self) -> &[u8] {
-        self.0.body()
-    }
+fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, Refusal> {
+    let something_else = |_| Refusal::new(Kind::HubUnreachable, format!("{NO_HUB}: it sent no list of devices"));
+    serde_json::from_slice(response.body()).map_err(something_else)
 }
 
 fn upgrade_in_no_version() -> Vec<(&'static str, String)> {

@@ -120,8 +120,10 @@ mod tests {
     fn a_disk_that_fills_is_odd_and_then_a_failure() {
         let exit = |free| {
             let mut report = super::super::Report::default();
-            report.push(disk("/x", (free * MEBIBYTE, 1 << 40)));
-            (report.exit(), report.to_string().contains("odd"))
+            let finding = disk("/x", (free * MEBIBYTE, 1 << 40));
+            let text = finding.to_string();
+            report.push(finding);
+            (report.exit(), text.contains("odd"))
         };
         assert_eq!((exit(1024), exit(1023), exit(32)), ((0, false), (0, true), (0, true)));
         assert_eq!(exit(31), (Kind::AuditFailed.row().exit, false));

@@ -4,7 +4,7 @@ mod hub;
 mod rules;
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,10 +12,13 @@ use serde::Serialize;
 pub use self::hub::{certificate, descriptors, disk};
 use self::rules::advice;
 pub use self::rules::{Greeting, belongs_to, clocks, expired, greeting, starts_after};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, harmless};
 
 /// How a client names the signer of another hub's certificate.
 pub const ANOTHER_HUB: &str = "another devstream hub's authority";
+
+/// How a client calls what answers as no hub would.
+pub const NO_HUB: &str = "what answers there is no hub";
 
 /// A part of the way, or of a hub, that works or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -141,7 +144,7 @@ pub struct Finding {
 impl Finding {
     /// One that is as it should be.
     pub fn good(hop: Hop, at: impl fmt::Display) -> Self {
-        Self { hop, at: at.to_string(), milliseconds: None, facts: BTreeMap::new(), verdict: Verdict::Good }
+        Self { hop, at: shown(at), milliseconds: None, facts: BTreeMap::new(), verdict: Verdict::Good }
     }
 
     /// One where a refusal was met.
@@ -165,8 +168,32 @@ impl Finding {
     /// With one thing more that is known.
     #[must_use]
     pub fn fact(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.facts.insert(name, value.to_string());
+        self.facts.insert(name, shown(value));
         self
+    }
+}
+
+/// Another user's program may have said it.
+pub fn shown(value: impl fmt::Display) -> String {
+    value.to_string().chars().map(harmless).collect()
+}
+
+/// For a person: a line, with the cause and the next step below it where they are needed.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hop, at, milliseconds, facts, verdict } = self;
+        let (state, why) = match verdict {
+            Verdict::Good => ("ok", None),
+            Verdict::Odd { cause, advice } => ("odd", Some((cause, advice))),
+            Verdict::Failed { cause, advice, .. } => ("FAILED", Some((cause, advice))),
+        };
+        let time = milliseconds.map(|time| format!("{time:.1} ms")).unwrap_or_default();
+        write!(f, "{:<15} {state:<6} {time:>11}  {at}", hop.as_str())?;
+        facts.iter().try_for_each(|(name, value)| write!(f, ", {name} {value}"))?;
+        match why {
+            Some((cause, advice)) => write!(f, "\n                cause: {cause}\n                next: {advice}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -178,11 +205,6 @@ impl Report {
     /// One more.
     pub fn push(&mut self, finding: Finding) {
         self.0.push(finding);
-    }
-
-    /// One more, if there is one.
-    pub fn extend(&mut self, finding: Option<Finding>) {
-        self.0.extend(finding);
     }
 
     /// What the first failure ends the command with; 0 if there is none.
@@ -197,30 +219,6 @@ impl Report {
     /// For a program.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({ "ok": self.exit() == 0, "exitCode": self.exit(), "hops": self.0 })
-    }
-}
-
-/// For a person: a line for each hop, with the cause and the next step below the one that needs them.
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for finding in &self.0 {
-            let Finding { hop, at, milliseconds, facts, verdict } = finding;
-            let (state, why) = match verdict {
-                Verdict::Good => ("ok", None),
-                Verdict::Odd { cause, advice } => ("odd", Some((cause, advice))),
-                Verdict::Failed { cause, advice, .. } => ("FAILED", Some((cause, advice))),
-            };
-            let time = milliseconds.map(|time| format!("{time:.1} ms")).unwrap_or_default();
-            let facts = facts.iter().fold(String::new(), |mut text, (name, value)| {
-                let _ = write!(text, ", {name} {value}");
-                text
-            });
-            writeln!(f, "{:<15} {state:<6} {time:>11}  {at}{facts}", hop.as_str())?;
-            if let Some((cause, advice)) = why {
-                writeln!(f, "                cause: {cause}\n                next: {advice}")?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -247,10 +245,17 @@ mod tests {
     }
 
     #[test]
+    fn what_others_say_does_not_act_on_the_terminal() {
+        let finding = Finding::good(Hop::Hub, "hub\u{1b}[2J").fact("version", "1\nhub ok\u{9b}31m");
+        assert!(!finding.to_string().contains(char::is_control), "{finding}");
+    }
+
+    #[test]
     fn a_person_and_a_program_read_the_same() {
         let mut report = report();
         report.push(Finding::failed(Hop::Target, "ssh", &Kind::TargetRefused.into()));
-        let (text, json) = (report.to_string(), report.json());
+        let text = report.0.iter().map(|finding| format!("{finding}\n")).collect::<String>();
+        let json = report.json();
         let row = Kind::TargetRefused.row();
         for part in ["1.2 ms  hub.test, to 10.0.0.1", "cause: it limps", "next: rest", row.sentence, row.hint] {
             assert!(text.contains(part), "no {part} in {text}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ANOTHER_HUB, Finding, Hop, Verdict};
+use super::{ANOTHER_HUB, Finding, Hop, NO_HUB, Verdict};
 use crate::proto::id::StreamName;
 use crate::proto::moment::Moment;
 use crate::proto::refusal::{Detail, Kind, Refusal};
@@ -17,6 +17,15 @@ const GREETING: Duration = Duration::from_secs(1);
 
 /// One that must speak first has this long, also on a slow machine at the end of a slow line.
 const SURE_GREETING: Duration = Duration::from_secs(5);
+
+/// Of what a target says first, more is of no use on one line.
+const GREETING_CHARS: usize = 80;
+
+/// Where more than one in so many characters cannot be shown, it is no text …
+const TEXT_SHARE: usize = 4;
+
+/// … and so many of its bytes are shown: by them, protocols are known.
+const GREETING_HEX: usize = 16;
 
 /// The names under which servers are offered that speak first, with the ports of those that a forward names by its port.
 const GREETERS: [&str; 13] =
@@ -36,6 +45,9 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
         (Hop::Tcp, Kind::HubUnreachable) if is_dropped => {
             "what is sent there is dropped: by a firewall on the way, or because the address is wrong; networks let out \
              port 443 and their own proxy (--via) most often"
+        }
+        (Hop::Tcp, Kind::HubUnreachable) if has_no_way(detail) => {
+            "this machine has no way there: is it connected to a network, and does that carry IPv6 if the address is one?"
         }
         (Hop::Tcp, Kind::HubUnreachable) => {
             "is the hub running, and listening on that address and port? --hub HOST:PORT names another"
@@ -59,10 +71,28 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
         (Hop::Tls, Kind::CertificateNotTrusted) if detail.contains("not valid for name") => {
             "another server answers there, or the hub does not know that it is called so: start it with --hostname NAME"
         }
+        (Hop::Authentication, Kind::HubUnreachable) if detail.contains(NO_HUB) => {
+            "something else answers there, such as a web server in front of the hub, or the page where this network wants a \
+             login: see what a browser shows there; --hub HOST:PORT names another"
+        }
+        (Hop::Stream, Kind::NotPermitted) => {
+            "whoever runs the hub can let you have it: devstream hub service set NAME --stream NAME; \
+             `devstream devices` shows what you may have"
+        }
+        (Hop::Stream, Kind::PeerGone) => {
+            "its target may have reset the connection at once, or the device lost its own to the hub: try again, and run \
+             `devstream check` on the device"
+        }
         (Hop::Hub, Kind::HubUnreachable) => "start it with `devstream hub`; is --state-dir the one that it has?",
         (_, kind) => kind.row().hint,
     };
     next.to_owned()
+}
+
+/// Whether this is about addresses that nothing leads to, and none of them refused.
+fn has_no_way(detail: &str) -> bool {
+    let is_unreachable = ["unreachable", "No route to host"].iter().any(|words| detail.contains(words));
+    is_unreachable && !detail.contains("refused")
 }
 
 /// Where a request for a stream failed, by what it was refused with. That the hub is there, and knows who asks, was seen
@@ -151,7 +181,7 @@ pub fn greeting(at: &str, name: Option<&StreamName>, greeting: &Greeting) -> Fin
     let seconds = starts_after(name).as_secs();
     let failed = |kind, what: String| Finding::failed(Hop::Target, at, &Refusal::new(kind, what));
     match greeting {
-        Greeting::Said(bytes) => finding.fact("says", first_line(bytes)),
+        Greeting::Said(bytes) => finding.fact("says", first_words(bytes)),
         Greeting::Silence if speaks_first(name) => failed(
             Kind::TargetTimedOut,
             format!("it took the connection and said nothing in {seconds} s, though such servers speak first"),
@@ -163,10 +193,18 @@ pub fn greeting(at: &str, name: Option<&StreamName>, greeting: &Greeting) -> Fin
     }
 }
 
-/// Without what a terminal would act on.
-fn first_line(bytes: &[u8]) -> String {
-    let line = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-    Detail::from(String::from_utf8_lossy(line).as_ref()).as_str().to_owned()
+/// The first line that has something in it, without what a terminal would act on; of what is no text the first bytes.
+fn first_words(bytes: &[u8]) -> String {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let line = bytes.split(is_break).find(|line| !line.is_empty()).unwrap_or_default();
+    let text: String = String::from_utf8_lossy(line).chars().take(GREETING_CHARS).collect();
+    let shown = Detail::from(text.as_str());
+    let lost = shown.as_str().chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();
+    if lost * TEXT_SHARE <= text.chars().count() {
+        return shown.as_str().to_owned();
+    }
+    let some: Vec<_> = bytes.iter().take(GREETING_HEX).map(|byte| format!("{byte:02x}")).collect();
+    format!("no text: {} ...", some.join(" "))
 }
 
 #[cfg(test)]
@@ -217,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn of_what_a_target_says_first_a_person_reads_what_helps() {
+        let says = |bytes: &[u8]| first_words(bytes);
+        assert_eq!(says(b"\r\n\nhello\r\n"), "hello");
+        assert_eq!(says(b"\r\n"), "");
+        assert_eq!(says(&[b'x'; 512]), "x".repeat(GREETING_CHARS));
+        assert_eq!(says("größer".as_bytes()), "größer");
+        assert_eq!(says(b"\xff\xfd\x18\xff"), "no text: ff fd 18 ff ...");
+        assert_eq!(says(&[0; 512]), format!("no text: {}...", "00 ".repeat(GREETING_HEX)));
+        assert!(!says(b"\x1b[2J\xc2\x9b31mred").contains(char::is_control));
+    }
+
+    #[test]
     fn advice_fits_the_hop_and_the_cause() {
         let unreachable = |detail| Refusal::new(Kind::HubUnreachable, detail);
         let other = |detail| Refusal::new(Kind::CertificateNotTrusted, detail);
@@ -224,6 +274,15 @@ mod tests {
             (Hop::Dns, unreachable("cannot resolve x"), "DNS"),
             (Hop::Tcp, unreachable("x: no answer in 6 s"), "dropped"),
             (Hop::Tcp, unreachable("x: Connection refused"), "is the hub running"),
+            (Hop::Tcp, unreachable("x at 10.0.0.1: Network is unreachable"), "no way there"),
+            (
+                Hop::Tcp,
+                unreachable("x at [::1]: Network is unreachable; at 1: Connection refused"),
+                "is the hub running",
+            ),
+            (Hop::Authentication, unreachable(NO_HUB), "see what a browser shows"),
+            (Hop::Stream, Kind::NotPermitted.into(), "devstream hub service set"),
+            (Hop::Stream, Kind::PeerGone.into(), "on the device"),
             (Hop::ProxyTcp, unreachable("x: Connection refused"), "is the proxy running"),
             (Hop::Proxy, unreachable("answered 407"), "--via-login"),
             (Hop::Proxy, unreachable("answered 403"), "whoever runs the proxy"),

@@ -63,10 +63,10 @@ impl Target {
     }
 
     /// Greets, ends its own direction, and goes on reading.
-    pub(crate) fn greeting_then_reading(greeting: &'static str) -> Self {
+    pub(crate) fn greeting_then_reading(greeting: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self::serving(move |mut stream, _| {
             // Whoever hung up before the greeting is found out below.
-            let _ = stream.write_all(greeting.as_bytes());
+            let _ = stream.write_all(greeting.as_ref());
             let _ = stream.shutdown(Shutdown::Write);
             drain(&mut stream)
         })

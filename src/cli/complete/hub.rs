@@ -1,0 +1,78 @@
+//! What the hub on this machine knows, asked on its admin socket at each TAB: it is here, and answers at once.
+
+use clap_complete::engine::CompletionCandidate;
+use tokio::time::timeout;
+
+use super::{MOST, PATIENCE, line, list};
+use crate::cli::{configured, home};
+use crate::hub::state::admin_socket;
+use crate::net::local;
+use crate::proto::admin::{AdminAnswer, AdminRequest, Enrolment, Identity, StreamStatus};
+use crate::proto::id::Role;
+
+/// The hub's devices, with how they are.
+pub(in crate::cli) fn devices() -> Vec<CompletionCandidate> {
+    identities(Role::Device, |device| match &device.online {
+        Some(presence) => format!("online, offers {}", list(&presence.forwards)),
+        None => state(device, "offline"),
+    })
+}
+
+/// The hub's services.
+pub(in crate::cli) fn services() -> Vec<CompletionCandidate> {
+    identities(Role::Service, |service| state(service, "joined"))
+}
+
+/// What the devices offer that are online.
+pub(in crate::cli) fn offered() -> Vec<CompletionCandidate> {
+    let online = ask(AdminRequest::List { role: Role::Device }).into_iter().flat_map(all).filter_map(|it| it.online);
+    let mut names: Vec<_> = online.flat_map(|presence| presence.forwards).map(String::from).collect();
+    names.sort();
+    names.dedup();
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The streams that there are.
+pub(in crate::cli) fn streams() -> Vec<CompletionCandidate> {
+    let Some(AdminAnswer::Streams { streams }) = ask(AdminRequest::Streams) else { return Vec::new() };
+    let candidate = |stream: StreamStatus| {
+        let help = format!("{} to {}, for {} s", stream.service, stream.device, stream.age_seconds);
+        CompletionCandidate::new(stream.id.to_string()).help(Some(help.into()))
+    };
+    streams.into_iter().take(MOST).map(candidate).collect()
+}
+
+/// The enrolment keys.
+pub(in crate::cli) fn enrolments() -> Vec<CompletionCandidate> {
+    let Some(AdminAnswer::Enrolments { enrolments }) = ask(AdminRequest::ListEnrolments) else { return Vec::new() };
+    let candidate = |key: Enrolment| {
+        let help = format!("for {}, used {} of {} times", key.devices, key.used, key.uses);
+        CompletionCandidate::new(key.id.to_string()).help(Some(help.into()))
+    };
+    enrolments.into_iter().take(MOST).map(candidate).collect()
+}
+
+fn identities(role: Role, how: impl Fn(&Identity) -> String) -> Vec<CompletionCandidate> {
+    let candidate =
+        |known: Identity| CompletionCandidate::new(known.principal.id.as_str()).help(Some(how(&known).into()));
+    ask(AdminRequest::List { role }).into_iter().flat_map(all).take(MOST).map(candidate).collect()
+}
+
+fn all(answer: AdminAnswer) -> Vec<Identity> {
+    if let AdminAnswer::Identities { identities } = answer { identities } else { Vec::new() }
+}
+
+fn state(identity: &Identity, well: &str) -> String {
+    match (identity.enabled, identity.joined) {
+        (false, _) => "disabled".into(),
+        (true, false) => "not joined".into(),
+        (true, true) => well.into(),
+    }
+}
+
+fn ask(request: AdminRequest) -> Option<AdminAnswer> {
+    let given = configured::hub_state(&line::flags(&["state-dir"])).ok()?;
+    let socket = admin_socket(&home::hub_state(given.as_deref()).ok()?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(async { timeout(PATIENCE, local::ask(&socket, &request)).await.ok()?.ok() })
+}
