@@ -95,11 +95,15 @@ fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>
             if state.state_dir.is_some() {
                 bail!("leave out --state-dir: the hub's units keep its state in {}", home::SERVICE_STATE);
             }
+            let via = serve.certificate.via.clone();
             let config = roles::hub_config(serve, None)?;
             let (key, needed) = key_access(&config.certificate, root.unwrap_or(Path::new("/")))?;
+            let goes_out = matches!(config.certificate, Source::Acme(_));
+            let login = if goes_out { way_out(&via)? } else { None };
             let streaming = config.streaming.map(|streaming| streaming.listen);
-            let units = units::hub(&service(config.drain), &config.listen, streaming, &key);
-            Ok(Planned { units, needed })
+            let file = login.as_ref().map(|(file, _)| file.as_path());
+            let units = units::hub(&service(config.drain), &config.listen, streaming, &key, file);
+            Ok(Planned { units, needed: needed.into_iter().chain(login.clone()).collect() })
         }
         Command::DeviceAgent(DeviceAgent { hub, .. }) if is_other(&hub, profile) => bail!(BEFORE),
         Command::ServiceProxy(ServiceProxy { hub, .. }) if is_other(&hub, profile) => bail!(BEFORE),
@@ -143,6 +147,14 @@ fn is_other(given: &HubArgs, profile: &Profile) -> bool {
 fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -> anyhow::Result<Planned> {
     let identity = home::identity(profile, role)?;
     let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
+    let login = way_out(via)?;
+    let file = login.as_ref().map(|(file, _)| file.as_path());
+    let units = units::client(service, &identity, file);
+    Ok(Planned { units, needed: needed.into_iter().chain(login.clone()).collect() })
+}
+
+/// The file with the login of the proxy that leads out, which must be there before.
+fn way_out(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
     if via.is_in_environment() {
         text::err(
             "service: HTTPS_PROXY and the like are not seen by services; if only a proxy leads out, add --via URL",
@@ -152,9 +164,7 @@ fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -
     if let Some(file) = login.filter(|file| !file.is_absolute()) {
         bail!("write the whole path of --via-login {}: services start elsewhere", file.display());
     }
-    let login_needed = login.map(|file| (file.to_owned(), "first put the proxy's USER:PASSWORD there, for root alone"));
-    let needed = needed.into_iter().chain(login_needed).collect();
-    Ok(Planned { units: units::client(service, &identity, login), needed })
+    Ok(login.map(|file| (file.to_owned(), "first put the proxy's USER:PASSWORD there, for root alone")))
 }
 
 /// What the service will take the arguments for, over the file that it will read: a mistake is better said now.

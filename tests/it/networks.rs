@@ -215,6 +215,9 @@ fn a_service_is_handed_the_login_of_its_proxy() {
     let unit = machine.ask(&[&install[..], &way].concat());
     assert!(unit.contains("\nLoadCredential=via-login:/etc/devstream/100%% login\n"), "{unit}");
     assert!(unit.contains("--via http://squid.test:3128 --via-login "), "{unit}");
+    let hub = ["service", "install", "hub", "--print", "--program", DEVSTREAM, "--", "--hostname", NAME, "--acme"];
+    let unit = machine.ask(&[&hub[..], &way].concat());
+    assert!(unit.contains("\nLoadCredential=via-login:/etc/devstream/100%% login\n"), "{unit}");
     let relative = machine.run(&[&install[..], &["--via-login", "login"]].concat());
     assert!(relative.stderr.contains("the whole path of --via-login"), "{relative:?}");
 
