@@ -20,6 +20,10 @@ use crate::net::certificate::Source;
 use crate::proto::id::Role;
 
 const UNITS: &str = "etc/systemd/system";
+/// Where the package puts units; one that is in [`UNITS`] as well takes its place (systemd.unit(5)).
+const PACKAGED: &str = "usr/lib/systemd/system";
+/// Where `systemctl enable` puts a link to a unit that is to run. What the package brings does nothing until then.
+const ENABLED: &str = "etc/systemd/system/multi-user.target.wants";
 const CONFIG: &str = "etc/devstream/config.toml";
 
 /// There if and only if systemd runs this machine (sd_booted(3)).
@@ -268,8 +272,8 @@ fn installed(unit: &str, directory: &Path) -> Vec<String> {
 pub(super) struct Installed {
     /// What systemd calls it.
     pub(super) name: String,
-    /// The subcommand that it runs.
-    pub(super) role: String,
+    /// What ends it for good.
+    pub(super) ending: String,
 }
 
 /// The installed service that is handed the key in that directory, as often as it starts.
@@ -284,8 +288,17 @@ pub(super) fn service_with_key(
         Role::Service => ServiceRole::ServiceProxy,
     };
     let unit = format!("devstream-{}", Asked { role, profile: profile.clone() }.unit());
-    let text = fs::read_to_string(directory(root).join(format!("{unit}.service"))).ok()?;
-    units::takes_key(&text, identity).then(|| Installed { name: unit, role: name(role) })
+    let file = format!("{unit}.service");
+    let place = |directory: &str| root.unwrap_or(Path::new("/")).join(directory).join(&file);
+    let (path, ending) = if place(UNITS).exists() {
+        (place(UNITS), format!("devstream service uninstall{} {}", profile.flag(), name(role)))
+    } else {
+        // The link leads to where the unit is under systemd, which need not be below this root.
+        let enabled = place(ENABLED).is_symlink();
+        (enabled.then(|| place(PACKAGED))?, format!("systemctl disable --now {unit}"))
+    };
+    let text = fs::read_to_string(path).ok()?;
+    units::takes_key(&text, identity).then_some(Installed { name: unit, ending })
 }
 
 fn directory(root: Option<&Path>) -> PathBuf {
