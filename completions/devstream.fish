@@ -54,6 +54,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status check show check-config logs backup restore help" -l acme-directory -d 'The authority\'s directory' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status check show check-config logs backup restore help" -l acme-contact -d 'Where the authority can write to, as mailto:NAME@HOST' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status check show check-config logs backup restore help" -l acme-ca -d 'Trust the directory\'s own certificate if an authority in this PEM file signed it, instead of the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status check show check-config logs backup restore help" -l via -d 'Go out through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status check show check-config logs backup restore help" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status check show check-config logs backup restore help" -l streaming-endpoint -d 'Give streams a URL of their own, instead of the hub\'s' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status check show check-config logs backup restore help" -l streaming-listen -d 'Where that URL\'s listener listens' -r
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and not __fish_seen_subcommand_from device service enroll devices streams status check show check-config logs backup restore help" -l handshake-timeout -d 'How long a stream\'s handshake may take, and a stream token is good for; at most 60' -r
@@ -251,7 +253,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "restore" -d 'Make a hub\'s state directory out of a backup'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand join" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand join" -l via -d 'Go out through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l id -d 'The device\'s id, where the link leaves that to the machine [default: the host name]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand join" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
@@ -268,7 +270,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l all
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l accept-command -d 'A shell command that decides about each stream: exit status 0 lets it in' -r -f -a "(__fish_complete_command)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l via -d 'Go out through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l dead-after -d 'Give up a connection on which nothing was heard for so long; from 4 s to a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l standbys -d 'Keep at most so many connections ready for streams, once there are streams, so that they open at once; 0 keeps none' -r
@@ -290,7 +292,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l co
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l response-timeout -d 'How long to wait for an online device to answer; at most 60' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l via -d 'Go out through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l dead-after -d 'Give up a connection on which nothing was heard for so long; from 4 s to a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l standbys -d 'Keep at most so many connections ready for streams, once there are streams, so that they open at once; 0 keeps none' -r
@@ -343,7 +345,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand demo" -s q -l quiet 
 complete -c devstream -n "__fish_devstream_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand devices" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand devices" -l via -d 'Go out through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"
@@ -358,7 +360,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand check" -l stream -d 
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l forward -d 'Check as a device: whether this target answers here, instead of those in the device-agent\'s settings (repeatable)' -r
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l hub -d 'Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l ca -d 'Trust the hub\'s certificate if an authority in this PEM file signed it, instead of the pin or the public ones' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand check" -l via -d 'Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand check" -l via -d 'Go out through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l via-login -d 'The file with the proxy\'s USER:PASSWORD, which nobody else may read' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l log-format -d 'How messages are written to standard error: for a person, or as one JSON object each' -r -f -a "text\t'A line for a person'
 json\t'A JSON object with time, level, target, message and fields'"

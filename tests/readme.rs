@@ -3,6 +3,13 @@
 
 use std::path::Path;
 
+use devstream::proto::limits::{
+    CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH, DATA_MESSAGE_BYTES,
+    DATA_MESSAGE_LIMIT, FORWARDS_PER_DEVICE, PENDING_PER_DEVICE, PENDING_PER_SERVICE, REQUEST_BODY_BYTES,
+    REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS, STRANGER_TIMEOUT,
+    STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
+    UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+};
 use devstream::proto::refusal::{Kind, TABLE};
 
 const README: &str = include_str!("../README.md");
@@ -48,6 +55,33 @@ fn the_protocols_table_of_refusals_is_the_tables() {
         let kind = serde_json::to_string(&row.kind).expect("a word");
         let line = format!("| `{}` | {} | {} | {} |", kind.trim_matches('"'), row.status, row.close, row.sentence);
         assert!(PROTOCOL.lines().any(|said| said == line), "PROTOCOL.md lacks {line}");
+    }
+}
+
+#[test]
+fn the_protocols_limits_are_the_constants() {
+    let (control, text, binary) =
+        (CONTROL_MESSAGE_BYTES / 1024, STREAM_CONTROL_BYTES / 1024, DATA_MESSAGE_LIMIT / 1024);
+    let (tls, head, body) = (TLS_HANDSHAKE_TIMEOUT, REQUEST_HEAD_TIMEOUT, REQUEST_BODY_TIMEOUT);
+    let head = format!("{head:?} and {} KiB in {REQUEST_HEADERS} headers", REQUEST_HEAD_BYTES / 1024);
+    for row in [
+        format!("{tls:?}; {head}; {body:?} and {} KiB", REQUEST_BODY_BYTES / 1024),
+        format!("from the connection to a good credential | {STRANGER_TIMEOUT:?}"),
+        format!("from one address | {UNAUTHENTICATED_CONNECTIONS_PER_SOURCE}"),
+        format!("stands by | {control} KiB {CONTROL_MESSAGE_DEPTH} brackets deep"),
+        format!("names in a hello | {FORWARDS_PER_DEVICE}"),
+        format!("a text message on a stream | {text} KiB"),
+        format!(
+            "a binary message on a stream | {binary} KiB which the hub passes on as {} KiB",
+            DATA_MESSAGE_BYTES / 1024
+        ),
+        format!("{CONTROL_FRAME_BURST} at once {CONTROL_FRAMES_PER_SECOND} a second"),
+        format!("being opened of one device; of one service | {PENDING_PER_DEVICE}; {PENDING_PER_SERVICE}"),
+        format!("streams of one device; of one service | {STREAMS_PER_DEVICE}; {STREAMS_PER_SERVICE}"),
+    ] {
+        // Seconds are written apart from their number, and commas are for people.
+        let plain = |text: &str| text.replace([',', ' '], "");
+        assert!(plain(PROTOCOL).contains(&plain(&row)), "PROTOCOL.md lacks {row}");
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueHint};
 
+use super::args::ViaArgs;
 use crate::net::certificate::Source;
-use crate::net::certificate::acme::Acme;
+use crate::net::certificate::acme::{Acme, FindWay};
 use crate::net::certificate::pem::PemPair;
 use crate::net::tls::Trust;
 
@@ -45,6 +46,8 @@ pub(super) struct CertificateArgs {
     /// Trust the directory's own certificate if an authority in this PEM file signed it, instead of the public ones
     #[arg(long, value_name = "FILE", requires = "acme", env = "DEVSTREAM_ACME_CA", value_hint = ValueHint::FilePath)]
     acme_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) via: ViaArgs,
 }
 
 impl CertificateArgs {
@@ -65,6 +68,7 @@ impl CertificateArgs {
             }
             None => Trust::Public,
         };
-        Ok(Source::Acme(Acme { directory: self.acme_directory, trust, contact: self.acme_contact, names }))
+        let way = FindWay::new(move || self.via.find());
+        Ok(Source::Acme(Acme { directory: self.acme_directory, trust, contact: self.acme_contact, names, way }))
     }
 }

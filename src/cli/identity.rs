@@ -53,13 +53,13 @@ impl Joined {
         self.hub == link.hub || (self.pin.is_some() && self.pin == link.pin)
     }
 
-    fn client(&self, profile: &Profile, role: Role, given: &HubArgs) -> anyhow::Result<Client> {
+    fn client(&self, profile: &Profile, role: Role, trust: &Trust, given: &HubArgs) -> anyhow::Result<Client> {
         let key = part(profile, role, KEY)?;
         let (path, text) = key.context("this machine has joined, but its key is gone; join again")?;
         let key = parse_key(&path, &text)?;
         let hubs = given.hubs(&self.hub);
         let principal = Principal { role, id: self.id.clone() };
-        let client = Client::new(hubs, &trust(given.trust.ca.as_deref(), self.pin)?, principal, Arc::new(key))?;
+        let client = Client::new(hubs, trust, principal, Arc::new(key))?;
         Ok(client.allowing_tls_inspection(given.trust.allow_tls_inspection))
     }
 }
@@ -121,6 +121,12 @@ pub(super) fn trust(ca: Option<&Path>, pin: Option<Pin>) -> anyhow::Result<Trust
     }
 }
 
+/// The same, for who has joined: only what is trusted is in question.
+fn trusted(given: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
+    let untrusted = |error: anyhow::Error| Refusal::new(Kind::CertificateNotTrusted, format!("{error:#}"));
+    trust(given.trust.ca.as_deref(), pin).map_err(untrusted)
+}
+
 /// How this machine becomes a client as `principal`: with what it joined as, else, in the profile that has no name of its
 /// own, through the admin socket of the hub that the same user runs.
 pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
@@ -134,7 +140,8 @@ pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
             let way = given.via.way()?;
             let client = match Joined::load(&profile, principal.role).map_err(failed)? {
                 Some(joined) if joined.id == principal.id => {
-                    joined.client(&profile, principal.role, &given).map_err(failed)?
+                    let trust = trusted(&given, joined.pin)?;
+                    joined.client(&profile, principal.role, &trust, &given).map_err(failed)?
                 }
                 joined if !profile.is_default() => return Err(stranger(&profile, &principal, joined)),
                 joined => {
@@ -176,7 +183,7 @@ impl SameUser {
             }
         };
         let hubs = given.hubs(&info.local);
-        let trust = trust(given.trust.ca.as_deref(), Some(info.pin)).map_err(failed)?;
+        let trust = trusted(given, Some(info.pin))?;
         let client = Client::new(hubs, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))?;
         Ok(client.allowing_tls_inspection(given.trust.allow_tls_inspection))
     }

@@ -20,6 +20,10 @@ use crate::net::certificate::Source;
 use crate::proto::id::Role;
 
 const UNITS: &str = "etc/systemd/system";
+/// Where the package puts units; one that is in [`UNITS`] as well takes its place (systemd.unit(5)).
+const PACKAGED: &str = "usr/lib/systemd/system";
+/// Where `systemctl enable` puts a link to a unit that is to run. What the package brings does nothing until then.
+const ENABLED: &str = "etc/systemd/system/multi-user.target.wants";
 const CONFIG: &str = "etc/devstream/config.toml";
 
 /// There if and only if systemd runs this machine (sd_booted(3)).
@@ -95,11 +99,15 @@ fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>
             if state.state_dir.is_some() {
                 bail!("leave out --state-dir: the hub's units keep its state in {}", home::SERVICE_STATE);
             }
+            let via = serve.certificate.via.clone();
             let config = roles::hub_config(serve, None)?;
             let (key, needed) = key_access(&config.certificate, root.unwrap_or(Path::new("/")))?;
+            let goes_out = matches!(config.certificate, Source::Acme(_));
+            let login = if goes_out { way_out(&via)? } else { None };
             let streaming = config.streaming.map(|streaming| streaming.listen);
-            let units = units::hub(&service(config.drain), &config.listen, streaming, &key);
-            Ok(Planned { units, needed })
+            let file = login.as_ref().map(|(file, _)| file.as_path());
+            let units = units::hub(&service(config.drain), &config.listen, streaming, &key, file);
+            Ok(Planned { units, needed: needed.into_iter().chain(login.clone()).collect() })
         }
         Command::DeviceAgent(DeviceAgent { hub, .. }) if is_other(&hub, profile) => bail!(BEFORE),
         Command::ServiceProxy(ServiceProxy { hub, .. }) if is_other(&hub, profile) => bail!(BEFORE),
@@ -143,6 +151,14 @@ fn is_other(given: &HubArgs, profile: &Profile) -> bool {
 fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -> anyhow::Result<Planned> {
     let identity = home::identity(profile, role)?;
     let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
+    let login = way_out(via)?;
+    let file = login.as_ref().map(|(file, _)| file.as_path());
+    let units = units::client(service, &identity, file);
+    Ok(Planned { units, needed: needed.into_iter().chain(login.clone()).collect() })
+}
+
+/// The file with the login of the proxy that leads out, which must be there before.
+fn way_out(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
     if via.is_in_environment() {
         text::err(
             "service: HTTPS_PROXY and the like are not seen by services; if only a proxy leads out, add --via URL",
@@ -152,9 +168,7 @@ fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -
     if let Some(file) = login.filter(|file| !file.is_absolute()) {
         bail!("write the whole path of --via-login {}: services start elsewhere", file.display());
     }
-    let login_needed = login.map(|file| (file.to_owned(), "first put the proxy's USER:PASSWORD there, for root alone"));
-    let needed = needed.into_iter().chain(login_needed).collect();
-    Ok(Planned { units: units::client(service, &identity, login), needed })
+    Ok(login.map(|file| (file.to_owned(), "first put the proxy's USER:PASSWORD there, for root alone")))
 }
 
 /// What the service will take the arguments for, over the file that it will read: a mistake is better said now.
@@ -258,8 +272,8 @@ fn installed(unit: &str, directory: &Path) -> Vec<String> {
 pub(super) struct Installed {
     /// What systemd calls it.
     pub(super) name: String,
-    /// The subcommand that it runs.
-    pub(super) role: String,
+    /// What ends it for good.
+    pub(super) ending: String,
 }
 
 /// The installed service that is handed the key in that directory, as often as it starts.
@@ -274,8 +288,17 @@ pub(super) fn service_with_key(
         Role::Service => ServiceRole::ServiceProxy,
     };
     let unit = format!("devstream-{}", Asked { role, profile: profile.clone() }.unit());
-    let text = fs::read_to_string(directory(root).join(format!("{unit}.service"))).ok()?;
-    units::takes_key(&text, identity).then(|| Installed { name: unit, role: name(role) })
+    let file = format!("{unit}.service");
+    let place = |directory: &str| root.unwrap_or(Path::new("/")).join(directory).join(&file);
+    let (path, ending) = if place(UNITS).exists() {
+        (place(UNITS), format!("devstream service uninstall{} {}", profile.flag(), name(role)))
+    } else {
+        // The link leads to where the unit is under systemd, which need not be below this root.
+        let enabled = place(ENABLED).is_symlink();
+        (enabled.then(|| place(PACKAGED))?, format!("systemctl disable --now {unit}"))
+    };
+    let text = fs::read_to_string(path).ok()?;
+    units::takes_key(&text, identity).then_some(Installed { name: unit, ending })
 }
 
 fn directory(root: Option<&Path>) -> PathBuf {

@@ -139,4 +139,25 @@ mod tests {
         assert!(!told(Role::Device, "/home/me/device").contains("systemctl"), "another user's");
         assert!(!told(Role::Service, "/srv/device").contains("systemctl"), "another role's");
     }
+
+    #[test]
+    #[cfg(unix)]
+    fn whose_key_the_packages_service_has_is_told_to_restart_it_once_it_is_enabled() {
+        let root = tempfile::tempdir().unwrap();
+        let [own, packaged, enabled] =
+            ["etc/systemd/system", "usr/lib/systemd/system", "etc/systemd/system/multi-user.target.wants"]
+                .map(|directory| root.path().join(directory));
+        [&own, &packaged, &enabled].into_iter().for_each(|directory| std::fs::create_dir_all(directory).unwrap());
+        let (profile, identity) = (Profile::default(), Path::new("/srv/device"));
+        let found = || service_with_key(&profile, Role::Device, identity, Some(root.path()));
+        let name = "devstream-device-agent.service";
+        let unit = "[Service]\nLoadCredential=key:/srv/device/key\n";
+        std::fs::write(packaged.join(name), unit).unwrap();
+        assert!(found().is_none(), "it is there as long as the package is");
+        std::os::unix::fs::symlink(Path::new("/usr/lib/systemd/system").join(name), enabled.join(name)).unwrap();
+        assert!(next_step(&profile, Role::Device, identity, Some(root.path())).contains("systemctl restart"));
+        assert_eq!(found().unwrap().ending, "systemctl disable --now devstream-device-agent");
+        std::fs::write(own.join(name), unit).unwrap();
+        assert_eq!(found().unwrap().ending, "devstream service uninstall device-agent", "it takes the other's place");
+    }
 }

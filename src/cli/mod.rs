@@ -44,6 +44,7 @@ pub use self::config::{SECTIONS, initial, mistakes, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
 use self::view::Table;
+use crate::net::core_dump;
 use crate::net::inherit::Inherited;
 use crate::proto::refusal::Refusal;
 
@@ -79,6 +80,9 @@ pub fn command() -> clap::Command {
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
+    if let Err(error) = core_dump::forbid() {
+        text::err(&format!("devstream: warning: a core dump would have this program's keys in it: {error}"));
+    }
     // A shell that completes is in a hurry, and hears no word of anything else.
     if let Some(code) = complete::answer() {
         return code;

@@ -86,8 +86,7 @@ fn remove(profile: &Profile) -> anyhow::Result<()> {
     for role in ROLES {
         let place = home::identity(profile, role)?;
         if let Some(service) = service_with_key(profile, role, &place, None) {
-            let advice = format!("devstream service uninstall{} {}", profile.flag(), service.role);
-            bail!("{} runs with this profile's key; first: {advice}", service.name);
+            bail!("{} runs with this profile's key; first: {}", service.name, service.ending);
         }
     }
     for role in ROLES {

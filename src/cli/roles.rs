@@ -84,11 +84,18 @@ fn advise(info: &HubInfo) {
         );
     }
     if info.local.port != 443 {
-        text::say("hub", "firewalls let port 443 out most often; --listen '[::]:443' takes it, given the privilege");
+        text::say(
+            "hub",
+            "many firewalls let nothing but port 443 out; --listen '[::]:443' listens there, given the privilege",
+        );
     }
     text::say(
         "hub",
-        &format!("other machines reach it as {}; `devstream hub device add ID` invites one", info.hostname),
+        &format!(
+            "other machines reach it as {}; `devstream hub device add ID` invites a device, and `devstream hub service add \
+             NAME --device ID` whoever may reach it",
+            info.hostname
+        ),
     );
 }
 

@@ -23,7 +23,7 @@ pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     let block = block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
     if wanted.install {
         include(&block)?;
-        text::err("ssh-config: next: ssh pi-42.devstream, with a device that `devstream devices` shows");
+        text::err("ssh-config: next: ssh ID.devstream, with the id of a device that `devstream devices` shows");
     } else {
         text::out(&block);
     }
@@ -70,19 +70,21 @@ fn block(proxy_command: &str) -> String {
          # What else holds for devices goes into a `Host *{SUFFIX}` of your own, such as: User pi\n\
          # Leave ServerAliveInterval at 0 for them: devstream notices dead connections by itself, and resumes those\n\
          # that ssh would give up.\n\
-         Host *{SUFFIX}\n    \
+         Host *{SUFFIX} \"!*'*\"\n    \
          ProxyCommand {proxy_command}\n"
     )
 }
 
-/// What OpenSSH runs in place of a connection. `%n` is the host as it was typed: of `%h`, capitals are lost.
+/// What OpenSSH runs in place of a connection. `%n` is the host as it was typed: of `%h`, capitals are lost. Before 9.6 that may
+/// be anything (CVE-2023-51385), so it is quoted for the shell, and the block is for no host with such a quote in its name.
 fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let program = program.to_str().filter(|path| !path.contains('\n'));
     let program = program.context("this program's path is none that a line of OpenSSH's can have; move it")?;
     // Where none was named, the one that holds then.
     let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
-    Ok(format!("{} service-proxy{profile} --device %n --strip {SUFFIX} --stdio --stream {stream}", word(program)))
+    let (program, quote) = (word(program), if cfg!(windows) { '"' } else { '\'' });
+    Ok(format!("{program} service-proxy{profile} --device={quote}%n{quote} --strip {SUFFIX} --stdio --stream {stream}"))
 }
 
 /// One word for the shell that OpenSSH runs, after its own tokens were replaced.

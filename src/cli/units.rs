@@ -45,6 +45,7 @@ pub(super) fn hub(
     listen: &[SocketAddr],
     streaming: Option<SocketAddr>,
     key: &KeyAccess,
+    via_login: Option<&Path>,
 ) -> Vec<Unit> {
     let mut units = vec![socket("devstream-hub.socket", "hub", "its sockets", listen)];
     if let Some(address) = streaming {
@@ -57,7 +58,7 @@ pub(super) fn hub(
     }
     let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
     let sockets = names.join(" ");
-    let own = format!("{}{}", HUB.replace("{sockets}", &sockets), group_of(key));
+    let own = format!("{}{}{}", HUB.replace("{sockets}", &sockets), group_of(key), load_login(via_login));
     units.push(service.unit(&own, &format!("Also={sockets}")));
     units
 }
@@ -79,9 +80,7 @@ pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&
         .replace("{key}", &load_key(identity))
         .replace("{identity}", &specifiers(&identity.display().to_string()))
         .replace("{role}", service.role);
-    let login = via_login.map(|file| load(VIA_LOGIN, file));
-    let login = login.map(|line| format!("# What its proxy wants to know, readable for this service alone.\n{line}\n"));
-    vec![service.unit(&format!("{own}{}", login.unwrap_or_default()), "")]
+    vec![service.unit(&format!("{own}{}", load_login(via_login)), "")]
 }
 
 /// The files that [`client`]'s unit needs.
@@ -97,6 +96,12 @@ pub(super) fn takes_key(unit: &str, identity: &Path) -> bool {
 
 fn load_key(identity: &Path) -> String {
     load(KEY, &identity.join(KEY))
+}
+
+fn load_login(via_login: Option<&Path>) -> String {
+    let line = via_login.map(|file| load(VIA_LOGIN, file));
+    let comment = "# What its proxy wants to know, readable for this service alone.";
+    line.map_or_else(String::new, |line| format!("{comment}\n{line}\n"))
 }
 
 fn load(name: &str, file: &Path) -> String {

@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod channel;
 pub mod client;
 pub mod clock;
+pub mod core_dump;
 pub mod dial;
 pub mod hubs;
 pub mod identity;

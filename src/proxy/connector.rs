@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
+
 use super::config::ProxyConfig;
 use super::stream::{self, Opener};
 use super::wind_up;
 use crate::net::identity::Identity;
 use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;
-use crate::net::stream::Stream;
+use crate::net::stream::{Stream, refusal_of};
 use crate::net::tasks::Tasks;
 use crate::net::vigil::Vigil;
 use crate::proto::id::{DeviceId, Role, StreamName};
@@ -66,16 +68,29 @@ impl Connector {
 
     /// Opens a stream, to the device's first forward or handler if no name is given. The device has accepted it then.
     pub async fn open(&self, device: &DeviceId, name: Option<&StreamName>) -> Result<Stream, Refusal> {
+        self.open_saying(device, name, &[]).await
+    }
+
+    /// The same, and says this first. Where a connection stands by, up to 16 KiB of it travel along with the request, so that the
+    /// answer to them is one round trip away. A refusal is then no proof that they did not reach the device.
+    pub async fn open_saying(
+        &self,
+        device: &DeviceId,
+        name: Option<&StreamName>,
+        mut first: &[u8],
+    ) -> Result<Stream, Refusal> {
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
         if opener.goodbye.is_cancelled() {
             return Err(Refusal::new(Kind::PeerGone, "this connector is closed"));
         }
-        let (stream, work) = stream::open(opener, name).await?;
+        let (mut stream, work) = stream::open(opener, name, &mut first).await?;
         let inner = self.inner.clone();
         self.inner.streams.spawn(async move {
             work.await;
             drop(inner);
         });
+        let broke = |error| refusal_of(&error).cloned().unwrap_or_else(|| Kind::PeerGone.into());
+        stream.write_all(first).await.map_err(broke)?;
         Ok(stream)
     }
 

@@ -96,13 +96,13 @@ where
     }
 }
 
-/// One stream for a program, and the work of carrying it.
+/// One stream for a program, and the work of carrying it. What goes along with the request is taken from what it says first.
 pub(super) async fn open(
     opener: Opener,
     name: Option<&StreamName>,
+    first: &mut &[u8],
 ) -> Result<(Stream, impl Future<Output = ()> + Send + 'static), Refusal> {
-    // A program has nothing to say before it has the stream.
-    let Opened { tunnel, back, kept } = opener.open(name, &mut tokio::io::empty()).await?;
+    let Opened { tunnel, back, kept } = opener.open(name, first).await?;
     let (stream, local) = pair();
     let work = async move {
         let counters = Counters::default();

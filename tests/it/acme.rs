@@ -3,10 +3,13 @@
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
 
+use crate::networks::login_file;
 use crate::support::DEVICE;
 use crate::support::certificates::{NAME, shown, trust};
+use crate::support::island::Island;
 use crate::support::machine::Machine;
 use crate::support::pebble::Pebble;
+use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, closed_port, is_alive};
 
@@ -14,9 +17,31 @@ const ISSUED: &str = "has a new certificate for localhost";
 
 /// A hub that asks the authority on this port.
 fn start(machine: &Machine, port: u16, authority: &Pebble) -> Hub {
+    start_with(machine, port, authority, &[])
+}
+
+/// The same with further arguments.
+fn start_with(machine: &Machine, port: u16, authority: &Pebble, arguments: &[&str]) -> Hub {
     let (directory, ca) = (authority.directory(), &authority.server_authority);
-    let arguments = ["--hostname", NAME, "--acme", "--acme-directory", &directory, "--acme-ca", ca];
-    Hub::start_on(machine, port, &arguments)
+    let own = ["--hostname", NAME, "--acme", "--acme-directory", &directory, "--acme-ca", ca];
+    Hub::start_on(machine, port, &[&own, arguments].concat())
+}
+
+#[test]
+fn the_way_to_the_authority_leads_through_a_proxy_where_one_is_named() {
+    let [island, _other] = Island::two();
+    let [machine, authority] = [(); 2].map(|()| island.machine());
+    let (proxy, port) = (Proxy::squid(&island), closed_port());
+    let pebble = Pebble::start(&authority, port);
+    let via = format!("http://{}", proxy.address());
+    let stranger = start_with(&machine, port, &pebble, &["--via", &via]);
+    let error = stranger.process.wait_line("error: no certificate for localhost");
+    assert!(error.contains(&proxy.address()) && error.contains("407 Proxy Authentication Required"), "{error}");
+    drop(stranger);
+    let login = login_file(&machine, &format!("{USER}:{PASSWORD}\n"));
+    let hub = start_with(&machine, port, &pebble, &["--via", &via, "--via-login", &login]);
+    hub.process.wait_line(ISSUED);
+    assert!(!hub.process.log().contains(PASSWORD), "{}", hub.process);
 }
 
 #[test]

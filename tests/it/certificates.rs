@@ -8,13 +8,14 @@ use std::{fs, thread};
 
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
+use devstream::proto::refusal::Kind;
 
 use crate::support::DEVICE;
 use crate::support::bytes::{End, KIB, Pattern, Seen, drain};
 use crate::support::certificates::{Authority, Files, NAME, shown, trust};
 use crate::support::machine::Machine;
 use crate::support::raw::Raw;
-use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, assert_is};
 use crate::support::targets::{Target, is_alive};
 
 const TAKEN_UP: &str = "took up the new certificate";
@@ -293,4 +294,18 @@ fn a_hangup_leaves_a_hub_with_its_own_certificate_alone() {
     scene.hub.process.signal("HUP");
     scene.hub.process.wait_line("nothing to reload");
     is_alive(&mut local);
+}
+
+#[test]
+fn a_ca_file_that_is_of_no_use_is_named_and_not_taken_for_a_machine_that_has_not_joined() {
+    let (machine, joined) = (Machine::new(), Machine::new());
+    let hub = Hub::start(&machine);
+    joined.ask(&["join", &hub.service_link("alice")]);
+    let bad = machine.home().join("bad.pem").display().to_string();
+    fs::write(&bad, "no certificate").unwrap();
+    for machine in [&joined, &machine] {
+        let finished = machine.run(&["devices", "--ca", &bad]);
+        assert_is(&finished, Kind::CertificateNotTrusted);
+        assert!(finished.stderr.contains(&format!("cannot use --ca {bad}")), "{finished:?}");
+    }
 }

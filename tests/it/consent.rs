@@ -108,11 +108,10 @@ fn a_command_knows_who_asks_and_no_name_is_more_than_a_name() {
     let scene = Scene::new(&[&["--accept-command", command], &forwards[..]].concat());
     for name in names {
         is_alive(&mut ServiceProxy::start_with(&scene.laptop, DEVICE, &format!("0={name}"), &[]).connect());
-        let log = scene.hub.activity();
-        let fits = |entry: &&serde_json::Value| {
-            entry["operationName"] == "invoke" && entry["properties"]["streamName"] == name
-        };
-        let properties = &log.iter().find(fits).expect("the hub noted it")["properties"];
+        let fits =
+            |entry: &serde_json::Value| entry["operationName"] == "invoke" && entry["properties"]["streamName"] == name;
+        let noted = poll("the hub's note of it", || scene.hub.activity().into_iter().find(fits));
+        let properties = &noted["properties"];
         let word = |name: &str| properties[name].as_str().expect("a word").to_owned();
         let written = fs::read_to_string(scene.device.home().join(word("streamId"))).expect("the command wrote it");
         let told: BTreeMap<_, _> = written

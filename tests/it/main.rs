@@ -29,6 +29,7 @@ mod load;
 mod migration;
 mod monitoring;
 mod networks;
+mod newcomer;
 mod one_machine;
 mod pipe;
 mod profiles;

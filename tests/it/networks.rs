@@ -18,22 +18,27 @@ const NAME: &str = "hub.test";
 
 /// A network whose machines know neither the hub's name nor a way to the hub, and the network where both are known, with a
 /// proxy between.
-struct Scene {
-    target: Target,
-    proxy: Proxy,
-    hub: Hub,
-    far: Island,
-    near: Island,
+pub(crate) struct Scene {
+    pub(crate) target: Target,
+    pub(crate) proxy: Proxy,
+    pub(crate) hub: Hub,
+    pub(crate) far: Island,
+    pub(crate) near: Island,
 }
 
 impl Scene {
     fn new(start: fn(&Island) -> Proxy) -> Self {
+        Self::with_hub(start, &[])
+    }
+
+    /// With further arguments for the hub.
+    pub(crate) fn with_hub(start: fn(&Island) -> Proxy, arguments: &[&str]) -> Self {
         let [near, far] = Island::two();
         near.run(&format!(
             "echo '10.0.0.1 {NAME}' > /tmp/names.$$ && mount --bind /tmp/names.$$ /etc/hosts && rm /tmp/names.$$"
         ));
         let proxy = start(&near);
-        let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &["--hostname", NAME]);
+        let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &[&["--hostname", NAME], arguments].concat());
         // Whoever asks for a name, asks here, and is counted.
         far.run("mount -t tmpfs names /mnt && echo 'nameserver 10.0.0.1' > /mnt/resolv.conf");
         far.run("mount --bind /mnt/resolv.conf /etc/resolv.conf");
@@ -43,13 +48,13 @@ impl Scene {
     }
 
     /// A machine on the far side with the proxy's login in a file.
-    fn machine(&self) -> (Machine, String) {
+    pub(crate) fn machine(&self) -> (Machine, String) {
         let machine = self.far.machine();
         let login = login_file(&machine, &format!("{USER}:{PASSWORD}\n"));
         (machine, login)
     }
 
-    fn connect(&self, proxy: &ServiceProxy) -> TcpStream {
+    pub(crate) fn connect(&self, proxy: &ServiceProxy) -> TcpStream {
         self.far.enter(|| proxy.connect())
     }
 
@@ -83,7 +88,7 @@ struct Everything {
 }
 
 /// A file that nobody else may read.
-fn login_file(machine: &Machine, text: &str) -> String {
+pub(crate) fn login_file(machine: &Machine, text: &str) -> String {
     let path = machine.home().join("login");
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -210,6 +215,9 @@ fn a_service_is_handed_the_login_of_its_proxy() {
     let unit = machine.ask(&[&install[..], &way].concat());
     assert!(unit.contains("\nLoadCredential=via-login:/etc/devstream/100%% login\n"), "{unit}");
     assert!(unit.contains("--via http://squid.test:3128 --via-login "), "{unit}");
+    let hub = ["service", "install", "hub", "--print", "--program", DEVSTREAM, "--", "--hostname", NAME, "--acme"];
+    let unit = machine.ask(&[&hub[..], &way].concat());
+    assert!(unit.contains("\nLoadCredential=via-login:/etc/devstream/100%% login\n"), "{unit}");
     let relative = machine.run(&[&install[..], &["--via-login", "login"]].concat());
     assert!(relative.stderr.contains("the whole path of --via-login"), "{relative:?}");
 

@@ -1,41 +1,46 @@
-//! With everything logged that can be, no key, code or token is.
+//! No key, code, token, password or content of a stream is told by anything that runs, with everything logged that can be.
+
+mod core_dump;
+mod everything;
+mod told;
 
 use std::fs;
-use std::path::Path;
 
+use devstream::proto::refusal::Kind;
+
+use self::everything::{Everything, WRONG};
+use crate::networks::login_file;
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
-use crate::support::process::Process;
+use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::raw::{Raw, RawDevice, Ticket};
-use crate::support::roles::{Hub, ServiceProxy};
-use crate::support::targets::{Target, is_alive};
+use crate::support::roles::Hub;
 
 #[test]
-fn no_secret_is_logged_even_when_everything_is() {
-    let target = Target::echo();
-    let (hub_machine, device, laptop) = (Machine::new(), Machine::new(), Machine::new());
-    let hub = Hub::start_with(&hub_machine, &["-vv"]);
-    let links = [hub.device_link(DEVICE), hub.service_link("alice")];
-    let joins = [device.run(&["join", "-vv", &links[0]]), laptop.run(&["join", "-vv", &links[1]])];
-    let agent = device.start(&["device-agent", "-vv", "--forward", &format!("echo={}", target.port)]);
-    agent.wait_line("is online");
-    let proxy = ServiceProxy::start_with(&laptop, DEVICE, "0", &["-vv"]);
-    is_alive(&mut proxy.connect());
-    hub.wait_activity("streamClosed", None);
+fn nobody_is_told_a_secret_that_stands_in_a_file() {
+    let mut everything = Everything::behind(Proxy::squid, |machine, proxy, login| {
+        machine.with("DEVSTREAM_VIA", &format!("http://{}", proxy.address())).with("DEVSTREAM_VIA_LOGIN", login)
+    });
+    let (laptop, unreachable) = (everything.laptop.clone(), Kind::HubUnreachable.row().exit.into());
+    for wrong in [format!("{USER}:{WRONG}"), WRONG.to_owned()] {
+        let login = login_file(&everything.scene.far.machine(), &wrong);
+        everything.run(&laptop.clone().with("DEVSTREAM_VIA_LOGIN", &login), &["devices"], unreachable);
+    }
+    everything.assert_nothing_told("");
+}
 
-    assert!(agent.log().contains("debug: "), "more is logged than usual: {agent}");
-    let mut logs = joins.map(|join| join.stderr).concat();
-    logs.extend([&hub.process, &agent, &proxy.process].map(Process::log));
-    let mut secrets = links.map(|link| link.split("code=").nth(1).expect("a code").to_owned()).to_vec();
-    for machine in [&hub_machine, &device, &laptop] {
-        secrets.extend(keys_below(&machine.home().join(".local/share/devstream")));
+#[test]
+fn nobody_is_told_a_secret_that_stands_in_the_environment() {
+    let url = |proxy: &Proxy, password: &str| format!("socks5h://{USER}:{password}@{}", proxy.address());
+    let mut everything = Everything::behind(Proxy::microsocks, |machine, proxy, _| {
+        machine.with("ALL_PROXY", &format!("socks5h://{USER}:{PASSWORD}@{}", proxy.address()))
+    });
+    let (laptop, unreachable) = (everything.laptop.clone(), Kind::HubUnreachable.row().exit.into());
+    let own = url(&everything.scene.proxy, PASSWORD);
+    for wrong in [url(&everything.scene.proxy, WRONG), own.replace("socks5h", "socks4"), own.replace(':', "::")] {
+        everything.run(&laptop.clone().with("ALL_PROXY", &wrong), &["devices"], unreachable);
     }
-    assert!(secrets.len() >= 5, "two codes, the hub's key, the device's and the service's");
-    secrets.extend(["authorizationToken".into(), "Bearer ".into()]);
-    for secret in secrets {
-        let leak = logs.lines().find(|line| line.contains(&secret));
-        assert_eq!(leak, None, "{secret}");
-    }
+    everything.assert_nothing_told(&own);
 }
 
 #[test]
@@ -56,17 +61,29 @@ fn no_token_is_in_the_hubs_log_or_its_activity_log() {
     }
 }
 
-/// The lines of every file that holds a key, without the ones that say so.
-fn keys_below(folder: &Path) -> Vec<String> {
-    let mut keys = Vec::new();
-    for entry in fs::read_dir(folder).expect("a directory").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            keys.extend(keys_below(&path));
-        } else if entry.file_name().to_string_lossy().contains("key") {
-            let text = fs::read_to_string(&path).expect("a key is text");
-            keys.extend(text.lines().filter(|line| line.len() > 20 && !line.starts_with("---")).map(str::to_owned));
-        }
+#[test]
+fn a_damaged_file_or_an_unknown_flag_is_refused_without_repeating_the_secret() {
+    let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let refused = |words: &[&str], secret: &str| {
+        let finished = laptop.run(words);
+        assert!(finished.code.is_some_and(|code| code > 0), "{words:?}: {finished:?}");
+        assert!(!finished.stderr.contains(secret), "{words:?}: {finished:?}");
+        finished.stderr
+    };
+    for flag in ["--token", "--key", "--password"] {
+        refused(&["devices", flag, WRONG], WRONG);
+        refused(&["devices", &format!("{flag}={WRONG}")], WRONG);
     }
-    keys
+    let config = laptop.home().join("config.toml");
+    fs::write(&config, format!("[service-proxy]\ndevice = 'pi-42'\nvia = http://{USER}:{PASSWORD}@squid:3128\n"))
+        .unwrap();
+    let said = refused(&["service-proxy", "--config", &config.display().to_string()], PASSWORD);
+    assert!(said.contains("config.toml:3:"), "{said}");
+    let key = laptop.home().join(".local/share/devstream/service/key");
+    let text = fs::read_to_string(&key).unwrap();
+    let half = &text[..text.len() / 2];
+    fs::write(&key, half).unwrap();
+    let said = refused(&["devices", "-vv"], half);
+    assert!(said.contains("service/key is damaged"), "{said}");
 }

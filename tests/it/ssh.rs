@@ -169,6 +169,32 @@ fn a_program_below_an_odd_path_is_still_one_word() {
 }
 
 #[test]
+fn the_name_of_a_host_is_never_part_of_a_command() {
+    let machine = Machine::new();
+    machine.ask(&["ssh-config", "--install"]);
+    let config = machine.home().join(".ssh/config").display().to_string();
+    let printed = machine.ask(&["ssh-config"]);
+    let line = |key: &str| printed.lines().find_map(|line| line.trim().strip_prefix(key)).expect("it is there");
+    // The one character that would end the quotes.
+    assert_eq!(line("Host "), r#"*.devstream "!*'*""#);
+    let names =
+        ["$(touch x)", "`touch x`", ";touch x;", "|touch x;", "\";touch x;\"", "a\ntouch x\n", "--version", "\\"];
+    for name in names.map(|name| format!("{name}.devstream")) {
+        let mut ssh = machine.command("ssh");
+        ssh.args(["-F", &config, "-o", "BatchMode=yes", "--", &name, "true"]);
+        // Some before 9.6 do not look at the name, and have the shell read it. Then it may be a submodule's in somebody
+        // else's repository.
+        let mut older = machine.command("sh");
+        older.args(["-c", &format!("exec {}", line("ProxyCommand ").replace("%n", &name))]);
+        for command in [&mut ssh, &mut older] {
+            let finished = Process::start(command).finish();
+            assert!(finished.code.is_some_and(|code| code > 0), "{name}: {finished:?}");
+            assert!(!machine.home().join("x").exists(), "{name}: {finished:?}");
+        }
+    }
+}
+
+#[test]
 fn ssh_in_one_command_passes_everything_on() {
     let scene = Scene::new();
     // OpenSSH would read the configuration of whoever runs this test.
@@ -204,7 +230,8 @@ fn the_user_before_the_device_is_who_logs_in() {
     let Finished { code, stdout, stderr } = words.run(&["ssh", "me@work@pi-42", "-p", "1", "--", "a  b"]);
     assert_eq!(code, Some(0), "{stderr}");
     let lines: Vec<_> = stdout.lines().collect();
-    let proxy = format!("[ProxyCommand={DEVSTREAM} service-proxy --device %n --strip .devstream --stdio --stream ssh]");
+    let proxy =
+        format!("[ProxyCommand={DEVSTREAM} service-proxy --device='%n' --strip .devstream --stdio --stream ssh]");
     assert_eq!(lines[..4], ["[-o]", proxy.as_str(), "[-l]", "[me@work]"]);
     assert_eq!(lines[4..7], ["[pi-42.devstream]", "[-p]", "[1]"]);
     assert_eq!(lines.last(), Some(&"[a  b]"));

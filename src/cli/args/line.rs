@@ -22,10 +22,11 @@ use crate::proto::via::{Via, Way};
 
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ViaArgs {
-    /// Reach the hub through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none
+    /// Go out through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none
     ///
-    /// The proxy looks up the hub's name, and nobody else does. Without this flag the environment names it, as it does
-    /// to curl: HTTPS_PROXY, else ALL_PROXY, but not for what is in NO_PROXY or on this machine itself.
+    /// To the hub; a hub itself goes nowhere but to the authority of its --acme. The proxy looks up the name, and nobody else
+    /// does. Without this flag the environment names it, as it does to curl: HTTPS_PROXY, else ALL_PROXY, but not for what is
+    /// in NO_PROXY or on this machine itself.
     #[arg(long, value_name = "URL", env = "DEVSTREAM_VIA", hide_env_values = true, value_parser = ViaParser,
           value_hint = ValueHint::Url)]
     via: Option<ViaChoice>,
@@ -68,7 +69,8 @@ impl ViaArgs {
         self.via.is_none() && self.way().is_ok_and(|way| way.has_proxy())
     }
 
-    fn find(&self) -> anyhow::Result<Way> {
+    /// The same, for who does not speak of the hub.
+    pub(in crate::cli) fn find(&self) -> anyhow::Result<Way> {
         let way = match &self.via {
             Some(ViaChoice::Direct) => Way::default(),
             Some(ViaChoice::Proxy(via)) => Way::through(via.clone()),

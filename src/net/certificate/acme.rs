@@ -2,6 +2,7 @@
 
 mod order;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::net::shutdown::Reload;
 use crate::net::tls::Trust;
 use crate::proto::backoff::spread;
 use crate::proto::secret::sha256;
+use crate::proto::via::Way;
 
 /// Public authorities allow about five failures an hour for one name, so the first retry leaves room for those that a
 /// person asks for meanwhile …
@@ -42,6 +44,25 @@ pub struct Acme {
     pub contact: Option<String>,
     /// The host names; at least one.
     pub names: Vec<String>,
+    /// What leads to the directory.
+    pub way: FindWay,
+}
+
+/// Finds the way anew for each order: a file may be better the next time.
+#[derive(Clone)]
+pub struct FindWay(Arc<dyn Fn() -> anyhow::Result<Way> + Send + Sync>);
+
+impl FindWay {
+    /// With this.
+    pub fn new(find: impl Fn() -> anyhow::Result<Way> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+}
+
+impl fmt::Debug for FindWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FindWay")
+    }
 }
 
 /// Orders, keeps and renews.

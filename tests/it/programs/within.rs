@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use devstream::net::clock;
 use devstream::proto::admin::StreamStatus;
 use devstream::proto::join::JoinLink;
 use devstream::{
@@ -101,6 +102,34 @@ fn all_arrives_both_ways_and_each_direction_ends_by_itself_whatever_breaks_below
         assert!(back == whole, "{} of {} bytes", back.len(), whole.len());
     });
     scene.hub.wait_activity("streamResumed", None);
+}
+
+#[test]
+fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
+    let scene = Scene::new(|device| device.handle(name("echo"), echo));
+    let asks = async |first: &[u8]| {
+        let (device, echo) = (DEVICE.parse().unwrap(), name("echo"));
+        let mut stream = scene.connector.open_saying(&device, Some(&echo), first).await.unwrap();
+        let mut back = vec![0; first.len()];
+        stream.read_exact(&mut back).await.unwrap();
+        assert!(back == first, "{} bytes", first.len());
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+    };
+    const DELAY: Duration = Duration::from_millis(400);
+    scene.run(async {
+        // The long way, then on what stands by.
+        for length in [5, 64 * 1024, 64 * 1024, 5, 0] {
+            asks(&Pattern::new(length).prefix(length)).await;
+        }
+        assert!(scene.chaos.hit_all(Fault::Delay { delay: DELAY, jitter: Duration::ZERO }) > 0);
+        let start = clock::now();
+        asks(b"hello").await;
+        let took = clock::now() - start;
+        // One round trip for the answer, and another for the two ends to say goodbye; each would be one more without.
+        assert!(took >= DELAY * 2, "nothing was delayed: {took:?}");
+        assert!(took < DELAY * 6, "it took more than two round trips: {took:?}");
+    });
 }
 
 #[test]

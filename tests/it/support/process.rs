@@ -88,6 +88,11 @@ impl Process {
         self.shared.lock().to_string()
     }
 
+    /// What of that is on standard error.
+    pub(crate) fn errors(&self) -> String {
+        self.shared.lock().text(Source::Stderr)
+    }
+
     /// Waits for its end.
     pub(crate) fn finish(self) -> Finished {
         self.finish_within(PATIENCE)
@@ -124,10 +129,10 @@ impl Process {
         self.wait_end();
     }
 
-    /// Waits until it is gone, for whatever reason.
-    pub(crate) fn wait_end(&self) {
-        let gone = self.shared.wait(PATIENCE, |log| log.exit.is_some()).exit.is_some();
-        assert!(gone, "still running: {self}");
+    /// Waits until it is gone, for whatever reason, and tells that.
+    pub(crate) fn wait_end(&self) -> ExitStatus {
+        let exit = self.shared.wait(PATIENCE, |log| log.exit.is_some()).exit;
+        exit.unwrap_or_else(|| panic!("still running: {self}"))
     }
 
     fn send(&self, signal: &str) -> bool {

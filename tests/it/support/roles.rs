@@ -300,7 +300,8 @@ fn listening(device: &str, local: &str) -> String {
     }
 }
 
-fn port_of(line: &str) -> u16 {
+/// The port that such a line ends with.
+pub(crate) fn port_of(line: &str) -> u16 {
     let port = line.rsplit(':').next().and_then(|port| port.trim_end_matches('/').parse().ok());
     port.unwrap_or_else(|| panic!("no port at the end of '{line}'"))
 }

@@ -31,6 +31,13 @@ impl Sshd {
 
     /// The same on a network of its own.
     pub(crate) fn start_on(machine: &Machine) -> Self {
+        (0..ATTEMPTS)
+            .find_map(|_| Self::start_at(machine, closed_port()).ok())
+            .unwrap_or_else(|| panic!("no port for sshd in {ATTEMPTS} attempts"))
+    }
+
+    /// The same on this port; an error if somebody else has that.
+    pub(crate) fn start_at(machine: &Machine, port: u16) -> Result<Self, String> {
         let directory = TempDir::with_prefix("devstream-sshd-").expect("a temporary directory");
         let file = |name: &str| directory.path().join(name);
         make_key(file("host_key"));
@@ -40,18 +47,19 @@ impl Sshd {
         let _ = fs::create_dir_all("/run/sshd");
         let user = Command::new("id").arg("-un").output().expect("id runs").stdout;
         let user = String::from_utf8(user).expect("a user name").trim().to_owned();
-        for _ in 0..ATTEMPTS {
-            let port = closed_port();
-            fs::write(file("config"), config(&directory, port)).expect("a file can be written");
-            // It starts itself anew for each connection, and insists on being called by its whole path for that.
-            let process =
-                Process::start(machine.command("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(file("config")));
-            if process.look_for(0, "Server listening on", PATIENCE).is_some() {
-                return Self { port, user, _process: process, directory };
-            }
-            assert!(process.log().contains("Address already in use"), "{process}");
+        fs::write(file("config"), config(&directory, port)).expect("a file can be written");
+        // It starts itself anew for each connection, and insists on being called by its whole path for that.
+        let process = Process::start(machine.command("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(file("config")));
+        if process.look_for(0, "Server listening on", PATIENCE).is_some() {
+            return Ok(Self { port, user, _process: process, directory });
         }
-        panic!("no port for sshd in {ATTEMPTS} attempts");
+        assert!(process.log().contains("Address already in use"), "{process}");
+        Err(process.log())
+    }
+
+    /// The key with which its user logs in.
+    pub(crate) fn key(&self) -> PathBuf {
+        self.directory.path().join("client_key")
     }
 
     /// `ssh`, or `scp`, that trusts this server and shows errors only.
@@ -63,7 +71,7 @@ impl Sshd {
 
     /// What makes a client trust this server, show errors only, and log in as who may.
     pub(crate) fn options(&self) -> Vec<String> {
-        let key = self.directory.path().join("client_key").display().to_string();
+        let key = self.key().display().to_string();
         let options = [
             "BatchMode=yes",
             "StrictHostKeyChecking=no",

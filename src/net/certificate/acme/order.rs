@@ -78,8 +78,8 @@ fn patience() -> RetryPolicy {
 
 /// The account of an earlier run, else a new one. What `--acme` says is that the authority's terms are agreed to.
 async fn account(acme: &Acme, credentials: &Path) -> anyhow::Result<Account> {
-    let tls = client_config(&acme.trust)?;
-    let builder = Account::builder_with_http(Box::new(Http { tls }));
+    let (tls, way) = (client_config(&acme.trust)?, (acme.way.0)()?);
+    let builder = Account::builder_with_http(Box::new(Http { tls, way }));
     if credentials.exists() {
         let kept: AccountCredentials = serde_json::from_str(&private_file(credentials)?)
             .with_context(|| format!("{} is damaged; without it, a new account is made", credentials.display()))?;
@@ -155,24 +155,29 @@ async fn proven(order: &mut Order) -> anyhow::Result<()> {
 /// The way to the authority: like the way to a hub, each request on a connection of its own.
 struct Http {
     tls: Arc<ClientConfig>,
+    way: Way,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>>;
 
 impl HttpClient for Http {
     fn request(&self, request: Request<BodyWrapper<Bytes>>) -> Answering {
-        let tls = self.tls.clone();
+        let (tls, way) = (self.tls.clone(), self.way.clone());
         let failed = |error: anyhow::Error| instant_acme::Error::Other(error.into());
-        Box::pin(async move { send(tls, request).await.map(BytesResponse::from).map_err(failed) })
+        Box::pin(async move { send(tls, &way, request).await.map(BytesResponse::from).map_err(failed) })
     }
 }
 
-async fn send(tls: Arc<ClientConfig>, request: Request<BodyWrapper<Bytes>>) -> anyhow::Result<Response<Full<Bytes>>> {
+async fn send(
+    tls: Arc<ClientConfig>,
+    way: &Way,
+    request: Request<BodyWrapper<Bytes>>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
     let (mut head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let server = address(&head.uri)?;
     let failed = |why: &dyn Display| anyhow!("{server}: {why}");
-    let dialled = dial(&server, &Way::default(), tls, &mut Trail::default()).await;
+    let dialled = dial(&server, way, tls, &mut Trail::default()).await;
     let stream = dialled.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     head.headers.insert(header::HOST, HeaderValue::try_from(server.to_string())?);
     head.uri = head.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
