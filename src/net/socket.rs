@@ -23,7 +23,6 @@ const KEEPALIVE_PROBES: u32 = 4;
 pub fn tune(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    #[cfg(unix)]
     let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
     // A socket that cannot be tuned still carries bytes.
     for result in [socket.set_tcp_nodelay(true), socket.set_tcp_keepalive(&keepalive)] {

@@ -39,6 +39,7 @@ pub fn disk(place: &Path) -> Option<(u64, u64)> {
     Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
 }
 
+/// Not told here.
 #[cfg(not(unix))]
 pub fn disk(_: &Path) -> Option<(u64, u64)> {
     None
