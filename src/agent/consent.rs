@@ -41,7 +41,7 @@ async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Resul
     let child = shell(command)
         .env("DEVSTREAM_DEVICE", device.as_str())
         .env("DEVSTREAM_SERVICE", request.service.as_str())
-        .env("DEVSTREAM_SOURCE", &request.source)
+        .env("DEVSTREAM_SOURCE", harmless(&request.source))
         .env("DEVSTREAM_STREAM", request.stream_name.as_str())
         .env("DEVSTREAM_REQUEST", request.request_id.to_string())
         .stdin(Stdio::null())
@@ -70,11 +70,23 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-#[cfg(not(unix))]
+/// As it is: quotes are `cmd`'s to read.
+#[cfg(windows)]
 fn shell(command: &str) -> Command {
     let mut shell = Command::new("cmd");
-    shell.args(["/C", command]);
+    shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
     shell
+}
+
+#[cfg(unix)]
+fn harmless(source: &str) -> &str {
+    source
+}
+
+/// Where a command names a variable, `cmd` takes what that holds for a part of the command.
+#[cfg(windows)]
+fn harmless(source: &str) -> String {
+    source.replace(|c: char| !(c.is_ascii_alphanumeric() || ".:-[]".contains(c)), "?")
 }
 
 /// A command and all that it started: they are ended with it, unless it has ended by itself.
@@ -168,6 +180,7 @@ mod tests {
     }
 
     /// A hub may say anything about where a service comes from.
+    #[cfg(unix)]
     #[tokio::test]
     async fn what_a_hub_says_is_never_part_of_the_command() {
         let device = "pi-42".parse().unwrap();
@@ -178,5 +191,17 @@ mod tests {
         }
         let refusal = run("exit 0", &device, &request("nul\0")).await.unwrap_err();
         assert!(refusal.detail.as_str().contains("cannot run"), "{refusal}");
+    }
+
+    #[cfg(windows)]
+    #[tokio::test]
+    async fn what_a_hub_says_is_never_part_of_the_command() {
+        let device = "pi-42".parse().unwrap();
+        let command = r#"echo "%DEVSTREAM_DEVICE%" %DEVSTREAM_SOURCE%& exit 1"#;
+        for (said, heard) in [("[::1]:443", "[::1]:443"), ("& echo out", "??echo?out"), ("%PATH%\"", "?PATH??")] {
+            let refusal = run(command, &device, &request(said)).await.unwrap_err();
+            assert_eq!(refusal.detail.as_str(), format!("\"pi-42\" {heard}"));
+        }
+        run("exit 0", &device, &request("")).await.unwrap();
     }
 }

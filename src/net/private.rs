@@ -92,7 +92,9 @@ fn refuse_bits(path: &Path, bits: u32, remedy: &str) -> anyhow::Result<()> {
     let mode = metadata(path)?.permissions().mode() & 0o777;
     if mode & bits != 0 {
         let path = path.display();
-        anyhow::bail!("{path} may be read by others (mode {mode:03o}), which a secret's place may not: {remedy} {path}");
+        anyhow::bail!(
+            "{path} may be read by others (mode {mode:03o}), which a secret's place may not: {remedy} {path}"
+        );
     }
     Ok(())
 }

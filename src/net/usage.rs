@@ -23,7 +23,9 @@ pub fn memory_share() -> Option<u64> {
 
 /// Open file descriptors, and how many there may be.
 pub fn descriptors() -> (u64, u64) {
-    let open = fs::read_dir("/proc/self/fd").map(Iterator::count).unwrap_or(0);
+    // The first is Linux's; every Unix has the second, which on a small Linux nobody may have made.
+    let open =
+        ["/proc/self/fd", "/dev/fd"].iter().find_map(|place| fs::read_dir(place).ok()).map_or(0, Iterator::count);
     #[cfg(unix)]
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     #[cfg(not(unix))]

@@ -187,7 +187,7 @@ fn show_status(status: &HubStatus) {
         ("streams", status.streams.to_string()),
         ("strangers", format!("{} connections not yet authenticated", status.strangers)),
         ("memory", format!("{}{limit}", text::bytes(status.memory_bytes))),
-        ("descriptors", format!("{} of {}", status.descriptors, status.descriptor_limit)),
+        ("descriptors", status.descriptors_of()),
         ("congestion", status.congestion_control.clone().unwrap_or_else(|| "as the system has it".into())),
         (
             "certificate",
