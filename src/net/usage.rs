@@ -27,11 +27,11 @@ pub fn descriptors() -> (u64, u64) {
     let open =
         ["/proc/self/fd", "/dev/fd"].iter().find_map(|place| fs::read_dir(place).ok()).map_or(0, Iterator::count);
     #[cfg(unix)]
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     #[cfg(not(unix))]
-    let limit = None;
+    let limit = u64::MAX;
     // The directory that is being read has one too.
-    ((open as u64).saturating_sub(1), limit.unwrap_or(u64::MAX))
+    ((open as u64).saturating_sub(1), limit)
 }
 
 /// What is free of the disk with this place, for users like this one, and how large it is: in bytes, if the system tells.
