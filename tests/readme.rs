@@ -41,8 +41,8 @@ fn every_exit_code_in_the_readme_is_the_tables() {
 #[test]
 fn every_path_in_the_readme_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let code = ["src/lib.rs", "src/proto/limits.rs", "src/proto/PROTOCOL.md"];
-    let checks = ["tests/run", ".ci/run", "tests/fuzz", "tests/soak", "tests/cuts", "tests/package", "fuzz/corpus"];
+    let code = ["src/lib.rs", "src/proto/limits.rs", "src/proto/PROTOCOL.md", "fuzz/corpus"];
+    let checks = ["tests/run", ".ci/run", "tests/fuzz", "tests/soak", "tests/cuts", "tests/package", "tests/systems"];
     let programs = ["examples/echo.rs", "examples/copy.rs", "tests/clients/python/client.py"];
     for path in code.into_iter().chain(checks).chain(programs) {
         assert!(README.contains(path) && root.join(path).exists(), "{path}");

@@ -70,10 +70,11 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-#[cfg(not(unix))]
+/// As it is: quotes are `cmd`'s to read.
+#[cfg(windows)]
 fn shell(command: &str) -> Command {
     let mut shell = Command::new("cmd");
-    shell.args(["/C", command]);
+    shell.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
     shell
 }
 
@@ -154,6 +155,11 @@ mod tests {
     use crate::proto::id::StreamId;
     use crate::proto::secret::StreamToken;
 
+    #[cfg(unix)]
+    const TELL: &str = r#"printf '"%s" %s %s' "$DEVSTREAM_SERVICE" "$DEVSTREAM_STREAM" "$DEVSTREAM_SOURCE"; exit 1"#;
+    #[cfg(windows)]
+    const TELL: &str = r#"echo "%DEVSTREAM_SERVICE%" %DEVSTREAM_STREAM% %DEVSTREAM_SOURCE%& exit 1"#;
+
     #[tokio::test]
     async fn the_command_reads_who_asks_in_its_environment() {
         let request = StreamRequest {
@@ -166,8 +172,7 @@ mod tests {
             source: ([192, 0, 2, 1], 50000).into(),
             rests: false,
         };
-        let command = "printf '%s %s %s' \"$DEVSTREAM_SERVICE\" \"$DEVSTREAM_STREAM\" \"$DEVSTREAM_SOURCE\"; exit 1";
-        let refusal = run(command, &"pi-42".parse().unwrap(), &request).await.unwrap_err();
-        assert_eq!(refusal.detail.as_str(), "alice ssh 192.0.2.1:50000");
+        let refusal = run(TELL, &"pi-42".parse().unwrap(), &request).await.unwrap_err();
+        assert_eq!(refusal.detail.as_str(), r#""alice" ssh 192.0.2.1:50000"#);
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let state = directory.path().join("hub");
     let (signals, shutdown, tasks) = (Signals::catch()?, Shutdown::default(), Tasks::default());
     let (forward, page) = target(demo.forward).await?;
-    let hub = Hub::bind(hub_config(state.clone())?, Inherited::default()).await?;
+    let hub = Hub::bind(hub_config(state.clone())?, Inherited::default())?;
     for (address, _) in hub.addresses() {
         text::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }

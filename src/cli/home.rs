@@ -11,7 +11,8 @@ use crate::proto::id::{Principal, Role};
 
 /// devstream's place in the data directory.
 fn data() -> anyhow::Result<PathBuf> {
-    let base = dirs::data_dir().context("there is no home directory to keep things in; set HOME")?;
+    // Not what Windows carries to other machines: keys and sockets are this one's.
+    let base = dirs::data_local_dir().context("there is no home directory to keep things in; set HOME")?;
     Ok(base.join("devstream"))
 }
 

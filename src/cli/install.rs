@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::{CommandFactory as _, ValueEnum as _};
 
 use super::args::{
@@ -201,7 +201,17 @@ fn is_root() -> bool {
     false
 }
 
+fn refuse_elsewhere() -> anyhow::Result<()> {
+    let starter = if cfg!(windows) { "the Task Scheduler" } else { "launchd" };
+    ensure!(
+        cfg!(target_os = "linux"),
+        "not on this system: services are systemd's; have {starter} run the role instead"
+    );
+    Ok(())
+}
+
 fn can_run(program: &Path, needed: &[(PathBuf, &str)]) -> Result<(), Failure> {
+    refuse_elsewhere().map_err(Failure::Usage)?;
     if !is_root() {
         return Err(Failure::Usage(anyhow!("only root can install services; --print shows the units")));
     }
@@ -237,8 +247,9 @@ fn replace(service: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result
 
 fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
     let root = uninstall.root.as_deref();
-    if root.is_none() && !is_root() {
-        bail!("only root can remove services");
+    if root.is_none() {
+        refuse_elsewhere()?;
+        ensure!(is_root(), "only root can remove services");
     }
     let asked = Asked { role: uninstall.role, profile: profile(uninstall.role, uninstall.profile.as_ref())? };
     let (unit, directory) = (asked.unit(), directory(root));

@@ -126,6 +126,7 @@ fn bare(typed: &str) -> &str {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn whose_key_a_service_has_is_told_to_restart_it() {
         let root = tempfile::tempdir().unwrap();

@@ -46,7 +46,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     let signals = Signals::catch()?;
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
     let hangups = Hangups::listen()?;
-    let hub = Hub::bind(config, inherited).await.map_err(not_bound)?;
+    let hub = Hub::bind(config, inherited).map_err(not_bound)?;
     let mut listening = Vec::new();
     for (address, streams_only) in hub.addresses() {
         let what = if streams_only { "streaming endpoint listening" } else { "listening" };

@@ -1,8 +1,13 @@
-//! Ctrl-C and SIGTERM: the first drains, the second ends. SIGHUP has a hub read its certificate again.
+//! Ctrl-C and SIGTERM, or what Windows has instead: the first drains, the second ends. SIGHUP has a hub read its certificate
+//! again.
 
 use anyhow::Context as _;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
+#[cfg(windows)]
+use tokio::signal::windows::{
+    CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+};
 
 use crate::net::notify;
 use crate::net::shutdown::{Reload, Shutdown};
@@ -31,19 +36,34 @@ impl Signals {
     }
 }
 
-/// Ctrl-C alone.
-#[cfg(not(unix))]
-pub(super) struct Signals;
+/// Ctrl-C and Ctrl-Break. Once the console is closed, or the system ends, Windows leaves only some seconds.
+#[cfg(windows)]
+pub(super) struct Signals {
+    interrupt: CtrlC,
+    terminate: CtrlBreak,
+    close: CtrlClose,
+    shutdown: CtrlShutdown,
+}
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Signals {
-    /// From when it is first waited for on.
+    /// They no longer end the process by themselves.
     pub(super) fn catch() -> anyhow::Result<Self> {
-        Ok(Self)
+        let catch = || -> std::io::Result<Self> {
+            let (interrupt, terminate) = (ctrl_c()?, ctrl_break()?);
+            Ok(Self { interrupt, terminate, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
+        };
+        catch().context("cannot listen for signals")
     }
 
     async fn next(&mut self) -> anyhow::Result<()> {
-        tokio::signal::ctrl_c().await.context("cannot listen for signals")
+        let signal = tokio::select! {
+            signal = self.interrupt.recv() => signal,
+            signal = self.terminate.recv() => signal,
+            signal = self.close.recv() => signal,
+            signal = self.shutdown.recv() => signal,
+        };
+        signal.context("signals ended")
     }
 }
 

@@ -100,12 +100,11 @@ fn word(text: &str) -> String {
     quoted.replace('%', "%%")
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(unix)]
     fn a_path_is_one_word_to_openssh_and_its_shell() {
         for (path, written) in [
             ("/usr/bin/devstream", "/usr/bin/devstream"),

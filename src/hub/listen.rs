@@ -16,7 +16,7 @@ const STREAMING: &str = "streaming";
 
 /// Every listener. Inherited sockets take the place of the configured addresses, of the main ones and of the streaming
 /// endpoint's each by itself.
-pub(super) async fn listen(config: &HubConfig, inherited: Inherited) -> anyhow::Result<Vec<(TcpListener, Serves)>> {
+pub(super) fn listen(config: &HubConfig, inherited: Inherited) -> anyhow::Result<Vec<(TcpListener, Serves)>> {
     let (streams, others) = inherited.split(STREAMING);
     if config.streaming.is_none() && !streams.is_empty() {
         bail!("a socket named '{STREAMING}' was inherited, but there is no --streaming-endpoint that leads to it");
@@ -30,7 +30,7 @@ pub(super) async fn listen(config: &HubConfig, inherited: Inherited) -> anyhow::
     ] {
         if sockets.is_empty() {
             for address in addresses {
-                listeners.push((open(*address, flag).await?, serves));
+                listeners.push((open(*address, flag)?, serves));
             }
         }
         for socket in sockets {
@@ -47,8 +47,8 @@ pub(super) fn congestion_control(listeners: &[(TcpListener, Serves)]) -> Option<
 }
 
 /// One listener, whose address this flag chooses.
-pub(super) async fn open(address: SocketAddr, flag: &'static str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| CannotListen { address, flag })
+pub(super) fn open(address: SocketAddr, flag: &'static str) -> anyhow::Result<TcpListener> {
+    socket::listen(address).with_context(|| CannotListen { address, flag })
 }
 
 /// A port that cannot be opened.

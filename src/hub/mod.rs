@@ -145,13 +145,13 @@ pub struct Hub {
 
 impl Hub {
     /// Opens the state directory and every listener that was not inherited.
-    pub async fn bind(config: HubConfig, inherited: Inherited) -> anyhow::Result<Self> {
+    pub fn bind(config: HubConfig, inherited: Inherited) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
         let authority = state.authority()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
-        let listeners = listen::listen(&config, inherited).await?;
+        let listeners = listen::listen(&config, inherited)?;
         let monitor = match config.metrics {
-            Some(address) => Some(listen::open(address, "--metrics").await?),
+            Some(address) => Some(listen::open(address, "--metrics")?),
             None => None,
         };
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;

@@ -32,7 +32,9 @@ impl StateDirectory {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("the state directory {}", path.display());
         private_directory(path).with_context(named)?;
-        let lock = OpenOptions::new().create(true).append(true).open(path.join("lock")).with_context(named)?;
+        // Windows locks no file that is opened to append alone.
+        let lock = OpenOptions::new().create(true).read(true).append(true).open(path.join("lock"));
+        let lock = lock.with_context(named)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(

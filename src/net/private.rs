@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 /// Makes a directory that only its owner may enter, or checks that it is one.
 pub fn private_directory(path: &Path) -> anyhow::Result<()> {
@@ -92,7 +92,9 @@ fn refuse_bits(path: &Path, bits: u32, remedy: &str) -> anyhow::Result<()> {
     let mode = metadata(path)?.permissions().mode() & 0o777;
     if mode & bits != 0 {
         let path = path.display();
-        bail!("{path} may be read by others (mode {mode:03o}), which a secret's place may not: {remedy} {path}");
+        anyhow::bail!(
+            "{path} may be read by others (mode {mode:03o}), which a secret's place may not: {remedy} {path}"
+        );
     }
     Ok(())
 }

@@ -3,6 +3,10 @@
 #[cfg(unix)]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+/// Where there is no upper limit, as on macOS, which does not let a process have that (setrlimit(2)), but has it have this.
+#[cfg(unix)]
+const OPEN_MAX: u64 = 10_240;
+
 /// There is none.
 #[cfg(not(unix))]
 pub fn raise_descriptors() {}
@@ -12,9 +16,10 @@ pub fn raise_descriptors() {}
 #[cfg(unix)]
 pub fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        Ok(()) => tracing::debug!(?current, ?maximum, "raised the limit of open files"),
+    let wanted = maximum.or_else(|| current.map(|current| current.max(OPEN_MAX)));
+    match setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }) {
+        Ok(()) => tracing::debug!(?current, ?wanted, "raised the limit of open files"),
         // What the lower limit allows still works.
-        Err(error) => tracing::debug!(?current, ?maximum, %error, "could not raise the limit of open files"),
+        Err(error) => tracing::debug!(?current, ?wanted, %error, "could not raise the limit of open files"),
     }
 }

@@ -1,12 +1,12 @@
 //! What is asked of every TCP socket.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::proto::limits::CLOSE_TIMEOUT;
@@ -23,7 +23,6 @@ const KEEPALIVE_PROBES: u32 = 4;
 pub fn tune(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    #[cfg(unix)]
     let keepalive = keepalive.with_retries(KEEPALIVE_PROBES);
     // A socket that cannot be tuned still carries bytes.
     for result in [socket.set_tcp_nodelay(true), socket.set_tcp_keepalive(&keepalive)] {
@@ -93,6 +92,20 @@ pub async fn end_cleanly(mut stream: TcpStream) {
     let _ = timeout(CLOSE_TIMEOUT, rest).await;
 }
 
+/// Listens there. All addresses of IPv6 are those of IPv4 too, which is no system's promise, and never so on Windows.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        SockRef::from(&socket).set_only_v6(false)?;
+    }
+    // Right after an earlier process. On Windows, which needs no such thing, it would let others take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    // As many wait to be accepted as the system lets.
+    socket.listen(i32::MAX.unsigned_abs())
+}
+
 /// Whether this machine has IPv6 at all.
 pub fn has_ipv6() -> bool {
     std::net::TcpListener::bind("[::1]:0").is_ok()
@@ -106,8 +119,6 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use tokio::net::TcpListener;
-
     use super::*;
 
     #[tokio::test]

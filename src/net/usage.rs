@@ -23,13 +23,15 @@ pub fn memory_share() -> Option<u64> {
 
 /// Open file descriptors, and how many there may be.
 pub fn descriptors() -> (u64, u64) {
-    let open = fs::read_dir("/proc/self/fd").map(Iterator::count).unwrap_or(0);
+    // The first is Linux's; every Unix has the second, which on a small Linux nobody may have made.
+    let open =
+        ["/proc/self/fd", "/dev/fd"].iter().find_map(|place| fs::read_dir(place).ok()).map_or(0, Iterator::count);
     #[cfg(unix)]
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     #[cfg(not(unix))]
-    let limit = None;
+    let limit = u64::MAX;
     // The directory that is being read has one too.
-    ((open as u64).saturating_sub(1), limit.unwrap_or(u64::MAX))
+    ((open as u64).saturating_sub(1), limit)
 }
 
 /// What is free of the disk with this place, for users like this one, and how large it is: in bytes, if the system tells.
@@ -39,6 +41,7 @@ pub fn disk(place: &Path) -> Option<(u64, u64)> {
     Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
 }
 
+/// Not told here.
 #[cfg(not(unix))]
 pub fn disk(_: &Path) -> Option<(u64, u64)> {
     None

@@ -337,3 +337,13 @@ pub struct HubStatus {
     /// What is not as it should be.
     pub warnings: Vec<String>,
 }
+
+impl HubStatus {
+    /// Its file descriptors, of how many, for a person. A system that limits them also counts them.
+    pub fn descriptors_of(&self) -> String {
+        match self.descriptor_limit {
+            u64::MAX => "no limit".into(),
+            limit => format!("{} of {limit}", self.descriptors),
+        }
+    }
+}

@@ -174,6 +174,10 @@ fn show_streams(streams: &[StreamStatus]) {
 
 fn show_status(status: &HubStatus) {
     let limit = status.memory_limit_bytes.map(|limit| format!(" of {}", text::bytes(limit))).unwrap_or_default();
+    let memory = match status.memory_bytes {
+        0 => "not told by the system".to_owned(),
+        bytes => format!("{}{limit}", text::bytes(bytes)),
+    };
     let state = if status.draining { "draining: no new streams" } else { "running" };
     let certificate = &status.certificate;
     for (name, value) in [
@@ -186,8 +190,8 @@ fn show_status(status: &HubStatus) {
         ("services", status.services.to_string()),
         ("streams", status.streams.to_string()),
         ("strangers", format!("{} connections not yet authenticated", status.strangers)),
-        ("memory", format!("{}{limit}", text::bytes(status.memory_bytes))),
-        ("descriptors", format!("{} of {}", status.descriptors, status.descriptor_limit)),
+        ("memory", memory),
+        ("descriptors", status.descriptors_of()),
         ("congestion", status.congestion_control.clone().unwrap_or_else(|| "as the system has it".into())),
         (
             "certificate",

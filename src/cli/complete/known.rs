@@ -118,7 +118,8 @@ fn ask(flags: &[String], file: &Path) -> anyhow::Result<()> {
 
 fn lock(path: PathBuf) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
-    options.create(true).append(true);
+    // Windows locks no file that is opened to append alone.
+    options.create(true).read(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let lock = options.open(path)?;

@@ -1,7 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -10,9 +9,6 @@ use crate::net::clock;
 use crate::proto::moment::Moment;
 
 const MIB: u64 = 1 << 20;
-
-/// For what another thread does at once, or after its pause.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
@@ -156,48 +152,6 @@ fn following_misses_nothing_while_files_are_put_aside() {
     assert_eq!(reader.next_line().unwrap().map(|line| number_of(&line)), Some(501), "somebody emptied the file");
 }
 
-#[tokio::test]
-async fn a_full_disk_loses_lines_counts_them_and_is_written_again() {
-    let (_home, path) = place();
-    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let required = Settings { required: true, ..Settings::default() };
-    let (activity, writer) = Activity::open(&path, required, no_metrics()).unwrap();
-    let audit = activity.audit().unwrap();
-    let event = || Event::new(Operation::DeviceConnected, "connected");
-    activity.record(event());
-    assert!(activity.audited(&audit).await.is_err(), "the first one that is lost is already not let through");
-    for _ in 0..9 {
-        activity.record(event());
-    }
-    wait(|| activity.lost() == 10);
-    assert!(!activity.can_record() && activity.audit().is_err());
-
-    fs::remove_file(&path).unwrap();
-    wait(|| activity.can_record());
-    let audit = activity.audit().unwrap();
-    activity.record(event());
-    activity.audited(&audit).await.unwrap();
-    wait(|| activity.written() == 2);
-    assert_eq!((activity.lost(), activity.bytes()), (10, fs::metadata(&path).unwrap().len()));
-    drop(activity);
-    writer.finish();
-    let mut lines = Reader::open(&path, Filter::default()).unwrap();
-    let lines: Vec<_> = std::iter::from_fn(|| lines.next_line().unwrap()).collect();
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].json().contains(r#""operationName":"activityLost","properties":{"linesLost":10}"#), "{lines:?}");
-}
-
-#[tokio::test]
-async fn a_log_that_is_not_required_never_refuses() {
-    let (_home, path) = place();
-    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let (activity, _writer) = Activity::open(&path, Settings::default(), no_metrics()).unwrap();
-    let audit = activity.audit().unwrap();
-    activity.record(Event::new(Operation::DeviceConnected, "connected"));
-    wait(|| !activity.can_record());
-    assert!(activity.audit().is_ok() && activity.audited(&audit).await.is_ok());
-}
-
 const SECOND: Duration = Duration::from_secs(1);
 
 fn place() -> (TempDir, PathBuf) {
@@ -228,14 +182,70 @@ fn on_disk(path: &Path) -> u64 {
     fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
-fn wait(until: impl Fn() -> bool) {
-    let deadline: Instant = clock::now() + PATIENCE;
-    while !until() {
-        assert!(clock::now() < deadline, "in vain");
-        std::thread::yield_now();
-    }
-}
+/// Where there is a device that is always full.
+#[cfg(target_os = "linux")]
+mod full_disk {
+    use std::time::Instant;
 
-fn no_metrics() -> Arc<Metrics> {
-    Arc::new(Metrics::new(&[], None))
+    use super::*;
+
+    /// For what another thread does at once, or after its pause.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_full_disk_loses_lines_counts_them_and_is_written_again() {
+        let (_home, path) = place();
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let required = Settings { required: true, ..Settings::default() };
+        let (activity, writer) = Activity::open(&path, required, no_metrics()).unwrap();
+        let audit = activity.audit().unwrap();
+        let event = || Event::new(Operation::DeviceConnected, "connected");
+        activity.record(event());
+        assert!(activity.audited(&audit).await.is_err(), "the first one that is lost is already not let through");
+        for _ in 0..9 {
+            activity.record(event());
+        }
+        wait(|| activity.lost() == 10);
+        assert!(!activity.can_record() && activity.audit().is_err());
+
+        fs::remove_file(&path).unwrap();
+        wait(|| activity.can_record());
+        let audit = activity.audit().unwrap();
+        activity.record(event());
+        activity.audited(&audit).await.unwrap();
+        wait(|| activity.written() == 2);
+        assert_eq!((activity.lost(), activity.bytes()), (10, fs::metadata(&path).unwrap().len()));
+        drop(activity);
+        writer.finish();
+        let mut lines = Reader::open(&path, Filter::default()).unwrap();
+        let lines: Vec<_> = std::iter::from_fn(|| lines.next_line().unwrap()).collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(
+            lines[0].json().contains(r#""operationName":"activityLost","properties":{"linesLost":10}"#),
+            "{lines:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_log_that_is_not_required_never_refuses() {
+        let (_home, path) = place();
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let (activity, _writer) = Activity::open(&path, Settings::default(), no_metrics()).unwrap();
+        let audit = activity.audit().unwrap();
+        activity.record(Event::new(Operation::DeviceConnected, "connected"));
+        wait(|| !activity.can_record());
+        assert!(activity.audit().is_ok() && activity.audited(&audit).await.is_ok());
+    }
+
+    fn wait(until: impl Fn() -> bool) {
+        let deadline: Instant = clock::now() + PATIENCE;
+        while !until() {
+            assert!(clock::now() < deadline, "in vain");
+            std::thread::yield_now();
+        }
+    }
+
+    fn no_metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(&[], None))
+    }
 }

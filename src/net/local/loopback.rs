@@ -18,6 +18,9 @@ pub type LocalStream = TcpStream;
 /// A program that connects shows the secret at once.
 const SECRET_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// On its own machine a connection is made at once, or refused: which Windows does only after two seconds of asking again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Listens for who can read the file at its path.
 #[derive(Debug)]
 pub struct LocalListener {
@@ -68,7 +71,8 @@ pub(super) async fn connect(path: &Path) -> io::Result<LocalStream> {
         Some((port.parse::<u16>().ok()?, Secret::<32>::parse(secret).ok()?))
     };
     let (port, secret) = read().ok_or(io::ErrorKind::InvalidData)?;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(("127.0.0.1", port)));
+    let mut stream = connecting.await.map_err(|_| io::ErrorKind::ConnectionRefused)??;
     stream.write_all(secret.bytes()).await?;
     Ok(stream)
 }

@@ -67,9 +67,12 @@ fn shortened(path: &Path) -> io::Result<(Option<File>, PathBuf)> {
     if path.as_os_str().len() <= PATH_BYTES {
         return Ok((None, path.into()));
     }
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
+    // No other system has names for open directories.
+    let parts = path.parent().zip(path.file_name()).filter(|_| cfg!(target_os = "linux"));
+    let (directory, name) = parts.ok_or_else(|| {
+        let why = format!("{} is longer than the {PATH_BYTES} bytes that a socket's path may have", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, why)
+    })?;
     let directory = File::open(directory)?;
     let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
     Ok((Some(directory), short))

@@ -54,7 +54,7 @@ pub fn certificate(report: &CertificateReport, here: Moment, made: Option<Moment
 /// Whether a hub may open more connections.
 pub fn descriptors(status: &HubStatus) -> Finding {
     let (used, limit) = (status.descriptors, status.descriptor_limit);
-    let finding = Finding::good(Hop::Descriptors, format!("{used} of {limit}"));
+    let finding = Finding::good(Hop::Descriptors, status.descriptors_of());
     let advice =
         "raise the limit of open files that the hub is started with (LimitNOFILE= of its unit), or end some streams";
     let percent = limit.saturating_sub(used).saturating_mul(100) / limit.max(1);
