@@ -68,7 +68,7 @@ impl Standbys {
         self.supply.adopt(client)
     }
 
-    /// It does.
+    /// This connection stands by.
     pub(super) fn keep(&self, life: &Life, standby: Standby) {
         self.tasks.spawn(stand_by(life.clone(), standby));
     }

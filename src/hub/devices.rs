@@ -33,13 +33,15 @@ async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Ve
         tracing::error!(target: "hub", %error, "cannot list the devices");
         Refusal::from(Kind::HubFailed)
     })?;
-    let (mut online, now) = (shared.exchange.online(), clock::moment());
+    let now = clock::moment();
     let sees = |id: &DeviceId| authorize(service.standing(), Action::See(id), now).is_ok();
     let status = |record: Record| {
         let Record { principal, last_seen, .. } = shared.directory.refreshed(record);
         let id: DeviceId = principal.id.into();
-        let online = online.remove(&id).map(|presence| with_permitted(presence, &service));
-        sees(&id).then_some(DeviceStatus { id, last_seen, online })
+        sees(&id).then(|| {
+            let online = shared.exchange.presence(&id).map(|presence| with_permitted(presence, &service));
+            DeviceStatus { id, last_seen, online }
+        })
     };
     Ok(devices.into_iter().filter_map(status).collect())
 }

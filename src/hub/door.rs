@@ -261,12 +261,12 @@ impl Visitor {
     }
 
     /// A proof is being looked at: hanging up now is as good as hearing no.
-    fn is_in_doubt(&self) {
+    fn set_in_doubt(&self) {
         self.in_doubt.store(true, Ordering::Relaxed);
     }
 
     /// What was wrong has been held against its source already.
-    pub(super) fn is_excused(&self) {
+    pub(super) fn set_excused(&self) {
         self.excused.store(true, Ordering::Relaxed);
     }
 
@@ -278,7 +278,7 @@ impl Visitor {
     }
 
     /// It is no stranger any more: it may do something here.
-    fn is_known(&self) {
+    fn make_known(&self) {
         let mut standing = self.standing();
         *standing = match std::mem::replace(&mut *standing, Standing::Neither) {
             Standing::Stranger(stranger) => Standing::Known { _known: stranger.known() },
@@ -291,7 +291,7 @@ impl Visitor {
         let Some(Ok(credential)) = asked.header(HEADER).map(str::parse::<Credential>) else {
             return Err(self.denied(shared, None, "no credential, or not one of ours"));
         };
-        self.is_in_doubt();
+        self.set_in_doubt();
         let record = shared.directory.find(&credential.principal).await.map_err(|error| {
             tracing::error!(target: "hub", %error, "cannot look up an identity");
             Refusal::from(Kind::HubFailed)
@@ -320,7 +320,7 @@ impl Visitor {
     pub(super) fn allow(&self, shared: &Shared, who: &Record, action: Action<'_>) -> Result<(), Refusal> {
         match authorize(who.standing(), action, clock::moment()) {
             Ok(()) => {
-                self.is_known();
+                self.make_known();
                 Ok(())
             }
             Err(Kind::AuthenticationFailed) => Err(self.denied(shared, Some(&who.principal), "another's place")),

@@ -54,7 +54,7 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
     match redeemed.await {
         Ok(true) => Ok(()),
         Ok(false) => {
-            visitor.is_excused();
+            visitor.set_excused();
             Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code"))
         }
         Err(error) => {

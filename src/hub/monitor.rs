@@ -82,8 +82,7 @@ pub(super) fn ready(shared: &Shared) -> Response<Bytes> {
 
 async fn metrics(shared: &Shared) -> Response<Bytes> {
     let (devices, services) = shared.directory.with(|registry| registry.count()).await.unwrap_or_default();
-    let streams = shared.exchange.all_streams();
-    let open = streams.iter().fold((0, 0), |(up, down), s| (up + s.bytes_to_device, down + s.bytes_to_service));
+    let open = shared.exchange.carried();
     let measured = [
         (Measure::Start, shared.since.0 as f64),
         (Measure::Draining, f64::from(u8::from(shared.is_draining()))),

@@ -100,7 +100,8 @@ impl Pressure {
         }
         let connections = self.connections.load(Ordering::Relaxed);
         if connections + DESCRIPTORS_PER_STREAM > self.most_connections {
-            let detail = format!("{connections} of {} file descriptors are in use", self.most_connections);
+            let detail =
+                format!("{connections} connections of the {} that its file descriptors allow", self.most_connections);
             return Err(Refusal::new(Kind::HubBusy, detail));
         }
         Ok(())

@@ -54,7 +54,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
     let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
-        visitor.is_excused();
+        visitor.set_excused();
     }
     let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
         let refusal = visitor.denied(shared, Some(&record.principal), "no stream token, or not one of ours");
@@ -176,7 +176,7 @@ async fn awaited<T: Transport>(
     left(&departure);
     match meeting.await {
         Ok(joined @ (Meeting::Give(_) | Meeting::Take(..))) => {
-            leg.has_left(departure);
+            leg.departed(departure);
             Ok(joined)
         }
         Ok(Meeting::Refused(_)) | Err(_) => Err(Some(departure)),

@@ -381,3 +381,32 @@ fn secret(value: &str) -> Result<HeaderValue, Refusal> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streaming_url_leads_to_a_hubs_paths_and_nowhere_else() {
+        let id = "0123456789abcdef".repeat(2);
+        let bridge = format!("/bridges/ih/hub/d/pi-42/sid/{id}/r/device");
+        for path in [&bridge, "/standby"] {
+            let url = format!("wss://streams.test:444{path}");
+            assert_eq!(endpoint(&url).ok(), Some(("streams.test:444".parse().unwrap(), path)), "{url}");
+        }
+        for foreign in [
+            "https://hub/standby",
+            "wss://hub",
+            "wss:///standby",
+            "wss://hub/",
+            "wss://hub/standby?now=1",
+            "wss://hub/admin/reboot",
+            "wss://hub/devices/pi-42/control",
+            "wss://hub/bridges/../admin",
+            "wss://user@hub/standby",
+            "wss://hub/standby#x",
+        ] {
+            assert!(endpoint(foreign).is_err(), "{foreign}");
+        }
+    }
+}

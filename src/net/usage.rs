@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// A process's resident memory, in bytes; nothing where the system does not say.
+/// A process's resident memory, in bytes; 0 where the system does not say.
 pub fn memory() -> u64 {
     statm(1).unwrap_or(0)
 }

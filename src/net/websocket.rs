@@ -280,7 +280,7 @@ impl<T: Transport> Writer<T> {
         self.hold(|line| line.send(Opcode::Text, text.into())).await
     }
 
-    /// A ping that does.
+    /// A ping that goes out with the next message, or the next flush.
     pub async fn hold_ping(&mut self) -> Result<(), Broken> {
         self.hold(|line| line.send(Opcode::Ping, Bytes::new())).await
     }

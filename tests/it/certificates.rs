@@ -212,7 +212,7 @@ fn a_bad_pair_at_the_start_is_a_start_that_fails() {
     fs::write(&files.key, &other.key).unwrap();
     let arguments = files.arguments();
     let started = machine.run(&[&["hub", "--listen", "127.0.0.1:0"], arguments.as_slice()].concat());
-    assert_eq!(started.code, Some(2), "{started:?}");
+    assert_eq!(started.code, Some(1), "{started:?}");
     assert!(started.stderr.contains("hub.key") && started.stderr.contains("not the one"), "{started:?}");
     for half in arguments.chunks(2) {
         let started = machine.run(&[&["hub", "--listen", "127.0.0.1:0"], half].concat());

@@ -100,7 +100,7 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
     let line = loop {
         let mut local = proxy.connect();
         if !answers(&mut local) {
-            break proxy.process.wait_line("file descriptors are in use");
+            break proxy.process.wait_line("that its file descriptors allow");
         }
         crowd.push(local);
         assert!(crowd.len() < 64, "64 streams on 64 descriptors");

@@ -533,7 +533,7 @@ impl World {
         self.wait();
         assert_eq!(self.broker.streams(), 0, "streams that are never forgotten");
         assert_eq!(self.broker.next_deadline(), None);
-        assert_eq!(self.broker.online().count(), 0);
+        assert_eq!(self.broker.devices_online(), 0);
         self.nothing_happens();
         assert_eq!(self.broker.remembered(), 0, "ended streams that are never forgotten");
     }

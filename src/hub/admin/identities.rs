@@ -1,7 +1,6 @@
 //! Devices, services and enrolment keys over their whole life. Each change is in the registry first, and then takes
 //! hold of what is connected.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::hub::Shared;
@@ -9,8 +8,8 @@ use crate::hub::broker::{Event, Input, Operation};
 use crate::hub::open::ends;
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::net::{clock, random};
-use crate::proto::admin::{AdminAnswer, Identity, KeyStatus, Presence};
-use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName};
+use crate::proto::admin::{AdminAnswer, Identity, KeyStatus};
+use crate::proto::id::{Principal, PrincipalId, Role, ServiceName};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
 use crate::proto::moment::Moment;
@@ -75,15 +74,13 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
 
 pub(super) async fn list(shared: &Shared, role: Role) -> Done {
     let records = shared.directory.with(move |registry| registry.list(role)).await?;
-    let mut online = shared.exchange.online();
-    let told = |record| identity(shared.directory.refreshed(record), &mut online);
+    let told = |record| identity(shared, shared.directory.refreshed(record));
     Ok(AdminAnswer::Identities { identities: records.into_iter().map(told).collect() })
 }
 
 pub(super) async fn show(shared: &Shared, principal: Principal) -> Done {
     let record = shared.directory.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
-    let mut online = shared.exchange.online();
-    Ok(AdminAnswer::Identities { identities: vec![identity(record, &mut online)] })
+    Ok(AdminAnswer::Identities { identities: vec![identity(shared, record)] })
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
@@ -160,9 +157,9 @@ async fn link(
     AdminAnswer::Link { link: link.reveal(), until, enrolment }
 }
 
-fn identity(record: Record, online: &mut HashMap<DeviceId, Presence>) -> Identity {
+fn identity(shared: &Shared, record: Record) -> Identity {
     let (online, scope) = match record.principal.role {
-        Role::Device => (online.remove(&record.principal.id.clone().into()), None),
+        Role::Device => (shared.exchange.presence(&record.principal.id.clone().into()), None),
         Role::Service => (None, Some(record.scope)),
     };
     let key = |stored: &StoredKey| KeyStatus {

@@ -58,7 +58,7 @@ fn advice(error: &RegistryError) -> String {
 }
 
 fn end_stream(shared: &Shared, stream: StreamId) -> AdminAnswer {
-    if !shared.exchange.all_streams().iter().any(|status| status.id == stream) {
+    if !shared.exchange.has_stream(stream) {
         let reason = format!("there is no stream {stream}; `devstream hub streams` shows those there are");
         return AdminAnswer::Failed { reason };
     }

@@ -143,9 +143,14 @@ impl Broker {
         self.failed + self.over.len()
     }
 
-    /// The devices that are online.
-    pub fn online(&self) -> impl Iterator<Item = (&DeviceId, ConnectionId, &Hello, SocketAddr)> {
-        self.seats.iter().map(|(device, seat)| (device, seat.connection, &seat.hello, seat.address))
+    /// How many devices are online.
+    pub fn devices_online(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// A device's connection, if it is online, with what it said of itself, and from where.
+    pub fn online(&self, device: &DeviceId) -> Option<(ConnectionId, &Hello, SocketAddr)> {
+        self.seats.get(device).map(|seat| (seat.connection, &seat.hello, seat.address))
     }
 
     /// Whether the device is online with this run of its agent, and on which connection.
@@ -156,6 +161,11 @@ impl Broker {
     /// Whether the device was asked for this stream on that connection, and has not answered.
     pub fn awaits_answer(&self, stream: StreamId, connection: ConnectionId) -> bool {
         self.streams.get(&stream).is_some_and(|stream| stream.phase == Phase::Asked { connection })
+    }
+
+    /// Whether there is this stream, or may still be.
+    pub fn has_stream(&self, stream: StreamId) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| stream.phase.word().is_some())
     }
 
     /// Every stream that is or may still be: what was asked for, how far it has come, and since when.

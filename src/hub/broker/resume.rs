@@ -64,7 +64,7 @@ impl Broker {
             self.streams.insert(id, stream);
             self.await_both(id, now);
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return self.is_gone(arrival.leg) };
+        let Some(stream) = self.streams.get_mut(&id) else { return self.refuse_return(arrival.leg) };
         if stream.phase == Phase::Joined {
             // The side noticed what the hub has not: the other side is sent to come back too. How the service's former
             // leg leaves is still of interest.
@@ -74,11 +74,11 @@ impl Broker {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: Kind::Interrupted.into() });
         }
-        if self.streams.contains_key(&id) { self.let_in(&arrival, now) } else { self.is_gone(arrival.leg) }
+        if self.streams.contains_key(&id) { self.let_in(&arrival, now) } else { self.refuse_return(arrival.leg) }
     }
 
     /// A side that has come back need not wait.
-    fn is_gone(&mut self, leg: ConnectionId) {
+    fn refuse_return(&mut self, leg: ConnectionId) {
         let refusal = Refusal::new(Kind::NotResumed, AGENT_STARTED);
         self.outputs.push_back(Output::Refuse { leg, refusal });
     }

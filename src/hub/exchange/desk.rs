@@ -1,7 +1,6 @@
 //! What the broker decides, carried out: one input at a time, then every output it caused.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +16,6 @@ use crate::net::random;
 use crate::net::websocket::Transport;
 use crate::proto::admin::{Presence, StreamStatus};
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
-use crate::proto::message::Hello;
 use crate::proto::moment::Moment;
 use crate::proto::refusal::{Kind, Refusal};
 
@@ -114,7 +112,7 @@ impl<T: Transport> Desk<T> {
     }
 
     /// Whether there is a deadline before the one that is waited for: said once.
-    pub(super) fn is_due_sooner(&mut self) -> bool {
+    pub(super) fn take_sooner(&mut self) -> bool {
         let next = self.broker.next_deadline();
         let sooner = next.is_some_and(|next| self.waited_for.is_none_or(|waited_for| next < waited_for));
         if sooner {
@@ -284,23 +282,30 @@ impl<T: Transport> Desk<T> {
         }
     }
 
-    pub(super) fn online(&self) -> HashMap<DeviceId, Presence> {
-        let presence = |(device, connection, hello, address): (&DeviceId, ConnectionId, &Hello, SocketAddr)| {
-            let reached = self.devices.get(&connection);
-            let presence = Presence {
-                since: reached.map_or_else(clock::moment, |device| device.since),
-                address,
-                version: hello.version.clone(),
-                forwards: hello.forwards.clone(),
-                round_trip_us: reached.and_then(|device| device.round_trip.micros()),
-            };
-            (device.clone(), presence)
-        };
-        self.broker.online().map(presence).collect()
+    pub(super) fn presence(&self, device: &DeviceId) -> Option<Presence> {
+        let (connection, hello, address) = self.broker.online(device)?;
+        let reached = self.devices.get(&connection);
+        Some(Presence {
+            since: reached.map_or_else(clock::moment, |device| device.since),
+            address,
+            version: hello.version.clone(),
+            forwards: hello.forwards.clone(),
+            round_trip_us: reached.and_then(|device| device.round_trip.micros()),
+        })
     }
 
     pub(super) fn devices_online(&self) -> usize {
-        self.broker.online().count()
+        self.broker.devices_online()
+    }
+
+    pub(super) fn has_stream(&self, stream: StreamId) -> bool {
+        self.broker.has_stream(stream)
+    }
+
+    /// What all streams that run have carried, to the device and to the service.
+    pub(super) fn carried(&self) -> (u64, u64) {
+        let totals = self.live.values().map(|live| live.carried.total());
+        totals.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     pub(super) fn streams(&self) -> Vec<StreamStatus> {
@@ -319,8 +324,6 @@ impl<T: Transport> Desk<T> {
                 bytes_to_service: bytes.1,
             }
         };
-        let mut streams: Vec<_> = self.broker.all_streams().map(status).collect();
-        streams.sort_by_key(|stream| std::cmp::Reverse(stream.age_seconds));
-        streams
+        self.broker.all_streams().map(status).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 mod desk;
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::Duration;
@@ -135,8 +135,8 @@ pub(super) struct Exchange<T>(Arc<Counter<T>>);
 
 /// Where one is served after the other.
 struct Counter<T> {
-    /// Never held for longer than the broker takes to decide: a task of its own would cost every stream a dozen changes
-    /// from one thread to another.
+    /// Held while the broker decides and what it decided is noted, and for the lists that whoever runs the hub asks for: a
+    /// task of its own would cost every stream a dozen changes from one thread to another.
     desk: Mutex<Desk<T>>,
     /// There is a deadline that comes before the one that is waited for.
     sooner: Notify,
@@ -222,9 +222,9 @@ impl<T: Transport> Exchange<T> {
         Ok((verdict?, self.farewell(left)))
     }
 
-    /// Every device that is online.
-    pub(super) fn online(&self) -> HashMap<DeviceId, Presence> {
-        self.with(|desk| desk.online()).unwrap_or_default()
+    /// A device, if it is online. Each is asked for by itself: a list of all of them would hold up every stream meanwhile.
+    pub(super) fn presence(&self, device: &DeviceId) -> Option<Presence> {
+        self.with(|desk| desk.presence(device)).ok().flatten()
     }
 
     /// How many they are.
@@ -234,7 +234,19 @@ impl<T: Transport> Exchange<T> {
 
     /// Every stream, the oldest first.
     pub(super) fn all_streams(&self) -> Vec<StreamStatus> {
-        self.with(|desk| desk.streams()).unwrap_or_default()
+        let mut streams = self.with(|desk| desk.streams()).unwrap_or_default();
+        streams.sort_by_key(|stream| Reverse(stream.age_seconds));
+        streams
+    }
+
+    /// Whether there is this stream.
+    pub(super) fn has_stream(&self, stream: StreamId) -> bool {
+        self.with(|desk| desk.has_stream(stream)).unwrap_or_default()
+    }
+
+    /// What all streams that run have carried, to the device and to the service.
+    pub(super) fn carried(&self) -> (u64, u64) {
+        self.with(|desk| desk.carried()).unwrap_or_default()
     }
 
     /// Whether the broker answers at all: waits, but holds up nobody, while it is busy.
@@ -291,7 +303,7 @@ impl<T: Transport> Exchange<T> {
             Refusal::from(DOWN)
         })?;
         let result = what(&mut desk);
-        if desk.is_due_sooner() {
+        if desk.take_sooner() {
             self.0.sooner.notify_one();
         }
         Ok(result)

@@ -62,9 +62,9 @@ impl Standby<'_> {
                     return None;
                 }
                 if grant.has_early && is_ahead {
-                    leg.has_delivered(early.len() as u64)
+                    leg.set_delivered(early.len() as u64)
                 } else {
-                    leg.has_sent(early)
+                    leg.begin_with(early)
                 }
                 meet(self.shared, waiting, leg).await.and_then(|leg| self.back(leg))
             }

@@ -116,7 +116,7 @@ impl PemKeeper {
         match content.and_then(|content| self.pair.parse(&content)) {
             Ok(certificate) => {
                 self.shown.show("pem", certificate);
-                self.looks.is_good();
+                self.looks.settle();
                 let (path, end) = (self.pair.certificate.display(), self.shown.status().not_after.rfc3339());
                 tracing::info!(target: "hub", "took up the new certificate in {path}, good until {end}");
             }
@@ -179,7 +179,7 @@ impl Looks {
     }
 
     /// The one tried last is in use.
-    fn is_good(&mut self) {
+    fn settle(&mut self) {
         self.good = self.tried;
     }
 }
@@ -203,7 +203,7 @@ mod tests {
         let [old, bad, new] = [[0; 32], [1; 32], [2; 32]];
         let mut looks = Looks::new(old);
         assert_eq!(looks.see(new, true), Sight::New);
-        looks.is_good();
+        looks.settle();
         assert_eq!(looks.see(bad, true), Sight::New);
         assert_eq!(looks.see(new, true), Sight::Restored);
         assert_eq!(looks.see(old, true), Sight::New);

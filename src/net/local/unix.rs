@@ -23,7 +23,7 @@ pub struct LocalListener {
 }
 
 impl LocalListener {
-    /// Takes the place of a socket that a dead hub left; the caller holds the directory's lock.
+    /// Takes the place of a socket that a dead process left: the caller sees to it that no living one has this path.
     pub fn bind(path: &Path) -> io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -43,7 +43,7 @@ impl LocalListener {
             if uid == self.owner || uid == 0 {
                 return Ok(stream);
             }
-            tracing::warn!(uid, "refused another user at the admin socket");
+            tracing::warn!(uid, "refused another user at a local socket");
         }
     }
 }
@@ -51,7 +51,7 @@ impl LocalListener {
 impl Drop for LocalListener {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(%error, "could not remove the admin socket");
+            tracing::debug!(%error, "could not remove a local socket");
         }
     }
 }

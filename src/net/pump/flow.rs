@@ -54,7 +54,7 @@ impl Flow {
         self.end().peer_rests()
     }
 
-    /// Whether it is.
+    /// Whether the peer says nothing more.
     pub(super) fn has_peer_rested(&self) -> bool {
         self.end().has_peer_rested()
     }
@@ -65,8 +65,8 @@ impl Flow {
     }
 
     /// Whether this end has yet to say that it is done.
-    pub(super) fn has_to_rest(&self) -> bool {
-        self.end().has_to_rest()
+    pub(super) fn take_rest(&self) -> bool {
+        self.end().take_rest()
     }
 
     /// Runs the parts that share this. They are one task, so what one leaves for another takes no waker, which would have
@@ -127,7 +127,7 @@ impl Flow {
     /// What is to be sent next.
     pub(super) fn due(&self) -> Option<Due> {
         let mut end = self.end();
-        end.is_now(clock::now().saturating_duration_since(self.since));
+        end.set_now(clock::now().saturating_duration_since(self.since));
         end.due(share())
     }
 
@@ -193,7 +193,7 @@ impl Flow {
     pub(super) fn received(&self, bytes: &Bytes) -> Result<(), Violation> {
         self.stir();
         let mut end = self.end();
-        end.is_now(clock::now().saturating_duration_since(self.since));
+        end.set_now(clock::now().saturating_duration_since(self.since));
         end.received(bytes)
     }
 
@@ -210,7 +210,7 @@ impl Flow {
         self.stir();
     }
 
-    /// Whether it has.
+    /// Whether the peer has closed.
     pub(super) fn is_closed(&self) -> bool {
         self.end().is_closed()
     }
@@ -263,7 +263,7 @@ impl Flow {
         self.stir();
     }
 
-    /// Whether it has.
+    /// Whether the local connection was reset.
     pub(super) fn is_reset_by_local(&self) -> bool {
         self.local_reset.load(Ordering::Relaxed)
     }
@@ -296,7 +296,7 @@ fn begin<T>(tunnel: &Tunnel<T>) -> End {
         end.agree_to_rest();
     }
     if !sent.is_empty() {
-        end.has_sent(sent.clone());
+        end.begin_with(sent.clone());
     }
     if !to_send.is_empty() {
         end.take_from_local(to_send.clone());

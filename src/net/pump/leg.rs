@@ -110,7 +110,7 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
 /// Says that this end is done, and waits until the other one has said so too: nothing of the stream is under way then.
 async fn rest<T: Transport>(mut socket: WebSocket<T>, flow: &Flow) -> Option<WebSocket<T>> {
     let both = async {
-        if flow.has_to_rest() {
+        if flow.take_rest() {
             socket.writer.text(StreamControl::Rest.encode()).await?;
         }
         while !flow.has_peer_rested() {

@@ -30,19 +30,19 @@ impl<T: Transport> Leg<T> {
     }
 
     /// The side has sent this, ahead of anything else.
-    pub fn has_sent(&mut self, bytes: Bytes) {
+    pub fn begin_with(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.early.push_front(Ok(Incoming::Bytes(bytes)));
         }
     }
 
     /// The side has sent so much, and the other one has it.
-    pub fn has_delivered(&mut self, bytes: u64) {
+    pub fn set_delivered(&mut self, bytes: u64) {
         self.delivered = bytes;
     }
 
     /// The side left while it waited, and only when it had been joined.
-    pub fn has_left(&mut self, departure: Departure) {
+    pub fn departed(&mut self, departure: Departure) {
         match departure {
             Departure::Closed(told) => self.early.push_back(Ok(Incoming::Closed(told))),
             Departure::Broken(broken) => self.early.push_back(Err(broken)),

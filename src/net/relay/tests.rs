@@ -42,7 +42,7 @@ async fn who_takes_nothing_any_more_may_have_said_why() {
         agent.writer.close(CLOSE_RESET, "").await.unwrap();
         // Its socket is gone, with its last words in ours, and there is still something for it.
         drop(agent);
-        service.has_sent(Bytes::from_static(b"more"));
+        service.begin_with(Bytes::from_static(b"more"));
         assert_eq!(left(device, service).await, (Role::Device, "reset".into()));
     }
 }
@@ -53,8 +53,8 @@ async fn who_left_in_the_moment_in_which_it_was_joined_is_heard_before_it_is_mis
         let ((mut device, mut agent), (mut service, _proxy)) = (side(), side());
         agent.writer.close(CLOSE_RESET, "").await.unwrap();
         let departure = device.hold(None).await;
-        device.has_left(departure);
-        service.has_sent(Bytes::from_static(b"more"));
+        device.departed(departure);
+        service.begin_with(Bytes::from_static(b"more"));
         assert_eq!(left(device, service).await, (Role::Device, "reset".into()));
     }
 }
@@ -63,7 +63,7 @@ async fn who_left_in_the_moment_in_which_it_was_joined_is_heard_before_it_is_mis
 async fn who_is_lost_without_a_word_is_lost() {
     let ((device, agent), (mut service, _proxy)) = (side(), side());
     drop(agent);
-    service.has_sent(Bytes::from_static(b"more"));
+    service.begin_with(Bytes::from_static(b"more"));
     let (role, reason) = left(device, service).await;
     assert_eq!((role, reason.as_str()), (Role::Device, "the connection ended without a close"));
 }

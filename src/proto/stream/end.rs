@@ -103,7 +103,7 @@ impl End {
         self.rest = Some(Rest::default());
     }
 
-    /// Whether it is.
+    /// Whether the WebSocket may be used again.
     pub fn may_rest(&self) -> bool {
         self.rest.is_some()
     }
@@ -115,7 +115,7 @@ impl End {
         Ok(())
     }
 
-    /// Whether it says nothing more.
+    /// Whether the peer says nothing more.
     pub fn has_peer_rested(&self) -> bool {
         self.rest.is_some_and(|rest| rest.heard)
     }
@@ -127,13 +127,13 @@ impl End {
 
     /// Whether this end has yet to say that it says nothing more, which then counts as said. What the peer still has to
     /// say is not waited for.
-    pub fn has_to_rest(&mut self) -> bool {
+    pub fn take_rest(&mut self) -> bool {
         let done = self.has_told_all();
         self.rest.as_mut().is_some_and(|rest| done && !std::mem::replace(&mut rest.said, true))
     }
 
     /// The stream has begun with these bytes of the local side, which are on their way.
-    pub fn has_sent(&mut self, bytes: Bytes) {
+    pub fn begin_with(&mut self, bytes: Bytes) {
         self.outgoing.take(bytes);
         while self.outgoing.next_piece().is_some() {}
     }
@@ -169,8 +169,8 @@ impl End {
     }
 
     /// Says what time it is, since whenever.
-    pub fn is_now(&mut self, now: Duration) {
-        self.incoming.is_now(now);
+    pub fn set_now(&mut self, now: Duration) {
+        self.incoming.set_now(now);
     }
 
     /// What is to be sent next, which counts as sent; what matters to the peer's progress first. No window may be
@@ -209,7 +209,7 @@ impl End {
             Some(Piece::End(end)) if self.half_close() => Due::Text(end),
             Some(Piece::End(_)) => Due::Close,
             // Along with the end or the last acknowledgement, if that was all.
-            None if self.has_to_rest() => Due::Text(StreamControl::Rest),
+            None if self.take_rest() => Due::Text(StreamControl::Rest),
             None => return None,
         })
     }
@@ -287,7 +287,7 @@ impl End {
         (self.received_all, self.peer_closed) = (true, true);
     }
 
-    /// Whether it has.
+    /// Whether the peer has closed.
     pub fn is_closed(&self) -> bool {
         self.peer_closed
     }

@@ -65,7 +65,7 @@ impl Incoming {
     }
 
     /// Says what time it is, since whenever.
-    pub fn is_now(&mut self, now: Duration) {
+    pub fn set_now(&mut self, now: Duration) {
         self.now = now;
     }
 
@@ -243,7 +243,7 @@ mod tests {
                 now
             } else {
                 let now = data.pop_front().unwrap();
-                incoming.is_now(now);
+                incoming.set_now(now);
                 incoming.received(usize::try_from(PIECE).unwrap()).unwrap();
                 incoming.written(usize::try_from(PIECE).unwrap());
                 if let Some(StreamControl::Ack { bytes, window, .. }) = incoming.acknowledgement(LARGEST_WINDOW) {

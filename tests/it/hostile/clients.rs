@@ -223,7 +223,7 @@ fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, dice: &mut Di
 /// What a hub answers, and what it never does.
 fn answers() -> Vec<Vec<u8>> {
     [
-        "HTTP/1.1 200 OK\r\niothub-streaming-is-accepted: True\r\niothub-streaming-url: wss://localhost/x\r\n\
+        "HTTP/1.1 200 OK\r\niothub-streaming-is-accepted: True\r\niothub-streaming-url: wss://localhost/standby\r\n\
          iothub-streaming-auth-token: x\r\ncontent-length: 0\r\n\r\n",
         "HTTP/1.1 404 Not Found\r\ncontent-length: 47\r\n\r\n{\"refusal\":{\"kind\":\"unknownDevice\",\"detail\":\"\"}}",
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",

@@ -17,7 +17,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificates::{NAME, Pair};
 use super::websocket::{Frame, WebSocket};
-use super::{PATIENCE, STREAM_PROTOCOL, poll};
+use super::{DEVICE, PATIENCE, STREAM_PROTOCOL, poll};
 
 /// A client's connection, as the fake hub has it.
 pub(crate) type Tls = StreamOwned<ServerConnection, TcpStream>;
@@ -140,7 +140,7 @@ impl FakeHub {
 
     fn url(&self) -> String {
         let port = self.listener.local_addr().expect("an address").port();
-        format!("wss://{NAME}:{port}/bridges/x")
+        format!("wss://{NAME}:{port}/bridges/ih/x/d/{DEVICE}/sid/{:032x}/r/device", 1)
     }
 }
 

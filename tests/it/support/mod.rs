@@ -53,6 +53,9 @@ pub(crate) fn within<R>(limit: Duration, what: &str, work: impl FnOnce() -> R) -
     result
 }
 
+/// Between two looks: the processors are for what is looked at.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
 /// Asks again and again until there is an answer.
 pub(crate) fn poll<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
     let deadline = clock::now() + PATIENCE;
@@ -61,6 +64,6 @@ pub(crate) fn poll<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
             return found;
         }
         assert!(clock::now() < deadline, "{what} never came");
-        thread::yield_now();
+        thread::park_timeout(LOOK_AGAIN);
     }
 }

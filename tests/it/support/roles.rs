@@ -3,6 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::thread;
 
 use devstream::net::clock;
 use devstream::proto::refusal::Kind;
@@ -13,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::machine::{DEVSTREAM, Machine};
 use super::process::{Finished, Process};
 use super::targets::closed_port;
-use super::{DEVICE, PATIENCE};
+use super::{DEVICE, LOOK_AGAIN, PATIENCE};
 
 /// A running hub.
 pub(crate) struct Hub {
@@ -147,6 +148,7 @@ impl Hub {
                 return entry.clone();
             }
             assert!(clock::now() < deadline, "no {operation} with {result:?} in {log:#?}");
+            thread::park_timeout(LOOK_AGAIN);
         }
     }
 }
