@@ -18,9 +18,6 @@ use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::standby::{FromHub, Request, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
-/// What came along with a request may have reached its target, and must not do so twice.
-const ASKED_BEFORE: &str = "a connection broke while the stream was being opened; try again";
-
 /// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
 pub(super) async fn serve(
     life: Life,
@@ -32,7 +29,7 @@ pub(super) async fn serve(
     let connected = if life.standbys.admits(request.request_id, Way::Control) {
         target(&life, &request, full).await
     } else {
-        Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))
+        Err(asked_before())
     };
     let response = response(&request, &connected);
     if answers.send(response).await.is_err() {
@@ -68,7 +65,7 @@ pub(super) async fn serve_standby(
         if life.standbys.admits(request.request_id, Way::Standby) {
             target(&life, &request, full).await
         } else {
-            Err(Refusal::new(Kind::RejectedByDevice, ASKED_BEFORE))
+            Err(asked_before())
         }
     };
     let connected = tokio::select! {
@@ -97,6 +94,11 @@ pub(super) async fn serve_standby(
     };
     let socket = carry(&life, &kept.client, &request, target, tunnel).await?;
     Some(Standby::again(socket, kept))
+}
+
+/// What came along with a request may have reached its target, and must not do so twice.
+fn asked_before() -> Refusal {
+    Refusal::new(Kind::RejectedByDevice, Kind::OpeningBroke.row().sentence)
 }
 
 fn response(request: &StreamRequest, connected: &Result<Target, Refusal>) -> StreamResponse {

@@ -191,7 +191,8 @@ impl Session<'_> {
 
     /// Whether the identity is still let in with this key, and when that ends.
     async fn standing(&self) -> Result<Option<Instant>, Kind> {
-        let record = self.shared.directory.find(self.principal).await.map_err(|_| Kind::HubFailed)?;
+        let found = self.shared.directory.find(self.principal).await;
+        let record = found.map_err(|error| error.to_strangers().kind)?;
         let record = record.ok_or(Kind::AuthenticationFailed)?;
         let now = clock::moment();
         authorize(record.standing(), Action::Control(self.device), now)?;

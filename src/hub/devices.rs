@@ -11,7 +11,7 @@ use crate::net::clock;
 use crate::net::serve::Asked;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::id::{DeviceId, Role};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::Refusal;
 
 /// Those in its scope, with what it may ask them for.
 pub(super) async fn list(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
@@ -29,10 +29,7 @@ async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Ve
     // Each goes through the whole registry: one after another, so that nobody's lists hold up everybody's proofs.
     let _turn = shared.listing.lock().await;
     let devices = shared.directory.with(|registry| registry.list(Role::Device)).await;
-    let devices = devices.map_err(|error| {
-        tracing::error!(target: "hub", %error, "cannot list the devices");
-        Refusal::from(Kind::HubFailed)
-    })?;
+    let devices = devices.map_err(|error| error.to_strangers())?;
     let now = clock::moment();
     let sees = |id: &DeviceId| authorize(service.standing(), Action::See(id), now).is_ok();
     let status = |record: Record| {

@@ -292,10 +292,8 @@ impl Visitor {
             return Err(self.denied(shared, None, "no credential, or not one of ours"));
         };
         self.set_in_doubt();
-        let record = shared.directory.find(&credential.principal).await.map_err(|error| {
-            tracing::error!(target: "hub", %error, "cannot look up an identity");
-            Refusal::from(Kind::HubFailed)
-        })?;
+        let found = shared.directory.find(&credential.principal).await;
+        let record = found.map_err(|error| error.to_strangers())?;
         let now = clock::moment();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();

@@ -57,10 +57,7 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
             visitor.set_excused();
             Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code"))
         }
-        Err(error) => {
-            tracing::error!(target: "hub", %error, "cannot redeem a join code");
-            Err(Kind::HubFailed.into())
-        }
+        Err(error) => Err(error.to_strangers()),
     }
 }
 

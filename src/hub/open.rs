@@ -70,7 +70,7 @@ pub(super) async fn request(
 ) -> Result<Grant, Refusal> {
     let principal = Principal { role: Role::Device, id: wanted.device.clone().into() };
     let known = shared.directory.find(&principal).await;
-    let known = known.map_err(|error| Refusal::new(Kind::HubFailed, error.to_string()))?;
+    let known = known.map_err(|error| error.to_strangers())?;
     let action = Action::Open { device: &wanted.device, known: known.is_some(), name: wanted.name.as_ref() };
     visitor.allow(shared, &service, action)?;
     let audit = shared.activity.audit()?;

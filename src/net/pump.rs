@@ -238,7 +238,7 @@ async fn come_back<T, J: Rejoin<T>>(
             Step::WaitUntil(at) => tokio::select! {
                 () = sleep_until(at.into()) => {}
                 () = vigil.changed() => lifeline.nudge(clock::now()),
-                () = terms.stop.cancelled() => return Err(Kind::PeerGone.into()),
+                () = terms.stop.cancelled() => return Err(Kind::EndedHere.into()),
             },
             Step::Try => {
                 let until = lifeline.until().unwrap_or_else(clock::now);
@@ -246,7 +246,7 @@ async fn come_back<T, J: Rejoin<T>>(
                     tried = timeout_at(until.into(), attempt(pass, terms)) => tried,
                     // What is under way goes the old way.
                     () = vigil.changed() => continue,
-                    () = terms.stop.cancelled() => return Err(Kind::PeerGone.into()),
+                    () = terms.stop.cancelled() => return Err(Kind::EndedHere.into()),
                 };
                 let Ok(tried) = tried else { continue };
                 match tried {

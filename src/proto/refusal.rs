@@ -134,6 +134,12 @@ table! {
     NotResumed "not-resumed" 410 410001 "Gone" 4441 38
         "the stream was interrupted and could not be resumed"
         "connect again; whoever runs the hub can allow longer interruptions: devstream hub --resume-grace 1h";
+    OpeningBroke "opening-broke" 503 503003 "ServiceUnavailable" 4442 39
+        "a connection broke while the stream was being opened"
+        "connect again";
+    EndedHere "ended-here" 0 0 "" 0 40
+        "this program was told to end, and the stream with it"
+        "start it again if that was not meant";
     #[serde(other)]
     Other "refused" 500 500001 "ServerError" 4500 1
         "refused"

@@ -81,7 +81,7 @@ impl Connector {
     ) -> Result<Stream, Refusal> {
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
         if opener.goodbye.is_cancelled() {
-            return Err(Refusal::new(Kind::PeerGone, "this connector is closed"));
+            return Err(Refusal::new(Kind::EndedHere, "this connector is closed"));
         }
         let (mut stream, work) = stream::open(opener, name, &mut first).await?;
         let inner = self.inner.clone();

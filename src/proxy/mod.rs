@@ -163,7 +163,7 @@ where
     };
     tokio::select! {
         done = stream::pipe(&opener, name, pipes) => done,
-        () = stopped => Err((Ending::Broken, Refusal::new(Kind::PeerGone, "this program was asked to end"))),
+        () = stopped => Err((Ending::Broken, Kind::EndedHere.into())),
         () = watching => Ok(()),
     }
 }

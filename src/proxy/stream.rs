@@ -218,7 +218,7 @@ impl Opener {
         };
         if let Some(standby) = ready {
             let early = first_bytes(local).await;
-            begun.early = early.map_err(|_| Refusal::new(Kind::PeerGone, "the application reset its connection"))?;
+            begun.early = early.map_err(|_| Refusal::new(Kind::EndedHere, "the application reset its connection"))?;
             let id = StreamId::from_bytes(random::bytes());
             begun.id = Some(id).filter(|_| !begun.early.is_empty());
             match self.open_on(standby, id, name, &begun.early).await {

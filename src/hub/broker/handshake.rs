@@ -14,9 +14,6 @@ use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 
-/// What came along with a request must not reach a target twice.
-const BROKE: &str = "a connection broke while the stream was being opened; try again";
-
 impl Broker {
     pub(super) fn asked(&mut self, asker: ConnectionId, ask: Ask, now: Instant) {
         let id = ask.stream.unwrap_or_else(|| StreamId::from_bytes(self.random_id()));
@@ -46,14 +43,14 @@ impl Broker {
     /// A request that is repeated, because the connection on which it was made broke before the answer. What came along with
     /// it may have reached the device, so it is not passed on a second time.
     fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
-        let refusal = Refusal::new(Kind::PeerGone, BROKE);
+        let refusal = Refusal::from(Kind::OpeningBroke);
         // One that comes on a standby connection is the first one, late: whoever repeats a request does so on another way.
         if !ask.standby && self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
             self.end(id, refusal.clone(), now);
         }
         let again = Stream::new(asker, ask.clone(), now);
         let event = again.event(id, Operation::Invoke, refusal.kind.row().word, now);
-        self.record(Event { reason: BROKE.into(), ..event });
+        self.record(Event { reason: Kind::OpeningBroke.row().sentence.into(), ..event });
         self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
     }
 
@@ -81,7 +78,7 @@ impl Broker {
         };
         if stream.handshake_until.is_some() && stream.agent != seat.hello.run && !stream.ask.early.is_empty() {
             // The former agent may have passed on what came along with the request, and this one does not know.
-            return self.refuse(id, Refusal::new(Kind::PeerGone, BROKE), now);
+            return self.refuse(id, Kind::OpeningBroke.into(), now);
         }
         if let Some(leg) = stream.device.leg() {
             // It came in answer to an earlier request, on a control connection that is gone.
@@ -270,11 +267,7 @@ impl Broker {
             }
             (Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_), _) => {
                 stream.side(role).left();
-                self.refuse(
-                    id,
-                    Refusal::new(Kind::PeerGone, format!("the {role} left before the stream was open")),
-                    now,
-                );
+                self.refuse(id, Refusal::new(Kind::OpeningBroke, format!("that of the {role}")), now);
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::moment::Moment;
+use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::SecretHash;
 
@@ -113,6 +114,14 @@ pub enum RegistryError {
     /// The store failed.
     #[error("the registry failed: {0}")]
     Store(String),
+}
+
+impl RegistryError {
+    /// What somebody elsewhere is told, while the hub's log has the rest.
+    pub fn to_strangers(&self) -> Refusal {
+        tracing::error!(target: "hub", "{self}");
+        Kind::HubFailed.into()
+    }
 }
 
 /// Where identities are kept. Each call is one transaction; callers may be on any thread.

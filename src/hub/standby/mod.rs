@@ -231,7 +231,7 @@ impl Standby<'_> {
     /// What is known of the identity by now, if it may still stand by with this key.
     async fn record(&self) -> Result<Record, Refusal> {
         let found = self.shared.directory.find(&self.identity.principal).await;
-        let record = found.map_err(|error| Refusal::new(Kind::HubFailed, error.to_string()))?;
+        let record = found.map_err(|error| error.to_strangers())?;
         let record = record.ok_or(Kind::AuthenticationFailed)?;
         let now = clock::moment();
         record.valid_key(&self.identity.key, now).ok_or(Kind::KeyReplaced)?;

@@ -55,7 +55,7 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
         (Hop::ProxyTcp, Kind::HubUnreachable) => {
             "is the proxy running, and on that port? --via URL names another, and --via direct goes without"
         }
-        (Hop::Proxy, Kind::HubUnreachable) if detail.contains("407") => {
+        (Hop::Proxy, Kind::HubUnreachable) if detail.contains("answered 407") => {
             "--via-login FILE names the file with your USER:PASSWORD for this proxy"
         }
         (Hop::Proxy, Kind::HubUnreachable) => {
@@ -79,7 +79,7 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
             "whoever runs the hub can let you have it: devstream hub service set NAME --stream NAME; \
              `devstream devices` shows what you may have"
         }
-        (Hop::Stream, Kind::PeerGone) => {
+        (Hop::Stream, Kind::PeerGone | Kind::OpeningBroke) => {
             "its target may have reset the connection at once, or the device lost its own to the hub: try again, and run \
              `devstream check` on the device"
         }
