@@ -249,7 +249,7 @@ fn a_connector_that_is_closed_says_so_and_one_that_is_dropped_leaves_its_streams
         stream.read_exact(&mut [0; 11]).await.unwrap();
         scene.connector.clone().close(Duration::ZERO).await;
         let error = seen.recv().await.unwrap().unwrap_err();
-        assert_eq!(refusal_of(&error).unwrap().kind, Kind::EndedHere, "{error}");
+        assert_eq!(refusal_of(&error).unwrap().kind, Kind::PeerGone, "{error}");
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
         assert_eq!(scene.open(Some("echo")).await.unwrap_err().kind, Kind::EndedHere);
     });
