@@ -68,7 +68,7 @@ impl From<Ended> for End {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Closed(Some(refusal)) => Self::Refused(refusal),
-            Ended::Closed(None) | Ended::Silent | Ended::Message(_) | Ended::Binary | Ended::Broken(_) => {
+            Ended::Closed(None) | Ended::Silent | Ended::Message(_) | Ended::Unexpected(_) | Ended::Broken(_) => {
                 Self::Lost(ended)
             }
         }

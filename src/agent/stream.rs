@@ -123,8 +123,7 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
     brought.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
         // What it met on the way is told here alone: the hub, which chose the URL, is not to look around with it.
-        let reason = format!("it could not bring the stream: {}; its log says why", refusal.kind.row().sentence);
-        let reason = Some(Refusal::new(Kind::RejectedByDevice, reason));
+        let reason = Some(Refusal::new(Kind::RejectedByDevice, "it could not bring the stream; its log says why"));
         StreamResponse { request_id: *request_id, accepted: false, reason }
     })
 }

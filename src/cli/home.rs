@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::profile::Profile;
 use crate::net::certificate::machine_name;
+use crate::net::random;
 use crate::proto::id::{Principal, Role};
 
 /// devstream's place in the data directory.
@@ -93,10 +94,11 @@ pub(super) fn status_place() -> anyhow::Result<PathBuf> {
     given.map_or_else(own_status_place, Ok)
 }
 
-/// A process's status socket. Its name says on which machine that is: several may share a home directory.
+/// A new status socket for a process. Its name says on which machine that is, as several may share a home directory; and it is
+/// nobody else's, as containers may share the rest.
 pub(super) fn status_socket(directory: &Path, role: &str, process: u32) -> PathBuf {
-    let machine = machine_name().unwrap_or_default();
-    directory.join(format!("{role}-{process}@{machine}.{STATUS_SOCKET}"))
+    let (machine, unique) = (machine_name().unwrap_or_default(), random::dice() as u32);
+    directory.join(format!("{role}-{process}-{unique:08x}@{machine}.{STATUS_SOCKET}"))
 }
 
 /// Whether it is that of a process of this machine.

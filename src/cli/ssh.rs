@@ -70,10 +70,16 @@ fn block(proxy_command: &str) -> String {
          # What else holds for devices goes into a `Host *{SUFFIX}` of your own, such as: User pi\n\
          # Leave ServerAliveInterval at 0 for them: devstream notices dead connections by itself, and resumes those\n\
          # that ssh would give up.\n\
-         Host *{SUFFIX} \"!*'*\"\n    \
+         Host *{SUFFIX} {NO_QUOTE}\n    \
          ProxyCommand {proxy_command}\n"
     )
 }
+
+/// What the shell takes literally stands between two of these.
+const QUOTE: char = if cfg!(windows) { '"' } else { '\'' };
+
+/// No host with such a quote in its name, as OpenSSH writes that.
+const NO_QUOTE: &str = if cfg!(windows) { "'!*\"*'" } else { "\"!*'*\"" };
 
 /// What OpenSSH runs in place of a connection. `%n` is the host as it was typed: of `%h`, capitals are lost. Before 9.6 that may
 /// be anything (CVE-2023-51385), so it is quoted for the shell, and the block is for no host with such a quote in its name.
@@ -83,8 +89,8 @@ fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Resu
     let program = program.context("this program's path is none that a line of OpenSSH's can have; move it")?;
     // Where none was named, the one that holds then.
     let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
-    let (program, quote) = (word(program), if cfg!(windows) { '"' } else { '\'' });
-    Ok(format!("{program} service-proxy{profile} --device={quote}%n{quote} --strip {SUFFIX} --stdio --stream {stream}"))
+    let program = word(program);
+    Ok(format!("{program} service-proxy{profile} --device={QUOTE}%n{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"))
 }
 
 /// One word for the shell that OpenSSH runs, after its own tokens were replaced.

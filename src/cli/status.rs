@@ -40,6 +40,8 @@ struct Report {
     roles: Vec<RoleStatus>,
     /// Sockets behind which a process lives that says nothing: it is stopped, or stuck.
     silent: Vec<PathBuf>,
+    /// Sockets of this machine that were not looked at.
+    more: usize,
     joined: Vec<Membership>,
 }
 
@@ -71,8 +73,13 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
 }
 
 async fn report() -> anyhow::Result<Report> {
-    let mut report = Report { hub: hub().await?, roles: Vec::new(), silent: Vec::new(), joined: joined()? };
-    let mut places = home::status_places()?.iter().flat_map(|place| sockets(place)).collect::<Vec<_>>();
+    let mut report = Report { hub: hub().await?, roles: Vec::new(), silent: Vec::new(), more: 0, joined: joined()? };
+    let mut places = Vec::new();
+    for place in home::status_places()? {
+        let sockets = sockets(&place);
+        report.more += sockets.iter().skip(MOST_ROLES).filter(|socket| home::is_of_this_machine(socket)).count();
+        places.extend(sockets.into_iter().take(MOST_ROLES));
+    }
     places.sort();
     for heard in join_all(places.into_iter().map(ask)).await {
         match heard {
@@ -106,12 +113,14 @@ fn joined() -> anyhow::Result<Vec<Membership>> {
     Ok(joined)
 }
 
+/// This machine's first; nobody answers at another's.
 fn sockets(place: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(place).into_iter().flatten().flatten();
     // A link could lead root to any socket there is.
     let own = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path());
-    let named = own.filter(|path| path.extension().is_some_and(|end| end == home::STATUS_SOCKET));
-    named.take(MOST_ROLES).collect()
+    let mut named: Vec<_> = own.filter(|path| path.extension().is_some_and(|end| end == home::STATUS_SOCKET)).collect();
+    named.sort_by_key(|path| !home::is_of_this_machine(path));
+    named
 }
 
 async fn ask(socket: PathBuf) -> Heard {
@@ -131,13 +140,16 @@ async fn ask(socket: PathBuf) -> Heard {
 }
 
 fn show(report: &Report) {
-    let Report { hub, roles, silent, joined } = report;
+    let Report { hub, roles, silent, more, joined } = report;
     if let Some(hub) = hub {
         show_hub(hub);
     }
     roles.iter().for_each(show_role);
     for socket in silent {
         put(&format!("something at {} does not answer: is it stopped?", socket.display()));
+    }
+    if *more > 0 {
+        put(&format!("and {more} more, which were not asked"));
     }
     for Membership { identity, hub, profile } in joined {
         let profile = profile.as_ref().map(|name| format!(" in profile {name}")).unwrap_or_default();

@@ -16,22 +16,29 @@ const NOBODYS_KEY: [u8; 32] = {
     key
 };
 
-/// Why a credential that names a right key proves nothing.
-pub const WRONG_SIGNATURE: &str = "a signature that does not verify";
+/// Why a credential proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    /// The identity has no key that is good now.
+    #[error("an identity that is unknown or has not joined")]
+    NoKey,
+    /// It has others than the one named.
+    #[error("another key")]
+    OtherKey,
+    /// It names a right key.
+    #[error("a signature that does not verify")]
+    WrongSignature,
+}
 
 /// The key with which the credential proves its identity, whose valid keys these are, to be the sender of that
 /// request. The reason for a no is for the log alone: whoever asked hears the same in every case.
-pub fn authenticate(
-    credential: &Credential,
-    keys: &[PublicKey],
-    binding: &Binding<'_>,
-) -> Result<PublicKey, &'static str> {
+pub fn authenticate(credential: &Credential, keys: &[PublicKey], binding: &Binding<'_>) -> Result<PublicKey, Unproven> {
     let named = keys.iter().find(|key| key.fingerprint() == credential.key);
     let proven = credential.is_proven_by(named.unwrap_or(&PublicKey::from_bytes(NOBODYS_KEY)), binding);
     match named {
-        None if keys.is_empty() => Err("an identity that is unknown or has not joined"),
-        None => Err("another key"),
-        Some(_) if !proven => Err(WRONG_SIGNATURE),
+        None if keys.is_empty() => Err(Unproven::NoKey),
+        None => Err(Unproven::OtherKey),
+        Some(_) if !proven => Err(Unproven::WrongSignature),
         Some(key) => Ok(*key),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The file is the registry's own format, with one table more for the other files.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -33,7 +33,7 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     let backup = Connection::open(&whole)?;
     backup.execute_batch("CREATE TABLE file (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")?;
     for path in files(state, Path::new(""))? {
-        let content = fs::read(state.join(&path)).with_context(|| format!("cannot read {}", path.display()))?;
+        let content = content(state, &path).with_context(|| format!("cannot read {}", path.display()))?;
         backup.execute("INSERT INTO file VALUES (?, ?)", params![path_text(&path)?, content])?;
     }
     let identities = backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0))?;
@@ -119,23 +119,45 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
         if below.as_os_str().is_empty() && LEFT_OUT.iter().any(left_out) {
             continue;
         }
-        // A key may be a link to where keys are kept. What is being written anew goes by another name for a moment.
-        let kind = match fs::metadata(entry.path()) {
-            Err(_) if entry.path().symlink_metadata().is_err() => continue,
-            found => found?,
-        };
         let path = below.join(name);
-        if kind.is_dir() {
-            found.extend(files(state, &path)?);
-        } else if kind.is_file() && kind.len() <= FILE_BYTES {
-            found.push(path);
-        } else {
-            let (what, most) = (entry.path(), FILE_BYTES / 1024);
-            let why = format!("{} is no file of up to {most} KiB, as a hub's are; move it elsewhere", what.display());
-            return Err(io::Error::other(why));
+        match entry.metadata() {
+            Ok(kind) if kind.is_dir() => found.extend(files(state, &path)?),
+            Ok(kind) if kind.is_file() && kind.len() <= FILE_BYTES => found.push(path),
+            Ok(kind) => {
+                let (what, most) = (entry.path(), FILE_BYTES / 1024);
+                let advice = if kind.is_symlink() { "put what it leads to in its place" } else { "move it elsewhere" };
+                let why = format!("{} is no file of up to {most} KiB, as a hub's are; {advice}", what.display());
+                return Err(io::Error::other(why));
+            }
+            // It was being written anew, and goes by another name now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(found)
+}
+
+/// What a file of the hub's user holds. Root may be asking: no link leads elsewhere, and what another owns is not the hub's.
+fn content(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    let file = options.open(state.join(path))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let (found, owner) = (file.metadata()?, fs::metadata(state)?.uid());
+        ensure!(found.is_file() && found.uid() == owner, "its owner is another one than that of {}", state.display());
+    }
+    let mut content = Vec::new();
+    file.take(FILE_BYTES + 1).read_to_end(&mut content)?;
+    ensure!(content.len() as u64 <= FILE_BYTES, "it has grown beyond {} KiB", FILE_BYTES / 1024);
+    Ok(content)
 }
 
 fn path_text(path: &Path) -> anyhow::Result<String> {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::answers;
-use super::auth::{Action, WRONG_SIGNATURE, authenticate, authorize};
+use super::auth::{Action, Unproven, authenticate, authorize};
 use super::broker::{Event, Operation};
 use super::penalty::{Offence, Verdict};
 use super::pressure::{Place, Short};
@@ -94,7 +94,11 @@ pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<Admission> {
     let turned = match shared.pressure.connect() {
         Ok(place) => match shared.strangers.admit(address.ip()) {
             Ok(stranger) => return Some(Admission { stranger, place }),
-            Err(Turned::Banned) => "penalty",
+            Err(Turned::Banned) => {
+                // It has its line in the log already.
+                shared.metrics.turned_away("penalty");
+                return None;
+            }
             Err(Turned::Crowd) => "strangers",
             Err(Turned::Swarm) => "strangers-per-source",
         },
@@ -102,7 +106,7 @@ pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<Admission> {
         Err(Short::Memory) => "memory",
     };
     shared.metrics.turned_away(turned);
-    if turned != "penalty" && shared.complaints.is_due() {
+    if shared.complaints.is_due() {
         let pressure = shared.pressure.complaint().unwrap_or_default();
         tracing::warn!(target: "hub", "turning connections away, such as {address}: {turned} {pressure}");
     }
@@ -270,11 +274,12 @@ impl Visitor {
         self.excused.store(true, Ordering::Relaxed);
     }
 
-    /// A wrong signature with a right key is what TLS inspection makes of an honest one; where that is allowed, the
-    /// next thing is a challenge.
-    pub(super) fn excuse(&self, shared: &Shared, credential: &Credential, why: &str) {
-        let honest = why == WRONG_SIGNATURE && credential.challenge.is_none();
+    /// The answer to a proof that is none. A wrong signature with a right key is what TLS inspection makes of an honest one;
+    /// where that is allowed, the next thing is a challenge.
+    pub(super) fn unproven(&self, shared: &Shared, credential: &Credential, why: Unproven) -> Refusal {
+        let honest = why == Unproven::WrongSignature && credential.challenge.is_none();
         self.excused.store(honest && shared.challenges.is_some(), Ordering::Relaxed);
+        self.denied(shared, Some(&credential.principal), &why.to_string())
     }
 
     /// It is no stranger any more: it may do something here.
@@ -298,10 +303,7 @@ impl Visitor {
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
         let proven = authenticate(&credential, &valid, &self.binding(shared, asked, &credential));
-        let key = proven.map_err(|why| {
-            self.excuse(shared, &credential, why);
-            self.denied(shared, Some(&credential.principal), why)
-        })?;
+        let key = proven.map_err(|why| self.unproven(shared, &credential, why))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(Kind::HubFailed))?;
         self.in_doubt.store(false, Ordering::Relaxed);

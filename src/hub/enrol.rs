@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::auth::WRONG_SIGNATURE;
+use super::auth::Unproven;
 use super::broker::{Event, Input, Operation};
 use super::door::Visitor;
 use super::exchange::Exchange;
@@ -35,8 +35,7 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
         return Err(visitor.denied(shared, None, "not a join request"));
     };
     if !credential.is_proven_by(&key, &visitor.binding(shared, asked, &credential)) {
-        visitor.excuse(shared, &credential, WRONG_SIGNATURE);
-        return Err(visitor.denied(shared, Some(&credential.principal), WRONG_SIGNATURE));
+        return Err(visitor.unproven(shared, &credential, Unproven::WrongSignature));
     }
     let (who, hash, source) = (credential.principal.clone(), code.hash(), visitor.address);
     let (activity, exchange, strangers) = (shared.activity.clone(), shared.exchange.clone(), shared.strangers.clone());

@@ -28,9 +28,9 @@ pub enum Ended {
     /// A message made no sense.
     #[error(transparent)]
     Message(#[from] InvalidMessage),
-    /// A binary message came.
-    #[error("a binary message on a control connection")]
-    Binary,
+    /// Something came that has no place here.
+    #[error("{0}")]
+    Unexpected(&'static str),
     /// The WebSocket broke.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -102,8 +102,10 @@ impl<T: Transport> ControlChannel<T> {
                 match self.socket.reader.next().await? {
                     Incoming::Ping | Incoming::Pong => {}
                     Incoming::Bytes(bytes) if bytes.len() == length => return Ok(bytes),
-                    Incoming::Bytes(_) | Incoming::Text(_) => return Err(Ended::Binary),
-                    Incoming::Closed(_) => return Err(Ended::Closed(None)),
+                    Incoming::Bytes(_) | Incoming::Text(_) => {
+                        return Err(Ended::Unexpected("something else than the bytes that were announced"));
+                    }
+                    Incoming::Closed(told) => return Err(closed(told)),
                 }
             }
         };
@@ -142,12 +144,12 @@ impl<T: Transport> ControlChannel<T> {
                     };
                     match incoming {
                         Incoming::Text(text) => return Ok(decode(&text)?),
-                        Incoming::Bytes(_) => return Err(Ended::Binary),
+                        Incoming::Bytes(_) => {
+                            return Err(Ended::Unexpected("a binary message on a control connection"));
+                        }
                         Incoming::Ping => {}
                         Incoming::Pong => self.answered(),
-                        Incoming::Closed(told) => {
-                            return Err(Ended::Closed(told.and_then(|(code, why)| Refusal::from_close(code, &why))));
-                        }
+                        Incoming::Closed(told) => return Err(closed(told)),
                     }
                 }
             }
@@ -174,7 +176,7 @@ impl<T: Transport> ControlChannel<T> {
             Ended::Closed(_) => self.socket.await_close().await,
             Ended::Silent => {}
             Ended::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
-            Ended::Binary => self.socket.close_soon(CLOSE_UNSUPPORTED, "text only").await,
+            Ended::Unexpected(what) => self.socket.close_soon(CLOSE_UNSUPPORTED, what).await,
             Ended::Broken(broken) => self.socket.complain(broken).await,
         }
     }
@@ -188,6 +190,10 @@ impl<T: Transport> ControlChannel<T> {
     pub async fn refuse(self, kind: Kind) {
         self.socket.refuse(&kind.into()).await;
     }
+}
+
+fn closed(told: Option<(u16, String)>) -> Ended {
+    Ended::Closed(told.and_then(|(code, why)| Refusal::from_close(code, &why)))
 }
 
 #[cfg(test)]

@@ -365,8 +365,9 @@ fn endpoint(url: &str) -> Result<(HubAddress, &str), Refusal> {
         let rest = url.strip_prefix("wss://")?;
         let slash = rest.find('/')?;
         let (host, path) = rest.split_at(slash);
-        let is_hubs = matches!(Route::parse("GET", path), Some(Route::Bridge(_) | Route::Standby));
-        Some((host.parse().ok()?, path)).filter(|_| is_hubs && !path.contains('?'))
+        let route = Route::parse("GET", path).filter(|route| matches!(route, Route::Bridge(_) | Route::Standby))?;
+        // Written as we would write it: other servers may read another path in it.
+        Some((host.parse().ok()?, path)).filter(|_| route.to_string() == path)
     };
     parse().ok_or_else(|| Refusal::new(Kind::BadRequest, "the hub gave a streaming URL that is none of a hub's"))
 }
@@ -405,6 +406,10 @@ mod tests {
             "wss://hub/bridges/../admin",
             "wss://user@hub/standby",
             "wss://hub/standby#x",
+            "wss://hub/stand%62y",
+            &format!("wss://hub/bridges/ih/..%2f..%2fx/d/pi-42/sid/{id}/r/device"),
+            &format!("wss://hub/bridges/ih/x#/d/pi-42/sid/{id}/r/device"),
+            &format!("wss://hub/bridges/ih/../d/pi-42/sid/{id}/r/device"),
         ] {
             assert!(endpoint(foreign).is_err(), "{foreign}");
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
+use super::forward::bare_host;
 use super::id::{DeviceId, Role, StreamId, StreamName};
 
 /// Subprotocol of a device's control connection.
@@ -62,7 +63,7 @@ impl Route {
             ("POST", ["twins", id, "streams"]) => Some(Self::Open(id.parse().ok()?, None)),
             ("POST", ["twins", id, "streams", name]) => Some(Self::Open(id.parse().ok()?, Some(name.parse().ok()?))),
             ("GET", ["bridges", "ih", hub, "d", device, "sid", stream, "r", role]) => Some(Self::Bridge(Bridge {
-                hub: (*hub).into(),
+                hub: bare_host(hub).ok().filter(|hub| !hub.contains("..")).map(str::to_owned)?,
                 device: device.parse().ok()?,
                 stream: stream.parse().ok()?,
                 role: role.parse().ok()?,

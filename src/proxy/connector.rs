@@ -15,7 +15,7 @@ use crate::net::stream::{Stream, refusal_of};
 use crate::net::tasks::Tasks;
 use crate::net::vigil::Vigil;
 use crate::proto::id::{DeviceId, Role, StreamName};
-use crate::proto::limits::RESPONSE_TIMEOUT;
+use crate::proto::limits::{PROGRAM_BYTES, RESPONSE_TIMEOUT};
 use crate::proto::refusal::{Kind, Refusal};
 
 /// Opens streams to devices. Clones share their connections to the hub, which stand by between streams.
@@ -71,14 +71,19 @@ impl Connector {
         self.open_saying(device, name, &[]).await
     }
 
-    /// The same, and says this first. Where a connection stands by, up to 16 KiB of it travel along with the request, so that the
-    /// answer to them is one round trip away. A refusal is then no proof that they did not reach the device.
+    /// The same, and says this first, up to 64 KiB. Where a connection stands by, up to 16 KiB of it travel along with the
+    /// request, so that the answer to them is one round trip away. A refusal is then no proof that they did not reach the device.
     pub async fn open_saying(
         &self,
         device: &DeviceId,
         name: Option<&StreamName>,
         mut first: &[u8],
     ) -> Result<Stream, Refusal> {
+        // Nobody can read yet what the other end answers, and it may read no more before that: this much waits here.
+        if first.len() > PROGRAM_BYTES {
+            let reason = format!("{} bytes are more than can be said first: {PROGRAM_BYTES}", first.len());
+            return Err(Refusal::new(Kind::BadRequest, reason));
+        }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
         if opener.goodbye.is_cancelled() {
             return Err(Refusal::new(Kind::EndedHere, "this connector is closed"));

@@ -273,7 +273,7 @@ impl Opener {
                 self.standbys.put(standby);
                 Ok(Err(reason))
             }
-            FromHub::StreamRequest(_) => Err(Ended::Binary),
+            FromHub::StreamRequest(_) => Err(Ended::Unexpected("a request for a stream, to a service")),
         }
     }
 

@@ -146,6 +146,8 @@ fn what_other_machines_run_in_the_same_home_is_left_alone() {
     // Over NFS it looks like this one: there, and refusing connections.
     let elsewhere = place.join("device-agent-7@elsewhere.sock");
     drop(UnixListener::bind(&elsewhere).unwrap());
+    // Containers leave many, and none of them is asked in place of what runs here.
+    (0..600).for_each(|number| drop(UnixListener::bind(place.join(format!("hub-1@container{number}.sock"))).unwrap()));
     let told = roles(&machine).iter().map(|role| role.process).collect::<Vec<_>>();
     assert_eq!((told, elsewhere.exists()), (vec![agent.process.id()], true));
 }
@@ -205,7 +207,7 @@ fn who_is_stopped_is_told_of_and_holds_nobody_up() {
     let (stopped, _other) = (Agent::start(&machine, &["22"]), Agent::start_as(&machine, "other", &["22"]));
     stopped.process.signal("STOP");
     let text = within(SOON, "the others' status", || machine.ask(&["status"]));
-    assert!(text.contains(&format!("device-agent-{}@", stopped.process.id())), "{text}");
+    assert!(text.contains(&format!("device-agent-{}-", stopped.process.id())), "{text}");
     assert!(text.contains("does not answer") && text.contains("device other"), "{text}");
     stopped.process.signal("CONT");
     assert_eq!(roles(&machine).len(), 2);

@@ -1,6 +1,6 @@
 //! The file that is written to, those that were put aside, and what is kept of them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -69,8 +69,7 @@ impl Store {
             self.rotate(now);
         }
         self.forget_oldest(now);
-        let is_missing = |error: io::Error| error.kind() == ErrorKind::NotFound;
-        self.taken_away = fs::metadata(self.files.current()).is_err_and(is_missing) && self.reopen().is_err();
+        self.taken_away = !self.current.is_at(self.files.current()) && self.reopen().is_err();
     }
 
     /// After a failure: the disk may be another one, or somebody made room by taking the file away.
@@ -150,6 +149,15 @@ impl Current {
         Ok(Self { size, born: first_time(&file)?, torn: is_torn(&mut file, size)?, file })
     }
 
+    /// Whether it is still the file of that name. Where that cannot be told, there is no other to be had either.
+    fn is_at(&self, path: &Path) -> bool {
+        match (fs::metadata(path), self.file.metadata()) {
+            (Ok(there), Ok(own)) => is_same(&there, &own),
+            (Err(error), _) => error.kind() != ErrorKind::NotFound,
+            (Ok(_), Err(_)) => true,
+        }
+    }
+
     fn append(&mut self, line: &str, now: Moment) -> io::Result<()> {
         let start = if self.torn { "\n" } else { "" };
         let written = self.file.write_all(start.as_bytes()).and_then(|()| self.file.write_all(line.as_bytes()));
@@ -161,6 +169,18 @@ impl Current {
         self.born.get_or_insert(now);
         written
     }
+}
+
+#[cfg(unix)]
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// A file that is open can be neither moved nor deleted there.
+#[cfg(not(unix))]
+fn is_same(_: &Metadata, _: &Metadata) -> bool {
+    true
 }
 
 /// Whether a file ends within a line: whoever wrote it was killed, or the disk was full.

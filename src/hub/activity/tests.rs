@@ -10,6 +10,20 @@ use crate::proto::moment::Moment;
 
 const MIB: u64 = 1 << 20;
 
+#[cfg(unix)]
+#[test]
+fn a_log_whose_file_was_moved_and_replaced_goes_on_in_the_new_one() {
+    let (_home, path) = place();
+    let mut store = Store::open(&path, Settings::default()).unwrap();
+    store.append("first\n", Moment(0)).unwrap();
+    fs::rename(&path, path.with_extension("kept")).unwrap();
+    fs::write(&path, "").unwrap();
+    store.tidy(Moment(1));
+    store.append("second\n", Moment(1)).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "second\n");
+    assert_eq!(fs::read_to_string(path.with_extension("kept")).unwrap(), "first\n");
+}
+
 #[test]
 fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
     let (_home, path) = place();

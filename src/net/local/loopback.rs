@@ -72,7 +72,7 @@ pub(super) async fn connect(path: &Path) -> io::Result<LocalStream> {
     };
     let (port, secret) = read().ok_or(io::ErrorKind::InvalidData)?;
     let connecting = timeout(CONNECT_TIMEOUT, TcpStream::connect(("127.0.0.1", port)));
-    let mut stream = connecting.await.map_err(|_| io::ErrorKind::ConnectionRefused)??;
+    let mut stream = connecting.await.map_err(|_| io::ErrorKind::TimedOut)??;
     stream.write_all(secret.bytes()).await?;
     Ok(stream)
 }

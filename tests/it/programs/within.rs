@@ -118,6 +118,9 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
     };
     const DELAY: Duration = Duration::from_millis(400);
     scene.run(async {
+        let (device, more) = (DEVICE.parse().unwrap(), vec![0; 64 * 1024 + 1]);
+        let refusal = scene.connector.open_saying(&device, Some(&name("echo")), &more).await.unwrap_err();
+        assert_eq!(refusal.kind, Kind::BadRequest, "nobody would read what comes back meanwhile");
         // The long way, then on what stands by.
         for length in [5, 64 * 1024, 64 * 1024, 5, 0] {
             asks(&Pattern::new(length).prefix(length)).await;
