@@ -209,7 +209,7 @@ async fn carry(
         None if matches!(live.why().kind, Kind::Interrupted | Kind::Draining) => Left::Lost(None, live.why().what()),
         None => Left::Meant,
     };
-    let interrupted = resumable && how != Left::Meant;
+    let interrupted = resumable && matches!(how, Left::Lost(..));
     let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
     farewell.left(how);
     if parting.rests() {
@@ -252,7 +252,11 @@ async fn never_joined(leg: Leg<Socket>, joint: Joint, shared: &Shared, live: &Li
 }
 
 fn how(departure: &Departure, role: Option<Role>) -> Left {
-    if departure.is_loss() { Left::Lost(role, departure.reason()) } else { Left::Meant }
+    match departure {
+        lost if lost.is_loss() => Left::Lost(role, lost.reason()),
+        clean if clean.is_clean() => Left::Closed,
+        _ => Left::Meant,
+    }
 }
 
 /// Every stream that the log saw open, it sees end: how, why, and by whom.

@@ -207,7 +207,7 @@ where
     let mut lifeline = Lifeline::new(pass.as_ref().map_or(Duration::ZERO, |pass| pass.grace));
     loop {
         let (why, back) = match leg::carry(local, socket, flow, &mut lifeline, terms).await {
-            Parted::Over(outcome, _) => return (outcome, None),
+            Parted::Over(outcome, _) => return (settled(outcome, flow), None),
             Parted::Resting(socket) => return (Ending::Clean.into(), Some(socket)),
             Parted::Lost(why, back) => (why, back),
         };
@@ -218,9 +218,23 @@ where
         lifeline.lost(clock::now(), back, random::dice());
         match Box::pin(come_back(&last, &mut lifeline, terms)).await {
             Ok(tunnel) => (socket, pass) = (tunnel.socket, tunnel.pass.or(Some(last))),
-            Err(refusal) => return (refusal.into(), None),
+            Err(refusal) => return (settled(refusal.into(), flow), None),
         }
         flow.attach();
+    }
+}
+
+/// The other end has come to its end with all that there was. If this one has too, only the last words were lost.
+fn settled(outcome: Outcome, flow: &Flow) -> Outcome {
+    match outcome.refusal {
+        Some(refusal) if refusal.kind == Kind::StreamOver => {
+            if flow.may_have_ended() {
+                Ending::Clean.into()
+            } else {
+                Refusal::new(Kind::NotResumed, refusal.what()).into()
+            }
+        }
+        _ => outcome,
     }
 }
 
@@ -285,6 +299,7 @@ fn is_final(kind: Kind) -> bool {
             | Kind::StreamKilled
             | Kind::UnknownDevice
             | Kind::IncompatibleVersion
+            | Kind::StreamOver
             | Kind::PeerGone
             | Kind::BadRequest
     )

@@ -231,6 +231,10 @@ pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(60);
 /// An agent that another one replaced waits at least this long, so that two never take turns.
 pub const DISPLACED_WAIT: Duration = Duration::from_secs(60);
 
+/// Streams of which a hub remembers that they ended well, for an end that lost its connection in that moment and comes back: more
+/// than end while one does.
+pub const ENDED_STREAMS: usize = 1024;
+
 /// Keys of one identity: the one in use, and the one it replaces.
 pub const KEYS_PER_IDENTITY: usize = 2;
 

@@ -137,6 +137,9 @@ table! {
     OpeningBroke "opening-broke" 503 503003 "ServiceUnavailable" 4442 39
         "a connection broke while the stream was being opened"
         "connect again";
+    StreamOver "stream-over" 410 410002 "Gone" 4443 41
+        "the stream has come to its end"
+        "there is nothing to go on with; connect again for another";
     EndedHere "ended-here" 0 0 "" 0 40
         "this program was told to end, and the stream with it"
         "start it again if that was not meant";

@@ -248,6 +248,9 @@ impl Broker {
         let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
         let is_former = stream.side(role).leg() != Some(leg);
         let resumes = stream.resumes();
+        if resumes && how == Left::Closed && matches!(stream.phase, Phase::Joined | Phase::Interrupted { .. }) {
+            self.ended_well.note(id);
+        }
         match (&stream.phase, how) {
             (Phase::Joined | Phase::Ending(_), _) if is_former => {}
             (Phase::Joined, Left::Lost(role, why)) if resumes => self.interrupt(id, (role, why), now),
@@ -261,6 +264,10 @@ impl Broker {
             (Phase::Joined | Phase::Ending(_), _) => self.forget(id),
             (Phase::Interrupted { .. }, Left::Lost(..)) if is_former => {}
             (Phase::Interrupted { .. }, Left::Lost(..)) => stream.side(role).left(),
+            (Phase::Interrupted { .. }, Left::Closed) => {
+                stream.side(role).left();
+                self.end_well(id, now);
+            }
             (Phase::Interrupted { .. }, Left::Meant) => {
                 stream.side(role).left();
                 self.give_up(id, Refusal::new(Kind::NotResumed, "the other side has ended it"), now);

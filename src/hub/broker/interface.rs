@@ -105,7 +105,9 @@ pub enum Shown {
 /// How a side left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
-    /// It, or the stream, came to its end.
+    /// It has all of the stream, and knows that the other side does.
+    Closed,
+    /// It, or the stream, came to another end.
     Meant,
     /// A connection was lost, which nobody meant: of this side, if it is known, for this reason.
     Lost(Option<Role>, String),

@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 pub use event::{ACCEPTED, Event, Operation};
 pub use interface::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Output, Settings, Shown, SideArrival};
+use resume::EndedWell;
 use stream::{Phase, Stream};
 pub use tally::Caps;
 use tally::Tally;
@@ -55,6 +56,7 @@ pub struct Broker {
     began: Option<Instant>,
     /// Streams of an earlier run that were here again, and have ended.
     over: HashSet<StreamId>,
+    ended_well: EndedWell,
     outputs: VecDeque<Output>,
 }
 
@@ -80,6 +82,7 @@ impl Broker {
             run,
             began: None,
             over: HashSet::new(),
+            ended_well: EndedWell::default(),
             outputs: VecDeque::new(),
         }
     }

@@ -3,7 +3,7 @@
 //! Nothing here is needed for the sides to come back: what a ticket says is enough, for a hub that has started anew as
 //! well. What is remembered of an interrupted stream is what lets it be ended.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::stream::{Phase, Stream};
 use super::{Ask, Broker, Event, Operation, Output, SideArrival};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
+use crate::proto::limits::ENDED_STREAMS;
 use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::Ticket;
 use crate::proto::scope::Scope;
@@ -21,6 +22,33 @@ const LATE: Duration = Duration::from_secs(60);
 
 /// Why nobody will come back to a device's side.
 const AGENT_STARTED: &str = "the agent was started anew";
+
+/// Whose stream it was, is certain by then.
+const ENDED: &str = "the resume token of an ended stream";
+
+/// The last streams that ended well.
+#[derive(Debug, Default)]
+pub(super) struct EndedWell {
+    all: HashSet<StreamId>,
+    oldest_first: VecDeque<StreamId>,
+}
+
+impl EndedWell {
+    pub(super) fn note(&mut self, id: StreamId) {
+        if self.all.insert(id) {
+            self.oldest_first.push_back(id);
+        }
+        if self.oldest_first.len() > ENDED_STREAMS
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+
+    fn has(&self, id: &StreamId) -> bool {
+        self.all.contains(id)
+    }
+}
 
 impl Broker {
     /// A joined stream has come apart: both sides are awaited. Another run of the agent than had it cannot go on with it.
@@ -49,8 +77,14 @@ impl Broker {
 
     /// A side comes back with its ticket.
     pub(super) fn returned(&mut self, arrival: SideArrival, ticket: &Ticket, now: Instant) {
-        if let Err(wrong) = self.recognise(&arrival, ticket, now) {
-            return self.turn_away(&arrival, wrong);
+        match self.recognise(&arrival, ticket, now) {
+            // It lost its connection while the stream ended, and cannot know that it did.
+            Err(ENDED) if self.ended_well.has(&ticket.stream) => {
+                let refusal = Kind::StreamOver.into();
+                return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
+            }
+            Err(wrong) => return self.turn_away(&arrival, wrong),
+            Ok(()) => {}
         }
         let id = ticket.stream;
         if !self.streams.contains_key(&id) {
@@ -98,13 +132,11 @@ impl Broker {
         }
         match known.map(|stream| &stream.phase) {
             Some(Phase::Joined | Phase::Interrupted { .. }) => Ok(()),
-            Some(Phase::Ending(_)) => Err("the resume token of an ended stream"),
+            Some(Phase::Ending(_)) => Err(ENDED),
             Some(Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_)) => {
                 Err("a resume token before the stream was open")
             }
-            None if ticket.hub == self.run || self.over.contains(&ticket.stream) => {
-                Err("the resume token of an ended stream")
-            }
+            None if ticket.hub == self.run || self.over.contains(&ticket.stream) => Err(ENDED),
             None if self.takes_over(now) => Ok(()),
             None => Err("the resume token of an earlier run, too late"),
         }
@@ -133,10 +165,19 @@ impl Broker {
         }
     }
 
-    /// An interrupted stream is over: whoever is back is told.
+    /// An interrupted stream is broken: whoever is back is told.
     pub(super) fn give_up(&mut self, id: StreamId, why: Refusal, now: Instant) {
+        self.part(id, "broken", &why, now);
+    }
+
+    /// An interrupted stream is over as it should be: one side has all of it, and knows that the other does.
+    pub(super) fn end_well(&mut self, id: StreamId, now: Instant) {
+        self.part(id, "closed", &Kind::StreamOver.into(), now);
+    }
+
+    fn part(&mut self, id: StreamId, result: &'static str, why: &Refusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let event = stream.event(id, Operation::StreamClosed, "broken", now);
+        let event = stream.event(id, Operation::StreamClosed, result, now);
         let took = stream.opened_at.map(|at| now.saturating_duration_since(at));
         let legs = [stream.device.leg(), stream.service.leg()];
         for leg in legs.into_iter().flatten() {
@@ -193,5 +234,20 @@ impl Stream {
             | Phase::Joined
             | Phase::Ending(_) => self.event(id, Operation::StreamOpened, "opened", now),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_streams_that_ended_well_are_known_and_no_more_than_that() {
+        let id = |number: usize| StreamId::from_bytes((number as u128).to_be_bytes());
+        let mut well = EndedWell::default();
+        (0..ENDED_STREAMS + 2).for_each(|number| well.note(id(number)));
+        well.note(id(ENDED_STREAMS));
+        assert!(!well.has(&id(1)) && well.has(&id(2)) && well.has(&id(ENDED_STREAMS + 1)));
+        assert_eq!((well.all.len(), well.oldest_first.len()), (ENDED_STREAMS, ENDED_STREAMS));
     }
 }

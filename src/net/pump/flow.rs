@@ -64,6 +64,11 @@ impl Flow {
         self.until(|end| end.have_both_rested().then_some(())).await;
     }
 
+    /// Whether the stream is over, if the peer says so.
+    pub(super) fn may_have_ended(&self) -> bool {
+        self.end().may_have_ended()
+    }
+
     /// Whether this end has yet to say that it is done.
     pub(super) fn take_rest(&self) -> bool {
         self.end().take_rest()

@@ -331,6 +331,11 @@ impl End {
         if self.peer_closed { self.end_written } else { !self.saying && self.is_done() }
     }
 
+    /// Whether this end has all that the peer had to say, and has said all: if the peer ended well, so did the stream.
+    pub fn may_have_ended(&self) -> bool {
+        self.end_written && self.outgoing.is_told()
+    }
+
     fn is_done(&self) -> bool {
         self.has_told_all() && (!self.resumable() || self.outgoing.is_acknowledged())
     }

@@ -54,13 +54,13 @@ fn a_resume_token_of_another_stream_role_or_identity_or_a_forged_one_gets_the_sa
 }
 
 #[test]
-fn a_resume_token_of_a_stream_that_has_ended_gets_the_same_401() {
+fn a_resume_token_of_a_stream_that_has_ended_lets_nobody_in_and_tells_its_owner_of_a_good_end() {
     let mut scene = Scene::new();
     let [own, others] = scene.open();
     let refused = scene.alice.come_back(&own.place, "forged").err();
     assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
     // By itself …
-    scene.end(own, others, &refused);
+    scene.end(own, others);
     // … by who runs the hub …
     let [own, others] = scene.open();
     scene.hub.ask(&["streams", "kill", &own.stream()]);
@@ -75,7 +75,7 @@ fn a_resume_token_of_a_stream_that_has_ended_gets_the_same_401() {
     let [mut own, mut others] = scene.open();
     scene.restart_hub();
     scene.both_come_back(&mut own, &mut others);
-    scene.end(own, others, &refused);
+    scene.end(own, others);
 }
 
 #[test]
@@ -109,11 +109,12 @@ fn who_comes_back_to_what_is_over_is_not_penalised_for_it() {
     let mut scene = Scene::new();
     let [own, others] = scene.open();
     let refused = scene.alice.come_back(&own.place, "forged").err();
-    let (place, token) = (own.place.clone(), own.token.clone());
-    scene.end(own, others, &refused);
+    scene.hub.ask(&["streams", "kill", &own.stream()]);
+    scene.wait_over(&own.stream());
     for _ in 0..HONEST_RETURNS {
-        assert_eq!(scene.alice.come_back(&place, &token).err(), refused);
+        assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), refused);
     }
+    drop(others);
     let penalised = |entry: &Value| entry["operationName"] == "sourcePenalised";
     assert!(!scene.hub.activity().iter().any(penalised));
     let [mut own, mut others] = scene.open();
@@ -190,12 +191,20 @@ impl Scene {
         assert_eq!(others.socket.next().unwrap(), Frame::Text(r#"{"type":"resume","received":0}"#.into()));
     }
 
-    /// Ends it as both ends do when all is said.
-    fn end(&self, mut own: Side, mut others: Side, refused: &Option<Answer>) {
+    /// Ends it as both ends do when all is said. Who lost its connection in that moment is told that it did; others are not.
+    fn end(&self, mut own: Side, mut others: Side) {
         own.socket.close(1000).unwrap();
         assert_eq!(others.socket.expect_close(), 1000);
         others.socket.close(1000).unwrap();
-        self.assert_over(own, others, refused);
+        self.wait_over(&own.stream());
+        let device = &self.device.identity;
+        for returned in [self.alice.come_back(&own.place, &own.token), device.come_back(&others.place, &others.token)] {
+            let answer = returned.err().expect("it is over");
+            assert!(answer.status == 410 && answer.body.contains("streamOver"), "{answer:?}");
+        }
+        for wrong in [self.alice.come_back(&own.place, &others.token), device.come_back(&others.place, &own.token)] {
+            assert_eq!(wrong.err().map(|answer| answer.status), Some(401));
+        }
     }
 
     /// Neither end can come back to it.

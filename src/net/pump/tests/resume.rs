@@ -1,6 +1,7 @@
 //! Two pumps whose WebSockets are cut again and again, at any byte.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::copy_bidirectional;
@@ -16,6 +17,9 @@ struct Meeting {
     waiting: Mutex<Option<(Endpoint, WebSocket<DuplexStream>)>>,
     cuts: Mutex<VecDeque<u64>>,
     refuse: Mutex<Option<Kind>>,
+    /// One end knows that all is well: who comes back is told.
+    ended_well: AtomicBool,
+    told: AtomicUsize,
     met: Notify,
 }
 
@@ -29,6 +33,10 @@ impl Rejoin<DuplexStream> for Way {
     async fn rejoin(&self, pass: &Pass) -> Result<Tunnel<DuplexStream>, Refusal> {
         if let Some(kind) = *self.meeting.refuse.lock().unwrap() {
             return Err(kind.into());
+        }
+        if self.meeting.ended_well.load(Ordering::Relaxed) {
+            self.meeting.told.fetch_add(1, Ordering::Relaxed);
+            return Err(Kind::StreamOver.into());
         }
         let other = self.meeting.waiting.lock().unwrap().take();
         let socket = match other {
@@ -108,6 +116,34 @@ async fn no_byte_is_lost_or_repeated_wherever_the_tunnel_is_cut() {
         assert!(at_a == down && at_b == up, "seed {seed}: other bytes arrived");
         assert_eq!((left.ending, right.ending), (Ending::Clean, Ending::Clean), "seed {seed}");
     }
+}
+
+/// The hub remembers it: the end that lost its connection with the other's last words cannot know by itself.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_cut_at_any_byte_of_its_goodbye_has_ended_well_for_both() {
+    let mut told = 0;
+    for cut in 0..600 {
+        let meeting = Arc::new(Meeting::default());
+        meeting.cuts.lock().unwrap().push_back(cut);
+        let [(a, left), (b, right)] = two(&meeting);
+        let noted = async |outcome: Outcome| {
+            assert_eq!(outcome.ending, Ending::Clean, "cut after {cut} bytes: {:?}", outcome.refusal);
+            meeting.ended_well.store(true, Ordering::Relaxed);
+            // Whoever came back before that, and waits, is told as well.
+            let waiting = meeting.waiting.lock().unwrap().take();
+            if let Some((_, waiting)) = waiting {
+                meeting.told.fetch_add(1, Ordering::Relaxed);
+                waiting.refuse(&Kind::StreamOver.into()).await;
+            }
+        };
+        let ends = async { tokio::join!(async { noted(left.await).await }, async { noted(right.await).await }) };
+        let all = async { tokio::join!(ends, exchange(a, vec![1; 10]), exchange(b, vec![2; 10])) };
+        let (_, at_a, at_b) =
+            timeout(LONG, all).await.unwrap_or_else(|_| panic!("cut after {cut} bytes it stands still"));
+        assert_eq!((at_a, at_b), (vec![2; 10], vec![1; 10]));
+        told += meeting.told.load(Ordering::Relaxed);
+    }
+    assert!(told > 0, "nobody had to be told");
 }
 
 #[tokio::test(start_paused = true)]
