@@ -102,8 +102,13 @@ impl Computer {
         fs::write(directory.join("config"), "StrictHostKeyChecking accept-new\n").expect("a file can be written");
     }
 
-    /// What is typed into a shell that has nothing in its environment but what none can do without.
+    /// One command that goes on, in place of its shell: it ends with its process here.
     fn start(&self, command: &str) -> Process {
+        self.types(&format!("exec {command}"))
+    }
+
+    /// What is typed into a shell that has nothing in its environment but what none can do without.
+    fn types(&self, command: &str) -> Process {
         let path = format!("PATH={HOME}/bin:/usr/bin:/bin");
         let mut shell = self.island.machine().command("env");
         shell.current_dir("/");
@@ -113,7 +118,7 @@ impl Computer {
 
     /// What is typed, to its good end.
     fn does(&self, command: &str) -> Finished {
-        let finished = self.start(command).finish();
+        let finished = self.types(command).finish();
         assert_eq!(finished.code, Some(0), "{command}: {finished:?}");
         finished
     }
