@@ -170,6 +170,7 @@ impl World {
             // What a service may not reach, or not any more, is not a matter of its ticket.
             let refused = kind == Kind::NotResumed && self.has_another_run(&ticket)
                 || kind == Kind::AuthenticationFailed && due != Due::Admission
+                || kind == Kind::StreamOver && due != Due::Admission && self.ended_well.contains(&ticket.stream)
                 || kind == Kind::NotPermitted && due != Due::Refusal && ticket.role == Role::Service;
             assert!(refused, "refused as {kind:?}, and was due {due:?}: {ticket:?}");
             return;
@@ -223,10 +224,11 @@ impl World {
         let inside = std::mem::take(&mut self.inside);
         let gone = self.pick_key(&inside);
         self.inside = inside;
-        if let Some(leg) = gone {
-            self.inside.remove(&leg);
-            let lost = self.roll(2) == 0;
-            self.broker.handle(Input::SideLeft { leg, how: left(lost) }, self.now);
+        if let Some(leg) = gone
+            && let Some((stream, _)) = self.inside.remove(&leg)
+        {
+            let how = [lost(), Left::Meant, Left::Closed][self.roll(3) as usize].clone();
+            self.leaves((leg, stream), how, false);
         }
     }
 
@@ -238,20 +240,38 @@ impl World {
         let Some(leg) = ended else { return };
         let stream = self.open.remove(&leg).unwrap();
         let told = self.ending.remove(&leg);
-        let lost = told == Some(Kind::Interrupted) || self.roll(3) > 0;
+        // Who was sent away may have said its last word in that moment.
+        let is_lost = self.roll(3) > 0;
+        let how = match (is_lost, told) {
+            (true, _) => lost(),
+            (false, Some(Kind::Interrupted)) => Left::Closed,
+            (false, _) => [Left::Meant, Left::Closed][self.roll(2) as usize].clone(),
+        };
         let before = self.word(stream);
-        self.broker.handle(Input::SideLeft { leg, how: left(lost) }, self.now);
+        self.leaves((leg, stream), how, told == Some(Kind::Interrupted));
         self.carry_out();
         match told {
             None => {
                 let pass = self.passes.iter().find(|pass| !pass.void && pass.ticket.stream == stream);
                 let resumes = pass.is_some_and(|pass| !self.has_another_run(&pass.ticket));
-                let word = if lost && resumes { Some("interrupted") } else { None };
-                assert_eq!(self.word(stream), word, "lost: {lost}");
+                let word = if is_lost && resumes { Some("interrupted") } else { None };
+                assert_eq!(self.word(stream), word, "lost: {is_lost}");
+            }
+            Some(Kind::Interrupted) if !is_lost && before == Some("interrupted") => {
+                assert_eq!(self.word(stream), None, "it has ended well, and goes on");
             }
             Some(Kind::Interrupted) => assert_eq!(self.word(stream), before, "who was sent away says nothing new"),
-            Some(why) => assert_eq!(self.word(stream), None, "ended as {why:?}, and goes on; lost: {lost}"),
+            Some(why) => assert_eq!(self.word(stream), None, "ended as {why:?}, and goes on; lost: {is_lost}"),
         }
+    }
+
+    /// Only who leaves with all of it, and is the stream's when it does, has ended it well.
+    fn leaves(&mut self, (leg, stream): (ConnectionId, StreamId), how: Left, is_former: bool) {
+        let is_present = self.word(stream) == Some("interrupted") || !is_former && self.word(stream) == Some("open");
+        if how == Left::Closed && is_present {
+            self.ended_well.insert(stream);
+        }
+        self.broker.handle(Input::SideLeft { leg, how }, self.now);
     }
 
     /// Everybody must come again; of its streams the new run knows nothing.

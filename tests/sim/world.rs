@@ -73,6 +73,8 @@ pub(crate) struct World {
     last: HashMap<(StreamId, Role), ConnectionId>,
     /// What this run of the hub must never join again: it is over, or was told to be.
     over: HashSet<StreamId>,
+    /// What one side left with all of it, while it was the stream's.
+    ended_well: HashSet<StreamId>,
     interrupted: HashMap<StreamId, Instant>,
     /// Runs of the hub, when this one began, and whether it is about to end.
     run: u64,
@@ -118,6 +120,7 @@ impl World {
             ending: HashMap::new(),
             passes: Vec::new(),
             returning: HashMap::new(),
+            ended_well: HashSet::new(),
             last: HashMap::new(),
             over: HashSet::new(),
             interrupted: HashMap::new(),
@@ -527,7 +530,7 @@ impl World {
         assert!(self.requests.is_empty(), "requests without an answer");
         assert!(self.inside.is_empty(), "sides that wait for ever");
         for leg in std::mem::take(&mut self.open).into_keys() {
-            self.broker.handle(Input::SideLeft { leg, how: left(true) }, self.now);
+            self.broker.handle(Input::SideLeft { leg, how: lost() }, self.now);
         }
         self.carry_out();
         self.wait();
@@ -592,9 +595,9 @@ pub(crate) fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
-/// How a side leaves.
-pub(crate) fn left(lost: bool) -> Left {
-    if lost { Left::Lost(None, String::new()) } else { Left::Meant }
+/// A side's connection is lost.
+pub(crate) fn lost() -> Left {
+    Left::Lost(None, String::new())
 }
 
 pub(crate) fn address() -> SocketAddr {

@@ -248,9 +248,6 @@ impl Broker {
         let role = if stream.device.leg() == Some(leg) { Role::Device } else { Role::Service };
         let is_former = stream.side(role).leg() != Some(leg);
         let resumes = stream.resumes();
-        if resumes && how == Left::Closed && matches!(stream.phase, Phase::Joined | Phase::Interrupted { .. }) {
-            self.ended_well.note(id);
-        }
         match (&stream.phase, how) {
             (Phase::Joined | Phase::Ending(_), _) if is_former => {}
             (Phase::Joined, Left::Lost(role, why)) if resumes => self.interrupt(id, (role, why), now),
@@ -261,16 +258,22 @@ impl Broker {
                 stream.service.left();
                 self.give_up(id, why, now);
             }
+            (Phase::Joined, Left::Closed) if resumes => {
+                self.ended_well.note(id);
+                self.forget(id);
+            }
             (Phase::Joined | Phase::Ending(_), _) => self.forget(id),
             (Phase::Interrupted { .. }, Left::Lost(..)) if is_former => {}
-            (Phase::Interrupted { .. }, Left::Lost(..)) => stream.side(role).left(),
-            (Phase::Interrupted { .. }, Left::Closed) => {
-                stream.side(role).left();
-                self.end_well(id, now);
-            }
-            (Phase::Interrupted { .. }, Left::Meant) => {
-                stream.side(role).left();
-                self.give_up(id, Refusal::new(Kind::NotResumed, "the other side has ended it"), now);
+            (Phase::Interrupted { .. }, how) => {
+                // A side that waits anew is told what becomes of the stream.
+                if !is_former {
+                    stream.side(role).left();
+                }
+                match how {
+                    Left::Lost(..) => {}
+                    Left::Closed => self.end_well(id, now),
+                    Left::Meant => self.give_up(id, Refusal::new(Kind::NotResumed, "the other side has ended it"), now),
+                }
             }
             (Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_), _) => {
                 stream.side(role).left();

@@ -172,6 +172,7 @@ impl Broker {
 
     /// An interrupted stream is over as it should be: one side has all of it, and knows that the other does.
     pub(super) fn end_well(&mut self, id: StreamId, now: Instant) {
+        self.ended_well.note(id);
         self.part(id, "closed", &Kind::StreamOver.into(), now);
     }
 

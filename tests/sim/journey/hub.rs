@@ -2,7 +2,7 @@
 
 use super::*;
 
-use devstream::hub::broker::{Ask, Output, Settings, Shown, SideArrival};
+use devstream::hub::broker::{Ask, Left, Output, Settings, Shown, SideArrival};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
 use devstream::proto::keepalive::Beat;
@@ -11,7 +11,7 @@ use devstream::proto::refusal::Refusal;
 use devstream::proto::scope::Scope;
 use devstream::proto::stream::{CLOSE_NORMAL, StreamProtocol};
 
-use crate::world::{address, left, name, plain_ask, random, service};
+use crate::world::{self, address, name, plain_ask, random, service};
 
 const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
@@ -266,7 +266,7 @@ impl Journey {
 
     pub(super) fn farewell(&mut self, run: u64, leg: ConnectionId, lost: bool) {
         if run == self.run {
-            self.tell(Input::SideLeft { leg, how: left(lost) });
+            self.tell(Input::SideLeft { leg, how: if lost { world::lost() } else { Left::Meant } });
         }
     }
 
