@@ -90,9 +90,11 @@ impl Watcher {
                 tracing::info!(target: "service-proxy", "{name}: resumed after {seconds:.1} s");
             }
             Event::Refused(view, refusal) => {
-                let mut seen = self.seen();
-                seen.refused += 1;
-                seen.running.remove(&view.number);
+                {
+                    let mut seen = self.seen();
+                    seen.refused += 1;
+                    seen.running.remove(&view.number);
+                }
                 tracing::warn!(target: "service-proxy", "{}: {refusal}", view.to);
             }
             Event::Ended(view, ending, refusal) => {

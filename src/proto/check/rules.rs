@@ -75,6 +75,9 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
             "something else answers there, such as a web server in front of the hub, or the page where this network wants a \
              login: see what a browser shows there; --hub HOST:PORT names another"
         }
+        (Hop::Device, Kind::DeviceOffline) => {
+            "is its agent running? there, `devstream check` tells what keeps it from the hub"
+        }
         (Hop::Stream, Kind::NotPermitted) => {
             "whoever runs the hub can let you have it: devstream hub service set NAME --stream NAME; \
              `devstream devices` shows what you may have"
