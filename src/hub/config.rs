@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::activity;
 use super::broker::Settings;
+use super::connection_limiter::Places;
 use super::penalty::Rules;
-use super::strangers::Places;
 use crate::net::certificate::Source;
 use crate::net::serve;
 use crate::proto::keepalive::Patience;

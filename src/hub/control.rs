@@ -6,10 +6,10 @@ use http::header;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
-use super::answers;
 use super::auth::{Action, authorize};
-use super::door::Visitor;
-use super::exchange::Notice;
+use super::broker_handle::Notice;
+use super::connection::Visitor;
+use super::responses;
 use super::{Next, Shared};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
@@ -28,12 +28,12 @@ use crate::proto::refusal::{Kind, Refusal};
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, device: DeviceId) -> Answer<Next> {
     let key = match visitor.permit(shared, asked, Action::Control(&device)).await {
         Ok(proven) => proven.key.key,
-        Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
+        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
     };
     let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, CONTROL_PROTOCOL) {
         let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
-        return Answer::Reply(answers::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
+        return Answer::Reply(responses::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
     }
     Answer::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
@@ -60,17 +60,17 @@ pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, 
         return channel.refuse(Kind::BadRequest).await;
     };
     let round_trip = channel.round_trip();
-    let arrived = shared.exchange.arrive(device.clone(), visitor.connection, hello, visitor.address, round_trip);
+    let arrived = shared.broker.arrive(device.clone(), visitor.connection, hello, visitor.address, round_trip);
     let Ok((mut notices, mut farewell)) = arrived else {
         return channel.refuse(Kind::Draining).await;
     };
     let principal = Principal { role: Role::Device, id: device.clone().into() };
-    shared.directory.note_seen(principal.clone());
+    shared.registry.note_seen(principal.clone());
     let session = Session { shared, visitor, device: &device, principal: &principal, authority: &authority, key };
     let end = session.converse(&mut channel, &mut notices).await;
     farewell.because(end.reason());
     drop(farewell);
-    shared.directory.note_seen(principal);
+    shared.registry.note_seen(principal);
     match end {
         End::Ended(why) => Box::pin(channel.end(&why)).await,
         End::Refused(kind) => Box::pin(channel.refuse(kind)).await,
@@ -135,7 +135,7 @@ impl Session<'_> {
             tokio::select! {
                 message = channel.next() => match message {
                     Ok(ToHub::StreamResponse(response)) => {
-                        shared.exchange.answered(self.visitor.connection, response, false);
+                        shared.broker.answered(self.visitor.connection, response, false);
                     }
                     Ok(ToHub::Hello(_)) => return End::Refused(Kind::BadRequest),
                     Err(why) => return why.into(),
@@ -191,7 +191,7 @@ impl Session<'_> {
 
     /// Whether the identity is still let in with this key, and when that ends.
     async fn standing(&self) -> Result<Option<Instant>, Kind> {
-        let found = self.shared.directory.find(self.principal).await;
+        let found = self.shared.registry.find(self.principal).await;
         let record = found.map_err(|error| error.to_strangers().kind)?;
         let record = record.ok_or(Kind::AuthenticationFailed)?;
         let now = clock::moment();

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use super::auth::{Action, authorize};
-use super::door::Visitor;
+use super::connection::Visitor;
 use super::registry::Record;
-use super::{Shared, answers};
+use super::{Shared, responses};
 use crate::net::clock;
 use crate::net::serve::Asked;
 use crate::proto::admin::{DeviceStatus, Presence};
@@ -17,7 +17,7 @@ use crate::proto::refusal::Refusal;
 pub(super) async fn list(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
     match visible(shared, visitor, asked).await {
         Ok(devices) => json(&devices),
-        Err(refusal) => answers::refuse(&refusal),
+        Err(refusal) => responses::refuse(&refusal),
     }
 }
 
@@ -28,15 +28,15 @@ async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Ve
     }
     // Each goes through the whole registry: one after another, so that nobody's lists hold up everybody's proofs.
     let _turn = shared.listing.lock().await;
-    let devices = shared.directory.with(|registry| registry.list(Role::Device)).await;
+    let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
     let devices = devices.map_err(|error| error.to_strangers())?;
     let now = clock::moment();
     let sees = |id: &DeviceId| authorize(service.standing(), Action::See(id), now).is_ok();
     let status = |record: Record| {
-        let Record { principal, last_seen, .. } = shared.directory.refreshed(record);
+        let Record { principal, last_seen, .. } = shared.registry.refreshed(record);
         let id: DeviceId = principal.id.into();
         sees(&id).then(|| {
-            let online = shared.exchange.presence(&id).map(|presence| with_permitted(presence, &service));
+            let online = shared.broker.presence(&id).map(|presence| with_permitted(presence, &service));
             DeviceStatus { id, last_seen, online }
         })
     };

@@ -7,11 +7,11 @@ use http::{Response, StatusCode};
 
 use super::auth::Unproven;
 use super::broker::{Event, Input, Operation};
-use super::door::Visitor;
-use super::exchange::Exchange;
+use super::broker_handle::BrokerHandle;
+use super::connection::Visitor;
 use super::penalty::Offence;
 use super::registry::Redeemed;
-use super::{Shared, answers, held_against};
+use super::{Shared, held_against, responses};
 use crate::net::clock;
 use crate::net::serve::{Asked, bare};
 use crate::net::tls::Socket;
@@ -24,7 +24,7 @@ use crate::proto::refusal::{Kind, Refusal};
 pub(super) async fn join(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
     match spend(shared, visitor, asked).await {
         Ok(()) => bare(StatusCode::NO_CONTENT),
-        Err(refusal) => answers::refuse(&refusal),
+        Err(refusal) => responses::refuse(&refusal),
     }
 }
 
@@ -38,12 +38,12 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
         return Err(visitor.unproven(shared, &credential, Unproven::WrongSignature));
     }
     let (who, hash, source) = (credential.principal.clone(), code.hash(), visitor.address);
-    let (activity, exchange, strangers) = (shared.activity.clone(), shared.exchange.clone(), shared.strangers.clone());
-    let redeemed = shared.directory.change(move |registry| {
+    let (activity, broker, strangers) = (shared.activity.clone(), shared.broker.clone(), shared.strangers.clone());
+    let redeemed = shared.registry.change(move |registry| {
         let redeemed = registry.redeem(&who, &hash, &key, clock::moment())?;
         if let Some(redeemed) = &redeemed {
             activity.record(joined(&who, source, redeemed));
-            follow(&exchange, who, redeemed);
+            follow(&broker, who, redeemed);
         } else {
             // Here, where hanging up prevents nothing.
             held_against(&strangers, &activity, source, Offence::WrongProof);
@@ -67,11 +67,11 @@ fn joined(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
 }
 
 /// What an earlier key of the same identity holds: ended where that key is void by now, looked at where it will be.
-fn follow(exchange: &Exchange<Socket>, who: Principal, redeemed: &Redeemed) {
+fn follow(broker: &BrokerHandle<Socket>, who: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
         let why = Refusal::new(Kind::KeyReplaced, who.to_string());
-        exchange.tell(Input::Revoked { principal: who, why });
+        broker.tell(Input::Revoked { principal: who, why });
     } else if who.role == Role::Device {
-        exchange.tell(Input::KeysChanged { device: who.id.into() });
+        broker.tell(Input::KeysChanged { device: who.id.into() });
     }
 }

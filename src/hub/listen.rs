@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 
 use super::config::HubConfig;
-use super::door::Serves;
+use super::connection::Serves;
 use crate::net::inherit::Inherited;
 use crate::net::socket;
 

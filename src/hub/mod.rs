@@ -1,23 +1,22 @@
 //! The meeting point: devices wait here, services ask here, and their streams pass through.
 //!
-//! In the order of a stream: `door` (TLS, who is it), `control` (the device), `open` (the service),
-//! `broker` behind `exchange` (the rules), `streaming` (the bytes), `activity` (what happened).
+//! In the order of a stream: `connection` (TLS, who is it), `control` (the device), `open` (the service),
+//! `broker` behind `broker_handle` (the rules), `streaming` (the bytes), `activity` (what happened).
 
 mod accept;
 pub mod activity;
 mod address;
 mod admin;
-mod answers;
 pub mod auth;
 pub mod backup;
 pub mod broker;
+mod broker_handle;
 mod challenge;
 pub mod config;
+mod connection;
 mod control;
 mod devices;
-mod door;
 mod enrol;
-mod exchange;
 mod listen;
 mod metrics;
 mod monitor;
@@ -25,10 +24,11 @@ mod open;
 pub mod penalty;
 mod pressure;
 pub mod registry;
+mod responses;
 
+pub mod connection_limiter;
 mod standby;
 pub mod state;
-pub mod strangers;
 mod streaming;
 
 use std::io;
@@ -45,19 +45,19 @@ use tokio_util::sync::CancellationToken;
 use self::activity::Activity;
 use self::address::{info, public_address};
 use self::broker::{Event, Operation};
+use self::broker_handle::BrokerHandle;
 use self::challenge::Challenges;
 use self::config::HubConfig;
+use self::connection::Serves;
+use self::connection_limiter::Strangers;
 use self::control::Arriving;
-use self::door::Serves;
-use self::exchange::Exchange;
 pub use self::listen::CannotListen;
 use self::metrics::Metrics;
 use self::penalty::{Offence, Verdict};
 use self::pressure::Pressure;
-use self::registry::Directory;
+use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
-use self::strangers::Strangers;
 use self::streaming::Arrived;
 use crate::net::certificate::{HubCertificate, Shown, names};
 use crate::net::clock;
@@ -87,8 +87,8 @@ struct Shared {
     public: HubAddress,
     /// What clients are shown.
     certificate: Arc<Shown>,
-    directory: Directory,
-    exchange: Exchange<Socket>,
+    registry: RegistryCache,
+    broker: BrokerHandle<Socket>,
     activity: Activity,
     metrics: Arc<Metrics>,
     strangers: Arc<Strangers>,
@@ -160,14 +160,14 @@ impl Hub {
         let names = names(given, &addresses);
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
-        let directory = Directory::new(
+        let registry = RegistryCache::new(
             SqliteRegistry::open(&state.registry())
                 .with_context(|| format!("cannot use the registry {}", state.registry().display()))?,
         );
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;
-        let exchange = Exchange::new(config.broker, activity.clone());
+        let broker = BrokerHandle::new(config.broker, activity.clone());
         let first = *addresses.first().context("the hub listens nowhere")?;
         let public = public_address(&config, first);
         let info = info(&config, &public, first, pin);
@@ -184,8 +184,8 @@ impl Hub {
             info,
             public,
             certificate: certificate.shown(),
-            directory,
-            exchange,
+            registry,
+            broker,
             activity,
             metrics,
             strangers: Arc::new(Strangers::new(limits.strangers, limits.penalties)),
@@ -234,10 +234,10 @@ impl Hub {
         let acceptor = certificate.acceptor()?;
         let stopping = shared.stopping.clone();
         for (listener, serves) in listeners {
-            let (door, acceptor) = (shared.clone(), acceptor.clone());
+            let (hub, acceptor) = (shared.clone(), acceptor.clone());
             let receive = move |tcp, address: SocketAddr| {
-                let admission = door::admit(&door, address)?;
-                Some(door::receive(door.clone(), acceptor.clone(), tcp, address, serves, admission))
+                let admission = connection::admit(&hub, address)?;
+                Some(connection::receive(hub.clone(), acceptor.clone(), tcp, address, serves, admission))
             };
             let accepting = accept::connections(shared.clone(), listener, tasks.clone(), receive);
             tasks.spawn(until(stopping.clone(), accepting));
@@ -245,17 +245,17 @@ impl Hub {
         if let Some(listener) = monitor {
             tasks.spawn(until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
-        tasks.spawn(until(stopping.clone(), shared.exchange.clone().keep_time()));
-        tasks.spawn(until(stopping.clone(), shared.directory.clone().keep_sightings()));
+        tasks.spawn(until(stopping.clone(), shared.broker.clone().keep_time()));
+        tasks.spawn(until(stopping.clone(), shared.registry.clone().keep_sightings()));
         tasks.spawn(until(stopping.clone(), certificate.keep(reload)));
         tasks.spawn(until(stopping.clone(), accept::own_user(shared.clone(), admin, tasks.clone())));
         tasks.spawn(until(stopping, pulse(shared.clone())));
         shutdown.drain.cancelled().await;
         let left = drain(&shared, &shutdown).await;
-        let directory = shared.directory.clone();
+        let registry = shared.registry.clone();
         drop(shared);
         tasks.end(GOODBYE).await;
-        directory.write_sightings().await;
+        registry.write_sightings().await;
         // A disk that hangs does not keep the hub from ending.
         if timeout(LAST_LINES, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
             tracing::error!(target: "hub", "the end of the activity log is lost: its disk does not answer");
@@ -334,14 +334,14 @@ fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr,
 
 /// The hub is alive while the broker answers.
 async fn pulse(shared: Arc<Shared>) {
-    match notify::watchdog(|| shared.exchange.ping()).await {}
+    match notify::watchdog(|| shared.broker.ping()).await {}
 }
 
 /// Refuses new streams and waits for the running ones, then ends what is left. Returns how many that were.
 async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     shared.draining.cancel();
-    shared.exchange.drain();
-    let (running, all) = (shared.exchange.holding(), shared.exchange.streams());
+    shared.broker.drain();
+    let (running, all) = (shared.broker.holding(), shared.broker.streams());
     if all > running {
         let resuming = all - running;
         tracing::info!(target: "hub", "{resuming} streams go on by themselves when the hub is back");
@@ -352,11 +352,11 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
         tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
     }
     tokio::select! {
-        _ = timeout(shared.config.drain, shared.exchange.drained()) => {}
+        _ = timeout(shared.config.drain, shared.broker.drained()) => {}
         () = shutdown.now.cancelled() => {}
     }
-    let left = shared.exchange.holding();
-    shared.exchange.end_all();
+    let left = shared.broker.holding();
+    shared.broker.end_all();
     shared.stopping.cancel();
     left
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::accept::pause;
 use super::metrics::{MEDIA_TYPE, Measure};
-use super::{Shared, answers};
+use super::{Shared, responses};
 use crate::net::serve::{Answer, Asked, serve};
 use crate::net::tasks::{self, Tasks};
 use crate::net::usage;
@@ -56,15 +56,15 @@ async fn answer(shared: &Shared, asked: &Asked) -> Response<Bytes> {
         ("GET", "/metrics") => metrics(shared).await,
         ("GET", "/healthz") => health(shared).await,
         ("GET", "/readyz") => ready(shared),
-        _ => answers::not_found(),
+        _ => responses::not_found(),
     }
 }
 
 /// Whether the hub does its work: the broker answers.
 pub(super) async fn health(shared: &Shared) -> Response<Bytes> {
-    match timeout(HEARTBEAT, shared.exchange.ping()).await {
-        Ok(true) => answers::words(StatusCode::OK, "ok\n"),
-        Ok(false) | Err(_) => answers::words(StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
+    match timeout(HEARTBEAT, shared.broker.ping()).await {
+        Ok(true) => responses::words(StatusCode::OK, "ok\n"),
+        Ok(false) | Err(_) => responses::words(StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
     }
 }
 
@@ -72,24 +72,24 @@ pub(super) async fn health(shared: &Shared) -> Response<Bytes> {
 pub(super) fn ready(shared: &Shared) -> Response<Bytes> {
     let full = shared.pressure.has_room_for_stream().is_err();
     if shared.is_draining() {
-        answers::words(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        responses::words(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else if full {
-        answers::words(StatusCode::SERVICE_UNAVAILABLE, "at its limits\n")
+        responses::words(StatusCode::SERVICE_UNAVAILABLE, "at its limits\n")
     } else {
-        answers::words(StatusCode::OK, "ready\n")
+        responses::words(StatusCode::OK, "ready\n")
     }
 }
 
 async fn metrics(shared: &Shared) -> Response<Bytes> {
-    let (devices, services) = shared.directory.with(|registry| registry.count()).await.unwrap_or_default();
-    let open = shared.exchange.carried();
+    let (devices, services) = shared.registry.with(|registry| registry.count()).await.unwrap_or_default();
+    let open = shared.broker.carried();
     let measured = [
         (Measure::Start, shared.since.0 as f64),
         (Measure::Draining, f64::from(u8::from(shared.is_draining()))),
-        (Measure::DevicesOnline, shared.exchange.devices_online() as f64),
+        (Measure::DevicesOnline, shared.broker.devices_online() as f64),
         (Measure::Devices, devices as f64),
         (Measure::Services, services as f64),
-        (Measure::Streams, shared.exchange.streams() as f64),
+        (Measure::Streams, shared.broker.streams() as f64),
         (Measure::Strangers, shared.strangers.count() as f64),
         (Measure::Penalised, shared.strangers.penalised() as f64),
         (Measure::Memory, usage::memory() as f64),

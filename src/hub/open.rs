@@ -7,9 +7,9 @@ use http::Response;
 
 use super::auth::Action;
 use super::broker::{Ask, Event, Grant, Operation};
-use super::door::Visitor;
+use super::connection::Visitor;
 use super::registry::Record;
-use super::{Shared, answers};
+use super::{Shared, responses};
 use crate::net::clock;
 use crate::net::serve::Asked;
 use crate::proto::http::{
@@ -32,19 +32,19 @@ pub(super) async fn ask(
 ) -> Response<Bytes> {
     let service = match visitor.identify(shared, asked).await {
         Ok(proven) => proven.record,
-        Err(refusal) => return answers::refuse(&refusal),
+        Err(refusal) => return responses::refuse(&refusal),
     };
     let wanted = match wanted(shared, asked, device, name) {
         Ok(wanted) => wanted,
-        Err(refusal) => return answers::refuse(&refusal),
+        Err(refusal) => return responses::refuse(&refusal),
     };
     let device = wanted.device.clone();
     match request(shared, visitor, service, wanted).await {
         Ok(grant) => {
             let url = shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service);
-            answers::accept(&grant, &url, shared.standby_offer(&asked.authority).as_ref())
+            responses::accept(&grant, &url, shared.standby_offer(&asked.authority).as_ref())
         }
-        Err(refusal) => answers::refuse(&refusal),
+        Err(refusal) => responses::refuse(&refusal),
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn request(
     wanted: Wanted,
 ) -> Result<Grant, Refusal> {
     let principal = Principal { role: Role::Device, id: wanted.device.clone().into() };
-    let known = shared.directory.find(&principal).await;
+    let known = shared.registry.find(&principal).await;
     let known = known.map_err(|error| error.to_strangers())?;
     let action = Action::Open { device: &wanted.device, known: known.is_some(), name: wanted.name.as_ref() };
     visitor.allow(shared, &service, action)?;
@@ -93,7 +93,7 @@ pub(super) async fn request(
     if let Err(refusal) = shared.pressure.has_room_for_stream() {
         return Err(shed(shared, &ask, refusal));
     }
-    match shared.exchange.ask(shared.next_connection(), ask).await {
+    match shared.broker.ask(shared.next_connection(), ask).await {
         Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
         Err(refusal) if refusal.kind == Kind::DeviceOffline => {
             Err(Refusal::new(Kind::DeviceOffline, known.map(since).unwrap_or_default()))

@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use super::auth::Action;
 use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
-use super::door::{Proven, Visitor};
-use super::exchange::{Farewell, Handover, Live, Meeting};
+use super::broker_handle::{Farewell, Handover, Live, Meeting};
+use super::connection::{Proven, Visitor};
 use super::open::ends;
 use super::standby::{self, Identity};
-use super::{Next, Shared, answers};
+use super::{Next, Shared, responses};
 use crate::net::clock;
 use crate::net::relay::{Departure, Leg, Terms, relay};
 use crate::net::serve::{Answer, Asked};
@@ -48,7 +48,7 @@ pub(super) struct Arrived {
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
     let proven = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
         Ok(proven) => proven,
-        Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
+        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
     };
     let Proven { record, key } = proven;
     let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
@@ -58,7 +58,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
     }
     let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
         let refusal = visitor.denied(shared, Some(&record.principal), "no stream token, or not one of ours");
-        return Answer::Reply(answers::refuse(&refusal));
+        return Answer::Reply(responses::refuse(&refusal));
     };
     let arrival = SideArrival {
         leg: visitor.connection,
@@ -70,9 +70,9 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         scope: record.scope,
     };
     if let Err(refusal) = shared.activity.audit() {
-        return Answer::Reply(answers::refuse(&refusal));
+        return Answer::Reply(responses::refuse(&refusal));
     }
-    match shared.exchange.side(arrival) {
+    match shared.broker.side(arrival) {
         Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
             let patience = protocol.map(|_| shared.config.patience);
@@ -82,7 +82,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
             let then = Next::Stream(Box::new(Arrived { waiting, identity }));
             Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
         }
-        Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
+        Err(refusal) => Answer::Reply(responses::refuse(&refusal)),
     }
 }
 

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use super::units::{at_least_one, seconds, size, some_seconds};
 use crate::hub::broker::Caps;
 use crate::hub::config::Limits;
+use crate::hub::connection_limiter::Places;
 use crate::hub::penalty::Rules;
-use crate::hub::strangers::Places;
 use crate::net::serve;
 
 #[derive(Debug, Clone, Args)]

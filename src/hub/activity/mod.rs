@@ -1,15 +1,15 @@
 //! The activity log: one JSON line for each thing that happened, field names as the original's. Never a secret.
 //!
 //! In the order a line travels: `record` (any thread), `line` (its JSON), `writer` (the one thread that writes),
-//! `store` (the file, its rotation and what is kept), `files` (their names), `read` and `last` (who reads it).
+//! `store` (the file, its rotation and what is kept), `files` (their names), `reader` and `tail` (who reads it).
 
+mod bisect;
 mod files;
-mod last;
 mod line;
-mod lines;
-mod read;
-mod search;
+mod line_reader;
+mod reader;
 mod store;
+mod tail;
 mod writer;
 
 use std::io;
@@ -23,13 +23,13 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 pub use self::line::Line;
-pub use self::read::{Filter, Reader};
+pub use self::reader::{Filter, Reader};
 use self::store::Store;
 use super::broker::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
 use crate::proto::refusal::{Detail, Kind, Refusal};
 
-/// Lines not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
+/// LineReader not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
 const QUEUE: usize = 4096;
 
 /// A stream that must be logged waits this long for a disk, and asks this often whether it is done.
@@ -72,7 +72,7 @@ pub struct Activity {
 #[derive(Debug, Default)]
 struct Counters {
     queued: AtomicUsize,
-    /// Lines that were recorded, and those of them that were written or lost.
+    /// LineReader that were recorded, and those of them that were written or lost.
     recorded: AtomicU64,
     settled: AtomicU64,
     lost: AtomicU64,
@@ -150,12 +150,12 @@ impl Activity {
         if in_time && self.lost() == audit.0 { Ok(()) } else { Err(Kind::AuditFailed.into()) }
     }
 
-    /// Lines that could not be written.
+    /// LineReader that could not be written.
     pub fn lost(&self) -> u64 {
         self.counters.lost.load(Ordering::Acquire)
     }
 
-    /// Lines that were written.
+    /// LineReader that were written.
     pub fn written(&self) -> u64 {
         self.counters.written.load(Ordering::Relaxed)
     }

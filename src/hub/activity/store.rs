@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Settings;
+use super::bisect::first_time;
 use super::files::{Aside, Files};
-use super::search::first_time;
 use crate::net::clock;
 use crate::proto::moment::Moment;
 
@@ -114,7 +114,7 @@ impl Store {
                 self.aside.push((aside, full.size));
                 Ok(())
             }
-            // Lines go on into the old file, so it keeps its name.
+            // LineReader go on into the old file, so it keeps its name.
             Err(error) => fs::rename(place, path).and(Err(error)),
         }
     }

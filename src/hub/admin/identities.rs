@@ -22,7 +22,7 @@ type Done = Result<AdminAnswer, RegistryError>;
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> Done {
     let (code, hash) = new_code(link_seconds);
     let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
-    let adding = shared.directory.change(move |registry| {
+    let adding = shared.registry.change(move |registry| {
         registry.add(&who, &scope, &hash, clock::moment())?;
         activity.record(Event::about(&who, Operation::IdentityAdded, "added"));
         Ok(())
@@ -35,7 +35,7 @@ pub(super) async fn rotate(shared: &Shared, principal: Principal, overlap_second
     let (code, hash) = new_code(link_seconds);
     let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
-    let rotating = shared.directory.change(move |registry| {
+    let rotating = shared.registry.change(move |registry| {
         registry.rotate(&who, &hash, overlap)?;
         activity.record(Event::about(&who, Operation::IdentityChanged, "rotating"));
         Ok(())
@@ -46,26 +46,26 @@ pub(super) async fn rotate(shared: &Shared, principal: Principal, overlap_second
 
 pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> Done {
     let principal = Principal { role: Role::Service, id: service.clone().into() };
-    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
-    let changing = shared.directory.change(move |registry| {
+    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let changing = shared.registry.change(move |registry| {
         let scope = registry.rescope(&principal, change)?;
         activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
         let until = ends(&scope);
-        exchange.tell(Input::Rescoped { service, scope, until });
+        broker.tell(Input::Rescoped { service, scope, until });
         Ok(AdminAnswer::Done)
     });
     changing.await
 }
 
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> Done {
-    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
-    let changing = shared.directory.change(move |registry| {
+    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let changing = shared.registry.change(move |registry| {
         registry.set_disabled(&principal, !enabled)?;
         let word = if enabled { "enabled" } else { "disabled" };
         activity.record(Event::about(&principal, Operation::IdentityChanged, word));
         if !enabled {
             let why = Refusal::new(Kind::Disabled, principal.to_string());
-            exchange.tell(Input::Revoked { principal, why });
+            broker.tell(Input::Revoked { principal, why });
         }
         Ok(AdminAnswer::Done)
     });
@@ -73,23 +73,23 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
 }
 
 pub(super) async fn list(shared: &Shared, role: Role) -> Done {
-    let records = shared.directory.with(move |registry| registry.list(role)).await?;
-    let told = |record| identity(shared, shared.directory.refreshed(record));
+    let records = shared.registry.with(move |registry| registry.list(role)).await?;
+    let told = |record| identity(shared, shared.registry.refreshed(record));
     Ok(AdminAnswer::Identities { identities: records.into_iter().map(told).collect() })
 }
 
 pub(super) async fn show(shared: &Shared, principal: Principal) -> Done {
-    let record = shared.directory.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
+    let record = shared.registry.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
     Ok(AdminAnswer::Identities { identities: vec![identity(shared, record)] })
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
-    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
-    let removing = shared.directory.change(move |registry| {
+    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let removing = shared.registry.change(move |registry| {
         registry.remove(&principal)?;
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
         let why = Refusal::new(Kind::AuthenticationFailed, format!("{principal} was removed"));
-        exchange.tell(Input::Revoked { principal, why });
+        broker.tell(Input::Revoked { principal, why });
         Ok(AdminAnswer::Done)
     });
     removing.await
@@ -97,7 +97,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
 
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> Done {
     let activity = shared.activity.clone();
-    let enrolling = shared.directory.change(move |registry| {
+    let enrolling = shared.registry.change(move |registry| {
         match registry.enrol(&principal, &key, clock::moment())? {
             Enrolled::New => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
             Enrolled::WithNewKey => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
@@ -113,7 +113,7 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     let (code, hash) = new_code(seconds);
     let until = hash.until;
     let activity = shared.activity.clone();
-    let adding = shared.directory.change(move |registry| {
+    let adding = shared.registry.change(move |registry| {
         let id = registry.add_enrolment(&devices, uses, &hash, clock::moment())?;
         let reason = format!("enrolment key {id} for {devices}, {uses} uses");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
@@ -124,13 +124,13 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
 }
 
 pub(super) async fn enrolments(shared: &Shared) -> Done {
-    let enrolments = shared.directory.with(|registry| registry.enrolments()).await?;
+    let enrolments = shared.registry.with(|registry| registry.enrolments()).await?;
     Ok(AdminAnswer::Enrolments { enrolments })
 }
 
 pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> Done {
     let activity = shared.activity.clone();
-    let removing = shared.directory.change(move |registry| {
+    let removing = shared.registry.change(move |registry| {
         registry.remove_enrolment(id)?;
         let reason = format!("enrolment key {id}");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentRemoved, "removed") });
@@ -159,7 +159,7 @@ async fn link(
 
 fn identity(shared: &Shared, record: Record) -> Identity {
     let (online, scope) = match record.principal.role {
-        Role::Device => (shared.exchange.presence(&record.principal.id.clone().into()), None),
+        Role::Device => (shared.broker.presence(&record.principal.id.clone().into()), None),
         Role::Service => (None, Some(record.scope)),
     };
     let key = |stored: &StoredKey| KeyStatus {

@@ -36,7 +36,7 @@ async fn answer(shared: &Shared, request: AdminRequest) -> AdminAnswer {
         }
         AdminRequest::ListEnrolments => identities::enrolments(shared).await,
         AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id).await,
-        AdminRequest::Streams => Ok(AdminAnswer::Streams { streams: shared.exchange.all_streams() }),
+        AdminRequest::Streams => Ok(AdminAnswer::Streams { streams: shared.broker.all_streams() }),
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream)),
         AdminRequest::Status => status::status(shared).await,
     };
@@ -58,10 +58,10 @@ fn advice(error: &RegistryError) -> String {
 }
 
 fn end_stream(shared: &Shared, stream: StreamId) -> AdminAnswer {
-    if !shared.exchange.has_stream(stream) {
+    if !shared.broker.has_stream(stream) {
         let reason = format!("there is no stream {stream}; `devstream hub streams` shows those there are");
         return AdminAnswer::Failed { reason };
     }
-    shared.exchange.kill(stream);
+    shared.broker.kill(stream);
     AdminAnswer::Done
 }

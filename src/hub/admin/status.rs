@@ -6,7 +6,7 @@ use crate::net::{clock, usage};
 use crate::proto::admin::{AdminAnswer, CertificateReport, HubStatus};
 
 pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError> {
-    let (devices, services) = shared.directory.with(|registry| registry.count()).await?;
+    let (devices, services) = shared.registry.with(|registry| registry.count()).await?;
     let (descriptors, descriptor_limit) = usage::descriptors();
     let (certificate, now) = (shared.certificate.status(), clock::moment());
     let status = HubStatus {
@@ -16,9 +16,9 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         since: shared.since,
         draining: shared.is_draining(),
         devices,
-        online: shared.exchange.devices_online() as u64,
+        online: shared.broker.devices_online() as u64,
         services,
-        streams: shared.exchange.streams() as u64,
+        streams: shared.broker.streams() as u64,
         strangers: shared.strangers.count() as u64,
         memory_bytes: usage::memory(),
         memory_limit_bytes: shared.pressure.budget(),

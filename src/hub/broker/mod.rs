@@ -4,13 +4,13 @@
 //! back at [`Broker::next_deadline`]. Bytes never pass through here. Randomness comes in with the
 //! constructor, so a run is one seed.
 
-mod change;
 mod event;
 mod handshake;
-mod interface;
+mod messages;
 mod resume;
+mod revocation;
 mod stream;
-mod tally;
+mod stream_counts;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -19,11 +19,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub use event::{ACCEPTED, Event, Operation};
-pub use interface::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Output, Settings, Shown, SideArrival};
+pub use messages::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Output, Settings, Shown, SideArrival};
 use resume::EndedWell;
 use stream::{Phase, Stream};
-pub use tally::Caps;
-use tally::Tally;
+pub use stream_counts::Caps;
+use stream_counts::Tally;
 
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::message::Hello;

@@ -1,9 +1,9 @@
 //! The known devices and services: their keys, what each may reach, and the codes with which they may join.
 
-mod directory;
+mod cache;
 pub mod sqlite;
 
-pub use directory::Directory;
+pub use cache::RegistryCache;
 
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use tokio::time::timeout;
 
 use super::{Channel, End, Standby, part};
 use crate::hub::broker::{DeviceAsk, Shown};
-use crate::hub::exchange::{DeviceAsked, Ready};
+use crate::hub::broker_handle::{DeviceAsked, Ready};
 use crate::hub::streaming::meet;
 use crate::net::channel::Ended;
 use crate::net::relay::Leg;
@@ -40,12 +40,12 @@ impl Standby<'_> {
         let response = match response {
             Ok(response) => response,
             Err(end) => {
-                self.shared.exchange.unanswered(connection, ask);
+                self.shared.broker.unanswered(connection, ask);
                 return part(channel, end.if_withdrawn()).await;
             }
         };
         let accepted = response.accepted;
-        self.shared.exchange.answered(connection, response, true);
+        self.shared.broker.answered(connection, response, true);
         if !accepted {
             return Some(channel);
         }
@@ -70,7 +70,7 @@ impl Standby<'_> {
     async fn wanted(&self, device: &DeviceId, run: u64, channel: &mut Channel) -> Result<DeviceAsked, End> {
         self.record().await.map_err(|refusal| End::Refused(refusal.kind))?;
         let (wanted, mut asked) = oneshot::channel();
-        self.shared.exchange.ready(Ready { device: device.clone(), run, wanted });
+        self.shared.broker.ready(Ready { device: device.clone(), run, wanted });
         let end = tokio::select! {
             biased;
             asked = &mut asked => match asked {
@@ -82,7 +82,7 @@ impl Standby<'_> {
         };
         asked.close();
         if let Ok(DeviceAsked { connection, ask, .. }) = asked.try_recv() {
-            self.shared.exchange.unanswered(connection, ask);
+            self.shared.broker.unanswered(connection, ask);
         }
         Err(end)
     }

@@ -13,12 +13,12 @@ use http::header;
 
 use super::auth::{Action, authorize};
 use super::broker::{Shown, SideArrival};
+use super::connection::Visitor;
 use super::control::passed;
-use super::door::Visitor;
 use super::open::ends;
 use super::registry::Record;
 use super::streaming::Waiting;
-use super::{Next, Shared, answers};
+use super::{Next, Shared, responses};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
 use crate::net::relay::Leg;
@@ -96,17 +96,17 @@ pub(super) struct Arriving {
 pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
     let proven = match visitor.permit(shared, asked, Action::Standby).await {
         Ok(proven) => proven,
-        Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
+        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
     };
     let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, STANDBY_PROTOCOL) {
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
-        return Answer::Reply(answers::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
+        return Answer::Reply(responses::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
     }
     let principal = proven.record.principal;
     let Some(held) = shared.hold_standby(&principal) else {
         let refusal = Refusal::new(Kind::HubBusy, "no more connections stand by");
-        return Answer::Reply(answers::refuse(&refusal));
+        return Answer::Reply(responses::refuse(&refusal));
     };
     let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
     let (key, authority) = (proven.key.key, asked.authority.clone());
@@ -195,7 +195,7 @@ impl Standby<'_> {
             until: ends(&scope),
             scope,
         };
-        let ((admission, meeting), farewell) = self.shared.exchange.side(arrival)?;
+        let ((admission, meeting), farewell) = self.shared.broker.side(arrival)?;
         let patience = admission.protocol.map(|_| self.shared.config.patience);
         let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
         Ok((Waiting { meeting, farewell, patience, rests: admission.rests.is_some() }, pass))
@@ -207,7 +207,7 @@ impl Standby<'_> {
 
     /// The next message, from a connection that may be idle for as long as its identity may stand by with this key.
     async fn idle(&self, channel: &mut Channel) -> Result<ToHub, End> {
-        let mut changes = self.shared.directory.changes();
+        let mut changes = self.shared.registry.changes();
         loop {
             let ends =
                 self.record().await.map(|record| self.ends(&record)).map_err(|refusal| End::Refused(refusal.kind))?;
@@ -230,7 +230,7 @@ impl Standby<'_> {
 
     /// What is known of the identity by now, if it may still stand by with this key.
     async fn record(&self) -> Result<Record, Refusal> {
-        let found = self.shared.directory.find(&self.identity.principal).await;
+        let found = self.shared.registry.find(&self.identity.principal).await;
         let record = found.map_err(|error| error.to_strangers())?;
         let record = record.ok_or(Kind::AuthenticationFailed)?;
         let now = clock::moment();

@@ -51,7 +51,7 @@ impl Standby<'_> {
         let scope = match self.record().await {
             Ok(record) => record.scope,
             Err(refusal) => {
-                self.shared.exchange.kill(grant.stream);
+                self.shared.broker.kill(grant.stream);
                 return self.refuse(leg, refusal).await;
             }
         };

@@ -1,6 +1,6 @@
 //! The handle through which connections speak to the broker: one at a time.
 
-mod desk;
+mod driver;
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::desk::Desk;
+use self::driver::BrokerDriver;
 use super::activity::Activity;
 use super::broker::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Settings, SideArrival};
 use crate::net::channel::RoundTrip;
@@ -131,19 +131,19 @@ struct Counts {
 }
 
 /// Speaks to the broker.
-pub(super) struct Exchange<T>(Arc<Counter<T>>);
+pub(super) struct BrokerHandle<T>(Arc<Counter<T>>);
 
 /// Where one is served after the other.
 struct Counter<T> {
     /// Held while the broker decides and what it decided is noted, and for the lists that whoever runs the hub asks for: a
     /// task of its own would cost every stream a dozen changes from one thread to another.
-    desk: Mutex<Desk<T>>,
+    driver: Mutex<BrokerDriver<T>>,
     /// There is a deadline that comes before the one that is waited for.
     sooner: Notify,
     counts: watch::Receiver<Counts>,
 }
 
-impl<T> Clone for Exchange<T> {
+impl<T> Clone for BrokerHandle<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
@@ -152,18 +152,18 @@ impl<T> Clone for Exchange<T> {
 /// The broker is gone; there is nobody to ask.
 const DOWN: Kind = Kind::Draining;
 
-impl<T: Transport> Exchange<T> {
+impl<T: Transport> BrokerHandle<T> {
     /// With nobody there yet.
     pub(super) fn new(settings: Settings, activity: Activity) -> Self {
         let (sender, counts) = watch::channel(Counts::default());
-        let desk = Mutex::new(Desk::new(settings, activity, sender));
-        Self(Arc::new(Counter { desk, sooner: Notify::new(), counts }))
+        let driver = Mutex::new(BrokerDriver::new(settings, activity, sender));
+        Self(Arc::new(Counter { driver, sooner: Notify::new(), counts }))
     }
 
     /// Tells the broker when its deadlines have come, for ever.
     pub(super) async fn keep_time(self) {
         loop {
-            let deadline = self.with(Desk::wait).unwrap_or_default();
+            let deadline = self.with(BrokerDriver::wait).unwrap_or_default();
             let due = async {
                 match deadline {
                     Some(at) => sleep_until(at.into()).await,
@@ -172,7 +172,7 @@ impl<T: Transport> Exchange<T> {
             };
             tokio::select! {
                 () = self.0.sooner.notified() => {}
-                () = due => drop(self.with(Desk::handle_timeout)),
+                () = due => drop(self.with(BrokerDriver::handle_timeout)),
             }
         }
     }
@@ -189,7 +189,7 @@ impl<T: Transport> Exchange<T> {
         let left = Input::DeviceLeft { device: device.clone(), connection, reason: String::new() };
         let (notices, receiver) = mpsc::channel(NOTICES);
         let arriving = Arriving { connection, hello, address, round_trip, notices };
-        self.with(|desk| desk.arrive(device, arriving))?;
+        self.with(|driver| driver.arrive(device, arriving))?;
         Ok((receiver, self.farewell(left)))
     }
 
@@ -200,59 +200,59 @@ impl<T: Transport> Exchange<T> {
 
     /// A device's connection stands by for a request.
     pub(super) fn ready(&self, ready: Ready) {
-        let _ = self.with(|desk| desk.stand_by(ready));
+        let _ = self.with(|driver| driver.stand_by(ready));
     }
 
     /// A standby connection broke before its device answered: it is asked on its control connection.
     pub(super) fn unanswered(&self, connection: ConnectionId, ask: DeviceAsk) {
-        let _ = self.with(|desk| desk.ask_otherwise(connection, ask));
+        let _ = self.with(|driver| driver.ask_otherwise(connection, ask));
     }
 
     /// Asks for a stream and waits for the answer; the request is void when the caller stops waiting.
     pub(super) async fn ask(&self, asker: ConnectionId, ask: Ask) -> Answer {
         let _farewell = self.farewell(Input::AskerLeft { asker });
-        let answer = self.with(|desk| desk.open(asker, ask))?;
+        let answer = self.with(|driver| driver.open(asker, ask))?;
         answer.await.unwrap_or_else(|_| Err(DOWN.into()))
     }
 
     /// A side shows its token. If it is let in, it waits for its meeting, and has left when the guard is dropped.
     pub(super) fn side(&self, arrival: SideArrival) -> Result<(Verdict<T>, Farewell<T>), Refusal> {
         let left = Input::SideLeft { leg: arrival.leg, how: Left::Lost(None, String::new()) };
-        let verdict = self.with(|desk| desk.let_in(arrival))?;
+        let verdict = self.with(|driver| driver.let_in(arrival))?;
         Ok((verdict?, self.farewell(left)))
     }
 
     /// A device, if it is online. Each is asked for by itself: a list of all of them would hold up every stream meanwhile.
     pub(super) fn presence(&self, device: &DeviceId) -> Option<Presence> {
-        self.with(|desk| desk.presence(device)).ok().flatten()
+        self.with(|driver| driver.presence(device)).ok().flatten()
     }
 
     /// How many they are.
     pub(super) fn devices_online(&self) -> usize {
-        self.with(|desk| desk.devices_online()).unwrap_or_default()
+        self.with(|driver| driver.devices_online()).unwrap_or_default()
     }
 
     /// Every stream, the oldest first.
     pub(super) fn all_streams(&self) -> Vec<StreamStatus> {
-        let mut streams = self.with(|desk| desk.streams()).unwrap_or_default();
+        let mut streams = self.with(|driver| driver.streams()).unwrap_or_default();
         streams.sort_by_key(|stream| Reverse(stream.age_seconds));
         streams
     }
 
     /// Whether there is this stream.
     pub(super) fn has_stream(&self, stream: StreamId) -> bool {
-        self.with(|desk| desk.has_stream(stream)).unwrap_or_default()
+        self.with(|driver| driver.has_stream(stream)).unwrap_or_default()
     }
 
     /// What all streams that run have carried, to the device and to the service.
     pub(super) fn carried(&self) -> (u64, u64) {
-        self.with(|desk| desk.carried()).unwrap_or_default()
+        self.with(|driver| driver.carried()).unwrap_or_default()
     }
 
     /// Whether the broker answers at all: waits, but holds up nobody, while it is busy.
     pub(super) async fn ping(&self) -> bool {
         loop {
-            match self.0.desk.try_lock().map(drop) {
+            match self.0.driver.try_lock().map(drop) {
                 Ok(()) => return true,
                 Err(TryLockError::Poisoned(_)) => return false,
                 Err(TryLockError::WouldBlock) => {}
@@ -288,22 +288,22 @@ impl<T: Transport> Exchange<T> {
 
     /// Ends every stream.
     pub(super) fn end_all(&self) {
-        let _ = self.with(Desk::end_all);
+        let _ = self.with(BrokerDriver::end_all);
     }
 
     /// Something happened.
     pub(super) fn tell(&self, input: Input) {
-        let _ = self.with(|desk| desk.tell(input));
+        let _ = self.with(|driver| driver.tell(input));
     }
 
-    fn with<R>(&self, what: impl FnOnce(&mut Desk<T>) -> R) -> Result<R, Refusal> {
+    fn with<R>(&self, what: impl FnOnce(&mut BrokerDriver<T>) -> R) -> Result<R, Refusal> {
         // Where it panicked, what it knows may be wrong: it is asked no more, and nobody waits for it any longer.
-        let mut desk = self.0.desk.lock().map_err(|poisoned| {
+        let mut driver = self.0.driver.lock().map_err(|poisoned| {
             poisoned.into_inner().hang_up();
             Refusal::from(DOWN)
         })?;
-        let result = what(&mut desk);
-        if desk.take_sooner() {
+        let result = what(&mut driver);
+        if driver.take_sooner() {
             self.0.sooner.notify_one();
         }
         Ok(result)
@@ -315,7 +315,7 @@ impl<T: Transport> Exchange<T> {
 }
 
 /// Tells the broker, when dropped at the latest, that something is gone.
-pub(super) struct Farewell<T: Transport>(Exchange<T>, Option<Box<Input>>);
+pub(super) struct Farewell<T: Transport>(BrokerHandle<T>, Option<Box<Input>>);
 
 impl<T: Transport> Farewell<T> {
     /// Says how a side left.
@@ -362,7 +362,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&[], None));
         let settings = activity::Settings::default();
         let (activity, _writer) = Activity::open(&place.path().join("log"), settings, metrics).unwrap();
-        let exchange = Exchange::<DuplexStream>::new(Settings::default(), activity);
+        let broker = BrokerHandle::<DuplexStream>::new(Settings::default(), activity);
         let hello = Hello {
             version: "1".into(),
             run: 1,
@@ -373,12 +373,11 @@ mod tests {
         };
         let address = (std::net::Ipv4Addr::LOCALHOST, 1).into();
         let device = "pi-42".parse().unwrap();
-        let (mut notices, _farewell) =
-            exchange.arrive(device, ConnectionId(1), hello, address, Arc::default()).unwrap();
-        assert!(exchange.ping().await);
-        let panicked = catch_unwind(AssertUnwindSafe(|| exchange.with(|_| -> () { panic!("a defect") })));
-        assert!(panicked.is_err() && !exchange.ping().await);
-        assert_eq!(exchange.devices_online(), 0);
+        let (mut notices, _farewell) = broker.arrive(device, ConnectionId(1), hello, address, Arc::default()).unwrap();
+        assert!(broker.ping().await);
+        let panicked = catch_unwind(AssertUnwindSafe(|| broker.with(|_| -> () { panic!("a defect") })));
+        assert!(panicked.is_err() && !broker.ping().await);
+        assert_eq!(broker.devices_online(), 0);
         assert!(matches!(notices.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)), "it still waits");
     }
 }

@@ -18,7 +18,7 @@ const SIGHTINGS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The registry, for any task.
 #[derive(Clone)]
-pub struct Directory {
+pub struct RegistryCache {
     registry: Arc<dyn Registry>,
     changes: Arc<Mutex<()>>,
     /// What was read, until something changes: every stream asks who its service and its device are.
@@ -84,7 +84,7 @@ impl Drop for Changing<'_> {
     }
 }
 
-impl Directory {
+impl RegistryCache {
     /// Around any registry.
     pub fn new(registry: impl Registry + 'static) -> Self {
         let registry = Arc::new(registry);
@@ -195,27 +195,27 @@ mod tests {
     #[tokio::test]
     async fn what_is_known_is_never_older_than_the_last_change() {
         let place = tempfile::tempdir().unwrap();
-        let directory = Directory::new(SqliteRegistry::open(&place.path().join("registry")).unwrap());
+        let cache = RegistryCache::new(SqliteRegistry::open(&place.path().join("registry")).unwrap());
         let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
         let (added, key) = (principal.clone(), PublicKey::from_bytes([1; 32]));
-        directory.change(move |registry| registry.enrol(&added, &key, Moment(1))).await.unwrap();
+        cache.change(move |registry| registry.enrol(&added, &key, Moment(1))).await.unwrap();
         for disabled in [true, false, true] {
-            assert!(directory.find(&principal).await.unwrap().is_some());
-            let (changed, known) = (principal.clone(), directory.clone());
+            assert!(cache.find(&principal).await.unwrap().is_some());
+            let (changed, known) = (principal.clone(), cache.clone());
             let change = move |registry: &dyn Registry| {
                 registry.set_disabled(&changed, disabled)?;
                 // What follows is told here, and whoever hears of it may look at once.
                 Ok(known.known().get(&changed).cloned())
             };
-            assert_eq!(directory.change(change).await.unwrap(), None);
-            assert_eq!(directory.find(&principal).await.unwrap().map(|record| record.disabled), Some(disabled));
+            assert_eq!(cache.change(change).await.unwrap(), None);
+            assert_eq!(cache.find(&principal).await.unwrap().map(|record| record.disabled), Some(disabled));
         }
     }
 
     #[test]
     fn what_was_read_before_a_change_is_not_kept_after_it() {
-        let (known, directory) = (Mutex::new(Known::default()), Known::default());
-        let before = directory.changes;
+        let (known, cache) = (Mutex::new(Known::default()), Known::default());
+        let before = cache.changes;
         drop(Changing::begin(&known));
         assert_ne!(known.lock().unwrap().changes, before);
     }

@@ -9,13 +9,13 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::answers;
 use super::auth::{Action, Unproven, authenticate, authorize};
 use super::broker::{Event, Operation};
+use super::connection_limiter::{Known, Stranger, Turned};
 use super::penalty::{Offence, Verdict};
 use super::pressure::{Place, Short};
 use super::registry::{Record, StoredKey};
-use super::strangers::{Known, Stranger, Turned};
+use super::responses;
 use super::{Next, Shared, control, devices, enrol, monitor, open, standby, streaming};
 use crate::net::clock;
 use crate::net::random;
@@ -215,7 +215,7 @@ async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next
         Some(Route::Join) => enrol::join(shared, visitor, asked).await,
         Some(Route::Health) => monitor::health(shared).await,
         Some(Route::Ready) => monitor::ready(shared),
-        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => answers::not_found(),
+        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => responses::not_found(),
     };
     Answer::Reply(reply)
 }
@@ -297,7 +297,7 @@ impl Visitor {
             return Err(self.denied(shared, None, "no credential, or not one of ours"));
         };
         self.set_in_doubt();
-        let found = shared.directory.find(&credential.principal).await;
+        let found = shared.registry.find(&credential.principal).await;
         let record = found.map_err(|error| error.to_strangers())?;
         let now = clock::moment();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));

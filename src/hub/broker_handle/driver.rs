@@ -32,7 +32,7 @@ struct Device {
 }
 
 /// The broker with everybody it can answer.
-pub(super) struct Desk<T> {
+pub(super) struct BrokerDriver<T> {
     broker: Broker,
     activity: Activity,
     devices: HashMap<ConnectionId, Device>,
@@ -48,7 +48,7 @@ pub(super) struct Desk<T> {
     waited_for: Option<Instant>,
 }
 
-impl<T: Transport> Desk<T> {
+impl<T: Transport> BrokerDriver<T> {
     /// With nobody there yet; tells how many streams there are.
     pub(super) fn new(settings: Settings, activity: Activity, counts: watch::Sender<Counts>) -> Self {
         Self {

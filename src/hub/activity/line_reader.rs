@@ -1,4 +1,4 @@
-//! Lines out of a file, without taking one for whole that is not, and without growing with a line that never ends.
+//! LineReader out of a file, without taking one for whole that is not, and without growing with a line that never ends.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
@@ -9,7 +9,7 @@ pub(super) const LONGEST: usize = 64 * 1024;
 
 /// Reads line by line.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub(super) struct LineReader<R> {
     source: BufReader<R>,
     line: Vec<u8>,
     is_whole: bool,
@@ -19,7 +19,7 @@ pub(super) struct Lines<R> {
     taken: u64,
 }
 
-impl<R: Read> Lines<R> {
+impl<R: Read> LineReader<R> {
     /// From where the source stands, in pieces of this size.
     pub(super) fn new(source: R, piece: usize) -> Self {
         let source = BufReader::with_capacity(piece, source);

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use memchr::memmem::Finder;
 
+use super::bisect;
 use super::files::{Aside, Files};
-use super::last;
 use super::line::{Head, Line};
-use super::lines::Lines;
-use super::search;
+use super::line_reader::LineReader;
+use super::tail;
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::moment::Moment;
 
@@ -35,7 +35,7 @@ pub struct Filter {
     pub since: Option<Moment>,
 }
 
-/// The lines that pass a filter, in order. Lines that a full disk cut short are passed over.
+/// The lines that pass a filter, in order. LineReader that a full disk cut short are passed over.
 pub struct Reader {
     files: Files,
     chooser: Chooser,
@@ -52,7 +52,7 @@ struct Place {
     after: Option<Aside>,
     /// Where reading began.
     start: u64,
-    lines: Lines<File>,
+    lines: LineReader<File>,
     /// It is no longer written to, and what came until then has still to be read.
     is_ending: bool,
 }
@@ -67,7 +67,7 @@ impl Reader {
             after = files.all_aside()?.into_iter().take_while(|aside| aside.0 < since).last();
         }
         let (file, name) = next_file(&files, after)?;
-        let (start, read) = since.map_or(Ok((0, 0)), |since| search::find(&file, since))?;
+        let (start, read) = since.map_or(Ok((0, 0)), |since| bisect::find(&file, since))?;
         let place = Place::new(file, name, after, start)?;
         Ok(Self { files, chooser: Chooser::new(filter), place, read })
     }
@@ -78,8 +78,8 @@ impl Reader {
         let earlier = files.all_aside()?;
         let after = earlier.last().copied();
         let (file, name) = next_file(&files, after)?;
-        let end = last::end(&file)?;
-        let mut lines = last::Last::new(count, |line| chooser.choose(line));
+        let end = tail::end(&file)?;
+        let mut lines = tail::TailReader::new(count, |line| chooser.choose(line));
         lines.look_in(&file, end)?;
         for aside in earlier.into_iter().rev() {
             if lines.is_complete() {
@@ -141,7 +141,7 @@ impl Reader {
 impl Place {
     fn new(mut file: File, name: Option<Aside>, after: Option<Aside>, start: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(start))?;
-        Ok(Self { name, after, start, lines: Lines::new(file, PIECE), is_ending: false })
+        Ok(Self { name, after, start, lines: LineReader::new(file, PIECE), is_ending: false })
     }
 }
 

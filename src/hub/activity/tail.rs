@@ -7,7 +7,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use memchr::{memchr, memrchr};
 
 use super::line::Line;
-use super::lines::LONGEST;
+use super::line_reader::LONGEST;
 
 /// Read at once; some hundred lines.
 const BLOCK: u64 = 64 * 1024;
@@ -21,13 +21,13 @@ pub(super) fn end(file: &File) -> io::Result<u64> {
 }
 
 /// The last lines that somebody wants, so far.
-pub(super) struct Last<F> {
+pub(super) struct TailReader<F> {
     count: usize,
     wanted: F,
     lines: VecDeque<Line>,
 }
 
-impl<F: Fn(&[u8]) -> Option<Line>> Last<F> {
+impl<F: Fn(&[u8]) -> Option<Line>> TailReader<F> {
     /// At most so many.
     pub(super) fn new(count: usize, wanted: F) -> Self {
         Self { count, wanted, lines: VecDeque::new() }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 
 use super::line::Head;
-use super::lines::Lines;
+use super::line_reader::LineReader;
 use crate::proto::moment::Moment;
 
 /// Halving ends here: so much is read at once anyway.
@@ -19,7 +19,7 @@ pub(super) fn find(mut file: &File, since: Moment) -> io::Result<(u64, u64)> {
     while high - low > NEAR {
         let middle = low + (high - low) / 2;
         file.seek(SeekFrom::Start(middle))?;
-        let mut lines = Lines::new(file.take(high - middle), PIECE);
+        let mut lines = LineReader::new(file.take(high - middle), PIECE);
         // Most likely the end of a line that began before the middle.
         lines.next()?;
         match timed(&mut lines)?.filter(|(_, time)| *time < since) {
@@ -34,11 +34,11 @@ pub(super) fn find(mut file: &File, since: Moment) -> io::Result<(u64, u64)> {
 /// When a file's first line was recorded; none if nothing like a line is at its beginning.
 pub(super) fn first_time(mut file: &File) -> io::Result<Option<Moment>> {
     file.seek(SeekFrom::Start(0))?;
-    Ok(timed(&mut Lines::new(file.take(NEAR), PIECE))?.map(|(_, time)| time))
+    Ok(timed(&mut LineReader::new(file.take(NEAR), PIECE))?.map(|(_, time)| time))
 }
 
 /// The first whole line from here on: where it begins, and its time.
-fn timed(lines: &mut Lines<impl Read>) -> io::Result<Option<(u64, Moment)>> {
+fn timed(lines: &mut LineReader<impl Read>) -> io::Result<Option<(u64, Moment)>> {
     loop {
         let start = lines.taken();
         let Some(line) = lines.next()? else { return Ok(None) };
