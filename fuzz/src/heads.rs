@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use devstream::net::serve::{Answer, Asked, Limits, bare, serve};
+use devstream::net::http_server::{Answer, Asked, Limits, bare, serve};
 use devstream::net::websocket::Purpose;
 use devstream::proto::limits::{REQUEST_BODY_BYTES, REQUEST_HEADERS};
 use http::StatusCode;

@@ -13,7 +13,7 @@ use super::{Event, Life, stream};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::client::{Client, Connection};
 use crate::net::clock;
-use crate::net::notify;
+use crate::net::sd_notify;
 use crate::proto::backoff::Backoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;
@@ -160,7 +160,7 @@ impl Session {
                 tracing::debug!(target: "device-agent", version, "welcomed");
                 let online = format!("{device} is online at {hub}, offering {offers}");
                 tracing::info!(target: "device-agent", "{online}");
-                notify::status(&online);
+                sd_notify::status(&online);
                 (self.life.config.observer)(Event::Online);
             }
             ToDevice::StreamRequest(request) => self.requested(request),

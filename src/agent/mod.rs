@@ -22,10 +22,10 @@ use self::control::End;
 pub use self::device::Device;
 pub use self::offer::{Incoming, Offers};
 use self::standby::Standbys;
+use crate::net::network_monitor::NetworkMonitor;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
-use crate::net::vigil::Vigil;
-use crate::net::{clock, notify, random};
+use crate::net::{clock, random, sd_notify};
 use crate::proto::backoff::{Backoff, spread};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
 use crate::proto::message::StreamRequest;
@@ -48,7 +48,7 @@ pub enum Event {
 /// renews.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal> {
     let (tasks, watch) = (Tasks::default(), Tasks::default());
-    let (vigil, watching) = Vigil::new();
+    let (vigil, watching) = NetworkMonitor::new();
     watch.spawn(watching);
     let run = random::dice();
     let life = Life {
@@ -87,7 +87,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
 #[derive(Clone)]
 struct Life {
     config: Arc<AgentConfig>,
-    vigil: Vigil,
+    vigil: NetworkMonitor,
     /// Which run this is.
     run: u64,
     /// Streams end, and say so.
@@ -134,7 +134,7 @@ async fn stay_connected(life: &Life, stop: &CancellationToken) -> Result<(), Ref
         let next = Next::after(&end, config.renewed_by_restart);
         let waiting = format!("{}: {end}; {next} in {:.1} s", config.device, pause.as_secs_f64());
         tracing::warn!(target: "device-agent", "{waiting}");
-        notify::status(&waiting);
+        sd_notify::status(&waiting);
         (config.observer)(Event::Offline(end.to_string()));
         tokio::select! {
             () = sleep(pause) => next.done()?,

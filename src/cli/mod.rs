@@ -45,7 +45,7 @@ pub use self::examples::examples;
 use self::examples::with_examples;
 use self::view::Table;
 use crate::net::core_dump;
-use crate::net::inherit::Inherited;
+use crate::net::socket_activation::Inherited;
 use crate::proto::refusal::Refusal;
 
 /// Why a command failed, which decides its exit code.

@@ -18,12 +18,12 @@ use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
 use crate::hub::{CannotListen, Hub};
-use crate::net::inherit::Inherited;
-use crate::net::memory::keep_warm;
-use crate::net::notify;
+use crate::net::allocator::keep_warm;
 use crate::net::rlimit::raise_descriptors;
+use crate::net::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::socket::has_ipv6;
+use crate::net::socket_activation::Inherited;
 use crate::proto::admin::HubInfo;
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, Principal, Role};
@@ -55,7 +55,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     listening.extend(hub.monitor().map(|address| format!("metrics on http://{address}/metrics")));
     listening.iter().for_each(|line| text::say("hub", line));
     advise(hub.info());
-    notify::ready(&listening.join(", "));
+    sd_notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
     let cut = {
         let reload = hub.reload();
@@ -175,10 +175,10 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     keep_warm();
     raise_descriptors();
     let signals = Signals::catch()?;
-    notify::ready("not yet connected");
+    sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
     let work = Box::pin(bulletin.while_answering(Box::pin(agent::run(config, shutdown.clone()))));
-    let work = notify::while_alive(work);
+    let work = sd_notify::while_alive(work);
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
@@ -217,8 +217,8 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     let (bound, bulletin) = bind_proxy(proxy, "service-proxy", (watcher.clone(), observer)).await?;
     let listening = listening(&bound);
     listening.iter().for_each(|line| text::say("service-proxy", line));
-    notify::ready(&listening.join(", "));
-    let work = notify::while_alive(Box::pin(bulletin.while_answering(Box::pin(bound.serve(shutdown.clone())))));
+    sd_notify::ready(&listening.join(", "));
+    let work = sd_notify::while_alive(Box::pin(bulletin.while_answering(Box::pin(bound.serve(shutdown.clone())))));
     signals.pass_on_during(&shutdown, work).await?;
     if let Some(total) = watcher.total() {
         tracing::info!(target: "service-proxy", "{total}");

@@ -9,7 +9,7 @@ use super::broker::Settings;
 use super::connection_limiter::Places;
 use super::penalty::Rules;
 use crate::net::certificate::Source;
-use crate::net::serve;
+use crate::net::http_server;
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{
     CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, EARLY_BYTES,
@@ -55,7 +55,7 @@ pub struct Limits {
     /// A connection's whole life until it has proved who it is.
     pub stranger_timeout: Duration,
     /// What a request's head may be.
-    pub http: serve::Limits,
+    pub http: http_server::Limits,
     /// How many strangers there may be.
     pub strangers: Places,
     /// What is held against sources that get it wrong.
@@ -69,7 +69,7 @@ impl Default for Limits {
         Self {
             tls_timeout: TLS_HANDSHAKE_TIMEOUT,
             stranger_timeout: STRANGER_TIMEOUT,
-            http: serve::Limits::default(),
+            http: http_server::Limits::default(),
             strangers: Places {
                 in_all: UNAUTHENTICATED_CONNECTIONS,
                 per_source: UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,

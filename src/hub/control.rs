@@ -13,7 +13,7 @@ use super::responses;
 use super::{Next, Shared};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
-use crate::net::serve::{Answer, Asked};
+use crate::net::http_server::{Answer, Asked};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
 use crate::proto::http::{CONTROL_PROTOCOL, lists};

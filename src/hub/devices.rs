@@ -8,7 +8,7 @@ use super::connection::Visitor;
 use super::registry::Record;
 use super::{Shared, responses};
 use crate::net::clock;
-use crate::net::serve::Asked;
+use crate::net::http_server::Asked;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::refusal::Refusal;

@@ -13,7 +13,7 @@ use super::penalty::Offence;
 use super::registry::Redeemed;
 use super::{Shared, held_against, responses};
 use crate::net::clock;
-use crate::net::serve::{Asked, bare};
+use crate::net::http_server::{Asked, bare};
 use crate::net::tls::Socket;
 use crate::proto::auth::{Credential, HEADER};
 use crate::proto::id::{Principal, Role};

@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 
 use super::config::HubConfig;
 use super::connection::Serves;
-use crate::net::inherit::Inherited;
 use crate::net::socket;
+use crate::net::socket_activation::Inherited;
 
 /// What the service manager calls the streaming endpoint's sockets.
 const STREAMING: &str = "streaming";

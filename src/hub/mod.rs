@@ -61,12 +61,12 @@ use self::state::StateDirectory;
 use self::streaming::Arrived;
 use crate::net::certificate::{HubCertificate, Shown, names};
 use crate::net::clock;
-use crate::net::inherit::Inherited;
 use crate::net::local::LocalListener;
-use crate::net::notify;
+use crate::net::log_throttle::LogThrottle;
 use crate::net::random;
+use crate::net::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
-use crate::net::sparingly::Sparingly;
+use crate::net::socket_activation::Inherited;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
@@ -96,7 +96,7 @@ struct Shared {
     /// Held by whoever lists all devices.
     listing: tokio::sync::Mutex<()>,
     /// About connections that cannot be taken.
-    complaints: Sparingly,
+    complaints: LogThrottle,
     /// When the hub was started.
     since: Moment,
     connections: AtomicU64,
@@ -191,7 +191,7 @@ impl Hub {
             strangers: Arc::new(Strangers::new(limits.strangers, limits.penalties)),
             pressure,
             listing: tokio::sync::Mutex::default(),
-            complaints: Sparingly::default(),
+            complaints: LogThrottle::default(),
             since: clock::moment(),
             connections: AtomicU64::new(0),
             challenges,
@@ -334,7 +334,7 @@ fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr,
 
 /// The hub is alive while the broker answers.
 async fn pulse(shared: Arc<Shared>) {
-    match notify::watchdog(|| shared.broker.ping()).await {}
+    match sd_notify::watchdog(|| shared.broker.ping()).await {}
 }
 
 /// Refuses new streams and waits for the running ones, then ends what is left. Returns how many that were.
@@ -348,7 +348,7 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     }
     if running > 0 {
         let deadline = shared.config.drain.as_secs();
-        notify::status(&format!("draining: {running} streams may go on for {deadline} s"));
+        sd_notify::status(&format!("draining: {running} streams may go on for {deadline} s"));
         tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
     }
     tokio::select! {

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::accept::pause;
 use super::metrics::{MEDIA_TYPE, Measure};
 use super::{Shared, responses};
-use crate::net::serve::{Answer, Asked, serve};
+use crate::net::http_server::{Answer, Asked, serve};
 use crate::net::tasks::{self, Tasks};
 use crate::net::usage;
 

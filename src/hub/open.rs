@@ -11,7 +11,7 @@ use super::connection::Visitor;
 use super::registry::Record;
 use super::{Shared, responses};
 use crate::net::clock;
-use crate::net::serve::Asked;
+use crate::net::http_server::Asked;
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds,
 };

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::broker::Grant;
 use crate::net::clock::timestamp;
-use crate::net::serve::bare;
+use crate::net::http_server::bare;
 use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
 use crate::proto::refusal::Refusal;
 use crate::proto::standby::{self, Offer};

@@ -1,7 +1,7 @@
 //! Requests to a hub in the name of an identity, each on its own connection and signed for it.
 
-mod look;
-mod particulars;
+mod options;
+mod probe;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::client::TlsStream;
 
-pub use self::look::{Arrival, Proof};
-use self::particulars::Limits;
-pub use self::particulars::Particulars;
-use super::ahead::Ahead;
+use self::options::Limits;
+pub use self::options::Particulars;
+pub use self::probe::{Arrival, Proof};
 use super::dial::{Trail, dial};
-use super::hubs::Hubs;
-use super::inspection;
+use super::hub_addresses::HubAddresses;
 use super::pump::{Rejoin, Tunnel};
+use super::read_ahead::ReadAhead;
 use super::tls::{self, Trust};
+use super::tls_interception;
 use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
 use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
 use crate::proto::challenge::Challenge;
@@ -43,12 +43,12 @@ use crate::proto::stream::StreamProtocol;
 use crate::proto::via::Way;
 
 /// A client's connection to the hub.
-pub type Connection = TlsStream<Ahead<TcpStream>>;
+pub type Connection = TlsStream<ReadAhead<TcpStream>>;
 
 /// Who asks, and whom.
 #[derive(Debug, Clone)]
 pub struct Client {
-    hubs: Hubs,
+    hubs: HubAddresses,
     way: Way,
     trust: Arc<Trust>,
     tls: Arc<ClientConfig>,
@@ -64,7 +64,7 @@ pub type Enrol = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, Refu
 impl Client {
     /// For an identity at a hub, which is reached directly.
     pub fn new(
-        hubs: impl Into<Hubs>,
+        hubs: impl Into<HubAddresses>,
         trust: &Trust,
         principal: Principal,
         key: Arc<PrivateKey>,
@@ -196,7 +196,7 @@ impl Client {
         limits: Limits,
     ) -> Result<(Response<Bytes>, Rest), Refusal> {
         let (answer, exporter) = self.send_signed((hub, stream), request.clone(), None, limits).await?;
-        match inspection::look(&answer.0, &exporter, self.allow_tls_inspection)? {
+        match tls_interception::detect(&answer.0, &exporter, self.allow_tls_inspection)? {
             None => Ok(answer),
             Some(challenge) => {
                 let reached = self.reach(hub, &mut Trail::default()).await?;

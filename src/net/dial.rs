@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::ahead::Ahead;
-use super::race::{Lost, race};
-use super::{clock, socket, tls, via, vigil};
+use super::happy_eyeballs::{FailedAttempt, race};
+use super::read_ahead::ReadAhead;
+use super::{clock, network_monitor, proxy_connect, socket, tls};
 use crate::proto::forward::Target;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::DIAL_TIMEOUT;
@@ -110,14 +110,14 @@ pub async fn dial(
     way: &Way,
     config: Arc<ClientConfig>,
     trail: &mut Trail<'_>,
-) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
+) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
     let steps = async {
         let tcp = match way.to(&hub.host) {
             None => connect(hub, None, trail).await?.0,
             Some(proxy) => {
                 let (mut tcp, address) = connect(&proxy.at, Some(proxy), trail).await?;
                 trail.begin(Hop::Proxy, proxy.to_string());
-                let opened = via::through(&mut tcp, proxy, Target(&hub.host, hub.port)).await;
+                let opened = proxy_connect::through(&mut tcp, proxy, Target(&hub.host, hub.port)).await;
                 opened.map_err(|why| unreachable(format!("the proxy {proxy} at {} {why}", address.ip())))?;
                 trail.end(None);
                 tcp
@@ -161,7 +161,7 @@ async fn connect(
     socket::tune(&stream);
     socket::suit_tunnel(&stream);
     tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
-    vigil::reached(address);
+    network_monitor::reached(address);
     Ok((stream, address))
 }
 
@@ -170,17 +170,17 @@ async fn handshake(
     tcp: TcpStream,
     config: Arc<ClientConfig>,
     trail: &mut Trail<'_>,
-) -> Result<TlsStream<Ahead<TcpStream>>, Refusal> {
+) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
     trail.begin(Hop::Tls, hub.to_string());
     let name = ServerName::try_from(hub.host.clone());
     let name = name.map_err(|_| unreachable(format!("'{}' is not a host name", hub.host)))?;
-    let connecting = TlsConnector::from(config).connect(name, Ahead::new(tcp)).await;
+    let connecting = TlsConnector::from(config).connect(name, ReadAhead::new(tcp)).await;
     let stream = connecting.map_err(|error| explain(hub, &error))?;
     trail.end(tls::agreed(stream.get_ref().1));
     Ok(stream)
 }
 
-fn told(lost: &[Lost]) -> String {
+fn told(lost: &[FailedAttempt]) -> String {
     lost.iter().map(|(address, why)| format!("at {address}: {why}")).collect::<Vec<_>>().join("; ")
 }
 

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::flow::Flow;
 use self::leg::Parted;
-use super::vigil::Vigil;
+use super::network_monitor::NetworkMonitor;
 use super::websocket::{Transport, WebSocket};
 use super::{clock, random};
 use crate::proto::keepalive::Patience;
@@ -164,7 +164,7 @@ pub struct Terms<'a, J> {
     /// How long the hub may be silent.
     pub patience: Patience,
     /// Hears when the way to it has changed.
-    pub vigil: Vigil,
+    pub vigil: NetworkMonitor,
     /// This process ends: the other end is told, and does not wait.
     pub stop: &'a CancellationToken,
 }

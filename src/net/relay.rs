@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::leg::{Departure, Leg};
 use self::watch::{Watch, lifeless};
-use super::pulse::Pulse;
+use super::liveness::Liveness;
 use super::websocket::{
     Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer,
 };
@@ -212,8 +212,8 @@ enum Next {
 
 /// One direction.
 struct Way<'a> {
-    from: &'a Pulse,
-    to: &'a Pulse,
+    from: &'a Liveness,
+    to: &'a Liveness,
     terms: &'a Terms<'a>,
     carried: &'a AtomicU64,
     /// The other way is over, and acknowledged on this one.

@@ -10,8 +10,8 @@ use tokio::time::{sleep, timeout};
 
 use super::channel::{ControlChannel, Ended};
 use super::client::{Client, Connection};
+use super::network_monitor::NetworkMonitor;
 use super::pump::Line;
-use super::vigil::Vigil;
 use super::websocket::WebSocket;
 use super::{clock, random};
 use crate::proto::backoff::Backoff;
@@ -53,7 +53,7 @@ impl Standby {
     }
 
     /// What the hub says next; nothing when nobody wanted the connection for long.
-    pub async fn idle(&mut self, vigil: &Vigil) -> Result<Option<FromHub>, Ended> {
+    pub async fn idle(&mut self, vigil: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
         let (mut vigil, mut enough) = (vigil.clone(), pin!(sleep(STANDBY_IDLE)));
         loop {
             tokio::select! {

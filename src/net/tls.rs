@@ -23,8 +23,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::ahead::Ahead;
 use super::authority::{AUTHORITY_NAME, end_of, issuer_of, pin_of};
+use super::read_ahead::ReadAhead;
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
 use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;
@@ -114,7 +114,7 @@ fn server_config(
 }
 
 /// A client's connection, as a hub holds it.
-pub type Socket = TlsStream<Ahead<TcpStream>>;
+pub type Socket = TlsStream<ReadAhead<TcpStream>>;
 
 /// Completes TLS on accepted connections.
 #[derive(Clone)]
@@ -135,7 +135,7 @@ impl Acceptor {
     /// The encrypted connection and what binds credentials to it; none if the peer is an ACME server, which has then
     /// seen all it gets. Whoever waits has a deadline.
     pub async fn accept(&self, tcp: TcpStream) -> io::Result<Option<(Socket, Exporter)>> {
-        let Some(stream) = self.handshake(Ahead::new(tcp)).await? else { return Ok(None) };
+        let Some(stream) = self.handshake(ReadAhead::new(tcp)).await? else { return Ok(None) };
         let exporter = exporter(stream.get_ref().1).map_err(io::Error::other)?;
         Ok(Some((stream, exporter)))
     }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
 
 use self::line::Line;
-use super::pulse::{Felt, Pulse};
+use super::liveness::{Liveness, LivenessIo};
 use super::{clock, random};
 use crate::proto::allowance::Allowance;
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
@@ -131,7 +131,7 @@ pub struct WebSocket<T> {
     /// What is sent.
     pub writer: Writer<T>,
     /// When either last happened.
-    pub pulse: Arc<Pulse>,
+    pub pulse: Arc<Liveness>,
     /// Which end this is.
     pub endpoint: Endpoint,
 }
@@ -139,7 +139,7 @@ pub struct WebSocket<T> {
 impl<T: Transport> WebSocket<T> {
     /// On a connection whose upgrade is done; `early` is what was read beyond the upgrade's head.
     pub fn new(transport: T, early: &[u8], endpoint: Endpoint, purpose: Purpose) -> Self {
-        let (transport, pulse) = Felt::new(transport);
+        let (transport, pulse) = LivenessIo::new(transport);
         let line = Line::new(transport, endpoint, Decoder::new(endpoint, purpose.limit(), early));
         let line = Arc::new(Mutex::new(line));
         let reader = Reader { line: line.clone(), allowance: Allowance::new(clock::now()), rests_until: None };

@@ -9,11 +9,11 @@ use super::config::ProxyConfig;
 use super::stream::{self, Opener};
 use super::wind_up;
 use crate::net::identity::Identity;
+use crate::net::network_monitor::NetworkMonitor;
 use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;
 use crate::net::stream::{Stream, refusal_of};
 use crate::net::tasks::Tasks;
-use crate::net::vigil::Vigil;
 use crate::proto::id::{DeviceId, Role, StreamName};
 use crate::proto::limits::{PROGRAM_BYTES, RESPONSE_TIMEOUT};
 use crate::proto::refusal::{Kind, Refusal};
@@ -52,7 +52,7 @@ impl Connector {
             drain: Duration::ZERO,
             observer: Arc::new(|_| {}),
         };
-        let (vigil, watching) = Vigil::new();
+        let (vigil, watching) = NetworkMonitor::new();
         let watch = Tasks::default();
         watch.spawn(watching);
         let opener = Opener::new(Arc::new(config), vigil);

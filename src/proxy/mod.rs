@@ -20,11 +20,11 @@ use tokio::time::{sleep, timeout};
 use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::stream::Opener;
+use crate::net::network_monitor::NetworkMonitor;
 use crate::net::pump::{Counters, Line};
 use crate::net::shutdown::Shutdown;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
-use crate::net::vigil::Vigil;
 use crate::proto::forward::{Local, Target};
 use crate::proto::id::StreamName;
 use crate::proto::limits::STREAMS_PER_SERVICE;
@@ -98,7 +98,7 @@ impl ServiceProxy {
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { config, listeners } = self;
         let (accepting, streams, watch) = (Tasks::default(), Tasks::default(), Tasks::default());
-        let (vigil, watching) = Vigil::new();
+        let (vigil, watching) = NetworkMonitor::new();
         watch.spawn(watching);
         let opener = Arc::new(Opener::new(config.clone(), vigil));
         let count = Arc::new(AtomicU64::new(1));
@@ -151,7 +151,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let (vigil, watching) = Vigil::new();
+    let (vigil, watching) = NetworkMonitor::new();
     // There is only one stream.
     let config = ProxyConfig { line: Line { standbys: 0, ..config.line }, ..config };
     let opener = Opener::new(Arc::new(config), vigil);

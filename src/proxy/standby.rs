@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::net::client::Client;
+use crate::net::network_monitor::NetworkMonitor;
 use crate::net::pump::Line;
 use crate::net::standby::{Kept, Standby, Supply};
 use crate::net::tasks::Tasks;
-use crate::net::vigil::Vigil;
 use crate::proto::standby::Offer;
 
 /// All of this proxy's.
@@ -18,14 +18,14 @@ pub(super) struct Standbys(Arc<Inner>);
 
 struct Inner {
     supply: Supply,
-    vigil: Vigil,
+    vigil: NetworkMonitor,
     tasks: Tasks,
     /// Asks the tasks that keep idle ones for them; the one that was used last at the end.
     idle: Mutex<Vec<oneshot::Sender<oneshot::Sender<Standby>>>>,
 }
 
 impl Standbys {
-    pub(super) fn new(line: Line, vigil: Vigil) -> Self {
+    pub(super) fn new(line: Line, vigil: NetworkMonitor) -> Self {
         Self(Arc::new(Inner {
             supply: Supply::new(line, None),
             vigil,

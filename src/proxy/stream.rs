@@ -19,10 +19,10 @@ use super::standby::Standbys;
 use super::{Event, View};
 use crate::net::channel::Ended;
 use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
+use crate::net::network_monitor::NetworkMonitor;
 use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::standby::{Kept, Standby};
 use crate::net::stream::{Stream, pair};
-use crate::net::vigil::Vigil;
 use crate::net::{random, socket};
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,
@@ -119,7 +119,7 @@ pub(super) struct Opener {
     config: Arc<ProxyConfig>,
     /// The client that worked last; enrolling anew for every connection would cost a round trip.
     client: Arc<Mutex<Option<Client>>>,
-    vigil: Vigil,
+    vigil: NetworkMonitor,
     pub(super) standbys: Standbys,
     /// Streams end, and say so.
     pub(super) goodbye: CancellationToken,
@@ -143,7 +143,7 @@ struct Begun {
 }
 
 impl Opener {
-    pub(super) fn new(config: Arc<ProxyConfig>, vigil: Vigil) -> Self {
+    pub(super) fn new(config: Arc<ProxyConfig>, vigil: NetworkMonitor) -> Self {
         let standbys = Standbys::new(config.line, vigil.clone());
         Self { config, client: Arc::default(), vigil, standbys, goodbye: CancellationToken::new() }
     }

@@ -10,7 +10,7 @@ use crate::hub::broker::Caps;
 use crate::hub::config::Limits;
 use crate::hub::connection_limiter::Places;
 use crate::hub::penalty::Rules;
-use crate::net::serve;
+use crate::net::http_server;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
@@ -88,7 +88,7 @@ impl LimitArgs {
         Limits {
             tls_timeout: self.tls_timeout,
             stranger_timeout: self.stranger_timeout,
-            http: serve::Limits {
+            http: http_server::Limits {
                 head_timeout: self.head_timeout,
                 head_bytes: usize::try_from(self.max_head).unwrap_or(usize::MAX),
                 headers: self.max_head_fields,

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::ViaArgs;
 use crate::cli::profile::Profile;
-use crate::net::hubs::{Hubs, Preference};
+use crate::net::hub_addresses::{HubAddresses, Preference};
 use crate::proto::join::HubAddress;
 
 #[derive(Debug, Clone, Args)]
@@ -48,8 +48,8 @@ impl HubArgs {
     }
 
     /// The hub's addresses as typed, else this one. All that come of one command line share what answered last.
-    pub(in crate::cli) fn hubs(&self, otherwise: &HubAddress) -> Hubs {
-        Hubs::new(&self.hub, self.preference.clone()).unwrap_or_else(|| otherwise.clone().into())
+    pub(in crate::cli) fn hubs(&self, otherwise: &HubAddress) -> HubAddresses {
+        HubAddresses::new(&self.hub, self.preference.clone()).unwrap_or_else(|| otherwise.clone().into())
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::flow::Flow;
 use super::{Ending, Happening, Outcome, Terms};
-use crate::net::pulse::Pulse;
+use crate::net::liveness::Liveness;
 use crate::net::relay::watch::lifeless;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::net::{clock, random};
@@ -264,7 +264,7 @@ fn closed<T>(told: Option<(u16, String)>, flow: &Flow, back: Duration) -> Option
 
 /// Returns when the peer has been silent for too long. Only ends that speak `devstream.v1` always read, and so answer;
 /// with others, the kernel's own probes tell the dead from those that are only slow.
-async fn silence<J>(pulse: &Pulse, flow: &Flow, terms: &Terms<'_, J>) {
+async fn silence<J>(pulse: &Liveness, flow: &Flow, terms: &Terms<'_, J>) {
     if !flow.half_close() {
         return std::future::pending().await;
     }

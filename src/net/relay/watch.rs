@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
 
-use crate::net::pulse::Pulse;
+use crate::net::liveness::Liveness;
 use crate::net::websocket::Broken;
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat, Patience};
@@ -15,7 +15,7 @@ use crate::proto::websocket::Endpoint;
 const BETWEEN_PINGS: Duration = Duration::from_secs(1);
 
 /// Returns when nothing has moved on a connection for too long, from when this is first asked.
-pub(in crate::net) async fn lifeless(pulse: &Pulse, limit: Option<Patience>) {
+pub(in crate::net) async fn lifeless(pulse: &Liveness, limit: Option<Patience>) {
     let Some(Patience { dead_after }) = limit else { return std::future::pending().await };
     let asked = clock::now();
     loop {
@@ -30,15 +30,15 @@ pub(in crate::net) async fn lifeless(pulse: &Pulse, limit: Option<Patience>) {
 /// When the one who reads from one side and writes to the other must say something to the latter, or give up the former.
 pub(super) struct Watch<'a> {
     heartbeat: Option<Heartbeat>,
-    from: &'a Pulse,
-    to: &'a Pulse,
+    from: &'a Liveness,
+    to: &'a Liveness,
     /// While the other side takes its time, this one is not read: its silence counts from here.
     reading_since: Instant,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(patience: Option<Patience>, from: &'a Pulse, to: &'a Pulse) -> Self {
+    pub(super) fn new(patience: Option<Patience>, from: &'a Liveness, to: &'a Liveness) -> Self {
         let heartbeat =
             patience.map(|patience| Heartbeat::new(patience, Endpoint::Server, clock::epoch(), random::dice()));
         let now = clock::now();

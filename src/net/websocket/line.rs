@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 
 use super::{Broken, Transport};
-use crate::net::pulse::Felt;
+use crate::net::liveness::LivenessIo;
 use crate::proto::websocket::decoder::Decoder;
 use crate::proto::websocket::frame::Frame;
 use crate::proto::websocket::head::Opcode;
@@ -20,7 +20,7 @@ const MOST_FRAMES: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Line<T> {
-    transport: Felt<T>,
+    transport: LivenessIo<T>,
     endpoint: Endpoint,
     decoder: Decoder,
     /// What is being sent, with however much of the first frame the connection has not taken; never more than
@@ -37,7 +37,7 @@ pub(super) struct Line<T> {
 }
 
 impl<T: Transport> Line<T> {
-    pub(super) fn new(transport: Felt<T>, endpoint: Endpoint, decoder: Decoder) -> Self {
+    pub(super) fn new(transport: LivenessIo<T>, endpoint: Endpoint, decoder: Decoder) -> Self {
         Self {
             transport,
             endpoint,
@@ -51,7 +51,7 @@ impl<T: Transport> Line<T> {
         }
     }
 
-    pub(super) fn into_transport(self) -> Felt<T> {
+    pub(super) fn into_transport(self) -> LivenessIo<T> {
         self.transport
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use devstream::net::channel::ControlChannel;
-use devstream::net::serve::{Answer, Asked, Limits, bare, serve};
+use devstream::net::http_server::{Answer, Asked, Limits, bare, serve};
 use devstream::net::websocket::{Endpoint, Incoming, Purpose, WebSocket};
 use devstream::proto::admin::AdminRequest;
 use devstream::proto::keepalive::Patience;

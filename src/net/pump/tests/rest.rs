@@ -23,7 +23,7 @@ fn pumped(tunnel: Tunnelled) -> (DuplexStream, impl Future<Output = (Outcome, Op
             tell: &|_| {},
             rejoin: NoWay,
             patience: Patience::default(),
-            vigil: Vigil::none(),
+            vigil: NetworkMonitor::none(),
             stop: &stop,
         };
         pump(split(local), tunnel, terms).await

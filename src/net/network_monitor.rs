@@ -16,10 +16,10 @@ static HUB: Mutex<Option<SocketAddr>> = Mutex::new(None);
 
 /// Hears of changes.
 #[derive(Debug)]
-pub struct Vigil(watch::Receiver<u64>);
+pub struct NetworkMonitor(watch::Receiver<u64>);
 
 /// What has changed before is nothing that a new one must hear of.
-impl Clone for Vigil {
+impl Clone for NetworkMonitor {
     fn clone(&self) -> Self {
         let mut receiver = self.0.clone();
         receiver.mark_unchanged();
@@ -27,7 +27,7 @@ impl Clone for Vigil {
     }
 }
 
-impl Vigil {
+impl NetworkMonitor {
     /// What hears, and the task that watches.
     pub fn new() -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = watch::channel(0);
@@ -103,7 +103,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_change_of_the_past_is_no_news_to_whoever_begins_to_watch() {
         let (sender, receiver) = watch::channel(0);
-        let vigil = Vigil(receiver);
+        let vigil = NetworkMonitor(receiver);
         let mut before = vigil.clone();
         sender.send_modify(|count| *count += 1);
         before.changed().await;

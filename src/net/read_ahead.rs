@@ -15,20 +15,20 @@ const LITTLE: usize = BLOCK / 16;
 
 /// A connection whose reads are few and large while much comes. While nothing comes, it holds no memory.
 #[derive(Debug)]
-pub struct Ahead<T> {
+pub struct ReadAhead<T> {
     inner: T,
     read: BytesMut,
     is_bulk: bool,
 }
 
-impl<T> Ahead<T> {
+impl<T> ReadAhead<T> {
     /// From now on.
     pub fn new(inner: T) -> Self {
         Self { inner, read: BytesMut::new(), is_bulk: false }
     }
 }
 
-impl<T: AsyncRead + Unpin> Ahead<T> {
+impl<T: AsyncRead + Unpin> ReadAhead<T> {
     fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.read.reserve(BLOCK);
         let read = pin!(self.inner.read_buf(&mut self.read)).poll(context);
@@ -40,7 +40,7 @@ impl<T: AsyncRead + Unpin> Ahead<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Ahead<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for ReadAhead<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -62,7 +62,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Ahead<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Ahead<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for ReadAhead<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }
@@ -99,7 +99,7 @@ mod tests {
         let (mut far, near) = duplex(1024 * 1024);
         let sent: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
         far.write_all(&sent).await.unwrap();
-        let (mut near, mut read) = (Ahead::new(near), Vec::new());
+        let (mut near, mut read) = (ReadAhead::new(near), Vec::new());
         for size in [1, 4096, 8192, 16_000, 3].into_iter().cycle() {
             let mut piece = vec![0; size.min(sent.len() - read.len())];
             if piece.is_empty() {

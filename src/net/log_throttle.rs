@@ -10,9 +10,9 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Something that is said now and then.
 #[derive(Debug, Default)]
-pub struct Sparingly(Mutex<Option<Instant>>);
+pub struct LogThrottle(Mutex<Option<Instant>>);
 
-impl Sparingly {
+impl LogThrottle {
     /// Whether it is time to say it.
     pub fn is_due(&self) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,14 +11,14 @@ use tokio::time::{sleep, timeout};
 use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_ADDRESSES, DIAL_HEAD_START};
 
 /// An address that did not, and why.
-pub(super) type Lost = (SocketAddr, String);
+pub(super) type FailedAttempt = (SocketAddr, String);
 
 /// Connects to one after the other, each [`DIAL_HEAD_START`] after the one before, or at once when one fails. The first
 /// that connects wins, and the others are given up. Whoever waits has a deadline for all.
 pub(super) async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
-) -> Result<(T, SocketAddr), Vec<Lost>>
+) -> Result<(T, SocketAddr), Vec<FailedAttempt>>
 where
     F: Future<Output = io::Result<T>>,
 {
@@ -43,7 +43,7 @@ where
 async fn attempt<T>(
     address: SocketAddr,
     connecting: impl Future<Output = io::Result<T>>,
-) -> Result<(T, SocketAddr), Lost> {
+) -> Result<(T, SocketAddr), FailedAttempt> {
     match timeout(DIAL_ADDRESS_TIMEOUT, connecting).await {
         Ok(Ok(stream)) => Ok((stream, address)),
         Ok(Err(error)) => Err((address, error.to_string())),

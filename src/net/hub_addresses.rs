@@ -11,19 +11,19 @@ pub struct Preference(Arc<AtomicUsize>);
 
 /// One hub's addresses, at least one.
 #[derive(Debug, Clone)]
-pub struct Hubs {
+pub struct HubAddresses {
     first: HubAddress,
     others: Arc<[HubAddress]>,
     preference: Preference,
 }
 
-impl From<HubAddress> for Hubs {
+impl From<HubAddress> for HubAddresses {
     fn from(only: HubAddress) -> Self {
         Self { first: only, others: Arc::default(), preference: Preference::default() }
     }
 }
 
-impl Hubs {
+impl HubAddresses {
     /// These addresses; none if there are none. Whoever makes them again passes the same preference.
     pub fn new(addresses: &[HubAddress], preference: Preference) -> Option<Self> {
         let (first, others) = addresses.split_first()?;
@@ -65,7 +65,7 @@ mod tests {
     fn the_one_that_answered_last_is_first_also_for_whoever_asks_anew() {
         let addresses: Vec<HubAddress> = ["a", "b", "c"].map(|name| name.parse().unwrap()).into();
         let preference = Preference::default();
-        let hubs = || Hubs::new(&addresses, preference.clone()).unwrap();
+        let hubs = || HubAddresses::new(&addresses, preference.clone()).unwrap();
         let order = |there: &str| {
             let there = there.parse().unwrap();
             hubs().in_turn(&there).into_iter().map(|hub| hub.host.clone()).collect::<Vec<_>>().concat()
@@ -76,6 +76,6 @@ mod tests {
         assert_eq!(order("elsewhere"), "elsewhere", "a streaming endpoint of its own is no address of the hub");
         hubs().answered(&"elsewhere".parse().unwrap());
         assert_eq!(order("c"), "bca");
-        assert!(Hubs::new(&[], preference.clone()).is_none());
+        assert!(HubAddresses::new(&[], preference.clone()).is_none());
     }
 }

@@ -13,14 +13,14 @@ use super::clock;
 
 /// The two times, for whoever decides whether the peer is still there.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Liveness {
     since: Instant,
     /// In nanoseconds since then: an answer may come within microseconds of its question. They last for centuries.
     heard: AtomicU64,
     said: AtomicU64,
 }
 
-impl Pulse {
+impl Liveness {
     fn new() -> Arc<Self> {
         Arc::new(Self { since: clock::now(), heard: AtomicU64::new(0), said: AtomicU64::new(0) })
     }
@@ -43,20 +43,20 @@ impl Pulse {
 
 /// A connection with its pulse.
 #[derive(Debug)]
-pub struct Felt<T> {
+pub struct LivenessIo<T> {
     inner: T,
-    pulse: Arc<Pulse>,
+    pulse: Arc<Liveness>,
 }
 
-impl<T> Felt<T> {
+impl<T> LivenessIo<T> {
     /// Feels the pulse of a connection from now on.
-    pub fn new(inner: T) -> (Self, Arc<Pulse>) {
-        let pulse = Pulse::new();
+    pub fn new(inner: T) -> (Self, Arc<Liveness>) {
+        let pulse = Liveness::new();
         (Self { inner, pulse: pulse.clone() }, pulse)
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Felt<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for LivenessIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -71,7 +71,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Felt<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Felt<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for LivenessIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
         self.pulse.note(&self.pulse.said);
@@ -111,7 +111,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_heard_right_after_a_question_is_no_older_than_it() {
         let (near, mut far) = tokio::io::duplex(8);
-        let (mut near, pulse) = Felt::new(near);
+        let (mut near, pulse) = LivenessIo::new(near);
         advance(Duration::from_micros(1500)).await;
         let asked = clock::now();
         far.write_all(b"x").await.unwrap();
