@@ -14,7 +14,6 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use devstream::hub::broker::{Ask, Broker, Input, Left, Output, Settings, Shown, SideArrival};
 use devstream::net::clock;
-use devstream::proto::allowance::Allowance;
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
@@ -25,6 +24,7 @@ use devstream::proto::scope::Scope;
 use devstream::proto::secret::{KeySeed, StreamToken};
 use devstream::proto::stream::end::{Due, End};
 use devstream::proto::stream::{StreamControl, StreamProtocol};
+use devstream::proto::token_bucket::TokenBucket;
 
 /// Devices that are online while one stream after another is made.
 const DEVICES: u64 = 10_000;
@@ -88,8 +88,8 @@ fn names(criterion: &mut Criterion) {
     criterion.bench_function("parse and hash a token", |bencher| {
         bencher.iter(|| StreamToken::parse(black_box(&token)).unwrap().hash());
     });
-    let mut allowance = Allowance::new(clock::now());
-    criterion.bench_function("allow a ping", |bencher| bencher.iter(|| allowance.take(black_box(clock::now()))));
+    let mut bucket = TokenBucket::new(clock::now());
+    criterion.bench_function("allow a ping", |bencher| bencher.iter(|| bucket.take(black_box(clock::now()))));
 }
 
 fn credentials(criterion: &mut Criterion) {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use devstream::{Connector, Device, Incoming, Kind, Refusal, Shutdown, Stream, StreamName, machine};
+use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, Stream, StreamName, machine};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -51,11 +51,11 @@ async fn take(incoming: Incoming, directory: PathBuf) {
     let name = incoming.stream_name().to_string();
     let (whole, part) = (directory.join(&name), directory.join(format!("{name}~")));
     if whole.exists() {
-        return incoming.reject(Refusal::new(Kind::RejectedByDevice, format!("there is a {name} already")));
+        return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, format!("there is a {name} already")));
     }
     let file = match File::create_new(&part).await {
         Ok(file) => file,
-        Err(error) => return incoming.reject(Refusal::new(Kind::RejectedByDevice, format!("{name}: {error}"))),
+        Err(error) => return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, format!("{name}: {error}"))),
     };
     let kept = match keep(incoming.accept(), file).await {
         Ok(stream) => fs::rename(&part, &whole).await.map(|()| stream),

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use devstream::{Connector, Device, Incoming, Kind, Refusal, Shutdown, machine};
+use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, machine};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The stream that the device offers.
@@ -58,7 +58,7 @@ async fn serve(id: &str) -> Result<(), Box<dyn Error>> {
 /// One stream.
 async fn echo(incoming: Incoming) {
     if incoming.service().as_str() == "mallory" {
-        return incoming.reject(Refusal::new(Kind::RejectedByDevice, "no echo for mallory"));
+        return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, "no echo for mallory"));
     }
     let (mut reader, mut writer) = tokio::io::split(incoming.accept());
     // A stream that is dropped without `shutdown` is reset: a copy that failed does not look like a short one.

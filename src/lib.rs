@@ -63,6 +63,6 @@ pub use proto::forward::Forward;
 pub use proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, StreamName};
 pub use proto::join::{HubAddress, Pin};
 pub use proto::key::PrivateKey;
-pub use proto::refusal::{Kind, Refusal};
+pub use proto::refusal::{Refusal, RefusalKind};
 pub use proto::secret::KeySeed;
 pub use proxy::Connector;

@@ -10,7 +10,7 @@ use devstream::proto::limits::{
     STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
     UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
-use devstream::proto::refusal::{Kind, TABLE};
+use devstream::proto::refusal::{RefusalKind, TABLE};
 
 const README: &str = include_str!("../README.md");
 const PROTOCOL: &str = include_str!("../src/proto/PROTOCOL.md");
@@ -51,7 +51,7 @@ fn every_path_in_the_readme_is_there() {
 
 #[test]
 fn the_protocols_table_of_refusals_is_the_tables() {
-    for row in TABLE.iter().filter(|row| row.kind != Kind::Other) {
+    for row in TABLE.iter().filter(|row| row.kind != RefusalKind::Other) {
         let kind = serde_json::to_string(&row.kind).expect("a word");
         let line = format!("| `{}` | {} | {} | {} |", kind.trim_matches('"'), row.status, row.close, row.sentence);
         assert!(PROTOCOL.lines().any(|said| said == line), "PROTOCOL.md lacks {line}");

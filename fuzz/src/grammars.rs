@@ -6,8 +6,8 @@ use std::str::FromStr;
 use devstream::proto::forward::{Forward, Local, Target};
 use devstream::proto::id::{DeviceId, ServiceName, StreamId, StreamName};
 use devstream::proto::join::{HubAddress, JoinLink, Pin};
-use devstream::proto::moment::Moment;
 use devstream::proto::scope::Glob;
+use devstream::proto::timestamp::Timestamp;
 
 use super::input::{is_harmless, text};
 
@@ -21,7 +21,7 @@ pub fn check(bytes: &[u8]) {
     same_again::<ServiceName>(text);
     same_again::<StreamName>(text);
     same_again::<StreamId>(text);
-    moment(text);
+    timestamp(text);
     local(text);
     link(text);
     let mut lines = text.lines();
@@ -39,11 +39,11 @@ fn same_again<T: FromStr<Err: Debug + Display> + Display + PartialEq + Debug>(te
 }
 
 /// Up to the whole second, and within the years that can be written.
-fn moment(text: &str) {
-    let Some(moment) = Moment::parse(text) else { return };
-    let written = moment.rfc3339();
+fn timestamp(text: &str) {
+    let Some(timestamp) = Timestamp::parse(text) else { return };
+    let written = timestamp.rfc3339();
     assert!(is_harmless(&written));
-    assert_eq!(Moment::parse(&written), Some(moment), "{written:?}");
+    assert_eq!(Timestamp::parse(&written), Some(timestamp), "{written:?}");
 }
 
 fn local(text: &str) {

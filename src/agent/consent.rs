@@ -16,7 +16,7 @@ use super::config::Consent;
 use crate::proto::id::DeviceId;
 use crate::proto::limits::{ACCEPT_COMMAND_TIMEOUT, REASON_CHARS};
 use crate::proto::message::StreamRequest;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// For what a command that has ended said just before.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ pub(super) async fn ask(consent: &Consent, device: &DeviceId, request: &StreamRe
     let allowed = &consent.services;
     if !allowed.is_empty() && !allowed.iter().any(|glob| glob.matches(request.service.as_str())) {
         let detail = format!("it does not let {} in", request.service);
-        return Err(Refusal::new(Kind::RejectedByDevice, detail));
+        return Err(Refusal::new(RefusalKind::RejectedByDevice, detail));
     }
     match &consent.command {
         Some(command) => run(command, device, request).await,
@@ -37,7 +37,7 @@ pub(super) async fn ask(consent: &Consent, device: &DeviceId, request: &StreamRe
 /// Runs the command with the particulars in its environment. Status 0 is a yes; with anything else, the first line of
 /// its output is the reason.
 async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
-    let no = |why: String| Refusal::new(Kind::RejectedByDevice, why);
+    let no = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
     let child = shell(command)
         .env("DEVSTREAM_DEVICE", device.as_str())
         .env("DEVSTREAM_SERVICE", request.service.as_str())

@@ -19,7 +19,7 @@ use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Why a control connection is over, or was never made.
 pub(super) enum End {
@@ -38,7 +38,7 @@ impl End {
     /// Whether another network, or the same one at another time, may do better.
     pub(super) fn is_of_the_network(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.kind == Kind::HubUnreachable,
+            Self::Refused(refusal) => refusal.kind == RefusalKind::HubUnreachable,
             Self::Lost(_) => true,
             Self::Displaced { .. } => false,
         }
@@ -51,7 +51,7 @@ impl fmt::Display for End {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Lost(ended) => write!(f, "lost the hub ({ended})"),
             Self::Displaced { by } => {
-                let row = Kind::Displaced.row();
+                let row = RefusalKind::Displaced.row();
                 write!(f, "{} (from {by}); {}", row.sentence, row.hint)
             }
         }

@@ -29,7 +29,7 @@ use crate::net::{clock, random, sd_notify};
 use crate::proto::backoff::{Backoff, spread};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
 use crate::proto::message::StreamRequest;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// What the person at the device may want to see.
 #[derive(Debug, Clone)]
@@ -162,7 +162,8 @@ impl Next {
     fn after(end: &End, renewed_by_restart: bool) -> Self {
         match end {
             End::Refused(refusal)
-                if renewed_by_restart && matches!(refusal.kind, Kind::KeyReplaced | Kind::AuthenticationFailed) =>
+                if renewed_by_restart
+                    && matches!(refusal.kind, RefusalKind::KeyReplaced | RefusalKind::AuthenticationFailed) =>
             {
                 Self::End(refusal.clone())
             }
@@ -193,11 +194,11 @@ fn pause(end: &End, backoff: &mut Backoff) -> Duration {
     let next = backoff.next_pause(clock::now(), random::dice());
     match end {
         End::Displaced { .. } => DISPLACED_WAIT + spread(DISPLACED_WAIT, random::dice()),
-        End::Refused(refusal) if matches!(refusal.kind, Kind::AuthenticationFailed | Kind::Disabled) => {
+        End::Refused(refusal) if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) => {
             BACKOFF_CAP / 2 + spread(BACKOFF_CAP / 2, random::dice())
         }
         // `devstream join` may be about to write the new key down: the old one, shown again, is refused for longer.
-        End::Refused(Refusal { kind: Kind::KeyReplaced, .. }) => BACKOFF_BASE + next,
+        End::Refused(Refusal { kind: RefusalKind::KeyReplaced, .. }) => BACKOFF_BASE + next,
         End::Refused(_) | End::Lost(_) => next,
     }
 }
@@ -209,10 +210,10 @@ mod tests {
     #[test]
     fn whose_refused_key_only_a_restart_renews_ends_and_nobody_else_does() {
         for (kind, ends) in [
-            (Kind::KeyReplaced, true),
-            (Kind::AuthenticationFailed, true),
-            (Kind::Disabled, false),
-            (Kind::HubUnreachable, false),
+            (RefusalKind::KeyReplaced, true),
+            (RefusalKind::AuthenticationFailed, true),
+            (RefusalKind::Disabled, false),
+            (RefusalKind::HubUnreachable, false),
         ] {
             let end = End::Refused(kind.into());
             let wanted = if ends { Next::End(kind.into()) } else { Next::Retry };
@@ -225,9 +226,9 @@ mod tests {
     #[test]
     fn whose_key_was_replaced_gives_the_new_one_time_to_be_written_and_is_soon_back() {
         for _ in 0..100 {
-            let pause = pause(&End::Refused(Kind::KeyReplaced.into()), &mut Backoff::default());
+            let pause = pause(&End::Refused(RefusalKind::KeyReplaced.into()), &mut Backoff::default());
             assert!((BACKOFF_BASE..=BACKOFF_BASE * 2).contains(&pause), "{pause:?}");
         }
-        assert!(pause(&End::Refused(Kind::Disabled.into()), &mut Backoff::default()) >= BACKOFF_CAP / 2);
+        assert!(pause(&End::Refused(RefusalKind::Disabled.into()), &mut Backoff::default()) >= BACKOFF_CAP / 2);
     }
 }

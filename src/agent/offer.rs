@@ -20,7 +20,7 @@ use crate::proto::forward::Forward;
 use crate::proto::id::{ServiceName, StreamName};
 use crate::proto::limits::DECISION_TIMEOUT;
 use crate::proto::message::StreamRequest;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// A stream that a service asks this device for, and that [`accept`](Self::accept) or [`reject`](Self::reject) answers.
 /// Dropped, it is rejected.
@@ -56,7 +56,7 @@ impl Incoming {
         stream
     }
 
-    /// Says no. The service is told why: `Refusal::new(Kind::RejectedByDevice, "closed for repairs")`, or one of the kinds
+    /// Says no. The service is told why: `Refusal::new(RefusalKind::RejectedByDevice, "closed for repairs")`, or one of the kinds
     /// that are about a target; any other kind is passed on as the first.
     pub fn reject(self, why: impl Into<Refusal>) {
         let _ = self.answer.send(Err(why.into()));
@@ -168,7 +168,7 @@ where
 /// A handler has a task of its own, since it goes on for as long as its stream. Until it has answered, it is wanted for no
 /// longer than the request.
 async fn ask(handler: &Handler, request: &StreamRequest, handlers: &Tasks) -> Result<Local, Refusal> {
-    let no = |why: String| Refusal::new(Kind::RejectedByDevice, why);
+    let no = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
     let (sender, answer) = oneshot::channel();
     let StreamRequest { service, source, stream_name, .. } = request.clone();
     let work = handler(Incoming { service, source, stream_name, answer: sender });

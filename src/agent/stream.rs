@@ -14,7 +14,7 @@ use crate::net::socket::end_cleanly;
 use crate::net::standby::Standby;
 use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::standby::{FromHub, Request, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
@@ -98,7 +98,7 @@ pub(super) async fn serve_standby(
 
 /// What came along with a request may have reached its target, and must not do so twice.
 fn asked_before() -> Refusal {
-    Refusal::new(Kind::RejectedByDevice, Kind::OpeningBroke.row().sentence)
+    Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::OpeningBroke.row().sentence)
 }
 
 fn response(request: &StreamRequest, connected: &Result<Target, Refusal>) -> StreamResponse {
@@ -117,13 +117,14 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
     let protocol = request.protocol.as_deref().and_then(StreamProtocol::named);
     let brought = match &request.authorization_token {
         Some(token) => client.stream(url, token, protocol).await,
-        None => Err(Refusal::new(Kind::BadRequest, "the hub gave no token")),
+        None => Err(Refusal::new(RefusalKind::BadRequest, "the hub gave no token")),
     };
     let brought = brought.map(|tunnel| Tunnel { rests: request.rests, ..tunnel });
     brought.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
         // What it met on the way is told here alone: the hub, which chose the URL, is not to look around with it.
-        let reason = Some(Refusal::new(Kind::RejectedByDevice, "it could not bring the stream; its log says why"));
+        let reason =
+            Some(Refusal::new(RefusalKind::RejectedByDevice, "it could not bring the stream; its log says why"));
         StreamResponse { request_id: *request_id, accepted: false, reason }
     })
 }
@@ -132,9 +133,9 @@ async fn bring(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connec
 async fn target(life: &Life, request: &StreamRequest, full: bool) -> Result<Target, Refusal> {
     let config: &AgentConfig = &life.config;
     if full {
-        return Err(Refusal::new(Kind::RejectedByDevice, "the device is at its limit of streams"));
+        return Err(Refusal::new(RefusalKind::RejectedByDevice, "the device is at its limit of streams"));
     }
-    let offer = config.offers.find(&request.stream_name).ok_or(Kind::StreamNotOffered)?;
+    let offer = config.offers.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
     consent::ask(&config.consent, &config.device, request).await?;
     offer.open(request, &life.handlers).await
 }

@@ -44,7 +44,7 @@ struct Now {
 impl Bulletin {
     /// Of a role that has just started.
     pub(super) fn new(role: &str, identity: Principal, serves: Vec<String>, state: RoleState) -> Self {
-        let since = clock::moment();
+        let since = clock::now_utc();
         let status = RoleStatus {
             role: role.into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -201,16 +201,16 @@ impl Now {
     fn enter(&mut self, state: RoleState) {
         if self.status.state != state {
             self.status.state = state;
-            self.status.state_since = clock::moment();
+            self.status.state_since = clock::now_utc();
         }
     }
 
     fn failed(&mut self, state: RoleState, reason: String) {
         self.enter(state);
-        self.status.last_error = Some(LastError { at: clock::moment(), reason });
+        self.status.last_error = Some(LastError { at: clock::now_utc(), reason });
     }
 
     fn begun(&mut self, number: u64, what: String) {
-        self.streams.insert(number, OpenStream { what, since: clock::moment() });
+        self.streams.insert(number, OpenStream { what, since: clock::now_utc() });
     }
 }

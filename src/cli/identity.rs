@@ -19,7 +19,7 @@ use crate::proto::admin::{AdminAnswer, AdminRequest};
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::{HubAddress, JoinLink, Pin};
 use crate::proto::key::PrivateKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::KeySeed;
 
 /// What `devstream join` keeps beside the key.
@@ -123,14 +123,14 @@ pub(super) fn trust(ca: Option<&Path>, pin: Option<Pin>) -> anyhow::Result<Trust
 
 /// The same, for who has joined: only what is trusted is in question.
 fn trusted(given: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
-    let untrusted = |error: anyhow::Error| Refusal::new(Kind::CertificateNotTrusted, format!("{error:#}"));
+    let untrusted = |error: anyhow::Error| Refusal::new(RefusalKind::CertificateNotTrusted, format!("{error:#}"));
     trust(given.trust.ca.as_deref(), pin).map_err(untrusted)
 }
 
 /// How this machine becomes a client as `principal`: with what it joined as, else, in the profile that has no name of its
 /// own, through the admin socket of the hub that the same user runs.
 pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
-    let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
+    let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
     // Once: a role that runs stays who it is, whatever is chosen meanwhile.
     let profile = Profile::chosen(given.profile.as_ref()).map_err(failed);
     Arc::new(move || {
@@ -170,16 +170,16 @@ impl SameUser {
         given: &HubArgs,
         joined: Option<Joined>,
     ) -> Result<Client, Refusal> {
-        let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
+        let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
         let key = own_key(&self.key).map_err(failed)?;
         let question = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
         let info = match local::ask(&admin_socket(&self.state), &question).await {
             Ok(AdminAnswer::Hub(info)) => info,
-            Ok(AdminAnswer::Failed { reason }) => return Err(Refusal::new(Kind::NotPermitted, reason)),
-            Ok(_) => return Err(Refusal::new(Kind::HubFailed, "an unexpected answer on the admin socket")),
+            Ok(AdminAnswer::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
+            Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "an unexpected answer on the admin socket")),
             Err(_) => {
                 let other = joined.map(|joined| format!("it joined as {}, not as {}", joined.id, principal.id));
-                return Err(Refusal::new(Kind::NotJoined, other.unwrap_or_default()));
+                return Err(Refusal::new(RefusalKind::NotJoined, other.unwrap_or_default()));
             }
         };
         let hubs = given.hubs(&info.local);
@@ -196,7 +196,7 @@ fn stranger(profile: &Profile, principal: &Principal, joined: Option<Joined>) ->
         Some(joined) => format!("profile {profile} joined as {}, not as {}", joined.id, principal.id),
         None => format!("profile {profile} has joined none as a {role}; devstream join --profile {profile} does"),
     };
-    Refusal::new(Kind::NotJoined, why)
+    Refusal::new(RefusalKind::NotJoined, why)
 }
 
 /// Who the device-agent is when nobody says: who it joined as, else the machine's name.

@@ -17,7 +17,7 @@ use crate::proto::http::Route;
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::{JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// A pasted link is far shorter.
 const LINK_BYTES: u64 = 4096;
@@ -99,9 +99,9 @@ fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> any
 
 /// The hub says no more than that the credentials are wrong; here they are a code.
 fn explain(refusal: Refusal) -> Refusal {
-    if refusal.kind == Kind::AuthenticationFailed {
+    if refusal.kind == RefusalKind::AuthenticationFailed {
         return Refusal::new(
-            Kind::AuthenticationFailed,
+            RefusalKind::AuthenticationFailed,
             "the join link was used before, has expired, is not this hub's, or is not for this id",
         );
     }

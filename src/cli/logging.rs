@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::stderr;
-use crate::net::clock::timestamp;
+use crate::net::clock::now_rfc3339;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,7 +73,7 @@ pub(super) fn is_json() -> bool {
 /// A message as a JSON object, without a newline.
 pub(super) fn json(level: Level, target: &str, message: &str, fields: Map<String, Value>) -> String {
     let level = level.as_str();
-    json!({ "time": timestamp(), "level": level, "target": target, "message": message, "fields": fields }).to_string()
+    json!({ "time": now_rfc3339(), "level": level, "target": target, "message": message, "fields": fields }).to_string()
 }
 
 impl<S, N> FormatEvent<S, N> for Format

@@ -26,7 +26,7 @@ pub(super) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure> {
     let cannot = |error: io::Error| {
         Failure::Other(anyhow!("cannot read the activity log {}: {error}; has a hub run here?", path.display()))
     };
-    let since = logs.since.map(|age| clock::moment().before(age));
+    let since = logs.since.map(|age| clock::now_utc().before(age));
     let filter = Filter { device: logs.device.clone(), service: logs.service.clone(), since };
     let (last, reader) = if logs.follow && since.is_none() {
         Reader::open_at_end(&path, filter, LAST_LINES).map_err(cannot)?

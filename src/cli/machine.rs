@@ -4,7 +4,7 @@ use super::args::HubArgs;
 use super::identity;
 use crate::net::identity::Identity;
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// What `devstream join` left on this machine for a device, or, where this user runs a hub, a device of that. Without an id
 /// it is the one that was joined, or the machine's name.
@@ -20,7 +20,7 @@ pub fn service() -> Result<Identity, Refusal> {
 }
 
 fn identity_of(role: Role, id: anyhow::Result<PrincipalId>) -> Result<Identity, Refusal> {
-    let id = id.map_err(|error| Refusal::new(Kind::NotJoined, format!("{error:#}")))?;
+    let id = id.map_err(|error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}")))?;
     let principal = Principal { role, id };
     let enrol = identity::enrol(principal.clone(), HubArgs::none());
     Ok(Identity::enrolled_by(principal, enrol))

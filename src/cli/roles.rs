@@ -29,7 +29,7 @@ use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{FORWARDS_PER_DEVICE, HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::RoleState;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::{self, ServiceProxy as Proxy};
@@ -205,7 +205,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     let observer = move |event: &proxy::Event| {
         if let proxy::Event::Refused(_, refusal) = event
             && renewed_by_restart
-            && refusal.kind == Kind::AuthenticationFailed
+            && refusal.kind == RefusalKind::AuthenticationFailed
         {
             let _ = last.set(refusal.clone());
             stop.cancel();

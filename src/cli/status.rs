@@ -180,7 +180,7 @@ fn show_role(role: &RoleStatus) {
     }
     line("", &format!("streams: {}", role.streams));
     for stream in &role.oldest_streams {
-        line("", &format!("  {}, for {}", stream.what, text::span(clock::moment().since(stream.since))));
+        line("", &format!("  {}, for {}", stream.what, text::span(clock::now_utc().since(stream.since))));
     }
 }
 

@@ -4,9 +4,9 @@ use crate::proto::auth::{Binding, Credential};
 use crate::proto::http::Bridge;
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::key::PublicKey;
-use crate::proto::moment::Moment;
-use crate::proto::refusal::Kind;
+use crate::proto::refusal::RefusalKind;
 use crate::proto::scope::Scope;
+use crate::proto::timestamp::Timestamp;
 
 /// Verified against when an identity has no such key, so that the answer takes as long as any other; what comes of it
 /// is not looked at. It is the encoding of the group's neutral element.
@@ -80,18 +80,18 @@ pub enum Action<'a> {
 
 /// Whether an authenticated identity may do something: the one place that says so, for every way in. A device that a
 /// service may not see is answered like one that does not exist.
-pub fn authorize(who: Standing<'_>, action: Action<'_>, now: Moment) -> Result<(), Kind> {
+pub fn authorize(who: Standing<'_>, action: Action<'_>, now: Timestamp) -> Result<(), RefusalKind> {
     if who.disabled {
-        return Err(Kind::Disabled);
+        return Err(RefusalKind::Disabled);
     }
     match who.principal.role {
         Role::Device => device_may(who.principal, action),
-        Role::Service if who.scope.has_ended(now) && !is_anothers_place(action) => Err(Kind::AccessEnded),
+        Role::Service if who.scope.has_ended(now) && !is_anothers_place(action) => Err(RefusalKind::AccessEnded),
         Role::Service => service_may(who.scope, action),
     }
 }
 
-fn device_may(who: &Principal, action: Action<'_>) -> Result<(), Kind> {
+fn device_may(who: &Principal, action: Action<'_>) -> Result<(), RefusalKind> {
     let own = |device: &DeviceId| who.id.as_str() == device.as_str();
     let permitted = match action {
         Action::Control(device) => own(device),
@@ -99,22 +99,23 @@ fn device_may(who: &Principal, action: Action<'_>) -> Result<(), Kind> {
         Action::Standby => true,
         Action::Open { .. } | Action::List | Action::See(_) => false,
     };
-    if permitted { Ok(()) } else { Err(Kind::AuthenticationFailed) }
+    if permitted { Ok(()) } else { Err(RefusalKind::AuthenticationFailed) }
 }
 
-fn service_may(scope: &Scope, action: Action<'_>) -> Result<(), Kind> {
+fn service_may(scope: &Scope, action: Action<'_>) -> Result<(), RefusalKind> {
     let covered = |permitted, otherwise| if permitted { Ok(()) } else { Err(otherwise) };
     match action {
         Action::Open { device, known, name } => {
-            covered(known && scope.covers_device(device), Kind::UnknownDevice)?;
-            covered(name.is_none_or(|name| scope.covers_stream(name)), Kind::NotPermitted)
+            covered(known && scope.covers_device(device), RefusalKind::UnknownDevice)?;
+            covered(name.is_none_or(|name| scope.covers_stream(name)), RefusalKind::NotPermitted)
         }
-        Action::See(device) => covered(scope.covers_device(device), Kind::UnknownDevice),
-        Action::Bridge(bridge) => {
-            covered(!is_anothers_place(action) && scope.covers_device(&bridge.device), Kind::AuthenticationFailed)
-        }
+        Action::See(device) => covered(scope.covers_device(device), RefusalKind::UnknownDevice),
+        Action::Bridge(bridge) => covered(
+            !is_anothers_place(action) && scope.covers_device(&bridge.device),
+            RefusalKind::AuthenticationFailed,
+        ),
         Action::List | Action::Standby => Ok(()),
-        Action::Control(_) => Err(Kind::AuthenticationFailed),
+        Action::Control(_) => Err(RefusalKind::AuthenticationFailed),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::proto::auth::{Binding, Credential, Exporter, HEADER, Session};
 use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_name};
 use crate::proto::http::Route;
 use crate::proto::id::{ConnectionId, Principal};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// A wrong proof from a source that holds good connections is answered after this: with its share of strangers' places,
 /// a source guesses no faster than that share a second.
@@ -299,13 +299,13 @@ impl Visitor {
         self.set_in_doubt();
         let found = shared.registry.find(&credential.principal).await;
         let record = found.map_err(|error| error.to_strangers())?;
-        let now = clock::moment();
+        let now = clock::now_utc();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
         let proven = authenticate(&credential, &valid, &self.binding(shared, asked, &credential));
         let key = proven.map_err(|why| self.unproven(shared, &credential, why))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
-        let (key, record) = known.ok_or_else(|| Refusal::from(Kind::HubFailed))?;
+        let (key, record) = known.ok_or_else(|| Refusal::from(RefusalKind::HubFailed))?;
         self.in_doubt.store(false, Ordering::Relaxed);
         Ok(Proven { record, key })
     }
@@ -318,12 +318,12 @@ impl Visitor {
 
     /// Whether somebody who was identified may do this.
     pub(super) fn allow(&self, shared: &Shared, who: &Record, action: Action<'_>) -> Result<(), Refusal> {
-        match authorize(who.standing(), action, clock::moment()) {
+        match authorize(who.standing(), action, clock::now_utc()) {
             Ok(()) => {
                 self.make_known();
                 Ok(())
             }
-            Err(Kind::AuthenticationFailed) => Err(self.denied(shared, Some(&who.principal), "another's place")),
+            Err(RefusalKind::AuthenticationFailed) => Err(self.denied(shared, Some(&who.principal), "another's place")),
             Err(kind) => {
                 shared.activity.record(refused(self.address, who, action, kind));
                 Err(kind.into())
@@ -333,7 +333,7 @@ impl Visitor {
 
     /// The one answer to a wrong proof, and its line in the log.
     pub(super) fn denied(&self, shared: &Shared, who: Option<&Principal>, why: &str) -> Refusal {
-        let refusal = Refusal::from(Kind::AuthenticationFailed);
+        let refusal = Refusal::from(RefusalKind::AuthenticationFailed);
         let (operation, word) = (Operation::Authenticate, refusal.kind.row().word);
         let event = who.map_or_else(|| Event::new(operation, word), |who| Event::about(who, operation, word));
         shared.activity.record(Event { source: Some(self.address), reason: why.into(), ..event });
@@ -342,15 +342,15 @@ impl Visitor {
 }
 
 /// The log knows what the answer does not say: whether the device exists. Only a service's request is one for a stream.
-fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: Kind) -> Event {
+fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: RefusalKind) -> Event {
     let row = kind.row();
     let Action::Open { device, known, name } = action else {
         let event = Event::about(&who.principal, Operation::Authenticate, row.word);
         return Event { source: Some(source), reason: row.sentence.into(), ..event };
     };
     let reason = match (kind, known) {
-        (Kind::UnknownDevice, false) => "unknown device",
-        (Kind::UnknownDevice | Kind::NotPermitted, _) => "outside the service's scope",
+        (RefusalKind::UnknownDevice, false) => "unknown device",
+        (RefusalKind::UnknownDevice | RefusalKind::NotPermitted, _) => "outside the service's scope",
         _ => "",
     };
     Event {

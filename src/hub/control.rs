@@ -21,7 +21,7 @@ use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
 use crate::proto::message::{Hello, ToDevice, ToHub};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Lets a device's upgrade through, or not. The version is looked at last: whoever hears that it is wrong knows that the
 /// hub knows it, which is how a device checks its key without taking its agent's place.
@@ -33,7 +33,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, dev
     let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, CONTROL_PROTOCOL) {
         let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
-        return Answer::Reply(responses::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
+        return Answer::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     Answer::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
@@ -57,12 +57,12 @@ pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, 
     let Arriving { device, authority, key } = arriving;
     let mut channel = ControlChannel::new(socket, shared.config.patience);
     let Some(hello) = hello(&mut channel).await else {
-        return channel.refuse(Kind::BadRequest).await;
+        return channel.refuse(RefusalKind::BadRequest).await;
     };
     let round_trip = channel.round_trip();
     let arrived = shared.broker.arrive(device.clone(), visitor.connection, hello, visitor.address, round_trip);
     let Ok((mut notices, mut farewell)) = arrived else {
-        return channel.refuse(Kind::Draining).await;
+        return channel.refuse(RefusalKind::Draining).await;
     };
     let principal = Principal { role: Role::Device, id: device.clone().into() };
     shared.registry.note_seen(principal.clone());
@@ -82,7 +82,7 @@ enum End {
     /// The channel says why.
     Ended(Ended),
     /// The hub ends it.
-    Refused(Kind),
+    Refused(RefusalKind),
 }
 
 impl End {
@@ -137,7 +137,7 @@ impl Session<'_> {
                     Ok(ToHub::StreamResponse(response)) => {
                         shared.broker.answered(self.visitor.connection, response, false);
                     }
-                    Ok(ToHub::Hello(_)) => return End::Refused(Kind::BadRequest),
+                    Ok(ToHub::Hello(_)) => return End::Refused(RefusalKind::BadRequest),
                     Err(why) => return why.into(),
                 },
                 notice = notices.recv() => match self.heed(notice, channel, &mut key_ends).await {
@@ -145,7 +145,7 @@ impl Session<'_> {
                     Ok(Some(kind)) => return End::Refused(kind),
                     Err(why) => return why.into(),
                 },
-                () = passed(key_ends) => return End::Refused(Kind::KeyReplaced),
+                () = passed(key_ends) => return End::Refused(RefusalKind::KeyReplaced),
                 () = shared.draining.cancelled(), if !told_of_drain => {
                     told_of_drain = true;
                     let back_ms = u64::try_from(shared.come_back_after().as_millis()).unwrap_or(u64::MAX);
@@ -153,7 +153,7 @@ impl Session<'_> {
                         return why.into();
                     }
                 }
-                () = shared.stopping.cancelled() => return End::Refused(Kind::Draining),
+                () = shared.stopping.cancelled() => return End::Refused(RefusalKind::Draining),
             }
         }
     }
@@ -171,8 +171,8 @@ impl Session<'_> {
         notice: Option<Notice>,
         channel: &mut ControlChannel<Socket>,
         key_ends: &mut Option<Instant>,
-    ) -> Result<Option<Kind>, Ended> {
-        let Some(notice) = notice else { return Ok(Some(Kind::HubBusy)) };
+    ) -> Result<Option<RefusalKind>, Ended> {
+        let Some(notice) = notice else { return Ok(Some(RefusalKind::HubBusy)) };
         if let Notice::Recheck = notice {
             return Ok(match self.standing().await {
                 Ok(ends) => {
@@ -190,13 +190,13 @@ impl Session<'_> {
     }
 
     /// Whether the identity is still let in with this key, and when that ends.
-    async fn standing(&self) -> Result<Option<Instant>, Kind> {
+    async fn standing(&self) -> Result<Option<Instant>, RefusalKind> {
         let found = self.shared.registry.find(self.principal).await;
         let record = found.map_err(|error| error.to_strangers().kind)?;
-        let record = record.ok_or(Kind::AuthenticationFailed)?;
-        let now = clock::moment();
+        let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
+        let now = clock::now_utc();
         authorize(record.standing(), Action::Control(self.device), now)?;
-        let key = record.valid_key(&self.key, now).ok_or(Kind::KeyReplaced)?;
+        let key = record.valid_key(&self.key, now).ok_or(RefusalKind::KeyReplaced)?;
         Ok(key.until.map(|until| clock::now() + until.since(now)))
     }
 }
@@ -210,14 +210,19 @@ pub(super) async fn passed(at: Option<Instant>) {
 }
 
 /// What a notice is to the device, and whether it is the last thing it hears.
-fn message(shared: &Shared, device: &DeviceId, authority: &str, notice: Notice) -> (Option<ToDevice>, Option<Kind>) {
+fn message(
+    shared: &Shared,
+    device: &DeviceId,
+    authority: &str,
+    notice: Notice,
+) -> (Option<ToDevice>, Option<RefusalKind>) {
     match notice {
         Notice::Ask(ask) => {
             let url = shared.streaming_url(authority, device, ask.stream, Role::Device);
             (Some(ToDevice::StreamRequest(ask.request(url))), None)
         }
         Notice::Cancel(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),
-        Notice::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(Kind::Displaced)),
+        Notice::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(RefusalKind::Displaced)),
         Notice::Dismissed(kind) => (None, Some(kind)),
         Notice::Recheck => (None, None),
     }

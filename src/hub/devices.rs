@@ -30,7 +30,7 @@ async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Ve
     let _turn = shared.listing.lock().await;
     let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
     let devices = devices.map_err(|error| error.to_strangers())?;
-    let now = clock::moment();
+    let now = clock::now_utc();
     let sees = |id: &DeviceId| authorize(service.standing(), Action::See(id), now).is_ok();
     let status = |record: Record| {
         let Record { principal, last_seen, .. } = shared.registry.refreshed(record);

@@ -18,7 +18,7 @@ use crate::net::tls::Socket;
 use crate::proto::auth::{Credential, HEADER};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::JoinRequest;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Spends the code. Every wrong code gets the same answer.
 pub(super) async fn join(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
@@ -40,7 +40,7 @@ async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), 
     let (who, hash, source) = (credential.principal.clone(), code.hash(), visitor.address);
     let (activity, broker, strangers) = (shared.activity.clone(), shared.broker.clone(), shared.strangers.clone());
     let redeemed = shared.registry.change(move |registry| {
-        let redeemed = registry.redeem(&who, &hash, &key, clock::moment())?;
+        let redeemed = registry.redeem(&who, &hash, &key, clock::now_utc())?;
         if let Some(redeemed) = &redeemed {
             activity.record(joined(&who, source, redeemed));
             follow(&broker, who, redeemed);
@@ -69,7 +69,7 @@ fn joined(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
 /// What an earlier key of the same identity holds: ended where that key is void by now, looked at where it will be.
 fn follow(broker: &BrokerHandle<Socket>, who: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
-        let why = Refusal::new(Kind::KeyReplaced, who.to_string());
+        let why = Refusal::new(RefusalKind::KeyReplaced, who.to_string());
         broker.tell(Input::Revoked { principal: who, why });
     } else if who.role == Role::Device {
         broker.tell(Input::KeysChanged { device: who.id.into() });

@@ -75,9 +75,9 @@ use crate::proto::http::Route;
 use crate::proto::id::ConnectionId;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::RETURNS_PER_SECOND;
-use crate::proto::moment::Moment;
 use crate::proto::resume::ResumeKey;
 use crate::proto::standby::Offer;
+use crate::proto::timestamp::Timestamp;
 
 /// The whole of what connections share.
 struct Shared {
@@ -98,7 +98,7 @@ struct Shared {
     /// About connections that cannot be taken.
     complaints: LogThrottle,
     /// When the hub was started.
-    since: Moment,
+    since: Timestamp,
     connections: AtomicU64,
     /// Where TLS inspection is allowed.
     challenges: Option<Challenges>,
@@ -192,7 +192,7 @@ impl Hub {
             pressure,
             listing: tokio::sync::Mutex::default(),
             complaints: LogThrottle::default(),
-            since: clock::moment(),
+            since: clock::now_utc(),
             connections: AtomicU64::new(0),
             challenges,
             standbys,
@@ -276,7 +276,7 @@ impl Shared {
             warnings.push(format!("the activity log has lost {} lines: is the disk full?", self.activity.lost()));
         }
         warnings.extend(self.pressure.complaint());
-        let (certificate, now) = (self.certificate.status(), clock::moment());
+        let (certificate, now) = (self.certificate.status(), clock::now_utc());
         if now >= certificate.warn_from {
             warnings.push(format!("the certificate ends on {}", certificate.not_after));
         }

@@ -17,7 +17,7 @@ use crate::proto::http::{
 };
 use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::Scope;
 use crate::proto::standby;
 use crate::proto::stream::StreamProtocol;
@@ -95,8 +95,8 @@ pub(super) async fn request(
     }
     match shared.broker.ask(shared.next_connection(), ask).await {
         Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
-        Err(refusal) if refusal.kind == Kind::DeviceOffline => {
-            Err(Refusal::new(Kind::DeviceOffline, known.map(since).unwrap_or_default()))
+        Err(refusal) if refusal.kind == RefusalKind::DeviceOffline => {
+            Err(Refusal::new(RefusalKind::DeviceOffline, known.map(since).unwrap_or_default()))
         }
         Err(refusal) => Err(refusal),
     }
@@ -105,7 +105,7 @@ pub(super) async fn request(
 /// What the request's headers say.
 fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamName>) -> Result<Wanted, Refusal> {
     let limit = shared.config.broker.handshake;
-    let wrong = |header: &str, text: &str| Refusal::new(Kind::BadRequest, format!("{header}: {text}"));
+    let wrong = |header: &str, text: &str| Refusal::new(RefusalKind::BadRequest, format!("{header}: {text}"));
     let timeout = |header, default: Duration| match asked.header(header) {
         Some(text) => seconds(text, limit).ok_or_else(|| wrong(header, text)),
         None => Ok(default),
@@ -147,7 +147,7 @@ fn shed(shared: &Shared, ask: &Ask, refusal: Refusal) -> Refusal {
 
 /// When a service's access ends, by the clock that does not step.
 pub(super) fn ends(scope: &Scope) -> Option<Instant> {
-    scope.until.map(|until| clock::now() + until.since(clock::moment()))
+    scope.until.map(|until| clock::now() + until.since(clock::now_utc()))
 }
 
 /// Why a device is not there.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::net::{clock, usage};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Descriptors that no connection gets: for the registry, the logs, the admin socket. A quarter where there are few.
 const RESERVED_DESCRIPTORS: usize = 64;
@@ -96,13 +96,13 @@ impl Pressure {
         let memory = self.memory();
         if memory >= NO_STREAMS {
             let detail = format!("{} % of its memory are in use", memory / 10);
-            return Err(Refusal::new(Kind::HubBusy, detail));
+            return Err(Refusal::new(RefusalKind::HubBusy, detail));
         }
         let connections = self.connections.load(Ordering::Relaxed);
         if connections + DESCRIPTORS_PER_STREAM > self.most_connections {
             let detail =
                 format!("{connections} connections of the {} that its file descriptors allow", self.most_connections);
-            return Err(Refusal::new(Kind::HubBusy, detail));
+            return Err(Refusal::new(RefusalKind::HubBusy, detail));
         }
         Ok(())
     }

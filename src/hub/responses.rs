@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use super::broker::Grant;
-use crate::net::clock::timestamp;
+use crate::net::clock::now_rfc3339;
 use crate::net::http_server::bare;
 use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
 use crate::proto::refusal::Refusal;
@@ -41,7 +41,7 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
     if row.status == 401 {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("DevStream"));
     }
-    let message = json!({ "errorCode": code, "message": refusal.what(), "timestampUtc": timestamp() });
+    let message = json!({ "errorCode": code, "message": refusal.what(), "timestampUtc": now_rfc3339() });
     let body = json!({ "Message": message.to_string(), "ExceptionMessage": "", "refusal": refusal });
     *response.body_mut() = body.to_string().into();
     response

@@ -10,9 +10,9 @@ pub use crate::net::private::{
     credential_file, private_directory, private_file, write_private, write_private_bytes, write_private_once,
 };
 use crate::net::random;
-use crate::proto::moment::Moment;
 use crate::proto::resume::ResumeKey;
 use crate::proto::secret::Secret;
+use crate::proto::timestamp::Timestamp;
 
 /// The registry's file; what SQLite puts beside it begins with the same name.
 pub const REGISTRY: &str = "registry.sqlite";
@@ -103,10 +103,10 @@ pub fn activity_log(state: &Path) -> PathBuf {
 }
 
 /// When the state of a hub was made, by the clock of that time, if it can be told.
-pub fn made(state: &Path) -> Option<Moment> {
+pub fn made(state: &Path) -> Option<Timestamp> {
     let made = fs::metadata(state.join(AUTHORITY)).ok()?.modified().ok()?;
     let since = made.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(Moment(0).after(since))
+    Some(Timestamp(0).after(since))
 }
 
 /// Where it listens for its own user.

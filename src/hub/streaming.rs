@@ -23,7 +23,7 @@ use crate::proto::http::{Bridge, lists};
 use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::CLOSE_TIMEOUT;
-use crate::proto::refusal::Kind;
+use crate::proto::refusal::RefusalKind;
 use crate::proto::resume::{self, ResumeToken, Ticket};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
@@ -143,7 +143,7 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
             match other.send(Handover { leg, back }) {
                 Ok(()) => return returned.await.ok(),
                 // It came too late.
-                Err(Handover { leg, .. }) => leg.refuse(&Kind::Interrupted.into()).await,
+                Err(Handover { leg, .. }) => leg.refuse(&RefusalKind::Interrupted.into()).await,
             }
         }
         Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
@@ -206,7 +206,9 @@ async fn carry(
     let parting = relay(device, service, &terms).await;
     let how = match parting.left() {
         Some((role, departure)) => how(departure, Some(role)),
-        None if matches!(live.why().kind, Kind::Interrupted | Kind::Draining) => Left::Lost(None, live.why().what()),
+        None if matches!(live.why().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
+            Left::Lost(None, live.why().what())
+        }
         None => Left::Meant,
     };
     let interrupted = resumable && matches!(how, Left::Lost(..));
@@ -248,7 +250,7 @@ async fn never_joined(leg: Leg<Socket>, joint: Joint, shared: &Shared, live: &Li
         ended(shared, joint, live, Some((Role::Device, false, gone.reason())));
     }
     drop(farewell);
-    leg.refuse(&if again { Kind::Interrupted } else { Kind::PeerGone }.into()).await;
+    leg.refuse(&if again { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;
 }
 
 fn how(departure: &Departure, role: Option<Role>) -> Left {

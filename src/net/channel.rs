@@ -14,7 +14,7 @@ use super::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat, Patience};
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PROBE, STANDBY_QUIET};
 use crate::proto::message::{InvalidMessage, decode, encode};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Why a control connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +187,7 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Ends the connection with a refusal.
-    pub async fn refuse(self, kind: Kind) {
+    pub async fn refuse(self, kind: RefusalKind) {
         self.socket.refuse(&kind.into()).await;
     }
 }

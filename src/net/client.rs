@@ -35,7 +35,7 @@ use crate::proto::id::Principal;
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
 use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
-use crate::proto::refusal::{Kind, Refusal, TABLE};
+use crate::proto::refusal::{Refusal, RefusalKind, TABLE};
 use crate::proto::resume::{self, Pass};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, STANDBY_PROTOCOL};
@@ -244,12 +244,12 @@ impl Client {
 
 /// Of several addresses' refusals the one that says more than that there is no way, else all.
 fn together(mut refusals: Vec<Refusal>) -> Refusal {
-    let telling = refusals.iter().position(|refusal| refusal.kind != Kind::HubUnreachable);
+    let telling = refusals.iter().position(|refusal| refusal.kind != RefusalKind::HubUnreachable);
     if let Some(index) = telling {
         return refusals.swap_remove(index);
     }
     let details: Vec<_> = refusals.iter().map(|refusal| refusal.detail.as_str()).collect();
-    Refusal::new(Kind::HubUnreachable, details.join("; "))
+    Refusal::new(RefusalKind::HubUnreachable, details.join("; "))
 }
 
 fn request(method: &str, path: &str) -> Result<Request<Full<Bytes>>, Refusal> {
@@ -258,7 +258,7 @@ fn request(method: &str, path: &str) -> Result<Request<Full<Bytes>>, Refusal> {
         .uri(path)
         .header(header::USER_AGENT, concat!("devstream/", env!("CARGO_PKG_VERSION")))
         .body(Full::default())
-        .map_err(|error| Refusal::new(Kind::BadRequest, error.to_string()))
+        .map_err(|error| Refusal::new(RefusalKind::BadRequest, error.to_string()))
 }
 
 /// A WebSocket upgrade's particulars.
@@ -300,7 +300,8 @@ pub(super) async fn exchange(
     patience: Duration,
     answer_bytes: usize,
 ) -> Result<(Response<Bytes>, Rest), Refusal> {
-    let failed = |error: hyper::Error| Refusal::new(Kind::HubUnreachable, format!("the connection broke: {error}"));
+    let failed =
+        |error: hyper::Error| Refusal::new(RefusalKind::HubUnreachable, format!("the connection broke: {error}"));
     let steps = async {
         let (mut sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let answer = async {
@@ -310,7 +311,7 @@ pub(super) async fn exchange(
             }
             let body = Limited::new(body, answer_bytes).collect().await;
             let body =
-                body.map_err(|error| Refusal::new(Kind::HubUnreachable, format!("the answer broke: {error}")))?;
+                body.map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("the answer broke: {error}")))?;
             drop(sender);
             Ok(Response::from_parts(head, body.to_bytes()))
         };
@@ -320,7 +321,7 @@ pub(super) async fn exchange(
         let rest = if upgraded { parts.ok().map(|parts| (parts.io.into_inner(), parts.read_buf)) } else { None };
         Ok((response, rest))
     };
-    let silent = || Refusal::new(Kind::HubUnreachable, format!("no answer in {} s", patience.as_secs()));
+    let silent = || Refusal::new(RefusalKind::HubUnreachable, format!("no answer in {} s", patience.as_secs()));
     timeout(patience, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
 }
 
@@ -328,14 +329,14 @@ pub(super) async fn exchange(
 fn check(response: &Response<Bytes>, key: &str, protocol: Option<&str>) -> Result<(), Refusal> {
     let header = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
     if header(header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
-        return Err(Refusal::new(Kind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
+        return Err(Refusal::new(RefusalKind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
     }
     match (protocol, header(header::SEC_WEBSOCKET_PROTOCOL)) {
         (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(()),
         (None, None) => Ok(()),
         (wanted, chosen) => {
             let versions = format!("here {}, there {}", wanted.unwrap_or("none"), chosen.unwrap_or("none"));
-            Err(Refusal::new(Kind::IncompatibleVersion, versions))
+            Err(Refusal::new(RefusalKind::IncompatibleVersion, versions))
         }
     }
 }
@@ -353,8 +354,13 @@ pub fn refusal(response: &Response<Bytes>) -> Refusal {
     }
     let status = response.status();
     match TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error()) {
-        Some(row) if matches!(row.kind, Kind::AuthenticationFailed | Kind::IncompatibleVersion) => row.kind.into(),
-        _ => Refusal::new(Kind::HubUnreachable, format!("{NO_HUB}, or a proxy in front of it says no: HTTP {status}")),
+        Some(row) if matches!(row.kind, RefusalKind::AuthenticationFailed | RefusalKind::IncompatibleVersion) => {
+            row.kind.into()
+        }
+        _ => Refusal::new(
+            RefusalKind::HubUnreachable,
+            format!("{NO_HUB}, or a proxy in front of it says no: HTTP {status}"),
+        ),
     }
 }
 
@@ -369,11 +375,11 @@ fn endpoint(url: &str) -> Result<(HubAddress, &str), Refusal> {
         // Written as we would write it: other servers may read another path in it.
         Some((host.parse().ok()?, path)).filter(|_| route.to_string() == path)
     };
-    parse().ok_or_else(|| Refusal::new(Kind::BadRequest, "the hub gave a streaming URL that is none of a hub's"))
+    parse().ok_or_else(|| Refusal::new(RefusalKind::BadRequest, "the hub gave a streaming URL that is none of a hub's"))
 }
 
 fn text(value: &str) -> Result<HeaderValue, Refusal> {
-    HeaderValue::try_from(value).map_err(|error| Refusal::new(Kind::BadRequest, error.to_string()))
+    HeaderValue::try_from(value).map_err(|error| Refusal::new(RefusalKind::BadRequest, error.to_string()))
 }
 
 /// A header that no debug output shows.

@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use time::OffsetDateTime;
 
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// The present, by the wall clock.
-pub fn moment() -> Moment {
-    Moment(OffsetDateTime::now_utc().unix_timestamp())
+pub fn now_utc() -> Timestamp {
+    Timestamp(OffsetDateTime::now_utc().unix_timestamp())
 }
 
 /// The present with milliseconds, RFC 3339 in UTC: one activity log line's time.
-pub fn timestamp() -> String {
+pub fn now_rfc3339() -> String {
     let now = OffsetDateTime::now_utc();
-    let second = Moment(now.unix_timestamp()).rfc3339();
+    let second = Timestamp(now.unix_timestamp()).rfc3339();
     format!("{}.{:03}Z", second.trim_end_matches('Z'), now.millisecond())
 }
 

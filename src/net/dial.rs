@@ -19,7 +19,7 @@ use super::{clock, network_monitor, proxy_connect, socket, tls};
 use crate::proto::forward::Target;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::DIAL_TIMEOUT;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::via::{Via, Way};
 
 /// A part of the way to a hub.
@@ -185,7 +185,7 @@ fn told(lost: &[FailedAttempt]) -> String {
 }
 
 fn unreachable(why: String) -> Refusal {
-    Refusal::new(Kind::HubUnreachable, why)
+    Refusal::new(RefusalKind::HubUnreachable, why)
 }
 
 /// rustls's errors travel inside IO errors.
@@ -221,7 +221,7 @@ mod tests {
         let config = client_config(&Trust::Public).unwrap();
         let way = way.unwrap_or_default();
         let (refused, ()) = tokio::join!(dial(&hub, &way, config, &mut trail), hanging_up);
-        assert_eq!(refused.unwrap_err().kind, Kind::HubUnreachable);
+        assert_eq!(refused.unwrap_err().kind, RefusalKind::HubUnreachable);
         assert!(trail.steps.iter().all(|step| step.took.is_some()), "{trail}");
         (trail.steps.iter().map(|step| (step.hop, step.refusal.is_none())).collect(), trail.to_string())
     }

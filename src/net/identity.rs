@@ -8,7 +8,7 @@ use super::tls::{self, Trust};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// A device or a service, with what it takes to be one at its hub.
 #[derive(Clone)]
@@ -44,7 +44,7 @@ impl Identity {
             return Ok(self.enrol.clone());
         }
         let detail = format!("{} is no {role}: devices await streams, and services open them", self.principal);
-        Err(Refusal::new(Kind::NotPermitted, detail))
+        Err(Refusal::new(RefusalKind::NotPermitted, detail))
     }
 }
 

@@ -80,7 +80,7 @@ fn hub() -> Option<SocketAddr> {
 }
 
 fn look() -> Look {
-    Look { now: clock::now(), wall: clock::moment(), address: own_address() }
+    Look { now: clock::now(), wall: clock::now_utc(), address: own_address() }
 }
 
 /// The address from which the hub would be reached. Connecting a UDP socket sends nothing.

@@ -28,7 +28,7 @@ use super::websocket::{Transport, WebSocket};
 use super::{clock, random};
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{REJOINS_AT_ONCE, STANDBYS_PER_IDENTITY};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::Pass;
 use crate::proto::stream::lifeline::{Lifeline, Step};
 use crate::proto::stream::{Ending, StreamProtocol};
@@ -227,11 +227,11 @@ where
 /// The other end has come to its end with all that there was. If this one has too, only the last words were lost.
 fn settled(outcome: Outcome, flow: &Flow) -> Outcome {
     match outcome.refusal {
-        Some(refusal) if refusal.kind == Kind::StreamOver => {
+        Some(refusal) if refusal.kind == RefusalKind::StreamOver => {
             if flow.may_have_ended() {
                 Ending::Clean.into()
             } else {
-                Refusal::new(Kind::NotResumed, refusal.what()).into()
+                Refusal::new(RefusalKind::NotResumed, refusal.what()).into()
             }
         }
         _ => outcome,
@@ -248,11 +248,11 @@ async fn come_back<T, J: Rejoin<T>>(
     let mut last = String::new();
     loop {
         match lifeline.poll(clock::now()) {
-            Step::GiveUp => return Err(Refusal::new(Kind::NotResumed, last)),
+            Step::GiveUp => return Err(Refusal::new(RefusalKind::NotResumed, last)),
             Step::WaitUntil(at) => tokio::select! {
                 () = sleep_until(at.into()) => {}
                 () = vigil.changed() => lifeline.nudge(clock::now()),
-                () = terms.stop.cancelled() => return Err(Kind::EndedHere.into()),
+                () = terms.stop.cancelled() => return Err(RefusalKind::EndedHere.into()),
             },
             Step::Try => {
                 let until = lifeline.until().unwrap_or_else(clock::now);
@@ -260,7 +260,7 @@ async fn come_back<T, J: Rejoin<T>>(
                     tried = timeout_at(until.into(), attempt(pass, terms)) => tried,
                     // What is under way goes the old way.
                     () = vigil.changed() => continue,
-                    () = terms.stop.cancelled() => return Err(Kind::EndedHere.into()),
+                    () = terms.stop.cancelled() => return Err(RefusalKind::EndedHere.into()),
                 };
                 let Ok(tried) = tried else { continue };
                 match tried {
@@ -282,34 +282,34 @@ async fn come_back<T, J: Rejoin<T>>(
 }
 
 async fn attempt<T, J: Rejoin<T>>(pass: &Pass, terms: &Terms<'_, J>) -> Result<Tunnel<T>, Refusal> {
-    let _one_of_many = REJOINS.acquire().await.map_err(|_| Refusal::from(Kind::PeerGone))?;
+    let _one_of_many = REJOINS.acquire().await.map_err(|_| Refusal::from(RefusalKind::PeerGone))?;
     terms.rejoin.rejoin(pass).await
 }
 
 /// Whether coming again would be answered the same.
-fn is_final(kind: Kind) -> bool {
+fn is_final(kind: RefusalKind) -> bool {
     matches!(
         kind,
-        Kind::AuthenticationFailed
-            | Kind::NotResumed
-            | Kind::Disabled
-            | Kind::AccessEnded
-            | Kind::NotPermitted
-            | Kind::KeyReplaced
-            | Kind::StreamKilled
-            | Kind::UnknownDevice
-            | Kind::IncompatibleVersion
-            | Kind::StreamOver
-            | Kind::PeerGone
-            | Kind::BadRequest
+        RefusalKind::AuthenticationFailed
+            | RefusalKind::NotResumed
+            | RefusalKind::Disabled
+            | RefusalKind::AccessEnded
+            | RefusalKind::NotPermitted
+            | RefusalKind::KeyReplaced
+            | RefusalKind::StreamKilled
+            | RefusalKind::UnknownDevice
+            | RefusalKind::IncompatibleVersion
+            | RefusalKind::StreamOver
+            | RefusalKind::PeerGone
+            | RefusalKind::BadRequest
     )
 }
 
 /// The hub says no more than this to whoever shows a token that is not good.
 fn finally(refusal: Refusal) -> Refusal {
-    if refusal.kind == Kind::AuthenticationFailed {
+    if refusal.kind == RefusalKind::AuthenticationFailed {
         let why = "the hub knows it no more: it was ended, its other end is gone, or this identity was revoked";
-        return Refusal::new(Kind::NotResumed, why);
+        return Refusal::new(RefusalKind::NotResumed, why);
     }
     refusal
 }

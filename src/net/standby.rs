@@ -16,7 +16,7 @@ use super::websocket::WebSocket;
 use super::{clock, random};
 use crate::proto::backoff::Backoff;
 use crate::proto::limits::{PROBE_DEADLINE, STANDBY_IDLE, STANDBY_RETRY};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::standby::{FromHub, Offer};
 
 /// What is brought for a stream that found none, beside its own: while it ends, which takes longer than to open one, the next
@@ -200,7 +200,7 @@ impl Supply {
         // Elsewhere the hub may be within reach.
         let brought = timeout(PROBE_DEADLINE, self.bring_as(&client, &offer)).await;
         brought.unwrap_or_else(|_| {
-            self.refused(&Kind::HubUnreachable.into());
+            self.refused(&RefusalKind::HubUnreachable.into());
             None
         })
     }
@@ -228,7 +228,7 @@ impl Supply {
         (state.wanted, state.proven) = (0, false);
         let now = clock::now();
         // What a hub has refused it will refuse again; a network may be there again in a moment.
-        let is_refused = refusal.kind != Kind::HubUnreachable;
+        let is_refused = refusal.kind != RefusalKind::HubUnreachable;
         let pause = if is_refused { STANDBY_RETRY } else { state.backoff.next_pause(now, random::dice()) };
         state.not_before = Some(now + pause);
     }
@@ -260,9 +260,9 @@ mod tests {
         let supply = Supply::new(Line::default(), None);
         supply.offered(&client, Some(Offer { url: "wss://hub/standby".into(), hold: 1 }));
         for (kind, left_alone) in [
-            (Kind::HubUnreachable, BACKOFF_BASE),
-            (Kind::HubUnreachable, 2 * BACKOFF_BASE),
-            (Kind::HubBusy, STANDBY_RETRY),
+            (RefusalKind::HubUnreachable, BACKOFF_BASE),
+            (RefusalKind::HubUnreachable, 2 * BACKOFF_BASE),
+            (RefusalKind::HubBusy, STANDBY_RETRY),
         ] {
             assert!(supply.missed(), "{kind:?}");
             supply.refused(&kind.into());
@@ -270,7 +270,7 @@ mod tests {
             advance(left_alone).await;
         }
         assert!(supply.missed());
-        supply.refused(&Kind::HubBusy.into());
+        supply.refused(&RefusalKind::HubBusy.into());
         supply.state().growing = false;
         advance(STANDBY_RETRY - Duration::from_millis(1)).await;
         assert!(!supply.missed(), "it has said no");

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::pump::{Counters, Outcome, Rejoin, Terms, Tunnel, pump};
 use super::websocket::{Transport, WebSocket};
 use crate::proto::limits::{PROGRAM_BYTES, PROGRAM_LINGER};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
 /// A stream between a service and a device: reads what the other end wrote, writes what it will read.
@@ -78,11 +78,11 @@ impl Shared {
     /// Why nothing more comes, or goes.
     fn broken(&self) -> io::Error {
         let Some(Outcome { ending, refusal }) = self.outcome.get() else {
-            let why = Refusal::from(Kind::EndedHere);
+            let why = Refusal::from(RefusalKind::EndedHere);
             return io::Error::new(io::ErrorKind::ConnectionAborted, why);
         };
         let refusal = refusal.clone();
-        let unnamed = |detail| refusal.unwrap_or_else(|| Refusal::new(Kind::PeerGone, detail));
+        let unnamed = |detail| refusal.unwrap_or_else(|| Refusal::new(RefusalKind::PeerGone, detail));
         match ending {
             Ending::PeerReset => {
                 io::Error::new(io::ErrorKind::ConnectionReset, unnamed("the other end reset the stream"))
@@ -241,7 +241,7 @@ mod tests {
         let mut heard = Vec::new();
         let error = stream.read_to_end(&mut heard).await.unwrap_err();
         assert_eq!((heard.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::ConnectionAborted));
-        assert_eq!(refusal_of(&error).unwrap().kind, Kind::EndedHere);
+        assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::EndedHere);
         assert!(refusal_of(&stream.write(b"x").await.unwrap_err()).is_some());
     }
 

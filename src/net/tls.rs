@@ -28,7 +28,7 @@ use super::read_ahead::ReadAhead;
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
 use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// HTTP/1.1 and nothing else: none of HTTP/2's floods.
 const ALPN: &[u8] = b"http/1.1";
@@ -182,12 +182,12 @@ pub fn explain(error: &rustls::Error) -> Refusal {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        ) => Refusal::new(Kind::ClockOrInspection, error.to_string()),
+        ) => Refusal::new(RefusalKind::ClockOrInspection, error.to_string()),
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
-            Refusal::new(Kind::CertificateNotTrusted, cause.to_string())
+            Refusal::new(RefusalKind::CertificateNotTrusted, cause.to_string())
         }
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            Refusal::new(Kind::CertificateNotTrusted, error.to_string())
+            Refusal::new(RefusalKind::CertificateNotTrusted, error.to_string())
         }
         rustls::Error::InvalidMessage(_) => unreachable("what answers there does not speak TLS", error),
         rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
@@ -198,7 +198,7 @@ pub fn explain(error: &rustls::Error) -> Refusal {
 }
 
 fn unreachable(what: &str, error: &rustls::Error) -> Refusal {
-    Refusal::new(Kind::HubUnreachable, format!("{what}: {error}"))
+    Refusal::new(RefusalKind::HubUnreachable, format!("{what}: {error}"))
 }
 
 /// aws-lc-rs with X25519MLKEM768 first (the crate's `prefer-post-quantum`), and AES-128-GCM before AES-256-GCM, as browsers
@@ -384,7 +384,10 @@ mod tests {
             (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), "does not speak TLS 1.3"),
         ] {
             let refusal = explain(&error);
-            assert!(refusal.kind == Kind::HubUnreachable && refusal.detail.as_str().contains(words), "{refusal}");
+            assert!(
+                refusal.kind == RefusalKind::HubUnreachable && refusal.detail.as_str().contains(words),
+                "{refusal}"
+            );
         }
     }
 
@@ -414,7 +417,7 @@ mod tests {
             (Trust::Public, "hub.example.com"),
         ] {
             let refusal = handshake(&own, &trust, name).await.unwrap_err();
-            assert_eq!(refusal.kind, Kind::CertificateNotTrusted, "{trust:?} {name}: {refusal}");
+            assert_eq!(refusal.kind, RefusalKind::CertificateNotTrusted, "{trust:?} {name}: {refusal}");
             let is_named = refusal.detail.as_str().contains(ANOTHER_HUB);
             let is_others = matches!(&trust, Trust::Pin(pin) if *pin == other.pin().unwrap());
             assert_eq!(is_named, is_others, "{trust:?} {name}: {refusal}");

@@ -5,7 +5,7 @@ use http::{Response, StatusCode, header};
 
 use crate::proto::auth::Exporter;
 use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_name};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// What the request is to be signed with instead of the TLS channel, if the hub sees another channel than we do and
 /// both ends allow that. Nothing, if the channel is the same: then the answer means what it says.
@@ -22,7 +22,7 @@ pub(super) fn detect(
     let challenge = text(header::WWW_AUTHENTICATE.as_str()).and_then(Challenge::demanded);
     match (allowed, challenge) {
         (true, Some(challenge)) => Ok(Some(challenge)),
-        (true, None) => Err(Refusal::new(Kind::TlsInspected, "the hub does not allow it")),
-        (false, _) => Err(Kind::TlsInspected.into()),
+        (true, None) => Err(Refusal::new(RefusalKind::TlsInspected, "the hub does not allow it")),
+        (false, _) => Err(RefusalKind::TlsInspected.into()),
     }
 }

@@ -17,10 +17,10 @@ use tokio::time::sleep_until;
 use self::line::Line;
 use super::liveness::{Liveness, LivenessIo};
 use super::{clock, random};
-use crate::proto::allowance::Allowance;
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
+use crate::proto::token_bucket::TokenBucket;
 use crate::proto::websocket::decoder::Decoder;
 use crate::proto::websocket::head::Opcode;
 pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Endpoint};
@@ -142,7 +142,7 @@ impl<T: Transport> WebSocket<T> {
         let (transport, pulse) = LivenessIo::new(transport);
         let line = Line::new(transport, endpoint, Decoder::new(endpoint, purpose.limit(), early));
         let line = Arc::new(Mutex::new(line));
-        let reader = Reader { line: line.clone(), allowance: Allowance::new(clock::now()), rests_until: None };
+        let reader = Reader { line: line.clone(), allowance: TokenBucket::new(clock::now()), rests_until: None };
         Self { reader, writer: Writer { line }, pulse, endpoint }
     }
 
@@ -208,7 +208,7 @@ async fn linger<T: Transport>(mut transport: T) {
 #[derive(Debug)]
 pub struct Reader<T> {
     line: Arc<Mutex<Line<T>>>,
-    allowance: Allowance,
+    allowance: TokenBucket,
     /// Nothing is read before.
     rests_until: Option<Instant>,
 }

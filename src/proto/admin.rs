@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
-use super::moment::Moment;
 use super::refusal::Detail;
 use super::scope::{Glob, Scope, ScopeChange};
+use super::timestamp::Timestamp;
 
 /// Asked by the hub's own user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ pub enum AdminAnswer {
         /// The join link, code included.
         link: String,
         /// Until when its code holds.
-        until: Moment,
+        until: Timestamp,
         /// The number of the enrolment key, if it is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         enrolment: Option<u64>,
@@ -171,13 +171,13 @@ pub struct Identity {
     /// Its keys, the newest first.
     pub keys: Vec<KeyStatus>,
     /// When it was added.
-    pub created: Moment,
+    pub created: Timestamp,
     /// The number of the enrolment key it joined with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolment: Option<u64>,
     /// When it was last connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<Moment>,
+    pub last_seen: Option<Timestamp>,
     /// A device's presence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<Presence>,
@@ -193,10 +193,10 @@ pub struct KeyStatus {
     /// Its fingerprint.
     pub fingerprint: String,
     /// When it was added.
-    pub added: Moment,
+    pub added: Timestamp,
     /// When it ends, if it was replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Moment>,
+    pub until: Option<Timestamp>,
 }
 
 /// A connected device.
@@ -204,7 +204,7 @@ pub struct KeyStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Presence {
     /// From when on.
-    pub since: Moment,
+    pub since: Timestamp,
     /// Where it connected from.
     pub address: SocketAddr,
     /// Its agent's version.
@@ -224,7 +224,7 @@ pub struct DeviceStatus {
     pub id: DeviceId,
     /// When it was last connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<Moment>,
+    pub last_seen: Option<Timestamp>,
     /// Its presence, with the forwards that the service may ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<Presence>,
@@ -243,9 +243,9 @@ pub struct Enrolment {
     /// How many have.
     pub used: u32,
     /// When it was made.
-    pub created: Moment,
+    pub created: Timestamp,
     /// Until when it holds.
-    pub until: Moment,
+    pub until: Timestamp,
 }
 
 /// A stream, from its request on.
@@ -284,9 +284,9 @@ pub struct CertificateReport {
     pub names: Vec<String>,
     /// When it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Moment>,
+    pub not_before: Option<Timestamp>,
     /// When it ends.
-    pub not_after: Moment,
+    pub not_after: Timestamp,
     /// Whole days until then.
     pub days_left: i64,
     /// Why the newest attempt to replace it failed, if it did.
@@ -305,7 +305,7 @@ pub struct HubStatus {
     /// Its process.
     pub process: u32,
     /// When it was started.
-    pub since: Moment,
+    pub since: Timestamp,
     /// Whether it takes no new streams because it is about to end.
     pub draining: bool,
     /// Devices that are known.

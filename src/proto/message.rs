@@ -178,7 +178,7 @@ fn depth(json: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::refusal::Kind;
+    use crate::proto::refusal::RefusalKind;
 
     #[test]
     fn the_messages_are_these_bytes() {
@@ -195,7 +195,7 @@ mod tests {
         let no = ToHub::StreamResponse(StreamResponse {
             request_id: StreamId::from_bytes([1; 16]),
             accepted: false,
-            reason: Some(Refusal::new(Kind::TargetRefused, "127.0.0.1:22")),
+            reason: Some(Refusal::new(RefusalKind::TargetRefused, "127.0.0.1:22")),
         });
         let id = "01".repeat(16);
         let reason = r#"{"kind":"targetRefused","detail":"127.0.0.1:22"}"#;

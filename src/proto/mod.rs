@@ -2,7 +2,6 @@
 #![doc = include_str!("PROTOCOL.md")]
 
 pub mod admin;
-pub mod allowance;
 pub mod auth;
 pub mod backoff;
 pub mod challenge;
@@ -15,7 +14,6 @@ pub mod keepalive;
 pub mod key;
 pub mod limits;
 pub mod message;
-pub mod moment;
 pub mod refusal;
 pub mod resume;
 pub mod scope;
@@ -23,6 +21,8 @@ pub mod secret;
 pub mod standby;
 pub mod status;
 pub mod stream;
+pub mod timestamp;
+pub mod token_bucket;
 pub mod via;
 pub mod vigil;
 pub mod websocket;

@@ -10,7 +10,7 @@ use super::limits::{CLOSE_REASON_BYTES, REASON_CHARS};
 #[derive(Debug)]
 pub struct Row {
     /// Which refusal.
-    pub kind: Kind,
+    pub kind: RefusalKind,
     /// Its word in logs and metrics.
     pub word: &'static str,
     /// HTTP status. A device's own no is a success, as it was with the original.
@@ -33,13 +33,13 @@ macro_rules! table {
         /// What kind of no.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "camelCase")]
-        pub enum Kind {
+        pub enum RefusalKind {
             $(#[doc = $sentence] $(#[$attribute])* $kind,)*
         }
 
-        /// Every refusal there is, in the order of [`Kind`].
+        /// Every refusal there is, in the order of [`RefusalKind`].
         pub const TABLE: &[Row] = &[$(Row {
-            kind: Kind::$kind, word: $word, status: $status, azure: ($code, $name), close: $close, exit: $exit,
+            kind: RefusalKind::$kind, word: $word, status: $status, azure: ($code, $name), close: $close, exit: $exit,
             sentence: $sentence, hint: $hint,
         }),*];
     };
@@ -149,7 +149,7 @@ table! {
         "the hub may be newer than this program";
 }
 
-impl Kind {
+impl RefusalKind {
     /// The refusal's row.
     pub fn row(self) -> &'static Row {
         &TABLE[self as usize]
@@ -160,7 +160,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Which row.
-    pub kind: Kind,
+    pub kind: RefusalKind,
     /// What is known beyond the row: since when, which names, which error.
     #[serde(default, skip_serializing_if = "Detail::is_empty")]
     pub detail: Detail,
@@ -168,7 +168,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal with particulars.
-    pub fn new(kind: Kind, detail: impl AsRef<str>) -> Self {
+    pub fn new(kind: RefusalKind, detail: impl AsRef<str>) -> Self {
         Self { kind, detail: Detail::new(detail.as_ref()) }
     }
 
@@ -202,8 +202,8 @@ impl Refusal {
 /// In place of what was cut.
 const ELLIPSIS: &str = "…";
 
-impl From<Kind> for Refusal {
-    fn from(kind: Kind) -> Self {
+impl From<RefusalKind> for Refusal {
+    fn from(kind: RefusalKind) -> Self {
         Self { kind, detail: Detail::default() }
     }
 }
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_refusal_survives_a_close_frame() {
-        for row in TABLE.iter().filter(|row| row.close != 0 && row.kind != Kind::Other) {
+        for row in TABLE.iter().filter(|row| row.close != 0 && row.kind != RefusalKind::Other) {
             let refusal = Refusal::new(row.kind, "since noon");
             let read = Refusal::from_close(row.close, &refusal.close_reason()).unwrap();
             assert_eq!(read, refusal);
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_peers_words_cannot_move_the_cursor() {
-        let evil = Refusal::new(Kind::RejectedByDevice, format!("\x1b[2Jgone\r\n{}\u{202e}", "x".repeat(1000)));
+        let evil = Refusal::new(RefusalKind::RejectedByDevice, format!("\x1b[2Jgone\r\n{}\u{202e}", "x".repeat(1000)));
         let text = evil.to_string();
         assert!(!text.contains(['\x1b', '\r', '\n', '\u{202e}']));
         assert!(evil.detail.as_str().chars().count() <= REASON_CHARS);
@@ -312,17 +312,17 @@ mod tests {
     #[test]
     fn a_kind_from_a_newer_peer_is_still_a_refusal() {
         let read: Refusal = serde_json::from_str(r#"{"kind":"quantumFlux"}"#).unwrap();
-        assert_eq!(read.kind, Kind::Other);
+        assert_eq!(read.kind, RefusalKind::Other);
     }
 
     #[test]
     fn a_long_reason_keeps_its_cause_within_a_close_frame() {
         let cause = "Too many open files (os error 24)";
         for length in 0..100 {
-            let refusal = Refusal::new(Kind::RejectedByDevice, format!("{}: {cause}", "ä".repeat(length)));
+            let refusal = Refusal::new(RefusalKind::RejectedByDevice, format!("{}: {cause}", "ä".repeat(length)));
             let reason = refusal.close_reason();
             assert!(reason.len() <= CLOSE_REASON_BYTES, "{reason}");
-            let heard = Refusal::from_close(Kind::RejectedByDevice.row().close, &reason).unwrap();
+            let heard = Refusal::from_close(RefusalKind::RejectedByDevice.row().close, &reason).unwrap();
             assert!(heard.detail.as_str().ends_with(cause), "{heard}");
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, StreamName};
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
 /// A pattern for ids and stream names: `*` stands for any characters, `?` for one, anything else for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ pub struct Scope {
     pub streams: Vec<Glob>,
     /// From then on, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Moment>,
+    pub until: Option<Timestamp>,
     /// Streams at once; beyond the hub's own limits if none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_streams: Option<u32>,
@@ -99,7 +99,7 @@ impl Scope {
     }
 
     /// Whether its time is over.
-    pub fn has_ended(&self, now: Moment) -> bool {
+    pub fn has_ended(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| now >= until)
     }
 
@@ -121,7 +121,7 @@ pub struct ScopeChange {
     pub streams: Option<Vec<Glob>>,
     /// Another end, or none.
     #[serde(default)]
-    pub until: Option<Limit<Moment>>,
+    pub until: Option<Limit<Timestamp>>,
     /// Another number of streams, or any.
     #[serde(default)]
     pub max_streams: Option<Limit<u32>>,
@@ -258,12 +258,12 @@ mod tests {
     #[test]
     fn a_change_leaves_alone_what_it_does_not_name() {
         let mut scope = Scope { max_streams: Some(3), ..Scope::everything() };
-        let change = ScopeChange { until: Some(Limit::To(Moment(7))), ..ScopeChange::default() };
+        let change = ScopeChange { until: Some(Limit::To(Timestamp(7))), ..ScopeChange::default() };
         change.apply(&mut scope);
-        assert_eq!(scope, Scope { until: Some(Moment(7)), max_streams: Some(3), ..Scope::everything() });
+        assert_eq!(scope, Scope { until: Some(Timestamp(7)), max_streams: Some(3), ..Scope::everything() });
         let change = ScopeChange { max_streams: Some(Limit::Without), streams: Some(Vec::new()), ..Default::default() };
         change.apply(&mut scope);
-        assert_eq!((scope.max_streams, scope.streams.len(), scope.until), (None, 0, Some(Moment(7))));
-        assert!(scope.has_ended(Moment(7)) && !scope.has_ended(Moment(6)));
+        assert_eq!((scope.max_streams, scope.streams.len(), scope.until), (None, 0, Some(Timestamp(7))));
+        assert!(scope.has_ended(Timestamp(7)) && !scope.has_ended(Timestamp(6)));
     }
 }

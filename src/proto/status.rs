@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Principal;
 use super::join::HubAddress;
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
 /// The only question there is.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct RoleStatus {
     /// Its process.
     pub process: u32,
     /// When it was started.
-    pub since: Moment,
+    pub since: Timestamp,
     /// As whom.
     pub identity: Principal,
     /// To which hub, once that is known.
@@ -33,7 +33,7 @@ pub struct RoleStatus {
     /// What it does.
     pub state: RoleState,
     /// For how long.
-    pub state_since: Moment,
+    pub state_since: Timestamp,
     /// The last thing that went wrong, also if it is over.
     pub last_error: Option<LastError>,
     /// A device's forwards, or a service's local ports, or what is on its standard input and output.
@@ -78,7 +78,7 @@ impl RoleState {
 #[serde(rename_all = "camelCase")]
 pub struct LastError {
     /// When.
-    pub at: Moment,
+    pub at: Timestamp,
     /// What, and what to do.
     pub reason: String,
 }
@@ -90,5 +90,5 @@ pub struct OpenStream {
     /// Between whom.
     pub what: String,
     /// When it began.
-    pub since: Moment,
+    pub since: Timestamp,
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::limits::CLOCK_JUMP;
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
 /// What a machine looks like at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Look {
     /// The clock that stands still while the machine sleeps.
     pub now: Instant,
     /// The one on the wall.
-    pub wall: Moment,
+    pub wall: Timestamp,
     /// The address from which it would reach the hub, if there is a way at all.
     pub address: Option<IpAddr>,
 }
@@ -47,9 +47,9 @@ mod tests {
 
     fn after(now: Duration, wall: i64, address: Option<&str>) -> Option<Change> {
         let home = Some("192.0.2.1".parse().unwrap());
-        let before = Look { now: Instant::now(), wall: Moment(1_000_000), address: home };
+        let before = Look { now: Instant::now(), wall: Timestamp(1_000_000), address: home };
         let address = address.map(|address| address.parse().unwrap());
-        compare(&before, &Look { now: before.now + now, wall: Moment(1_000_000 + wall), address }, SECOND)
+        compare(&before, &Look { now: before.now + now, wall: Timestamp(1_000_000 + wall), address }, SECOND)
     }
 
     #[test]

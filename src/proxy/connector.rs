@@ -16,7 +16,7 @@ use crate::net::stream::{Stream, refusal_of};
 use crate::net::tasks::Tasks;
 use crate::proto::id::{DeviceId, Role, StreamName};
 use crate::proto::limits::{PROGRAM_BYTES, RESPONSE_TIMEOUT};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Opens streams to devices. Clones share their connections to the hub, which stand by between streams.
 ///
@@ -82,11 +82,11 @@ impl Connector {
         // Nobody can read yet what the other end answers, and it may read no more before that: this much waits here.
         if first.len() > PROGRAM_BYTES {
             let reason = format!("{} bytes are more than can be said first: {PROGRAM_BYTES}", first.len());
-            return Err(Refusal::new(Kind::BadRequest, reason));
+            return Err(Refusal::new(RefusalKind::BadRequest, reason));
         }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
         if opener.goodbye.is_cancelled() {
-            return Err(Refusal::new(Kind::EndedHere, "this connector is closed"));
+            return Err(Refusal::new(RefusalKind::EndedHere, "this connector is closed"));
         }
         let (mut stream, work) = stream::open(opener, name, &mut first).await?;
         let inner = self.inner.clone();
@@ -94,7 +94,7 @@ impl Connector {
             work.await;
             drop(inner);
         });
-        let broke = |error| refusal_of(&error).cloned().unwrap_or_else(|| Kind::PeerGone.into());
+        let broke = |error| refusal_of(&error).cloned().unwrap_or_else(|| RefusalKind::PeerGone.into());
         stream.write_all(first).await.map_err(broke)?;
         Ok(stream)
     }

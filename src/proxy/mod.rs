@@ -28,7 +28,7 @@ use crate::net::tasks::Tasks;
 use crate::proto::forward::{Local, Target};
 use crate::proto::id::StreamName;
 use crate::proto::limits::STREAMS_PER_SERVICE;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
 /// What the person at the proxy may want to see.
@@ -163,7 +163,7 @@ where
     };
     tokio::select! {
         done = stream::pipe(&opener, name, pipes) => done,
-        () = stopped => Err((Ending::Broken, Kind::EndedHere.into())),
+        () = stopped => Err((Ending::Broken, RefusalKind::EndedHere.into())),
         () = watching => Ok(()),
     }
 }

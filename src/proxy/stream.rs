@@ -30,7 +30,7 @@ use crate::proto::http::{
 };
 use crate::proto::id::{DeviceId, StreamId, StreamName};
 use crate::proto::limits::{EARLY_OPEN_BYTES, EARLY_WAIT};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, FromHub, Offer, Open, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
@@ -86,7 +86,9 @@ where
             match ending {
                 // An application that stops reading ends the session in its own time.
                 Ending::Clean | Ending::LocalReset => Ok(()),
-                Ending::PeerReset | Ending::Broken => Err((ending, refusal.unwrap_or_else(|| Kind::PeerGone.into()))),
+                Ending::PeerReset | Ending::Broken => {
+                    Err((ending, refusal.unwrap_or_else(|| RefusalKind::PeerGone.into())))
+                }
             }
         }
         Err(refusal) => {
@@ -218,7 +220,8 @@ impl Opener {
         };
         if let Some(standby) = ready {
             let early = first_bytes(local).await;
-            begun.early = early.map_err(|_| Refusal::new(Kind::EndedHere, "the application reset its connection"))?;
+            begun.early =
+                early.map_err(|_| Refusal::new(RefusalKind::EndedHere, "the application reset its connection"))?;
             let id = StreamId::from_bytes(random::bytes());
             begun.id = Some(id).filter(|_| !begun.early.is_empty());
             match self.open_on(standby, id, name, &begun.early).await {
@@ -285,7 +288,7 @@ impl Opener {
             other => return other,
         };
         let (fresh, _) = self.client(Some(&client)).await?;
-        if refusal.kind == Kind::HubUnreachable && fresh.hub() == client.hub() {
+        if refusal.kind == RefusalKind::HubUnreachable && fresh.hub() == client.hub() {
             return Err(refusal);
         }
         self.attempt(&fresh, name, begun).await
@@ -323,7 +326,7 @@ impl Opener {
         if header(&response, ACCEPTED_HEADER) != Some("True") {
             return Err(refusal(&response));
         }
-        let incomplete = || Refusal::new(Kind::BadRequest, "the hub's answer lacks the stream's URL or token");
+        let incomplete = || Refusal::new(RefusalKind::BadRequest, "the hub's answer lacks the stream's URL or token");
         let url = header(&response, URL_HEADER).ok_or_else(incomplete)?;
         let token = header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
         let token = token.ok_or_else(incomplete)?;
@@ -356,8 +359,8 @@ async fn first_bytes<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Bytes> {
 }
 
 /// Whether other particulars of the hub might help.
-fn is_stale(kind: Kind) -> bool {
-    matches!(kind, Kind::HubUnreachable | Kind::AuthenticationFailed | Kind::CertificateNotTrusted)
+fn is_stale(kind: RefusalKind) -> bool {
+    matches!(kind, RefusalKind::HubUnreachable | RefusalKind::AuthenticationFailed | RefusalKind::CertificateNotTrusted)
 }
 
 fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {

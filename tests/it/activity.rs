@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
 use devstream::net::clock;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
 use crate::support::disk::{STATE, on_a_small_disk};
@@ -102,7 +102,7 @@ fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
         let refused = (0..STREAMS).any(|_| !is_let_through(&mut proxy.connect()));
         assert!(refused, "{}", hub.process);
         hub.process.wait_line("no new stream is let through");
-        proxy.process.wait_line(Kind::AuditFailed.row().sentence);
+        proxy.process.wait_line(RefusalKind::AuditFailed.row().sentence);
         is_alive(&mut running);
         disk.free();
         hub.process.wait_line("the activity log is written again");

@@ -8,7 +8,7 @@ use std::{fs, thread};
 
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::bytes::{End, KIB, Pattern, Seen, drain};
@@ -305,7 +305,7 @@ fn a_ca_file_that_is_of_no_use_is_named_and_not_taken_for_a_machine_that_has_not
     fs::write(&bad, "no certificate").unwrap();
     for machine in [&joined, &machine] {
         let finished = machine.run(&["devices", "--ca", &bad]);
-        assert_is(&finished, Kind::CertificateNotTrusted);
+        assert_is(&finished, RefusalKind::CertificateNotTrusted);
         assert!(finished.stderr.contains(&format!("cannot use --ca {bad}")), "{finished:?}");
     }
 }

@@ -4,7 +4,7 @@ mod strange;
 
 use std::fs;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
 use crate::support::DEVICE;
@@ -54,7 +54,7 @@ impl Checked {
     }
 
     /// All is well up to the last hop, which failed like this.
-    fn fails(&self, hop: &str, kind: Kind, cause: &str, advice: &str) {
+    fn fails(&self, hop: &str, kind: RefusalKind, cause: &str, advice: &str) {
         let last = self.hops().last().unwrap();
         assert_eq!((&last["hop"], &last["state"]), (&hop.into(), &"failed".into()), "{:#}", self.0);
         assert_eq!(
@@ -102,7 +102,7 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     piped.wait_line("dns             ok");
     assert!(piped.is_running(), "each hop is told once it is done: {piped}");
     let dead = Checked::on(&laptop, &["--hub", "dead.test"]);
-    dead.fails("tcp", Kind::HubUnreachable, "no answer in 6 s", "dropped");
+    dead.fails("tcp", RefusalKind::HubUnreachable, "no answer in 6 s", "dropped");
     assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "it took its time: {:#}", dead.0);
     let [terminal, piped] = [terminal, piped].map(Process::finish);
     assert!(!piped.stdout.contains('\u{1b}') && piped.stderr.is_empty(), "{piped:?}");
@@ -119,7 +119,7 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
         (&["--via", "http://10.0.0.1:1"], "proxyTcp", "Connection refused", "is the proxy running"),
         (&["--via", "http://nosuch.test:1"], "proxyDns", "nosuch.test", "is the proxy's name right"),
     ] {
-        Checked::on(&laptop, arguments).fails(hop, Kind::HubUnreachable, cause, advice);
+        Checked::on(&laptop, arguments).fails(hop, RefusalKind::HubUnreachable, cause, advice);
     }
     let second = Checked::on(&laptop, &["--hub", "hub.test:1", "--hub", &format!("hub.test:{}", hub.port)]);
     let states = second.hops().map(|hop| hop["state"].as_str().unwrap()).collect::<Vec<_>>().join(" ");
@@ -127,7 +127,7 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     assert!(second.hop("tcp")["cause"].as_str().unwrap().contains("hub.test:1 at 10.0.0.1:1: Connection refused"));
 
     let text = laptop.run(&["check", "--hub", "hub.test:1"]);
-    assert_eq!((text.code, text.stderr.as_str()), (Some(Kind::HubUnreachable.row().exit.into()), ""));
+    assert_eq!((text.code, text.stderr.as_str()), (Some(RefusalKind::HubUnreachable.row().exit.into()), ""));
     for part in ["dns             ok", "tcp             FAILED", "cause: the hub cannot be reached", "next: is the hub"]
     {
         assert!(text.stdout.contains(part), "no '{part}' in {text:?}");
@@ -140,9 +140,9 @@ fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
     let laptop = Machine::new();
     laptop.ask(&["join", &hub.service_link("alice")]);
 
-    let (untrusted, another) = (Kind::CertificateNotTrusted, "another devstream hub's authority");
+    let (untrusted, another) = (RefusalKind::CertificateNotTrusted, "another devstream hub's authority");
     Checked::on(&laptop, &["--hub", &other.address()]).fails("tls", untrusted, another, "another hub answers there");
-    let clock = Kind::ClockOrInspection;
+    let clock = RefusalKind::ClockOrInspection;
     let ahead = Checked::on(&laptop.clone().off_by("+1y"), &[]);
     ahead.fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
     // What is pinned has been good since ever, and so it works.
@@ -179,7 +179,7 @@ fn a_certificate_that_is_over_is_the_hubs_to_renew() {
     for (off, words) in [("-1y", "clock is 365 days behind the hub's"), ("+2y", "clock is 730 days ahead of the hub's")]
     {
         let off = Checked::on(&laptop.clone().off_by(off), &[]);
-        off.fails("tls", Kind::ClockOrInspection, words, "timedatectl");
+        off.fails("tls", RefusalKind::ClockOrInspection, words, "timedatectl");
     }
     let port = hub.port;
     drop(hub);
@@ -187,7 +187,7 @@ fn a_certificate_that_is_over_is_the_hubs_to_renew() {
     files.write(&authority.certify_for(NAME, -1));
     let _hub = Hub::start_on(&machine, port, &arguments);
     let checked = Checked::on(&laptop, &[]);
-    checked.fails("tls", Kind::ClockOrInspection, "by the hub's clock too", "must renew its certificate");
+    checked.fails("tls", RefusalKind::ClockOrInspection, "by the hub's clock too", "must renew its certificate");
     let of_hub = Checked::by(&machine, &["hub", "check"]);
     let certificate = of_hub.hop("certificate");
     assert_eq!((&certificate["state"], &certificate["at"]), (&"failed".into(), &"pem".into()), "{:#}", of_hub.0);
@@ -226,31 +226,36 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     let says = "nothing in 1 s, as servers do that wait for the client";
     assert_eq!(waiting.hop("target")["facts"]["says"], says);
 
-    check(&["--stream", "ssh"]).fails("target", Kind::TargetTimedOut, "such servers speak first", "firewall");
-    check(&["--stream", "closed"]).fails("target", Kind::TargetRefused, "Connection refused", "is the service running");
+    check(&["--stream", "ssh"]).fails("target", RefusalKind::TargetTimedOut, "such servers speak first", "firewall");
+    check(&["--stream", "closed"]).fails(
+        "target",
+        RefusalKind::TargetRefused,
+        "Connection refused",
+        "is the service running",
+    );
     check(&["--stream", "mute"]).fails(
         "target",
-        Kind::TargetRefused,
+        RefusalKind::TargetRefused,
         "ended it without a word",
         "is the service running",
     );
     check(&["--stream", "nosuch"]).fails(
         "stream",
-        Kind::StreamNotOffered,
+        RefusalKind::StreamNotOffered,
         "offered: greeting, closed",
         "--stream NAME",
     );
-    Checked::on(&laptop, &["--device", "pi-43"]).fails("device", Kind::UnknownDevice, "", "devstream devices");
+    Checked::on(&laptop, &["--device", "pi-43"]).fails("device", RefusalKind::UnknownDevice, "", "devstream devices");
     drop(agent);
     hub.wait_activity("deviceDisconnected", None);
-    check(&[]).fails("device", Kind::DeviceOffline, "last seen", "is its agent running");
+    check(&[]).fails("device", RefusalKind::DeviceOffline, "last seen", "is its agent running");
     hub.ask(&["service", "disable", "alice"]);
-    check(&[]).fails("authentication", Kind::Disabled, "", "can enable it again");
+    check(&[]).fails("authentication", RefusalKind::Disabled, "", "can enable it again");
     hub.ask(&["service", "remove", "alice"]);
-    check(&[]).fails("authentication", Kind::AuthenticationFailed, "", "get a new join link");
+    check(&[]).fails("authentication", RefusalKind::AuthenticationFailed, "", "get a new join link");
     Checked::on(&Machine::new(), &["--device", DEVICE]).fails(
         "identity",
-        Kind::NotJoined,
+        RefusalKind::NotJoined,
         "",
         "devstream hub device add",
     );
@@ -273,14 +278,19 @@ fn a_device_checks_its_way_and_its_targets_and_stays_online() {
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("config.toml"), format!("[device-agent]\nforward = ['{forward}', 'shut={closed}']\n"))
         .unwrap();
-    Checked::on(&device, &[]).fails("target", Kind::TargetRefused, &closed.to_string(), "is the service running");
+    Checked::on(&device, &[]).fails(
+        "target",
+        RefusalKind::TargetRefused,
+        &closed.to_string(),
+        "is the service running",
+    );
     let connected = || hub.activity().iter().filter(|entry| entry["operationName"] == "deviceConnected").count();
     assert_eq!(connected(), 1, "a check takes nobody's place");
     assert!(agent.process.is_running() && !agent.process.log().contains("took over"), "{}", agent.process);
 
     hub.ask(&["device", "remove", DEVICE]);
     fs::remove_file(config.join("config.toml")).unwrap();
-    Checked::on(&device, &[]).fails("authentication", Kind::AuthenticationFailed, "", "get a new join link");
+    Checked::on(&device, &[]).fails("authentication", RefusalKind::AuthenticationFailed, "", "get a new join link");
 }
 
 #[test]
@@ -295,7 +305,7 @@ fn a_hub_checks_itself_and_its_name_as_others_see_it() {
     let hub = Hub::start_at(&machine, "10.0.0.1:0", &["--hostname", "hub.test"]);
     let check = |machine: &Machine| Checked::by(machine, &["hub", "check"]);
     let unnamed = check(&machine);
-    assert_eq!(unnamed.0["exitCode"], Kind::HubUnreachable.row().exit, "{:#}", unnamed.0);
+    assert_eq!(unnamed.0["exitCode"], RefusalKind::HubUnreachable.row().exit, "{:#}", unnamed.0);
     assert!(unnamed.hop("dns")["cause"].as_str().unwrap().contains("cannot resolve hub.test"), "{:#}", unnamed.0);
 
     near.run("echo '10.0.0.1 hub.test' >> /mnt/hosts");
@@ -304,9 +314,9 @@ fn a_hub_checks_itself_and_its_name_as_others_see_it() {
     assert_eq!(well.hop("hub")["facts"]["listening"], format!("10.0.0.1:{}", hub.port));
     assert!(well.hop("certificate")["facts"]["names"].as_str().unwrap().contains("hub.test"));
     let early = check(&machine.clone().off_by("-1y"));
-    assert_eq!(early.0["exitCode"], Kind::ClockOrInspection.row().exit, "{:#}", early.0);
+    assert_eq!(early.0["exitCode"], RefusalKind::ClockOrInspection.row().exit, "{:#}", early.0);
     assert!(early.hop("certificate")["advice"].as_str().unwrap().contains("timedatectl"), "{:#}", early.0);
 
     hub.process.kill();
-    check(&machine).fails("hub", Kind::HubUnreachable, "no hub of this user answers", "devstream hub");
+    check(&machine).fails("hub", RefusalKind::HubUnreachable, "no hub of this user answers", "devstream hub");
 }

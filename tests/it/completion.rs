@@ -154,7 +154,7 @@ fn a_hub_that_does_not_answer_holds_nobody_up() {
     // Takes connections, and says nothing.
     let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     let mut told: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
-    told["at"] = clock::moment().before(Duration::from_secs(60)).to_string().into();
+    told["at"] = clock::now_utc().before(Duration::from_secs(60)).to_string().into();
     fs::write(&cache, told.to_string()).unwrap();
     // Not nearly as long as the hub is waited for, however slow this machine is.
     within(DIAL_TIMEOUT / 2, "two completions", || {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use devstream::net::clock;
 use devstream::proto::limits::ACCEPT_COMMAND_TIMEOUT;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::MIB;
 use crate::support::machine::Machine;
@@ -24,7 +24,7 @@ fn a_device_lets_in_whom_it_names_and_nobody_else() {
     is_alive(&mut ServiceProxy::start(&scene.joined("carol")).connect());
     assert_rejected(&pipe(&bob, DEVICE), "it does not let bob in");
     scene.agent.wait_line("it does not let bob in");
-    scene.hub.wait_activity("invoke", Some(Kind::RejectedByDevice.row().word));
+    scene.hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().word));
 }
 
 /// Each stream name is a habit of the command.
@@ -90,7 +90,7 @@ fn a_command_whose_question_is_void_is_ended_with_all_that_it_started() {
     let target = Target::echo();
     let scene = Scene::new(&["--accept-command", HANGING, "--forward", &format!("hang={}", target.port)]);
     let asked = ask(&scene.laptop, "hang", &["--response-timeout", "1"]);
-    assert_is(&asked, Kind::HandshakeTimedOut);
+    assert_is(&asked, RefusalKind::HandshakeTimedOut);
     let start = clock::now();
     let running = scene.pids(2);
     poll("the command's end", || running.iter().all(|id| !is_running(*id)).then_some(()));
@@ -178,7 +178,7 @@ fn ask(machine: &Machine, stream: &str, arguments: &[&str]) -> Finished {
 }
 
 fn assert_rejected(finished: &Finished, reason: &str) {
-    assert_is(finished, Kind::RejectedByDevice);
+    assert_is(finished, RefusalKind::RejectedByDevice);
     assert!(finished.stderr.contains(reason), "{reason}: {finished:?}");
 }
 

@@ -4,7 +4,7 @@ use devstream::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, ERROR_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL_HEADER,
     TOKEN_HEADER, URL_HEADER,
 };
-use devstream::proto::refusal::{Kind, Refusal};
+use devstream::proto::refusal::{Refusal, RefusalKind};
 
 use crate::support::bytes::{KIB, MIB, Pattern};
 use crate::support::machine::Machine;
@@ -35,7 +35,7 @@ fn a_devices_no_is_a_200_without_them() {
     let (_hub, mut device, alice) = meeting(&[]);
     let asked = alice.open("ssh", &[]);
     let request = device.request();
-    device.reject(&request, Refusal::new(Kind::RejectedByDevice, "not today"));
+    device.reject(&request, Refusal::new(RefusalKind::RejectedByDevice, "not today"));
     let answer = asked.answer();
     assert_eq!((answer.status, answer.header(ACCEPTED_HEADER)), (200, Some("False")), "{answer:?}");
     assert_eq!((answer.header(URL_HEADER), answer.header(TOKEN_HEADER)), (None, None));
@@ -46,10 +46,14 @@ fn a_devices_no_is_a_200_without_them() {
 fn a_hubs_no_has_the_originals_status_and_name() {
     let (hub, device, alice) = meeting(&[]);
     for (kind, path, headers) in [
-        (Kind::UnknownDevice, "/twins/nobody/streams/ssh".to_owned(), vec![]),
-        (Kind::StreamNotOffered, format!("/twins/{DEVICE}/streams/web"), vec![]),
-        (Kind::BadRequest, format!("/twins/{DEVICE}/streams/ssh"), vec![(RESPONSE_TIMEOUT_HEADER, "soon")]),
-        (Kind::HandshakeTimedOut, format!("/twins/{DEVICE}/streams/ssh"), vec![(RESPONSE_TIMEOUT_HEADER, "0.5")]),
+        (RefusalKind::UnknownDevice, "/twins/nobody/streams/ssh".to_owned(), vec![]),
+        (RefusalKind::StreamNotOffered, format!("/twins/{DEVICE}/streams/web"), vec![]),
+        (RefusalKind::BadRequest, format!("/twins/{DEVICE}/streams/ssh"), vec![(RESPONSE_TIMEOUT_HEADER, "soon")]),
+        (
+            RefusalKind::HandshakeTimedOut,
+            format!("/twins/{DEVICE}/streams/ssh"),
+            vec![(RESPONSE_TIMEOUT_HEADER, "0.5")],
+        ),
     ] {
         let answer = alice.ask("POST", &path, &headers, "");
         let row = kind.row();
@@ -96,15 +100,15 @@ fn a_side_that_never_comes_ends_the_handshake_in_time() {
     let (hub, mut device, alice) = meeting(&["--handshake-timeout", "1"]);
     let (service, _) = handshake(&mut device, &alice, &[]);
     let mut service = service.bring();
-    assert_eq!(service.expect_close(), Kind::HandshakeTimedOut.row().close);
-    hub.wait_activity("invoke", Some(Kind::HandshakeTimedOut.row().word));
+    assert_eq!(service.expect_close(), RefusalKind::HandshakeTimedOut.row().close);
+    hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().word));
 }
 
 #[test]
 fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
     let (hub, mut device, alice) = meeting(&[]);
-    let row = Kind::RejectedByDevice.row();
-    let no = || Refusal::new(Kind::RejectedByDevice, "it cannot come");
+    let row = RefusalKind::RejectedByDevice.row();
+    let no = || Refusal::new(RefusalKind::RejectedByDevice, "it cannot come");
     for service_is_there in [false, true] {
         let asked = alice.open("ssh", &[]);
         let request = device.request();
@@ -135,7 +139,7 @@ fn a_device_that_came_takes_nothing_back() {
     let request = device.request();
     device.accept(&request);
     let mut there = device.identity.bring(&Ticket::from(&request)).unwrap();
-    device.reject(&request, Kind::RejectedByDevice.into());
+    device.reject(&request, RefusalKind::RejectedByDevice.into());
     let mut here = alice.bring(&asked.answer().ticket()).unwrap();
     here.bytes(b"hello").unwrap();
     assert_eq!(there.expect_bytes(5), b"hello");
@@ -212,7 +216,7 @@ fn a_request_that_the_service_gives_up_is_void() {
     let request = device.request();
     drop(asked);
     device.expect_cancel(&request);
-    hub.wait_activity("invoke", Some(Kind::PeerGone.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::PeerGone.row().word));
     device.accept(&request);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());

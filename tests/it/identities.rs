@@ -1,7 +1,7 @@
 //! Keeping identities out, letting them in again, forgetting them: each takes hold of what is connected.
 
 use devstream::proto::admin::Identity;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{End, drain};
 use crate::support::machine::Machine;
@@ -23,18 +23,18 @@ fn a_device_that_is_disabled_is_out_at_once_and_back_when_it_is_enabled() {
 
     within(AT_ONCE, "the control connection's end", || {
         hub.ask(&["device", "disable", DEVICE]);
-        agent.process.wait_line_after(lines, &format!("{DEVICE}: {}", Kind::Disabled.row().sentence))
+        agent.process.wait_line_after(lines, &format!("{DEVICE}: {}", RefusalKind::Disabled.row().sentence))
     });
     assert_eq!(within(SOON, "the stream's end", || drain(&mut local)).end, End::Reset);
-    proxy.process.wait_line(Kind::Disabled.row().sentence);
+    proxy.process.wait_line(RefusalKind::Disabled.row().sentence);
     assert!(agent.process.is_running(), "it waits until it is let in again");
     assert!(!hub.json::<Vec<Identity>>(&["device", "show", DEVICE])[0].enabled);
 
     let second = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
-    second.wait_line(Kind::Disabled.row().sentence);
-    hub.wait_activity("authenticate", Some(Kind::Disabled.row().word));
+    second.wait_line(RefusalKind::Disabled.row().sentence);
+    hub.wait_activity("authenticate", Some(RefusalKind::Disabled.row().word));
     let finished = pipe(&laptop, DEVICE);
-    assert_is(&finished, Kind::DeviceOffline);
+    assert_is(&finished, RefusalKind::DeviceOffline);
     assert!(finished.stderr.contains("disabled at the hub"), "{finished:?}");
 
     drop((agent, second));
@@ -52,10 +52,10 @@ fn a_device_that_is_removed_is_out_at_once() {
 
     within(AT_ONCE, "the control connection's end", || {
         hub.ask(&["device", "remove", DEVICE]);
-        agent.process.wait_line(&format!("{DEVICE}: {}", Kind::AuthenticationFailed.row().sentence))
+        agent.process.wait_line(&format!("{DEVICE}: {}", RefusalKind::AuthenticationFailed.row().sentence))
     });
     assert_eq!(within(SOON, "the stream's end", || drain(&mut local)).end, End::Reset);
-    assert_is(&pipe(&laptop, DEVICE), Kind::UnknownDevice);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::UnknownDevice);
 
     drop(agent);
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -78,11 +78,11 @@ fn a_service_that_is_disabled_loses_its_streams_and_nobody_elses() {
 
     let disable = || hub.ask(&["service", "disable", "alice"]);
     assert_eq!(within(SOON, "the stream's end", || (disable(), drain(&mut local))).1.end, End::Reset);
-    proxy.process.wait_line(Kind::Disabled.row().sentence);
-    agent.process.wait_line_after(lines, Kind::Disabled.row().sentence);
-    assert_is(&pipe(&laptop, DEVICE), Kind::Disabled);
-    assert_eq!(Kind::Disabled.row().exit, 31, "as the manual says");
-    assert_is(&laptop.run(&["devices"]), Kind::Disabled);
+    proxy.process.wait_line(RefusalKind::Disabled.row().sentence);
+    agent.process.wait_line_after(lines, RefusalKind::Disabled.row().sentence);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::Disabled);
+    assert_eq!(RefusalKind::Disabled.row().exit, 31, "as the manual says");
+    assert_is(&laptop.run(&["devices"]), RefusalKind::Disabled);
 
     hub.ask(&["service", "enable", "alice"]);
     is_alive(&mut proxy.connect());
@@ -99,7 +99,7 @@ fn a_service_that_is_removed_loses_its_streams() {
     let remove = || hub.ask(&["service", "remove", "alice"]);
     assert_eq!(within(SOON, "the stream's end", || (remove(), drain(&mut local))).1.end, End::Reset);
     proxy.process.wait_line("service alice was removed");
-    assert_is(&pipe(&laptop, DEVICE), Kind::AuthenticationFailed);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::AuthenticationFailed);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_request_that_waits_for_a_device_ends_when_its_service_is_disabled() {
     let waiting = laptop.start(&["service-proxy", "--device", DEVICE, "--stdio", "--connect-timeout", "60"]);
     poll("the request", || hub.ask(&["streams"]).contains("waiting").then_some(()));
     let disable = || hub.ask(&["service", "disable", "alice"]);
-    assert_is(&within(AT_ONCE, "the answer", || (disable(), waiting.finish())).1, Kind::Disabled);
+    assert_is(&within(AT_ONCE, "the answer", || (disable(), waiting.finish())).1, RefusalKind::Disabled);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_running_agent_goes_over_to_the_new_key_by_itself_and_its_stream_goes_on() {
     assert_ne!(key(&hub, "device", DEVICE), old);
     is_alive(&mut local);
     assert_eq!(agent.process.look_for(lines, "trying again", std::time::Duration::ZERO), None, "both keys are good");
-    agent.process.wait_line_after(lines, Kind::KeyReplaced.row().sentence);
+    agent.process.wait_line_after(lines, RefusalKind::KeyReplaced.row().sentence);
     agent.process.wait_line_after(lines, "is online");
     is_alive(&mut local);
     is_alive(&mut proxy.connect());
@@ -143,7 +143,7 @@ fn a_replaced_device_key_is_good_for_the_overlap_and_no_longer() {
     drop(control);
     let mut control = online(&old);
     let code = within(SOON, "the overlap", || control.expect_close());
-    assert_eq!(code, Kind::KeyReplaced.row().close);
+    assert_eq!(code, RefusalKind::KeyReplaced.row().close);
     assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
     online(&new);
 }
@@ -156,7 +156,7 @@ fn a_replaced_key_without_an_overlap_is_void_at_once() {
     let link = hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"]);
     let join = || Raw::join(&link);
     let (new, code) = within(AT_ONCE, "the control connection's end", || (join(), control.expect_close()));
-    assert_eq!(code, Kind::KeyReplaced.row().close);
+    assert_eq!(code, RefusalKind::KeyReplaced.row().close);
     assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
     assert_eq!(Raw::before_joining(&link).redeem(&link).status, 401, "the link is spent");
     online(&new);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
@@ -36,7 +36,7 @@ impl Scene {
     }
 
     /// What `ssh` and an agent make of what is in the hub's place now.
-    fn assert_refused(&self, what: &str, kind: Kind, words: &str) {
+    fn assert_refused(&self, what: &str, kind: RefusalKind, words: &str) {
         let row = kind.row();
         let finished = self.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
         assert_eq!(finished.code, Some(row.exit.into()), "{what}: {finished:?}");
@@ -73,12 +73,18 @@ fn each_fault_of_a_hubs_tls_is_refused_with_its_reason() {
     let (own, other) = (&scene.authority, Authority::new());
     scene.hub.process.kill();
     let (new, old) = ("TLSv1_3", "TLSv1_2");
-    let faults: [(&str, Pair, &str, Kind, &str); 5] = [
-        ("expired", own.certify_for(NAME, -1), new, Kind::ClockOrInspection, "expired"),
-        ("another name", own.certify("hub.example.com"), new, Kind::CertificateNotTrusted, "not valid for name"),
-        ("another authority", other.certify(NAME), new, Kind::CertificateNotTrusted, "invalid peer certificate"),
-        ("self-signed", Authority::self_signed(NAME), new, Kind::CertificateNotTrusted, "invalid peer certificate"),
-        ("old TLS, and all else right", own.certify(NAME), old, Kind::HubUnreachable, "TLS"),
+    let faults: [(&str, Pair, &str, RefusalKind, &str); 5] = [
+        ("expired", own.certify_for(NAME, -1), new, RefusalKind::ClockOrInspection, "expired"),
+        ("another name", own.certify("hub.example.com"), new, RefusalKind::CertificateNotTrusted, "not valid for name"),
+        ("another authority", other.certify(NAME), new, RefusalKind::CertificateNotTrusted, "invalid peer certificate"),
+        (
+            "self-signed",
+            Authority::self_signed(NAME),
+            new,
+            RefusalKind::CertificateNotTrusted,
+            "invalid peer certificate",
+        ),
+        ("old TLS, and all else right", own.certify(NAME), old, RefusalKind::HubUnreachable, "TLS"),
     ];
     for (what, pair, version, kind, words) in faults {
         scene.files.write(&pair);

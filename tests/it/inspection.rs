@@ -2,7 +2,7 @@
 
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::certificates::NAME;
@@ -49,7 +49,7 @@ impl Scene {
 #[test]
 fn inspection_is_refused_and_named_whatever_the_client_trusts() {
     let scene = Scene::new(&[]);
-    let row = Kind::TlsInspected.row();
+    let row = RefusalKind::TlsInspected.row();
     for more in [&[][..], &[ALLOWED]] {
         let (code, said) = scene.pipe(more);
         assert_eq!(code, Some(row.exit.into()), "{said}");
@@ -63,7 +63,7 @@ fn inspection_is_refused_and_named_whatever_the_client_trusts() {
     // With the pin alone, the proxy does not even get to see the request.
     let pinned =
         scene.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--hub", &scene.middlebox.address()]);
-    assert_eq!(pinned.code, Some(Kind::CertificateNotTrusted.row().exit.into()), "{pinned:?}");
+    assert_eq!(pinned.code, Some(RefusalKind::CertificateNotTrusted.row().exit.into()), "{pinned:?}");
     assert!(pinned.stderr.contains("inspect TLS"), "{pinned:?}");
 }
 
@@ -72,7 +72,7 @@ fn where_both_ends_allow_it_streams_go_through() {
     let target = Target::echo();
     let scene = Scene::new(&[ALLOWED]);
     let (code, said) = scene.pipe(&[]);
-    assert_eq!(code, Some(Kind::TlsInspected.row().exit.into()), "the hub alone: {said}");
+    assert_eq!(code, Some(RefusalKind::TlsInspected.row().exit.into()), "the hub alone: {said}");
     let way = scene.way();
     let [hub, address, ca, file] = way.each_ref().map(String::as_str);
     let forward = target.port.to_string();

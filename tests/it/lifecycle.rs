@@ -2,7 +2,7 @@
 
 use std::io::read_to_string;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::bytes::{End, drain};
@@ -16,7 +16,7 @@ fn a_second_agent_with_the_same_id_takes_over() {
     let scene = OneMachine::forwarding(first.port);
     assert_eq!(read_to_string(scene.proxy.connect()).unwrap(), "first");
     let _second = Agent::start(&scene.machine, &[&format!("target={}", second.port)]);
-    scene.agent.process.wait_line(Kind::Displaced.row().sentence);
+    scene.agent.process.wait_line(RefusalKind::Displaced.row().sentence);
     assert_eq!(read_to_string(scene.proxy.connect()).unwrap(), "second");
     let displaced = scene.hub.wait_activity("deviceDisplaced", None);
     assert!(displaced.to_string().matches("127.0.0.1:").count() >= 2, "both addresses: {displaced}");
@@ -29,7 +29,7 @@ fn a_takeover_leaves_running_streams_alone() {
     let mut local = scene.proxy.connect();
     is_alive(&mut local);
     let _second = Agent::start(&scene.machine, &[&format!("target={}", target.port)]);
-    scene.agent.process.wait_line(Kind::Displaced.row().sentence);
+    scene.agent.process.wait_line(RefusalKind::Displaced.row().sentence);
     is_alive(&mut local);
 }
 
@@ -55,7 +55,7 @@ fn an_agent_waits_for_a_hub_that_is_not_there_yet() {
     let port = hub.port;
     drop(hub);
     let agent = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
-    agent.wait_line(Kind::HubUnreachable.row().sentence);
+    agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
     let _hub = Hub::start_on(&hub_machine, port, &[]);
     agent.wait_line("is online");
     is_alive(&mut ServiceProxy::start(&hub_machine).connect());
@@ -66,7 +66,7 @@ fn an_agent_with_nothing_configured_waits_for_this_users_hub() {
     let target = Target::echo();
     let machine = Machine::new();
     let agent = Agent::launch(&machine, DEVICE, &[&target.port.to_string()]);
-    agent.wait_line(Kind::NotJoined.row().sentence);
+    agent.wait_line(RefusalKind::NotJoined.row().sentence);
     let _hub = Hub::start(&machine);
     agent.wait_line("is online");
     is_alive(&mut ServiceProxy::start(&machine).connect());
@@ -96,7 +96,7 @@ fn a_hub_told_to_end_lets_its_streams_end_first() {
     }
     is_alive(&mut local);
     assert_eq!(drain(&mut scene.proxy.connect()).end, End::Reset, "no new streams");
-    scene.proxy.process.wait_line(Kind::Draining.row().hint);
+    scene.proxy.process.wait_line(RefusalKind::Draining.row().hint);
     drop(local);
     let finished = scene.hub.process.finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
@@ -164,7 +164,7 @@ fn a_removed_device_is_disconnected_and_stays_out() {
     let agent = Agent::start(&device, &[&target.port.to_string()]);
     hub.ask(&["device", "remove", DEVICE]);
     hub.wait_activity("deviceDisconnected", None);
-    agent.process.wait_line(Kind::AuthenticationFailed.row().sentence);
+    agent.process.wait_line(RefusalKind::AuthenticationFailed.row().sentence);
     assert!(agent.process.is_running(), "it waits until it is let in again");
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::island::Island;
 use crate::support::machine::{DEVSTREAM, Machine};
@@ -136,7 +136,7 @@ fn each_hop_that_fails_is_named_with_what_to_do() {
     laptop.ask(&[&["join", &link], &way[..]].concat());
     let devices = |way: &[&str], words: &[&str]| {
         let finished = laptop.run(&[&["devices"], way].concat());
-        assert_is(&finished, Kind::HubUnreachable);
+        assert_is(&finished, RefusalKind::HubUnreachable);
         assert!(words.iter().all(|words| finished.stderr.contains(words)), "{words:?}: {finished:?}");
         assert!(!finished.stderr.contains(PASSWORD), "{finished:?}");
     };
@@ -166,7 +166,7 @@ fn a_socks_proxy_with_a_login_is_found_in_the_environment() {
     assert!(!agent.log().contains(PASSWORD), "{agent}");
 
     let excepted = laptop.clone().with("no_proxy", "x,.test").run(&["devices"]);
-    assert_is(&excepted, Kind::HubUnreachable);
+    assert_is(&excepted, RefusalKind::HubUnreachable);
     assert!(excepted.stderr.contains("cannot resolve hub.test"), "{excepted:?}");
     let wrong = url.replace(PASSWORD, "wrong");
     let refused = laptop.clone().with("https_proxy", &wrong).run(&["devices"]);
@@ -256,6 +256,6 @@ fn of_several_addresses_the_one_that_answers_is_taken_and_remembered() {
     }
 
     let nowhere = machine.run(&["devices", "--hub", &dead, "--hub", "127.0.0.1:1"]);
-    assert_is(&nowhere, Kind::HubUnreachable);
+    assert_is(&nowhere, RefusalKind::HubUnreachable);
     assert!(nowhere.stderr.contains(&dead) && nowhere.stderr.contains("127.0.0.1:1"), "{nowhere:?}");
 }

@@ -11,7 +11,7 @@ mod tokens;
 
 use std::thread;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{End, MIB, all_there_and_back, drain};
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
@@ -65,7 +65,7 @@ fn an_agent_that_is_started_anew_ends_what_it_had_before() {
     agent.process.kill();
     let _agent = Agent::start(&machine, &[&format!("target={}", target.port)]);
     assert_eq!(drain(&mut local).end, End::Reset);
-    proxy.process.wait_line(Kind::NotResumed.row().sentence);
+    proxy.process.wait_line(RefusalKind::NotResumed.row().sentence);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_hub_that_stays_away_ends_its_streams_when_the_grace_is_over() {
     hub.process.kill();
     assert_eq!(drain(&mut local).end, End::Reset);
     assert_eq!(target.seen().end, End::Reset);
-    proxy.process.wait_line(Kind::NotResumed.row().sentence);
+    proxy.process.wait_line(RefusalKind::NotResumed.row().sentence);
 }
 
 #[test]

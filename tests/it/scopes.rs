@@ -5,9 +5,9 @@ mod wire;
 
 use devstream::hub::auth::{Action, Standing, authorize};
 use devstream::proto::id::{DeviceId, Principal, Role, StreamName};
-use devstream::proto::moment::Moment;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::scope::{Glob, Scope};
+use devstream::proto::timestamp::Timestamp;
 use proptest::prelude::*;
 
 use crate::support::DEVICE;
@@ -27,7 +27,7 @@ fn a_device_outside_the_scope_looks_like_one_that_does_not_exist_whatever_it_is_
         vec![open("/ssh"), open("/web"), open(""), ask("GET", "/devices".into())]
     };
     let unknown = answers();
-    assert_eq!(unknown[0].word(), Kind::UnknownDevice.row().word);
+    assert_eq!(unknown[0].word(), RefusalKind::UnknownDevice.row().word);
     assert!(unknown[3].body.contains("mine"), "{unknown:?}");
 
     let link = hub.device_link(DEVICE);
@@ -73,14 +73,14 @@ proptest! {
         let any = |globs: &[String], text: &str| globs.iter().any(|glob| plainly_matches(glob.as_bytes(), text.as_bytes()));
         let sees = any(&devices, &device);
         let expected = match (known && sees, any(&streams, &name)) {
-            (false, _) => Err(Kind::UnknownDevice),
-            (true, false) => Err(Kind::NotPermitted),
+            (false, _) => Err(RefusalKind::UnknownDevice),
+            (true, false) => Err(RefusalKind::NotPermitted),
             (true, true) => Ok(()),
         };
         let (device, name): (DeviceId, StreamName) = (device.parse().unwrap(), name.parse().unwrap());
         let open = Action::Open { device: &device, known, name: Some(&name) };
-        prop_assert_eq!(authorize(who, open, Moment(0)), expected);
-        let see = if sees { Ok(()) } else { Err(Kind::UnknownDevice) };
-        prop_assert_eq!(authorize(who, Action::See(&device), Moment(0)), see);
+        prop_assert_eq!(authorize(who, open, Timestamp(0)), expected);
+        let see = if sees { Ok(()) } else { Err(RefusalKind::UnknownDevice) };
+        prop_assert_eq!(authorize(who, Action::See(&device), Timestamp(0)), see);
     }
 }

@@ -6,7 +6,7 @@ mod told;
 
 use std::fs;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use self::everything::{Everything, WRONG};
 use crate::networks::login_file;
@@ -21,7 +21,7 @@ fn nobody_is_told_a_secret_that_stands_in_a_file() {
     let mut everything = Everything::behind(Proxy::squid, |machine, proxy, login| {
         machine.with("DEVSTREAM_VIA", &format!("http://{}", proxy.address())).with("DEVSTREAM_VIA_LOGIN", login)
     });
-    let (laptop, unreachable) = (everything.laptop.clone(), Kind::HubUnreachable.row().exit.into());
+    let (laptop, unreachable) = (everything.laptop.clone(), RefusalKind::HubUnreachable.row().exit.into());
     for wrong in [format!("{USER}:{WRONG}"), WRONG.to_owned()] {
         let login = login_file(&everything.scene.far.machine(), &wrong);
         everything.run(&laptop.clone().with("DEVSTREAM_VIA_LOGIN", &login), &["devices"], unreachable);
@@ -35,7 +35,7 @@ fn nobody_is_told_a_secret_that_stands_in_the_environment() {
     let mut everything = Everything::behind(Proxy::microsocks, |machine, proxy, _| {
         machine.with("ALL_PROXY", &format!("socks5h://{USER}:{PASSWORD}@{}", proxy.address()))
     });
-    let (laptop, unreachable) = (everything.laptop.clone(), Kind::HubUnreachable.row().exit.into());
+    let (laptop, unreachable) = (everything.laptop.clone(), RefusalKind::HubUnreachable.row().exit.into());
     let own = url(&everything.scene.proxy, PASSWORD);
     for wrong in [url(&everything.scene.proxy, WRONG), own.replace("socks5h", "socks4"), own.replace(':', "::")] {
         everything.run(&laptop.clone().with("ALL_PROXY", &wrong), &["devices"], unreachable);

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use devstream::net::clock;
 use devstream::proto::admin::{DeviceStatus, HubStatus, Identity, Presence, StreamStatus};
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{End, KIB, Pattern, drain};
 use crate::support::machine::Machine;
@@ -18,7 +18,7 @@ const EVERYTHING: &[&str] = &["--device", "*"];
 
 #[test]
 fn the_hubs_user_sees_every_device_and_how_far_away_it_is() {
-    let start = clock::moment();
+    let start = clock::now_utc();
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     hub.device_link("never-there");
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -42,7 +42,7 @@ fn the_hubs_user_sees_every_device_and_how_far_away_it_is() {
     let online = within(SOON, "the round trip", soon);
     let Presence { since, address, version, forwards, round_trip_us } = online;
     let forwards: Vec<_> = forwards.iter().map(|name| name.as_str()).collect();
-    assert!(since >= start && since <= clock::moment(), "{since}");
+    assert!(since >= start && since <= clock::now_utc(), "{since}");
     assert!(address.ip().is_loopback(), "{address}");
     assert_eq!((version.as_str(), forwards.as_slice()), (env!("CARGO_PKG_VERSION"), &["ssh", "web"][..]));
     assert!(round_trip_us.is_some_and(|micros| micros < 1_000_000), "{round_trip_us:?}");
@@ -91,7 +91,7 @@ fn a_service_sees_the_devices_it_may_reach_and_what_it_may_ask_of_them() {
 
 #[test]
 fn a_machine_that_has_not_joined_is_told_so() {
-    assert_is(&Machine::new().run(&["devices"]), Kind::NotJoined);
+    assert_is(&Machine::new().run(&["devices"]), RefusalKind::NotJoined);
 }
 
 #[test]
@@ -131,13 +131,13 @@ fn a_stream_can_be_ended_and_both_ends_are_told_why() {
     let kill = || hub.ask(&["streams", "kill", &stream.id.to_string()]);
     assert_eq!(within(SOON, "its end", || (kill(), drain(&mut kept))).1.end, End::Reset);
     for process in [&proxy.process, &agent.process] {
-        process.wait_line(Kind::StreamKilled.row().sentence);
+        process.wait_line(RefusalKind::StreamKilled.row().sentence);
     }
     poll("its line in the log", || {
         let log = hub.activity();
         let fits = |entry: &&serde_json::Value| entry["properties"]["streamId"] == stream.id.to_string();
         let entry = log.iter().filter(fits).find(|entry| entry["operationName"] == "streamClosed")?;
-        assert!(entry.to_string().contains(Kind::StreamKilled.row().sentence), "{entry}");
+        assert!(entry.to_string().contains(RefusalKind::StreamKilled.row().sentence), "{entry}");
         Some(())
     });
     is_alive(&mut proxy.connect());
@@ -153,8 +153,8 @@ fn a_program_whose_stream_was_ended_says_so_with_its_exit_code() {
     let open = || streams(&scene.hub).into_iter().find(|stream| stream.state == "open");
     let id = poll("the stream", open).id.to_string();
     let kill = || scene.hub.ask(&["streams", "kill", &id]);
-    assert_is(&within(SOON, "its end", || (kill(), piped.finish())).1, Kind::StreamKilled);
-    assert_eq!(Kind::StreamKilled.row().exit, 34, "as the manual says");
+    assert_is(&within(SOON, "its end", || (kill(), piped.finish())).1, RefusalKind::StreamKilled);
+    assert_eq!(RefusalKind::StreamKilled.row().exit, 34, "as the manual says");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_stream_that_is_not_there_is_named() {
 
 #[test]
 fn the_hubs_status_counts_what_is_there() {
-    let (start, target) = (clock::moment(), Target::echo());
+    let (start, target) = (clock::now_utc(), Target::echo());
     let ThreeMachines { proxy, agent: _agent, laptop: _laptop, device: _device, hub } =
         ThreeMachines::with_hub(target.port, EVERYTHING, &["--no-resume"]);
     hub.device_link("offline");
@@ -187,7 +187,7 @@ fn the_hubs_status_counts_what_is_there() {
     assert!(busy.descriptors > idle.descriptors && busy.descriptors < busy.descriptor_limit, "{idle:?} {busy:?}");
     let measured = hub.process.memory().now;
     assert!(busy.memory_bytes > measured / 2 && busy.memory_bytes < measured * 2, "{busy:?}, not {measured}");
-    assert!(busy.since >= start && busy.since <= clock::moment(), "{busy:?}");
+    assert!(busy.since >= start && busy.since <= clock::now_utc(), "{busy:?}");
     assert_eq!(busy.version, env!("CARGO_PKG_VERSION"));
     assert!(!busy.draining && busy.warnings.is_empty() && busy.activity_lost == 0, "{busy:?}");
     let text = hub.ask(&["status"]);

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::machine::{DEVSTREAM, Machine};
@@ -105,7 +105,7 @@ fn another_name_for_the_servers_stream_can_be_given() {
         ssh.arg("-F").arg(&printed).args(scene.sshd.options()).args(["older.devstream", "true"]);
         let finished = Process::start(&mut ssh).finish();
         assert_eq!(finished.code, code, "{finished:?}");
-        let told = finished.stderr.contains(Kind::StreamNotOffered.row().sentence);
+        let told = finished.stderr.contains(RefusalKind::StreamNotOffered.row().sentence);
         assert_eq!(told, code != Some(0), "{finished:?}");
     }
 }
@@ -220,7 +220,7 @@ fn ssh_in_one_command_says_which_device_is_not_there() {
     let scene = Scene::new();
     let finished = scene.laptop.run(&["ssh", "nobody@nowhere", "-F", "none", "-o", "BatchMode=yes", "true"]);
     assert_eq!(finished.code, Some(255), "{finished:?}");
-    assert!(finished.stderr.contains(Kind::UnknownDevice.row().sentence), "{finished:?}");
+    assert!(finished.stderr.contains(RefusalKind::UnknownDevice.row().sentence), "{finished:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{End, drain};
 use crate::support::machine::{DEVSTREAM, Machine};
@@ -204,7 +204,7 @@ fn an_agent_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() 
     agent.wait_line(&online);
     joined.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"])]);
     let finished = agent.finish();
-    assert_eq!(finished.code, Some(Kind::KeyReplaced.row().exit.into()), "{finished:?}");
+    assert_eq!(finished.code, Some(RefusalKind::KeyReplaced.row().exit.into()), "{finished:?}");
     assert!(finished.stderr.contains("ending, to be started anew with the key"), "{finished:?}");
     start().wait_line(&online);
 }
@@ -233,7 +233,7 @@ fn a_proxy_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() {
     let port = proxy.wait_line(&format!("service-proxy: {DEVICE} on ")).rsplit(':').next().unwrap().parse().unwrap();
     assert_eq!(drain(&mut connect(port)).end, End::Reset);
     let finished = proxy.finish();
-    assert_eq!(finished.code, Some(Kind::AuthenticationFailed.row().exit.into()), "{finished:?}");
+    assert_eq!(finished.code, Some(RefusalKind::AuthenticationFailed.row().exit.into()), "{finished:?}");
     is_alive(&mut start().1);
 }
 

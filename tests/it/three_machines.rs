@@ -1,6 +1,6 @@
 //! Three homes as three machines, one pasted line on two of them, and trust that is the pin's and not luck's.
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::machine::{DEVSTREAM, Machine};
@@ -49,7 +49,7 @@ fn another_hubs_certificate_is_refused_and_that_is_said() {
     device.ask(&["join", &own.device_link(DEVICE)]);
     laptop.ask(&["join", &own.service_link("alice")]);
     other.device_link(DEVICE);
-    let row = Kind::CertificateNotTrusted.row();
+    let row = RefusalKind::CertificateNotTrusted.row();
 
     let agent = device.start(&["device-agent", "--forward", "22", "--hub", &other.address()]);
     let line = agent.wait_line(row.sentence);

@@ -2,7 +2,7 @@
 
 use devstream::net::random;
 use devstream::proto::id::StreamId;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::secret::StreamToken;
 
 use crate::support::DEVICE;
@@ -49,7 +49,7 @@ fn every_wrong_token_gets_the_same_401() {
     assert_eq!(alice.bring(&own).err(), Some(refused.clone()), "used, after the stream");
 
     assert_eq!(refused.status, 401, "{refused:?}");
-    let entry = hub.wait_activity("authenticate", Some(Kind::AuthenticationFailed.row().word));
+    let entry = hub.wait_activity("authenticate", Some(RefusalKind::AuthenticationFailed.row().word));
     assert!(!entry.to_string().contains(&own.token), "{entry}");
 }
 
@@ -58,7 +58,7 @@ fn an_expired_token_gets_the_same_401_as_a_made_up_one() {
     let (_machine, _hub, mut device, alice) = meeting(&["--handshake-timeout", "1"]);
     let (own, others) = handshake(&mut device, &alice);
     let mut early = device.identity.bring(&others).expect("the device's own token");
-    assert_eq!(early.expect_close(), Kind::HandshakeTimedOut.row().close, "the service did not come in time");
+    assert_eq!(early.expect_close(), RefusalKind::HandshakeTimedOut.row().close, "the service did not come in time");
     let refused = alice.bring(&Ticket { token: made_up(), ..own.clone() }).err();
     assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
     assert_eq!(alice.bring(&own).err(), refused);

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use devstream::net::clock;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{End, MIB, drain};
 use crate::support::machine::Machine;
@@ -105,7 +105,7 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
         crowd.push(local);
         assert!(crowd.len() < 64, "64 streams on 64 descriptors");
     };
-    assert!(line.contains(Kind::HubBusy.row().sentence), "{line}");
+    assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
     // Strangers on top of that.
     let strangers: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
     hub.process.wait_line("turning connections away");
@@ -145,7 +145,7 @@ fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
         readers.push(reader);
         assert!(readers.len() < 2000, "memory does not fill");
     };
-    assert!(line.contains(Kind::HubBusy.row().sentence), "{line}");
+    assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
     is_alive(&mut running);
     assert!(hub.ask(&["status"]).contains("no new streams"));
     // Whoever needs more than its group has is killed.

@@ -12,7 +12,7 @@ use devstream::hub::broker::{Broker, Input};
 use devstream::proto::id::{ConnectionId, StreamId};
 use devstream::proto::keepalive::{Heartbeat, Patience};
 use devstream::proto::limits::{DIAL_TIMEOUT, FIRST_WINDOW, LARGEST_WINDOW};
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::resume::Ticket;
 use devstream::proto::stream::{Ending, StreamControl};
 use devstream::proto::websocket::Endpoint;
@@ -101,7 +101,7 @@ enum Event {
     HubLooks,
     /// An attempt to come back reaches the hub, is refused, or is given up.
     Knock(usize, u64),
-    Refused(usize, u64, Option<Kind>),
+    Refused(usize, u64, Option<RefusalKind>),
     /// A relay has ended.
     Farewell(u64, ConnectionId, bool),
     HubStops(u64),

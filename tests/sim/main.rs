@@ -13,7 +13,7 @@ use devstream::hub::broker::{Broker, Grant, Input, Output, Shown, SideArrival};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
 use devstream::proto::message::StreamResponse;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::scope::Scope;
 
 use self::world::{World, address, plain_ask, service};
@@ -51,7 +51,7 @@ fn refused_streams_take_nothing_from_anybodys_limit() {
         let ask = plain_ask(&device);
         world.broker.handle(Input::Asked { asker, ask }, world.now);
         let refusals = refuse_all(&mut world.broker, world.now);
-        assert_eq!(refusals, [Kind::TargetRefused], "the device's answer, and no limit");
+        assert_eq!(refusals, [RefusalKind::TargetRefused], "the device's answer, and no limit");
     }
     assert_eq!(world.broker.streams(), 0);
 }
@@ -92,7 +92,7 @@ fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge(
                 let side = SideArrival { leg, place, principal, shown, address, scope, until: None };
                 world.broker.handle(Input::SideArrived(side), world.now);
             }
-            Output::Refuse { refusal, .. } => refused = refusal.kind == Kind::NotPermitted,
+            Output::Refuse { refusal, .. } => refused = refusal.kind == RefusalKind::NotPermitted,
             Output::Admit { .. } => panic!("let in beyond its scope"),
             Output::Displace { .. }
             | Output::Dismiss { .. }
@@ -122,11 +122,11 @@ impl Drop for Seed {
 }
 
 /// The device refuses whatever it is asked; returns what the services hear.
-fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<Kind> {
+fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<RefusalKind> {
     let mut heard = Vec::new();
     while let Some(output) = broker.next_output() {
         if let Output::AskDevice { connection, request } = output {
-            let reason = Some(Kind::TargetRefused.into());
+            let reason = Some(RefusalKind::TargetRefused.into());
             let response = StreamResponse { request_id: request.stream, accepted: false, reason };
             broker.handle(Input::Answered { connection, response, standby: false }, now);
         } else if let Output::Answer { answer: Err(refusal), .. } = output {

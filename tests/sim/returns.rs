@@ -165,13 +165,13 @@ impl World {
         self.last.insert(who, leg);
     }
 
-    pub(super) fn refused(&mut self, leg: ConnectionId, kind: Kind) {
+    pub(super) fn refused(&mut self, leg: ConnectionId, kind: RefusalKind) {
         if let Some(Return { ticket, due }) = self.returning.remove(&leg) {
             // What a service may not reach, or not any more, is not a matter of its ticket.
-            let refused = kind == Kind::NotResumed && self.has_another_run(&ticket)
-                || kind == Kind::AuthenticationFailed && due != Due::Admission
-                || kind == Kind::StreamOver && due != Due::Admission && self.ended_well.contains(&ticket.stream)
-                || kind == Kind::NotPermitted && due != Due::Refusal && ticket.role == Role::Service;
+            let refused = kind == RefusalKind::NotResumed && self.has_another_run(&ticket)
+                || kind == RefusalKind::AuthenticationFailed && due != Due::Admission
+                || kind == RefusalKind::StreamOver && due != Due::Admission && self.ended_well.contains(&ticket.stream)
+                || kind == RefusalKind::NotPermitted && due != Due::Refusal && ticket.role == Role::Service;
             assert!(refused, "refused as {kind:?}, and was due {due:?}: {ticket:?}");
             return;
         }
@@ -198,13 +198,13 @@ impl World {
         self.opened.insert(stream, opened);
     }
 
-    pub(super) fn end_stream(&mut self, stream: StreamId, kind: Kind) {
+    pub(super) fn end_stream(&mut self, stream: StreamId, kind: RefusalKind) {
         assert!(self.joined.contains(&stream));
         let legs = self.open.iter().filter(|(leg, id)| **id == stream && !self.ending.contains_key(leg));
         let legs: Vec<_> = legs.map(|(leg, _)| *leg).collect();
         assert!(legs.len() <= 1, "joined twice at the same time");
         self.ending.extend(legs.into_iter().map(|leg| (leg, kind)));
-        if kind != Kind::Interrupted {
+        if kind != RefusalKind::Interrupted {
             self.over.insert(stream);
         }
     }
@@ -244,11 +244,11 @@ impl World {
         let is_lost = self.roll(3) > 0;
         let how = match (is_lost, told) {
             (true, _) => lost(),
-            (false, Some(Kind::Interrupted)) => Left::Closed,
+            (false, Some(RefusalKind::Interrupted)) => Left::Closed,
             (false, _) => [Left::Meant, Left::Closed][self.roll(2) as usize].clone(),
         };
         let before = self.word(stream);
-        self.leaves((leg, stream), how, told == Some(Kind::Interrupted));
+        self.leaves((leg, stream), how, told == Some(RefusalKind::Interrupted));
         self.carry_out();
         match told {
             None => {
@@ -257,10 +257,12 @@ impl World {
                 let word = if is_lost && resumes { Some("interrupted") } else { None };
                 assert_eq!(self.word(stream), word, "lost: {is_lost}");
             }
-            Some(Kind::Interrupted) if !is_lost && before == Some("interrupted") => {
+            Some(RefusalKind::Interrupted) if !is_lost && before == Some("interrupted") => {
                 assert_eq!(self.word(stream), None, "it has ended well, and goes on");
             }
-            Some(Kind::Interrupted) => assert_eq!(self.word(stream), before, "who was sent away says nothing new"),
+            Some(RefusalKind::Interrupted) => {
+                assert_eq!(self.word(stream), before, "who was sent away says nothing new")
+            }
             Some(why) => assert_eq!(self.word(stream), None, "ended as {why:?}, and goes on; lost: {is_lost}"),
         }
     }

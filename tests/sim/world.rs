@@ -13,7 +13,7 @@ use devstream::hub::broker::{
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
-use devstream::proto::refusal::{Kind, Refusal};
+use devstream::proto::refusal::{Refusal, RefusalKind};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 use devstream::proto::stream::StreamProtocol;
@@ -65,7 +65,7 @@ pub(crate) struct World {
     open: HashMap<ConnectionId, StreamId>,
     /// What was joined, and which of its sides, by the service's, were told to end.
     opened: HashMap<StreamId, Event>,
-    ending: HashMap<ConnectionId, Kind>,
+    ending: HashMap<ConnectionId, RefusalKind>,
     /// What sides may come back with; those of earlier runs of the hub too.
     passes: Vec<Pass>,
     returning: HashMap<ConnectionId, Return>,
@@ -332,7 +332,7 @@ impl World {
             self.asks.retain(|(_, other)| other.stream != ask.stream);
         }
         let accepted = self.roll(5) > 0;
-        let kinds = [Kind::TargetRefused, Kind::AuthenticationFailed];
+        let kinds = [RefusalKind::TargetRefused, RefusalKind::AuthenticationFailed];
         let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
         let response = StreamResponse { request_id: ask.stream, accepted, reason };
         let standby = self.roll(2) == 0;
@@ -380,7 +380,7 @@ impl World {
             Role::Service => ask.service.as_str() == principal.id.as_str(),
         };
         self.doom(theirs);
-        self.broker.handle(Input::Revoked { principal, why: Kind::AuthenticationFailed.into() }, self.now);
+        self.broker.handle(Input::Revoked { principal, why: RefusalKind::AuthenticationFailed.into() }, self.now);
     }
 
     fn rescope(&mut self) {
@@ -478,7 +478,7 @@ impl World {
             }
             Err(refusal) => {
                 let here = self.current.contains_key(&request.ask.device);
-                assert!(refusal.kind != Kind::DeviceOffline || !here, "called an online device offline");
+                assert!(refusal.kind != RefusalKind::DeviceOffline || !here, "called an online device offline");
             }
         }
     }

@@ -133,7 +133,7 @@ fn change(typed: ScopeArgs) -> ScopeChange {
         devices: named(devices),
         streams: named(streams),
         until: span.map(|span| match span {
-            Span::For(age) => Limit::To(clock::moment().after(age)),
+            Span::For(age) => Limit::To(clock::now_utc().after(age)),
             Span::Ever => Limit::Without,
         }),
         max_streams: max_streams.map(|count| match count {

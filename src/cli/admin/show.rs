@@ -9,8 +9,8 @@ use crate::proto::admin::{
     AdminAnswer, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
 };
 use crate::proto::id::Role;
-use crate::proto::moment::Moment;
 use crate::proto::scope::{Glob, Scope};
+use crate::proto::timestamp::Timestamp;
 
 /// Prints an answer; of identities, also their keys if it is to be in full.
 pub(super) fn answer(answer: AdminAnswer, as_json: bool, in_full: bool) -> anyhow::Result<()> {
@@ -90,7 +90,7 @@ fn device_row(device: &Identity) -> Vec<String> {
 
 fn service_row(service: &Identity) -> Vec<String> {
     let scope = service.scope.clone().unwrap_or_default();
-    let ended = scope.has_ended(clock::moment()).then_some("ended");
+    let ended = scope.has_ended(clock::now_utc()).then_some("ended");
     let Scope { devices, streams, until, max_streams } = scope;
     let list = |globs: &[Glob]| match globs {
         [] => "none".to_owned(),
@@ -116,7 +116,7 @@ fn state(identity: &Identity) -> Option<&'static str> {
 }
 
 /// State, since when, from where, version, round trip and offers.
-fn presence(online: Option<&Presence>, last_seen: Option<Moment>, otherwise: &str) -> Vec<String> {
+fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, otherwise: &str) -> Vec<String> {
     let Some(Presence { since, address, version, forwards, round_trip_us }) = online else {
         let since = last_seen.map_or_else(|| "-".into(), |seen| seen.to_string());
         let unknown = ["-", "-", "-", "-"].map(str::to_owned);
@@ -138,7 +138,7 @@ fn show_enrolments(enrolments: &[Enrolment]) {
     if enrolments.is_empty() {
         return text::err("there are none; `devstream hub enroll add --device GLOB --uses N` makes one");
     }
-    let now = clock::moment();
+    let now = clock::now_utc();
     let row = |key: &Enrolment| {
         let state = match key {
             key if now >= key.until => "expired",

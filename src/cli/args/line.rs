@@ -16,7 +16,7 @@ use crate::net::private::given_secret;
 use crate::net::pump::Line;
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{DEAD_AFTER_RANGE, LONGEST_RESUME_GRACE, MOST_STANDBYS, STANDBYS_PER_IDENTITY};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::Login;
 use crate::proto::via::{Via, Way};
 
@@ -51,7 +51,7 @@ const LOGIN_FILE_BYTES: u64 = 1024;
 impl ViaArgs {
     /// What leads to the hub, read anew for each connection that is made: a file may be better the next time.
     pub(in crate::cli) fn way(&self) -> Result<Way, Refusal> {
-        self.find().map_err(|error| Refusal::new(Kind::HubUnreachable, format!("{error:#}")))
+        self.find().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")))
     }
 
     /// What was typed here, else what was set for the role.

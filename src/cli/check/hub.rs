@@ -17,7 +17,7 @@ use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk,
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// All of it, for the hub with this state directory.
 pub(in crate::cli) async fn run(state: &Path, listing: Listing) -> Result<(), Failure> {
@@ -31,12 +31,12 @@ async fn check(telling: &Telling, state: &Path) -> anyhow::Result<()> {
     telling.begin(Hop::Hub, state.display());
     let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
     let (Some(AdminAnswer::Hub(info)), Some(AdminAnswer::Status(status))) = answers else {
-        let refusal = Refusal::new(Kind::HubUnreachable, no_hub(&socket));
+        let refusal = Refusal::new(RefusalKind::HubUnreachable, no_hub(&socket));
         telling.push(Finding::failed(Hop::Hub, state.display(), &refusal));
         return Ok(());
     };
     telling.push(runs(&info, &status).took(since(began)));
-    telling.push(certificate(&status.certificate, clock::moment(), made(state)));
+    telling.push(certificate(&status.certificate, clock::now_utc(), made(state)));
     // As a machine would that has just been given a join link.
     let public = HubAddress { host: info.hostname.clone(), port: info.local.port };
     to_door(telling, &stranger(public, &info)?).await;
@@ -55,7 +55,7 @@ fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
     let finding = Finding::good(Hop::Hub, &info.hostname).fact("listening", &info.local);
     let finding = finding.fact("since", status.since).fact("version", &status.version).fact("process", status.process);
     if status.draining {
-        return finding.judged(Verdict::failed(Hop::Hub, &Kind::Draining.into()));
+        return finding.judged(Verdict::failed(Hop::Hub, &RefusalKind::Draining.into()));
     }
     if status.warnings.is_empty() {
         return finding;

@@ -11,8 +11,8 @@ use crate::net::tls::Trust;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::check::{Finding, Hop, Verdict, clocks, expired};
 use crate::proto::id::Principal;
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::timestamp::Timestamp;
 
 /// Every hop as far as the hub; the devices that it knows, if it knows this machine as a service.
 pub(super) async fn to_hub(telling: &Telling, principal: &Principal, enrol: &Enrol) -> Option<Vec<DeviceStatus>> {
@@ -32,12 +32,12 @@ pub(super) async fn to_hub(telling: &Telling, principal: &Principal, enrol: &Enr
         Ok(proof) => {
             telling.push(Finding::good(Hop::Authentication, at).took(since(began)));
             if let Some(there) = proof.time {
-                telling.push(clocks(clock::moment(), there));
+                telling.push(clocks(clock::now_utc(), there));
             }
             Some(proof.devices)
         }
         Err(refusal) => {
-            let hop = if refusal.kind == Kind::TlsInspected { Hop::Tls } else { Hop::Authentication };
+            let hop = if refusal.kind == RefusalKind::TlsInspected { Hop::Tls } else { Hop::Authentication };
             telling.push(Finding::failed(hop, at, &refusal).took(since(began)));
             None
         }
@@ -111,7 +111,7 @@ fn hop(hop: dial::Hop, through_proxy: bool) -> Hop {
     }
 }
 
-fn agreed(finding: Finding, client: &Client, expires: Option<Moment>) -> Finding {
+fn agreed(finding: Finding, client: &Client, expires: Option<Timestamp>) -> Finding {
     let trust = match client.trust() {
         Trust::Pin(_) => "the hub's pin",
         Trust::Public => "public authorities",
@@ -126,8 +126,8 @@ fn agreed(finding: Finding, client: &Client, expires: Option<Moment>) -> Finding
 
 /// A certificate that is not valid by this clock may be by the hub's.
 async fn failed(finding: Finding, client: &Client, refusal: &Refusal) -> Finding {
-    let verdict = if refusal.kind == Kind::ClockOrInspection {
-        expired(refusal, clock::moment(), client.hubs_time().await)
+    let verdict = if refusal.kind == RefusalKind::ClockOrInspection {
+        expired(refusal, clock::now_utc(), client.hubs_time().await)
     } else {
         Verdict::failed(finding.hop, refusal)
     };

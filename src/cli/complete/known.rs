@@ -23,7 +23,7 @@ use crate::net::clock;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// A few TABs of one line ask once.
 const FRESH: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ const FILE_BYTES: u64 = 16 * 1024 * 1024;
 /// What the file says.
 #[derive(Debug, Serialize, Deserialize)]
 struct Told {
-    at: Moment,
+    at: Timestamp,
     /// By whom: a profile may be pointed at another hub.
     hub: Vec<HubAddress>,
     devices: Vec<DeviceStatus>,
@@ -64,7 +64,7 @@ pub(in crate::cli) fn remember(given: &HubArgs, devices: &[DeviceStatus]) {
         let file = home::known_devices(&profile)?;
         private_directory(file.parent().context("a file has a directory")?)?;
         let devices = devices.iter().take(MOST).cloned().collect();
-        let told = Told { at: clock::moment(), hub: hub(&profile, given)?, devices };
+        let told = Told { at: clock::now_utc(), hub: hub(&profile, given)?, devices };
         write_private(&file, &serde_json::to_string(&told)?)
     };
     if let Err(error) = keep() {
@@ -90,7 +90,7 @@ fn read(file: &Path, hub: &[HubAddress], age: Duration) -> Option<Told> {
     let length = std::fs::metadata(file).ok()?.len();
     let text = (length <= FILE_BYTES).then(|| private_file(file).ok()).flatten()?;
     let told: Told = serde_json::from_str(&text).ok()?;
-    let now = clock::moment();
+    let now = clock::now_utc();
     // What a clock that was wrong has written would be fresh until then.
     (told.hub == hub && told.at <= now && now.since(told.at) <= age).then_some(told)
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 
 use super::line::Head;
 use super::line_reader::LineReader;
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// Halving ends here: so much is read at once anyway.
 const NEAR: u64 = 64 * 1024;
@@ -14,7 +14,7 @@ const NEAR: u64 = 64 * 1024;
 const PIECE: usize = 4 * 1024;
 
 /// Before which line everything is earlier than this time, as an offset, and how many bytes were read to know it.
-pub(super) fn find(mut file: &File, since: Moment) -> io::Result<(u64, u64)> {
+pub(super) fn find(mut file: &File, since: Timestamp) -> io::Result<(u64, u64)> {
     let (mut low, mut high, mut read) = (0, file.metadata()?.len(), 0);
     while high - low > NEAR {
         let middle = low + (high - low) / 2;
@@ -32,13 +32,13 @@ pub(super) fn find(mut file: &File, since: Moment) -> io::Result<(u64, u64)> {
 }
 
 /// When a file's first line was recorded; none if nothing like a line is at its beginning.
-pub(super) fn first_time(mut file: &File) -> io::Result<Option<Moment>> {
+pub(super) fn first_time(mut file: &File) -> io::Result<Option<Timestamp>> {
     file.seek(SeekFrom::Start(0))?;
     Ok(timed(&mut LineReader::new(file.take(NEAR), PIECE))?.map(|(_, time)| time))
 }
 
 /// The first whole line from here on: where it begins, and its time.
-fn timed(lines: &mut LineReader<impl Read>) -> io::Result<Option<(u64, Moment)>> {
+fn timed(lines: &mut LineReader<impl Read>) -> io::Result<Option<(u64, Timestamp)>> {
     loop {
         let start = lines.taken();
         let Some(line) = lines.next()? else { return Ok(None) };

@@ -27,7 +27,7 @@ pub use self::reader::{Filter, Reader};
 use self::store::Store;
 use super::broker::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
-use crate::proto::refusal::{Detail, Kind, Refusal};
+use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 
 /// LineReader not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
 const QUEUE: usize = 4096;
@@ -126,7 +126,7 @@ impl Activity {
 
     /// Before something that must not happen unrecorded: an error if it could not be recorded, and that matters.
     pub fn audit(&self) -> Result<Audit, Refusal> {
-        if self.required && !self.can_record() { Err(Kind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
+        if self.required && !self.can_record() { Err(RefusalKind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
     }
 
     /// Whether nothing may happen that is not recorded.
@@ -147,7 +147,7 @@ impl Activity {
             }
         };
         let in_time = timeout(AUDIT_TIMEOUT, written).await.is_ok();
-        if in_time && self.lost() == audit.0 { Ok(()) } else { Err(Kind::AuditFailed.into()) }
+        if in_time && self.lost() == audit.0 { Ok(()) } else { Err(RefusalKind::AuditFailed.into()) }
     }
 
     /// LineReader that could not be written.

@@ -13,7 +13,7 @@ use super::line::{Head, Line};
 use super::line_reader::LineReader;
 use super::tail;
 use crate::proto::id::{DeviceId, ServiceName};
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// Read at once: the system call is then no longer what takes the time.
 const PIECE: usize = 256 * 1024;
@@ -32,7 +32,7 @@ pub struct Filter {
     /// Only of this service.
     pub service: Option<ServiceName>,
     /// Only from this moment on.
-    pub since: Option<Moment>,
+    pub since: Option<Timestamp>,
 }
 
 /// The lines that pass a filter, in order. LineReader that a full disk cut short are passed over.

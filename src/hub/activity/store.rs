@@ -9,7 +9,7 @@ use super::Settings;
 use super::bisect::first_time;
 use super::files::{Aside, Files};
 use crate::net::clock;
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// A file that could not be put aside grows on until the next attempt.
 const ROTATE_AGAIN: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ pub(super) struct Store {
     /// Oldest first, with their sizes.
     aside: Vec<(Aside, u64)>,
     /// No attempt to put the file aside before this.
-    rotate_from: Option<Moment>,
+    rotate_from: Option<Timestamp>,
     /// Somebody took the current file away, and there was no other to be had: its lines would be nobody's.
     taken_away: bool,
 }
@@ -34,7 +34,7 @@ struct Current {
     file: File,
     size: u64,
     /// When its first line was written.
-    born: Option<Moment>,
+    born: Option<Timestamp>,
     /// Part of a line is at its end: the next one starts afresh.
     torn: bool,
 }
@@ -47,12 +47,12 @@ impl Store {
         let size = |aside: Aside| fs::metadata(files.aside(aside)).map_or(0, |file| file.len());
         let aside = files.all_aside()?.into_iter().map(|aside| (aside, size(aside))).collect();
         let mut store = Self { settings, files, current, aside, rotate_from: None, taken_away: false };
-        store.tidy(clock::moment());
+        store.tidy(clock::now_utc());
         Ok(store)
     }
 
     /// Writes one line, newline included, to a file with room for it.
-    pub(super) fn append(&mut self, line: &str, now: Moment) -> io::Result<()> {
+    pub(super) fn append(&mut self, line: &str, now: Timestamp) -> io::Result<()> {
         if self.taken_away {
             self.reopen()?;
             self.taken_away = false;
@@ -64,7 +64,7 @@ impl Store {
     }
 
     /// What time brings about: the file is old, others are too old. Also notices that somebody took the file away.
-    pub(super) fn tidy(&mut self, now: Moment) {
+    pub(super) fn tidy(&mut self, now: Timestamp) {
         if self.current.born.is_some_and(|born| born.after(self.settings.rotate_age) <= now) {
             self.rotate(now);
         }
@@ -87,7 +87,7 @@ impl Store {
         self.aside.iter().map(|(_, size)| size).sum()
     }
 
-    fn rotate(&mut self, now: Moment) {
+    fn rotate(&mut self, now: Timestamp) {
         if self.rotate_from.is_some_and(|from| now < from) {
             return;
         }
@@ -103,7 +103,7 @@ impl Store {
         }
     }
 
-    fn put_aside(&mut self, now: Moment) -> io::Result<()> {
+    fn put_aside(&mut self, now: Timestamp) -> io::Result<()> {
         let newest = self.aside.last().map(|(aside, _)| aside.0.after(Duration::from_secs(1)));
         let aside = Aside(newest.map_or(now, |newest| newest.max(now)));
         let (path, place) = (self.files.current(), self.files.aside(aside));
@@ -120,7 +120,7 @@ impl Store {
     }
 
     /// Deletes the oldest files while there are too many, or they are too old. The current one may still grow.
-    fn forget_oldest(&mut self, now: Moment) {
+    fn forget_oldest(&mut self, now: Timestamp) {
         let room = self.settings.keep_size.saturating_sub(self.settings.rotate_size);
         while let Some((oldest, _)) = self.aside.first().copied() {
             let is_old = oldest.0.after(self.settings.keep_age) < now;
@@ -158,7 +158,7 @@ impl Current {
         }
     }
 
-    fn append(&mut self, line: &str, now: Moment) -> io::Result<()> {
+    fn append(&mut self, line: &str, now: Timestamp) -> io::Result<()> {
         let start = if self.torn { "\n" } else { "" };
         let written = self.file.write_all(start.as_bytes()).and_then(|()| self.file.write_all(line.as_bytes()));
         match &written {

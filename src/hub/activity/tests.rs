@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::net::clock;
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 const MIB: u64 = 1 << 20;
 
@@ -15,11 +15,11 @@ const MIB: u64 = 1 << 20;
 fn a_log_whose_file_was_moved_and_replaced_goes_on_in_the_new_one() {
     let (_home, path) = place();
     let mut store = Store::open(&path, Settings::default()).unwrap();
-    store.append("first\n", Moment(0)).unwrap();
+    store.append("first\n", Timestamp(0)).unwrap();
     fs::rename(&path, path.with_extension("kept")).unwrap();
     fs::write(&path, "").unwrap();
-    store.tidy(Moment(1));
-    store.append("second\n", Moment(1)).unwrap();
+    store.tidy(Timestamp(1));
+    store.append("second\n", Timestamp(1)).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "second\n");
     assert_eq!(fs::read_to_string(path.with_extension("kept")).unwrap(), "first\n");
 }
@@ -29,7 +29,7 @@ fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
     let (_home, path) = place();
     let settings = Settings { rotate_size: 4000, keep_size: 20_000, ..Settings::default() };
     let mut store = Store::open(&path, settings).unwrap();
-    let start = clock::moment();
+    let start = clock::now_utc();
     for number in 0..1000 {
         store.append(&sample(start.after(Duration::from_secs(number)), number), start).unwrap();
         assert!(on_disk(&path) <= settings.keep_size, "{} bytes", on_disk(&path));
@@ -54,7 +54,7 @@ fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
 fn the_order_is_kept_when_the_clock_is_set_back() {
     let (_home, path) = place();
     let mut store = Store::open(&path, Settings { rotate_size: 1000, ..Settings::default() }).unwrap();
-    let start = clock::moment();
+    let start = clock::now_utc();
     for number in 0..40 {
         store.append(&sample(start, number), start.before(Duration::from_secs(3600 * number))).unwrap();
     }
@@ -64,7 +64,7 @@ fn the_order_is_kept_when_the_clock_is_set_back() {
 #[test]
 fn a_line_that_was_cut_short_spoils_no_other() {
     let (_home, path) = place();
-    let now = clock::moment();
+    let now = clock::now_utc();
     let whole = sample(now, 1);
     fs::write(&path, format!("{whole}{}", &whole[..50])).unwrap();
     let mut store = Store::open(&path, Settings::default()).unwrap();
@@ -75,7 +75,7 @@ fn a_line_that_was_cut_short_spoils_no_other() {
 #[test]
 fn since_reads_a_small_part_of_a_large_log() {
     let (_home, path) = place();
-    let now = clock::moment();
+    let now = clock::now_utc();
     let start = now.before(Duration::from_secs(100_000));
     let mut times = Vec::new();
     // Two files that were put aside, and the present one, of 64 MiB in all.
@@ -118,7 +118,7 @@ fn since_reads_a_small_part_of_a_large_log() {
 fn a_filter_finds_its_lines_and_no_others() {
     let (_home, path) = place();
     let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();
-    let now = clock::moment();
+    let now = clock::now_utc();
     for number in 0..200 {
         store.append(&sample(now, number), now).unwrap();
     }
@@ -138,7 +138,7 @@ fn a_filter_finds_its_lines_and_no_others() {
 fn following_misses_nothing_while_files_are_put_aside() {
     let (_home, path) = place();
     let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();
-    let now = clock::moment();
+    let now = clock::now_utc();
     store.append(&sample(now, 0), now).unwrap();
     let (last, mut reader) = Reader::open_at_end(&path, Filter::default(), 10).unwrap();
     let mut seen: Vec<_> = last.iter().map(number_of).collect();
@@ -175,7 +175,7 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 /// A line as the hub writes it, with a number to know it by.
-fn sample(at: Moment, number: u64) -> String {
+fn sample(at: Timestamp, number: u64) -> String {
     let (time, device, service) = (at.rfc3339(), number % 10, number % 7);
     format!(
         r#"{{"category":"DeviceStreams","durationMs":{number},"operationName":"invoke","properties":{{"deviceId":"d{device}","reason":"disconnected","serviceId":"s{service}","sourceAddress":"192.0.2.1:4711"}},"resultType":"accepted","time":"{time}"}}{}"#,

@@ -55,7 +55,7 @@ impl Loop {
             }
             if self.tidied.elapsed() >= TIDY {
                 self.tidied = clock::now();
-                self.store.tidy(clock::moment());
+                self.store.tidy(clock::now_utc());
             }
             self.counters.bytes.store(self.store.bytes(), Ordering::Relaxed);
         }
@@ -110,7 +110,7 @@ impl Loop {
     }
 
     fn append(&mut self, line: &str) -> io::Result<()> {
-        self.store.append(line, clock::moment())?;
+        self.store.append(line, clock::now_utc())?;
         self.counters.written.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

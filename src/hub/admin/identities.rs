@@ -12,10 +12,10 @@ use crate::proto::admin::{AdminAnswer, Identity, KeyStatus};
 use crate::proto::id::{Principal, PrincipalId, Role, ServiceName};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
+use crate::proto::timestamp::Timestamp;
 
 type Done = Result<AdminAnswer, RegistryError>;
 
@@ -23,7 +23,7 @@ pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, lin
     let (code, hash) = new_code(link_seconds);
     let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let adding = shared.registry.change(move |registry| {
-        registry.add(&who, &scope, &hash, clock::moment())?;
+        registry.add(&who, &scope, &hash, clock::now_utc())?;
         activity.record(Event::about(&who, Operation::IdentityAdded, "added"));
         Ok(())
     });
@@ -64,7 +64,7 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
         let word = if enabled { "enabled" } else { "disabled" };
         activity.record(Event::about(&principal, Operation::IdentityChanged, word));
         if !enabled {
-            let why = Refusal::new(Kind::Disabled, principal.to_string());
+            let why = Refusal::new(RefusalKind::Disabled, principal.to_string());
             broker.tell(Input::Revoked { principal, why });
         }
         Ok(AdminAnswer::Done)
@@ -88,7 +88,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
     let removing = shared.registry.change(move |registry| {
         registry.remove(&principal)?;
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
-        let why = Refusal::new(Kind::AuthenticationFailed, format!("{principal} was removed"));
+        let why = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
         broker.tell(Input::Revoked { principal, why });
         Ok(AdminAnswer::Done)
     });
@@ -98,7 +98,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> Done {
     let activity = shared.activity.clone();
     let enrolling = shared.registry.change(move |registry| {
-        match registry.enrol(&principal, &key, clock::moment())? {
+        match registry.enrol(&principal, &key, clock::now_utc())? {
             Enrolled::New => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
             Enrolled::WithNewKey => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
             Enrolled::Already => {}
@@ -114,7 +114,7 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     let until = hash.until;
     let activity = shared.activity.clone();
     let adding = shared.registry.change(move |registry| {
-        let id = registry.add_enrolment(&devices, uses, &hash, clock::moment())?;
+        let id = registry.add_enrolment(&devices, uses, &hash, clock::now_utc())?;
         let reason = format!("enrolment key {id} for {devices}, {uses} uses");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
         Ok(id)
@@ -141,7 +141,7 @@ pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> Done {
 
 fn new_code(seconds: u64) -> (JoinCode, CodeHash) {
     let code: JoinCode = random::secret();
-    let hash = CodeHash { hash: code.hash(), until: clock::moment().after(Duration::from_secs(seconds)) };
+    let hash = CodeHash { hash: code.hash(), until: clock::now_utc().after(Duration::from_secs(seconds)) };
     (code, hash)
 }
 
@@ -150,7 +150,7 @@ async fn link(
     role: Role,
     id: Option<PrincipalId>,
     code: JoinCode,
-    until: Moment,
+    until: Timestamp,
     enrolment: Option<u64>,
 ) -> AdminAnswer {
     let link = JoinLink { hub: shared.public.clone(), role, id, pin: shared.link_pin().await, code };

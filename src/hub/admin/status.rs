@@ -8,7 +8,7 @@ use crate::proto::admin::{AdminAnswer, CertificateReport, HubStatus};
 pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await?;
     let (descriptors, descriptor_limit) = usage::descriptors();
-    let (certificate, now) = (shared.certificate.status(), clock::moment());
+    let (certificate, now) = (shared.certificate.status(), clock::now_utc());
     let status = HubStatus {
         version: shared.info.version.clone(),
         hostname: shared.info.hostname.clone(),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::message::StreamResponse;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 
@@ -24,8 +24,8 @@ impl Broker {
         let full =
             self.pending.full(&stream.ask, None).or_else(|| self.all.full(&stream.ask, stream.ask.scope.max_streams));
         let refusal = match full {
-            _ if self.draining => Some(Kind::Draining.into()),
-            Some(limit) => Some(Refusal::new(Kind::HubBusy, limit)),
+            _ if self.draining => Some(RefusalKind::Draining.into()),
+            Some(limit) => Some(Refusal::new(RefusalKind::HubBusy, limit)),
             None => None,
         };
         self.pending.add(&stream.ask.device, &stream.ask.service);
@@ -43,14 +43,14 @@ impl Broker {
     /// A request that is repeated, because the connection on which it was made broke before the answer. What came along with
     /// it may have reached the device, so it is not passed on a second time.
     fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
-        let refusal = Refusal::from(Kind::OpeningBroke);
+        let refusal = Refusal::from(RefusalKind::OpeningBroke);
         // One that comes on a standby connection is the first one, late: whoever repeats a request does so on another way.
         if !ask.standby && self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
             self.end(id, refusal.clone(), now);
         }
         let again = Stream::new(asker, ask.clone(), now);
         let event = again.event(id, Operation::Invoke, refusal.kind.row().word, now);
-        self.record(Event { reason: Kind::OpeningBroke.row().sentence.into(), ..event });
+        self.record(Event { reason: RefusalKind::OpeningBroke.row().sentence.into(), ..event });
         self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
     }
 
@@ -60,7 +60,7 @@ impl Broker {
         stream.phase = Phase::Waiting;
         let until = stream.online_until;
         if until <= now || self.draining {
-            let kind = if self.draining { Kind::Draining } else { Kind::DeviceOffline };
+            let kind = if self.draining { RefusalKind::Draining } else { RefusalKind::DeviceOffline };
             self.refuse(id, kind.into(), now);
         } else {
             self.set_timer(id, Some(until));
@@ -78,13 +78,13 @@ impl Broker {
         };
         if stream.handshake_until.is_some() && stream.agent != seat.hello.run && !stream.ask.early.is_empty() {
             // The former agent may have passed on what came along with the request, and this one does not know.
-            return self.refuse(id, Kind::OpeningBroke.into(), now);
+            return self.refuse(id, RefusalKind::OpeningBroke.into(), now);
         }
         if let Some(leg) = stream.device.leg() {
             // It came in answer to an earlier request, on a control connection that is gone.
             stream.device.left();
             self.connections.remove(&leg);
-            self.outputs.push_back(Output::Refuse { leg, refusal: Kind::PeerGone.into() });
+            self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::PeerGone.into() });
         }
         let known = |protocol: &StreamProtocol| {
             stream.ask.protocols.contains(protocol) && seat.hello.protocols.iter().any(|name| name == protocol.as_str())
@@ -119,7 +119,7 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.asker == Some(asker)) else { return };
         stream.asker = None;
         self.connections.remove(&asker);
-        self.refuse(id, Refusal::new(Kind::PeerGone, "the service left before the answer"), now);
+        self.refuse(id, Refusal::new(RefusalKind::PeerGone, "the service left before the answer"), now);
     }
 
     pub(super) fn answered(&mut self, connection: ConnectionId, response: StreamResponse, standby: bool, now: Instant) {
@@ -184,7 +184,7 @@ impl Broker {
 
     /// Whoever shows what is not good hears no more than that.
     pub(super) fn turn_away(&mut self, arrival: &SideArrival, wrong: &str) {
-        self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal: Kind::AuthenticationFailed.into() });
+        self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal: RefusalKind::AuthenticationFailed.into() });
         self.record(stream::wrong_token(arrival.place.stream, &arrival.principal, wrong, arrival.address));
     }
 
@@ -198,7 +198,7 @@ impl Broker {
         }
         let (run, grace) = (self.run, self.settings.resume);
         let Some(stream) = self.streams.get_mut(&id) else {
-            return self.outputs.push_back(Output::Refuse { leg, refusal: Kind::NotPermitted.into() });
+            return self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::NotPermitted.into() });
         };
         if let Phase::Failed(refusal) = &stream.phase {
             return self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
@@ -224,7 +224,7 @@ impl Broker {
         }
         let until = stream.ask.until;
         if until.is_some_and(|until| until <= now) {
-            return self.end(id, Kind::AccessEnded.into(), now);
+            return self.end(id, RefusalKind::AccessEnded.into(), now);
         }
         let (Some(device_leg), Some(service_leg)) = (stream.device.leg(), stream.service.leg()) else { return };
         let opened = stream.opened(id, now);
@@ -272,12 +272,14 @@ impl Broker {
                 match how {
                     Left::Lost(..) => {}
                     Left::Closed => self.end_well(id, now),
-                    Left::Meant => self.give_up(id, Refusal::new(Kind::NotResumed, "the other side has ended it"), now),
+                    Left::Meant => {
+                        self.give_up(id, Refusal::new(RefusalKind::NotResumed, "the other side has ended it"), now)
+                    }
                 }
             }
             (Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_), _) => {
                 stream.side(role).left();
-                self.refuse(id, Refusal::new(Kind::OpeningBroke, format!("that of the {role}")), now);
+                self.refuse(id, Refusal::new(RefusalKind::OpeningBroke, format!("that of the {role}")), now);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamRequest, StreamResponse};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::Ticket;
 use crate::proto::scope::Scope;
 use crate::proto::secret::{SecretHash, StreamToken};
@@ -150,7 +150,7 @@ pub enum Output {
     /// End a device's control connection in favour of a newer one.
     Displace { connection: ConnectionId, by: SocketAddr },
     /// End a device's control connection because its identity is no longer let in.
-    Dismiss { connection: ConnectionId, why: Kind },
+    Dismiss { connection: ConnectionId, why: RefusalKind },
     /// See whether the key with which a control connection was made is still good.
     Recheck { connection: ConnectionId },
     /// Pass a request on to a device.

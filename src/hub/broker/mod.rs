@@ -27,7 +27,7 @@ use stream_counts::Tally;
 
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::message::Hello;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// A device that is online.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Broker {
             Input::Revoked { principal, why } => self.revoked(&principal, &why, now),
             Input::Rescoped { service, scope, until } => self.rescoped(&service, &scope, until, now),
             Input::KeysChanged { device } => self.keys_changed(&device),
-            Input::Killed { stream } => self.end(stream, Kind::StreamKilled.into(), now),
+            Input::Killed { stream } => self.end(stream, RefusalKind::StreamKilled.into(), now),
             Input::Drain => self.drain(now),
         }
     }
@@ -182,7 +182,7 @@ impl Broker {
         let mut event = Event::new(Operation::DeviceConnected, "connected");
         if let Some(old) = &old {
             self.outputs.push_back(Output::Displace { connection: old.connection, by: address });
-            event = Event::new(Operation::DeviceDisplaced, Kind::Displaced.row().word);
+            event = Event::new(Operation::DeviceDisplaced, RefusalKind::Displaced.row().word);
             event.peer = Some(old.address);
         }
         self.record(Event { device: Some(device.clone()), source: Some(address), ..event });
@@ -217,26 +217,26 @@ impl Broker {
         self.draining = true;
         let waiting = self.streams.iter().filter(|(_, stream)| stream.phase == Phase::Waiting);
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.refuse(id, Kind::Draining.into(), now);
+            self.refuse(id, RefusalKind::Draining.into(), now);
         }
     }
 
     fn timed_out(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.get(&id) else { return };
         match &stream.phase {
-            Phase::Waiting => self.refuse(id, Kind::DeviceOffline.into(), now),
+            Phase::Waiting => self.refuse(id, RefusalKind::DeviceOffline.into(), now),
             Phase::Asked { .. } => {
-                let refusal = Refusal::new(Kind::HandshakeTimedOut, "the device did not answer");
+                let refusal = Refusal::new(RefusalKind::HandshakeTimedOut, "the device did not answer");
                 self.refuse(id, refusal, now);
             }
             Phase::Accepted => {
                 let absent = if stream.device.leg().is_none() { Role::Device } else { Role::Service };
                 let detail = format!("the {absent} did not come to the streaming endpoint");
-                self.refuse(id, Refusal::new(Kind::HandshakeTimedOut, detail), now);
+                self.refuse(id, Refusal::new(RefusalKind::HandshakeTimedOut, detail), now);
             }
-            Phase::Joined => self.end(id, Kind::AccessEnded.into(), now),
-            Phase::Interrupted { until, .. } if *until <= now => self.give_up(id, Kind::NotResumed.into(), now),
-            Phase::Interrupted { .. } => self.give_up(id, Kind::AccessEnded.into(), now),
+            Phase::Joined => self.end(id, RefusalKind::AccessEnded.into(), now),
+            Phase::Interrupted { until, .. } if *until <= now => self.give_up(id, RefusalKind::NotResumed.into(), now),
+            Phase::Interrupted { .. } => self.give_up(id, RefusalKind::AccessEnded.into(), now),
             Phase::Ending(_) => self.set_timer(id, None),
             Phase::Failed(_) => self.forget(id),
         }

@@ -12,7 +12,7 @@ use super::stream::{Phase, Stream};
 use super::{Ask, Broker, Event, Operation, Output, SideArrival};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::limits::ENDED_STREAMS;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::Ticket;
 use crate::proto::scope::Scope;
 use crate::proto::stream::StreamProtocol;
@@ -71,7 +71,7 @@ impl Broker {
         let (device, agent) = (stream.ask.device.clone(), stream.agent);
         self.set_timer(id, Some(until));
         if self.seats.get(&device).is_some_and(|seat| seat.hello.run != agent) {
-            self.give_up(id, Refusal::new(Kind::NotResumed, AGENT_STARTED), now);
+            self.give_up(id, Refusal::new(RefusalKind::NotResumed, AGENT_STARTED), now);
         }
     }
 
@@ -80,7 +80,7 @@ impl Broker {
         match self.recognise(&arrival, ticket, now) {
             // It lost its connection while the stream ended, and cannot know that it did.
             Err(ENDED) if self.ended_well.has(&ticket.stream) => {
-                let refusal = Kind::StreamOver.into();
+                let refusal = RefusalKind::StreamOver.into();
                 return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
             }
             Err(wrong) => return self.turn_away(&arrival, wrong),
@@ -91,7 +91,7 @@ impl Broker {
             let stream = of_an_earlier_run(&arrival, ticket, now);
             let own = arrival.scope.max_streams.filter(|_| ticket.role == Role::Service);
             if let Some(limit) = self.all.full(&stream.ask, own) {
-                let refusal = Refusal::new(Kind::HubBusy, limit);
+                let refusal = Refusal::new(RefusalKind::HubBusy, limit);
                 return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
             }
             self.all.add(&stream.ask.device, &stream.ask.service);
@@ -102,18 +102,18 @@ impl Broker {
         if stream.phase == Phase::Joined {
             // The side noticed what the hub has not: the other side is sent to come back too. How the service's former
             // leg leaves is still of interest.
-            self.outputs.push_back(Output::EndStream { stream: id, refusal: Kind::Interrupted.into() });
+            self.outputs.push_back(Output::EndStream { stream: id, refusal: RefusalKind::Interrupted.into() });
             self.interrupt(id, (Some(ticket.role), "it has come back on another connection".into()), now);
         } else if let Some(leg) = stream.side(ticket.role).leg() {
             self.connections.remove(&leg);
-            self.outputs.push_back(Output::Refuse { leg, refusal: Kind::Interrupted.into() });
+            self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
         }
         if self.streams.contains_key(&id) { self.let_in(&arrival, now) } else { self.refuse_return(arrival.leg) }
     }
 
     /// A side that has come back need not wait.
     fn refuse_return(&mut self, leg: ConnectionId) {
-        let refusal = Refusal::new(Kind::NotResumed, AGENT_STARTED);
+        let refusal = Refusal::new(RefusalKind::NotResumed, AGENT_STARTED);
         self.outputs.push_back(Output::Refuse { leg, refusal });
     }
 
@@ -161,7 +161,7 @@ impl Broker {
             matches!(stream.phase, Phase::Interrupted { .. }) && stream.ask.device == *device && stream.agent != run
         };
         for id in self.ids(gone) {
-            self.give_up(id, Refusal::new(Kind::NotResumed, AGENT_STARTED), now);
+            self.give_up(id, Refusal::new(RefusalKind::NotResumed, AGENT_STARTED), now);
         }
     }
 
@@ -173,7 +173,7 @@ impl Broker {
     /// An interrupted stream is over as it should be: one side has all of it, and knows that the other does.
     pub(super) fn end_well(&mut self, id: StreamId, now: Instant) {
         self.ended_well.note(id);
-        self.part(id, "closed", &Kind::StreamOver.into(), now);
+        self.part(id, "closed", &RefusalKind::StreamOver.into(), now);
     }
 
     fn part(&mut self, id: StreamId, result: &'static str, why: &Refusal, now: Instant) {

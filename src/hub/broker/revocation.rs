@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::stream::{Phase, Stream};
 use super::{Broker, Output};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName, StreamId};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::Scope;
 
 impl Broker {
@@ -39,9 +39,9 @@ impl Broker {
             Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) | Phase::Ending(_) => None,
         };
         if !covered {
-            self.end(id, Refusal::new(Kind::NotPermitted, "the service may no longer reach this"), now);
+            self.end(id, Refusal::new(RefusalKind::NotPermitted, "the service may no longer reach this"), now);
         } else if until.is_some_and(|until| until <= now) {
-            self.end(id, Kind::AccessEnded.into(), now);
+            self.end(id, RefusalKind::AccessEnded.into(), now);
         } else if let Some(timer) = timer {
             self.set_timer(id, timer);
         }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Ask, Event, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::Ticket;
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
@@ -110,7 +110,7 @@ impl Stream {
         let asked = self.ask.name.as_ref().map_or("its first", StreamName::as_str);
         let first = offered.next().map_or("nothing", StreamName::as_str).to_owned();
         let offered = offered.fold(first, |list, name| format!("{list}, {name}"));
-        Err(Refusal::new(Kind::StreamNotOffered, format!("asked for {asked}; offered: {offered}")))
+        Err(Refusal::new(RefusalKind::StreamNotOffered, format!("asked for {asked}; offered: {offered}")))
     }
 
     pub(super) fn side(&mut self, role: Role) -> &mut Side {
@@ -210,23 +210,23 @@ impl Side {
 }
 
 /// What a device may refuse with: it speaks for itself and its targets, not for the hub.
-pub(super) const DEVICE_KINDS: [Kind; 5] = [
-    Kind::RejectedByDevice,
-    Kind::StreamNotOffered,
-    Kind::TargetRefused,
-    Kind::TargetUnreachable,
-    Kind::TargetTimedOut,
+pub(super) const DEVICE_KINDS: [RefusalKind; 5] = [
+    RefusalKind::RejectedByDevice,
+    RefusalKind::StreamNotOffered,
+    RefusalKind::TargetRefused,
+    RefusalKind::TargetUnreachable,
+    RefusalKind::TargetTimedOut,
 ];
 
 pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {
     match reason {
         Some(refusal) if DEVICE_KINDS.contains(&refusal.kind) => refusal,
-        Some(refusal) => Refusal { kind: Kind::RejectedByDevice, detail: refusal.detail },
-        None => Kind::RejectedByDevice.into(),
+        Some(refusal) => Refusal { kind: RefusalKind::RejectedByDevice, detail: refusal.detail },
+        None => RefusalKind::RejectedByDevice.into(),
     }
 }
 
 pub(super) fn wrong_token(id: StreamId, principal: &Principal, wrong: &str, address: SocketAddr) -> Event {
-    let event = Event::about(principal, Operation::Authenticate, Kind::AuthenticationFailed.row().word);
+    let event = Event::about(principal, Operation::Authenticate, RefusalKind::AuthenticationFailed.row().word);
     Event { stream: Some(id), source: Some(address), reason: wrong.into(), ..event }
 }

@@ -16,14 +16,14 @@ use crate::net::random;
 use crate::net::websocket::Transport;
 use crate::proto::admin::{Presence, StreamStatus};
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::timestamp::Timestamp;
 
 /// A device's control connection, as the desk reaches it.
 #[derive(Debug)]
 struct Device {
     notices: mpsc::Sender<Notice>,
-    since: Moment,
+    since: Timestamp,
     round_trip: Arc<RoundTrip>,
     /// Its connections that stand by, the one that was used last at the end.
     standbys: Vec<oneshot::Sender<DeviceAsked>>,
@@ -70,7 +70,7 @@ impl<T: Transport> BrokerDriver<T> {
     pub(super) fn arrive(&mut self, device: DeviceId, arriving: Arriving) {
         let Arriving { connection, hello, address, round_trip, notices } = arriving;
         let device_at =
-            Device { notices, since: clock::moment(), round_trip, standbys: Vec::new(), asked: HashMap::new() };
+            Device { notices, since: clock::now_utc(), round_trip, standbys: Vec::new(), asked: HashMap::new() };
         self.devices.insert(connection, device_at);
         self.tell(Input::DeviceArrived { device, connection, hello, address });
     }
@@ -87,7 +87,7 @@ impl<T: Transport> BrokerDriver<T> {
     pub(super) fn let_in(&mut self, arrival: SideArrival) -> Result<Verdict<T>, Refusal> {
         (self.arriving, self.verdict) = (Some(arrival.leg), None);
         self.tell(Input::SideArrived(arrival));
-        self.verdict.take().unwrap_or_else(|| Err(Kind::PeerGone.into()))
+        self.verdict.take().unwrap_or_else(|| Err(RefusalKind::PeerGone.into()))
     }
 
     /// Something happened.
@@ -123,9 +123,9 @@ impl<T: Transport> BrokerDriver<T> {
 
     /// Every stream ends, and nobody meets any more.
     pub(super) fn end_all(&mut self) {
-        self.live.values().for_each(|live| live.end(Kind::Draining.into()));
+        self.live.values().for_each(|live| live.end(RefusalKind::Draining.into()));
         for (_, meeting) in self.meetings.drain() {
-            let _ = meeting.send(Meeting::Refused(Kind::Draining.into()));
+            let _ = meeting.send(Meeting::Refused(RefusalKind::Draining.into()));
         }
     }
 
@@ -286,7 +286,7 @@ impl<T: Transport> BrokerDriver<T> {
         let (connection, hello, address) = self.broker.online(device)?;
         let reached = self.devices.get(&connection);
         Some(Presence {
-            since: reached.map_or_else(clock::moment, |device| device.since),
+            since: reached.map_or_else(clock::now_utc, |device| device.since),
             address,
             version: hello.version.clone(),
             forwards: hello.forwards.clone(),

@@ -20,7 +20,7 @@ use crate::net::websocket::Transport;
 use crate::proto::admin::{Presence, StreamStatus};
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Who asks whether the broker answers looks again this often while it is busy.
 const PING_AGAIN: Duration = Duration::from_millis(10);
@@ -38,7 +38,7 @@ pub(super) enum Notice {
     /// Another agent took over from this address; end.
     Displaced(SocketAddr),
     /// The identity is no longer let in, for this reason; end.
-    Dismissed(Kind),
+    Dismissed(RefusalKind),
     /// The identity's keys have changed: is the one that was shown still good?
     Recheck,
 }
@@ -105,7 +105,7 @@ impl Live {
 
     /// Why the hub ended it.
     pub(super) fn why(&self) -> Refusal {
-        self.why.get().cloned().unwrap_or_else(|| Kind::Draining.into())
+        self.why.get().cloned().unwrap_or_else(|| RefusalKind::Draining.into())
     }
 }
 
@@ -150,7 +150,7 @@ impl<T> Clone for BrokerHandle<T> {
 }
 
 /// The broker is gone; there is nobody to ask.
-const DOWN: Kind = Kind::Draining;
+const DOWN: RefusalKind = RefusalKind::Draining;
 
 impl<T: Transport> BrokerHandle<T> {
     /// With nobody there yet.

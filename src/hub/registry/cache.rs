@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::{Record, Registry, RegistryError};
 use crate::net::clock;
 use crate::proto::id::Principal;
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// Between two writings of who was here: a fleet that comes back at once costs one transaction, not one per device. A
 /// hub that is killed forgets this much.
@@ -25,7 +25,7 @@ pub struct RegistryCache {
     known: Arc<Mutex<Known>>,
     told: watch::Sender<u64>,
     /// Of known identities only, hence bounded by their number.
-    sightings: Arc<Mutex<HashMap<Principal, Moment>>>,
+    sightings: Arc<Mutex<HashMap<Principal, Timestamp>>>,
 }
 
 /// Records that are read from memory; more are read from the registry.
@@ -142,7 +142,7 @@ impl RegistryCache {
         Ok(Some(self.refreshed(record)))
     }
 
-    fn sightings(&self) -> MutexGuard<'_, HashMap<Principal, Moment>> {
+    fn sightings(&self) -> MutexGuard<'_, HashMap<Principal, Timestamp>> {
         self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -152,7 +152,7 @@ impl RegistryCache {
 
     /// An identity is connected now.
     pub fn note_seen(&self, principal: Principal) {
-        self.sightings().insert(principal, clock::moment());
+        self.sightings().insert(principal, clock::now_utc());
     }
 
     /// With a sighting that is not yet written.
@@ -198,7 +198,7 @@ mod tests {
         let cache = RegistryCache::new(SqliteRegistry::open(&place.path().join("registry")).unwrap());
         let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
         let (added, key) = (principal.clone(), PublicKey::from_bytes([1; 32]));
-        cache.change(move |registry| registry.enrol(&added, &key, Moment(1))).await.unwrap();
+        cache.change(move |registry| registry.enrol(&added, &key, Timestamp(1))).await.unwrap();
         for disabled in [true, false, true] {
             assert!(cache.find(&principal).await.unwrap().is_some());
             let (changed, known) = (principal.clone(), cache.clone());

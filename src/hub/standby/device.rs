@@ -11,7 +11,7 @@ use crate::net::channel::Ended;
 use crate::net::relay::Leg;
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::{StreamRequest, StreamResponse};
-use crate::proto::refusal::Kind;
+use crate::proto::refusal::RefusalKind;
 use crate::proto::scope::Scope;
 use crate::proto::standby::{Early, FromHub, Request, ToHub, WayBack};
 
@@ -19,7 +19,7 @@ impl End {
     /// Of a connection whose request goes another way: a device that was merely slow does not take it for an interruption.
     fn if_withdrawn(self) -> Self {
         match self {
-            Self::Ended(Ended::Silent) => Self::Refused(Kind::PeerGone),
+            Self::Ended(Ended::Silent) => Self::Refused(RefusalKind::PeerGone),
             Self::Ended(_) | Self::Refused(_) => self,
         }
     }
@@ -35,7 +35,7 @@ impl Standby<'_> {
         let response = tokio::select! {
             response = self.asked(device, &ask, &mut channel) => response,
             // The device lets go of its target when it hears this.
-            () = withdrawn.cancelled() => return part(channel, End::Refused(Kind::PeerGone)).await,
+            () = withdrawn.cancelled() => return part(channel, End::Refused(RefusalKind::PeerGone)).await,
         };
         let response = match response {
             Ok(response) => response,
@@ -76,9 +76,9 @@ impl Standby<'_> {
             asked = &mut asked => match asked {
                 Ok(asked) => return Ok(asked),
                 // Nobody asks any more: the device is not online, or another run of it is.
-                Err(_) => End::Refused(Kind::PeerGone),
+                Err(_) => End::Refused(RefusalKind::PeerGone),
             },
-            said = self.idle(channel) => said.map_or_else(|end| end, |_| End::Refused(Kind::BadRequest)),
+            said = self.idle(channel) => said.map_or_else(|end| end, |_| End::Refused(RefusalKind::BadRequest)),
         };
         asked.close();
         if let Ok(DeviceAsked { connection, ask, .. }) = asked.try_recv() {
@@ -93,14 +93,14 @@ impl Standby<'_> {
         // It is let in already.
         let stream = StreamRequest { authorization_token: None, ..ask.request(url) };
         let pass = ask.ticket.as_ref().map(|(ticket, grace)| self.pass(ticket, *grace));
-        let early = Early::try_from(ask.early.len()).map_err(|_| End::Refused(Kind::HubFailed))?;
+        let early = Early::try_from(ask.early.len()).map_err(|_| End::Refused(RefusalKind::HubFailed))?;
         let way_back = pass.as_ref().map(WayBack::from);
         let request = FromHub::StreamRequest(Request { stream, way_back, early });
         channel.send_with(&request, ask.early.clone()).await?;
         let answer = timeout(self.shared.config.broker.handshake, channel.answer()).await;
         match answer.unwrap_or(Err(Ended::Silent))? {
             ToHub::StreamResponse(response) if response.request_id == ask.stream => Ok(response),
-            ToHub::StreamResponse(_) | ToHub::Open(_) => Err(End::Refused(Kind::BadRequest)),
+            ToHub::StreamResponse(_) | ToHub::Open(_) => Err(End::Refused(RefusalKind::BadRequest)),
         }
     }
 }

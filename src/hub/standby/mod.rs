@@ -28,7 +28,7 @@ use crate::net::websocket::{Purpose, WebSocket};
 use crate::proto::http::{Bridge, lists};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::key::PublicKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::{Pass, Ticket};
 use crate::proto::scope::Scope;
 use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
@@ -101,11 +101,11 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> 
     let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, STANDBY_PROTOCOL) {
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
-        return Answer::Reply(responses::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
+        return Answer::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     let principal = proven.record.principal;
     let Some(held) = shared.hold_standby(&principal) else {
-        let refusal = Refusal::new(Kind::HubBusy, "no more connections stand by");
+        let refusal = Refusal::new(RefusalKind::HubBusy, "no more connections stand by");
         return Answer::Reply(responses::refuse(&refusal));
     };
     let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
@@ -145,7 +145,7 @@ type Channel = ControlChannel<Socket>;
 /// Why a connection stands by no longer.
 enum End {
     Ended(Ended),
-    Refused(Kind),
+    Refused(RefusalKind),
 }
 
 impl From<Ended> for End {
@@ -215,14 +215,14 @@ impl Standby<'_> {
                 message = channel.next() => return Ok(message?),
                 Ok(()) = changes.changed() => {}
                 () = passed(ends) => {}
-                () = self.shared.draining.cancelled() => return Err(End::Refused(Kind::Draining)),
+                () = self.shared.draining.cancelled() => return Err(End::Refused(RefusalKind::Draining)),
             }
         }
     }
 
     /// When that is over, as far as is known by now.
     fn ends(&self, record: &Record) -> Option<Instant> {
-        let now = clock::moment();
+        let now = clock::now_utc();
         let key = record.valid_key(&self.identity.key, now).and_then(|key| key.until);
         let key_ends = key.map(|until| clock::now() + until.since(now));
         key_ends.into_iter().chain(ends(&record.scope)).min()
@@ -232,9 +232,9 @@ impl Standby<'_> {
     async fn record(&self) -> Result<Record, Refusal> {
         let found = self.shared.registry.find(&self.identity.principal).await;
         let record = found.map_err(|error| error.to_strangers())?;
-        let record = record.ok_or(Kind::AuthenticationFailed)?;
-        let now = clock::moment();
-        record.valid_key(&self.identity.key, now).ok_or(Kind::KeyReplaced)?;
+        let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
+        let now = clock::now_utc();
+        record.valid_key(&self.identity.key, now).ok_or(RefusalKind::KeyReplaced)?;
         authorize(record.standing(), Action::Standby, now)?;
         Ok(record)
     }

@@ -12,7 +12,7 @@ use crate::net::relay::Leg;
 use crate::net::tls::Socket;
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::encode;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::Pass;
 use crate::proto::standby::{FromHub, Open, Opened, ToHub, WayBack};
 
@@ -20,7 +20,9 @@ impl Standby<'_> {
     /// One stream that the service asks for.
     pub(super) async fn serve_service(&self, mut channel: Channel) -> Option<Channel> {
         let asked = async {
-            let ToHub::Open(open) = self.idle(&mut channel).await? else { return Err(End::Refused(Kind::BadRequest)) };
+            let ToHub::Open(open) = self.idle(&mut channel).await? else {
+                return Err(End::Refused(RefusalKind::BadRequest));
+            };
             let early = channel.accompanying(open.early.bytes()).await?;
             Ok((open, early))
         };

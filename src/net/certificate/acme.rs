@@ -113,7 +113,7 @@ impl AcmeKeeper {
     fn is_due(&self) -> bool {
         let names = &self.acme.names;
         !self.shown.other().is_some_and(|current| {
-            clock::moment() < current.renew_from() && names.iter().all(|name| current.covers(Some(name)))
+            clock::now_utc() < current.renew_from() && names.iter().all(|name| current.covers(Some(name)))
         })
     }
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::CHECK_INTERVAL;
 use super::shown::{CertificateStatus, Shown};
 use crate::net::clock;
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// Often enough to be seen, seldom enough to be read.
 const AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -16,7 +16,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) async fn watch(shown: &Shown) {
     let mut warnings = Warnings::default();
     loop {
-        if let Some(warning) = warnings.due(&shown.status(), clock::moment(), clock::now()) {
+        if let Some(warning) = warnings.due(&shown.status(), clock::now_utc(), clock::now()) {
             tracing::warn!(target: "hub", "{warning}");
         }
         // Whichever comes first, it is looked at again.
@@ -26,10 +26,10 @@ pub(super) async fn watch(shown: &Shown) {
 
 /// Which certificate was warned about, by its end, and when.
 #[derive(Debug, Default)]
-struct Warnings(Option<(Moment, Instant)>);
+struct Warnings(Option<(Timestamp, Instant)>);
 
 impl Warnings {
-    fn due(&mut self, status: &CertificateStatus, now: Moment, at: Instant) -> Option<String> {
+    fn due(&mut self, status: &CertificateStatus, now: Timestamp, at: Instant) -> Option<String> {
         let end = status.not_after;
         let recent = self.0.is_some_and(|(warned, since)| warned == end && at < since + AGAIN_AFTER);
         if now < status.warn_from || recent {
@@ -56,21 +56,21 @@ mod tests {
 
     const DAY: u64 = 24 * 60 * 60;
 
-    fn status(not_after: Moment) -> CertificateStatus {
+    fn status(not_after: Timestamp) -> CertificateStatus {
         CertificateStatus {
             source: "pem",
             names: Vec::new(),
-            not_before: Moment(0),
+            not_before: Timestamp(0),
             not_after,
             warn_from: not_after.before(Duration::from_secs(14 * DAY)),
-            since: Moment(0),
+            since: Timestamp(0),
             last_error: None,
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_end_is_warned_about_14_days_ahead_and_once_a_day() {
-        let (end, mut warnings) = (Moment(1_000_000_000), Warnings::default());
+        let (end, mut warnings) = (Timestamp(1_000_000_000), Warnings::default());
         let mut lines = Vec::new();
         for hour in 0..24 * 16 {
             let now = end.before(Duration::from_secs(15 * DAY)).after(Duration::from_secs(hour * 3600));
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_certificate_with_a_near_end_is_warned_about_at_once() {
-        let (mut warnings, now) = (Warnings::default(), Moment(1_000_000_000));
+        let (mut warnings, now) = (Warnings::default(), Timestamp(1_000_000_000));
         let near = |days| status(now.after(Duration::from_secs(days * DAY)));
         assert!(warnings.due(&near(10), now, clock::now()).is_some());
         assert!(warnings.due(&near(10), now, clock::now()).is_none());

@@ -6,19 +6,19 @@ use super::CHECK_INTERVAL;
 use super::shown::{Certificate, Shown};
 use crate::net::authority::{Authority, LEAF_RENEWAL};
 use crate::net::clock;
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// Where the next leaf comes from.
 pub(super) struct OwnLeaf {
     authority: Authority,
     names: Vec<String>,
-    renew_at: Moment,
+    renew_at: Timestamp,
 }
 
 impl OwnLeaf {
     /// Leaves of this authority for these names.
     pub(super) fn new(authority: Authority, names: Vec<String>) -> Self {
-        Self { authority, names, renew_at: clock::moment().after(LEAF_RENEWAL) }
+        Self { authority, names, renew_at: clock::now_utc().after(LEAF_RENEWAL) }
     }
 
     /// A new leaf.
@@ -30,13 +30,13 @@ impl OwnLeaf {
     pub(super) async fn renew(mut self, shown: &Shown) {
         loop {
             sleep(CHECK_INTERVAL).await;
-            if clock::moment() < self.renew_at {
+            if clock::now_utc() < self.renew_at {
                 continue;
             }
             match self.issue() {
                 Ok(leaf) => {
                     shown.show_own(leaf);
-                    self.renew_at = clock::moment().after(LEAF_RENEWAL);
+                    self.renew_at = clock::now_utc().after(LEAF_RENEWAL);
                     tracing::info!(target: "hub", "renewed the hub's own certificate");
                 }
                 Err(error) => tracing::error!(target: "hub", "could not renew the hub's own certificate: {error:#}"),
@@ -58,7 +58,7 @@ mod tests {
         let authority = Authority::create().unwrap();
         let pin = authority.pin().unwrap();
         let mut own = OwnLeaf::new(authority, vec!["hub.example.com".into()]);
-        own.renew_at = clock::moment();
+        own.renew_at = clock::now_utc();
         let shown = Shown::new(own.issue().unwrap());
         let first = shown.choose(None, true);
         assert!(timeout(CHECK_INTERVAL * 2, own.renew(&shown)).await.is_err(), "it never ends");

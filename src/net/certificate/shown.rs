@@ -14,7 +14,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::net::clock;
 use crate::net::tls::{PIN_ALPN, is_publicly_trusted};
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -29,8 +29,8 @@ pub(super) struct Certificate {
     key: Arc<CertifiedKey>,
     names: Vec<String>,
     has_address: bool,
-    not_before: Moment,
-    not_after: Moment,
+    not_before: Timestamp,
+    not_after: Timestamp,
 }
 
 impl Certificate {
@@ -46,7 +46,7 @@ impl Certificate {
         let names = alternatives.iter().filter_map(dns).collect();
         let has_address = alternatives.iter().any(|name| matches!(name, GeneralName::IPAddress(_)));
         let [not_before, not_after] =
-            [parsed.validity().not_before, parsed.validity().not_after].map(|at| Moment(at.timestamp()));
+            [parsed.validity().not_before, parsed.validity().not_after].map(|at| Timestamp(at.timestamp()));
         Ok(Self { key: Arc::new(key), names, has_address, not_before, not_after })
     }
 
@@ -58,12 +58,12 @@ impl Certificate {
     }
 
     /// When a third of its life is left, which is when a public authority wants it renewed.
-    pub(super) fn renew_from(&self) -> Moment {
-        Moment(self.not_after.0 - self.life() / 3)
+    pub(super) fn renew_from(&self) -> Timestamp {
+        Timestamp(self.not_after.0 - self.life() / 3)
     }
 
     /// When a person must be told that its end is near.
-    pub(super) fn warn_from(&self) -> Moment {
+    pub(super) fn warn_from(&self) -> Timestamp {
         let ahead = Duration::from_secs(u64::try_from(self.life() / WARNING_SHARE).unwrap_or(0));
         self.not_after.before(WARNING.min(ahead))
     }
@@ -81,20 +81,20 @@ pub struct CertificateStatus {
     /// The host names it is good for.
     pub names: Vec<String>,
     /// Its beginning.
-    pub not_before: Moment,
+    pub not_before: Timestamp,
     /// Its end.
-    pub not_after: Moment,
+    pub not_after: Timestamp,
     /// From when on its end is near.
-    pub warn_from: Moment,
+    pub warn_from: Timestamp,
     /// When it was taken up.
-    pub since: Moment,
+    pub since: Timestamp,
     /// Why the newest attempt to replace it failed, if it did.
     pub last_error: Option<String>,
 }
 
 impl CertificateStatus {
     /// Whole days until its end, negative afterwards.
-    pub fn days_left(&self, now: Moment) -> i64 {
+    pub fn days_left(&self, now: Timestamp) -> i64 {
         self.not_after.0.saturating_sub(now.0).div_euclid(DAY as i64)
     }
 }
@@ -111,7 +111,7 @@ struct State {
     own: Certificate,
     other: Option<Certificate>,
     source: &'static str,
-    since: Moment,
+    since: Timestamp,
     last_error: Option<String>,
     /// By host name: what proves to an ACME server that this hub answers for the name.
     challenges: HashMap<String, Arc<CertifiedKey>>,
@@ -124,7 +124,7 @@ impl Shown {
             own,
             other: None,
             source: "own",
-            since: clock::moment(),
+            since: clock::now_utc(),
             last_error: None,
             challenges: HashMap::new(),
         };
@@ -168,7 +168,7 @@ impl Shown {
     pub(super) fn show_own(&self, leaf: Certificate) {
         let mut state = self.write();
         if state.other.is_none() {
-            state.since = clock::moment();
+            state.since = clock::now_utc();
         }
         state.own = leaf;
     }
@@ -176,7 +176,7 @@ impl Shown {
     /// The next certificate from elsewhere.
     pub(super) fn show(&self, source: &'static str, certificate: Certificate) {
         let mut state = self.write();
-        (state.source, state.since, state.last_error) = (source, clock::moment(), None);
+        (state.source, state.since, state.last_error) = (source, clock::now_utc(), None);
         state.other = Some(certificate);
         drop(state);
         self.changed.notify_one();

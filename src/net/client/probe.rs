@@ -14,8 +14,8 @@ use crate::proto::http::Route;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{DEVICE_LIST_BYTES, DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::timestamp::Timestamp;
 
 /// A hub's door: TLS is done, and nothing was said.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Client {
     }
 
     /// What time it is at the hub, where only the time is wrong with its certificate. It hears nothing but this question.
-    pub async fn hubs_time(&self) -> Option<Moment> {
+    pub async fn hubs_time(&self) -> Option<Timestamp> {
         let config = tls::timeless_config(&self.trust).ok()?;
         let stream = dial(self.hub(), &self.way, config, &mut Trail::default()).await.ok()?;
         let mut request = request(Route::Health.method(), &Route::Health.to_string()).ok()?;
@@ -60,7 +60,7 @@ impl Arrival<'_> {
     }
 
     /// When the certificate ends that was shown.
-    pub fn expires(&self) -> Option<Moment> {
+    pub fn expires(&self) -> Option<Timestamp> {
         end_of(self.stream.get_ref().1.peer_certificates()?.first()?)
     }
 
@@ -81,7 +81,7 @@ impl Arrival<'_> {
             Role::Service if response.status().is_success() => Ok(Proof { time, devices: devices(&response)? }),
             Role::Service => Err(refusal(&response)),
             Role::Device => match refusal(&response) {
-                Refusal { kind: Kind::IncompatibleVersion, .. } => Ok(Proof { time, devices: Vec::new() }),
+                Refusal { kind: RefusalKind::IncompatibleVersion, .. } => Ok(Proof { time, devices: Vec::new() }),
                 refusal => Err(refusal),
             },
         }
@@ -92,13 +92,13 @@ impl Arrival<'_> {
 #[derive(Debug)]
 pub struct Proof {
     /// When it was given, by the hub's clock.
-    pub time: Option<Moment>,
+    pub time: Option<Timestamp>,
     /// The devices that a service may reach.
     pub devices: Vec<DeviceStatus>,
 }
 
 fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, Refusal> {
-    let something_else = |_| Refusal::new(Kind::HubUnreachable, format!("{NO_HUB}: it sent no list of devices"));
+    let something_else = |_| Refusal::new(RefusalKind::HubUnreachable, format!("{NO_HUB}: it sent no list of devices"));
     serde_json::from_slice(response.body()).map_err(something_else)
 }
 
@@ -108,6 +108,6 @@ fn upgrade_in_no_version() -> Vec<(&'static str, String)> {
     fields.chain([("sec-websocket-key", generate_key())]).collect()
 }
 
-fn time_in(headers: &HeaderMap) -> Option<Moment> {
-    Moment::of_http(headers.get(header::DATE)?.to_str().ok()?)
+fn time_in(headers: &HeaderMap) -> Option<Timestamp> {
+    Timestamp::parse_http_date(headers.get(header::DATE)?.to_str().ok()?)
 }

@@ -15,7 +15,7 @@ use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat};
 use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::end::{Due, Farewell};
 use crate::proto::stream::lifeline::Lifeline;
 use crate::proto::stream::{CLOSE_RESET, REST, StreamControl, Violation};
@@ -48,7 +48,7 @@ impl<T> Parted<T> {
     }
 
     /// The stream is over, and this is why.
-    fn refused(kind: Kind) -> Self {
+    fn refused(kind: RefusalKind) -> Self {
         let refusal = Refusal::from(kind);
         let goodbye = (kind.row().close, refusal.close_reason());
         Self::Over(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, Some(goodbye))
@@ -86,8 +86,8 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
         () = flow.over() => Parted::over(Ending::Clean, CLOSE_NORMAL, ""),
         () = flow.local_reset() => Parted::over(Ending::LocalReset, CLOSE_RESET, "the application reset its connection"),
         () = silence(&pulse, flow, terms) => Broken::Silent.into(),
-        () = awaited_in_vain(flow, awaited_until) => Parted::refused(Kind::NotResumed),
-        () = terms.stop.cancelled() => Parted::refused(Kind::PeerGone),
+        () = awaited_in_vain(flow, awaited_until) => Parted::refused(RefusalKind::NotResumed),
+        () = terms.stop.cancelled() => Parted::refused(RefusalKind::PeerGone),
     };
     match &parted {
         // It was lost after the end, before anybody had said goodbye.

@@ -40,7 +40,7 @@ struct NoWay;
 
 impl Rejoin<DuplexStream> for NoWay {
     async fn rejoin(&self, _: &Pass) -> Result<Tunnel<DuplexStream>, Refusal> {
-        Err(Kind::PeerGone.into())
+        Err(RefusalKind::PeerGone.into())
     }
 }
 

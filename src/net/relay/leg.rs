@@ -10,7 +10,7 @@ use super::watch::Watch;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, Incoming, Transport, WebSocket};
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, EARLY_BYTES};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::CLOSE_RESET;
 
 /// One side of a stream at the hub, with what it sent before the other side was there.
@@ -179,13 +179,13 @@ impl Departure {
     pub(super) fn goodbye(&self, resumable: bool) -> (u16, String) {
         match self {
             Self::Broken(broken) if resumable && broken.is_loss() => {
-                let refusal = Refusal::from(Kind::Interrupted);
+                let refusal = Refusal::from(RefusalKind::Interrupted);
                 (refusal.kind.row().close, refusal.close_reason())
             }
             Self::Closed(Some((code, reason))) => (*code, reason.clone()),
             Self::Closed(None) | Self::Rested => (CLOSE_NORMAL, String::new()),
             Self::Broken(_) => {
-                let row = Kind::PeerGone.row();
+                let row = RefusalKind::PeerGone.row();
                 (row.close, row.sentence.into())
             }
         }

@@ -3,8 +3,8 @@
 use super::rules::CLOCK_TOLERANCE;
 use super::{Finding, Hop, Verdict};
 use crate::proto::admin::{CertificateReport, HubStatus};
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::timestamp::Timestamp;
 
 /// A person hears when less than this is left of a hub's descriptors, in percent …
 const FEW_DESCRIPTORS: u64 = 20;
@@ -20,12 +20,13 @@ const MEBIBYTE: u64 = 1024 * 1024;
 
 /// Whether a hub's certificate is good, and for how long; `made` is when the newest thing in its state was, by the same
 /// clock.
-pub fn certificate(report: &CertificateReport, here: Moment, made: Option<Moment>) -> Finding {
+pub fn certificate(report: &CertificateReport, here: Timestamp, made: Option<Timestamp>) -> Finding {
     let names = report.names.join(" ");
     let finding =
         Finding::good(Hop::Certificate, &report.source).fact("names", names).fact("expires", report.not_after);
-    let failed =
-        |what: String, advice: &str| Verdict::because(&Refusal::new(Kind::ClockOrInspection, what), advice.to_owned());
+    let failed = |what: String, advice: &str| {
+        Verdict::because(&Refusal::new(RefusalKind::ClockOrInspection, what), advice.to_owned())
+    };
     let clock = "set this machine's clock, for example with `timedatectl set-ntp true`";
     let begins = report.not_before.into_iter().chain(made).max();
     if let Some(begins) = begins.filter(|begins| here.0 < begins.0 - CLOCK_TOLERANCE) {
@@ -58,7 +59,7 @@ pub fn descriptors(status: &HubStatus) -> Finding {
     let advice =
         "raise the limit of open files that the hub is started with (LimitNOFILE= of its unit), or end some streams";
     let percent = limit.saturating_sub(used).saturating_mul(100) / limit.max(1);
-    scarce(finding, (percent, FEW_DESCRIPTORS, NO_DESCRIPTORS), Kind::HubBusy, advice)
+    scarce(finding, (percent, FEW_DESCRIPTORS, NO_DESCRIPTORS), RefusalKind::HubBusy, advice)
 }
 
 /// Whether a hub may write more.
@@ -66,10 +67,10 @@ pub fn disk(place: &str, (free, of): (u64, u64)) -> Finding {
     let free_of = format!("{} of {} MiB", free / MEBIBYTE, of / MEBIBYTE);
     let finding = Finding::good(Hop::Disk, place).fact("free", free_of);
     let advice = "make room there: the registry and the activity log need it";
-    scarce(finding, (free, LITTLE_DISK, NO_DISK), Kind::AuditFailed, advice)
+    scarce(finding, (free, LITTLE_DISK, NO_DISK), RefusalKind::AuditFailed, advice)
 }
 
-fn scarce(finding: Finding, (left, little, nothing): (u64, u64, u64), kind: Kind, advice: &str) -> Finding {
+fn scarce(finding: Finding, (left, little, nothing): (u64, u64, u64), kind: RefusalKind, advice: &str) -> Finding {
     let cause = "there is little left".to_owned();
     if left < nothing {
         finding.judged(Verdict::because(&Refusal::new(kind, cause), advice.into()))
@@ -86,14 +87,14 @@ mod tests {
 
     use super::*;
 
-    const NOON: Moment = Moment(1_800_000_000);
+    const NOON: Timestamp = Timestamp(1_800_000_000);
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
     fn report(source: &str, days_left: i64) -> CertificateReport {
         CertificateReport {
             source: source.into(),
             names: vec!["hub.test".into()],
-            not_before: Some(Moment(0)),
+            not_before: Some(Timestamp(0)),
             not_after: NOON,
             days_left,
             last_error: None,
@@ -126,6 +127,6 @@ mod tests {
             (report.exit(), text.contains("odd"))
         };
         assert_eq!((exit(1024), exit(1023), exit(32)), ((0, false), (0, true), (0, true)));
-        assert_eq!(exit(31), (Kind::AuditFailed.row().exit, false));
+        assert_eq!(exit(31), (RefusalKind::AuditFailed.row().exit, false));
     }
 }

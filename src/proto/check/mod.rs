@@ -225,7 +225,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::refusal::Kind;
+    use crate::proto::refusal::RefusalKind;
 
     fn report() -> Report {
         let mut report = Report::default();
@@ -239,9 +239,9 @@ mod tests {
     fn the_first_failure_is_the_exit_code_and_oddities_are_none() {
         let mut report = report();
         assert_eq!((report.exit(), report.json()["ok"].as_bool()), (0, Some(true)));
-        report.push(Finding::failed(Hop::Tcp, "10.0.0.1:443", &Kind::HubUnreachable.into()));
-        report.push(Finding::failed(Hop::Target, "ssh", &Kind::TargetRefused.into()));
-        assert_eq!(report.exit(), Kind::HubUnreachable.row().exit);
+        report.push(Finding::failed(Hop::Tcp, "10.0.0.1:443", &RefusalKind::HubUnreachable.into()));
+        report.push(Finding::failed(Hop::Target, "ssh", &RefusalKind::TargetRefused.into()));
+        assert_eq!(report.exit(), RefusalKind::HubUnreachable.row().exit);
     }
 
     #[test]
@@ -253,10 +253,10 @@ mod tests {
     #[test]
     fn a_person_and_a_program_read_the_same() {
         let mut report = report();
-        report.push(Finding::failed(Hop::Target, "ssh", &Kind::TargetRefused.into()));
+        report.push(Finding::failed(Hop::Target, "ssh", &RefusalKind::TargetRefused.into()));
         let text = report.0.iter().map(|finding| format!("{finding}\n")).collect::<String>();
         let json = report.json();
-        let row = Kind::TargetRefused.row();
+        let row = RefusalKind::TargetRefused.row();
         for part in ["1.2 ms  hub.test, to 10.0.0.1", "cause: it limps", "next: rest", row.sentence, row.hint] {
             assert!(text.contains(part), "no {part} in {text}");
         }

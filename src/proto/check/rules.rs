@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{ANOTHER_HUB, Finding, Hop, NO_HUB, Verdict};
 use crate::proto::id::StreamName;
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Detail, Kind, Refusal};
+use crate::proto::refusal::{Detail, Refusal, RefusalKind};
+use crate::proto::timestamp::Timestamp;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -36,57 +36,57 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
     let detail = refusal.detail.as_str();
     let is_dropped = detail.contains("no answer in");
     let next = match (hop, refusal.kind) {
-        (Hop::Dns, Kind::HubUnreachable) => {
+        (Hop::Dns, RefusalKind::HubUnreachable) => {
             "is the name right, and does this network's DNS know it? --hub HOST:PORT names another"
         }
-        (Hop::ProxyDns, Kind::HubUnreachable) => {
+        (Hop::ProxyDns, RefusalKind::HubUnreachable) => {
             "is the proxy's name right? --via URL names another, and --via direct goes without"
         }
-        (Hop::Tcp, Kind::HubUnreachable) if is_dropped => {
+        (Hop::Tcp, RefusalKind::HubUnreachable) if is_dropped => {
             "what is sent there is dropped: by a firewall on the way, or because the address is wrong; networks let out \
              port 443 and their own proxy (--via) most often"
         }
-        (Hop::Tcp, Kind::HubUnreachable) if has_no_way(detail) => {
+        (Hop::Tcp, RefusalKind::HubUnreachable) if has_no_way(detail) => {
             "this machine has no way there: is it connected to a network, and does that carry IPv6 if the address is one?"
         }
-        (Hop::Tcp, Kind::HubUnreachable) => {
+        (Hop::Tcp, RefusalKind::HubUnreachable) => {
             "is the hub running, and listening on that address and port? --hub HOST:PORT names another"
         }
-        (Hop::ProxyTcp, Kind::HubUnreachable) => {
+        (Hop::ProxyTcp, RefusalKind::HubUnreachable) => {
             "is the proxy running, and on that port? --via URL names another, and --via direct goes without"
         }
-        (Hop::Proxy, Kind::HubUnreachable) if detail.contains("answered 407") => {
+        (Hop::Proxy, RefusalKind::HubUnreachable) if detail.contains("answered 407") => {
             "--via-login FILE names the file with your USER:PASSWORD for this proxy"
         }
-        (Hop::Proxy, Kind::HubUnreachable) => {
+        (Hop::Proxy, RefusalKind::HubUnreachable) => {
             "whoever runs the proxy can let it open the way to the hub's name and port; --via URL names another"
         }
-        (Hop::Tls, Kind::HubUnreachable) => {
+        (Hop::Tls, RefusalKind::HubUnreachable) => {
             "does a hub listen there, or something else? is TLS cut on the way, by a firewall or a load balancer?"
         }
-        (Hop::Tls, Kind::CertificateNotTrusted) if detail.contains(ANOTHER_HUB) => {
+        (Hop::Tls, RefusalKind::CertificateNotTrusted) if detail.contains(ANOTHER_HUB) => {
             "another hub answers there, or this one was set up anew: compare the pin with `devstream hub show` on the hub; \
              if it is yours, get a new join link and run `devstream join`"
         }
-        (Hop::Tls, Kind::CertificateNotTrusted) if detail.contains("not valid for name") => {
+        (Hop::Tls, RefusalKind::CertificateNotTrusted) if detail.contains("not valid for name") => {
             "another server answers there, or the hub does not know that it is called so: start it with --hostname NAME"
         }
-        (Hop::Authentication, Kind::HubUnreachable) if detail.contains(NO_HUB) => {
+        (Hop::Authentication, RefusalKind::HubUnreachable) if detail.contains(NO_HUB) => {
             "something else answers there, such as a web server in front of the hub, or the page where this network wants a \
              login: see what a browser shows there; --hub HOST:PORT names another"
         }
-        (Hop::Device, Kind::DeviceOffline) => {
+        (Hop::Device, RefusalKind::DeviceOffline) => {
             "is its agent running? there, `devstream check` tells what keeps it from the hub"
         }
-        (Hop::Stream, Kind::NotPermitted) => {
+        (Hop::Stream, RefusalKind::NotPermitted) => {
             "whoever runs the hub can let you have it: devstream hub service set NAME --stream NAME; \
              `devstream devices` shows what you may have"
         }
-        (Hop::Stream, Kind::PeerGone | Kind::OpeningBroke) => {
+        (Hop::Stream, RefusalKind::PeerGone | RefusalKind::OpeningBroke) => {
             "its target may have reset the connection at once, or the device lost its own to the hub: try again, and run \
              `devstream check` on the device"
         }
-        (Hop::Hub, Kind::HubUnreachable) => "start it with `devstream hub`; is --state-dir the one that it has?",
+        (Hop::Hub, RefusalKind::HubUnreachable) => "start it with `devstream hub`; is --state-dir the one that it has?",
         (_, kind) => kind.row().hint,
     };
     next.to_owned()
@@ -100,9 +100,10 @@ fn has_no_way(detail: &str) -> bool {
 
 /// Where a request for a stream failed, by what it was refused with. That the hub is there, and knows who asks, was seen
 /// before.
-pub fn belongs_to(kind: Kind) -> Hop {
-    const DEVICE: [Kind; 2] = [Kind::UnknownDevice, Kind::DeviceOffline];
-    const TARGET: [Kind; 3] = [Kind::TargetRefused, Kind::TargetUnreachable, Kind::TargetTimedOut];
+pub fn belongs_to(kind: RefusalKind) -> Hop {
+    const DEVICE: [RefusalKind; 2] = [RefusalKind::UnknownDevice, RefusalKind::DeviceOffline];
+    const TARGET: [RefusalKind; 3] =
+        [RefusalKind::TargetRefused, RefusalKind::TargetUnreachable, RefusalKind::TargetTimedOut];
     if DEVICE.contains(&kind) {
         Hop::Device
     } else if TARGET.contains(&kind) {
@@ -113,7 +114,7 @@ pub fn belongs_to(kind: Kind) -> Hop {
 }
 
 /// Whether this machine's clock and the hub's agree.
-pub fn clocks(here: Moment, there: Moment) -> Finding {
+pub fn clocks(here: Timestamp, there: Timestamp) -> Finding {
     let finding = Finding::good(Hop::Clock, here).fact("hub", there);
     match difference(here, there) {
         None => finding,
@@ -128,7 +129,7 @@ pub fn clocks(here: Moment, there: Moment) -> Finding {
 }
 
 /// What it means that the hub's certificate is not valid by this machine's clock; `there` is the hub's, if it told.
-pub fn expired(refusal: &Refusal, here: Moment, there: Option<Moment>) -> Verdict {
+pub fn expired(refusal: &Refusal, here: Timestamp, there: Option<Timestamp>) -> Verdict {
     let with = |what: String, advice: &str| {
         let detail = format!("{what}: {}", refusal.detail.as_str());
         Verdict::because(&Refusal::new(refusal.kind, detail), advice.to_owned())
@@ -147,7 +148,7 @@ pub fn expired(refusal: &Refusal, here: Moment, there: Option<Moment>) -> Verdic
 }
 
 /// By how much, and in which direction, if it is more than can be explained.
-fn difference(here: Moment, there: Moment) -> Option<String> {
+fn difference(here: Timestamp, there: Timestamp) -> Option<String> {
     let off = here.0.saturating_sub(there.0);
     let direction = if off < 0 { "behind" } else { "ahead of" };
     let amount = match off.saturating_abs() {
@@ -186,13 +187,15 @@ pub fn greeting(at: &str, name: Option<&StreamName>, greeting: &Greeting) -> Fin
     match greeting {
         Greeting::Said(bytes) => finding.fact("says", first_words(bytes)),
         Greeting::Silence if speaks_first(name) => failed(
-            Kind::TargetTimedOut,
+            RefusalKind::TargetTimedOut,
             format!("it took the connection and said nothing in {seconds} s, though such servers speak first"),
         ),
         Greeting::Silence => {
             finding.fact("says", format!("nothing in {seconds} s, as servers do that wait for the client"))
         }
-        Greeting::End => failed(Kind::TargetRefused, "it took the connection, and ended it without a word".into()),
+        Greeting::End => {
+            failed(RefusalKind::TargetRefused, "it took the connection, and ended it without a word".into())
+        }
     }
 }
 
@@ -214,7 +217,7 @@ fn first_words(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    const NOON: Moment = Moment(1_800_000_000);
+    const NOON: Timestamp = Timestamp(1_800_000_000);
 
     #[test]
     fn clocks_that_differ_are_odd_and_it_is_said_by_how_much() {
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_certificate_that_is_over_and_a_clock_that_is_wrong_are_told_apart() {
-        let refusal = Refusal::new(Kind::ClockOrInspection, "certificate expired");
+        let refusal = Refusal::new(RefusalKind::ClockOrInspection, "certificate expired");
         let told = |there| match expired(&refusal, NOON, there) {
             Verdict::Failed { cause, advice, .. } => cause + &advice,
             Verdict::Good | Verdict::Odd { .. } => panic!("a certificate that is over is no oddity"),
@@ -243,7 +246,7 @@ mod tests {
         assert!(told(Some(NOON)).contains("by the hub's clock too") && told(Some(NOON)).contains("renew"));
         let other = told(Some(NOON.before(Duration::from_secs(365 * DAY as u64))));
         assert!(other.contains("365 days ahead of the hub's") && other.contains("timedatectl"), "{other}");
-        assert!(told(None).contains(Kind::ClockOrInspection.row().hint));
+        assert!(told(None).contains(RefusalKind::ClockOrInspection.row().hint));
     }
 
     #[test]
@@ -271,8 +274,8 @@ mod tests {
 
     #[test]
     fn advice_fits_the_hop_and_the_cause() {
-        let unreachable = |detail| Refusal::new(Kind::HubUnreachable, detail);
-        let other = |detail| Refusal::new(Kind::CertificateNotTrusted, detail);
+        let unreachable = |detail| Refusal::new(RefusalKind::HubUnreachable, detail);
+        let other = |detail| Refusal::new(RefusalKind::CertificateNotTrusted, detail);
         for (hop, refusal, words) in [
             (Hop::Dns, unreachable("cannot resolve x"), "DNS"),
             (Hop::Tcp, unreachable("x: no answer in 6 s"), "dropped"),
@@ -284,15 +287,15 @@ mod tests {
                 "is the hub running",
             ),
             (Hop::Authentication, unreachable(NO_HUB), "see what a browser shows"),
-            (Hop::Stream, Kind::NotPermitted.into(), "devstream hub service set"),
-            (Hop::Stream, Kind::PeerGone.into(), "on the device"),
+            (Hop::Stream, RefusalKind::NotPermitted.into(), "devstream hub service set"),
+            (Hop::Stream, RefusalKind::PeerGone.into(), "on the device"),
             (Hop::ProxyTcp, unreachable("x: Connection refused"), "is the proxy running"),
             (Hop::Proxy, unreachable("answered 407"), "--via-login"),
             (Hop::Proxy, unreachable("answered 403"), "whoever runs the proxy"),
             (Hop::Tls, other(ANOTHER_HUB), "set up anew"),
             (Hop::Tls, other("signed by 'Inspector'"), "inspect TLS"),
             (Hop::Tls, other("certificate not valid for name"), "--hostname"),
-            (Hop::Stream, Kind::StreamNotOffered.into(), Kind::StreamNotOffered.row().hint),
+            (Hop::Stream, RefusalKind::StreamNotOffered.into(), RefusalKind::StreamNotOffered.row().hint),
         ] {
             assert!(advice(hop, &refusal).contains(words), "{hop:?} {refusal:?}: {}", advice(hop, &refusal));
         }

@@ -10,7 +10,7 @@ use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Piece};
 use super::{CLOSE_NORMAL, CLOSE_RESET, StreamControl, StreamProtocol, Violation};
 use crate::proto::limits::{FIRST_WINDOW, FULL_MESSAGE_BYTES};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// What is to be sent next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -354,8 +354,8 @@ impl End {
             Some((CLOSE_NORMAL, _)) | None if !self.half_close() => Farewell::Done,
             Some((CLOSE_RESET, _)) => Farewell::Reset,
             Some((code, reason)) => {
-                let refusal = Refusal::from_close(code, reason).unwrap_or_else(|| Kind::PeerGone.into());
-                if self.resumable() && matches!(refusal.kind, Kind::Interrupted | Kind::Draining) {
+                let refusal = Refusal::from_close(code, reason).unwrap_or_else(|| RefusalKind::PeerGone.into());
+                if self.resumable() && matches!(refusal.kind, RefusalKind::Interrupted | RefusalKind::Draining) {
                     return Farewell::Lost(refusal.what());
                 }
                 Farewell::Broken(Some(refusal))

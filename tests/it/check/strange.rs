@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use super::{Checked, WAY};
 use crate::support::DEVICE;
@@ -53,7 +53,7 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
     let at = |address: &str| Checked::on(&laptop, &["--hub", address]);
     for (answer, cause) in [(PAGE, "does not speak TLS"), ("SSH-2.0-Test\r\n", "does not speak TLS"), ("", "TLS: ")] {
         let checked = answering(answer, false, at);
-        checked.fails("tls", Kind::HubUnreachable, cause, "does a hub listen there, or something else?");
+        checked.fails("tls", RefusalKind::HubUnreachable, cause, "does a hub listen there, or something else?");
     }
     let authority = Authority::new();
     for (answer, cause) in [(PORTAL, "HTTP 302 Found"), (PAGE, "what answers there is no hub")] {
@@ -66,7 +66,7 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
                 let checked = Checked::on(machine, &arguments);
                 checked.fails(
                     "authentication",
-                    Kind::HubUnreachable,
+                    RefusalKind::HubUnreachable,
                     cause,
                     "the page where this network wants a login",
                 );
@@ -79,7 +79,7 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
         (PAGE, false, "bytes that nobody asked for"),
         ("HTTP/1.1 200 Conn", true, "has not opened the way to hub.test:443 in 10 s"),
     ] {
-        answering(answer, hold, through).fails("proxy", Kind::HubUnreachable, cause, "whoever runs the proxy");
+        answering(answer, hold, through).fails("proxy", RefusalKind::HubUnreachable, cause, "whoever runs the proxy");
     }
 }
 
@@ -119,8 +119,8 @@ fn who_lets_no_stream_through_is_named() {
     let mut agent = device.start(&["device-agent", "--forward", &web, "--allow-service", "bob"]);
     agent.wait_line("is online");
     let check = |name: &str| Checked::on(&laptop, &["--device", DEVICE, "--stream", name]);
-    check("ssh").fails("stream", Kind::NotPermitted, "not permitted", "devstream hub service set NAME --stream");
-    check("web").fails("stream", Kind::RejectedByDevice, "it does not let alice in", "the device's log");
+    check("ssh").fails("stream", RefusalKind::NotPermitted, "not permitted", "devstream hub service set NAME --stream");
+    check("web").fails("stream", RefusalKind::RejectedByDevice, "it does not let alice in", "the device's log");
 
     agent.kill();
     agent = device.start(&["device-agent", "--forward", &web]);
@@ -129,13 +129,13 @@ fn who_lets_no_stream_through_is_named() {
     let mut held = proxy.connect();
     is_alive(&mut held);
     hub.ask(&["service", "set", "alice", "--max-streams", "1"]);
-    check("web").fails("stream", Kind::HubBusy, "as many streams as this service may have", "end some streams");
+    check("web").fails("stream", RefusalKind::HubBusy, "as many streams as this service may have", "end some streams");
     hub.ask(&["service", "set", "alice", "--max-streams", "any"]);
     hub.process.signal("TERM");
     proxy.process.wait_line("the hub is shutting down or restarting");
-    check("web").fails("stream", Kind::Draining, "shutting down", "try again shortly");
+    check("web").fails("stream", RefusalKind::Draining, "shutting down", "try again shortly");
     let of_hub = Checked::by(hub.machine(), &["hub", "check"]);
-    assert_eq!(of_hub.hop("hub")["word"], Kind::Draining.row().word, "{:#}", of_hub.0);
+    assert_eq!(of_hub.hop("hub")["word"], RefusalKind::Draining.row().word, "{:#}", of_hub.0);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn of_a_name_with_several_addresses_one_is_enough_and_where_nothing_leads_that_i
     six.is_well(&WAY);
     assert_eq!(six.hop("tcp")["at"], format!("[fd00::1]:{}", hub.port));
     let nowhere = Checked::on(&laptop, &["--hub", "nowhere.test"]);
-    nowhere.fails("tcp", Kind::HubUnreachable, "Network is unreachable", "this machine has no way there");
+    nowhere.fails("tcp", RefusalKind::HubUnreachable, "Network is unreachable", "this machine has no way there");
     let zero = Checked::on(&laptop, &["--hub", "0.0.0.0:1"]);
-    zero.fails("tcp", Kind::HubUnreachable, "0.0.0.0:1 at 0.0.0.0:1: Connection refused", "is the hub running");
+    zero.fails("tcp", RefusalKind::HubUnreachable, "0.0.0.0:1 at 0.0.0.0:1: Connection refused", "is the hub running");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use devstream::net::clock;
 use devstream::proto::limits::TARGET_TIMEOUT;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{End, KIB, drain, there_and_back};
 use crate::support::island::Island;
@@ -116,8 +116,8 @@ fn a_filtered_target_is_named_within_its_time() {
     assert_eq!(drain(&mut scene.connect()).end, End::Reset);
     let took = clock::now() - start;
     assert!(took >= TARGET_TIMEOUT && took < TARGET_TIMEOUT + 3 * AT_ONCE, "{took:?}");
-    scene.proxy.process.wait_line(Kind::TargetTimedOut.row().sentence);
-    scene.hub.wait_activity("invoke", Some(Kind::TargetTimedOut.row().word));
+    scene.proxy.process.wait_line(RefusalKind::TargetTimedOut.row().sentence);
+    scene.hub.wait_activity("invoke", Some(RefusalKind::TargetTimedOut.row().word));
     assert!(scene.stayed_connected(), "{}", scene.agent.process);
     scene.far.run("iptables -F INPUT");
     is_alive(&mut scene.connect());

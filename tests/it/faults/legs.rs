@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::clock;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{End, KIB, MIB, Pattern, drain, end_of, read_some, there_and_back};
 use crate::support::chaos::{Chaos, Fault, Way};
@@ -217,7 +217,7 @@ fn who_cannot_reach_the_hub_says_so_keeps_its_streams_and_is_back_when_it_can() 
         way.refuse();
     }
     assert!(scene.below.hit(CONTROL, Fault::Cut));
-    let sentence = Kind::HubUnreachable.row().sentence;
+    let sentence = RefusalKind::HubUnreachable.row().sentence;
     let line = scene.agent.wait_line_after(lines, sentence);
     assert!(line.contains("trying again"), "{line}");
     assert_eq!(drain(&mut scene.proxy.connect()).end, End::Reset);

@@ -6,7 +6,7 @@ use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, within};
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 const NAME: &str = "hub.test";
 
@@ -44,7 +44,7 @@ impl Scene {
 #[test]
 fn a_name_that_does_not_resolve_is_said_and_tried_again_until_it_does() {
     let scene = Scene::new("");
-    let line = scene.agent.wait_line(Kind::HubUnreachable.row().sentence);
+    let line = scene.agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
     assert!(line.contains("cannot resolve hub.test") && line.contains("trying again"), "{line}");
     name(&scene.far, "10.0.0.1");
     scene.works();

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -71,10 +71,10 @@ impl Led {
         let hub = format!("{NAME}:{port}");
         let way = ["--hub", &hub, "--ca", &self.authority];
         let finished = self.laptop.run(&[&["service-proxy", "--device", DEVICE, "--stdio"], &way[..]].concat());
-        assert_is(&finished, Kind::HubUnreachable);
+        assert_is(&finished, RefusalKind::HubUnreachable);
         assert!(finished.stderr.contains(why), "{why}: {finished:?}");
         let agent = self.device.start(&[&["device-agent", "--forward", "22"], &way[..]].concat());
-        let line = agent.wait_line(Kind::HubUnreachable.row().sentence);
+        let line = agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
         assert!(line.contains(why) && line.contains("trying again"), "{why}: {line}");
     }
 }
@@ -115,7 +115,7 @@ fn an_upgrade_that_something_else_answered_is_not_taken_for_the_hubs() {
     let port = answering(&answer, Some(led.tls.clone()));
     let hub = format!("{NAME}:{port}");
     let agent = led.device.start(&["device-agent", "--forward", "22", "--hub", &hub, "--ca", &led.authority]);
-    let line = agent.wait_line(Kind::HubUnreachable.row().sentence);
+    let line = agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
     assert!(line.contains("answered by something else"), "{line}");
 }
 

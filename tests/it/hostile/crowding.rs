@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use super::Siege;
 use crate::support::bytes::{End, drain};
@@ -16,7 +16,7 @@ fn a_service_that_opens_without_end_meets_its_own_limit() {
     const LIMIT: usize = 5;
     let limit = LIMIT.to_string();
     let siege = Siege::begin_with(&["--max-streams-per-service", &limit, "--max-pending-per-service", &limit]);
-    let busy = Kind::HubBusy.row();
+    let busy = RefusalKind::HubBusy.row();
     let mut open = Vec::new();
     for attempt in 0..20 * LIMIT {
         let answer = siege.alice.open("target", &[]).answer();
@@ -52,7 +52,7 @@ fn a_device_that_comes_again_and_again_is_one_device() {
         let next = RawDevice::online(device.clone(), &["ssh"]);
         let told = last.control.next().expect("a last word");
         assert!(matches!(&told, Frame::Text(text) if text.contains("displaced")), "{told:?}");
-        assert_eq!(last.control.expect_close(), Kind::Displaced.row().close);
+        assert_eq!(last.control.expect_close(), RefusalKind::Displaced.row().close);
         last = next;
     }
     let asked = siege.alice.send("POST", "/twins/restless/streams/ssh", &[], "");

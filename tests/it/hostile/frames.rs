@@ -2,7 +2,7 @@
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::limits::{CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use super::Siege;
 use crate::support::STREAM_PROTOCOL;
@@ -62,7 +62,7 @@ fn whatever_comes_instead_of_a_hello_is_a_bad_request() {
     let siege = Siege::begin();
     let device = Raw::join(&siege.scene.hub.device_link("bent"));
     let silent = || device.control("bent").expect("let in");
-    assert_answered(&siege, CONTROL_MESSAGE_BYTES, silent, Some(Kind::BadRequest.row().close));
+    assert_answered(&siege, CONTROL_MESSAGE_BYTES, silent, Some(RefusalKind::BadRequest.row().close));
     siege.end();
 }
 
@@ -72,9 +72,12 @@ fn what_a_control_connection_is_not_for_ends_it() {
     let device = Raw::join(&siege.scene.hub.device_link("bent"));
     let deep = format!(r#"{{"type":"streamResponse","x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
     let hello = r#"{"type":"hello","version":"1","forwards":[]}"#;
-    for (text, code) in
-        [(r#"{"type":"nobodyKnows"}"#, 1008), ("", 1008), (deep.as_str(), 1008), (hello, Kind::BadRequest.row().close)]
-    {
+    for (text, code) in [
+        (r#"{"type":"nobodyKnows"}"#, 1008),
+        ("", 1008),
+        (deep.as_str(), 1008),
+        (hello, RefusalKind::BadRequest.row().close),
+    ] {
         let mut online = RawDevice::online(device.clone(), &["ssh"]);
         online.control.garbage(&frame(true, FINAL | TEXT, text.as_bytes())).unwrap();
         assert_eq!(online.control.expect_close(), code, "{text:.40}");

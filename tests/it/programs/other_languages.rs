@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use devstream::Kind;
+use devstream::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::bytes::{End, MIB, Pattern};
@@ -34,9 +34,9 @@ fn it_hears_why_not_and_knows_a_reset_from_an_end() {
     let resetting = Target::resetting();
     let scene = Scene::new(&[&format!("resets={}", resetting.port), &format!("closed={}", closed_port())]);
     for (device, stream, kind) in [
-        ("nobody", "resets", Kind::UnknownDevice),
-        (DEVICE, "x", Kind::StreamNotOffered),
-        (DEVICE, "closed", Kind::TargetRefused),
+        ("nobody", "resets", RefusalKind::UnknownDevice),
+        (DEVICE, "x", RefusalKind::StreamNotOffered),
+        (DEVICE, "closed", RefusalKind::TargetRefused),
     ] {
         let word = serde_json::to_string(&kind).unwrap();
         assert_says(&scene.call(device, stream, Vec::new()), word.trim_matches('"'));

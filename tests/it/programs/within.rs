@@ -8,8 +8,8 @@ use devstream::net::clock;
 use devstream::proto::admin::StreamStatus;
 use devstream::proto::join::JoinLink;
 use devstream::{
-    Connector, Device, Identity, Incoming, KeySeed, Kind, Principal, PrivateKey, Refusal, Shutdown, Stream, StreamName,
-    Trust, refusal_of,
+    Connector, Device, Identity, Incoming, KeySeed, Principal, PrivateKey, Refusal, RefusalKind, Shutdown, Stream,
+    StreamName, Trust, refusal_of,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
 use tokio::runtime::Runtime;
@@ -33,10 +33,10 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
         };
         let device = device.handle(name("first"), told);
         let device = device.handle(name("no"), |incoming| async {
-            incoming.reject(Refusal::new(Kind::TargetRefused, "not today"));
+            incoming.reject(Refusal::new(RefusalKind::TargetRefused, "not today"));
         });
         // Only the hub speaks of the hub.
-        let device = device.handle(name("odd"), |incoming| async { incoming.reject(Kind::HubBusy) });
+        let device = device.handle(name("odd"), |incoming| async { incoming.reject(RefusalKind::HubBusy) });
         let device = device.handle(name("mute"), |incoming| async { drop(incoming) });
         device.handle(name("broken"), |_| async { panic!("this is a test") })
     });
@@ -46,14 +46,14 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
             assert!(words.starts_with(got), "{words}");
         }
         for (asked, kind, detail) in [
-            ("no", Kind::TargetRefused, "not today"),
-            ("odd", Kind::RejectedByDevice, ""),
-            ("mute", Kind::RejectedByDevice, "its handler gave no answer"),
-            ("broken", Kind::RejectedByDevice, "its handler gave no answer"),
+            ("no", RefusalKind::TargetRefused, "not today"),
+            ("odd", RefusalKind::RejectedByDevice, ""),
+            ("mute", RefusalKind::RejectedByDevice, "its handler gave no answer"),
+            ("broken", RefusalKind::RejectedByDevice, "its handler gave no answer"),
         ] {
             assert_eq!(scene.open(Some(asked)).await.unwrap_err(), Refusal::new(kind, detail), "{asked}");
         }
-        assert_eq!(scene.open(Some("other")).await.unwrap_err().kind, Kind::StreamNotOffered);
+        assert_eq!(scene.open(Some("other")).await.unwrap_err().kind, RefusalKind::StreamNotOffered);
     });
 }
 
@@ -76,7 +76,7 @@ fn a_handler_for_others_has_every_name_that_has_none_of_its_own() {
     scene.hub.ask(&["service", "set", "alice", "--device", "*", "--stream", "own"]);
     scene.run(async {
         assert_eq!(all(scene.open(Some("own")).await.unwrap()).await, "own");
-        assert_eq!(scene.open(Some("a.b")).await.unwrap_err().kind, Kind::NotPermitted);
+        assert_eq!(scene.open(Some("a.b")).await.unwrap_err().kind, RefusalKind::NotPermitted);
     });
 }
 
@@ -120,7 +120,7 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
     scene.run(async {
         let (device, more) = (DEVICE.parse().unwrap(), vec![0; 64 * 1024 + 1]);
         let refusal = scene.connector.open_saying(&device, Some(&name("echo")), &more).await.unwrap_err();
-        assert_eq!(refusal.kind, Kind::BadRequest, "nobody would read what comes back meanwhile");
+        assert_eq!(refusal.kind, RefusalKind::BadRequest, "nobody would read what comes back meanwhile");
         // The long way, then on what stands by.
         for length in [5, 64 * 1024, 64 * 1024, 5, 0] {
             asks(&Pattern::new(length).prefix(length)).await;
@@ -161,7 +161,7 @@ fn a_stream_that_is_dropped_is_an_error_at_the_other_end_and_never_an_end() {
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
             // A reset may overtake what was on its way, as it does with TCP.
             assert!(HALF.starts_with(&heard));
-            assert_eq!(refusal_of(&error).unwrap().kind, Kind::PeerGone);
+            assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::PeerGone);
         }
         let mut stream = scene.open(Some("hears")).await.unwrap();
         stream.write_all(HALF).await.unwrap();
@@ -210,7 +210,7 @@ fn who_ends_a_stream_is_what_both_ends_read_and_write() {
         let there = seen.recv().await.unwrap();
         for error in [here.0, here.1, there.0, there.1].map(Result::unwrap_err) {
             assert_eq!(error.kind(), ErrorKind::ConnectionAborted, "{error}");
-            assert_eq!(refusal_of(&error).unwrap().kind, Kind::StreamKilled, "{error}");
+            assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::StreamKilled, "{error}");
         }
     });
 }
@@ -252,9 +252,9 @@ fn a_connector_that_is_closed_says_so_and_one_that_is_dropped_leaves_its_streams
         stream.read_exact(&mut [0; 11]).await.unwrap();
         scene.connector.clone().close(Duration::ZERO).await;
         let error = seen.recv().await.unwrap().unwrap_err();
-        assert_eq!(refusal_of(&error).unwrap().kind, Kind::PeerGone, "{error}");
+        assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::PeerGone, "{error}");
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
-        assert_eq!(scene.open(Some("echo")).await.unwrap_err().kind, Kind::EndedHere);
+        assert_eq!(scene.open(Some("echo")).await.unwrap_err().kind, RefusalKind::EndedHere);
     });
 }
 
@@ -262,8 +262,8 @@ fn a_connector_that_is_closed_says_so_and_one_that_is_dropped_leaves_its_streams
 fn an_identity_has_one_role() {
     let scene = Scene::new(|device| device);
     let _guard = scene.runtime.enter();
-    assert_eq!(Connector::new(&scene.device).err().map(|no| no.kind), Some(Kind::NotPermitted));
-    assert_eq!(Device::new(&scene.service).err().map(|no| no.kind), Some(Kind::NotPermitted));
+    assert_eq!(Connector::new(&scene.device).err().map(|no| no.kind), Some(RefusalKind::NotPermitted));
+    assert_eq!(Device::new(&scene.service).err().map(|no| no.kind), Some(RefusalKind::NotPermitted));
 }
 
 /// A hub, a device that this process is, and `alice`, who may reach it.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::chaos::Chaos;
@@ -78,7 +78,7 @@ impl Scene {
 
     /// No stream was given up by anybody.
     pub(crate) fn assert_none_given_up(&self) {
-        let sentence = Kind::NotResumed.row().sentence;
+        let sentence = RefusalKind::NotResumed.row().sentence;
         for process in [&self.proxy.process, &self.agent] {
             assert!(!process.log().contains(sentence), "{process}");
         }

@@ -2,7 +2,7 @@
 //! log knows why.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::resume::TOKEN_HEADER;
 use devstream::proto::stream::StreamProtocol;
 use serde_json::Value;
@@ -101,7 +101,7 @@ fn a_resume_token_of_who_is_no_longer_welcome_lets_nobody_in() {
     assert_eq!(anew.come_back(&own.place, &own.token).err(), forged, "another one of the same name");
     scene.restart_hub();
     assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), forged, "for another run of the hub as well");
-    assert_eq!(others.socket.end(), Some(Kind::AuthenticationFailed.row().close), "the other end was told");
+    assert_eq!(others.socket.end(), Some(RefusalKind::AuthenticationFailed.row().close), "the other end was told");
 }
 
 #[test]

@@ -5,10 +5,10 @@ use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use devstream::proto::key::{PrivateKey, PublicKey};
-use devstream::proto::moment::Moment;
-use devstream::proto::refusal::{Kind, TABLE};
+use devstream::proto::refusal::{RefusalKind, TABLE};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::KeySeed;
+use devstream::proto::timestamp::Timestamp;
 
 /// What each may do. Where there are two words, the first is the function's, the second what comes of it over the
 /// wire: of the token that is shown, or of the device that has nothing to offer within the scope.
@@ -114,10 +114,10 @@ pub(super) fn column(role: Role, state: State, scope: &str) -> Vec<Cell> {
 /// The table's short forms of the refusals' words.
 fn word(short: &'static str) -> &'static str {
     let kind = match short {
-        "401" => Kind::AuthenticationFailed,
-        "unknown" => Kind::UnknownDevice,
-        "ended" => Kind::AccessEnded,
-        "not-offered" => Kind::StreamNotOffered,
+        "401" => RefusalKind::AuthenticationFailed,
+        "unknown" => RefusalKind::UnknownDevice,
+        "ended" => RefusalKind::AccessEnded,
+        "not-offered" => RefusalKind::StreamNotOffered,
         _ => {
             assert!(short == "yes" || TABLE.iter().any(|row| row.word == short), "{short}");
             return short;
@@ -159,17 +159,17 @@ fn decide(role: Role, state: State, typed: &[&str], entry: &str) -> &'static str
     let binding = Binding { method: "GET", authority: "hub", path: "/", session: Session::Channel(&[0; 32]) };
     let credential = Credential::sign(principal.clone(), &key, &binding);
     if authenticate(&credential, &known, &binding).is_err() {
-        return Kind::AuthenticationFailed.row().word;
+        return RefusalKind::AuthenticationFailed.row().word;
     }
-    let scope = scope(typed, (state == State::Ended).then_some(Moment(100)));
+    let scope = scope(typed, (state == State::Ended).then_some(Timestamp(100)));
     let who = Standing { principal: &principal, disabled: state == State::Disabled, scope: &scope };
-    match authorize(who, action(role, entry, &Named::new()), Moment(100)) {
+    match authorize(who, action(role, entry, &Named::new()), Timestamp(100)) {
         Ok(()) => "yes",
         Err(kind) => kind.row().word,
     }
 }
 
-fn scope(typed: &[&str], until: Option<Moment>) -> Scope {
+fn scope(typed: &[&str], until: Option<Timestamp>) -> Scope {
     let named = |flag: &str| {
         typed.chunks(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].parse().expect("a glob")).collect()
     };

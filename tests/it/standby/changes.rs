@@ -1,6 +1,6 @@
 //! What changes while connections stand by: the key that they were made with, and how many the hub holds.
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
 use super::scene::{LITTLE, Scene};
@@ -22,7 +22,7 @@ fn those_of_a_replaced_key_end_with_it_and_nobody_comes_with_it_again() {
         let new = Raw::join(&scene.hub.link(&[[role, "rotate", id].as_slice(), &OVERLAP].concat()));
         let mut meanwhile = old.standby().expect("it is still good");
         // A device is offline when its control connection has ended for the same reason.
-        let ends = [Kind::KeyReplaced, Kind::PeerGone].map(|kind| kind.row().close);
+        let ends = [RefusalKind::KeyReplaced, RefusalKind::PeerGone].map(|kind| kind.row().close);
         within(SOON, "the end of the overlap", || {
             for standby in [&mut before, &mut meanwhile] {
                 let code = standby.expect_close();

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use super::scene::{LITTLE, Scene};
 use crate::support::bytes::{End, drain};
@@ -10,7 +10,7 @@ use crate::support::targets::Target;
 use crate::support::{DEVICE, SOON, poll, within};
 
 /// The local connection is reset, and the proxy says why. Gives what it says, from the reason on.
-fn refusal(scene: &Scene, name: &str, kind: Kind) -> String {
+fn refusal(scene: &Scene, name: &str, kind: RefusalKind) -> String {
     let lines = scene.proxy.process.lines();
     let mut local = scene.connect_to(name);
     // It may be gone before it has taken anything.
@@ -23,25 +23,25 @@ fn refusal(scene: &Scene, name: &str, kind: Kind) -> String {
 }
 
 /// What is done to the hub, what is asked for then, what the answer is, and what undoes it.
-type Case = (&'static [&'static str], &'static str, Kind, &'static [&'static str]);
+type Case = (&'static [&'static str], &'static str, RefusalKind, &'static [&'static str]);
 
 const CASES: [Case; 6] = [
-    (&[], "closed", Kind::TargetRefused, &[]),
-    (&[], "nothing", Kind::StreamNotOffered, &[]),
+    (&[], "closed", RefusalKind::TargetRefused, &[]),
+    (&[], "nothing", RefusalKind::StreamNotOffered, &[]),
     (
         &["service", "set", "alice", "--device", "other"],
         "target",
-        Kind::UnknownDevice,
+        RefusalKind::UnknownDevice,
         &["service", "set", "alice", "--device", "*"],
     ),
     (
         &["service", "set", "alice", "--stream", "closed"],
         "target",
-        Kind::NotPermitted,
+        RefusalKind::NotPermitted,
         &["service", "set", "alice", "--stream", "*"],
     ),
-    (&["service", "disable", "alice"], "target", Kind::Disabled, &["service", "enable", "alice"]),
-    (&["device", "disable", DEVICE], "target", Kind::DeviceOffline, &["device", "enable", DEVICE]),
+    (&["service", "disable", "alice"], "target", RefusalKind::Disabled, &["service", "enable", "alice"]),
+    (&["device", "disable", DEVICE], "target", RefusalKind::DeviceOffline, &["device", "enable", DEVICE]),
 ];
 
 #[test]
@@ -55,10 +55,10 @@ fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_sa
         let (of_fast, made) = refused_and_again(&fast, &case);
         assert_eq!(of_fast, of_slow);
         // One that meets a device which has come back with none may be replaced.
-        let replaced = u64::from(case.2 == Kind::DeviceOffline);
+        let replaced = u64::from(case.2 == RefusalKind::DeviceOffline);
         // Of who is disabled, all are closed.
-        assert!(made <= replaced || case.2 == Kind::Disabled, "{case:?}: {made} connections of the proxy's");
-        if case.2 == Kind::Disabled {
+        assert!(made <= replaced || case.2 == RefusalKind::Disabled, "{case:?}: {made} connections of the proxy's");
+        if case.2 == RefusalKind::Disabled {
             fast.warm(3);
         }
     }
@@ -75,7 +75,7 @@ fn refused_and_again(scene: &Scene, (change, name, kind, undo): &Case) -> (Strin
     if !undo.is_empty() {
         scene.hub.ask(undo);
     }
-    if *kind == Kind::DeviceOffline {
+    if *kind == RefusalKind::DeviceOffline {
         scene.agent.wait_line_after(lines, "is online");
     }
     scene.echo(1, LITTLE);
@@ -90,7 +90,7 @@ fn a_device_that_has_gone_is_offline_on_a_connection_that_stands_by_as_well() {
     scene.agent.kill();
     scene.hub.wait_activity("deviceDisconnected", None);
     let before = scene.above.connections();
-    refusal(&scene, "target", Kind::DeviceOffline);
+    refusal(&scene, "target", RefusalKind::DeviceOffline);
     assert_eq!(scene.above.connections(), before);
     scene.agent = scene.another_agent();
     scene.echo(1, LITTLE);
@@ -104,12 +104,12 @@ fn who_was_removed_or_has_another_key_has_no_stream_on_a_connection_of_before() 
     let scene = Scene::forwarding(&target);
     scene.warm(2);
     scene.hub.ask(&["device", "remove", DEVICE]);
-    refusal(&scene, "target", Kind::UnknownDevice);
+    refusal(&scene, "target", RefusalKind::UnknownDevice);
 
     let scene = Scene::forwarding(&target);
     scene.warm(2);
     scene.hub.ask(&["service", "remove", "alice"]);
-    refusal(&scene, "target", Kind::AuthenticationFailed);
+    refusal(&scene, "target", RefusalKind::AuthenticationFailed);
 }
 
 #[test]

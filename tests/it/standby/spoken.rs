@@ -7,7 +7,7 @@ use devstream::proto::id::StreamId;
 use devstream::proto::limits::EARLY_OPEN_BYTES;
 use devstream::proto::message::StreamResponse;
 use devstream::proto::message::{decode, encode};
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::standby::{FromHub, Open, Opened, Request, ToHub};
 
 use crate::support::raw::{Raw, RawDevice};
@@ -96,7 +96,7 @@ fn requested(standby: &mut WebSocket) -> Request {
 }
 
 fn response(request_id: StreamId, accepted: bool) -> String {
-    let reason = (!accepted).then(|| Kind::TargetRefused.into());
+    let reason = (!accepted).then(|| RefusalKind::TargetRefused.into());
     encode(&ToHub::StreamResponse(StreamResponse { request_id, accepted, reason }))
 }
 
@@ -106,7 +106,7 @@ fn a_service_that_says_what_makes_no_sense_is_sent_away() {
     let valid = encode(&ToHub::Open(open(DEVICE, 5)));
     let too_early = valid.replace("\"early\":5", &format!("\"early\":{}", EARLY_OPEN_BYTES + 1));
     assert_ne!(valid, too_early);
-    let bad_request = Kind::BadRequest.row().close;
+    let bad_request = RefusalKind::BadRequest.row().close;
     let a_devices = response(StreamId::from_bytes([1; 16]), true);
     for (text, follows, code) in [
         (None, b"bytes".as_slice(), CLOSE_UNSUPPORTED),
@@ -159,10 +159,10 @@ fn a_stream_without_an_end_is_refused_and_the_connection_asks_for_another() {
     let mut standby = scene.standby();
     for _ in 0..3 {
         ask(&mut standby, open("nobody", 0));
-        assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == Kind::UnknownDevice));
+        assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice));
         ask(&mut standby, open("nobody", 5));
         standby.bytes(b"early").unwrap();
-        assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == Kind::UnknownDevice));
+        assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice));
     }
     ask(&mut standby, open(DEVICE, 5));
     standby.bytes(b"early").unwrap();
@@ -204,7 +204,7 @@ fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
 #[test]
 fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_way() {
     let mut scene = Scene::new(&[]);
-    let bad_request = Kind::BadRequest.row().close;
+    let bad_request = RefusalKind::BadRequest.row().close;
     let (mut device, mut standby) = scene.device("wrong");
     let mut service = scene.standby();
     ask(&mut service, open("wrong", 0));
@@ -212,8 +212,8 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
     standby.text(&response(StreamId::from_bytes([1; 16]), true)).unwrap();
     assert_eq!(standby.expect_close(), bad_request);
     let request = device.request();
-    device.reject(&request, Kind::TargetRefused.into());
-    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == Kind::TargetRefused));
+    device.reject(&request, RefusalKind::TargetRefused.into());
+    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
 
     let (_twice, mut standby) = scene.device("twice");
     ask(&mut service, open("twice", 5));
@@ -223,7 +223,7 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
     for _ in 0..2 {
         standby.text(&response(request.stream.request_id, false)).unwrap();
     }
-    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == Kind::TargetRefused));
+    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
     assert_eq!(standby.expect_close(), bad_request);
 
     let (_asking, mut standby) = scene.device("asking");
@@ -235,8 +235,8 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
     requested(&mut standby);
     standby.hang_up();
     let request = silent.request();
-    silent.reject(&request, Kind::TargetRefused.into());
-    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == Kind::TargetRefused));
+    silent.reject(&request, RefusalKind::TargetRefused.into());
+    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
     scene.held();
 }
 
@@ -251,9 +251,9 @@ fn a_device_that_is_slow_to_answer_is_asked_the_other_way_and_told_that_it_is_no
     assert_eq!(request.request_id, late.stream.request_id);
     // It may have taken the connection for a stream's by now.
     let _ = standby.text(&response(request.request_id, true));
-    assert_eq!(standby.expect_close(), Kind::PeerGone.row().close);
-    slow.reject(&request, Kind::TargetRefused.into());
-    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == Kind::TargetRefused));
+    assert_eq!(standby.expect_close(), RefusalKind::PeerGone.row().close);
+    slow.reject(&request, RefusalKind::TargetRefused.into());
+    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
     scene.held();
 }
 
@@ -262,7 +262,7 @@ fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_
     let mut scene = Scene::new(&["--standbys", "3"]);
     let mut held: Vec<_> = (0..3).map(|_| scene.standby()).collect();
     let refused = scene.alice.standby().err().expect("there is no room");
-    assert_eq!(refused.word(), Kind::HubBusy.row().word, "{refused:?}");
+    assert_eq!(refused.word(), RefusalKind::HubBusy.row().word, "{refused:?}");
     // Nobody else's room is taken.
     let bob = Raw::join(&scene.whole.hub.service_link("bob"));
     drop(bob.standby().expect("bob has his own"));
@@ -272,7 +272,7 @@ fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_
     drop(held);
 
     let none = Scene::new(&["--standbys", "0"]);
-    assert_eq!(none.alice.standby().err().map(|answer| answer.word()), Some(Kind::HubBusy.row().word));
+    assert_eq!(none.alice.standby().err().map(|answer| answer.word()), Some(RefusalKind::HubBusy.row().word));
 }
 
 #[test]
@@ -282,10 +282,10 @@ fn nobody_stands_by_who_is_unknown_or_may_not_or_is_of_another_run() {
     assert_eq!(stranger.standby().err().map(|answer| answer.status), Some(401));
     scene.whole.hub.ask(&["service", "disable", "alice"]);
     let refused = scene.alice.standby().err().map(|answer| answer.word());
-    assert_eq!(refused, Some(Kind::Disabled.row().word));
+    assert_eq!(refused, Some(RefusalKind::Disabled.row().word));
     // The device is not online, so nobody would ask it there.
     let device = Raw::join(&scene.whole.hub.device_link("absent"));
     let mut standby = device.standby().expect("it is who it says");
-    assert_eq!(standby.expect_close(), Kind::PeerGone.row().close);
+    assert_eq!(standby.expect_close(), RefusalKind::PeerGone.row().close);
     is_alive(&mut ServiceProxy::start(&scene.whole.machine).connect());
 }

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::thread;
 
 use devstream::net::clock;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -289,7 +289,7 @@ pub(crate) fn pipe(machine: &Machine, device: &str) -> Finished {
 }
 
 /// A refusal is this one: its exit code, and its sentence last on stderr.
-pub(crate) fn assert_is(finished: &Finished, kind: Kind) {
+pub(crate) fn assert_is(finished: &Finished, kind: RefusalKind) {
     let row = kind.row();
     assert_eq!(finished.code, Some(row.exit.into()), "{finished:?}");
     assert!(finished.stderr.lines().next_back().is_some_and(|line| line.contains(row.sentence)), "{finished:?}");

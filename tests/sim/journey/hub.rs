@@ -175,7 +175,7 @@ impl Journey {
 
     fn close_lost(&mut self, leg: usize, service: usize) {
         self.legs[leg].place = Place::Gone;
-        self.close(leg, &Kind::Interrupted.into());
+        self.close(leg, &RefusalKind::Interrupted.into());
         if leg == service {
             self.after(Duration::ZERO, Event::Farewell(self.run, ConnectionId(1000 + leg as u64), true));
         }
@@ -191,7 +191,7 @@ impl Journey {
             self.legs[leg].place = Place::Gone;
             self.close(leg, refusal);
         }
-        let lost = matches!(refusal.kind, Kind::Interrupted | Kind::Draining);
+        let lost = matches!(refusal.kind, RefusalKind::Interrupted | RefusalKind::Draining);
         let late = self.up_to(TELLING);
         self.after(late, Event::Farewell(run, ConnectionId(1000 + service as u64), lost));
     }
@@ -239,7 +239,7 @@ impl Journey {
 
     pub(super) fn hub_loses(&mut self, leg: usize) {
         if !self.is_stale(leg) {
-            let refusal = Refusal::from(Kind::Interrupted);
+            let refusal = Refusal::from(RefusalKind::Interrupted);
             self.leaves(leg, true, Some((refusal.kind.row().close, refusal.close_reason())));
         }
     }
@@ -357,7 +357,7 @@ impl Journey {
         if run != self.run || self.broker.is_none() {
             return;
         }
-        let refusal = Refusal::from(Kind::Draining);
+        let refusal = Refusal::from(RefusalKind::Draining);
         for leg in 0..self.legs.len() {
             if self.legs[leg].run == run && !matches!(self.legs[leg].place, Place::Gone) {
                 self.legs[leg].place = Place::Gone;
@@ -375,7 +375,7 @@ impl Journey {
 
     pub(super) fn revoke(&mut self) {
         let principal = Principal { role: Role::Service, id: service(0).into() };
-        self.tell(Input::Revoked { principal, why: Kind::AuthenticationFailed.into() });
+        self.tell(Input::Revoked { principal, why: RefusalKind::AuthenticationFailed.into() });
     }
 }
 

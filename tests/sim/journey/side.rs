@@ -192,7 +192,7 @@ impl Journey {
             return None;
         }
         if side.awaited_until.is_some_and(|until| now >= until) && side.end.is_awaiting() {
-            self.over(number, Ending::Broken, Some(Kind::NotResumed.row().close));
+            self.over(number, Ending::Broken, Some(RefusalKind::NotResumed.row().close));
             return None;
         }
         if now >= side.beat_at {
@@ -240,7 +240,7 @@ impl Journey {
         }
     }
 
-    pub(super) fn refused(&mut self, number: usize, attempt: u64, kind: Option<Kind>) {
+    pub(super) fn refused(&mut self, number: usize, attempt: u64, kind: Option<RefusalKind>) {
         let (now, dice) = (self.now, self.random());
         let side = &mut self.sides[number];
         if !side.trying || side.attempt != attempt || side.ending.is_some() {
@@ -248,7 +248,7 @@ impl Journey {
         }
         side.trying = false;
         match kind {
-            None | Some(Kind::Draining | Kind::Interrupted | Kind::HubBusy) => {
+            None | Some(RefusalKind::Draining | RefusalKind::Interrupted | RefusalKind::HubBusy) => {
                 side.lifeline.lost(now, Duration::ZERO, dice);
                 self.look_soon(number);
             }
@@ -293,7 +293,7 @@ impl Journey {
     /// Its process ends.
     pub(super) fn stop(&mut self, number: usize) {
         if self.sides[number].ending.is_none() {
-            self.over(number, Ending::Broken, Some(Kind::PeerGone.row().close));
+            self.over(number, Ending::Broken, Some(RefusalKind::PeerGone.row().close));
         }
     }
 

@@ -17,9 +17,9 @@ use super::{CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
-use crate::proto::moment::Moment;
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::SecretHash;
+use crate::proto::timestamp::Timestamp;
 
 /// Another program that has the file open, such as a backup, is waited for this long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ impl SqliteRegistry {
 }
 
 impl Registry for SqliteRegistry {
-    fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Moment) -> Result<(), RegistryError> {
+    fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Timestamp) -> Result<(), RegistryError> {
         self.change(|transaction| {
             if find(transaction, principal)?.is_some_and(|record| !record.keys.is_empty()) {
                 return Err(RegistryError::AlreadyJoined(principal.clone()));
@@ -79,7 +79,7 @@ impl Registry for SqliteRegistry {
         principal: &Principal,
         code: &SecretHash,
         key: &PublicKey,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<Redeemed>, RegistryError> {
         self.change(|transaction| {
             let record = find(transaction, principal)?;
@@ -100,7 +100,7 @@ impl Registry for SqliteRegistry {
         })
     }
 
-    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Moment) -> Result<Enrolled, RegistryError> {
+    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Timestamp) -> Result<Enrolled, RegistryError> {
         self.change(|transaction| {
             let done = match find(transaction, principal)? {
                 Some(record) if record.valid_key(key, now).is_some() => return Ok(Enrolled::Already),
@@ -130,7 +130,7 @@ impl Registry for SqliteRegistry {
             if !scope.is_reasonable() {
                 return Err(RegistryError::ScopeTooLarge);
             }
-            insert(transaction, principal, &scope, None, Moment(0))?;
+            insert(transaction, principal, &scope, None, Timestamp(0))?;
             Ok(scope)
         })
     }
@@ -155,7 +155,7 @@ impl Registry for SqliteRegistry {
         if removed == 0 { Err(RegistryError::Unknown(principal.clone())) } else { Ok(()) }
     }
 
-    fn seen(&self, sightings: &[(Principal, Moment)]) -> Result<(), RegistryError> {
+    fn seen(&self, sightings: &[(Principal, Timestamp)]) -> Result<(), RegistryError> {
         self.change(|transaction| {
             let sql = "UPDATE identity SET last_seen = ? WHERE role = ? AND id = ?";
             let mut update = transaction.prepare_cached(sql)?;
@@ -167,7 +167,7 @@ impl Registry for SqliteRegistry {
         })
     }
 
-    fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Moment) -> Result<u64, RegistryError> {
+    fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Timestamp) -> Result<u64, RegistryError> {
         enrolments::add(&self.connection(), devices, uses, code, now)
     }
 
@@ -207,7 +207,7 @@ fn spend_code(
     principal: &Principal,
     code: &SecretHash,
     joined: bool,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<Option<Duration>, RegistryError> {
     let (role, id) = parts(principal);
     let sql = "SELECT hash, until, overlap FROM code WHERE role = ? AND id = ?";

@@ -13,8 +13,8 @@ use crate::hub::registry::{Record, StoredKey};
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::KEYS_PER_IDENTITY;
-use crate::proto::moment::Moment;
 use crate::proto::scope::{Glob, Scope};
+use crate::proto::timestamp::Timestamp;
 
 const SELECT: &str = "SELECT role, id, created, last_seen, scope, disabled, enrolment FROM identity";
 
@@ -30,7 +30,7 @@ pub(super) fn insert(
     principal: &Principal,
     scope: &Scope,
     enrolment: Option<u64>,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(), RegistryError> {
     if !scope.is_reasonable() {
         return Err(RegistryError::ScopeTooLarge);
@@ -62,7 +62,7 @@ pub(super) fn join(
     principal: &Principal,
     key: &PublicKey,
     overlap: Duration,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(), RegistryError> {
     let (role, id) = parts(principal);
     let until = now.after(overlap);
@@ -80,7 +80,7 @@ pub(super) fn put_key(
     principal: &Principal,
     key: &PublicKey,
     local: bool,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(), RegistryError> {
     let (role, id) = parts(principal);
     let sql = "INSERT OR REPLACE INTO key (role, id, public, local, added) VALUES (?, ?, ?, ?, ?)";
@@ -145,8 +145,8 @@ fn stored_key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
     Ok(StoredKey {
         key: PublicKey::from_bytes(row.get(0)?),
         local: row.get(1)?,
-        added: Moment(row.get(2)?),
-        until: row.get::<_, Option<i64>>(3)?.map(Moment),
+        added: Timestamp(row.get(2)?),
+        until: row.get::<_, Option<i64>>(3)?.map(Timestamp),
     })
 }
 
@@ -159,8 +159,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
             role: role.parse().map_err(|error| unreadable(0, error))?,
             id: id.try_into().map_err(|error| unreadable(1, error))?,
         },
-        created: Moment(row.get(2)?),
-        last_seen: row.get::<_, Option<i64>>(3)?.map(Moment),
+        created: Timestamp(row.get(2)?),
+        last_seen: row.get::<_, Option<i64>>(3)?.map(Timestamp),
         scope: scope_in(&scope).map_err(|error| unreadable(4, error))?,
         disabled: row.get(5)?,
         enrolment: row.get(6)?,

@@ -16,7 +16,7 @@ use crate::proto::resume::ResumeToken;
 struct Meeting {
     waiting: Mutex<Option<(Endpoint, WebSocket<DuplexStream>)>>,
     cuts: Mutex<VecDeque<u64>>,
-    refuse: Mutex<Option<Kind>>,
+    refuse: Mutex<Option<RefusalKind>>,
     /// One end knows that all is well: who comes back is told.
     ended_well: AtomicBool,
     told: AtomicUsize,
@@ -36,7 +36,7 @@ impl Rejoin<DuplexStream> for Way {
         }
         if self.meeting.ended_well.load(Ordering::Relaxed) {
             self.meeting.told.fetch_add(1, Ordering::Relaxed);
-            return Err(Kind::StreamOver.into());
+            return Err(RefusalKind::StreamOver.into());
         }
         let other = self.meeting.waiting.lock().unwrap().take();
         let socket = match other {
@@ -133,7 +133,7 @@ async fn a_stream_that_is_cut_at_any_byte_of_its_goodbye_has_ended_well_for_both
             let waiting = meeting.waiting.lock().unwrap().take();
             if let Some((_, waiting)) = waiting {
                 meeting.told.fetch_add(1, Ordering::Relaxed);
-                waiting.refuse(&Kind::StreamOver.into()).await;
+                waiting.refuse(&RefusalKind::StreamOver.into()).await;
             }
         };
         let ends = async { tokio::join!(async { noted(left.await).await }, async { noted(right.await).await }) };
@@ -150,12 +150,12 @@ async fn a_stream_that_is_cut_at_any_byte_of_its_goodbye_has_ended_well_for_both
 async fn what_cannot_come_back_in_time_is_reset_with_the_reason() {
     let meeting = Arc::new(Meeting::default());
     meeting.cuts.lock().unwrap().push_back(2000);
-    *meeting.refuse.lock().unwrap() = Some(Kind::HubUnreachable);
+    *meeting.refuse.lock().unwrap() = Some(RefusalKind::HubUnreachable);
     let [(a, left), (b, right)] = two(&meeting);
     let start = clock::now();
     let (left, right, _, ()) = tokio::join!(left, right, flood(a), ignore(b));
     assert_eq!((left.ending, right.ending), (Ending::Broken, Ending::Broken));
-    assert_eq!(left.refusal.unwrap().kind, Kind::NotResumed);
+    assert_eq!(left.refusal.unwrap().kind, RefusalKind::NotResumed);
     let took = clock::now() - start;
     assert!((Duration::from_secs(119)..Duration::from_secs(140)).contains(&took), "{took:?}");
 }
@@ -164,11 +164,11 @@ async fn what_cannot_come_back_in_time_is_reset_with_the_reason() {
 async fn a_hub_that_no_longer_knows_the_stream_is_believed_at_once() {
     let meeting = Arc::new(Meeting::default());
     meeting.cuts.lock().unwrap().push_back(2000);
-    *meeting.refuse.lock().unwrap() = Some(Kind::AuthenticationFailed);
+    *meeting.refuse.lock().unwrap() = Some(RefusalKind::AuthenticationFailed);
     let [(a, left), (b, right)] = two(&meeting);
     let start = clock::now();
     let (left, _, _, ()) = tokio::join!(left, right, flood(a), ignore(b));
-    assert_eq!(left.refusal.unwrap().kind, Kind::NotResumed);
+    assert_eq!(left.refusal.unwrap().kind, RefusalKind::NotResumed);
     assert!(clock::now() - start < Duration::from_secs(5));
 }
 

@@ -6,12 +6,12 @@ use super::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND};
 
 /// The allowance of one connection for pings, pongs and empty messages.
 #[derive(Debug)]
-pub struct Allowance {
+pub struct TokenBucket {
     tokens: f64,
     as_of: Instant,
 }
 
-impl Allowance {
+impl TokenBucket {
     /// Full.
     pub fn new(now: Instant) -> Self {
         Self { tokens: f64::from(CONTROL_FRAME_BURST), as_of: now }
@@ -40,9 +40,9 @@ mod tests {
     #[test]
     fn a_burst_is_taken_then_only_the_rate() {
         let start = Instant::now();
-        let mut allowance = Allowance::new(start);
-        assert_eq!((0..1000).filter(|_| allowance.take(start)).count(), 64);
+        let mut bucket = TokenBucket::new(start);
+        assert_eq!((0..1000).filter(|_| bucket.take(start)).count(), 64);
         let second = |n: u32| start + Duration::from_millis(u64::from(n));
-        assert_eq!((1..=1000).filter(|n| allowance.take(second(*n))).count(), 20);
+        assert_eq!((1..=1000).filter(|n| bucket.take(second(*n))).count(), 20);
     }
 }

@@ -10,20 +10,20 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 /// A moment of the wall clock, in whole seconds since 1970; as text, RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Moment(pub i64);
+pub struct Timestamp(pub i64);
 
 /// Not RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a time of the form 2026-01-31T12:00:00Z")]
-pub struct InvalidMoment;
+pub struct InvalidTimestamp;
 
 /// The beginning of the year 0.
-const FIRST: i64 = -62_167_219_200;
+const MIN: i64 = -62_167_219_200;
 
 /// The end of the year 9999.
-const LAST: i64 = 253_402_300_799;
+const MAX: i64 = 253_402_300_799;
 
-impl Moment {
+impl Timestamp {
     /// Later by this much.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(seconds(span)))
@@ -41,38 +41,38 @@ impl Moment {
 
     /// As people and programs read it; what is beyond the years that can be written is the first or last of them.
     pub fn rfc3339(self) -> String {
-        let moment = OffsetDateTime::from_unix_timestamp(self.0.clamp(FIRST, LAST));
-        moment.map_or_else(|_| String::new(), |moment| moment.format(&Rfc3339).unwrap_or_default())
+        let timestamp = OffsetDateTime::from_unix_timestamp(self.0.clamp(MIN, MAX));
+        timestamp.map_or_else(|_| String::new(), |timestamp| timestamp.format(&Rfc3339).unwrap_or_default())
     }
 
     /// Parses the `Date` header of HTTP (RFC 9110 section 5.6.7).
-    pub fn of_http(text: &str) -> Option<Self> {
+    pub fn parse_http_date(text: &str) -> Option<Self> {
         Some(Self(OffsetDateTime::parse(text, &Rfc2822).ok()?.unix_timestamp()))
     }
 
     /// Parses RFC 3339, with or without fractions; within the years that it can write, also as UTC.
     pub fn parse(text: &str) -> Option<Self> {
-        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        Some(Self(moment.unix_timestamp())).filter(|moment| (FIRST..=LAST).contains(&moment.0))
+        let timestamp = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        Some(Self(timestamp.unix_timestamp())).filter(|timestamp| (MIN..=MAX).contains(&timestamp.0))
     }
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.rfc3339())
     }
 }
 
-impl TryFrom<String> for Moment {
-    type Error = InvalidMoment;
-    fn try_from(text: String) -> Result<Self, InvalidMoment> {
-        Self::parse(&text).ok_or(InvalidMoment)
+impl TryFrom<String> for Timestamp {
+    type Error = InvalidTimestamp;
+    fn try_from(text: String) -> Result<Self, InvalidTimestamp> {
+        Self::parse(&text).ok_or(InvalidTimestamp)
     }
 }
 
-impl From<Moment> for String {
-    fn from(moment: Moment) -> Self {
-        moment.rfc3339()
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.rfc3339()
     }
 }
 
@@ -86,26 +86,29 @@ mod tests {
 
     #[test]
     fn a_moment_survives_being_written_down() {
-        let moment = Moment(1_800_000_000);
-        assert_eq!(Moment::parse(&moment.rfc3339()), Some(moment));
-        assert_eq!(Moment::parse("2027-01-15T08:00:00.5Z"), Some(moment));
-        assert_eq!(Moment::of_http("Fri, 15 Jan 2027 08:00:00 GMT"), Some(moment));
-        assert_eq!((Moment::parse("noon"), Moment::of_http("noon")), (None, None));
-        assert_eq!(moment.after(Duration::MAX).since(moment), Duration::from_secs((i64::MAX - moment.0) as u64));
-        assert_eq!(moment.since(moment.after(Duration::from_secs(1))), Duration::ZERO);
+        let timestamp = Timestamp(1_800_000_000);
+        assert_eq!(Timestamp::parse(&timestamp.rfc3339()), Some(timestamp));
+        assert_eq!(Timestamp::parse("2027-01-15T08:00:00.5Z"), Some(timestamp));
+        assert_eq!(Timestamp::parse_http_date("Fri, 15 Jan 2027 08:00:00 GMT"), Some(timestamp));
+        assert_eq!((Timestamp::parse("noon"), Timestamp::parse_http_date("noon")), (None, None));
+        assert_eq!(
+            timestamp.after(Duration::MAX).since(timestamp),
+            Duration::from_secs((i64::MAX - timestamp.0) as u64)
+        );
+        assert_eq!(timestamp.since(timestamp.after(Duration::from_secs(1))), Duration::ZERO);
     }
 
     #[test]
     fn what_never_ends_is_written_as_late_and_not_as_1970() {
-        assert_eq!(Moment(i64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
-        assert_eq!(Moment(i64::MIN).rfc3339(), "0000-01-01T00:00:00Z");
-        assert_eq!(Moment::parse("9999-12-31T23:59:59Z"), Some(Moment(LAST)));
-        assert_eq!(Moment::parse("9999-12-31T23:59:59-01:00"), None);
+        assert_eq!(Timestamp(i64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp(i64::MIN).rfc3339(), "0000-01-01T00:00:00Z");
+        assert_eq!(Timestamp::parse("9999-12-31T23:59:59Z"), Some(Timestamp(MAX)));
+        assert_eq!(Timestamp::parse("9999-12-31T23:59:59-01:00"), None);
     }
 
     #[test]
     fn a_time_that_is_before_the_year_nought_elsewhere_is_none() {
-        assert_eq!(Moment::parse("0000-01-01T08:00:60+08:01"), None);
-        assert!(Moment::parse("0000-01-01T08:01:00+08:01").is_some());
+        assert_eq!(Timestamp::parse("0000-01-01T08:00:60+08:01"), None);
+        assert!(Timestamp::parse("0000-01-01T08:01:00+08:01").is_some());
     }
 }
