@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Event;
-use super::offer::Offers;
+use super::targets::Offers;
 use crate::net::client::Enrol;
 use crate::net::pump::Line;
 use crate::proto::id::DeviceId;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Event;
 use super::config::{AgentConfig, Consent};
-use super::offer::{Incoming, Offers};
+use super::targets::{Incoming, Offers};
 use crate::net::identity::Identity;
 use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;

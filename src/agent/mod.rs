@@ -1,13 +1,13 @@
 //! The device's end: it waits at the hub, connects targets, and carries streams. It dials out only, for ever.
 
+mod access_policy;
 pub mod config;
-mod consent;
 mod control;
 mod device;
-mod offer;
 mod standby;
 mod stream;
 pub mod target;
+mod targets;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use self::config::AgentConfig;
 use self::control::End;
 pub use self::device::Device;
-pub use self::offer::{Incoming, Offers};
 use self::standby::Standbys;
+pub use self::targets::{Incoming, Offers};
 use crate::net::network_monitor::NetworkMonitor;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;

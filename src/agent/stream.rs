@@ -5,9 +5,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
-use super::offer::Target;
 use super::standby::Way;
-use super::{Life, consent};
+use super::targets::Target;
+use super::{Life, access_policy};
 use crate::net::client::{Client, Connection, WayBack};
 use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel};
 use crate::net::socket::end_cleanly;
@@ -136,7 +136,7 @@ async fn target(life: &Life, request: &StreamRequest, full: bool) -> Result<Targ
         return Err(Refusal::new(RefusalKind::RejectedByDevice, "the device is at its limit of streams"));
     }
     let offer = config.offers.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
-    consent::ask(&config.consent, &config.device, request).await?;
+    access_policy::ask(&config.consent, &config.device, request).await?;
     offer.open(request, &life.handlers).await
 }
 

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use super::args::{Demo, HubArgs};
 use super::identity::SameUser;
 use super::signals::Signals;
-use super::view::{Table, Watcher};
-use super::{Failure, text};
+use super::stream_monitor::{Table, Watcher};
+use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::Hub;
@@ -45,7 +45,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let (forward, page) = target(demo.forward).await?;
     let hub = Hub::bind(hub_config(state.clone())?, Inherited::default())?;
     for (address, _) in hub.addresses() {
-        text::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
+        output::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }
     let enrolled = |role| enrol(&state, role);
     let device: DeviceId = DEVICE.parse().context("the demo's device id")?;
@@ -80,7 +80,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     };
     signals.pass_on_during(&shutdown, Box::pin(all)).await??;
     tasks.end(Duration::ZERO).await;
-    text::say("demo", "ended; nothing is left behind");
+    output::say("demo", "ended; nothing is left behind");
     Ok(())
 }
 
@@ -132,23 +132,23 @@ async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpLi
 fn explain(proxy: &ServiceProxy, local: &Local, forward: &Forward) {
     for (address, to) in proxy.addresses() {
         let (host, port) = (address.ip(), address.port());
-        text::say("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
-        text::say("demo", &format!("service-proxy: {to} on {address}"));
-        text::err("");
-        text::err("Try it, in another terminal:");
-        text::err(&match forward.name.as_str() {
+        output::say("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
+        output::say("demo", &format!("service-proxy: {to} on {address}"));
+        output::err("");
+        output::err("Try it, in another terminal:");
+        output::err(&match forward.name.as_str() {
             "ssh" => format!("    ssh -p {port} localhost"),
             "http" => format!("    curl http://{host}:{port}/"),
             _ => format!("    connect to {host}:{port}"),
         });
     }
-    text::err("\nOn real machines:");
-    text::err("    devstream hub                                          # where both sides can reach it");
-    text::err("    devstream device-agent --forward 22                    # on the device");
+    output::err("\nOn real machines:");
+    output::err("    devstream hub                                          # where both sides can reach it");
+    output::err("    devstream device-agent --forward 22                    # on the device");
     let port = if local.port == 0 { 2222 } else { local.port };
-    text::err(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
-    text::err("(across machines, each joins once with the line that `devstream hub device add ID` or");
-    text::err(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
+    output::err(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
+    output::err("(across machines, each joins once with the line that `devstream hub device add ID` or");
+    output::err(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
 }
 
 const PAGE: &str = "This page came through devstream: curl, service-proxy, TLS, hub, TLS, device-agent, here.\n";

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::args::HubArgs;
-use super::home;
+use super::paths;
 use super::profile::Profile;
 use crate::hub::state::{
     admin_socket, credential_file, private_directory, private_file, write_private, write_private_once,
@@ -66,11 +66,11 @@ impl Joined {
 
 /// A part of the identity and its place: handed over by the service manager, else where `devstream join` left it.
 fn part(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
-    if let Some(path) = home::credential(name) {
+    if let Some(path) = paths::credential(name) {
         let text = credential_file(&path)?;
         return Ok(Some((path, text)));
     }
-    let path = home::identity(profile, role)?.join(name);
+    let path = paths::identity(profile, role)?.join(name);
     if !path.exists() {
         return Ok(None);
     }
@@ -80,7 +80,7 @@ fn part(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(Pat
 
 /// Whether the key is the copy that the service manager makes when it starts this service.
 pub(super) fn is_handed_over() -> bool {
-    home::credential(KEY).is_some()
+    paths::credential(KEY).is_some()
 }
 
 /// Where a role's identity is kept.
@@ -88,7 +88,7 @@ pub(super) struct Place(PathBuf);
 
 impl Place {
     pub(super) fn of(profile: &Profile, role: Role) -> anyhow::Result<Self> {
-        Ok(Self(home::identity(profile, role)?))
+        Ok(Self(paths::identity(profile, role)?))
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -145,7 +145,7 @@ pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
                 }
                 joined if !profile.is_default() => return Err(stranger(&profile, &principal, joined)),
                 joined => {
-                    let (state, key) = (home::hub_state(None), home::local_key(&principal));
+                    let (state, key) = (paths::hub_state(None), paths::local_key(&principal));
                     let place = SameUser { state: state.map_err(failed)?, key: key.map_err(failed)? };
                     place.client(principal, &given, joined).await?
                 }

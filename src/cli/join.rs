@@ -11,7 +11,7 @@ use super::args::Join;
 use super::identity::{Joined, Place, machine_id, trust};
 use super::install::service_with_key;
 use super::profile::Profile;
-use super::{Failure, text};
+use super::{Failure, output};
 use crate::net::client::{Client, Particulars, refusal};
 use crate::proto::http::Route;
 use crate::proto::id::{DeviceId, Principal, Role};
@@ -51,8 +51,8 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     }
     let joined = Joined { id: principal.id.clone(), hub: link.hub, pin: link.pin };
     place.store(&joined, &seed)?;
-    text::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
-    text::err(&next_step(&profile, principal.role, place.directory(), None));
+    output::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
+    output::err(&next_step(&profile, principal.role, place.directory(), None));
     Ok(())
 }
 

@@ -8,11 +8,11 @@ use std::sync::{Arc, Once, OnceLock};
 use anyhow::{Context as _, anyhow, bail};
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
-use super::bulletin::Bulletin;
 use super::identity::{default_device, enrol, is_handed_over, service};
 use super::signals::{Hangups, Signals};
-use super::view::{Table, Watcher};
-use super::{Failure, home, stdio, text};
+use super::status_server::Bulletin;
+use super::stream_monitor::{Table, Watcher};
+use super::{Failure, output, paths, stdio};
 use crate::agent;
 use crate::agent::config::{AgentConfig, Consent};
 use crate::hub::broker::Settings;
@@ -53,7 +53,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         listening.push(format!("{what} on https://{address}"));
     }
     listening.extend(hub.monitor().map(|address| format!("metrics on http://{address}/metrics")));
-    listening.iter().for_each(|line| text::say("hub", line));
+    listening.iter().for_each(|line| output::say("hub", line));
     advise(hub.info());
     sd_notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
@@ -63,9 +63,9 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         signals.pass_on_during(&shutdown, serving).await??
     };
     if cut > 0 {
-        text::say("hub", &format!("ended, cutting {cut} streams"));
+        output::say("hub", &format!("ended, cutting {cut} streams"));
     } else {
-        text::say("hub", "ended");
+        output::say("hub", "ended");
     }
     Ok(())
 }
@@ -78,18 +78,18 @@ fn not_bound(error: anyhow::Error) -> Failure {
 fn advise(info: &HubInfo) {
     let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     if loopback {
-        return text::say(
+        return output::say(
             "hub",
             "only this machine reaches it; --listen '[::]:8443' --hostname NAME opens it to others",
         );
     }
     if info.local.port != 443 {
-        text::say(
+        output::say(
             "hub",
             "many firewalls let nothing but port 443 out; --listen '[::]:443' listens there, given the privilege",
         );
     }
-    text::say(
+    output::say(
         "hub",
         &format!(
             "other machines reach it as {}; `devstream hub device add ID` invites a device, and `devstream hub service add \
@@ -117,7 +117,7 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
         certificate: serve.certificate.source(&serve.hostname)?,
         hostnames: serve.hostname,
         allow_tls_inspection: serve.allow_tls_inspection,
-        state: home::own_hub_state(state)?,
+        state: paths::own_hub_state(state)?,
         streaming,
         broker: Settings {
             handshake: serve.handshake_timeout.min(HANDSHAKE_TIMEOUT),
@@ -167,7 +167,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         drain: agent.drain.drain_timeout,
         observer: Arc::new(move |event| {
             if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
-                told.call_once(|| text::say("device-agent", &hint));
+                told.call_once(|| output::say("device-agent", &hint));
             }
             noting.note_agent(event);
         }),
@@ -216,7 +216,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     raise_descriptors();
     let (bound, bulletin) = bind_proxy(proxy, "service-proxy", (watcher.clone(), observer)).await?;
     let listening = listening(&bound);
-    listening.iter().for_each(|line| text::say("service-proxy", line));
+    listening.iter().for_each(|line| output::say("service-proxy", line));
     sd_notify::ready(&listening.join(", "));
     let work = sd_notify::while_alive(Box::pin(bulletin.while_answering(Box::pin(bound.serve(shutdown.clone())))));
     signals.pass_on_during(&shutdown, work).await?;
@@ -225,7 +225,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     }
     match outdated.get() {
         Some(refusal) => {
-            text::say("service-proxy", "ending, to be started anew with the key that the service manager then has");
+            output::say("service-proxy", "ending, to be started anew with the key that the service manager then has");
             Err(Failure::Refused(refusal.clone()))
         }
         None => Ok(()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::units::{at_least_one, seconds, size, some_seconds};
+use super::value_parsers::{at_least_one, seconds, size, some_seconds};
 use crate::hub::broker::Caps;
 use crate::hub::config::Limits;
 use crate::hub::connection_limiter::Places;

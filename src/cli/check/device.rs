@@ -1,13 +1,13 @@
 //! As a device: to the hub, and whether what is offered answers here.
 
-use super::greeting::listen;
-use super::telling::Telling;
-use super::way::{since, to_hub};
+use super::banner::listen;
+use super::hub_path::{since, to_hub};
+use super::reporter::Telling;
 use crate::agent::target::connect;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::configured::device_agent;
 use crate::cli::identity::{default_device, enrol};
+use crate::cli::role_settings::device_agent;
 use crate::net::clock;
 use crate::proto::check::{Finding, Hop, greeting};
 use crate::proto::forward::Forward;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::telling::Telling;
-use super::way::{since, to_door};
+use super::hub_path::{since, to_door};
+use super::reporter::Telling;
 use crate::cli::Failure;
 use crate::cli::admin::no_hub;
 use crate::cli::args::Listing;

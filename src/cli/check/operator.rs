@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, copy, sink};
 use tokio::time::timeout;
 
-use super::greeting::listen;
-use super::telling::Telling;
-use super::way::{since, to_hub};
+use super::banner::listen;
+use super::hub_path::{since, to_hub};
+use super::reporter::Telling;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::configured::service_proxy;
 use crate::cli::identity::{enrol, service};
+use crate::cli::role_settings::service_proxy;
 use crate::net::clock;
 use crate::net::identity::Identity;
 use crate::net::stream::Stream;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::home;
+use super::paths;
 use crate::agent;
 use crate::hub::state::private_directory;
 use crate::net::client::Enrol;
@@ -166,11 +166,11 @@ impl Bulletin {
     }
 
     fn listen(&self) -> anyhow::Result<LocalListener> {
-        let directory = home::status_place()?;
+        let directory = paths::status_place()?;
         private_directory(&directory)?;
         let path = {
             let RoleStatus { role, process, .. } = &self.now().status;
-            home::status_socket(&directory, role, *process)
+            paths::status_socket(&directory, role, *process)
         };
         Ok(LocalListener::bind(&path)?)
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 pub(super) use self::table::Table;
 use super::args::{Cli, Command};
 use super::logging::Format;
-use super::text::{bytes, span};
+use super::output::{bytes, span};
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
 use crate::proxy::{Event, View};

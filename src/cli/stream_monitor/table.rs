@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use super::super::text::{bytes, columns, span};
+use super::super::output::{bytes, columns, span};
 use crate::proxy::View;
 
 /// How often it is drawn anew.

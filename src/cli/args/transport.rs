@@ -10,8 +10,8 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, ValueHint};
 
-use super::units::{age, seconds};
-use crate::cli::home;
+use super::value_parsers::{age, seconds};
+use crate::cli::paths;
 use crate::net::private::given_secret;
 use crate::net::pump::Line;
 use crate::proto::keepalive::Patience;
@@ -86,7 +86,7 @@ impl ViaArgs {
 
 fn login(file: &Path) -> anyhow::Result<Login> {
     let unusable = || format!("cannot use --via-login {}", file.display());
-    let handed_over = home::credential(VIA_LOGIN);
+    let handed_over = paths::credential(VIA_LOGIN);
     let bytes = given_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
     let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("it is not text").with_context(unusable)?);
     Login::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::telling::Telling;
+use super::reporter::Telling;
 use crate::net::client::{Arrival, Client, Enrol};
 use crate::net::clock;
 use crate::net::dial::{self, Step, Trail};
