@@ -12,8 +12,8 @@ use crate::net::certificate::Source;
 use crate::net::http_server;
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{
-    CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, EARLY_BYTES,
-    STRANGER_TIMEOUT, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+    AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT,
+    EARLY_BYTES, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
 
 /// What a hub needs to know.
@@ -53,7 +53,7 @@ pub struct Limits {
     /// TCP accepted until TLS is done.
     pub tls_timeout: Duration,
     /// A connection's whole life until it has proved who it is.
-    pub stranger_timeout: Duration,
+    pub auth_timeout: Duration,
     /// What a request's head may be.
     pub http: http_server::Limits,
     /// How many strangers there may be.
@@ -68,7 +68,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             tls_timeout: TLS_HANDSHAKE_TIMEOUT,
-            stranger_timeout: STRANGER_TIMEOUT,
+            auth_timeout: AUTH_TIMEOUT,
             http: http_server::Limits::default(),
             strangers: Places {
                 in_all: UNAUTHENTICATED_CONNECTIONS,
@@ -83,7 +83,7 @@ impl Default for Limits {
 impl HubConfig {
     /// Every limit and its value, for whoever watches how near they are. Seconds, bytes or numbers.
     pub fn named_limits(&self) -> Vec<(&'static str, f64)> {
-        let Limits { tls_timeout, stranger_timeout, http, strangers, penalties, .. } = &self.limits;
+        let Limits { tls_timeout, auth_timeout, http, strangers, penalties, .. } = &self.limits;
         let (pending, streams) = (&self.broker.pending, &self.broker.streams);
         let numbers = [
             ("head_bytes", http.head_bytes),
@@ -105,7 +105,7 @@ impl HubConfig {
         ];
         let times = [
             ("tls_seconds", *tls_timeout),
-            ("stranger_seconds", *stranger_timeout),
+            ("stranger_seconds", *auth_timeout),
             ("head_seconds", http.head_timeout),
             ("handshake_seconds", self.broker.handshake),
             ("token_seconds", self.broker.token),

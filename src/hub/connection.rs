@@ -252,7 +252,7 @@ impl Visitor {
 
     /// Returns when this has been no WebSocket for too long: a stranger's patience is short.
     async fn outstays(&self, shared: &Shared) {
-        sleep(shared.config.limits.stranger_timeout).await;
+        sleep(shared.config.limits.auth_timeout).await;
         if matches!(*self.standing(), Standing::Stranger(_)) {
             shared.offended(self.address, Offence::Loitering);
         } else {

@@ -21,7 +21,7 @@ pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection's whole life until it has proved who it is: nothing keeps a stranger's place longer.
-pub const STRANGER_TIMEOUT: Duration = Duration::from_secs(15);
+pub const AUTH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Request line and headers together. Ours are under 1 KiB; reverse proxies add a few more.
 pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;

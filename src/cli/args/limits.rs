@@ -26,8 +26,8 @@ pub(in crate::cli) struct LimitArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = some_seconds, env = "DEVSTREAM_HEAD_TIMEOUT", hide_short_help = true)]
     head_timeout: Duration,
     /// Until a connection has proved who it is
-    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = some_seconds, env = "DEVSTREAM_STRANGER_TIMEOUT", hide_short_help = true)]
-    stranger_timeout: Duration,
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = some_seconds, env = "DEVSTREAM_AUTH_TIMEOUT", hide_short_help = true)]
+    auth_timeout: Duration,
     /// A request's line and headers
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size, env = "DEVSTREAM_MAX_HEAD", hide_short_help = true)]
     max_head: u64,
@@ -35,18 +35,18 @@ pub(in crate::cli) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one, env = "DEVSTREAM_MAX_HEAD_FIELDS", hide_short_help = true)]
     max_head_fields: usize,
     /// Connections that have not proved who they are; from half of them on, some are turned away at random
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one, env = "DEVSTREAM_MAX_STRANGERS", hide_short_help = true)]
-    max_strangers: usize,
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one, env = "DEVSTREAM_MAX_UNAUTHENTICATED", hide_short_help = true)]
+    max_unauthenticated: usize,
     /// Connections from one IPv4 address or IPv6 /64 that have not proved who they are
     #[arg(
         long,
         value_name = "N",
         default_value_t = 64,
         value_parser = at_least_one,
-        env = "DEVSTREAM_MAX_STRANGERS_PER_SOURCE",
+        env = "DEVSTREAM_MAX_UNAUTHENTICATED_PER_SOURCE",
         hide_short_help = true
     )]
-    max_strangers_per_source: usize,
+    max_unauthenticated_per_source: usize,
     /// Handshakes under way
     #[arg(long, value_name = "N", default_value_t = Caps::PENDING.in_all, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
     max_pending: usize,
@@ -87,13 +87,13 @@ impl LimitArgs {
     pub(in crate::cli) fn limits(&self) -> Limits {
         Limits {
             tls_timeout: self.tls_timeout,
-            stranger_timeout: self.stranger_timeout,
+            auth_timeout: self.auth_timeout,
             http: http_server::Limits {
                 head_timeout: self.head_timeout,
                 head_bytes: usize::try_from(self.max_head).unwrap_or(usize::MAX),
                 headers: self.max_head_fields,
             },
-            strangers: Places { in_all: self.max_strangers, per_source: self.max_strangers_per_source },
+            strangers: Places { in_all: self.max_unauthenticated, per_source: self.max_unauthenticated_per_source },
             penalties: Rules {
                 threshold: self.penalty_threshold,
                 longest: self.penalty_max,

@@ -27,7 +27,7 @@ const JOINING_AT_ONCE: usize = 16;
 
 /// What every hub of a fleet is told: all of it is at one address, and half of what a hub holds of strangers is not
 /// turned away at random.
-pub(crate) const ONE_ADDRESS: [&str; 2] = ["--max-strangers-per-source", "512"];
+pub(crate) const ONE_ADDRESS: [&str; 2] = ["--max-unauthenticated-per-source", "512"];
 
 /// Agents, online or on their way. They end when this is dropped.
 pub(crate) struct Fleet {
