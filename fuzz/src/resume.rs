@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use devstream::proto::limits::{FIRST_WINDOW, LARGEST_WINDOW};
+use devstream::proto::limits::{INITIAL_WINDOW, MAX_WINDOW};
 use devstream::proto::stream::StreamControl;
 use devstream::proto::stream::incoming::Incoming;
 use devstream::proto::stream::outgoing::{Outgoing, Piece};
@@ -12,7 +12,7 @@ use devstream::proto::stream::outgoing::{Outgoing, Piece};
 use super::input::Input;
 
 /// No input makes either end keep more than this.
-const SHARE: u64 = FIRST_WINDOW;
+const SHARE: u64 = INITIAL_WINDOW;
 
 /// One local read: small ones as often as those that fill a window within an input.
 const READS: [usize; 4] = [1, 30, 1000, 60_000];
@@ -50,8 +50,8 @@ struct Stream {
 impl Stream {
     fn new() -> Self {
         Self {
-            outgoing: Outgoing::new(true, FIRST_WINDOW),
-            incoming: Incoming::new(FIRST_WINDOW),
+            outgoing: Outgoing::new(true, INITIAL_WINDOW),
+            incoming: Incoming::new(INITIAL_WINDOW),
             said: 0,
             heard: 0,
             waiting: VecDeque::new(),
@@ -121,7 +121,7 @@ impl Stream {
     }
 
     fn acknowledge(&mut self) {
-        let said = self.incoming.acknowledgement(LARGEST_WINDOW);
+        let said = self.incoming.acknowledgement(MAX_WINDOW);
         self.down.extend(said);
     }
 
@@ -174,9 +174,9 @@ impl Stream {
 
 /// An end that says whatever it likes is refused, and never gets more than it asked for.
 fn liar(mut input: Input<'_>) {
-    let mut outgoing = Outgoing::new(true, FIRST_WINDOW);
-    let mut incoming = Incoming::new(FIRST_WINDOW);
-    let (mut said, mut allowed) = (0, FIRST_WINDOW);
+    let mut outgoing = Outgoing::new(true, INITIAL_WINDOW);
+    let mut incoming = Incoming::new(INITIAL_WINDOW);
+    let (mut said, mut allowed) = (0, INITIAL_WINDOW);
     while !input.is_empty() {
         let done = match input.byte() % 8 {
             0 => {

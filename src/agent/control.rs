@@ -101,7 +101,7 @@ pub(super) async fn session(life: &Life, backoff: &mut Backoff, stop: &Cancellat
 async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
     let client = (config.enrol)().await?;
     let socket = client.control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
-    Ok((client, ControlChannel::new(socket, config.line.patience)))
+    Ok((client, ControlChannel::new(socket, config.line.idle_timeout)))
 }
 
 struct Session {
@@ -171,7 +171,7 @@ impl Session {
             }
             ToDevice::Drain { back_ms } => {
                 tracing::info!(target: "device-agent", "the hub is shutting down or restarting");
-                backoff.come_back_after(Duration::from_millis(back_ms));
+                backoff.set_retry_after(Duration::from_millis(back_ms));
             }
             ToDevice::Displaced { by } => return Err(End::Displaced { by }),
         }

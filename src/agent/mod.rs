@@ -26,7 +26,7 @@ use crate::net::network_monitor::NetworkMonitor;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::{clock, random, sd_notify};
-use crate::proto::backoff::{Backoff, spread};
+use crate::proto::backoff::{Backoff, random_duration};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -191,11 +191,11 @@ impl fmt::Display for Next {
 /// How long to leave the hub alone. Two agents with one id must not take turns, and a key that is refused will
 /// still be refused a second later.
 fn pause(end: &End, backoff: &mut Backoff) -> Duration {
-    let next = backoff.next_pause(clock::now(), random::dice());
+    let next = backoff.next_delay(clock::now(), random::dice());
     match end {
-        End::Displaced { .. } => DISPLACED_WAIT + spread(DISPLACED_WAIT, random::dice()),
+        End::Displaced { .. } => DISPLACED_WAIT + random_duration(DISPLACED_WAIT, random::dice()),
         End::Refused(refusal) if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) => {
-            BACKOFF_CAP / 2 + spread(BACKOFF_CAP / 2, random::dice())
+            BACKOFF_CAP / 2 + random_duration(BACKOFF_CAP / 2, random::dice())
         }
         // `devstream join` may be about to write the new key down: the old one, shown again, is refused for longer.
         End::Refused(Refusal { kind: RefusalKind::KeyReplaced, .. }) => BACKOFF_BASE + next,

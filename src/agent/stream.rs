@@ -98,7 +98,7 @@ pub(super) async fn serve_standby(
 
 /// What came along with a request may have reached its target, and must not do so twice.
 fn asked_before() -> Refusal {
-    Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::OpeningBroke.row().sentence)
+    Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::LostWhileOpening.row().sentence)
 }
 
 fn response(request: &StreamRequest, connected: &Result<Target, Refusal>) -> StreamResponse {
@@ -162,13 +162,13 @@ async fn carry(
         counters: &counters,
         tell: &|happening| tell(request, &happening),
         rejoin: WayBack { enrol: life.config.enrol.clone(), url: url.clone(), hub: client.hub().clone() },
-        patience: life.config.line.patience,
+        idle_timeout: life.config.line.idle_timeout,
         vigil: life.vigil.clone(),
         stop: &life.goodbye,
     };
     let (Outcome { ending, refusal }, socket, target) = target.carry(tunnel, terms).await;
     let (to_target, from_target) = counters.received_and_sent();
-    let why = refusal.map(|refusal| format!(": {}", refusal.what())).unwrap_or_default();
+    let why = refusal.map(|refusal| format!(": {}", refusal.message())).unwrap_or_default();
     tracing::info!(
         target: "device-agent",
         "{stream_name}: {ending}{why} to-target={to_target} from-target={from_target} id={request_id}"

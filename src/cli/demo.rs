@@ -27,7 +27,7 @@ use crate::net::socket_activation::Inherited;
 use crate::net::tasks::Tasks;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, Principal, Role};
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{RESPONSE_TIMEOUT, STANDBYS_PER_IDENTITY};
 use crate::proxy::ServiceProxy;
 use crate::proxy::config::ProxyConfig;
@@ -95,7 +95,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         broker: Settings::default(),
         activity: activity::Settings::default(),
         drain: DRAIN,
-        patience: Patience::default(),
+        idle_timeout: IdleTimeout::default(),
         standbys: STANDBYS_PER_IDENTITY,
         limits: Limits::default(),
         metrics: None,

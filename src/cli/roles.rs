@@ -128,7 +128,7 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
         },
         activity: serve.activity.settings()?,
         drain: serve.drain_timeout,
-        patience: serve.resume.patience(),
+        idle_timeout: serve.resume.idle_timeout(),
         standbys: serve.resume.standbys(),
         limits: serve.limits.limits(),
         metrics: serve.metrics,

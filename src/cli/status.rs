@@ -19,7 +19,7 @@ use crate::net::{clock, local};
 use crate::proto::admin::{AdminAnswer, AdminRequest, HubStatus};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
-use crate::proto::refusal::harmless;
+use crate::proto::refusal::sanitize;
 use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 
 /// Roles of one place that are looked at: more are the sessions of something like Ansible.
@@ -191,5 +191,5 @@ fn line(name: &str, value: &str) {
 
 /// Another user's process may have said it, and this may be root's terminal.
 fn put(line: &str) {
-    output::out(&line.chars().map(harmless).collect::<String>());
+    output::out(&line.chars().map(sanitize).collect::<String>());
 }

@@ -10,10 +10,10 @@ use super::connection_limiter::Places;
 use super::penalty::Rules;
 use crate::net::certificate::Source;
 use crate::net::http_server;
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{
     AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT,
-    EARLY_BYTES, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+    PENDING_LEG_BYTES, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
 
 /// What a hub needs to know.
@@ -38,7 +38,7 @@ pub struct HubConfig {
     /// How long running streams may go on after a drain began.
     pub drain: Duration,
     /// How long a connection may be silent.
-    pub patience: Patience,
+    pub idle_timeout: IdleTimeout,
     /// How many connections of one identity may stand by for streams.
     pub standbys: usize,
     /// What strangers may take, and the machine may give.
@@ -99,7 +99,7 @@ impl HubConfig {
             ("standbys_per_identity", self.standbys),
             ("control_message_bytes", CONTROL_MESSAGE_BYTES),
             ("data_message_bytes", DATA_MESSAGE_LIMIT),
-            ("early_bytes_per_stream", EARLY_BYTES),
+            ("early_bytes_per_stream", PENDING_LEG_BYTES),
             ("control_frames_burst", CONTROL_FRAME_BURST as usize),
             ("control_frames_per_second", CONTROL_FRAMES_PER_SECOND as usize),
         ];
@@ -111,7 +111,7 @@ impl HubConfig {
             ("token_seconds", self.broker.token),
             ("penalty_threshold_seconds", penalties.threshold),
             ("penalty_longest_seconds", penalties.longest),
-            ("dead_after_seconds", self.patience.dead_after),
+            ("dead_after_seconds", self.idle_timeout.dead_after),
             ("resume_grace_seconds", self.broker.resume.unwrap_or_default()),
             ("drain_seconds", self.drain),
         ];

@@ -334,7 +334,7 @@ impl Visitor {
     /// The one answer to a wrong proof, and its line in the log.
     pub(super) fn denied(&self, shared: &Shared, who: Option<&Principal>, why: &str) -> Refusal {
         let refusal = Refusal::from(RefusalKind::AuthenticationFailed);
-        let (operation, word) = (Operation::Authenticate, refusal.kind.row().word);
+        let (operation, word) = (Operation::Authenticate, refusal.kind.row().label);
         let event = who.map_or_else(|| Event::new(operation, word), |who| Event::about(who, operation, word));
         shared.activity.record(Event { source: Some(self.address), reason: why.into(), ..event });
         refusal
@@ -345,7 +345,7 @@ impl Visitor {
 fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: RefusalKind) -> Event {
     let row = kind.row();
     let Action::Open { device, known, name } = action else {
-        let event = Event::about(&who.principal, Operation::Authenticate, row.word);
+        let event = Event::about(&who.principal, Operation::Authenticate, row.label);
         return Event { source: Some(source), reason: row.sentence.into(), ..event };
     };
     let reason = match (kind, known) {
@@ -358,6 +358,6 @@ fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: RefusalKi
         device: Some(device.clone()),
         name: name.cloned(),
         reason: reason.into(),
-        ..Event::about(&who.principal, Operation::Invoke, row.word)
+        ..Event::about(&who.principal, Operation::Invoke, row.label)
     }
 }

@@ -55,7 +55,7 @@ pub(super) struct Arriving {
 /// Keeps a device's control connection until either end gives it up.
 pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
     let Arriving { device, authority, key } = arriving;
-    let mut channel = ControlChannel::new(socket, shared.config.patience);
+    let mut channel = ControlChannel::new(socket, shared.config.idle_timeout);
     let Some(hello) = hello(&mut channel).await else {
         return channel.refuse(RefusalKind::BadRequest).await;
     };

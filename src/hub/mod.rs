@@ -70,11 +70,11 @@ use crate::net::socket_activation::Inherited;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
-use crate::proto::backoff::spread;
+use crate::proto::backoff::random_duration;
 use crate::proto::http::Route;
 use crate::proto::id::ConnectionId;
 use crate::proto::join::HubAddress;
-use crate::proto::limits::RETURNS_PER_SECOND;
+use crate::proto::limits::RECONNECTS_PER_SECOND;
 use crate::proto::resume::ResumeKey;
 use crate::proto::standby::Offer;
 use crate::proto::timestamp::Timestamp;
@@ -295,7 +295,7 @@ impl Shared {
     /// so that it can take them.
     fn come_back_after(&self) -> Duration {
         let connections = u32::try_from(self.pressure.connections()).unwrap_or(u32::MAX);
-        START + spread(Duration::from_secs(1) * connections / RETURNS_PER_SECOND, random::dice())
+        START + random_duration(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::dice())
     }
 
     fn is_draining(&self) -> bool {

@@ -140,7 +140,7 @@ fn shed(shared: &Shared, ask: &Ask, refusal: Refusal) -> Refusal {
         service: Some(ask.service.clone()),
         name: ask.name.clone(),
         source: Some(ask.source),
-        ..Event::new(Operation::Invoke, refusal.kind.row().word)
+        ..Event::new(Operation::Invoke, refusal.kind.row().label)
     });
     refusal
 }

@@ -41,7 +41,7 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
     if row.status == 401 {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("DevStream"));
     }
-    let message = json!({ "errorCode": code, "message": refusal.what(), "timestampUtc": now_rfc3339() });
+    let message = json!({ "errorCode": code, "message": refusal.message(), "timestampUtc": now_rfc3339() });
     let body = json!({ "Message": message.to_string(), "ExceptionMessage": "", "refusal": refusal });
     *response.body_mut() = body.to_string().into();
     response

@@ -21,7 +21,7 @@ use crate::net::tls::Socket;
 use crate::net::websocket::{Broken, Purpose, Transport, WebSocket};
 use crate::proto::http::{Bridge, lists};
 use crate::proto::id::Role;
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::CLOSE_TIMEOUT;
 use crate::proto::refusal::RefusalKind;
 use crate::proto::resume::{self, ResumeToken, Ticket};
@@ -33,7 +33,7 @@ pub(super) struct Waiting {
     pub(super) meeting: oneshot::Receiver<Meeting<Socket>>,
     pub(super) farewell: Farewell<Socket>,
     /// How long it may be silent, if it speaks `devstream.v1`.
-    pub(super) patience: Option<Patience>,
+    pub(super) idle_timeout: Option<IdleTimeout>,
     /// Its connection is used again after the stream.
     pub(super) rests: bool,
 }
@@ -75,10 +75,10 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
     match shared.broker.side(arrival) {
         Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
-            let patience = protocol.map(|_| shared.config.patience);
+            let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
             let (principal, authority) = (record.principal, asked.authority.clone());
             let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
-            let waiting = Waiting { meeting, farewell, patience, rests: rests.is_some() };
+            let waiting = Waiting { meeting, farewell, idle_timeout, rests: rests.is_some() };
             let then = Next::Stream(Box::new(Arrived { waiting, identity }));
             Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
         }
@@ -129,8 +129,8 @@ pub(super) async fn run(
 /// The same for a side that may go on to another stream after this one: then it comes back.
 pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { meeting, mut farewell, patience, rests } = waiting;
-    let meeting = awaited(meeting, &mut leg, patience, |departure| {
+    let Waiting { meeting, mut farewell, idle_timeout, rests } = waiting;
+    let meeting = awaited(meeting, &mut leg, idle_timeout, |departure| {
         tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
         farewell.left(how(departure, None));
         // Whoever else is on its way is told at once.
@@ -165,13 +165,13 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
 async fn awaited<T: Transport>(
     mut meeting: oneshot::Receiver<Meeting<T>>,
     leg: &mut Leg<T>,
-    patience: Option<Patience>,
+    idle_timeout: Option<IdleTimeout>,
     left: impl FnOnce(&Departure),
 ) -> Result<Meeting<T>, Option<Departure>> {
     let departure = tokio::select! {
         biased;
         meeting = &mut meeting => return meeting.map_err(|_| None),
-        departure = leg.hold(patience) => departure,
+        departure = leg.hold(idle_timeout) => departure,
     };
     left(&departure);
     match meeting.await {
@@ -201,13 +201,13 @@ async fn carry(
         draining: &shared.draining,
         drain: shared.config.drain,
         back: &|| shared.come_back_after(),
-        patience: shared.config.patience,
+        idle_timeout: shared.config.idle_timeout,
     };
     let parting = relay(device, service, &terms).await;
     let how = match parting.left() {
         Some((role, departure)) => how(departure, Some(role)),
         None if matches!(live.why().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
-            Left::Lost(None, live.why().what())
+            Left::Lost(None, live.why().message())
         }
         None => Left::Meant,
     };
@@ -265,7 +265,7 @@ fn how(departure: &Departure, role: Option<Role>) -> Left {
 fn ended(shared: &Shared, joint: Joint, live: &Live, left: Option<(Role, bool, String)>) {
     let (result, reason, ended_by) = match left {
         Some((role, clean, reason)) => (if clean { "closed" } else { "broken" }, reason, Some(role)),
-        None => ("ended", live.why().what(), None),
+        None => ("ended", live.why().message(), None),
     };
     shared.activity.record(Event {
         operation: Operation::StreamClosed,

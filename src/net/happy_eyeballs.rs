@@ -8,12 +8,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_ADDRESSES, DIAL_HEAD_START};
+use crate::proto::limits::{CONNECTION_ATTEMPT_DELAY, DIAL_ADDRESS_TIMEOUT, DIAL_ADDRESSES};
 
 /// An address that did not, and why.
 pub(super) type FailedAttempt = (SocketAddr, String);
 
-/// Connects to one after the other, each [`DIAL_HEAD_START`] after the one before, or at once when one fails. The first
+/// Connects to one after the other, each [`CONNECTION_ATTEMPT_DELAY`] after the one before, or at once when one fails. The first
 /// that connects wins, and the others are given up. Whoever waits has a deadline for all.
 pub(super) async fn race<T, F>(
     addresses: Vec<SocketAddr>,
@@ -35,7 +35,7 @@ where
                 Some(Err(failed)) => lost.push(failed),
                 None => return Err(lost),
             },
-            () = sleep(DIAL_HEAD_START), if !waiting.is_empty() => {}
+            () = sleep(CONNECTION_ATTEMPT_DELAY), if !waiting.is_empty() => {}
         }
     }
 }
@@ -98,7 +98,7 @@ mod tests {
         let good: SocketAddr = FOUR[0].parse().unwrap();
         let connect = |address| async move { if address == good { Ok(()) } else { pending().await } };
         let ((), won) = race(addresses(&[SIX[0], SIX[1], FOUR[0]]), connect).await.unwrap();
-        assert_eq!((won, clock::now() - began), (good, DIAL_HEAD_START));
+        assert_eq!((won, clock::now() - began), (good, CONNECTION_ATTEMPT_DELAY));
     }
 
     #[tokio::test(start_paused = true)]

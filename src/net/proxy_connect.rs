@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::proto::forward::Target;
-use crate::proto::limits::{VIA_ANSWER_BYTES, VIA_TIMEOUT};
+use crate::proto::limits::{PROXY_RESPONSE_BYTES, PROXY_TIMEOUT};
 use crate::proto::via::{Speech, Via, connect, socks};
 
 /// Opens the way to a host through the proxy at the other end of the stream. An error is what the proxy did, and follows
@@ -26,10 +26,10 @@ where
         Speech::Connect => "an HTTP",
         Speech::Socks => "a SOCKS 5",
     };
-    let seconds = VIA_TIMEOUT.as_secs();
+    let seconds = PROXY_TIMEOUT.as_secs();
     let slow =
         || format!("has not opened the way to {target} in {seconds} s: can it reach that, and is it {kind} proxy?");
-    timeout(VIA_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
+    timeout(PROXY_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
 }
 
 async fn by_connect<S>(stream: &mut S, via: &Via, target: Target<'_>) -> Result<(), String>
@@ -42,10 +42,10 @@ where
         if let Some(answer) = connect::answer(&head).map_err(said)? {
             break answer;
         }
-        if head.len() >= VIA_ANSWER_BYTES {
-            return Err(format!("answers with a head of more than {VIA_ANSWER_BYTES} bytes"));
+        if head.len() >= PROXY_RESPONSE_BYTES {
+            return Err(format!("answers with a head of more than {PROXY_RESPONSE_BYTES} bytes"));
         }
-        let mut rest = (&mut *stream).take((VIA_ANSWER_BYTES - head.len()) as u64);
+        let mut rest = (&mut *stream).take((PROXY_RESPONSE_BYTES - head.len()) as u64);
         if rest.read_buf(&mut head).await.map_err(broke)? == 0 {
             return Err(broke(io::ErrorKind::UnexpectedEof.into()));
         }

@@ -26,15 +26,15 @@ use self::leg::Parted;
 use super::network_monitor::NetworkMonitor;
 use super::websocket::{Transport, WebSocket};
 use super::{clock, random};
-use crate::proto::keepalive::Patience;
-use crate::proto::limits::{REJOINS_AT_ONCE, STANDBYS_PER_IDENTITY};
+use crate::proto::keepalive::IdleTimeout;
+use crate::proto::limits::{CONCURRENT_REJOINS, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::Pass;
 use crate::proto::stream::lifeline::{Lifeline, Step};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// Those of this process that are on their way back to a hub.
-static REJOINS: Semaphore = Semaphore::const_new(REJOINS_AT_ONCE);
+static REJOINS: Semaphore = Semaphore::const_new(CONCURRENT_REJOINS);
 
 /// An application answers the end of what it was told with its own within this, mostly: one message less says both. The other
 /// end waits for it only to be done with the stream.
@@ -85,14 +85,14 @@ pub struct Line {
     /// Whether it offers to resume streams.
     pub resume: bool,
     /// How long the hub may be silent.
-    pub patience: Patience,
+    pub idle_timeout: IdleTimeout,
     /// How many connections it keeps ready, at most.
     pub standbys: usize,
 }
 
 impl Default for Line {
     fn default() -> Self {
-        Self { resume: true, patience: Patience::default(), standbys: STANDBYS_PER_IDENTITY }
+        Self { resume: true, idle_timeout: IdleTimeout::default(), standbys: STANDBYS_PER_IDENTITY }
     }
 }
 
@@ -162,7 +162,7 @@ pub struct Terms<'a, J> {
     /// Comes back.
     pub rejoin: J,
     /// How long the hub may be silent.
-    pub patience: Patience,
+    pub idle_timeout: IdleTimeout,
     /// Hears when the way to it has changed.
     pub vigil: NetworkMonitor,
     /// This process ends: the other end is told, and does not wait.
@@ -227,11 +227,11 @@ where
 /// The other end has come to its end with all that there was. If this one has too, only the last words were lost.
 fn settled(outcome: Outcome, flow: &Flow) -> Outcome {
     match outcome.refusal {
-        Some(refusal) if refusal.kind == RefusalKind::StreamOver => {
+        Some(refusal) if refusal.kind == RefusalKind::AlreadyEnded => {
             if flow.may_have_ended() {
                 Ending::Clean.into()
             } else {
-                Refusal::new(RefusalKind::NotResumed, refusal.what()).into()
+                Refusal::new(RefusalKind::NotResumed, refusal.message()).into()
             }
         }
         _ => outcome,
@@ -252,7 +252,7 @@ async fn come_back<T, J: Rejoin<T>>(
             Step::WaitUntil(at) => tokio::select! {
                 () = sleep_until(at.into()) => {}
                 () = vigil.changed() => lifeline.nudge(clock::now()),
-                () = terms.stop.cancelled() => return Err(RefusalKind::EndedHere.into()),
+                () = terms.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
             },
             Step::Try => {
                 let until = lifeline.until().unwrap_or_else(clock::now);
@@ -260,7 +260,7 @@ async fn come_back<T, J: Rejoin<T>>(
                     tried = timeout_at(until.into(), attempt(pass, terms)) => tried,
                     // What is under way goes the old way.
                     () = vigil.changed() => continue,
-                    () = terms.stop.cancelled() => return Err(RefusalKind::EndedHere.into()),
+                    () = terms.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
                 };
                 let Ok(tried) = tried else { continue };
                 match tried {
@@ -272,7 +272,7 @@ async fn come_back<T, J: Rejoin<T>>(
                     }
                     Err(refusal) if is_final(refusal.kind) => return Err(finally(refusal)),
                     Err(refusal) => {
-                        last = refusal.what();
+                        last = refusal.message();
                         lifeline.lost(clock::now(), Duration::ZERO, random::dice());
                     }
                 }
@@ -299,7 +299,7 @@ fn is_final(kind: RefusalKind) -> bool {
             | RefusalKind::StreamKilled
             | RefusalKind::UnknownDevice
             | RefusalKind::IncompatibleVersion
-            | RefusalKind::StreamOver
+            | RefusalKind::AlreadyEnded
             | RefusalKind::PeerGone
             | RefusalKind::BadRequest
     )

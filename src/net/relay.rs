@@ -22,7 +22,7 @@ use super::websocket::{
     Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer,
 };
 use crate::proto::id::Role;
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::DATA_MESSAGE_BYTES;
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::{END_ACKNOWLEDGED, REST, StreamControl};
@@ -65,13 +65,13 @@ pub struct Terms<'a> {
     /// An end that can resume comes back so long after that.
     pub back: &'a (dyn Fn() -> Duration + Sync),
     /// How long an end that speaks `devstream.v1` may be silent.
-    pub patience: Patience,
+    pub idle_timeout: IdleTimeout,
 }
 
 impl Terms<'_> {
     /// Other ends may not read for hours, and still be there.
-    fn limit(&self) -> Option<Patience> {
-        self.text_allowed.then_some(self.patience)
+    fn limit(&self) -> Option<IdleTimeout> {
+        self.text_allowed.then_some(self.idle_timeout)
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, StreamId, StreamName};
-use super::limits::EARLY_OPEN_BYTES;
+use super::limits::EARLY_DATA_BYTES;
 use super::message::{StreamRequest, StreamResponse};
 use super::refusal::Refusal;
 use super::resume::Pass;
@@ -134,7 +134,7 @@ impl WayBack {
     }
 }
 
-/// How many bytes come along with a request: never more than [`EARLY_OPEN_BYTES`].
+/// How many bytes come along with a request: never more than [`EARLY_DATA_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "usize", into = "usize")]
 pub struct Early(usize);
@@ -148,13 +148,13 @@ impl Early {
 
 /// More than anyone may send ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {EARLY_OPEN_BYTES} bytes ahead of the answer")]
+#[error("more than {EARLY_DATA_BYTES} bytes ahead of the answer")]
 pub struct TooEarly;
 
 impl TryFrom<usize> for Early {
     type Error = TooEarly;
     fn try_from(bytes: usize) -> Result<Self, TooEarly> {
-        if bytes <= EARLY_OPEN_BYTES { Ok(Self(bytes)) } else { Err(TooEarly) }
+        if bytes <= EARLY_DATA_BYTES { Ok(Self(bytes)) } else { Err(TooEarly) }
     }
 }
 
@@ -198,8 +198,8 @@ mod tests {
 
     #[test]
     fn nobody_sends_more_ahead_than_the_limit() {
-        assert!(Early::try_from(EARLY_OPEN_BYTES).is_ok());
-        assert!(Early::try_from(EARLY_OPEN_BYTES + 1).is_err());
+        assert!(Early::try_from(EARLY_DATA_BYTES).is_ok());
+        assert!(Early::try_from(EARLY_DATA_BYTES + 1).is_err());
         let long = format!(r#"{{"type":"streamResponse","requestId":"{}"}}"#, "1".repeat(31));
         assert!(decode::<ToHub>(&long).is_err());
     }

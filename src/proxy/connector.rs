@@ -86,7 +86,7 @@ impl Connector {
         }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
         if opener.goodbye.is_cancelled() {
-            return Err(Refusal::new(RefusalKind::EndedHere, "this connector is closed"));
+            return Err(Refusal::new(RefusalKind::LocalShutdown, "this connector is closed"));
         }
         let (mut stream, work) = stream::open(opener, name, &mut first).await?;
         let inner = self.inner.clone();

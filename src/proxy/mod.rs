@@ -163,7 +163,7 @@ where
     };
     tokio::select! {
         done = stream::pipe(&opener, name, pipes) => done,
-        () = stopped => Err((Ending::Broken, RefusalKind::EndedHere.into())),
+        () = stopped => Err((Ending::Broken, RefusalKind::LocalShutdown.into())),
         () = watching => Ok(()),
     }
 }

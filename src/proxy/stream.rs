@@ -29,7 +29,7 @@ use crate::proto::http::{
     TOKEN_HEADER, URL_HEADER,
 };
 use crate::proto::id::{DeviceId, StreamId, StreamName};
-use crate::proto::limits::{EARLY_OPEN_BYTES, EARLY_WAIT};
+use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, FromHub, Offer, Open, ToHub};
@@ -207,8 +207,8 @@ impl Opener {
         counters: &'a Counters,
         tell: &'a (dyn Fn(Happening) + Sync),
     ) -> Terms<'a, WayBack> {
-        let (patience, vigil) = (self.config.line.patience, self.vigil.clone());
-        Terms { counters, tell, rejoin, patience, vigil, stop: &self.goodbye }
+        let (idle_timeout, vigil) = (self.config.line.idle_timeout, self.vigil.clone());
+        Terms { counters, tell, rejoin, idle_timeout, vigil, stop: &self.goodbye }
     }
 
     /// On a connection that stands by, or is brought for that; else the long way.
@@ -221,7 +221,7 @@ impl Opener {
         if let Some(standby) = ready {
             let early = first_bytes(local).await;
             begun.early =
-                early.map_err(|_| Refusal::new(RefusalKind::EndedHere, "the application reset its connection"))?;
+                early.map_err(|_| Refusal::new(RefusalKind::LocalShutdown, "the application reset its connection"))?;
             let id = StreamId::from_bytes(random::bytes());
             begun.id = Some(id).filter(|_| !begun.early.is_empty());
             match self.open_on(standby, id, name, &begun.early).await {
@@ -346,11 +346,11 @@ impl Opener {
 /// What an application says at once goes along with the request. What others say later is carried like everything else.
 async fn first_bytes<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Bytes> {
     let mut bytes = BytesMut::with_capacity(FIRST_READ);
-    let mut source = local.take(EARLY_OPEN_BYTES as u64);
-    timeout(EARLY_WAIT, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
+    let mut source = local.take(EARLY_DATA_BYTES as u64);
+    timeout(EARLY_DATA_WAIT, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
     // Where that was all there was room for, there may be more.
-    while bytes.len() == bytes.capacity() && bytes.len() < EARLY_OPEN_BYTES {
-        bytes.reserve(EARLY_OPEN_BYTES - bytes.len());
+    while bytes.len() == bytes.capacity() && bytes.len() < EARLY_DATA_BYTES {
+        bytes.reserve(EARLY_DATA_BYTES - bytes.len());
         if source.read_buf(&mut bytes).now_or_never().unwrap_or(Ok(0))? == 0 {
             break;
         }
@@ -376,9 +376,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn all_that_an_application_says_at_once_goes_along_up_to_the_limit() {
         for (said, goes_along) in
-            [(0, 0), (1, 1), (1500, 1500), (FIRST_READ + 1, FIRST_READ + 1), (EARLY_OPEN_BYTES + 1, EARLY_OPEN_BYTES)]
+            [(0, 0), (1, 1), (1500, 1500), (FIRST_READ + 1, FIRST_READ + 1), (EARLY_DATA_BYTES + 1, EARLY_DATA_BYTES)]
         {
-            let (mut application, mut local) = duplex(2 * EARLY_OPEN_BYTES);
+            let (mut application, mut local) = duplex(2 * EARLY_DATA_BYTES);
             application.write_all(&vec![7; said]).await.unwrap();
             assert_eq!(first_bytes(&mut local).await.unwrap().len(), goes_along, "{said}");
         }

@@ -27,7 +27,7 @@ fn a_device_outside_the_scope_looks_like_one_that_does_not_exist_whatever_it_is_
         vec![open("/ssh"), open("/web"), open(""), ask("GET", "/devices".into())]
     };
     let unknown = answers();
-    assert_eq!(unknown[0].word(), RefusalKind::UnknownDevice.row().word);
+    assert_eq!(unknown[0].word(), RefusalKind::UnknownDevice.row().label);
     assert!(unknown[3].body.contains("mine"), "{unknown:?}");
 
     let link = hub.device_link(DEVICE);

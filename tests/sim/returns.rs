@@ -170,7 +170,9 @@ impl World {
             // What a service may not reach, or not any more, is not a matter of its ticket.
             let refused = kind == RefusalKind::NotResumed && self.has_another_run(&ticket)
                 || kind == RefusalKind::AuthenticationFailed && due != Due::Admission
-                || kind == RefusalKind::StreamOver && due != Due::Admission && self.ended_well.contains(&ticket.stream)
+                || kind == RefusalKind::AlreadyEnded
+                    && due != Due::Admission
+                    && self.ended_well.contains(&ticket.stream)
                 || kind == RefusalKind::NotPermitted && due != Due::Refusal && ticket.role == Role::Service;
             assert!(refused, "refused as {kind:?}, and was due {due:?}: {ticket:?}");
             return;

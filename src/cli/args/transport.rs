@@ -14,8 +14,8 @@ use super::value_parsers::{age, seconds};
 use crate::cli::paths;
 use crate::net::private::given_secret;
 use crate::net::pump::Line;
-use crate::proto::keepalive::Patience;
-use crate::proto::limits::{DEAD_AFTER_RANGE, LONGEST_RESUME_GRACE, MOST_STANDBYS, STANDBYS_PER_IDENTITY};
+use crate::proto::keepalive::IdleTimeout;
+use crate::proto::limits::{DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::Login;
 use crate::proto::via::{Via, Way};
@@ -139,12 +139,12 @@ pub(in crate::cli) struct LineArgs {
 impl LineArgs {
     /// For the two ends of streams.
     pub(in crate::cli) fn line(&self) -> Line {
-        Line { resume: !self.no_resume, patience: self.patience(), standbys: self.standbys }
+        Line { resume: !self.no_resume, idle_timeout: self.idle_timeout(), standbys: self.standbys }
     }
 
     /// For the hub.
-    pub(in crate::cli) fn patience(&self) -> Patience {
-        Patience { dead_after: self.dead_after }
+    pub(in crate::cli) fn idle_timeout(&self) -> IdleTimeout {
+        IdleTimeout { dead_after: self.dead_after }
     }
 }
 
@@ -164,8 +164,8 @@ impl ResumeArgs {
     }
 
     /// How long a connection may be silent.
-    pub(in crate::cli) fn patience(&self) -> Patience {
-        self.line.patience()
+    pub(in crate::cli) fn idle_timeout(&self) -> IdleTimeout {
+        self.line.idle_timeout()
     }
 
     /// How many connections of one identity may stand by.
@@ -182,11 +182,11 @@ fn dead_after(text: &str) -> Result<Duration, String> {
 }
 
 fn standbys(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| *number <= MOST_STANDBYS);
-    number.ok_or_else(|| format!("it must be a number from 0 to {MOST_STANDBYS}"))
+    let number = text.parse().ok().filter(|number| *number <= MAX_STANDBYS_PER_IDENTITY);
+    number.ok_or_else(|| format!("it must be a number from 0 to {MAX_STANDBYS_PER_IDENTITY}"))
 }
 
 fn grace(text: &str) -> Result<Duration, String> {
     let given = age(text)?;
-    if given <= LONGEST_RESUME_GRACE { Ok(given) } else { Err("it must be at most 24h".into()) }
+    if given <= MAX_RESUME_GRACE { Ok(given) } else { Err("it must be at most 24h".into()) }
 }

@@ -96,7 +96,7 @@ impl Steps<'_> {
 
 fn passed_over(finding: Finding, refusal: Option<Refusal>) -> Finding {
     let Some(refusal) = refusal else { return finding };
-    finding.judged(Verdict::Odd { cause: refusal.what(), advice: "the hub's next address is tried".into() })
+    finding.judged(Verdict::Odd { cause: refusal.message(), advice: "the hub's next address is tried".into() })
 }
 
 /// The proxy's own hops come before it is asked for the way.

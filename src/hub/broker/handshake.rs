@@ -43,14 +43,14 @@ impl Broker {
     /// A request that is repeated, because the connection on which it was made broke before the answer. What came along with
     /// it may have reached the device, so it is not passed on a second time.
     fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
-        let refusal = Refusal::from(RefusalKind::OpeningBroke);
+        let refusal = Refusal::from(RefusalKind::LostWhileOpening);
         // One that comes on a standby connection is the first one, late: whoever repeats a request does so on another way.
         if !ask.standby && self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
             self.end(id, refusal.clone(), now);
         }
         let again = Stream::new(asker, ask.clone(), now);
-        let event = again.event(id, Operation::Invoke, refusal.kind.row().word, now);
-        self.record(Event { reason: RefusalKind::OpeningBroke.row().sentence.into(), ..event });
+        let event = again.event(id, Operation::Invoke, refusal.kind.row().label, now);
+        self.record(Event { reason: RefusalKind::LostWhileOpening.row().sentence.into(), ..event });
         self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
     }
 
@@ -78,7 +78,7 @@ impl Broker {
         };
         if stream.handshake_until.is_some() && stream.agent != seat.hello.run && !stream.ask.early.is_empty() {
             // The former agent may have passed on what came along with the request, and this one does not know.
-            return self.refuse(id, RefusalKind::OpeningBroke.into(), now);
+            return self.refuse(id, RefusalKind::LostWhileOpening.into(), now);
         }
         if let Some(leg) = stream.device.leg() {
             // It came in answer to an earlier request, on a control connection that is gone.
@@ -279,7 +279,7 @@ impl Broker {
             }
             (Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_), _) => {
                 stream.side(role).left();
-                self.refuse(id, Refusal::new(RefusalKind::OpeningBroke, format!("that of the {role}")), now);
+                self.refuse(id, Refusal::new(RefusalKind::LostWhileOpening, format!("that of the {role}")), now);
             }
         }
     }

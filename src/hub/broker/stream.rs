@@ -227,6 +227,6 @@ pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {
 }
 
 pub(super) fn wrong_token(id: StreamId, principal: &Principal, wrong: &str, address: SocketAddr) -> Event {
-    let event = Event::about(principal, Operation::Authenticate, RefusalKind::AuthenticationFailed.row().word);
+    let event = Event::about(principal, Operation::Authenticate, RefusalKind::AuthenticationFailed.row().label);
     Event { stream: Some(id), source: Some(address), reason: wrong.into(), ..event }
 }

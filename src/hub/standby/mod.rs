@@ -126,14 +126,14 @@ impl Shared {
 /// A connection that was brought to stand by.
 pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
     let Arriving { identity, held: _held } = arriving;
-    let channel = ControlChannel::new(socket, shared.config.patience);
+    let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     Standby { shared, visitor, identity }.serve(channel).await;
 }
 
 /// A connection that was brought for one stream, and stands by after it.
 pub(super) async fn go_on(shared: &Shared, visitor: &Visitor, identity: Identity, leg: Leg<Socket>) {
     let Some((socket, _kept)) = leg.into_parts() else { return };
-    let channel = ControlChannel::new(socket, shared.config.patience);
+    let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     match shared.hold_standby(&identity.principal) {
         Some(_held) => Standby { shared, visitor, identity }.serve(channel).await,
         None => channel.leave().await,
@@ -196,9 +196,9 @@ impl Standby<'_> {
             scope,
         };
         let ((admission, meeting), farewell) = self.shared.broker.side(arrival)?;
-        let patience = admission.protocol.map(|_| self.shared.config.patience);
+        let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
         let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
-        Ok((Waiting { meeting, farewell, patience, rests: admission.rests.is_some() }, pass))
+        Ok((Waiting { meeting, farewell, idle_timeout, rests: admission.rests.is_some() }, pass))
     }
 
     fn pass(&self, ticket: &Ticket, grace: Duration) -> Pass {
@@ -242,7 +242,7 @@ impl Standby<'_> {
     /// A side that is done with its stream stands by again.
     fn back(&self, leg: Leg<Socket>) -> Option<Channel> {
         let (socket, _) = leg.into_parts()?;
-        Some(ControlChannel::new(socket, self.shared.config.patience))
+        Some(ControlChannel::new(socket, self.shared.config.idle_timeout))
     }
 }
 

@@ -40,7 +40,7 @@ impl Standby<'_> {
         let is_ahead = !ahead.is_empty();
         let granted = tokio::select! {
             granted = Box::pin(self.ask(open, ahead)) => granted,
-            departure = leg.hold(Some(self.shared.config.patience)) => {
+            departure = leg.hold(Some(self.shared.config.idle_timeout)) => {
                 leg.part(&departure).await;
                 return None;
             }

@@ -11,11 +11,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Begun, Tunnel};
 use crate::net::clock;
-use crate::proto::limits::{ALL_WINDOWS, DATA_MESSAGE_LIMIT, FIRST_WINDOW, FULL_MESSAGE_BYTES, LARGEST_WINDOW};
+use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW, WINDOW_BUDGET};
 use crate::proto::stream::Violation;
 use crate::proto::stream::end::{Due, End, Farewell};
 
-/// Streams that run in this process, which share [`ALL_WINDOWS`].
+/// Streams that run in this process, which share [`WINDOW_BUDGET`].
 static STREAMS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) struct Flow {
@@ -323,5 +323,5 @@ impl Drop for Flow {
 /// This stream's share of what the process may be made to hold.
 fn share() -> u64 {
     let streams = STREAMS.load(Ordering::Relaxed).max(1);
-    (ALL_WINDOWS / streams).clamp(FIRST_WINDOW, LARGEST_WINDOW)
+    (WINDOW_BUDGET / streams).clamp(INITIAL_WINDOW, MAX_WINDOW)
 }

@@ -13,7 +13,7 @@ use crate::net::liveness::Liveness;
 use crate::net::relay::watch::lifeless;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::net::{clock, random};
-use crate::proto::keepalive::{Beat, Heartbeat};
+use crate::proto::keepalive::{Keepalive, KeepaliveAction};
 use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::end::{Due, Farewell};
@@ -98,7 +98,7 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
         // The close waits its turn behind what was sent before it, for as long as the peer takes to read that.
         Parted::Over(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
             () = socket.close(CLOSE_NORMAL, reason) => {}
-            () = lifeless(&pulse, flow.half_close().then_some(terms.patience)) => {}
+            () = lifeless(&pulse, flow.half_close().then_some(terms.idle_timeout)) => {}
         },
         Parted::Over(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
         Parted::Over(_, None) => socket.await_close().await,
@@ -268,23 +268,23 @@ async fn silence<J>(pulse: &Liveness, flow: &Flow, terms: &Terms<'_, J>) {
     if !flow.half_close() {
         return std::future::pending().await;
     }
-    let mut heartbeat = Heartbeat::new(terms.patience, Endpoint::Client, clock::epoch(), random::dice());
+    let mut keepalive = Keepalive::new(terms.idle_timeout, Endpoint::Client, clock::epoch(), random::dice());
     let mut vigil = terms.vigil.clone();
     loop {
-        let pause = match heartbeat.poll(clock::now(), pulse.said(), pulse.heard()) {
-            Beat::GiveUp if flow.is_closed() => return std::future::pending().await,
-            Beat::GiveUp => return,
-            Beat::Ping => {
+        let pause = match keepalive.poll(clock::now(), pulse.said(), pulse.heard()) {
+            KeepaliveAction::GiveUp if flow.is_closed() => return std::future::pending().await,
+            KeepaliveAction::GiveUp => return,
+            KeepaliveAction::Ping => {
                 flow.want_ping();
                 clock::now() + BETWEEN_PINGS
             }
-            Beat::WaitUntil(at) => at,
+            KeepaliveAction::WaitUntil(at) => at,
         };
         tokio::select! {
             () = sleep_until(pause.into()) => {}
             // A stream that could not come back is better off waiting.
             () = vigil.changed(), if flow.resumable() => {
-                heartbeat.ask(clock::now());
+                keepalive.probe(clock::now());
                 flow.want_ping();
             }
         }

@@ -27,7 +27,7 @@ async fn left(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, S
         draining: &draining,
         drain: Duration::ZERO,
         back: &|| Duration::ZERO,
-        patience: Patience::default(),
+        idle_timeout: IdleTimeout::default(),
     };
     let parting = relay(device, service, &terms).await;
     let (role, departure) = parting.left().expect("one of them");

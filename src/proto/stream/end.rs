@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Piece};
 use super::{CLOSE_NORMAL, CLOSE_RESET, StreamControl, StreamProtocol, Violation};
-use crate::proto::limits::{FIRST_WINDOW, FULL_MESSAGE_BYTES};
+use crate::proto::limits::{FULL_MESSAGE_BYTES, INITIAL_WINDOW};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// What is to be sent next.
@@ -79,7 +79,7 @@ impl End {
     /// Of a stream that has just begun.
     pub fn new(protocol: Option<StreamProtocol>) -> Self {
         // A peer that knows no windows is held back by not reading.
-        let first = if protocol.is_some() { FIRST_WINDOW } else { u64::MAX };
+        let first = if protocol.is_some() { INITIAL_WINDOW } else { u64::MAX };
         Self {
             protocol,
             outgoing: Outgoing::new(protocol == Some(StreamProtocol::Resumable), first),
@@ -356,7 +356,7 @@ impl End {
             Some((code, reason)) => {
                 let refusal = Refusal::from_close(code, reason).unwrap_or_else(|| RefusalKind::PeerGone.into());
                 if self.resumable() && matches!(refusal.kind, RefusalKind::Interrupted | RefusalKind::Draining) {
-                    return Farewell::Lost(refusal.what());
+                    return Farewell::Lost(refusal.message());
                 }
                 Farewell::Broken(Some(refusal))
             }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{StreamControl, Violation};
-use crate::proto::limits::{ACK_EVERY, ACK_MESSAGES, FIRST_WINDOW, LARGEST_ACK_EVERY, LONG_WINDOW};
+use crate::proto::limits::{ACK_EVERY, ACK_MESSAGES, INITIAL_WINDOW, LONG_PATH_WINDOW, MAX_ACK_EVERY};
 
 /// The direction's state. All counts are bytes since the start of the stream.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub struct Incoming {
 
 impl Default for Incoming {
     fn default() -> Self {
-        Self::new(FIRST_WINDOW)
+        Self::new(INITIAL_WINDOW)
     }
 }
 
@@ -129,7 +129,7 @@ impl Incoming {
     pub fn has_news(&self) -> bool {
         let untold = self.written - self.told;
         // However large the window is, the other end may have room for little, and waits for this.
-        let much = untold >= (self.window / 4).clamp(ACK_EVERY, LARGEST_ACK_EVERY);
+        let much = untold >= (self.window / 4).clamp(ACK_EVERY, MAX_ACK_EVERY);
         let many = self.messages >= ACK_MESSAGES && untold > 0;
         self.end.is_none() && (much || many) || self.owes || self.end_written && !self.end_told
     }
@@ -151,7 +151,7 @@ impl Incoming {
         let took = self.now.saturating_sub(self.untold_since);
         let may_be_long = self.round_trip.is_none_or(|shortest| shortest >= LONG) && took >= SLOW_START;
         if keeps_up && may_be_long && self.written - self.told >= ACK_EVERY {
-            self.window = self.window.max(LONG_WINDOW);
+            self.window = self.window.max(LONG_PATH_WINDOW);
         }
         let (from, since) = self.watched_from;
         if self.written - from >= self.window {
@@ -162,7 +162,7 @@ impl Incoming {
             }
             self.watched_from = (self.written, self.now);
         }
-        self.window = self.window.min(most.max(FIRST_WINDOW));
+        self.window = self.window.min(most.max(INITIAL_WINDOW));
     }
 }
 
@@ -185,12 +185,12 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::proto::limits::LARGEST_WINDOW;
+    use crate::proto::limits::MAX_WINDOW;
 
     #[test]
     fn nobody_sends_beyond_the_limit() {
         let mut incoming = Incoming::default();
-        let window = usize::try_from(FIRST_WINDOW).unwrap();
+        let window = usize::try_from(INITIAL_WINDOW).unwrap();
         assert!(incoming.received(window).is_ok());
         assert!(incoming.received(1).is_err());
     }
@@ -210,20 +210,20 @@ mod tests {
         let mut incoming = Incoming::default();
         incoming.received(10).unwrap();
         incoming.written(4);
-        assert_eq!(incoming.acknowledgement(FIRST_WINDOW), None, "too little for an acknowledgement of its own");
+        assert_eq!(incoming.acknowledgement(INITIAL_WINDOW), None, "too little for an acknowledgement of its own");
         assert_eq!(incoming.resume(), StreamControl::Resume { received: 10 });
-        let ack = StreamControl::Ack { bytes: 4, window: FIRST_WINDOW, end: false };
-        assert_eq!(incoming.acknowledgement(FIRST_WINDOW), Some(ack));
-        assert_eq!(incoming.acknowledgement(FIRST_WINDOW), None);
+        let ack = StreamControl::Ack { bytes: 4, window: INITIAL_WINDOW, end: false };
+        assert_eq!(incoming.acknowledgement(INITIAL_WINDOW), Some(ack));
+        assert_eq!(incoming.acknowledgement(INITIAL_WINDOW), None);
         incoming.written(6);
         incoming.ended(10).unwrap();
         incoming.end_written();
-        let last = StreamControl::Ack { bytes: 10, window: FIRST_WINDOW, end: true };
-        assert_eq!(incoming.acknowledgement(FIRST_WINDOW), Some(last));
+        let last = StreamControl::Ack { bytes: 10, window: INITIAL_WINDOW, end: true };
+        assert_eq!(incoming.acknowledgement(INITIAL_WINDOW), Some(last));
         assert!(incoming.is_settled());
         incoming.resume();
         assert!(!incoming.is_settled(), "it may have been lost");
-        assert_eq!(incoming.acknowledgement(FIRST_WINDOW), Some(last));
+        assert_eq!(incoming.acknowledgement(INITIAL_WINDOW), Some(last));
         assert!(incoming.is_settled());
     }
 
@@ -233,8 +233,8 @@ mod tests {
         const PIECE: u64 = 16 * 1024;
         let on_the_wire = Duration::from_micros(PIECE * 1_000_000 / (mib_per_second << 20));
         let (mut incoming, mut wire_free_at) = (Incoming::default(), Duration::ZERO);
-        let (mut sent, mut allowed, mut repaired_at) = (0, FIRST_WINDOW, Duration::ZERO);
-        let (mut data, mut acks) = (VecDeque::new(), VecDeque::from([(Duration::ZERO, FIRST_WINDOW)]));
+        let (mut sent, mut allowed, mut repaired_at) = (0, INITIAL_WINDOW, Duration::ZERO);
+        let (mut data, mut acks) = (VecDeque::new(), VecDeque::from([(Duration::ZERO, INITIAL_WINDOW)]));
         while incoming.received < pieces * PIECE {
             let is_ack = acks.front().is_some_and(|(at, _)| data.front().is_none_or(|arrival| at <= arrival));
             let now = if is_ack {
@@ -246,7 +246,7 @@ mod tests {
                 incoming.set_now(now);
                 incoming.received(usize::try_from(PIECE).unwrap()).unwrap();
                 incoming.written(usize::try_from(PIECE).unwrap());
-                if let Some(StreamControl::Ack { bytes, window, .. }) = incoming.acknowledgement(LARGEST_WINDOW) {
+                if let Some(StreamControl::Ack { bytes, window, .. }) = incoming.acknowledgement(MAX_WINDOW) {
                     acks.push_back((now + round_trip / 2, bytes + window));
                 }
                 now
@@ -268,24 +268,27 @@ mod tests {
     fn the_window_is_what_the_way_takes_and_not_much_more() {
         assert!(window_at(300, Duration::from_micros(300), u64::MAX, 80_000) <= 1 << 20, "more would only lie about");
         let far = Duration::from_millis(200);
-        assert_eq!(window_at(120, far, u64::MAX, 80_000), LARGEST_WINDOW, "a gigabit to the other side of the world");
+        assert_eq!(window_at(120, far, u64::MAX, 80_000), MAX_WINDOW, "a gigabit to the other side of the world");
     }
 
     #[test]
     fn a_long_way_that_loses_bytes_is_not_taken_for_a_narrow_one() {
         let far = Duration::from_millis(200);
-        assert!(window_at(1, far, 8, 32) >= LONG_WINDOW, "as long as the connections below find out what it takes");
-        assert_eq!(window_at(10, far, 8, 4_000), LARGEST_WINDOW, "two losses to a round trip, and more");
+        assert!(
+            window_at(1, far, 8, 32) >= LONG_PATH_WINDOW,
+            "as long as the connections below find out what it takes"
+        );
+        assert_eq!(window_at(10, far, 8, 4_000), MAX_WINDOW, "two losses to a round trip, and more");
     }
 
     /// Gives the window after some MiB, `lag` bytes of which always wait for the local side.
     fn window_after(mib: usize, lag: usize) -> u64 {
-        let (mut incoming, mut window) = (Incoming::default(), FIRST_WINDOW);
+        let (mut incoming, mut window) = (Incoming::default(), INITIAL_WINDOW);
         incoming.received(lag).unwrap();
         for _ in 0..mib * 16 {
             incoming.received(64 * 1024).unwrap();
             incoming.written(64 * 1024);
-            if let Some(StreamControl::Ack { window: told, .. }) = incoming.acknowledgement(LARGEST_WINDOW) {
+            if let Some(StreamControl::Ack { window: told, .. }) = incoming.acknowledgement(MAX_WINDOW) {
                 window = told;
             }
         }
@@ -295,11 +298,11 @@ mod tests {
     /// A sender among many has room for no more than the first window, whatever ours is.
     #[test]
     fn a_large_window_makes_nobody_wait_for_an_acknowledgement() {
-        let mut incoming = Incoming::new(LARGEST_WINDOW);
-        let little = usize::try_from(FIRST_WINDOW).unwrap();
+        let mut incoming = Incoming::new(MAX_WINDOW);
+        let little = usize::try_from(INITIAL_WINDOW).unwrap();
         incoming.received(little).unwrap();
         incoming.written(little);
-        assert!(incoming.acknowledgement(LARGEST_WINDOW).is_some());
+        assert!(incoming.acknowledgement(MAX_WINDOW).is_some());
     }
 
     /// The other end keeps no more than so many messages, and has room for one.
@@ -310,14 +313,14 @@ mod tests {
             incoming.received(1).unwrap();
         }
         incoming.written(1);
-        assert!(incoming.acknowledgement(LARGEST_WINDOW).is_some());
+        assert!(incoming.acknowledgement(MAX_WINDOW).is_some());
         incoming.written(usize::try_from(ACK_MESSAGES).unwrap() * 2 - 1);
-        assert!(incoming.acknowledgement(LARGEST_WINDOW).is_some());
+        assert!(incoming.acknowledgement(MAX_WINDOW).is_some());
     }
 
     #[test]
     fn the_window_grows_for_a_reader_that_keeps_up_and_for_no_other() {
-        assert_eq!(window_after(64, 0), LARGEST_WINDOW);
-        assert_eq!(window_after(64, 190 * 1024), FIRST_WINDOW);
+        assert_eq!(window_after(64, 0), MAX_WINDOW);
+        assert_eq!(window_after(64, 190 * 1024), INITIAL_WINDOW);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proto::backoff::spread;
-use crate::proto::limits::{REJOIN_BASE, REJOIN_CAP, REJOIN_STOOD};
+use crate::proto::backoff::random_duration;
+use crate::proto::limits::{REJOIN_BASE, REJOIN_CAP, REJOIN_RESET_AFTER};
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +39,15 @@ impl Lifeline {
     }
 
     /// The WebSocket is gone, or an attempt to bring a new one failed. Not before `back` has passed.
-    pub fn lost(&mut self, now: Instant, back: Duration, dice: u64) {
-        let stood = self.stands_since.take().map(|since| now.saturating_duration_since(since));
-        if stood.is_some_and(|stood| stood >= REJOIN_STOOD) {
+    pub fn lost(&mut self, now: Instant, back: Duration, random: u64) {
+        let uptime = self.stands_since.take().map(|since| now.saturating_duration_since(since));
+        if uptime.is_some_and(|uptime| uptime >= REJOIN_RESET_AFTER) {
             self.failures = 0;
         }
         let bound = REJOIN_BASE.saturating_mul(1 << self.failures.min(16)).min(REJOIN_CAP);
         self.failures = self.failures.saturating_add(1);
         self.lost.get_or_insert(now);
-        self.try_at = Some(now + back + spread(bound, dice));
+        self.try_at = Some(now + back + random_duration(bound, random));
     }
 
     /// What to do at this time.
@@ -138,7 +138,7 @@ mod tests {
         lifeline.lost(now, Duration::ZERO, u64::MAX);
         assert_eq!(lifeline.poll(now), Step::WaitUntil(now + REJOIN_CAP));
         lifeline.back(now);
-        lifeline.lost(now + REJOIN_STOOD, Duration::ZERO, 0);
-        assert_eq!(lifeline.poll(now + REJOIN_STOOD), Step::Try);
+        lifeline.lost(now + REJOIN_RESET_AFTER, Duration::ZERO, 0);
+        assert_eq!(lifeline.poll(now + REJOIN_RESET_AFTER), Step::Try);
     }
 }

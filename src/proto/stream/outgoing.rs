@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::{StreamControl, Violation};
-use crate::proto::limits::{FIRST_WINDOW, FULL_MESSAGE_BYTES, KEPT_PIECES};
+use crate::proto::limits::{FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_UNACKED_CHUNKS};
 
 /// A window is no multiple of a message. What is left of it is not worth one of its own while so much is under way that an
 /// acknowledgement is sure to come.
@@ -81,10 +81,10 @@ impl Outgoing {
     /// How many more bytes may be taken from the local side when no more than `share` may be kept here.
     pub fn room(&self, share: u64) -> u64 {
         let bound = if self.keeps { self.allowed.min(self.kept_from.saturating_add(share)) } else { self.allowed };
-        let open = self.end == End::Open && self.kept.len() < KEPT_PIECES;
+        let open = self.end == End::Open && self.kept.len() < MAX_UNACKED_CHUNKS;
         let room = if open { bound.saturating_sub(self.taken) } else { 0 };
         let under_way = self.taken - self.acknowledged;
-        if room < SLIVER && under_way >= FIRST_WINDOW - SLIVER { 0 } else { room }
+        if room < SLIVER && under_way >= INITIAL_WINDOW - SLIVER { 0 } else { room }
     }
 
     /// The local side said this.
@@ -283,14 +283,14 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_large_window_is_no_message_of_its_own() {
-        let mut outgoing = Outgoing::new(true, FIRST_WINDOW);
+        let mut outgoing = Outgoing::new(true, INITIAL_WINDOW);
         while outgoing.room(MANY) > 0 {
             let bytes = usize::try_from(outgoing.room(MANY)).unwrap().min(FULL_MESSAGE_BYTES);
             assert_eq!(bytes, FULL_MESSAGE_BYTES);
             outgoing.take(Bytes::from(vec![0; bytes]));
         }
         sent(&mut outgoing);
-        outgoing.acknowledged(FULL_MESSAGE_BYTES as u64, FIRST_WINDOW, false).unwrap();
+        outgoing.acknowledged(FULL_MESSAGE_BYTES as u64, INITIAL_WINDOW, false).unwrap();
         assert!(outgoing.room(MANY) >= FULL_MESSAGE_BYTES as u64);
     }
 
@@ -313,7 +313,7 @@ mod tests {
         while outgoing.room(MANY) > 0 {
             outgoing.take(Bytes::from_static(b"x"));
         }
-        assert_eq!(outgoing.taken, KEPT_PIECES as u64);
+        assert_eq!(outgoing.taken, MAX_UNACKED_CHUNKS as u64);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use devstream::net::channel::ControlChannel;
 use devstream::net::http_server::{Answer, Asked, Limits, bare, serve};
 use devstream::net::websocket::{Endpoint, Incoming, Purpose, WebSocket};
 use devstream::proto::admin::AdminRequest;
-use devstream::proto::keepalive::Patience;
+use devstream::proto::keepalive::IdleTimeout;
 use devstream::proto::message::{ToDevice, ToHub};
 use http::StatusCode;
 use rustls::ClientConnection;
@@ -158,7 +158,7 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
         let (near, far) = duplex(64 * 1024);
         let socket = WebSocket::new(near, &[], endpoint, Purpose::Control);
         let talk = async {
-            let mut channel = ControlChannel::new(socket, Patience::default());
+            let mut channel = ControlChannel::new(socket, IdleTimeout::default());
             let why = loop {
                 let heard = match endpoint {
                     Endpoint::Server => channel.next::<ToHub>().await.map(drop),

@@ -254,7 +254,7 @@ fn a_connector_that_is_closed_says_so_and_one_that_is_dropped_leaves_its_streams
         let error = seen.recv().await.unwrap().unwrap_err();
         assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::PeerGone, "{error}");
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
-        assert_eq!(scene.open(Some("echo")).await.unwrap_err().kind, RefusalKind::EndedHere);
+        assert_eq!(scene.open(Some("echo")).await.unwrap_err().kind, RefusalKind::LocalShutdown);
     });
 }
 

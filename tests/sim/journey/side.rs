@@ -2,7 +2,7 @@
 
 use super::*;
 
-use devstream::proto::keepalive::Beat;
+use devstream::proto::keepalive::KeepaliveAction;
 use devstream::proto::limits::DATA_MESSAGE_BYTES;
 use devstream::proto::stream::end::{Due, End, Farewell};
 use devstream::proto::stream::lifeline::{Lifeline, Step};
@@ -19,7 +19,7 @@ pub(super) struct Side {
     /// The other end is awaited on this connection until then.
     awaited_until: Option<Instant>,
     back: Duration,
-    heartbeat: Heartbeat,
+    keepalive: Keepalive,
     beat_at: Instant,
     last_said: Instant,
     last_heard: Instant,
@@ -58,7 +58,7 @@ impl Side {
             trying: false,
             awaited_until: None,
             back: Duration::ZERO,
-            heartbeat: Heartbeat::new(Patience::default(), Endpoint::Client, now, 0),
+            keepalive: Keepalive::new(IdleTimeout::default(), Endpoint::Client, now, 0),
             beat_at: now,
             last_said: now,
             last_heard: now,
@@ -196,14 +196,14 @@ impl Journey {
             return None;
         }
         if now >= side.beat_at {
-            match side.heartbeat.poll(now, side.last_said, side.last_heard) {
-                Beat::WaitUntil(at) => side.beat_at = at,
-                Beat::Ping => {
+            match side.keepalive.poll(now, side.last_said, side.last_heard) {
+                KeepaliveAction::WaitUntil(at) => side.beat_at = at,
+                KeepaliveAction::Ping => {
                     side.end.want_ping();
                     side.beat_at = now + Duration::from_secs(1);
                 }
-                Beat::GiveUp if side.end.is_closed() => side.beat_at = now + LIMIT,
-                Beat::GiveUp => {
+                KeepaliveAction::GiveUp if side.end.is_closed() => side.beat_at = now + LIMIT,
+                KeepaliveAction::GiveUp => {
                     let leg = &self.legs[side.leg.unwrap()];
                     let sound = leg.up && leg.down && leg.run == self.run && !matches!(leg.place, Place::Gone);
                     assert!(!sound, "an end gave up a hub that is there");
@@ -386,7 +386,7 @@ impl Journey {
         (side.trying, side.leg, side.ticket) = (false, Some(leg), Some(ticket));
         (side.awaited_until, side.back) = (side.lifeline.until(), Duration::ZERO);
         (side.last_said, side.last_heard, side.beat_at) = (now, now, now);
-        side.heartbeat = Heartbeat::new(self.patience, Endpoint::Client, self.start, dice);
+        side.keepalive = Keepalive::new(self.idle_timeout, Endpoint::Client, self.start, dice);
         side.end.attach();
     }
 }

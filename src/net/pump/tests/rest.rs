@@ -22,7 +22,7 @@ fn pumped(tunnel: Tunnelled) -> (DuplexStream, impl Future<Output = (Outcome, Op
             counters: &counters,
             tell: &|_| {},
             rejoin: NoWay,
-            patience: Patience::default(),
+            idle_timeout: IdleTimeout::default(),
             vigil: NetworkMonitor::none(),
             stop: &stop,
         };
@@ -124,7 +124,7 @@ async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
             application.shutdown().await.unwrap();
             far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
             while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text.ends_with(END_ACKNOWLEDGED)) {}
-            let acknowledged = StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true };
+            let acknowledged = StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true };
             far.writer.text(acknowledged.encode()).await.unwrap();
             drop(far);
         };
@@ -144,7 +144,7 @@ async fn an_end_that_has_told_all_says_so_before_its_own_direction_is_acknowledg
         while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text == REST) {}
         // As long as the local side takes there.
         sleep(Duration::from_secs(10)).await;
-        far.writer.text(StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true }.encode()).await.unwrap();
+        far.writer.text(StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true }.encode()).await.unwrap();
         far.writer.text(REST.into()).await.unwrap();
         let pong = async { while far.reader.next().await.is_ok() {} };
         tokio::select! { () = pong => panic!("closed"), () = std::future::pending() => {} }
@@ -156,7 +156,7 @@ async fn an_end_that_has_told_all_says_so_before_its_own_direction_is_acknowledg
 #[tokio::test(start_paused = true)]
 async fn what_follows_the_last_word_of_a_stream_is_left_for_the_next_one() {
     let end = StreamControl::End { bytes: 0 }.encode();
-    let ack = StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true }.encode();
+    let ack = StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true }.encode();
     for peer_is_last in [false, true] {
         let (near, mut far) = sockets();
         let (mut application, pump) = pumped(resting(near, Begun::default()));
