@@ -18,7 +18,7 @@ use super::registry::{Record, StoredKey};
 use super::responses;
 use super::{Next, Shared, control, devices, enrol, monitor, open, standby, streaming};
 use crate::net::clock;
-use crate::net::http_server::{Answer, Asked, serve};
+use crate::net::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::random;
 use crate::net::socket;
 use crate::net::tls::{Acceptor, Socket};
@@ -130,7 +130,7 @@ pub(super) async fn receive(
     let standing = Arc::new(Mutex::new(Standing::Stranger(stranger)));
     let (in_doubt, excused) = (AtomicBool::new(false), AtomicBool::new(false));
     let visitor = Visitor { connection, address, serves, exporter, standing, in_doubt, excused };
-    let answer = async |asked| visitor.sealed(&shared, answer(&shared, &visitor, asked).await);
+    let answer = async |request| visitor.sealed(&shared, answer(&shared, &visitor, request).await);
     let served = Box::pin(serve(stream, shared.config.limits.http, answer));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
@@ -177,10 +177,10 @@ async fn secure(
 }
 
 /// Answers a request. A wrong proof is held against its source, and answered late where that cannot be kept away.
-async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next> {
-    let mut answer = route(shared, visitor, &asked).await;
+async fn answer(shared: &Shared, visitor: &Visitor, request: HttpRequest) -> HttpOutcome<Next> {
+    let mut answer = route(shared, visitor, &request).await;
     visitor.in_doubt.store(false, Ordering::Relaxed);
-    let Answer::Reply(reply) = &mut answer else { return answer };
+    let HttpOutcome::Reply(reply) = &mut answer else { return answer };
     // One connection, one request: nobody who was answered has business here, and nobody keeps a place by asking on.
     reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     if reply.status() == StatusCode::UNAUTHORIZED {
@@ -194,8 +194,8 @@ async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next
     answer
 }
 
-async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
-    let route = Route::parse(&asked.method, &asked.path);
+async fn route(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> HttpOutcome<Next> {
+    let route = Route::parse(&request.method, &request.path);
     let is_stream = matches!(route, Some(Route::Bridge(_) | Route::Standby));
     let served = match visitor.serves {
         Serves::All => true,
@@ -203,39 +203,44 @@ async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next
         Serves::Streams => is_stream,
     };
     let reply = match route.filter(|_| served) {
-        Some(Route::Control(device)) if asked.is_upgrade => {
-            return control::admit(shared, visitor, asked, device).await;
+        Some(Route::Control(device)) if request.is_upgrade => {
+            return control::admit(shared, visitor, request, device).await;
         }
-        Some(Route::Bridge(bridge)) if asked.is_upgrade => {
-            return streaming::admit(shared, visitor, asked, bridge).await;
+        Some(Route::Bridge(bridge)) if request.is_upgrade => {
+            return streaming::admit(shared, visitor, request, bridge).await;
         }
-        Some(Route::Standby) if asked.is_upgrade => return standby::admit(shared, visitor, asked).await,
-        Some(Route::Open(device, name)) => open::ask(shared, visitor, asked, device, name).await,
-        Some(Route::Devices) => devices::list(shared, visitor, asked).await,
-        Some(Route::Join) => enrol::join(shared, visitor, asked).await,
+        Some(Route::Standby) if request.is_upgrade => return standby::admit(shared, visitor, request).await,
+        Some(Route::Open(device, name)) => open::ask(shared, visitor, request, device, name).await,
+        Some(Route::Devices) => devices::list(shared, visitor, request).await,
+        Some(Route::Join) => enrol::join(shared, visitor, request).await,
         Some(Route::Health) => monitor::health(shared).await,
         Some(Route::Ready) => monitor::ready(shared),
         Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => responses::not_found(),
     };
-    Answer::Reply(reply)
+    HttpOutcome::Reply(reply)
 }
 
 impl Visitor {
     /// What the signature on this request must cover: the TLS channel, unless it answers a challenge of ours, which
     /// is good for this once.
-    pub(super) fn binding<'a>(&'a self, shared: &Shared, asked: &'a Asked, credential: &'a Credential) -> Binding<'a> {
+    pub(super) fn binding<'a>(
+        &'a self,
+        shared: &Shared,
+        request: &'a HttpRequest,
+        credential: &'a Credential,
+    ) -> Binding<'a> {
         let is_ours = |challenge: &&Challenge| {
             shared.challenges.as_ref().is_some_and(|given| given.redeem(challenge, clock::now()))
         };
         let answered = credential.challenge.as_ref().filter(is_ours);
         let session = answered.map_or(Session::Channel(&self.exporter), Session::Challenge);
-        Binding { method: &asked.method, authority: &asked.authority, path: &asked.path, session }
+        Binding { method: &request.method, authority: &request.authority, path: &request.path, session }
     }
 
     /// A 401 says which TLS channel it came through, so that a client knows when another one arrives, and has
     /// something to sign instead where that is allowed.
-    fn sealed(&self, shared: &Shared, mut answer: Answer<Next>) -> Answer<Next> {
-        let Answer::Reply(response) = &mut answer else { return answer };
+    fn sealed(&self, shared: &Shared, mut answer: HttpOutcome<Next>) -> HttpOutcome<Next> {
+        let HttpOutcome::Reply(response) = &mut answer else { return answer };
         if response.status() != StatusCode::UNAUTHORIZED {
             return answer;
         }
@@ -292,8 +297,8 @@ impl Visitor {
     }
 
     /// Who asks, proven. Every no is the same to whoever asked; the log knows why.
-    pub(super) async fn identify(&self, shared: &Shared, asked: &Asked) -> Result<Proven, Refusal> {
-        let Some(Ok(credential)) = asked.header(HEADER).map(str::parse::<Credential>) else {
+    pub(super) async fn identify(&self, shared: &Shared, request: &HttpRequest) -> Result<Proven, Refusal> {
+        let Some(Ok(credential)) = request.header(HEADER).map(str::parse::<Credential>) else {
             return Err(self.denied(shared, None, "no credential, or not one of ours"));
         };
         self.set_in_doubt();
@@ -302,7 +307,7 @@ impl Visitor {
         let now = clock::now_utc();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
-        let proven = authenticate(&credential, &valid, &self.binding(shared, asked, &credential));
+        let proven = authenticate(&credential, &valid, &self.binding(shared, request, &credential));
         let key = proven.map_err(|why| self.unproven(shared, &credential, why))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(RefusalKind::HubFailed))?;
@@ -311,8 +316,13 @@ impl Visitor {
     }
 
     /// Who asks, proven, and allowed to do this.
-    pub(super) async fn permit(&self, shared: &Shared, asked: &Asked, action: Action<'_>) -> Result<Proven, Refusal> {
-        let proven = self.identify(shared, asked).await?;
+    pub(super) async fn permit(
+        &self,
+        shared: &Shared,
+        request: &HttpRequest,
+        action: Action<'_>,
+    ) -> Result<Proven, Refusal> {
+        let proven = self.identify(shared, request).await?;
         self.allow(shared, &proven.record, action).map(|()| proven)
     }
 

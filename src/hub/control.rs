@@ -13,7 +13,7 @@ use super::responses;
 use super::{Next, Shared};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
-use crate::net::http_server::{Answer, Asked};
+use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
 use crate::proto::http::{CONTROL_PROTOCOL, lists};
@@ -25,21 +25,26 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Lets a device's upgrade through, or not. The version is looked at last: whoever hears that it is wrong knows that the
 /// hub knows it, which is how a device checks its key without taking its agent's place.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, device: DeviceId) -> Answer<Next> {
-    let key = match visitor.permit(shared, asked, Action::Control(&device)).await {
+pub(super) async fn admit(
+    shared: &Shared,
+    visitor: &Visitor,
+    request: &HttpRequest,
+    device: DeviceId,
+) -> HttpOutcome<Next> {
+    let key = match visitor.permit(shared, request, Action::Control(&device)).await {
         Ok(proven) => proven.key.key,
-        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
+        Err(refusal) => return HttpOutcome::Reply(responses::refuse(&refusal)),
     };
-    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, CONTROL_PROTOCOL) {
         let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
-        return Answer::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+        return HttpOutcome::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
-    Answer::Upgrade {
+    HttpOutcome::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
         headers: Vec::new(),
         purpose: Purpose::Control,
-        then: Next::Control(Arriving { device, authority: asked.authority.clone(), key }),
+        then: Next::Control(Arriving { device, authority: request.authority.clone(), key }),
     }
 }
 

@@ -8,21 +8,21 @@ use super::connection::Visitor;
 use super::registry::Record;
 use super::{Shared, responses};
 use crate::net::clock;
-use crate::net::http_server::Asked;
+use crate::net::http_server::HttpRequest;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::refusal::Refusal;
 
 /// Those in its scope, with what it may ask them for.
-pub(super) async fn list(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
-    match visible(shared, visitor, asked).await {
+pub(super) async fn list(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Response<Bytes> {
+    match visible(shared, visitor, request).await {
         Ok(devices) => json(&devices),
         Err(refusal) => responses::refuse(&refusal),
     }
 }
 
-async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Vec<DeviceStatus>, Refusal> {
-    let service = visitor.permit(shared, asked, Action::List).await?.record;
+async fn visible(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Result<Vec<DeviceStatus>, Refusal> {
+    let service = visitor.permit(shared, request, Action::List).await?.record;
     if service.scope.devices.is_empty() {
         return Ok(Vec::new());
     }

@@ -13,7 +13,7 @@ use super::penalty::Offence;
 use super::registry::Redeemed;
 use super::{Shared, held_against, responses};
 use crate::net::clock;
-use crate::net::http_server::{Asked, bare};
+use crate::net::http_server::{HttpRequest, empty_response};
 use crate::net::tls::Socket;
 use crate::proto::auth::{Credential, HEADER};
 use crate::proto::id::{Principal, Role};
@@ -21,20 +21,20 @@ use crate::proto::join::JoinRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Spends the code. Every wrong code gets the same answer.
-pub(super) async fn join(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
-    match spend(shared, visitor, asked).await {
-        Ok(()) => bare(StatusCode::NO_CONTENT),
+pub(super) async fn join(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Response<Bytes> {
+    match spend(shared, visitor, request).await {
+        Ok(()) => empty_response(StatusCode::NO_CONTENT),
         Err(refusal) => responses::refuse(&refusal),
     }
 }
 
-async fn spend(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<(), Refusal> {
-    let credential = asked.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
-    let request = serde_json::from_slice::<JoinRequest>(&asked.body).ok();
-    let Some((credential, JoinRequest { code, key })) = credential.zip(request) else {
+async fn spend(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Result<(), Refusal> {
+    let credential = request.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
+    let join = serde_json::from_slice::<JoinRequest>(&request.body).ok();
+    let Some((credential, JoinRequest { code, key })) = credential.zip(join) else {
         return Err(visitor.denied(shared, None, "not a join request"));
     };
-    if !credential.is_proven_by(&key, &visitor.binding(shared, asked, &credential)) {
+    if !credential.is_proven_by(&key, &visitor.binding(shared, request, &credential)) {
         return Err(visitor.unproven(shared, &credential, Unproven::WrongSignature));
     }
     let (who, hash, source) = (credential.principal.clone(), code.hash(), visitor.address);

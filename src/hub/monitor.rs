@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::accept::pause;
 use super::metrics::{MEDIA_TYPE, Measure};
 use super::{Shared, responses};
-use crate::net::http_server::{Answer, Asked, serve};
+use crate::net::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::tasks::{self, Tasks};
 use crate::net::usage;
 
@@ -47,12 +47,16 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener, tasks: Tasks
 
 async fn visit(shared: &Shared, tcp: TcpStream) {
     let answered =
-        serve(tcp, shared.config.limits.http, |asked| async move { Answer::Reply(answer(shared, &asked).await) });
+        serve(
+            tcp,
+            shared.config.limits.http,
+            |request| async move { HttpOutcome::Reply(answer(shared, &request).await) },
+        );
     let _: Option<((), _)> = answered.await;
 }
 
-async fn answer(shared: &Shared, asked: &Asked) -> Response<Bytes> {
-    match (asked.method.as_str(), asked.path.as_str()) {
+async fn answer(shared: &Shared, request: &HttpRequest) -> Response<Bytes> {
+    match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/metrics") => metrics(shared).await,
         ("GET", "/healthz") => health(shared).await,
         ("GET", "/readyz") => ready(shared),

@@ -11,7 +11,7 @@ use super::connection::Visitor;
 use super::registry::Record;
 use super::{Shared, responses};
 use crate::net::clock;
-use crate::net::http_server::Asked;
+use crate::net::http_server::HttpRequest;
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds,
 };
@@ -26,23 +26,23 @@ use crate::proto::stream::StreamProtocol;
 pub(super) async fn ask(
     shared: &Shared,
     visitor: &Visitor,
-    asked: &Asked,
+    http_request: &HttpRequest,
     device: DeviceId,
     name: Option<StreamName>,
 ) -> Response<Bytes> {
-    let service = match visitor.identify(shared, asked).await {
+    let service = match visitor.identify(shared, http_request).await {
         Ok(proven) => proven.record,
         Err(refusal) => return responses::refuse(&refusal),
     };
-    let wanted = match wanted(shared, asked, device, name) {
+    let wanted = match wanted(shared, http_request, device, name) {
         Ok(wanted) => wanted,
         Err(refusal) => return responses::refuse(&refusal),
     };
     let device = wanted.device.clone();
     match request(shared, visitor, service, wanted).await {
         Ok(grant) => {
-            let url = shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service);
-            responses::accept(&grant, &url, shared.standby_offer(&asked.authority).as_ref())
+            let url = shared.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
+            responses::accept(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
         }
         Err(refusal) => responses::refuse(&refusal),
     }
@@ -103,14 +103,19 @@ pub(super) async fn request(
 }
 
 /// What the request's headers say.
-fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamName>) -> Result<Wanted, Refusal> {
+fn wanted(
+    shared: &Shared,
+    http_request: &HttpRequest,
+    device: DeviceId,
+    name: Option<StreamName>,
+) -> Result<Wanted, Refusal> {
     let limit = shared.config.broker.handshake;
     let wrong = |header: &str, text: &str| Refusal::new(RefusalKind::BadRequest, format!("{header}: {text}"));
-    let timeout = |header, default: Duration| match asked.header(header) {
+    let timeout = |header, default: Duration| match http_request.header(header) {
         Some(text) => seconds(text, limit).ok_or_else(|| wrong(header, text)),
         None => Ok(default),
     };
-    let stream = match asked.header(STREAM_ID_HEADER) {
+    let stream = match http_request.header(STREAM_ID_HEADER) {
         Some(text) => Some(text.parse().map_err(|_| wrong(STREAM_ID_HEADER, text))?),
         None => None,
     };
@@ -119,9 +124,12 @@ fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamN
         name,
         connect_timeout: timeout(CONNECT_TIMEOUT_HEADER, Duration::ZERO)?,
         response_timeout: timeout(RESPONSE_TIMEOUT_HEADER, RESPONSE_TIMEOUT)?,
-        protocols: asked.header(STREAM_PROTOCOL_HEADER).map(|list| protocols(list.split(','))).unwrap_or_default(),
+        protocols: http_request
+            .header(STREAM_PROTOCOL_HEADER)
+            .map(|list| protocols(list.split(',')))
+            .unwrap_or_default(),
         stream,
-        rests: asked.header(standby::RESTS_HEADER) == Some(standby::RESTS),
+        rests: http_request.header(standby::RESTS_HEADER) == Some(standby::RESTS),
         standby: false,
         early: Bytes::new(),
     })

@@ -6,19 +6,19 @@ use serde_json::json;
 
 use super::broker::Grant;
 use crate::net::clock::now_rfc3339;
-use crate::net::http_server::bare;
+use crate::net::http_server::empty_response;
 use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
 use crate::proto::refusal::Refusal;
 use crate::proto::standby::{self, Offer};
 
 /// The answer to everything that is not there, whatever it was.
 pub(super) fn not_found() -> Response<Bytes> {
-    bare(StatusCode::NOT_FOUND)
+    empty_response(StatusCode::NOT_FOUND)
 }
 
 /// A few words.
 pub(super) fn words(status: StatusCode, text: &'static str) -> Response<Bytes> {
-    let mut response = bare(status);
+    let mut response = empty_response(status);
     *response.body_mut() = Bytes::from_static(text.as_bytes());
     response
 }
@@ -26,7 +26,7 @@ pub(super) fn words(status: StatusCode, text: &'static str) -> Response<Bytes> {
 /// A no. The original's clients read the message, a JSON text inside the JSON; devstream reads `refusal`.
 pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
     let row = refusal.kind.row();
-    let mut response = bare(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut response = empty_response(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     let is_success = response.status().is_success();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
@@ -49,7 +49,7 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
 
 /// A yes: where to bring the stream's WebSocket, and what lets it in.
 pub(super) fn accept(grant: &Grant, url: &str, standby: Option<&Offer>) -> Response<Bytes> {
-    let mut response = bare(StatusCode::OK);
+    let mut response = empty_response(StatusCode::OK);
     let fields = [
         (ACCEPTED_HEADER, Some("True".to_owned())),
         (URL_HEADER, Some(url.to_owned())),

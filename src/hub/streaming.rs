@@ -15,7 +15,7 @@ use super::open::ends;
 use super::standby::{self, Identity};
 use super::{Next, Shared, responses};
 use crate::net::clock;
-use crate::net::http_server::{Answer, Asked};
+use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::relay::{Departure, Leg, Terms, relay};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Broken, Purpose, Transport, WebSocket};
@@ -45,20 +45,25 @@ pub(super) struct Arrived {
 }
 
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
-    let proven = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
+pub(super) async fn admit(
+    shared: &Shared,
+    visitor: &Visitor,
+    request: &HttpRequest,
+    bridge: Bridge,
+) -> HttpOutcome<Next> {
+    let proven = match visitor.permit(shared, request, Action::Bridge(&bridge)).await {
         Ok(proven) => proven,
-        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
+        Err(refusal) => return HttpOutcome::Reply(responses::refuse(&refusal)),
     };
     let Proven { record, key } = proven;
-    let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
+    let authorization = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
         visitor.set_excused();
     }
     let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
         let refusal = visitor.denied(shared, Some(&record.principal), "no stream token, or not one of ours");
-        return Answer::Reply(responses::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refuse(&refusal));
     };
     let arrival = SideArrival {
         leg: visitor.connection,
@@ -70,19 +75,19 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         scope: record.scope,
     };
     if let Err(refusal) = shared.activity.audit() {
-        return Answer::Reply(responses::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refuse(&refusal));
     }
     match shared.broker.side(arrival) {
         Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
-            let (principal, authority) = (record.principal, asked.authority.clone());
+            let (principal, authority) = (record.principal, request.authority.clone());
             let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
             let waiting = Waiting { meeting, farewell, idle_timeout, rests: rests.is_some() };
             let then = Next::Stream(Box::new(Arrived { waiting, identity }));
-            Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
+            HttpOutcome::Upgrade { protocol: chosen(request, protocol), headers, purpose: Purpose::Stream, then }
         }
-        Err(refusal) => Answer::Reply(responses::refuse(&refusal)),
+        Err(refusal) => HttpOutcome::Reply(responses::refuse(&refusal)),
     }
 }
 
@@ -103,8 +108,8 @@ fn way_back(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static 
 }
 
 /// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
-fn chosen(asked: &Asked, agreed: Option<StreamProtocol>) -> Option<String> {
-    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
+fn chosen(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<String> {
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
     match agreed.map(StreamProtocol::as_str) {
         Some(agreed) if lists(offered, agreed) => Some(agreed.into()),
         _ => offered.split(',').map(str::trim).find(|item| StreamProtocol::named(item).is_none()).map(str::to_owned),

@@ -21,7 +21,7 @@ use super::streaming::Waiting;
 use super::{Next, Shared, responses};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
-use crate::net::http_server::{Answer, Asked};
+use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::relay::Leg;
 use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
@@ -93,25 +93,30 @@ pub(super) struct Arriving {
 }
 
 /// Lets a connection stand by, or not.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
-    let proven = match visitor.permit(shared, asked, Action::Standby).await {
+pub(super) async fn admit(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> HttpOutcome<Next> {
+    let proven = match visitor.permit(shared, request, Action::Standby).await {
         Ok(proven) => proven,
-        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
+        Err(refusal) => return HttpOutcome::Reply(responses::refuse(&refusal)),
     };
-    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, STANDBY_PROTOCOL) {
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
-        return Answer::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+        return HttpOutcome::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     let principal = proven.record.principal;
     let Some(held) = shared.hold_standby(&principal) else {
         let refusal = Refusal::new(RefusalKind::HubBusy, "no more connections stand by");
-        return Answer::Reply(responses::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refuse(&refusal));
     };
-    let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
-    let (key, authority) = (proven.key.key, asked.authority.clone());
+    let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
+    let (key, authority) = (proven.key.key, request.authority.clone());
     let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
-    Answer::Upgrade { protocol: Some(STANDBY_PROTOCOL.into()), headers: Vec::new(), purpose: Purpose::Stream, then }
+    HttpOutcome::Upgrade {
+        protocol: Some(STANDBY_PROTOCOL.into()),
+        headers: Vec::new(),
+        purpose: Purpose::Stream,
+        then,
+    }
 }
 
 impl Shared {
