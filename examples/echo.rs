@@ -69,7 +69,7 @@ async fn echo(incoming: Incoming) {
 
 /// Says something, and gives what came back.
 async fn call(device: &str, text: &str) -> Result<String, Box<dyn Error>> {
-    let connector = Connector::new(&local_identity::service()?)?.waiting_for_devices(PATIENCE);
+    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(PATIENCE);
     let mut stream = connector.open(&device.parse()?, Some(&ECHO.parse()?)).await?;
     stream.write_all(text.as_bytes()).await?;
     stream.shutdown().await?;

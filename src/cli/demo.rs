@@ -14,7 +14,7 @@ use super::signals::Signals;
 use super::stream_monitor::{Table, Watcher};
 use super::{Failure, output};
 use crate::agent;
-use crate::agent::config::{AgentConfig, Consent};
+use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::Hub;
 use crate::hub::activity;
 use crate::hub::broker::Settings;
@@ -52,9 +52,9 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let agent = AgentConfig {
         device: device.clone(),
         enrol: enrolled(Role::Device)?,
-        offers: [forward.clone()].into_iter().collect(),
-        consent: Consent::default(),
-        renewed_by_restart: false,
+        targets: [forward.clone()].into_iter().collect(),
+        access_policy: AccessPolicy::default(),
+        exit_when_key_refused: false,
         line: Line::default(),
         drain: DRAIN,
         observer: Arc::new(|_| {}),

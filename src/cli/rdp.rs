@@ -24,7 +24,7 @@ use crate::net::shutdown::Shutdown;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
 /// The client is gone; its stream has a moment to end by itself.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// Below the ports that systems give to whoever asks for any.
 const OWN_PORTS: Range<u16> = 20_000..32_000;
@@ -94,7 +94,7 @@ async fn serve(
     let done = if shutdown.drain.is_cancelled() { Ok(()) } else { done };
     // After a Ctrl-C, asking would be asking again, which breaks the stream off.
     shutdown.drain.cancel();
-    if timeout(GOODBYE, &mut serving).await.is_err() {
+    if timeout(CLOSE_GRACE, &mut serving).await.is_err() {
         shutdown.now.cancel();
         serving.await;
     }
@@ -105,7 +105,7 @@ async fn serve(
 async fn bind(rdp: &Rdp, port: u16, visited: &Arc<AtomicBool>) -> Result<(Proxy, Bulletin), Failure> {
     let (watcher, visited) = (Arc::new(Watcher::new(None)), visited.clone());
     let note = move |event: &proxy::Event| {
-        if matches!(event, proxy::Event::Asked(_)) {
+        if matches!(event, proxy::Event::Requested(_)) {
             visited.store(true, Ordering::Relaxed);
         }
     };

@@ -14,7 +14,7 @@ use super::status_server::Bulletin;
 use super::stream_monitor::{Table, Watcher};
 use super::{Failure, output, paths, stdio};
 use crate::agent;
-use crate::agent::config::{AgentConfig, Consent};
+use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
 use crate::hub::{CannotListen, Hub};
@@ -160,9 +160,9 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let config = AgentConfig {
         device: principal.id.clone().into(),
         enrol: bulletin.noting_the_hub(enrol(principal, agent.hub)),
-        offers: agent.forward.into_iter().collect(),
-        consent: Consent { services: agent.allow_service, command: agent.accept_command },
-        renewed_by_restart: is_handed_over(),
+        targets: agent.forward.into_iter().collect(),
+        access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
+        exit_when_key_refused: is_handed_over(),
         line: agent.line.line(),
         drain: agent.drain.drain_timeout,
         observer: Arc::new(move |event| {
@@ -201,10 +201,10 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     let (shutdown, watcher) = (Shutdown::default(), Arc::new(Watcher::new(table)));
     // A key that only the service manager can renew, and that the hub does not take any more.
     let outdated: Arc<OnceLock<Refusal>> = Arc::default();
-    let (renewed_by_restart, last, stop) = (is_handed_over(), outdated.clone(), shutdown.drain.clone());
+    let (exit_when_key_refused, last, stop) = (is_handed_over(), outdated.clone(), shutdown.drain.clone());
     let observer = move |event: &proxy::Event| {
         if let proxy::Event::Refused(_, refusal) = event
-            && renewed_by_restart
+            && exit_when_key_refused
             && refusal.kind == RefusalKind::AuthenticationFailed
         {
             let _ = last.set(refusal.clone());
@@ -269,7 +269,10 @@ async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
                 watcher.see(event)
             }
             // Whoever is at the other end of the pipes sees that, or why not.
-            proxy::Event::Asked(_) | proxy::Event::Opened(_) | proxy::Event::Refused(..) | proxy::Event::Ended(..) => {}
+            proxy::Event::Requested(_)
+            | proxy::Event::Opened(_)
+            | proxy::Event::Refused(..)
+            | proxy::Event::Ended(..) => {}
         }
     })?;
     config.enrol = bulletin.noting_the_hub(config.enrol);

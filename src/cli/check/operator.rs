@@ -25,7 +25,7 @@ use crate::proxy::Connector;
 const NO_DEVICE: &str = "none";
 
 /// What the target still says, and the way of the end to the device, take no longer.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) async fn check(telling: &Telling, check: Check) -> Result<(), Failure> {
     let proxy = service_proxy(check.hub.profile.as_ref(), &["--stdio", "--device", NO_DEVICE])?;
@@ -63,7 +63,7 @@ async fn to_device(
         }
         Err(refusal) => telling.push(no_stream(&at, &refusal).took(since(began))),
     }
-    connector.close(GOODBYE).await;
+    connector.close(CLOSE_GRACE).await;
 }
 
 fn online(device: &DeviceId, presence: &Presence) -> Finding {
@@ -94,5 +94,5 @@ async fn to_target(telling: &Telling, at: &str, known_as: Option<&StreamName>, m
         copy(&mut stream, &mut sink()).await
     };
     // Whatever comes of it, the target was heard.
-    let _ = timeout(GOODBYE, goodbye).await;
+    let _ = timeout(CLOSE_GRACE, goodbye).await;
 }

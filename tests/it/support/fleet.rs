@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devstream::agent;
-use devstream::agent::config::{AgentConfig, Consent};
+use devstream::agent::config::{AccessPolicy, AgentConfig};
 use devstream::net::client::{Client, Particulars};
 use devstream::net::clock;
 use devstream::net::pump::Line;
@@ -115,9 +115,9 @@ fn config(client: Client) -> AgentConfig {
             let client = client.clone();
             Box::pin(async move { Ok(client) })
         }),
-        offers: ["22".parse().expect("a forward")].into_iter().collect(),
-        consent: Consent::default(),
-        renewed_by_restart: false,
+        targets: ["22".parse().expect("a forward")].into_iter().collect(),
+        access_policy: AccessPolicy::default(),
+        exit_when_key_refused: false,
         line: Line::default(),
         drain: Duration::ZERO,
         observer: Arc::new(|_| {}),
