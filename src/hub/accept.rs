@@ -22,7 +22,7 @@ pub(super) async fn connections<F>(
     shared: Arc<Shared>,
     listener: TcpListener,
     tasks: Tasks,
-    receive: impl Fn(TcpStream, SocketAddr) -> Option<F> + Send + 'static,
+    handle: impl Fn(TcpStream, SocketAddr) -> Option<F> + Send + 'static,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -31,7 +31,7 @@ pub(super) async fn connections<F>(
         match listener.accept().await {
             Ok((tcp, address)) => {
                 failures = 0;
-                if let Some(visit) = receive(tcp, socket::canonical(address)) {
+                if let Some(visit) = handle(tcp, socket::canonical(address)) {
                     tasks.spawn(visit);
                 }
             }

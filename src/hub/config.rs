@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::activity;
 use super::broker::Settings;
-use super::connection_limiter::Places;
-use super::penalty::Rules;
+use super::connection_limiter::ConnectionLimits;
+use super::penalty::PenaltyPolicy;
 use crate::net::certificate::Source;
 use crate::net::http_server;
 use crate::proto::keepalive::IdleTimeout;
@@ -57,9 +57,9 @@ pub struct Limits {
     /// What a request's head may be.
     pub http: http_server::Limits,
     /// How many strangers there may be.
-    pub strangers: Places,
+    pub unauthenticated: ConnectionLimits,
     /// What is held against sources that get it wrong.
-    pub penalties: Rules,
+    pub penalties: PenaltyPolicy,
     /// Memory that the hub may use; what the system allows if none is named.
     pub memory: Option<u64>,
 }
@@ -70,11 +70,11 @@ impl Default for Limits {
             tls_timeout: TLS_HANDSHAKE_TIMEOUT,
             auth_timeout: AUTH_TIMEOUT,
             http: http_server::Limits::default(),
-            strangers: Places {
-                in_all: UNAUTHENTICATED_CONNECTIONS,
+            unauthenticated: ConnectionLimits {
+                total: UNAUTHENTICATED_CONNECTIONS,
                 per_source: UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
             },
-            penalties: Rules::default(),
+            penalties: PenaltyPolicy::default(),
             memory: None,
         }
     }
@@ -83,17 +83,17 @@ impl Default for Limits {
 impl HubConfig {
     /// Every limit and its value, for whoever watches how near they are. Seconds, bytes or numbers.
     pub fn named_limits(&self) -> Vec<(&'static str, f64)> {
-        let Limits { tls_timeout, auth_timeout, http, strangers, penalties, .. } = &self.limits;
+        let Limits { tls_timeout, auth_timeout, http, unauthenticated, penalties, .. } = &self.limits;
         let (pending, streams) = (&self.broker.pending, &self.broker.streams);
         let numbers = [
             ("head_bytes", http.head_bytes),
             ("head_fields", http.headers),
-            ("strangers", strangers.in_all),
-            ("strangers_per_source", strangers.per_source),
-            ("pending", pending.in_all),
+            ("strangers", unauthenticated.total),
+            ("strangers_per_source", unauthenticated.per_source),
+            ("pending", pending.total),
             ("pending_per_device", pending.per_device),
             ("pending_per_service", pending.per_service),
-            ("streams", streams.in_all),
+            ("streams", streams.total),
             ("streams_per_device", streams.per_device),
             ("streams_per_service", streams.per_service),
             ("standbys_per_identity", self.standbys),
@@ -110,7 +110,7 @@ impl HubConfig {
             ("handshake_seconds", self.broker.handshake),
             ("token_seconds", self.broker.token),
             ("penalty_threshold_seconds", penalties.threshold),
-            ("penalty_longest_seconds", penalties.longest),
+            ("penalty_longest_seconds", penalties.max),
             ("dead_after_seconds", self.idle_timeout.dead_after),
             ("resume_grace_seconds", self.broker.resume.unwrap_or_default()),
             ("drain_seconds", self.drain),

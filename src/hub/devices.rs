@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use super::auth::{Action, authorize};
-use super::connection::Visitor;
+use super::connection::ConnectionContext;
 use super::registry::Record;
 use super::{Shared, responses};
 use crate::net::clock;
@@ -14,15 +14,19 @@ use crate::proto::id::{DeviceId, Role};
 use crate::proto::refusal::Refusal;
 
 /// Those in its scope, with what it may ask them for.
-pub(super) async fn list(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Response<Bytes> {
-    match visible(shared, visitor, request).await {
+pub(super) async fn list(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Response<Bytes> {
+    match visible(shared, context, request).await {
         Ok(devices) => json(&devices),
         Err(refusal) => responses::refuse(&refusal),
     }
 }
 
-async fn visible(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Result<Vec<DeviceStatus>, Refusal> {
-    let service = visitor.permit(shared, request, Action::List).await?.record;
+async fn visible(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+) -> Result<Vec<DeviceStatus>, Refusal> {
+    let service = context.authenticate_and_authorize(shared, request, Action::List).await?.record;
     if service.scope.devices.is_empty() {
         return Ok(Vec::new());
     }
@@ -31,7 +35,7 @@ async fn visible(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> R
     let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
     let devices = devices.map_err(|error| error.to_strangers())?;
     let now = clock::now_utc();
-    let sees = |id: &DeviceId| authorize(service.standing(), Action::See(id), now).is_ok();
+    let sees = |id: &DeviceId| authorize(service.authz_subject(), Action::See(id), now).is_ok();
     let status = |record: Record| {
         let Record { principal, last_seen, .. } = shared.registry.refreshed(record);
         let id: DeviceId = principal.id.into();

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::auth::Unproven;
+use super::auth::AuthnError;
 use super::broker::{Event, Input, Operation};
 use super::broker_handle::BrokerHandle;
-use super::connection::Visitor;
-use super::penalty::Offence;
+use super::connection::ConnectionContext;
+use super::penalty::PenaltyReason;
 use super::registry::Redeemed;
-use super::{Shared, held_against, responses};
+use super::{Shared, record_penalty, responses};
 use crate::net::clock;
 use crate::net::http_server::{HttpRequest, empty_response};
 use crate::net::tls::Socket;
@@ -21,24 +21,24 @@ use crate::proto::join::JoinRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Spends the code. Every wrong code gets the same answer.
-pub(super) async fn join(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Response<Bytes> {
-    match spend(shared, visitor, request).await {
+pub(super) async fn join(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Response<Bytes> {
+    match spend(shared, context, request).await {
         Ok(()) => empty_response(StatusCode::NO_CONTENT),
         Err(refusal) => responses::refuse(&refusal),
     }
 }
 
-async fn spend(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Result<(), Refusal> {
+async fn spend(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Result<(), Refusal> {
     let credential = request.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
     let join = serde_json::from_slice::<JoinRequest>(&request.body).ok();
     let Some((credential, JoinRequest { code, key })) = credential.zip(join) else {
-        return Err(visitor.denied(shared, None, "not a join request"));
+        return Err(context.auth_failed(shared, None, "not a join request"));
     };
-    if !credential.is_proven_by(&key, &visitor.binding(shared, request, &credential)) {
-        return Err(visitor.unproven(shared, &credential, Unproven::WrongSignature));
+    if !credential.is_proven_by(&key, &context.binding(shared, request, &credential)) {
+        return Err(context.reject_proof(shared, &credential, AuthnError::WrongSignature));
     }
-    let (who, hash, source) = (credential.principal.clone(), code.hash(), visitor.address);
-    let (activity, broker, strangers) = (shared.activity.clone(), shared.broker.clone(), shared.strangers.clone());
+    let (who, hash, source) = (credential.principal.clone(), code.hash(), context.address);
+    let (activity, broker, limiter) = (shared.activity.clone(), shared.broker.clone(), shared.limiter.clone());
     let redeemed = shared.registry.change(move |registry| {
         let redeemed = registry.redeem(&who, &hash, &key, clock::now_utc())?;
         if let Some(redeemed) = &redeemed {
@@ -46,15 +46,15 @@ async fn spend(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> Res
             follow(&broker, who, redeemed);
         } else {
             // Here, where hanging up prevents nothing.
-            held_against(&strangers, &activity, source, Offence::WrongProof);
+            record_penalty(&limiter, &activity, source, PenaltyReason::AuthFailed);
         }
         Ok(redeemed.is_some())
     });
     match redeemed.await {
         Ok(true) => Ok(()),
         Ok(false) => {
-            visitor.set_excused();
-            Err(visitor.denied(shared, Some(&credential.principal), "a wrong, used or expired join code"))
+            context.exempt_from_penalty();
+            Err(context.auth_failed(shared, Some(&credential.principal), "a wrong, used or expired join code"))
         }
         Err(error) => Err(error.to_strangers()),
     }

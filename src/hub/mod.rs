@@ -48,12 +48,12 @@ use self::broker::{Event, Operation};
 use self::broker_handle::BrokerHandle;
 use self::challenge::Challenges;
 use self::config::HubConfig;
-use self::connection::Serves;
-use self::connection_limiter::Strangers;
+use self::connection::ListenerKind;
+use self::connection_limiter::ConnectionLimiter;
 use self::control::Arriving;
 pub use self::listen::CannotListen;
 use self::metrics::Metrics;
-use self::penalty::{Offence, Verdict};
+use self::penalty::{PenaltyReason, SourceStatus};
 use self::pressure::Pressure;
 use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
@@ -91,7 +91,7 @@ struct Shared {
     broker: BrokerHandle<Socket>,
     activity: Activity,
     metrics: Arc<Metrics>,
-    strangers: Arc<Strangers>,
+    limiter: Arc<ConnectionLimiter>,
     pressure: Arc<Pressure>,
     /// Held by whoever lists all devices.
     listing: tokio::sync::Mutex<()>,
@@ -134,7 +134,7 @@ const LAST_LINES: Duration = Duration::from_secs(10);
 /// A hub that listens but does not serve yet.
 pub struct Hub {
     shared: Arc<Shared>,
-    listeners: Vec<(TcpListener, Serves)>,
+    listeners: Vec<(TcpListener, ListenerKind)>,
     monitor: Option<TcpListener>,
     admin: LocalListener,
     certificate: HubCertificate,
@@ -175,7 +175,7 @@ impl Hub {
         let challenges = config.allow_tls_inspection.then(Challenges::default);
         let (limits, standbys) = (config.limits.clone(), standby::Counts::default());
         let pressure = Arc::new(Pressure::new(limits.memory));
-        metrics.limited("connections", pressure.most_connections() as f64);
+        metrics.limited("connections", pressure.max_connections() as f64);
         if let Some(budget) = pressure.budget() {
             metrics.limited("memory_bytes", budget as f64);
         }
@@ -188,7 +188,7 @@ impl Hub {
             broker,
             activity,
             metrics,
-            strangers: Arc::new(Strangers::new(limits.strangers, limits.penalties)),
+            limiter: Arc::new(ConnectionLimiter::new(limits.unauthenticated, limits.penalties)),
             pressure,
             listing: tokio::sync::Mutex::default(),
             complaints: LogThrottle::default(),
@@ -206,8 +206,8 @@ impl Hub {
 
     /// Where it listens, and whether for streams alone.
     pub fn addresses(&self) -> Vec<(SocketAddr, bool)> {
-        let address = |(listener, serves): &(TcpListener, Serves)| {
-            listener.local_addr().ok().map(|address| (address, *serves == Serves::Streams))
+        let address = |(listener, listener_kind): &(TcpListener, ListenerKind)| {
+            listener.local_addr().ok().map(|address| (address, *listener_kind == ListenerKind::Streams))
         };
         self.listeners.iter().filter_map(address).collect()
     }
@@ -233,13 +233,13 @@ impl Hub {
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let stopping = shared.stopping.clone();
-        for (listener, serves) in listeners {
+        for (listener, listener_kind) in listeners {
             let (hub, acceptor) = (shared.clone(), acceptor.clone());
-            let receive = move |tcp, address: SocketAddr| {
-                let admission = connection::admit(&hub, address)?;
-                Some(connection::receive(hub.clone(), acceptor.clone(), tcp, address, serves, admission))
+            let handle = move |tcp, address: SocketAddr| {
+                let permit = connection::admit(&hub, address)?;
+                Some(connection::run(hub.clone(), acceptor.clone(), tcp, address, listener_kind, permit))
             };
-            let accepting = accept::connections(shared.clone(), listener, tasks.clone(), receive);
+            let accepting = accept::connections(shared.clone(), listener, tasks.clone(), handle);
             tasks.spawn(until(stopping.clone(), accepting));
         }
         if let Some(listener) = monitor {
@@ -275,7 +275,7 @@ impl Shared {
         if self.activity.lost() > 0 {
             warnings.push(format!("the activity log has lost {} lines: is the disk full?", self.activity.lost()));
         }
-        warnings.extend(self.pressure.complaint());
+        warnings.extend(self.pressure.warning());
         let (certificate, now) = (self.certificate.status(), clock::now_utc());
         if now >= certificate.warn_from {
             warnings.push(format!("the certificate ends on {}", certificate.not_after));
@@ -287,8 +287,8 @@ impl Shared {
     }
 
     /// A source did something wrong.
-    fn offended(&self, address: SocketAddr, offence: Offence) {
-        held_against(&self.strangers, &self.activity, address, offence);
+    fn record_penalty(&self, address: SocketAddr, reason: PenaltyReason) {
+        record_penalty(&self.limiter, &self.activity, address, reason);
     }
 
     /// How long a connection stays away when this hub ends: long enough for the next one to start, and all of them spread
@@ -321,11 +321,11 @@ async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
 }
 
 /// A source did something wrong; the log hears when that has consequences.
-fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr, offence: Offence) {
-    if strangers.offended(address.ip(), offence) {
-        let word = match strangers.verdict(address.ip()) {
-            Verdict::Slowed => "slowed",
-            Verdict::Banned | Verdict::Welcome => "banned",
+fn record_penalty(limiter: &ConnectionLimiter, activity: &Activity, address: SocketAddr, reason: PenaltyReason) {
+    if limiter.record_penalty(address.ip(), reason) {
+        let word = match limiter.status(address.ip()) {
+            SourceStatus::Throttled => "slowed",
+            SourceStatus::Banned | SourceStatus::Allowed => "banned",
         };
         let event = Event::new(Operation::SourcePenalised, word);
         activity.record(Event { source: Some(address), ..event });

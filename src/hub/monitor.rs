@@ -74,7 +74,7 @@ pub(super) async fn health(shared: &Shared) -> Response<Bytes> {
 
 /// Whether it takes new streams.
 pub(super) fn ready(shared: &Shared) -> Response<Bytes> {
-    let full = shared.pressure.has_room_for_stream().is_err();
+    let full = shared.pressure.check_stream_capacity().is_err();
     if shared.is_draining() {
         responses::words(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else if full {
@@ -94,8 +94,8 @@ async fn metrics(shared: &Shared) -> Response<Bytes> {
         (Measure::Devices, devices as f64),
         (Measure::Services, services as f64),
         (Measure::Streams, shared.broker.streams() as f64),
-        (Measure::Strangers, shared.strangers.count() as f64),
-        (Measure::Penalised, shared.strangers.penalised() as f64),
+        (Measure::Strangers, shared.limiter.count() as f64),
+        (Measure::Penalised, shared.limiter.penalised() as f64),
         (Measure::Memory, usage::memory() as f64),
         (Measure::Descriptors, usage::descriptors().0 as f64),
         (Measure::CertificateEnd, shared.certificate.status().not_after.0 as f64),

@@ -7,7 +7,7 @@ use http::Response;
 
 use super::auth::Action;
 use super::broker::{Ask, Event, Grant, Operation};
-use super::connection::Visitor;
+use super::connection::ConnectionContext;
 use super::registry::Record;
 use super::{Shared, responses};
 use crate::net::clock;
@@ -25,13 +25,13 @@ use crate::proto::stream::StreamProtocol;
 /// Authorises, asks the broker, and answers when the device has.
 pub(super) async fn ask(
     shared: &Shared,
-    visitor: &Visitor,
+    context: &ConnectionContext,
     http_request: &HttpRequest,
     device: DeviceId,
     name: Option<StreamName>,
 ) -> Response<Bytes> {
-    let service = match visitor.identify(shared, http_request).await {
-        Ok(proven) => proven.record,
+    let service = match context.authenticate(shared, http_request).await {
+        Ok(authenticated) => authenticated.record,
         Err(refusal) => return responses::refuse(&refusal),
     };
     let wanted = match wanted(shared, http_request, device, name) {
@@ -39,7 +39,7 @@ pub(super) async fn ask(
         Err(refusal) => return responses::refuse(&refusal),
     };
     let device = wanted.device.clone();
-    match request(shared, visitor, service, wanted).await {
+    match request(shared, context, service, wanted).await {
         Ok(grant) => {
             let url = shared.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
             responses::accept(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
@@ -64,15 +64,15 @@ pub(super) struct Wanted {
 /// The same for every way in: may this service have it, is there room, and what does the device say?
 pub(super) async fn request(
     shared: &Shared,
-    visitor: &Visitor,
+    context: &ConnectionContext,
     service: Record,
     wanted: Wanted,
 ) -> Result<Grant, Refusal> {
     let principal = Principal { role: Role::Device, id: wanted.device.clone().into() };
     let known = shared.registry.find(&principal).await;
     let known = known.map_err(|error| error.to_strangers())?;
-    let action = Action::Open { device: &wanted.device, known: known.is_some(), name: wanted.name.as_ref() };
-    visitor.allow(shared, &service, action)?;
+    let action = Action::Open { device: &wanted.device, exists: known.is_some(), name: wanted.name.as_ref() };
+    context.authorize(shared, &service, action)?;
     let audit = shared.activity.audit()?;
     let limit = shared.config.broker.handshake;
     let ask = Ask {
@@ -81,7 +81,7 @@ pub(super) async fn request(
         until: ends(&service.scope),
         scope: service.scope,
         service: service.principal.id.into(),
-        source: visitor.address,
+        source: context.address,
         connect_timeout: wanted.connect_timeout.min(limit),
         response_timeout: wanted.response_timeout.min(limit),
         protocols: wanted.protocols,
@@ -90,7 +90,7 @@ pub(super) async fn request(
         standby: wanted.standby,
         early: wanted.early,
     };
-    if let Err(refusal) = shared.pressure.has_room_for_stream() {
+    if let Err(refusal) = shared.pressure.check_stream_capacity() {
         return Err(shed(shared, &ask, refusal));
     }
     match shared.broker.ask(shared.next_connection(), ask).await {

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::auth::Action;
 use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
 use super::broker_handle::{Farewell, Handover, Live, Meeting};
-use super::connection::{Proven, Visitor};
+use super::connection::{AuthenticatedIdentity, ConnectionContext};
 use super::open::ends;
 use super::standby::{self, Identity};
 use super::{Next, Shared, responses};
@@ -47,30 +47,30 @@ pub(super) struct Arrived {
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
 pub(super) async fn admit(
     shared: &Shared,
-    visitor: &Visitor,
+    context: &ConnectionContext,
     request: &HttpRequest,
     bridge: Bridge,
 ) -> HttpOutcome<Next> {
-    let proven = match visitor.permit(shared, request, Action::Bridge(&bridge)).await {
-        Ok(proven) => proven,
+    let authenticated = match context.authenticate_and_authorize(shared, request, Action::Bridge(&bridge)).await {
+        Ok(authenticated) => authenticated,
         Err(refusal) => return HttpOutcome::Reply(responses::refuse(&refusal)),
     };
-    let Proven { record, key } = proven;
+    let AuthenticatedIdentity { record, key } = authenticated;
     let authorization = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
-        visitor.set_excused();
+        context.exempt_from_penalty();
     }
     let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
-        let refusal = visitor.denied(shared, Some(&record.principal), "no stream token, or not one of ours");
+        let refusal = context.auth_failed(shared, Some(&record.principal), "no stream token, or not one of ours");
         return HttpOutcome::Reply(responses::refuse(&refusal));
     };
     let arrival = SideArrival {
-        leg: visitor.connection,
+        leg: context.id,
         place: bridge,
         principal: record.principal.clone(),
         shown,
-        address: visitor.address,
+        address: context.address,
         until: ends(&record.scope),
         scope: record.scope,
     };
@@ -119,7 +119,7 @@ fn chosen(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<Strin
 /// Waits for the other side, then carries the stream or hands the socket to the task that will.
 pub(super) async fn run(
     shared: &Shared,
-    visitor: &Visitor,
+    context: &ConnectionContext,
     arrived: Box<Arrived>,
     socket: WebSocket<Socket>,
     kept: impl Debug + Send + 'static,
@@ -127,7 +127,7 @@ pub(super) async fn run(
     let Arrived { waiting, identity } = *arrived;
     let rested = meet(shared, waiting, Leg::new(socket, kept)).await;
     if let (Some(leg), Some(identity)) = (rested, identity) {
-        Box::pin(standby::go_on(shared, visitor, identity, leg)).await;
+        Box::pin(standby::go_on(shared, context, identity, leg)).await;
     }
 }
 

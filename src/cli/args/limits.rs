@@ -8,8 +8,8 @@ use ipnet::IpNet;
 use super::value_parsers::{at_least_one, seconds, size, some_seconds};
 use crate::hub::broker::Caps;
 use crate::hub::config::Limits;
-use crate::hub::connection_limiter::Places;
-use crate::hub::penalty::Rules;
+use crate::hub::connection_limiter::ConnectionLimits;
+use crate::hub::penalty::PenaltyPolicy;
 use crate::net::http_server;
 
 #[derive(Debug, Clone, Args)]
@@ -48,7 +48,7 @@ pub(in crate::cli) struct LimitArgs {
     )]
     max_unauthenticated_per_source: usize,
     /// Handshakes under way
-    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.in_all, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.total, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
     max_pending: usize,
     /// Handshakes under way to one device
     #[arg(long, value_name = "N", default_value_t = Caps::PENDING.per_device, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING_PER_DEVICE", hide_short_help = true)]
@@ -57,7 +57,7 @@ pub(in crate::cli) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = Caps::PENDING.per_service, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING_PER_SERVICE", hide_short_help = true)]
     max_pending_per_service: usize,
     /// Streams
-    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.in_all, value_parser = at_least_one, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.total, value_parser = at_least_one, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
     max_streams: usize,
     /// Streams to one device
     #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.per_device, value_parser = at_least_one, env = "DEVSTREAM_MAX_STREAMS_PER_DEVICE", hide_short_help = true)]
@@ -93,10 +93,13 @@ impl LimitArgs {
                 head_bytes: usize::try_from(self.max_head).unwrap_or(usize::MAX),
                 headers: self.max_head_fields,
             },
-            strangers: Places { in_all: self.max_unauthenticated, per_source: self.max_unauthenticated_per_source },
-            penalties: Rules {
+            unauthenticated: ConnectionLimits {
+                total: self.max_unauthenticated,
+                per_source: self.max_unauthenticated_per_source,
+            },
+            penalties: PenaltyPolicy {
                 threshold: self.penalty_threshold,
-                longest: self.penalty_max,
+                max: self.penalty_max,
                 exempt: self.penalty_exempt.clone(),
             },
             memory: self.memory_budget,
@@ -108,7 +111,7 @@ impl LimitArgs {
         Caps {
             per_device: self.max_pending_per_device,
             per_service: self.max_pending_per_service,
-            in_all: self.max_pending,
+            total: self.max_pending,
         }
     }
 
@@ -117,7 +120,7 @@ impl LimitArgs {
         Caps {
             per_device: self.max_streams_per_device,
             per_service: self.max_streams_per_service,
-            in_all: self.max_streams,
+            total: self.max_streams,
         }
     }
 }

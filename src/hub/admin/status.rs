@@ -19,7 +19,7 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         online: shared.broker.devices_online() as u64,
         services,
         streams: shared.broker.streams() as u64,
-        strangers: shared.strangers.count() as u64,
+        strangers: shared.limiter.count() as u64,
         memory_bytes: usage::memory(),
         memory_limit_bytes: shared.pressure.budget(),
         descriptors,

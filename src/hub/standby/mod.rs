@@ -13,7 +13,7 @@ use http::header;
 
 use super::auth::{Action, authorize};
 use super::broker::{Shown, SideArrival};
-use super::connection::Visitor;
+use super::connection::ConnectionContext;
 use super::control::passed;
 use super::open::ends;
 use super::registry::Record;
@@ -93,9 +93,9 @@ pub(super) struct Arriving {
 }
 
 /// Lets a connection stand by, or not.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, request: &HttpRequest) -> HttpOutcome<Next> {
-    let proven = match visitor.permit(shared, request, Action::Standby).await {
-        Ok(proven) => proven,
+pub(super) async fn admit(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> HttpOutcome<Next> {
+    let authenticated = match context.authenticate_and_authorize(shared, request, Action::Standby).await {
+        Ok(authenticated) => authenticated,
         Err(refusal) => return HttpOutcome::Reply(responses::refuse(&refusal)),
     };
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
@@ -103,13 +103,13 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, request: &HttpRequ
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
         return HttpOutcome::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
-    let principal = proven.record.principal;
+    let principal = authenticated.record.principal;
     let Some(held) = shared.hold_standby(&principal) else {
         let refusal = Refusal::new(RefusalKind::HubBusy, "no more connections stand by");
         return HttpOutcome::Reply(responses::refuse(&refusal));
     };
     let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
-    let (key, authority) = (proven.key.key, request.authority.clone());
+    let (key, authority) = (authenticated.key.key, request.authority.clone());
     let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
     HttpOutcome::Upgrade {
         protocol: Some(STANDBY_PROTOCOL.into()),
@@ -122,25 +122,25 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, request: &HttpRequ
 impl Shared {
     /// A place for one more, if there is room.
     fn hold_standby(&self, principal: &Principal) -> Option<Held> {
-        let most = self.pressure.most_connections() * SHARE / 100;
-        let room = !self.is_draining() && self.standbys.all() < most && self.pressure.has_room_for_stream().is_ok();
+        let most = self.pressure.max_connections() * SHARE / 100;
+        let room = !self.is_draining() && self.standbys.all() < most && self.pressure.check_stream_capacity().is_ok();
         self.standbys.hold(principal, self.config.standbys).filter(|_| room)
     }
 }
 
 /// A connection that was brought to stand by.
-pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
+pub(super) async fn run(shared: &Shared, context: &ConnectionContext, arriving: Arriving, socket: WebSocket<Socket>) {
     let Arriving { identity, held: _held } = arriving;
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
-    Standby { shared, visitor, identity }.serve(channel).await;
+    Standby { shared, context, identity }.serve(channel).await;
 }
 
 /// A connection that was brought for one stream, and stands by after it.
-pub(super) async fn go_on(shared: &Shared, visitor: &Visitor, identity: Identity, leg: Leg<Socket>) {
+pub(super) async fn go_on(shared: &Shared, context: &ConnectionContext, identity: Identity, leg: Leg<Socket>) {
     let Some((socket, _kept)) = leg.into_parts() else { return };
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     match shared.hold_standby(&identity.principal) {
-        Some(_held) => Standby { shared, visitor, identity }.serve(channel).await,
+        Some(_held) => Standby { shared, context, identity }.serve(channel).await,
         None => channel.leave().await,
     }
 }
@@ -161,7 +161,7 @@ impl From<Ended> for End {
 
 struct Standby<'a> {
     shared: &'a Shared,
-    visitor: &'a Visitor,
+    context: &'a ConnectionContext,
     identity: Identity,
 }
 
@@ -196,7 +196,7 @@ impl Standby<'_> {
             place: Bridge { hub: String::new(), device: device.clone(), stream, role },
             principal: self.identity.principal.clone(),
             shown,
-            address: self.visitor.address,
+            address: self.context.address,
             until: ends(&scope),
             scope,
         };
@@ -240,7 +240,7 @@ impl Standby<'_> {
         let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
         let now = clock::now_utc();
         record.valid_key(&self.identity.key, now).ok_or(RefusalKind::KeyReplaced)?;
-        authorize(record.standing(), Action::Standby, now)?;
+        authorize(record.authz_subject(), Action::Standby, now)?;
         Ok(record)
     }
 

@@ -88,7 +88,7 @@ impl Standby<'_> {
             standby: true,
             early,
         };
-        open::request(self.shared, self.visitor, record, wanted).await
+        open::request(self.shared, self.context, record, wanted).await
     }
 
     fn opened(&self, device: &DeviceId, grant: &Grant, pass: Option<&Pass>) -> FromHub {
