@@ -17,7 +17,7 @@ use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
-use crate::hub::{CannotListen, Hub};
+use crate::hub::{BindError, Hub};
 use crate::net::allocator::keep_warm;
 use crate::net::rlimit::raise_descriptors;
 use crate::net::sd_notify;
@@ -71,7 +71,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
 }
 
 fn not_bound(error: anyhow::Error) -> Failure {
-    if error.is::<CannotListen>() { Failure::Usage(error) } else { Failure::Other(error) }
+    if error.is::<BindError>() { Failure::Usage(error) } else { Failure::Other(error) }
 }
 
 /// What a person who has just started a hub needs to know next.

@@ -88,8 +88,8 @@ impl HubConfig {
         let numbers = [
             ("head_bytes", http.head_bytes),
             ("head_fields", http.headers),
-            ("strangers", unauthenticated.total),
-            ("strangers_per_source", unauthenticated.per_source),
+            ("unauthenticated_connections", unauthenticated.total),
+            ("unauthenticated_connections_per_source", unauthenticated.per_source),
             ("pending", pending.total),
             ("pending_per_device", pending.per_device),
             ("pending_per_service", pending.per_service),
@@ -105,7 +105,7 @@ impl HubConfig {
         ];
         let times = [
             ("tls_seconds", *tls_timeout),
-            ("stranger_seconds", *auth_timeout),
+            ("auth_seconds", *auth_timeout),
             ("head_seconds", http.head_timeout),
             ("handshake_seconds", self.broker.handshake),
             ("token_seconds", self.broker.token),

@@ -16,7 +16,7 @@ use super::penalty::{PenaltyReason, SourceStatus};
 use super::pressure::{ConnectionSlot, Exhausted};
 use super::registry::{Record, StoredKey};
 use super::responses;
-use super::{Next, Shared, control, devices, enrol, monitor, open, standby, streaming};
+use super::{Shared, Upgraded, control, devices, enrol, monitor, open, standby, streaming};
 use crate::net::clock;
 use crate::net::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::random;
@@ -90,23 +90,23 @@ pub(super) struct ConnectionPermit {
 
 /// Lets a connection in, as far as its first words.
 pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<ConnectionPermit> {
-    shared.metrics.connected();
+    shared.metrics.connection_accepted();
     let rejection = match shared.pressure.acquire() {
         Ok(slot) => match shared.limiter.admit(address.ip()) {
             Ok(unauthenticated) => return Some(ConnectionPermit { unauthenticated, slot }),
             Err(Rejection::Banned) => {
                 // It has its line in the log already.
-                shared.metrics.turned_away("penalty");
+                shared.metrics.rejected("penalty");
                 return None;
             }
-            Err(Rejection::GlobalLimit) => "strangers",
-            Err(Rejection::SourceLimit) => "strangers-per-source",
+            Err(Rejection::GlobalLimit) => "unauthenticated",
+            Err(Rejection::SourceLimit) => "unauthenticated-per-source",
         },
         Err(Exhausted::Descriptors) => "descriptors",
         Err(Exhausted::Memory) => "memory",
     };
-    shared.metrics.turned_away(rejection);
-    if shared.complaints.is_due() {
+    shared.metrics.rejected(rejection);
+    if shared.overload_log.is_due() {
         let pressure = shared.pressure.warning().unwrap_or_default();
         tracing::warn!(target: "hub", "turning connections away, such as {address}: {rejection} {pressure}");
     }
@@ -141,14 +141,14 @@ pub(super) async fn run(
         shared.record_penalty(address, PenaltyReason::AuthFailed);
     }
     match upgraded {
-        Some((Next::Control(arriving), socket)) => {
+        Some((Upgraded::Control(arriving), socket)) => {
             Box::pin(control::run(&shared, &context, arriving, socket)).await;
         }
-        Some((Next::Standby(arriving), socket)) => {
+        Some((Upgraded::Standby(arriving), socket)) => {
             Box::pin(standby::run(&shared, &context, *arriving, socket)).await;
         }
         // The other side's task may come to hold the socket, and what goes with it.
-        Some((Next::Stream(arrived), socket)) => {
+        Some((Upgraded::Stream(arrived), socket)) => {
             let kept = (slot, context.auth_state.clone());
             Box::pin(streaming::run(&shared, &context, arrived, socket, kept)).await;
         }
@@ -171,19 +171,19 @@ async fn tls_handshake(
         }
         Err(_) => PenaltyReason::AuthTimeout,
     };
-    shared.metrics.failed_tls();
+    shared.metrics.tls_failed();
     shared.record_penalty(address, reason);
     None
 }
 
 /// Answers a request. A wrong proof is held against its source, and answered late where that cannot be kept away.
-async fn respond(shared: &Shared, context: &ConnectionContext, request: HttpRequest) -> HttpOutcome<Next> {
+async fn respond(shared: &Shared, context: &ConnectionContext, request: HttpRequest) -> HttpOutcome<Upgraded> {
     let mut outcome = route(shared, context, &request).await;
     context.auth_pending.store(false, Ordering::Relaxed);
-    let HttpOutcome::Reply(reply) = &mut outcome else { return outcome };
+    let HttpOutcome::Reply(response) = &mut outcome else { return outcome };
     // One connection, one request: nobody who was answered has business here, and nobody keeps a place by asking on.
-    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    if reply.status() == StatusCode::UNAUTHORIZED {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if response.status() == StatusCode::UNAUTHORIZED {
         if !context.penalty_exempt.load(Ordering::Relaxed) {
             shared.record_penalty(context.address, PenaltyReason::AuthFailed);
         }
@@ -194,7 +194,7 @@ async fn respond(shared: &Shared, context: &ConnectionContext, request: HttpRequ
     outcome
 }
 
-async fn route(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> HttpOutcome<Next> {
+async fn route(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> HttpOutcome<Upgraded> {
     let route = Route::parse(&request.method, &request.path);
     let is_stream = matches!(route, Some(Route::Bridge(_) | Route::Standby));
     let served = match context.listener_kind {
@@ -202,14 +202,14 @@ async fn route(shared: &Shared, context: &ConnectionContext, request: &HttpReque
         ListenerKind::Control => !is_stream,
         ListenerKind::Streams => is_stream,
     };
-    let reply = match route.filter(|_| served) {
+    let response = match route.filter(|_| served) {
         Some(Route::Control(device)) if request.is_upgrade => {
-            return control::admit(shared, context, request, device).await;
+            return control::upgrade(shared, context, request, device).await;
         }
         Some(Route::Bridge(bridge)) if request.is_upgrade => {
-            return streaming::admit(shared, context, request, bridge).await;
+            return streaming::upgrade(shared, context, request, bridge).await;
         }
-        Some(Route::Standby) if request.is_upgrade => return standby::admit(shared, context, request).await,
+        Some(Route::Standby) if request.is_upgrade => return standby::upgrade(shared, context, request).await,
         Some(Route::Open(device, name)) => open::ask(shared, context, request, device, name).await,
         Some(Route::Devices) => devices::list(shared, context, request).await,
         Some(Route::Join) => enrol::join(shared, context, request).await,
@@ -217,7 +217,7 @@ async fn route(shared: &Shared, context: &ConnectionContext, request: &HttpReque
         Some(Route::Ready) => monitor::ready(shared),
         Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => responses::not_found(),
     };
-    HttpOutcome::Reply(reply)
+    HttpOutcome::Reply(response)
 }
 
 impl ConnectionContext {
@@ -239,7 +239,7 @@ impl ConnectionContext {
 
     /// A 401 says which TLS channel it came through, so that a client knows when another one arrives, and has
     /// something to sign instead where that is allowed.
-    fn attach_challenge(&self, shared: &Shared, mut outcome: HttpOutcome<Next>) -> HttpOutcome<Next> {
+    fn attach_challenge(&self, shared: &Shared, mut outcome: HttpOutcome<Upgraded>) -> HttpOutcome<Upgraded> {
         let HttpOutcome::Reply(response) = &mut outcome else { return outcome };
         if response.status() != StatusCode::UNAUTHORIZED {
             return outcome;
@@ -249,7 +249,7 @@ impl ConnectionContext {
         let _ = insert(HeaderName::from_static(CHANNEL_HEADER), channel_name(&self.exporter));
         if let Some(challenges) = &shared.challenges {
             let challenge = Challenge::new(random::bytes());
-            challenges.give(challenge, clock::now());
+            challenges.issue(challenge, clock::now());
             let _ = insert(header::WWW_AUTHENTICATE, challenge.demand());
         }
         outcome

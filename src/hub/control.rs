@@ -10,7 +10,7 @@ use super::auth::{Action, authorize};
 use super::broker_handle::Notice;
 use super::connection::ConnectionContext;
 use super::responses;
-use super::{Next, Shared};
+use super::{Shared, Upgraded};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
 use crate::net::http_server::{HttpOutcome, HttpRequest};
@@ -25,26 +25,26 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Lets a device's upgrade through, or not. The version is looked at last: whoever hears that it is wrong knows that the
 /// hub knows it, which is how a device checks its key without taking its agent's place.
-pub(super) async fn admit(
+pub(super) async fn upgrade(
     shared: &Shared,
     context: &ConnectionContext,
     request: &HttpRequest,
     device: DeviceId,
-) -> HttpOutcome<Next> {
+) -> HttpOutcome<Upgraded> {
     let key = match context.authenticate_and_authorize(shared, request, Action::Control(&device)).await {
         Ok(authenticated) => authenticated.key.key,
-        Err(refusal) => return HttpOutcome::Reply(responses::refuse(&refusal)),
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, CONTROL_PROTOCOL) {
         let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
-        return HttpOutcome::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+        return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     HttpOutcome::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
         headers: Vec::new(),
         purpose: Purpose::Control,
-        then: Next::Control(Arriving { device, authority: request.authority.clone(), key }),
+        then: Upgraded::Control(Arriving { device, authority: request.authority.clone(), key }),
     }
 }
 
@@ -153,7 +153,7 @@ impl Session<'_> {
                 () = passed(key_ends) => return End::Refused(RefusalKind::KeyReplaced),
                 () = shared.draining.cancelled(), if !told_of_drain => {
                     told_of_drain = true;
-                    let back_ms = u64::try_from(shared.come_back_after().as_millis()).unwrap_or(u64::MAX);
+                    let back_ms = u64::try_from(shared.reconnect_delay().as_millis()).unwrap_or(u64::MAX);
                     if let Err(why) = channel.send(&ToDevice::Drain { back_ms }).await {
                         return why.into();
                     }

@@ -15,13 +15,13 @@ use crate::proto::refusal::Refusal;
 
 /// Those in its scope, with what it may ask them for.
 pub(super) async fn list(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Response<Bytes> {
-    match visible(shared, context, request).await {
+    match visible_devices(shared, context, request).await {
         Ok(devices) => json(&devices),
-        Err(refusal) => responses::refuse(&refusal),
+        Err(refusal) => responses::refusal(&refusal),
     }
 }
 
-async fn visible(
+async fn visible_devices(
     shared: &Shared,
     context: &ConnectionContext,
     request: &HttpRequest,
@@ -31,16 +31,16 @@ async fn visible(
         return Ok(Vec::new());
     }
     // Each goes through the whole registry: one after another, so that nobody's lists hold up everybody's proofs.
-    let _turn = shared.listing.lock().await;
+    let _lock = shared.list_lock.lock().await;
     let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
     let devices = devices.map_err(|error| error.to_strangers())?;
     let now = clock::now_utc();
-    let sees = |id: &DeviceId| authorize(service.authz_subject(), Action::See(id), now).is_ok();
+    let can_see = |id: &DeviceId| authorize(service.authz_subject(), Action::See(id), now).is_ok();
     let status = |record: Record| {
         let Record { principal, last_seen, .. } = shared.registry.refreshed(record);
         let id: DeviceId = principal.id.into();
-        sees(&id).then(|| {
-            let online = shared.broker.presence(&id).map(|presence| with_permitted(presence, &service));
+        can_see(&id).then(|| {
+            let online = shared.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
             DeviceStatus { id, last_seen, online }
         })
     };
@@ -48,7 +48,7 @@ async fn visible(
 }
 
 /// Names that the service may not ask for are as if they were not offered.
-fn with_permitted(mut presence: Presence, service: &Record) -> Presence {
+fn filter_forwards(mut presence: Presence, service: &Record) -> Presence {
     presence.forwards.retain(|name| service.scope.covers_stream(name));
     presence
 }

@@ -22,13 +22,13 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Spends the code. Every wrong code gets the same answer.
 pub(super) async fn join(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Response<Bytes> {
-    match spend(shared, context, request).await {
+    match redeem_code(shared, context, request).await {
         Ok(()) => empty_response(StatusCode::NO_CONTENT),
-        Err(refusal) => responses::refuse(&refusal),
+        Err(refusal) => responses::refusal(&refusal),
     }
 }
 
-async fn spend(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Result<(), Refusal> {
+async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Result<(), Refusal> {
     let credential = request.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
     let join = serde_json::from_slice::<JoinRequest>(&request.body).ok();
     let Some((credential, JoinRequest { code, key })) = credential.zip(join) else {
@@ -42,8 +42,8 @@ async fn spend(shared: &Shared, context: &ConnectionContext, request: &HttpReque
     let redeemed = shared.registry.change(move |registry| {
         let redeemed = registry.redeem(&who, &hash, &key, clock::now_utc())?;
         if let Some(redeemed) = &redeemed {
-            activity.record(joined(&who, source, redeemed));
-            follow(&broker, who, redeemed);
+            activity.record(join_event(&who, source, redeemed));
+            revoke_replaced_key(&broker, who, redeemed);
         } else {
             // Here, where hanging up prevents nothing.
             record_penalty(&limiter, &activity, source, PenaltyReason::AuthFailed);
@@ -60,14 +60,14 @@ async fn spend(shared: &Shared, context: &ConnectionContext, request: &HttpReque
     }
 }
 
-fn joined(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
+fn join_event(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
     let event = Event::about(who, Operation::Join, "joined");
     let reason = redeemed.enrolment.map(|id| format!("with enrolment key {id}")).unwrap_or_default();
     Event { source: Some(source), reason, ..event }
 }
 
 /// What an earlier key of the same identity holds: ended where that key is void by now, looked at where it will be.
-fn follow(broker: &BrokerHandle<Socket>, who: Principal, redeemed: &Redeemed) {
+fn revoke_replaced_key(broker: &BrokerHandle<Socket>, who: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
         let why = Refusal::new(RefusalKind::KeyReplaced, who.to_string());
         broker.tell(Input::Revoked { principal: who, why });

@@ -16,7 +16,7 @@ const STREAMING: &str = "streaming";
 
 /// Every listener. Inherited sockets take the place of the configured addresses, of the main ones and of the streaming
 /// endpoint's each by itself.
-pub(super) fn listen(config: &HubConfig, inherited: Inherited) -> anyhow::Result<Vec<(TcpListener, ListenerKind)>> {
+pub(super) fn bind_all(config: &HubConfig, inherited: Inherited) -> anyhow::Result<Vec<(TcpListener, ListenerKind)>> {
     let (streams, others) = inherited.split(STREAMING);
     if config.streaming.is_none() && !streams.is_empty() {
         bail!("a socket named '{STREAMING}' was inherited, but there is no --streaming-endpoint that leads to it");
@@ -30,7 +30,7 @@ pub(super) fn listen(config: &HubConfig, inherited: Inherited) -> anyhow::Result
     ] {
         if sockets.is_empty() {
             for address in addresses {
-                listeners.push((open(*address, flag)?, listener_kind));
+                listeners.push((bind(*address, flag)?, listener_kind));
             }
         }
         for socket in sockets {
@@ -47,18 +47,18 @@ pub(super) fn congestion_control(listeners: &[(TcpListener, ListenerKind)]) -> O
 }
 
 /// One listener, whose address this flag chooses.
-pub(super) fn open(address: SocketAddr, flag: &'static str) -> anyhow::Result<TcpListener> {
-    socket::listen(address).with_context(|| CannotListen { address, flag })
+pub(super) fn bind(address: SocketAddr, flag: &'static str) -> anyhow::Result<TcpListener> {
+    socket::listen(address).with_context(|| BindError { address, flag })
 }
 
 /// A port that cannot be opened.
 #[derive(Debug)]
-pub struct CannotListen {
+pub struct BindError {
     address: SocketAddr,
     flag: &'static str,
 }
 
-impl fmt::Display for CannotListen {
+impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, flag } = self;
         match address.port() {

@@ -32,19 +32,19 @@ pub(super) async fn ask(
 ) -> Response<Bytes> {
     let service = match context.authenticate(shared, http_request).await {
         Ok(authenticated) => authenticated.record,
-        Err(refusal) => return responses::refuse(&refusal),
+        Err(refusal) => return responses::refusal(&refusal),
     };
     let wanted = match wanted(shared, http_request, device, name) {
         Ok(wanted) => wanted,
-        Err(refusal) => return responses::refuse(&refusal),
+        Err(refusal) => return responses::refusal(&refusal),
     };
     let device = wanted.device.clone();
     match request(shared, context, service, wanted).await {
         Ok(grant) => {
             let url = shared.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
-            responses::accept(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
+            responses::stream_granted(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
         }
-        Err(refusal) => responses::refuse(&refusal),
+        Err(refusal) => responses::refusal(&refusal),
     }
 }
 

@@ -17,14 +17,14 @@ pub(super) fn not_found() -> Response<Bytes> {
 }
 
 /// A few words.
-pub(super) fn words(status: StatusCode, text: &'static str) -> Response<Bytes> {
+pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
     let mut response = empty_response(status);
-    *response.body_mut() = Bytes::from_static(text.as_bytes());
+    *response.body_mut() = Bytes::from_static(body.as_bytes());
     response
 }
 
 /// A no. The original's clients read the message, a JSON text inside the JSON; devstream reads `refusal`.
-pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
+pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     let row = refusal.kind.row();
     let mut response = empty_response(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     let is_success = response.status().is_success();
@@ -48,7 +48,7 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
 }
 
 /// A yes: where to bring the stream's WebSocket, and what lets it in.
-pub(super) fn accept(grant: &Grant, url: &str, standby: Option<&Offer>) -> Response<Bytes> {
+pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&Offer>) -> Response<Bytes> {
     let mut response = empty_response(StatusCode::OK);
     let fields = [
         (ACCEPTED_HEADER, Some("True".to_owned())),

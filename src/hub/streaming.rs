@@ -13,7 +13,7 @@ use super::broker_handle::{Farewell, Handover, Live, Meeting};
 use super::connection::{AuthenticatedIdentity, ConnectionContext};
 use super::open::ends;
 use super::standby::{self, Identity};
-use super::{Next, Shared, responses};
+use super::{Shared, Upgraded, responses};
 use crate::net::clock;
 use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::relay::{Departure, Leg, Terms, relay};
@@ -45,15 +45,15 @@ pub(super) struct Arrived {
 }
 
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
-pub(super) async fn admit(
+pub(super) async fn upgrade(
     shared: &Shared,
     context: &ConnectionContext,
     request: &HttpRequest,
     bridge: Bridge,
-) -> HttpOutcome<Next> {
+) -> HttpOutcome<Upgraded> {
     let authenticated = match context.authenticate_and_authorize(shared, request, Action::Bridge(&bridge)).await {
         Ok(authenticated) => authenticated,
-        Err(refusal) => return HttpOutcome::Reply(responses::refuse(&refusal)),
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
     let AuthenticatedIdentity { record, key } = authenticated;
     let authorization = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
@@ -63,7 +63,7 @@ pub(super) async fn admit(
     }
     let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
         let refusal = context.auth_failed(shared, Some(&record.principal), "no stream token, or not one of ours");
-        return HttpOutcome::Reply(responses::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     };
     let arrival = SideArrival {
         leg: context.id,
@@ -75,7 +75,7 @@ pub(super) async fn admit(
         scope: record.scope,
     };
     if let Err(refusal) = shared.activity.audit() {
-        return HttpOutcome::Reply(responses::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     }
     match shared.broker.side(arrival) {
         Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
@@ -84,10 +84,10 @@ pub(super) async fn admit(
             let (principal, authority) = (record.principal, request.authority.clone());
             let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
             let waiting = Waiting { meeting, farewell, idle_timeout, rests: rests.is_some() };
-            let then = Next::Stream(Box::new(Arrived { waiting, identity }));
+            let then = Upgraded::Stream(Box::new(Arrived { waiting, identity }));
             HttpOutcome::Upgrade { protocol: chosen(request, protocol), headers, purpose: Purpose::Stream, then }
         }
-        Err(refusal) => HttpOutcome::Reply(responses::refuse(&refusal)),
+        Err(refusal) => HttpOutcome::Reply(responses::refusal(&refusal)),
     }
 }
 
@@ -205,7 +205,7 @@ async fn carry(
         end: &live.end,
         draining: &shared.draining,
         drain: shared.config.drain,
-        back: &|| shared.come_back_after(),
+        back: &|| shared.reconnect_delay(),
         idle_timeout: shared.config.idle_timeout,
     };
     let parting = relay(device, service, &terms).await;

@@ -189,7 +189,7 @@ fn show_status(status: &HubStatus) {
         ("devices", format!("{} online of {}", status.online, status.devices)),
         ("services", status.services.to_string()),
         ("streams", status.streams.to_string()),
-        ("strangers", format!("{} connections not yet authenticated", status.strangers)),
+        ("unauthenticated", format!("{} connections not yet authenticated", status.unauthenticated_connections)),
         ("memory", memory),
         ("descriptors", status.descriptors_of()),
         ("congestion", status.congestion_control.clone().unwrap_or_else(|| "as the system has it".into())),

@@ -18,7 +18,7 @@ use super::control::passed;
 use super::open::ends;
 use super::registry::Record;
 use super::streaming::Waiting;
-use super::{Next, Shared, responses};
+use super::{Shared, Upgraded, responses};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
 use crate::net::http_server::{HttpOutcome, HttpRequest};
@@ -93,24 +93,28 @@ pub(super) struct Arriving {
 }
 
 /// Lets a connection stand by, or not.
-pub(super) async fn admit(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> HttpOutcome<Next> {
+pub(super) async fn upgrade(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+) -> HttpOutcome<Upgraded> {
     let authenticated = match context.authenticate_and_authorize(shared, request, Action::Standby).await {
         Ok(authenticated) => authenticated,
-        Err(refusal) => return HttpOutcome::Reply(responses::refuse(&refusal)),
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, STANDBY_PROTOCOL) {
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
-        return HttpOutcome::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+        return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     let principal = authenticated.record.principal;
     let Some(held) = shared.hold_standby(&principal) else {
         let refusal = Refusal::new(RefusalKind::HubBusy, "no more connections stand by");
-        return HttpOutcome::Reply(responses::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     };
     let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
     let (key, authority) = (authenticated.key.key, request.authority.clone());
-    let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
+    let then = Upgraded::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
     HttpOutcome::Upgrade {
         protocol: Some(STANDBY_PROTOCOL.into()),
         headers: Vec::new(),
