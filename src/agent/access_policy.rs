@@ -172,7 +172,7 @@ mod tests {
             protocol: None,
             service: "alice".parse().unwrap(),
             source: ([192, 0, 2, 1], 50000).into(),
-            rests: false,
+            reusable: false,
         };
         let refusal = run_accept_command(TELL, &"pi-42".parse().unwrap(), &request).await.unwrap_err();
         assert_eq!(refusal.detail.as_str(), r#""alice" ssh 192.0.2.1:50000"#);

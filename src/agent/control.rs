@@ -129,8 +129,8 @@ impl Session {
             run: self.context.run,
             protocols: self.context.config.line.protocols(),
             forwards: self.context.config.targets.names(),
-            others: self.context.config.targets.has_fallback(),
-            rests: self.context.config.line.standbys > 0,
+            accepts_any_name: self.context.config.targets.has_fallback(),
+            reusable: self.context.config.line.standbys > 0,
         });
         if let Err(ended) = channel.send(&hello).await {
             return ended.into();
@@ -173,9 +173,9 @@ impl Session {
                     work.cancel();
                 }
             }
-            ToDevice::Drain { back_ms } => {
+            ToDevice::Drain { reconnect_delay_ms } => {
                 tracing::info!(target: "device-agent", "the hub is shutting down or restarting");
-                backoff.set_retry_after(Duration::from_millis(back_ms));
+                backoff.set_retry_after(Duration::from_millis(reconnect_delay_ms));
             }
             ToDevice::Displaced { by } => return Err(SessionEnd::Displaced { by }),
         }

@@ -107,7 +107,7 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
             Ok(None) => return standby.end(None).await,
             Err(ended) => return standby.end(Some(ended)).await,
         };
-        if !request.stream.rests {
+        if !request.stream.reusable {
             // It does not come back.
             context.standbys.refill(&context);
         }

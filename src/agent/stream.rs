@@ -39,7 +39,7 @@ pub(super) async fn serve(
     match connected {
         Ok(target) => match open_tunnel(&client, &request).await {
             Ok(tunnel) => {
-                let slot = request.rests.then(|| context.standbys.adopt(&client));
+                let slot = request.reusable.then(|| context.standbys.adopt(&client));
                 let idle_socket = carry(&context, &client, &request, target, tunnel).await;
                 if let Some((socket, slot)) = idle_socket.zip(slot) {
                     context.standbys.put(&context, Standby::again(socket, slot));
@@ -87,10 +87,10 @@ pub(super) async fn serve_standby(
     let (socket, slot) = standby.into_parts();
     let tunnel = Tunnel {
         socket,
-        protocol: request.protocol.as_deref().and_then(StreamProtocol::named),
+        protocol: request.protocol.as_deref().and_then(StreamProtocol::from_name),
         pass: way_back.and_then(|grant| grant.pass()),
         begun: Begun { received: early, ..Begun::default() },
-        rests: request.rests,
+        reusable: request.reusable,
     };
     let socket = carry(&context, &slot.client, &request, target, tunnel).await?;
     Some(Standby::again(socket, slot))
@@ -114,12 +114,12 @@ fn log_refusal(request: &StreamRequest, refusal: &Refusal) {
 /// The stream's WebSocket, or what takes the yes back.
 async fn open_tunnel(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connection>, StreamResponse> {
     let StreamRequest { stream_name, request_id, url, .. } = request;
-    let protocol = request.protocol.as_deref().and_then(StreamProtocol::named);
+    let protocol = request.protocol.as_deref().and_then(StreamProtocol::from_name);
     let opened = match &request.authorization_token {
         Some(token) => client.stream(url, token, protocol).await,
         None => Err(Refusal::new(RefusalKind::BadRequest, "the hub gave no token")),
     };
-    let opened = opened.map(|tunnel| Tunnel { rests: request.rests, ..tunnel });
+    let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
     opened.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
         // What it met on the way is told here alone: the hub, which chose the URL, is not to look around with it.

@@ -153,8 +153,8 @@ impl Session<'_> {
                 () = passed(key_ends) => return End::Refused(RefusalKind::KeyReplaced),
                 () = shared.draining.cancelled(), if !told_of_drain => {
                     told_of_drain = true;
-                    let back_ms = u64::try_from(shared.reconnect_delay().as_millis()).unwrap_or(u64::MAX);
-                    if let Err(why) = channel.send(&ToDevice::Drain { back_ms }).await {
+                    let reconnect_delay_ms = u64::try_from(shared.reconnect_delay().as_millis()).unwrap_or(u64::MAX);
+                    if let Err(why) = channel.send(&ToDevice::Drain { reconnect_delay_ms }).await {
                         return why.into();
                     }
                 }

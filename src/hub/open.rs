@@ -56,7 +56,7 @@ pub(super) struct Wanted {
     pub(super) response_timeout: Duration,
     pub(super) protocols: Vec<StreamProtocol>,
     pub(super) stream: Option<StreamId>,
-    pub(super) rests: bool,
+    pub(super) reusable: bool,
     pub(super) standby: bool,
     pub(super) early: Bytes,
 }
@@ -86,7 +86,7 @@ pub(super) async fn request(
         response_timeout: wanted.response_timeout.min(limit),
         protocols: wanted.protocols,
         stream: wanted.stream,
-        rests: wanted.rests && shared.config.standbys > 0,
+        reusable: wanted.reusable && shared.config.standbys > 0,
         standby: wanted.standby,
         early: wanted.early,
     };
@@ -129,7 +129,7 @@ fn wanted(
             .map(|list| protocols(list.split(',')))
             .unwrap_or_default(),
         stream,
-        rests: http_request.header(standby::RESTS_HEADER) == Some(standby::RESTS),
+        reusable: http_request.header(standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
         standby: false,
         early: Bytes::new(),
     })
@@ -137,7 +137,7 @@ fn wanted(
 
 /// Those of a list that this hub knows.
 pub(super) fn protocols<'a>(offered: impl Iterator<Item = &'a str>) -> Vec<StreamProtocol> {
-    offered.filter_map(|name| StreamProtocol::named(name.trim())).take(StreamProtocol::ALL.len()).collect()
+    offered.filter_map(|name| StreamProtocol::from_name(name.trim())).take(StreamProtocol::ALL.len()).collect()
 }
 
 /// The hub has no room: said before anything is made for the stream.

@@ -55,7 +55,7 @@ pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&Offer>) 
         (URL_HEADER, Some(url.to_owned())),
         (TOKEN_HEADER, Some(grant.token.reveal())),
         (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
-        (standby::RESTS_HEADER, grant.rests.then(|| standby::RESTS.to_owned())),
+        (standby::REUSABLE_HEADER, grant.reusable.then(|| standby::REUSABLE.to_owned())),
         (standby::URL_HEADER, standby.map(|offer| offer.url.clone())),
         (standby::HOLD_HEADER, standby.map(|offer| offer.hold.to_string())),
     ];

@@ -35,7 +35,7 @@ pub(super) struct Waiting {
     /// How long it may be silent, if it speaks `devstream.v1`.
     pub(super) idle_timeout: Option<IdleTimeout>,
     /// Its connection is used again after the stream.
-    pub(super) rests: bool,
+    pub(super) reusable: bool,
 }
 
 /// A side that came on a connection of its own, and whose connection may stand by after the stream.
@@ -78,12 +78,12 @@ pub(super) async fn upgrade(
         return HttpOutcome::Reply(responses::refusal(&refusal));
     }
     match shared.broker.side(arrival) {
-        Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
+        Ok(((Admission { protocol, ticket, reusable }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
             let (principal, authority) = (record.principal, request.authority.clone());
-            let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
-            let waiting = Waiting { meeting, farewell, idle_timeout, rests: rests.is_some() };
+            let identity = reusable.map(|run| Identity { principal, key: key.key, authority, run });
+            let waiting = Waiting { meeting, farewell, idle_timeout, reusable: reusable.is_some() };
             let then = Upgraded::Stream(Box::new(Arrived { waiting, identity }));
             HttpOutcome::Upgrade { protocol: chosen(request, protocol), headers, purpose: Purpose::Stream, then }
         }
@@ -112,7 +112,9 @@ fn chosen(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<Strin
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
     match agreed.map(StreamProtocol::as_str) {
         Some(agreed) if lists(offered, agreed) => Some(agreed.into()),
-        _ => offered.split(',').map(str::trim).find(|item| StreamProtocol::named(item).is_none()).map(str::to_owned),
+        _ => {
+            offered.split(',').map(str::trim).find(|item| StreamProtocol::from_name(item).is_none()).map(str::to_owned)
+        }
     }
 }
 
@@ -134,7 +136,7 @@ pub(super) async fn run(
 /// The same for a side that may go on to another stream after this one: then it comes back.
 pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { meeting, mut farewell, idle_timeout, rests } = waiting;
+    let Waiting { meeting, mut farewell, idle_timeout, reusable } = waiting;
     let meeting = awaited(meeting, &mut leg, idle_timeout, |departure| {
         tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
         farewell.left(how(departure, None));
@@ -144,7 +146,7 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
     match meeting.await {
         Ok(Meeting::Give(other)) => {
             let (back, returned) = oneshot::channel();
-            let back = rests.then_some(back);
+            let back = reusable.then_some(back);
             match other.send(Handover { leg, back }) {
                 Ok(()) => return returned.await.ok(),
                 // It came too late.
@@ -200,7 +202,7 @@ async fn carry(
     let terms = Terms {
         text_allowed: joint.protocol.is_some(),
         resumable,
-        rests: joint.rests,
+        reusable: joint.reusable,
         carried: &live.carried,
         end: &live.end,
         draining: &shared.draining,
@@ -219,7 +221,7 @@ async fn carry(
     let interrupted = resumable && matches!(how, Left::Lost(..));
     let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
     farewell.left(how);
-    if parting.rests() {
+    if parting.reusable() {
         ended(shared, *joint, live, left);
         let (device, service) = parting.into_legs();
         // Its task has a place for it, or has ended.

@@ -22,10 +22,10 @@ pub const URL_HEADER: &str = "devstream-standby-url";
 pub const HOLD_HEADER: &str = "devstream-standby-hold";
 
 /// In a service's request: its connection may stand by after the stream. In the answer: both will.
-pub const RESTS_HEADER: &str = "devstream-rests";
+pub const REUSABLE_HEADER: &str = "devstream-rests";
 
-/// The value of [`RESTS_HEADER`].
-pub const RESTS: &str = "true";
+/// The value of [`REUSABLE_HEADER`].
+pub const REUSABLE: &str = "true";
 
 /// Where a hub takes standby connections, and how many of one identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,8 @@ pub struct Opened {
     #[serde(flatten)]
     pub way_back: Option<WayBack>,
     /// Whether the connections of both sides stand by again after the stream.
-    pub rests: bool,
+    #[serde(rename = "rests")]
+    pub reusable: bool,
 }
 
 /// What an end comes back with, as in the answer to an upgrade.
@@ -186,7 +187,7 @@ mod tests {
         );
         assert_eq!(encode(&ToHub::Open(open)), text);
         let pass = Pass::parse("t", "120").unwrap();
-        let opened = Opened { url: "wss://h/".into(), protocol: None, way_back: Some((&pass).into()), rests: true };
+        let opened = Opened { url: "wss://h/".into(), protocol: None, way_back: Some((&pass).into()), reusable: true };
         let text = r#"{"type":"opened","url":"wss://h/","resumeToken":"t","resumeGrace":120,"rests":true}"#;
         assert_eq!(encode(&FromHub::Opened(opened)), text);
         let FromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };

@@ -263,16 +263,16 @@ impl Opener {
         let answer = timeout(*connect_timeout + *response_timeout + ROUND_TRIP_MARGIN, standby.channel.answer()).await;
         match answer.unwrap_or(Err(Ended::Silent))? {
             FromHub::Opened(opened) => {
-                if !opened.rests {
+                if !opened.reusable {
                     self.standbys.refill();
                 }
                 let (socket, slot) = standby.into_parts();
                 let tunnel = Tunnel {
                     socket,
-                    protocol: opened.protocol.as_deref().and_then(StreamProtocol::named),
+                    protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
                     pass: opened.way_back.and_then(|way| way.pass()),
                     begun: pump::Begun { sent: early.clone(), ..pump::Begun::default() },
-                    rests: opened.rests,
+                    reusable: opened.reusable,
                 };
                 let resume_target = WayBack { enrol: enrol.clone(), url: opened.url, hub: slot.client.hub().clone() };
                 Ok(Ok(OpenStream { tunnel, resume_target, slot: Some(slot) }))
@@ -328,7 +328,7 @@ impl Opener {
         ];
         headers.extend(state.id.map(|id| (STREAM_ID_HEADER, id.to_string())));
         if line.standbys > 0 {
-            headers.push((standby::RESTS_HEADER, standby::RESTS.into()));
+            headers.push((standby::REUSABLE_HEADER, standby::REUSABLE.into()));
         }
         let particulars = Particulars {
             headers,
@@ -343,14 +343,14 @@ impl Opener {
         let url = header(&response, URL_HEADER).ok_or_else(incomplete)?;
         let token = header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
         let token = token.ok_or_else(incomplete)?;
-        let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::named);
+        let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::from_name);
         let hold = header(&response, standby::HOLD_HEADER).and_then(|hold| hold.parse().ok());
         let offer = header(&response, standby::URL_HEADER).zip(hold);
         self.standbys.update_offer(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
         let mut tunnel = client.stream(url, &token, protocol).await?;
         tunnel.begun.to_send = state.early.clone();
-        tunnel.rests = header(&response, standby::RESTS_HEADER) == Some(standby::RESTS);
-        let slot = tunnel.rests.then(|| self.standbys.adopt(client));
+        tunnel.reusable = header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE);
+        let slot = tunnel.reusable.then(|| self.standbys.adopt(client));
         let resume_target = WayBack { enrol: enrol.clone(), url: url.into(), hub: client.hub().clone() };
         Ok(OpenStream { tunnel, resume_target, slot })
     }

@@ -86,8 +86,14 @@ impl World {
         let (connection, device) = (self.connection(), self.any_device());
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
         let run = *self.agents.entry(device.clone()).or_default();
-        let hello =
-            Hello { version: "1".into(), run, protocols, forwards: vec![name("ssh")], others: false, rests: false };
+        let hello = Hello {
+            version: "1".into(),
+            run,
+            protocols,
+            forwards: vec![name("ssh")],
+            accepts_any_name: false,
+            reusable: false,
+        };
         self.says_hello(connection, device.clone(), hello);
         self.carry_out();
         let (asker, service) = (self.connection(), service(self.dice % 3));

@@ -93,7 +93,7 @@ impl Broker {
         stream.ask.name = Some(name.clone());
         (stream.protocol, stream.agent) = (protocol, seat.hello.run);
         // Others cannot tell when the other end has everything.
-        stream.rests = stream.ask.rests && seat.hello.rests && stream.resumes();
+        stream.reusable = stream.ask.reusable && seat.hello.reusable && stream.resumes();
         stream.phase = Phase::Asked { connection: seat.connection };
         // Set once: a device that comes and goes must not keep the service waiting for ever.
         let handshake_until = *stream.handshake_until.get_or_insert(now + self.settings.handshake);
@@ -107,7 +107,7 @@ impl Broker {
             service: stream.ask.service.clone(),
             source: stream.ask.source,
             ticket: stream.ticket(id, Role::Device, self.run).zip(self.settings.resume),
-            rests: stream.rests,
+            reusable: stream.reusable,
             early: stream.ask.early.clone(),
         };
         self.outputs.push_back(Output::AskDevice { connection: seat.connection, request });
@@ -146,7 +146,7 @@ impl Broker {
         stream.phase = Phase::Accepted;
         stream.service.expect(&token, now + self.settings.token);
         let until = stream.handshake_until;
-        let (protocol, rests) = (stream.protocol, stream.rests);
+        let (protocol, reusable) = (stream.protocol, stream.reusable);
         stream.ask.early = Bytes::new();
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         let asker = stream.asker.take();
@@ -154,7 +154,7 @@ impl Broker {
         self.record(event);
         if let Some(asker) = asker {
             self.connections.remove(&asker);
-            let grant = Grant { stream: id, token, protocol, rests, has_early: standby };
+            let grant = Grant { stream: id, token, protocol, reusable, has_early: standby };
             self.outputs.push_back(Output::Answer { asker, answer: Ok(grant) });
         }
         self.set_timer(id, until);
@@ -209,8 +209,8 @@ impl Broker {
         }
         stream.side(principal.role).arrived(leg, *address);
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
-        let rests = stream.rests.then_some(stream.agent);
-        let admission = Admission { protocol: stream.protocol, ticket, rests };
+        let reusable = stream.reusable.then_some(stream.agent);
+        let admission = Admission { protocol: stream.protocol, ticket, reusable };
         self.connections.insert(leg, id);
         self.outputs.push_back(Output::Admit { leg, admission });
         self.join_if_complete(id, now);
@@ -230,8 +230,8 @@ impl Broker {
         let opened = stream.opened(id, now);
         stream.phase = Phase::Joined;
         let since = *stream.opened_at.get_or_insert(now);
-        let (protocol, rests) = (stream.protocol, stream.rests);
-        let joint = Joint { stream: id, device_leg, service_leg, protocol, rests, since, opened: opened.clone() };
+        let (protocol, reusable) = (stream.protocol, stream.reusable);
+        let joint = Joint { stream: id, device_leg, service_leg, protocol, reusable, since, opened: opened.clone() };
         if !resumed {
             self.pending.remove(&stream.ask.device, &stream.ask.service);
         }

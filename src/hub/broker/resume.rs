@@ -65,7 +65,7 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.device.left();
         stream.service.left();
-        stream.rests = false;
+        stream.reusable = false;
         stream.phase = Phase::Interrupted { since: now, until: now + grace };
         let until = stream.ask.until.map_or(now + grace, |until| until.min(now + grace));
         let (device, agent) = (stream.ask.device.clone(), stream.agent);
@@ -210,7 +210,7 @@ fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> St
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
         stream: Some(ticket.stream),
-        rests: false,
+        reusable: false,
         standby: false,
         early: Bytes::new(),
     };

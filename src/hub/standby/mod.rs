@@ -207,7 +207,7 @@ impl Standby<'_> {
         let ((admission, meeting), farewell) = self.shared.broker.side(arrival)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
         let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
-        Ok((Waiting { meeting, farewell, idle_timeout, rests: admission.rests.is_some() }, pass))
+        Ok((Waiting { meeting, farewell, idle_timeout, reusable: admission.reusable.is_some() }, pass))
     }
 
     fn pass(&self, ticket: &Ticket, grace: Duration) -> Pass {

@@ -84,7 +84,7 @@ impl Standby<'_> {
             response_timeout: Duration::from_millis(open.response_timeout_ms),
             protocols: open::protocols(open.protocols.iter().map(String::as_str)),
             stream: Some(open.request_id),
-            rests: true,
+            reusable: true,
             standby: true,
             early,
         };
@@ -96,7 +96,7 @@ impl Standby<'_> {
             url: self.shared.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
             way_back: pass.map(WayBack::from),
-            rests: grant.rests,
+            reusable: grant.reusable,
         })
     }
 

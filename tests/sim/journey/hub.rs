@@ -26,8 +26,14 @@ impl Journey {
         self.broker = Some(Broker::new(settings, random(mix(self.dice ^ self.run))));
         let connection = ConnectionId(self.run);
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
-        let hello =
-            Hello { version: "1".into(), run: 1, protocols, forwards: vec![name("ssh")], others: false, rests: false };
+        let hello = Hello {
+            version: "1".into(),
+            run: 1,
+            protocols,
+            forwards: vec![name("ssh")],
+            accepts_any_name: false,
+            reusable: false,
+        };
         let device = "device-0".parse().unwrap();
         self.tell(Input::DeviceArrived { device, connection, hello, address: address() });
         self.after(Duration::from_secs(1), Event::HubLooks);
@@ -343,10 +349,10 @@ impl Journey {
             return;
         }
         self.tell(Input::Drain);
-        let back_ms = self.roll(3000);
+        let reconnect_delay_ms = self.roll(3000);
         for leg in 0..self.legs.len() {
             if self.legs[leg].run == self.run && matches!(self.legs[leg].place, Place::Joined(_)) {
-                self.send_down(leg, Message::Text(StreamControl::Drain { seconds: 2, back_ms }));
+                self.send_down(leg, Message::Text(StreamControl::Drain { seconds: 2, reconnect_delay_ms }));
             }
         }
         let left = self.up_to(2000);
