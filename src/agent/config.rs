@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Event;
 use super::targets::Targets;
-use crate::net::client::Enrol;
+use crate::net::client::ClientFactory;
 use crate::net::pump::Line;
 use crate::proto::id::DeviceId;
 use crate::proto::scope::Glob;
@@ -25,7 +25,7 @@ pub struct AgentConfig {
     /// Which device it is.
     pub device: DeviceId,
     /// How it becomes a client of the hub.
-    pub enrol: Enrol,
+    pub client_factory: ClientFactory,
     /// What it offers, the default first.
     pub targets: Targets,
     /// Its own say about who may come.

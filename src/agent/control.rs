@@ -103,8 +103,8 @@ pub(super) async fn session(
 }
 
 async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
-    let client = (config.enrol)().await?;
-    let socket = client.control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
+    let client = (config.client_factory)().await?;
+    let socket = client.open_control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
     Ok((client, ControlChannel::new(socket, config.line.idle_timeout)))
 }
 

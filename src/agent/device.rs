@@ -27,7 +27,7 @@ impl Device {
     pub fn new(identity: &Identity) -> Result<Self, Refusal> {
         let config = AgentConfig {
             device: identity.principal().id.clone().into(),
-            enrol: identity.acting_as(Role::Device)?,
+            client_factory: identity.client_factory_for(Role::Device)?,
             targets: Targets::default(),
             access_policy: AccessPolicy::default(),
             exit_when_key_refused: false,

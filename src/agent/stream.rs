@@ -8,7 +8,7 @@ use super::config::AgentConfig;
 use super::standby::RequestPath;
 use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
-use crate::net::client::{Client, Connection, WayBack};
+use crate::net::client::{Client, Connection, ResumeTarget};
 use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel};
 use crate::net::socket::end_cleanly;
 use crate::net::standby::Standby;
@@ -116,7 +116,7 @@ async fn open_tunnel(client: &Client, request: &StreamRequest) -> Result<Tunnel<
     let StreamRequest { stream_name, request_id, url, .. } = request;
     let protocol = request.protocol.as_deref().and_then(StreamProtocol::from_name);
     let opened = match &request.authorization_token {
-        Some(token) => client.stream(url, token, protocol).await,
+        Some(token) => client.open_stream(url, token, protocol).await,
         None => Err(Refusal::new(RefusalKind::BadRequest, "the hub gave no token")),
     };
     let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
@@ -161,7 +161,11 @@ async fn carry(
     let terms = Terms {
         counters: &counters,
         tell: &|event| log_event(request, &event),
-        rejoin: WayBack { enrol: context.config.enrol.clone(), url: url.clone(), hub: client.hub().clone() },
+        rejoin: ResumeTarget {
+            client_factory: context.config.client_factory.clone(),
+            url: url.clone(),
+            hub: client.hub().clone(),
+        },
         idle_timeout: context.config.line.idle_timeout,
         vigil: context.vigil.clone(),
         stop: &context.stream_shutdown,

@@ -20,7 +20,7 @@ use crate::hub::activity;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Limits};
 use crate::net::certificate::Source;
-use crate::net::client::Enrol;
+use crate::net::client::ClientFactory;
 use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket_activation::Inherited;
@@ -47,11 +47,11 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     for (address, _) in hub.addresses() {
         output::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }
-    let enrolled = |role| enrol(&state, role);
+    let enrolled = |role| client_factory(&state, role);
     let device: DeviceId = DEVICE.parse().context("the demo's device id")?;
     let agent = AgentConfig {
         device: device.clone(),
-        enrol: enrolled(Role::Device)?,
+        client_factory: enrolled(Role::Device)?,
         targets: [forward.clone()].into_iter().collect(),
         access_policy: AccessPolicy::default(),
         exit_when_key_refused: false,
@@ -61,7 +61,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     };
     let watcher = Watcher::new(table);
     let proxy = ServiceProxy::bind(ProxyConfig {
-        enrol: enrolled(Role::Service)?,
+        client_factory: enrolled(Role::Service)?,
         device,
         locals: vec![demo.local.clone()],
         connect_timeout: Duration::from_secs(10),
@@ -103,7 +103,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
 }
 
 /// The same enrolment that a user's own hub gives, with a place of its own.
-fn enrol(state: &std::path::Path, role: Role) -> anyhow::Result<Enrol> {
+fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientFactory> {
     let id = DEVICE.to_owned().try_into().context("the demo's id")?;
     let place = SameUser { state: state.into(), key: state.join("keys").join(role.as_str()) };
     let principal = Principal { role, id };

@@ -12,7 +12,7 @@ use super::profile::Profile;
 use crate::hub::state::{
     admin_socket, credential_file, private_directory, private_file, write_private, write_private_once,
 };
-use crate::net::client::{Client, Enrol};
+use crate::net::client::{Client, ClientFactory};
 use crate::net::tls::Trust;
 use crate::net::{local, random};
 use crate::proto::admin::{AdminAnswer, AdminRequest};
@@ -129,7 +129,7 @@ fn trusted(given: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
 
 /// How this machine becomes a client as `principal`: with what it joined as, else, in the profile that has no name of its
 /// own, through the admin socket of the hub that the same user runs.
-pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
+pub(super) fn client_factory(principal: Principal, given: HubArgs) -> ClientFactory {
     let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
     // Once: a role that runs stays who it is, whatever is chosen meanwhile.
     let profile = Profile::chosen(given.profile.as_ref()).map_err(failed);
@@ -150,7 +150,7 @@ pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
                     place.client(principal, &given, joined).await?
                 }
             };
-            Ok(client.by(way))
+            Ok(client.with_proxy(way))
         })
     })
 }

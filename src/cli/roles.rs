@@ -8,7 +8,7 @@ use std::sync::{Arc, Once, OnceLock};
 use anyhow::{Context as _, anyhow, bail};
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
-use super::identity::{default_device, enrol, is_handed_over, service};
+use super::identity::{client_factory, default_device, is_handed_over, service};
 use super::signals::{Hangups, Signals};
 use super::status_server::Bulletin;
 use super::stream_monitor::{Table, Watcher};
@@ -159,7 +159,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let (noting, told, hint) = (bulletin.clone(), Once::new(), reached_with(&principal, &agent.forward));
     let config = AgentConfig {
         device: principal.id.clone().into(),
-        enrol: bulletin.noting_the_hub(enrol(principal, agent.hub)),
+        client_factory: bulletin.noting_the_hub(client_factory(principal, agent.hub)),
         targets: agent.forward.into_iter().collect(),
         access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
         exit_when_key_refused: is_handed_over(),
@@ -246,7 +246,7 @@ pub(super) async fn bind_proxy(
         noting.note_proxy(&event);
         watcher.see(event);
     })?;
-    config.enrol = bulletin.noting_the_hub(config.enrol);
+    config.client_factory = bulletin.noting_the_hub(config.client_factory);
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     bulletin.serves(listening(&bound));
     Ok((bound, bulletin))
@@ -275,7 +275,7 @@ async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
             | proxy::Event::Ended(..) => {}
         }
     })?;
-    config.enrol = bulletin.noting_the_hub(config.enrol);
+    config.client_factory = bulletin.noting_the_hub(config.client_factory);
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     bulletin.serves(vec![format!("{}{named} on standard input and output", config.device)]);
     let signals = Signals::catch()?;
@@ -300,7 +300,7 @@ pub(super) fn proxy_config(
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
     Ok(ProxyConfig {
-        enrol: enrol(principal, proxy.hub),
+        client_factory: client_factory(principal, proxy.hub),
         device: bare(proxy.device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
         locals: proxy.local,
         connect_timeout: proxy.connect_timeout,

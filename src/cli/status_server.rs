@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::paths;
 use crate::agent;
 use crate::hub::state::private_directory;
-use crate::net::client::Enrol;
+use crate::net::client::ClientFactory;
 use crate::net::clock;
 use crate::net::local::{self, LocalListener, LocalStream};
 use crate::net::tasks::Tasks;
@@ -64,10 +64,10 @@ impl Bulletin {
     }
 
     /// The same way to become a client, which tells this where the hub is.
-    pub(super) fn noting_the_hub(&self, enrol: Enrol) -> Enrol {
+    pub(super) fn noting_the_hub(&self, client_factory: ClientFactory) -> ClientFactory {
         let own = self.clone();
         Arc::new(move || {
-            let (own, client) = (own.clone(), enrol());
+            let (own, client) = (own.clone(), client_factory());
             Box::pin(async move {
                 let client = client.await?;
                 own.now().status.hub = Some(client.hub().clone());

@@ -207,7 +207,7 @@ impl Supply {
 
     async fn bring_as(&self, client: &Client, offer: &Offer) -> Option<Standby> {
         let kept = self.adopt(client);
-        match client.standby(&offer.url, self.run).await {
+        match client.open_standby(&offer.url, self.run).await {
             Ok(socket) => {
                 let mut state = self.state();
                 state.backoff.connected(clock::now());

@@ -42,7 +42,7 @@ impl Connector {
     /// Outside of a Tokio runtime.
     pub fn new(identity: &Identity) -> Result<Self, Refusal> {
         let config = ProxyConfig {
-            enrol: identity.acting_as(Role::Service)?,
+            client_factory: identity.client_factory_for(Role::Service)?,
             // Every stream says its own.
             device: identity.principal().id.clone().into(),
             locals: Vec::new(),

@@ -18,7 +18,7 @@ use super::config::ProxyConfig;
 use super::standby::Standbys;
 use super::{Event, StreamInfo};
 use crate::net::channel::Ended;
-use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
+use crate::net::client::{Client, Connection, RequestOptions, ResumeTarget, response_refusal};
 use crate::net::network_monitor::NetworkMonitor;
 use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::standby::{Kept, Standby};
@@ -130,7 +130,7 @@ pub(super) struct Opener {
 /// A stream that is open.
 struct OpenStream {
     tunnel: Tunnel<Connection>,
-    resume_target: WayBack,
+    resume_target: ResumeTarget,
     /// Of a connection that stood by.
     slot: Option<Kept>,
 }
@@ -204,10 +204,10 @@ impl Opener {
 
     fn terms<'a>(
         &'a self,
-        rejoin: WayBack,
+        rejoin: ResumeTarget,
         counters: &'a Counters,
         tell: &'a (dyn Fn(Happening) + Sync),
-    ) -> Terms<'a, WayBack> {
+    ) -> Terms<'a, ResumeTarget> {
         let (idle_timeout, vigil) = (self.config.line.idle_timeout, self.vigil.clone());
         Terms { counters, tell, rejoin, idle_timeout, vigil, stop: &self.stream_shutdown }
     }
@@ -248,7 +248,7 @@ impl Opener {
         name: Option<&StreamName>,
         early: &Bytes,
     ) -> Result<Result<OpenStream, Refusal>, Ended> {
-        let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
+        let ProxyConfig { device, connect_timeout, response_timeout, line, client_factory, .. } = &*self.config;
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let open = ToHub::Open(Open {
             request_id: id,
@@ -274,7 +274,11 @@ impl Opener {
                     begun: pump::Begun { sent: early.clone(), ..pump::Begun::default() },
                     reusable: opened.reusable,
                 };
-                let resume_target = WayBack { enrol: enrol.clone(), url: opened.url, hub: slot.client.hub().clone() };
+                let resume_target = ResumeTarget {
+                    client_factory: client_factory.clone(),
+                    url: opened.url,
+                    hub: slot.client.hub().clone(),
+                };
                 Ok(Ok(OpenStream { tunnel, resume_target, slot: Some(slot) }))
             }
             FromHub::Refused { reason } => {
@@ -304,9 +308,9 @@ impl Opener {
     async fn client(&self, stale: Option<&Client>) -> Result<(Client, bool), Refusal> {
         let mut current = self.client.lock().await;
         match &*current {
-            Some(client) if stale.is_none_or(|stale| !stale.is(client)) => Ok((client.clone(), false)),
+            Some(client) if stale.is_none_or(|stale| !stale.is_same_enrolment(client)) => Ok((client.clone(), false)),
             _ => {
-                let client = (self.config.enrol)().await?;
+                let client = (self.config.client_factory)().await?;
                 *current = Some(client.clone());
                 Ok((client, true))
             }
@@ -319,7 +323,7 @@ impl Opener {
         name: Option<&StreamName>,
         state: &OpenState,
     ) -> Result<OpenStream, Refusal> {
-        let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
+        let ProxyConfig { device, connect_timeout, response_timeout, line, client_factory, .. } = &*self.config;
         let route = Route::Open(device.clone(), name.cloned());
         let mut headers = vec![
             (CONNECT_TIMEOUT_HEADER, connect_timeout.as_secs_f64().to_string()),
@@ -330,14 +334,14 @@ impl Opener {
         if line.standbys > 0 {
             headers.push((standby::REUSABLE_HEADER, standby::REUSABLE.into()));
         }
-        let particulars = Particulars {
+        let options = RequestOptions {
             headers,
-            patience: *connect_timeout + *response_timeout + ROUND_TRIP_MARGIN,
-            ..Particulars::default()
+            response_timeout: *connect_timeout + *response_timeout + ROUND_TRIP_MARGIN,
+            ..RequestOptions::default()
         };
-        let response = client.ask(&route, particulars).await?;
+        let response = client.request(&route, options).await?;
         if header(&response, ACCEPTED_HEADER) != Some("True") {
-            return Err(refusal(&response));
+            return Err(response_refusal(&response));
         }
         let incomplete = || Refusal::new(RefusalKind::BadRequest, "the hub's answer lacks the stream's URL or token");
         let url = header(&response, URL_HEADER).ok_or_else(incomplete)?;
@@ -347,11 +351,12 @@ impl Opener {
         let hold = header(&response, standby::HOLD_HEADER).and_then(|hold| hold.parse().ok());
         let offer = header(&response, standby::URL_HEADER).zip(hold);
         self.standbys.update_offer(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
-        let mut tunnel = client.stream(url, &token, protocol).await?;
+        let mut tunnel = client.open_stream(url, &token, protocol).await?;
         tunnel.begun.to_send = state.early.clone();
         tunnel.reusable = header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE);
         let slot = tunnel.reusable.then(|| self.standbys.adopt(client));
-        let resume_target = WayBack { enrol: enrol.clone(), url: url.into(), hub: client.hub().clone() };
+        let resume_target =
+            ResumeTarget { client_factory: client_factory.clone(), url: url.into(), hub: client.hub().clone() };
         Ok(OpenStream { tunnel, resume_target, slot })
     }
 }

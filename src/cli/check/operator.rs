@@ -10,7 +10,7 @@ use super::hub_path::{since, to_hub};
 use super::reporter::Telling;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::identity::{enrol, service};
+use crate::cli::identity::{client_factory, service};
 use crate::cli::role_settings::service_proxy;
 use crate::net::clock;
 use crate::net::identity::Identity;
@@ -31,11 +31,11 @@ pub(super) async fn check(telling: &Telling, check: Check) -> Result<(), Failure
     let proxy = service_proxy(check.hub.profile.as_ref(), &["--stdio", "--device", NO_DEVICE])?;
     let hub = check.hub.or(proxy.hub);
     let principal = Principal { role: Role::Service, id: service(&hub)? };
-    let enrol = enrol(principal.clone(), hub);
-    if let Some(devices) = to_hub(telling, &principal, &enrol).await
+    let client_factory = client_factory(principal.clone(), hub);
+    if let Some(devices) = to_hub(telling, &principal, &client_factory).await
         && let Some(device) = &check.device
     {
-        let connector = Connector::new(&Identity::enrolled_by(principal, enrol))?;
+        let connector = Connector::new(&Identity::with_client_factory(principal, client_factory))?;
         to_device(telling, &devices, connector, (device, check.stream)).await;
     }
     Ok(())

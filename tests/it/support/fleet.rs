@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use devstream::agent;
 use devstream::agent::config::{AccessPolicy, AgentConfig};
-use devstream::net::client::{Client, Particulars};
+use devstream::net::client::{Client, RequestOptions};
 use devstream::net::clock;
 use devstream::net::pump::Line;
 use devstream::net::random;
@@ -101,7 +101,7 @@ async fn join(link: JoinLink, device: DeviceId) -> Client {
     let principal = Principal { role: Role::Device, id: device.into() };
     let trust = Trust::Pin(link.pin.expect("a pin"));
     let client = Client::new(link.hub, &trust, principal, Arc::new(key)).expect("a client");
-    let answer = client.ask(&Route::Join, Particulars { body: body.into(), ..Particulars::default() }).await;
+    let answer = client.request(&Route::Join, RequestOptions { body: body.into(), ..RequestOptions::default() }).await;
     let answer = answer.expect("the hub answers");
     assert!(answer.status().is_success(), "{answer:?}");
     client
@@ -111,7 +111,7 @@ fn config(client: Client) -> AgentConfig {
     let device = client.principal().id.as_str().parse().expect("an id");
     AgentConfig {
         device,
-        enrol: Arc::new(move || {
+        client_factory: Arc::new(move || {
             let client = client.clone();
             Box::pin(async move { Ok(client) })
         }),
