@@ -31,7 +31,7 @@ impl Device {
             targets: Targets::default(),
             access_policy: AccessPolicy::default(),
             exit_when_key_refused: false,
-            line: Line::default(),
+            transport: Line::default(),
             drain: DRAIN,
             observer: Arc::new(|_| {}),
         };

@@ -52,7 +52,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     watch.spawn(watching);
     let run = random::dice();
     let context = AgentContext {
-        standbys: Arc::new(Standbys::new(config.line, run)),
+        standbys: Arc::new(Standbys::new(config.transport, run)),
         config: Arc::new(config),
         vigil,
         run,

@@ -41,8 +41,8 @@ pub(super) enum RequestPath {
 }
 
 impl Standbys {
-    pub(super) fn new(line: Line, run: u64) -> Self {
-        Self { pool: Supply::new(line, Some(run)), tasks: Tasks::default(), recent_requests: Mutex::default() }
+    pub(super) fn new(transport: Line, run: u64) -> Self {
+        Self { pool: Supply::new(transport, Some(run)), tasks: Tasks::default(), recent_requests: Mutex::default() }
     }
 
     /// The hub takes them, or not.

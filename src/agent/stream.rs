@@ -166,7 +166,7 @@ async fn carry(
             url: url.clone(),
             hub: client.hub().clone(),
         },
-        idle_timeout: context.config.line.idle_timeout,
+        idle_timeout: context.config.transport.idle_timeout,
         vigil: context.vigil.clone(),
         stop: &context.stream_shutdown,
     };

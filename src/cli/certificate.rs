@@ -68,7 +68,7 @@ impl CertificateArgs {
             }
             None => Trust::Public,
         };
-        let way = FindWay::new(move || self.via.find());
+        let way = FindWay::new(move || self.via.resolve());
         Ok(Source::Acme(Acme { directory: self.acme_directory, trust, contact: self.acme_contact, names, way }))
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let (forward, page) = target(demo.forward).await?;
     let hub = Hub::bind(hub_config(state.clone())?, Inherited::default())?;
     for (address, _) in hub.addresses() {
-        output::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
+        output::role_message("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }
     let enrolled = |role| client_factory(&state, role);
     let device: DeviceId = DEVICE.parse().context("the demo's device id")?;
@@ -55,7 +55,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         targets: [forward.clone()].into_iter().collect(),
         access_policy: AccessPolicy::default(),
         exit_when_key_refused: false,
-        line: Line::default(),
+        transport: Line::default(),
         drain: DRAIN,
         observer: Arc::new(|_| {}),
     };
@@ -66,7 +66,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         locals: vec![demo.local.clone()],
         connect_timeout: Duration::from_secs(10),
         response_timeout: RESPONSE_TIMEOUT,
-        line: Line::default(),
+        transport: Line::default(),
         drain: DRAIN,
         observer: Arc::new(move |event| watcher.see(event)),
     });
@@ -80,7 +80,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     };
     signals.pass_on_during(&shutdown, Box::pin(all)).await??;
     tasks.end(Duration::ZERO).await;
-    output::say("demo", "ended; nothing is left behind");
+    output::role_message("demo", "ended; nothing is left behind");
     Ok(())
 }
 
@@ -132,23 +132,23 @@ async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpLi
 fn explain(proxy: &ServiceProxy, local: &Local, forward: &Forward) {
     for (address, to) in proxy.addresses() {
         let (host, port) = (address.ip(), address.port());
-        output::say("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
-        output::say("demo", &format!("service-proxy: {to} on {address}"));
-        output::err("");
-        output::err("Try it, in another terminal:");
-        output::err(&match forward.name.as_str() {
+        output::role_message("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
+        output::role_message("demo", &format!("service-proxy: {to} on {address}"));
+        output::eprint("");
+        output::eprint("Try it, in another terminal:");
+        output::eprint(&match forward.name.as_str() {
             "ssh" => format!("    ssh -p {port} localhost"),
             "http" => format!("    curl http://{host}:{port}/"),
             _ => format!("    connect to {host}:{port}"),
         });
     }
-    output::err("\nOn real machines:");
-    output::err("    devstream hub                                          # where both sides can reach it");
-    output::err("    devstream device-agent --forward 22                    # on the device");
+    output::eprint("\nOn real machines:");
+    output::eprint("    devstream hub                                          # where both sides can reach it");
+    output::eprint("    devstream device-agent --forward 22                    # on the device");
     let port = if local.port == 0 { 2222 } else { local.port };
-    output::err(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
-    output::err("(across machines, each joins once with the line that `devstream hub device add ID` or");
-    output::err(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
+    output::eprint(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
+    output::eprint("(across machines, each joins once with the line that `devstream hub device add ID` or");
+    output::eprint(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
 }
 
 const PAGE: &str = "This page came through devstream: curl, service-proxy, TLS, hub, TLS, device-agent, here.\n";

@@ -22,5 +22,5 @@ pub(super) async fn run(devices: Devices) -> Result<(), Failure> {
     }
     let list: Vec<_> = serde_json::from_slice(response.body()).context("the hub's answer makes no sense")?;
     remember(&devices.hub, &list);
-    Ok(show_devices(&list, devices.listing.json)?)
+    Ok(show_devices(&list, devices.output.json)?)
 }

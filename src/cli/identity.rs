@@ -137,7 +137,7 @@ pub(super) fn client_factory(principal: Principal, given: HubArgs) -> ClientFact
         let (principal, given, profile) = (principal.clone(), given.clone(), profile.clone());
         Box::pin(async move {
             let profile = profile?;
-            let way = given.via.way()?;
+            let proxy = given.via.proxy_config()?;
             let client = match Joined::load(&profile, principal.role).map_err(failed)? {
                 Some(joined) if joined.id == principal.id => {
                     let trust = trusted(&given, joined.pin)?;
@@ -150,7 +150,7 @@ pub(super) fn client_factory(principal: Principal, given: HubArgs) -> ClientFact
                     place.client(principal, &given, joined).await?
                 }
             };
-            Ok(client.with_proxy(way))
+            Ok(client.with_proxy(proxy))
         })
     })
 }

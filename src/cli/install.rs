@@ -11,7 +11,7 @@ use clap::{CommandFactory as _, ValueEnum as _};
 use super::args::{
     Cli, Command, DeviceAgent, Hub, HubArgs, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall, ViaArgs,
 };
-use super::config::{self, Mistake};
+use super::config::{self, ConfigError};
 use super::key_access::KeyAccess;
 use super::profile::Profile;
 use super::units::{self, Service, Unit};
@@ -49,7 +49,7 @@ fn install(install: &Install) -> Result<(), Failure> {
     let Planned { units, needed } = plan(&asked, &program, &install.arguments, root).map_err(Failure::Usage)?;
     if install.print {
         for Unit { name, text } in &units {
-            output::out(&format!("# /{UNITS}/{name}\n{text}"));
+            output::print(&format!("# /{UNITS}/{name}\n{text}"));
         }
         return Ok(());
     }
@@ -129,7 +129,7 @@ fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>
         | Command::SshConfig(_)
         | Command::Rdp(_)
         | Command::Profiles(_)
-        | Command::Configuration(_)
+        | Command::Config(_)
         | Command::Completions(_) => bail!("after -- come flags of a {name} that runs by itself"),
     }
 }
@@ -160,7 +160,7 @@ fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -
 /// The file with the login of the proxy that leads out, which must be there before.
 fn way_out(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
     if via.is_in_environment() {
-        output::err(
+        output::eprint(
             "service: HTTPS_PROXY and the like are not seen by services; if only a proxy leads out, add --via URL",
         );
     }
@@ -173,14 +173,14 @@ fn way_out(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
 
 /// What the service will take the arguments for, over the file that it will read: a mistake is better said now.
 fn parse(role: &str, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Command> {
-    let words: Vec<OsString> =
+    let args: Vec<OsString> =
         ["devstream", role].into_iter().chain(arguments.iter().map(String::as_str)).map(OsString::from).collect();
     let file = root.unwrap_or(Path::new("/")).join(CONFIG);
-    match config::parse(config::without_environment(Cli::command()), &words, Some(&file)) {
+    match config::parse(config::without_environment(Cli::command()), &args, Some(&file)) {
         Ok(cli) => Ok(cli.command),
-        Err(Mistake::Typed(error)) => bail!("these arguments would not do:\n{}", error.render()),
-        Err(Mistake::Written(mistakes)) => {
-            bail!("the service's configuration file would not do:\n{}", mistakes.join("\n"))
+        Err(ConfigError::Args(error)) => bail!("these arguments would not do:\n{}", error.render()),
+        Err(ConfigError::File(errors)) => {
+            bail!("the service's configuration file would not do:\n{}", errors.join("\n"))
         }
     }
 }
@@ -237,7 +237,7 @@ fn replace(service: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result
         for Unit { name, text } in units {
             let path = directory.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-            output::err(&format!("service: wrote {}", path.display()));
+            output::eprint(&format!("service: wrote {}", path.display()));
         }
         systemctl(root, &["daemon-reload"], &[])?;
     }
@@ -255,7 +255,7 @@ fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
     let (unit, directory) = (asked.unit(), directory(root));
     let units = installed(&unit, &directory);
     if units.is_empty() {
-        output::err(&format!("service: there are no units of the {unit} in {}", directory.display()));
+        output::eprint(&format!("service: there are no units of the {unit} in {}", directory.display()));
     }
     remove(&units, root)
 }
@@ -268,7 +268,7 @@ fn remove(units: &[String], root: Option<&Path>) -> anyhow::Result<()> {
     for unit in units {
         let path = directory(root).join(unit);
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        output::err(&format!("service: removed {}", path.display()));
+        output::eprint(&format!("service: removed {}", path.display()));
     }
     systemctl(root, &["daemon-reload"], &[])
 }
@@ -317,18 +317,18 @@ fn directory(root: Option<&Path>) -> PathBuf {
 }
 
 /// Has systemd do it; says what remains to be done where it does not run.
-fn systemctl(root: Option<&Path>, words: &[&str], units: &[String]) -> anyhow::Result<()> {
+fn systemctl(root: Option<&Path>, args: &[&str], units: &[String]) -> anyhow::Result<()> {
     if root.is_some() {
         return Ok(());
     }
-    let line = format!("systemctl {} {}", words.join(" "), units.join(" "));
+    let line = format!("systemctl {} {}", args.join(" "), units.join(" "));
     let line = line.trim_end();
     if !Path::new(BOOTED).is_dir() {
-        output::err(&format!("service: systemd does not run here; where it does: {line}"));
+        output::eprint(&format!("service: systemd does not run here; where it does: {line}"));
         return Ok(());
     }
     let status =
-        Program::new("systemctl").args(words).args(units).status().with_context(|| format!("cannot run {line}"))?;
+        Program::new("systemctl").args(args).args(units).status().with_context(|| format!("cannot run {line}"))?;
     if !status.success() {
         bail!("`{line}` failed ({status}); `systemctl status 'devstream-*'` and `journalctl -u 'devstream-*'` say why");
     }

@@ -30,7 +30,7 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     };
     let link: JoinLink = bare(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
     let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
-    let way = join.via.way()?;
+    let proxy = join.via.proxy_config()?;
     let profile = Profile::chosen(join.profile.as_ref())?;
     if let Some(joined) = Joined::load(&profile, principal.role)?
         && !join.replace
@@ -43,7 +43,7 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
     let client = Client::new(link.hub.clone(), &trust, principal.clone(), Arc::new(key)).context("cannot join")?;
-    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).with_proxy(way);
+    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).with_proxy(proxy);
     let options = RequestOptions { body: body.into(), ..RequestOptions::default() };
     let response = client.request(&Route::Join, options).await?;
     if response.status() != StatusCode::NO_CONTENT {
@@ -51,8 +51,8 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     }
     let joined = Joined { id: principal.id.clone(), hub: link.hub, pin: link.pin };
     place.store(&joined, &seed)?;
-    output::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
-    output::err(&next_step(&profile, principal.role, place.directory(), None));
+    output::eprint(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
+    output::eprint(&next_step(&profile, principal.role, place.directory(), None));
     Ok(())
 }
 

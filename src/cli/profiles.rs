@@ -15,7 +15,7 @@ const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
 pub(super) fn run(profiles: Profiles) -> anyhow::Result<()> {
     match profiles.command {
-        None => list(profiles.profile.as_ref(), profiles.listing.json),
+        None => list(profiles.profile.as_ref(), profiles.output.json),
         Some(ProfilesCommand::Use { name }) => choose(&name),
         Some(ProfilesCommand::Remove { name }) => remove(&name),
     }
@@ -46,7 +46,7 @@ fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
     });
     let entries = entries.collect::<anyhow::Result<Vec<Entry>>>()?;
     if as_json {
-        output::out(&serde_json::to_string_pretty(&entries)?);
+        output::print(&serde_json::to_string_pretty(&entries)?);
         return Ok(());
     }
     let rows = entries.iter().flat_map(|entry| {
@@ -59,7 +59,7 @@ fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
         }
         joined.into_iter().map(move |own| [vec![name.clone()], own.to_vec()].concat())
     });
-    output::table(&["  PROFILE", "ROLE", "ID", "HUB"], rows);
+    output::print_table(&["  PROFILE", "ROLE", "ID", "HUB"], rows);
     Ok(())
 }
 
@@ -76,7 +76,7 @@ fn identities(profile: &Profile) -> anyhow::Result<Vec<Own>> {
 fn choose(profile: &Profile) -> anyhow::Result<()> {
     must_be_there(profile)?;
     profile.use_always()?;
-    output::err(&format!("{profile} is the profile that holds where none is named"));
+    output::eprint(&format!("{profile} is the profile that holds where none is named"));
     Ok(())
 }
 
@@ -100,7 +100,9 @@ fn remove(profile: &Profile) -> anyhow::Result<()> {
     }
     for Own { role, id, hub } in gone {
         let role = role.as_str();
-        output::err(&format!("forgot {role} {id} of {hub}; there, `devstream hub {role} remove {id}` forgets it too"));
+        output::eprint(&format!(
+            "forgot {role} {id} of {hub}; there, `devstream hub {role} remove {id}` forgets it too"
+        ));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::args::{Rdp, ServiceProxy};
 use super::profile::Profile;
 use super::role_settings::service_proxy;
 use super::signals::Signals;
-use super::status_server::Bulletin;
+use super::status_server::StatusServer;
 use super::stream_monitor::Watcher;
 use super::{Failure, output, roles};
 use crate::net::shutdown::Shutdown;
@@ -57,13 +57,13 @@ const CLIENTS: [Client; 2] = [free_rdp("xfreerdp3"), free_rdp("xfreerdp")];
 pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     let visited = Arc::<AtomicBool>::default();
-    let (bound, bulletin) = match bind(&rdp, own_port(&rdp), &visited).await {
+    let (bound, status_server) = match bind(&rdp, own_port(&rdp), &visited).await {
         Ok(bound) => bound,
         // Another session with the same device has it.
         Err(_) => bind(&rdp, 0, &visited).await?,
     };
     let (address, to) = bound.addresses().into_iter().next().context("the local port is gone")?;
-    output::say("rdp", &format!("{to} on {address}"));
+    output::role_message("rdp", &format!("{to} on {address}"));
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let file = directory.path().join(format!("{}.rdp", rdp.device));
     std::fs::write(&file, settings(address)).with_context(|| format!("cannot write {}", file.display()))?;
@@ -72,7 +72,7 @@ pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
         advise(rdp.no_client, address, &file);
     }
     let shutdown = Shutdown::default();
-    let work = bulletin.while_answering(Box::pin(serve(bound, (started, &visited), shutdown.clone())));
+    let work = status_server.serve_while(Box::pin(serve(bound, (started, &visited), shutdown.clone())));
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
@@ -102,7 +102,7 @@ async fn serve(
 }
 
 /// Listens on this port, and takes note once somebody has come.
-async fn bind(rdp: &Rdp, port: u16, visited: &Arc<AtomicBool>) -> Result<(Proxy, Bulletin), Failure> {
+async fn bind(rdp: &Rdp, port: u16, visited: &Arc<AtomicBool>) -> Result<(Proxy, StatusServer), Failure> {
     let (watcher, visited) = (Arc::new(Watcher::new(None)), visited.clone());
     let note = move |event: &proxy::Event| {
         if matches!(event, proxy::Event::Requested(_)) {
@@ -140,7 +140,7 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
         program.args(&rdp.arguments).stdin(Stdio::inherit()).kill_on_drop(true);
         match program.spawn() {
             Ok(child) => {
-                output::err(&format!("rdp: started {}", client.program));
+                output::eprint(&format!("rdp: started {}", client.program));
                 return Ok(Some((client, child)));
             }
             // So it is also called when a directory of the PATH is not this user's to look into.
@@ -154,12 +154,14 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
 fn advise(by_wish: bool, address: SocketAddr, file: &Path) {
     let file = file.display();
     if by_wish {
-        output::out(&format!("{address}\n{file}"));
-        return output::err("rdp: serving until Ctrl-C");
+        output::print(&format!("{address}\n{file}"));
+        return output::eprint("rdp: serving until Ctrl-C");
     }
     let names = CLIENTS.map(|client| client.program).join(", ");
-    output::err(&format!("rdp: there is no client here ({names}); one is in the package freerdp3-x11 or freerdp2-x11"));
-    output::err(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
+    output::eprint(&format!(
+        "rdp: there is no client here ({names}); one is in the package freerdp3-x11 or freerdp2-x11"
+    ));
+    output::eprint(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
 }
 
 fn ended(client: &Client, status: io::Result<ExitStatus>, visited: bool) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{client_factory, default_device, is_handed_over, service};
 use super::signals::{Hangups, Signals};
-use super::status_server::Bulletin;
+use super::status_server::StatusServer;
 use super::stream_monitor::{Table, Watcher};
 use super::{Failure, output, paths, stdio};
 use crate::agent;
@@ -53,7 +53,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         listening.push(format!("{what} on https://{address}"));
     }
     listening.extend(hub.monitor().map(|address| format!("metrics on http://{address}/metrics")));
-    listening.iter().for_each(|line| output::say("hub", line));
+    listening.iter().for_each(|line| output::role_message("hub", line));
     advise(hub.info());
     sd_notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
@@ -63,9 +63,9 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         signals.pass_on_during(&shutdown, serving).await??
     };
     if cut > 0 {
-        output::say("hub", &format!("ended, cutting {cut} streams"));
+        output::role_message("hub", &format!("ended, cutting {cut} streams"));
     } else {
-        output::say("hub", "ended");
+        output::role_message("hub", "ended");
     }
     Ok(())
 }
@@ -78,18 +78,18 @@ fn not_bound(error: anyhow::Error) -> Failure {
 fn advise(info: &HubInfo) {
     let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     if loopback {
-        return output::say(
+        return output::role_message(
             "hub",
             "only this machine reaches it; --listen '[::]:8443' --hostname NAME opens it to others",
         );
     }
     if info.local.port != 443 {
-        output::say(
+        output::role_message(
             "hub",
             "many firewalls let nothing but port 443 out; --listen '[::]:443' listens there, given the privilege",
         );
     }
-    output::say(
+    output::role_message(
         "hub",
         &format!(
             "other machines reach it as {}; `devstream hub device add ID` invites a device, and `devstream hub service add \
@@ -155,21 +155,21 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let id = agent.id.map_or_else(|| default_device(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
     let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
-    let bulletin = Bulletin::new("device-agent", principal.clone(), offers, RoleState::Connecting);
-    let (noting, told, hint) = (bulletin.clone(), Once::new(), reached_with(&principal, &agent.forward));
+    let status_server = StatusServer::new("device-agent", principal.clone(), offers, RoleState::Connecting);
+    let (noting, told, hint) = (status_server.clone(), Once::new(), reached_with(&principal, &agent.forward));
     let config = AgentConfig {
         device: principal.id.clone().into(),
-        client_factory: bulletin.noting_the_hub(client_factory(principal, agent.hub)),
+        client_factory: status_server.record_hub(client_factory(principal, agent.hub)),
         targets: agent.forward.into_iter().collect(),
         access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
         exit_when_key_refused: is_handed_over(),
-        line: agent.line.line(),
+        transport: agent.transport.options(),
         drain: agent.drain.drain_timeout,
         observer: Arc::new(move |event| {
             if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
-                told.call_once(|| output::say("device-agent", &hint));
+                told.call_once(|| output::role_message("device-agent", &hint));
             }
-            noting.note_agent(event);
+            noting.on_agent_event(event);
         }),
     };
     keep_warm();
@@ -177,7 +177,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let work = Box::pin(bulletin.while_answering(Box::pin(agent::run(config, shutdown.clone()))));
+    let work = Box::pin(status_server.serve_while(Box::pin(agent::run(config, shutdown.clone()))));
     let work = sd_notify::while_alive(work);
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
@@ -214,18 +214,21 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     let signals = Signals::catch()?;
     keep_warm();
     raise_descriptors();
-    let (bound, bulletin) = bind_proxy(proxy, "service-proxy", (watcher.clone(), observer)).await?;
+    let (bound, status_server) = bind_proxy(proxy, "service-proxy", (watcher.clone(), observer)).await?;
     let listening = listening(&bound);
-    listening.iter().for_each(|line| output::say("service-proxy", line));
+    listening.iter().for_each(|line| output::role_message("service-proxy", line));
     sd_notify::ready(&listening.join(", "));
-    let work = sd_notify::while_alive(Box::pin(bulletin.while_answering(Box::pin(bound.serve(shutdown.clone())))));
+    let work = sd_notify::while_alive(Box::pin(status_server.serve_while(Box::pin(bound.serve(shutdown.clone())))));
     signals.pass_on_during(&shutdown, work).await?;
     if let Some(total) = watcher.total() {
         tracing::info!(target: "service-proxy", "{total}");
     }
     match outdated.get() {
         Some(refusal) => {
-            output::say("service-proxy", "ending, to be started anew with the key that the service manager then has");
+            output::role_message(
+                "service-proxy",
+                "ending, to be started anew with the key that the service manager then has",
+            );
             Err(Failure::Refused(refusal.clone()))
         }
         None => Ok(()),
@@ -237,19 +240,19 @@ pub(super) async fn bind_proxy(
     proxy: ServiceProxy,
     role: &str,
     (watcher, further): (Arc<Watcher>, impl Fn(&proxy::Event) + Send + Sync + 'static),
-) -> Result<(Proxy, Bulletin), Failure> {
+) -> Result<(Proxy, StatusServer), Failure> {
     let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
-    let bulletin = Bulletin::new(role, principal.clone(), Vec::new(), RoleState::Listening);
-    let noting = bulletin.clone();
+    let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
+    let noting = status_server.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
         further(&event);
-        noting.note_proxy(&event);
+        noting.on_proxy_event(&event);
         watcher.see(event);
     })?;
-    config.client_factory = bulletin.noting_the_hub(config.client_factory);
+    config.client_factory = status_server.record_hub(config.client_factory);
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
-    bulletin.serves(listening(&bound));
-    Ok((bound, bulletin))
+    status_server.set_serves(listening(&bound));
+    Ok((bound, status_server))
 }
 
 fn listening(bound: &Proxy) -> Vec<String> {
@@ -260,10 +263,10 @@ fn listening(bound: &Proxy) -> Vec<String> {
 async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
     let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
     let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
-    let bulletin = Bulletin::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
-    let (watcher, noting) = (Watcher::new(None), bulletin.clone());
+    let status_server = StatusServer::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
+    let (watcher, noting) = (Watcher::new(None), status_server.clone());
     let mut config = proxy_config(proxy, principal, move |event| {
-        noting.note_proxy(&event);
+        noting.on_proxy_event(&event);
         match event {
             proxy::Event::Draining(..) | proxy::Event::Interrupted(..) | proxy::Event::Resumed(..) => {
                 watcher.see(event)
@@ -275,9 +278,9 @@ async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
             | proxy::Event::Ended(..) => {}
         }
     })?;
-    config.client_factory = bulletin.noting_the_hub(config.client_factory);
+    config.client_factory = status_server.record_hub(config.client_factory);
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
-    bulletin.serves(vec![format!("{}{named} on standard input and output", config.device)]);
+    status_server.set_serves(vec![format!("{}{named} on standard input and output", config.device)]);
     let signals = Signals::catch()?;
     // `ssh` hangs up on its ProxyCommand: the device is told, instead of waiting for a proxy that may come back.
     let (hangups, hung_up) = (Hangups::listen()?, Reload::default());
@@ -288,7 +291,7 @@ async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
             () = async { hung_up.asked().await; shutdown.ask(); std::future::pending().await } => Ok(()),
         }
     };
-    let work = bulletin.while_answering_later(hangups.while_passing_on(&hung_up, work));
+    let work = status_server.serve_while_delayed(hangups.while_passing_on(&hung_up, work));
     let done = signals.pass_on_during(&shutdown, work).await?;
     done.map_err(|(_, refusal)| Failure::Refused(refusal))
 }
@@ -305,7 +308,7 @@ pub(super) fn proxy_config(
         locals: proxy.local,
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,
-        line: proxy.line.line(),
+        transport: proxy.transport.options(),
         drain: proxy.drain.drain_timeout,
         observer: Arc::new(observer),
     })

@@ -23,9 +23,9 @@ pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     let block = block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
     if wanted.install {
         include(&block)?;
-        output::err("ssh-config: next: ssh ID.devstream, with the id of a device that `devstream devices` shows");
+        output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device that `devstream devices` shows");
     } else {
-        output::out(&block);
+        output::print(&block);
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ fn become_it(mut command: Command) -> Result<(), Failure> {
 fn become_it(mut command: Command) -> Result<(), Failure> {
     let status = command.status().map_err(|error| not_started(&error))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
-    if code == 0 { Ok(()) } else { Err(Failure::Said(code)) }
+    if code == 0 { Ok(()) } else { Err(Failure::AlreadyReported(code)) }
 }
 
 fn not_started(error: &std::io::Error) -> Failure {

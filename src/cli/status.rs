@@ -25,7 +25,7 @@ use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 /// Roles of one place that are looked at: more are the sessions of something like Ansible.
 const MOST_ROLES: usize = 256;
 
-/// A role tells of [`super::status_server::LISTED`] streams and of what it offers, which fits into a control message; some
+/// A role tells of [`super::status_server::MAX_LISTED_STREAMS`] streams and of what it offers, which fits into a control message; some
 /// hundred bytes each. Root asks other users' processes, which may say anything: with this, all of them take 192 MiB at most.
 const ANSWER_BYTES: u64 = 256 * 1024;
 
@@ -63,7 +63,7 @@ enum Heard {
 
 pub(super) async fn run(status: Status) -> Result<(), Failure> {
     let report = report().await?;
-    if status.listing.json {
+    if status.output.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| anyhow!(error))?;
         json.lines().for_each(put);
         return Ok(());
@@ -157,7 +157,7 @@ fn show(report: &Report) {
         put(&format!("joined {hub} as {identity}{profile}"));
     }
     if hub.is_none() && roles.is_empty() && silent.is_empty() {
-        output::err("nothing of this user runs here; `devstream hub`, device-agent and service-proxy start it");
+        output::eprint("nothing of this user runs here; `devstream hub`, device-agent and service-proxy start it");
     }
 }
 
@@ -181,7 +181,7 @@ fn show_role(role: &RoleStatus) {
     }
     line("", &format!("streams: {}", role.streams));
     for stream in &role.oldest_streams {
-        line("", &format!("  {}, for {}", stream.what, output::span(clock::now_utc().since(stream.since))));
+        line("", &format!("  {}, for {}", stream.what, output::format_duration(clock::now_utc().since(stream.since))));
     }
 }
 
@@ -191,5 +191,5 @@ fn line(name: &str, value: &str) {
 
 /// Another user's process may have said it, and this may be root's terminal.
 fn put(line: &str) {
-    output::out(&line.chars().map(sanitize).collect::<String>());
+    output::print(&line.chars().map(sanitize).collect::<String>());
 }

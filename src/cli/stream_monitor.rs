@@ -10,7 +10,7 @@ use tokio::time::Instant;
 pub(super) use self::table::Table;
 use super::args::{Cli, Command};
 use super::logging::Format;
-use super::output::{bytes, span};
+use super::output::{format_bytes, format_duration};
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
 use crate::proxy::{Event, StreamInfo};
@@ -31,7 +31,7 @@ pub(super) fn table(cli: &Cli) -> Option<Table> {
         | Command::SshConfig(_)
         | Command::Rdp(_)
         | Command::Profiles(_)
-        | Command::Configuration(_)
+        | Command::Config(_)
         | Command::Completions(_) => false,
     };
     let is_for_people = cli.verbosity() >= 0 && cli.log_format == Format::Text;
@@ -112,7 +112,7 @@ impl Watcher {
             let _ = seen.over(info);
         }
         let Seen { opened, refused, interruptions, up, down, .. } = *seen;
-        let (up, down, time) = (bytes(up), bytes(down), span(self.since.elapsed()));
+        let (up, down, time) = (format_bytes(up), format_bytes(down), format_duration(self.since.elapsed()));
         let sum = format!(
             "in all: streams {opened}, refused {refused}, interruptions {interruptions}; up {up}, down {down}, in {time}"
         );
@@ -151,8 +151,8 @@ fn name(info: &StreamInfo) -> String {
 
 fn ended(info: &StreamInfo, ending: Ending, refusal: Option<Refusal>, since: Option<Instant>) {
     let (down, up) = info.counters.received_and_sent();
-    let age = since.map(|since| span(since.elapsed())).unwrap_or_default();
-    let (name, up, down) = (name(info), bytes(up), bytes(down));
+    let age = since.map(|since| format_duration(since.elapsed())).unwrap_or_default();
+    let (name, up, down) = (name(info), format_bytes(up), format_bytes(down));
     match (ending, refusal) {
         (Ending::Broken, Some(refusal)) => {
             tracing::warn!(target: "service-proxy", "{name}: {refusal}; up {up}, down {down}, after {age}");

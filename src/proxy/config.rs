@@ -23,7 +23,7 @@ pub struct ProxyConfig {
     /// How long to wait for its answer.
     pub response_timeout: Duration,
     /// How it keeps its connections.
-    pub line: Line,
+    pub transport: Line,
     /// How long running streams may go on after it was asked to stop.
     pub drain: Duration,
     /// Told what happens.

@@ -48,7 +48,7 @@ impl Connector {
             locals: Vec::new(),
             connect_timeout: Duration::ZERO,
             response_timeout: RESPONSE_TIMEOUT,
-            line: Line::default(),
+            transport: Line::default(),
             drain: Duration::ZERO,
             observer: Arc::new(|_| {}),
         };

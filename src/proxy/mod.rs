@@ -153,7 +153,7 @@ where
 {
     let (vigil, watching) = NetworkMonitor::new();
     // There is only one stream.
-    let config = ProxyConfig { line: Line { standbys: 0, ..config.line }, ..config };
+    let config = ProxyConfig { transport: Line { standbys: 0, ..config.transport }, ..config };
     let opener = Opener::new(Arc::new(config), vigil);
     let stopped = async {
         shutdown.drain.cancelled().await;

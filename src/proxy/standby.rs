@@ -25,8 +25,13 @@ struct Inner {
 }
 
 impl Standbys {
-    pub(super) fn new(line: Line, vigil: NetworkMonitor) -> Self {
-        Self(Arc::new(Inner { pool: Supply::new(line, None), vigil, tasks: Tasks::default(), idle: Mutex::default() }))
+    pub(super) fn new(transport: Line, vigil: NetworkMonitor) -> Self {
+        Self(Arc::new(Inner {
+            pool: Supply::new(transport, None),
+            vigil,
+            tasks: Tasks::default(),
+            idle: Mutex::default(),
+        }))
     }
 
     /// The one that was used last: it is the likeliest to be alive.

@@ -146,7 +146,7 @@ struct OpenState {
 
 impl Opener {
     pub(super) fn new(config: Arc<ProxyConfig>, vigil: NetworkMonitor) -> Self {
-        let standbys = Standbys::new(config.line, vigil.clone());
+        let standbys = Standbys::new(config.transport, vigil.clone());
         Self { config, client: Arc::default(), vigil, standbys, stream_shutdown: CancellationToken::new() }
     }
 
@@ -208,7 +208,7 @@ impl Opener {
         counters: &'a Counters,
         tell: &'a (dyn Fn(Happening) + Sync),
     ) -> Terms<'a, ResumeTarget> {
-        let (idle_timeout, vigil) = (self.config.line.idle_timeout, self.vigil.clone());
+        let (idle_timeout, vigil) = (self.config.transport.idle_timeout, self.vigil.clone());
         Terms { counters, tell, rejoin, idle_timeout, vigil, stop: &self.stream_shutdown }
     }
 
@@ -248,7 +248,7 @@ impl Opener {
         name: Option<&StreamName>,
         early: &Bytes,
     ) -> Result<Result<OpenStream, Refusal>, Ended> {
-        let ProxyConfig { device, connect_timeout, response_timeout, line, client_factory, .. } = &*self.config;
+        let ProxyConfig { device, connect_timeout, response_timeout, transport, client_factory, .. } = &*self.config;
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let open = ToHub::Open(Open {
             request_id: id,
@@ -256,7 +256,7 @@ impl Opener {
             stream_name: name.cloned(),
             connect_timeout_ms: millis(connect_timeout),
             response_timeout_ms: millis(response_timeout),
-            protocols: line.protocols(),
+            protocols: transport.protocols(),
             early: early.len().try_into().unwrap_or_default(),
         });
         standby.channel.send_with(&open, early.clone()).await?;
@@ -323,15 +323,15 @@ impl Opener {
         name: Option<&StreamName>,
         state: &OpenState,
     ) -> Result<OpenStream, Refusal> {
-        let ProxyConfig { device, connect_timeout, response_timeout, line, client_factory, .. } = &*self.config;
+        let ProxyConfig { device, connect_timeout, response_timeout, transport, client_factory, .. } = &*self.config;
         let route = Route::Open(device.clone(), name.cloned());
         let mut headers = vec![
             (CONNECT_TIMEOUT_HEADER, connect_timeout.as_secs_f64().to_string()),
             (RESPONSE_TIMEOUT_HEADER, response_timeout.as_secs_f64().to_string()),
-            (STREAM_PROTOCOL_HEADER, line.protocols().join(", ")),
+            (STREAM_PROTOCOL_HEADER, transport.protocols().join(", ")),
         ];
         headers.extend(state.id.map(|id| (STREAM_ID_HEADER, id.to_string())));
-        if line.standbys > 0 {
+        if transport.standbys > 0 {
             headers.push((standby::REUSABLE_HEADER, standby::REUSABLE.into()));
         }
         let options = RequestOptions {

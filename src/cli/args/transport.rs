@@ -50,8 +50,8 @@ const LOGIN_FILE_BYTES: u64 = 1024;
 
 impl ViaArgs {
     /// What leads to the hub, read anew for each connection that is made: a file may be better the next time.
-    pub(in crate::cli) fn way(&self) -> Result<Way, Refusal> {
-        self.find().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")))
+    pub(in crate::cli) fn proxy_config(&self) -> Result<Way, Refusal> {
+        self.resolve().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")))
     }
 
     /// What was typed here, else what was set for the role.
@@ -66,20 +66,20 @@ impl ViaArgs {
 
     /// Whether it is for the environment to say, and this program's does: a service would have another one.
     pub(in crate::cli) fn is_in_environment(&self) -> bool {
-        self.via.is_none() && self.way().is_ok_and(|way| way.has_proxy())
+        self.via.is_none() && self.proxy_config().is_ok_and(|proxy| proxy.has_proxy())
     }
 
     /// The same, for who does not speak of the hub.
-    pub(in crate::cli) fn find(&self) -> anyhow::Result<Way> {
-        let way = match &self.via {
+    pub(in crate::cli) fn resolve(&self) -> anyhow::Result<Way> {
+        let proxy = match &self.via {
             Some(ViaChoice::Direct) => Way::default(),
             Some(ViaChoice::Proxy(via)) => Way::through(via.clone()),
             // What is no text leads nowhere, but never past the proxy.
             None => Way::from_environment(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))?,
         };
         match &self.via_login {
-            Some(file) => Ok(way.with_login(login(file)?)),
-            None => Ok(way),
+            Some(file) => Ok(proxy.with_login(login(file)?)),
+            None => Ok(proxy),
         }
     }
 }
@@ -120,7 +120,7 @@ impl TypedValueParser for ViaParser {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(in crate::cli) struct LineArgs {
+pub(in crate::cli) struct TransportArgs {
     /// Reset a stream's local connections when its connection to the hub breaks, instead of resuming it
     #[arg(long, env = "DEVSTREAM_NO_RESUME")]
     no_resume: bool,
@@ -136,9 +136,9 @@ pub(in crate::cli) struct LineArgs {
     standbys: usize,
 }
 
-impl LineArgs {
+impl TransportArgs {
     /// For the two ends of streams.
-    pub(in crate::cli) fn line(&self) -> Line {
+    pub(in crate::cli) fn options(&self) -> Line {
         Line { resume: !self.no_resume, idle_timeout: self.idle_timeout(), standbys: self.standbys }
     }
 
@@ -151,7 +151,7 @@ impl LineArgs {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ResumeArgs {
     #[command(flatten)]
-    line: LineArgs,
+    transport: TransportArgs,
     /// How long a stream may be interrupted before its local connections are reset, such as 30s, 2m or 8h; at most a day
     #[arg(long, value_name = "AGE", default_value = "2m", value_parser = grace, env = "DEVSTREAM_RESUME_GRACE")]
     resume_grace: Duration,
@@ -160,17 +160,17 @@ pub(in crate::cli) struct ResumeArgs {
 impl ResumeArgs {
     /// How long a stream may be interrupted, if it may be at all.
     pub(in crate::cli) fn grace(&self) -> Option<Duration> {
-        Some(self.resume_grace).filter(|grace| !self.line.no_resume && !grace.is_zero())
+        Some(self.resume_grace).filter(|grace| !self.transport.no_resume && !grace.is_zero())
     }
 
     /// How long a connection may be silent.
     pub(in crate::cli) fn idle_timeout(&self) -> IdleTimeout {
-        self.line.idle_timeout()
+        self.transport.idle_timeout()
     }
 
     /// How many connections of one identity may stand by.
     pub(in crate::cli) fn standbys(&self) -> usize {
-        self.line.standbys
+        self.transport.standbys
     }
 }
 

@@ -9,7 +9,7 @@ mod reporter;
 
 pub(super) use self::hub::run as hub;
 
-use self::reporter::Telling;
+use self::reporter::Reporter;
 use super::Failure;
 use super::args::Check;
 use super::identity::Joined;
@@ -18,13 +18,13 @@ use crate::proto::id::Role;
 
 /// As an operator, or as a device where nothing else was joined or asked for.
 pub(super) async fn run(check: Check) -> Result<(), Failure> {
-    let telling = Telling::new(check.listing);
+    let reporter = Reporter::new(check.output);
     if is_device(&check)? {
-        device::check(&telling, check).await?;
+        device::check(&reporter, check).await?;
     } else {
-        operator::check(&telling, check).await?;
+        operator::check(&reporter, check).await?;
     }
-    telling.end()
+    reporter.end()
 }
 
 fn is_device(check: &Check) -> anyhow::Result<bool> {

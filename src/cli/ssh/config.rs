@@ -18,16 +18,16 @@ pub(super) fn include(block: &str) -> anyhow::Result<()> {
     let line = line(&own)?;
     directory(&own)?;
     write_private(&own, block)?;
-    output::err(&format!("ssh-config: wrote {}", own.display()));
+    output::eprint(&format!("ssh-config: wrote {}", own.display()));
     let content = read(&config)?;
     if content.split_inclusive(|byte| *byte == b'\n').any(|other| is(other, &line)) {
-        output::err(&format!("ssh-config: {} includes it already", config.display()));
+        output::eprint(&format!("ssh-config: {} includes it already", config.display()));
         return Ok(());
     }
     directory(&config)?;
     // At the top, since what stands after a Host line belongs to that.
     replace(&config, &[line.as_bytes(), b"\n", &content].concat())?;
-    output::err(&format!("ssh-config: {} includes it now", config.display()));
+    output::eprint(&format!("ssh-config: {} includes it now", config.display()));
     Ok(())
 }
 
@@ -39,12 +39,12 @@ pub(super) fn remove() -> anyhow::Result<()> {
     let others = content.split_inclusive(|byte| *byte == b'\n').filter(|other| !is(other, &line));
     let others: Vec<u8> = others.flatten().copied().collect();
     if others.len() == content.len() {
-        output::err(&format!("ssh-config: {} does not include it", config.display()));
+        output::eprint(&format!("ssh-config: {} does not include it", config.display()));
     } else if others.is_empty() && !config.is_symlink() {
         remove_file(&config)?;
     } else {
         replace(&config, &others)?;
-        output::err(&format!("ssh-config: {} includes it no more", config.display()));
+        output::eprint(&format!("ssh-config: {} includes it no more", config.display()));
     }
     if own.exists() { remove_file(&own) } else { Ok(()) }
 }
@@ -112,6 +112,6 @@ fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 
 fn remove_file(path: &PathBuf) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-    output::err(&format!("ssh-config: removed {}", path.display()));
+    output::eprint(&format!("ssh-config: removed {}", path.display()));
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use super::super::output::{bytes, columns, span};
+use super::super::output::{format_bytes, format_columns, format_duration};
 use crate::proxy::StreamInfo;
 
 /// How often it is drawn anew.
@@ -116,7 +116,7 @@ impl Rows {
             return String::new();
         }
         let shown = rows.values_mut().take(ROWS).map(|row| row.cells(now)).collect();
-        let mut lines = columns(&["  TO", "FROM", "UP", "DOWN", "RATE", "AGE", ""], shown);
+        let mut lines = format_columns(&["  TO", "FROM", "UP", "DOWN", "RATE", "AGE", ""], shown);
         if rows.len() > ROWS {
             lines.push(format!("  and {} more", rows.len() - ROWS));
         }
@@ -135,16 +135,19 @@ impl Row {
         let turn = age.as_millis() / TICK.as_millis();
         let spinner = SPINNER[(turn % SPINNER.len() as u128) as usize];
         let from = self.info.from.map(|from| from.to_string()).unwrap_or_default();
-        let rate = format!("{}/s", bytes(self.rate.at(now, up + down)));
+        let rate = format!("{}/s", format_bytes(self.rate.at(now, up + down)));
         let to = format!("{spinner} {} #{}", self.info.to, self.info.number);
-        vec![to, from, bytes(up), bytes(down), rate, FormattedDuration(age).to_string(), self.remark(now)]
+        vec![to, from, format_bytes(up), format_bytes(down), rate, FormattedDuration(age).to_string(), self.remark(now)]
     }
 
     fn remark(&self, now: Instant) -> String {
         match (&self.state, self.interruptions) {
             (State::Waiting, _) => "waiting for the device".into(),
             (State::Interrupted(since), _) => {
-                format!("interrupted for {}, comes back by itself", span(now.saturating_duration_since(*since)))
+                format!(
+                    "interrupted for {}, comes back by itself",
+                    format_duration(now.saturating_duration_since(*since))
+                )
             }
             (State::Open, 0) => String::new(),
             (State::Open, 1) => "1 interruption".into(),

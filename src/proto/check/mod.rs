@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use self::hub::{certificate, descriptors, disk};
 use self::rules::advice;
-pub use self::rules::{Greeting, belongs_to, clocks, expired, greeting, starts_after};
+pub use self::rules::{Banner, banner, belongs_to, clocks, expired, starts_after};
 use super::refusal::{Refusal, sanitize};
 
 /// How a client names the signer of another hub's certificate.

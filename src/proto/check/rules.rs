@@ -161,7 +161,7 @@ fn difference(here: Timestamp, there: Timestamp) -> Option<String> {
 
 /// What a target did within its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Greeting {
+pub enum Banner {
     /// It said this first.
     Said(Vec<u8>),
     /// It said nothing.
@@ -180,22 +180,20 @@ fn speaks_first(name: Option<&StreamName>) -> bool {
 }
 
 /// What that means.
-pub fn greeting(at: &str, name: Option<&StreamName>, greeting: &Greeting) -> Finding {
+pub fn banner(at: &str, name: Option<&StreamName>, banner: &Banner) -> Finding {
     let finding = Finding::good(Hop::Target, at);
     let seconds = starts_after(name).as_secs();
     let failed = |kind, what: String| Finding::failed(Hop::Target, at, &Refusal::new(kind, what));
-    match greeting {
-        Greeting::Said(bytes) => finding.fact("says", first_words(bytes)),
-        Greeting::Silence if speaks_first(name) => failed(
+    match banner {
+        Banner::Said(bytes) => finding.fact("says", first_words(bytes)),
+        Banner::Silence if speaks_first(name) => failed(
             RefusalKind::TargetTimedOut,
             format!("it took the connection and said nothing in {seconds} s, though such servers speak first"),
         ),
-        Greeting::Silence => {
+        Banner::Silence => {
             finding.fact("says", format!("nothing in {seconds} s, as servers do that wait for the client"))
         }
-        Greeting::End => {
-            failed(RefusalKind::TargetRefused, "it took the connection, and ended it without a word".into())
-        }
+        Banner::End => failed(RefusalKind::TargetRefused, "it took the connection, and ended it without a word".into()),
     }
 }
 
@@ -252,11 +250,11 @@ mod tests {
     #[test]
     fn who_is_silent_has_failed_only_where_such_servers_speak_first() {
         let (ssh, web) = ("ssh".parse().unwrap(), "web".parse().unwrap());
-        let is_good = |name, heard| greeting("x", name, &heard).verdict == Verdict::Good;
-        assert!(!is_good(Some(&ssh), Greeting::Silence) && is_good(Some(&web), Greeting::Silence));
-        assert!(is_good(None, Greeting::Silence) && !is_good(None, Greeting::End));
+        let is_good = |name, heard| banner("x", name, &heard).verdict == Verdict::Good;
+        assert!(!is_good(Some(&ssh), Banner::Silence) && is_good(Some(&web), Banner::Silence));
+        assert!(is_good(None, Banner::Silence) && !is_good(None, Banner::End));
         assert!(starts_after(Some(&ssh)) > starts_after(Some(&web)));
-        let said = greeting("x", Some(&ssh), &Greeting::Said(b"SSH-2.0-x\x1b[2J\r\nmore".to_vec()));
+        let said = banner("x", Some(&ssh), &Banner::Said(b"SSH-2.0-x\x1b[2J\r\nmore".to_vec()));
         assert_eq!(said.facts["says"], "SSH-2.0-x\u{fffd}[2J");
     }
 

@@ -118,7 +118,7 @@ fn config(client: Client) -> AgentConfig {
         targets: ["22".parse().expect("a forward")].into_iter().collect(),
         access_policy: AccessPolicy::default(),
         exit_when_key_refused: false,
-        line: Line::default(),
+        transport: Line::default(),
         drain: Duration::ZERO,
         observer: Arc::new(|_| {}),
     }
