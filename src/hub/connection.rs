@@ -210,7 +210,7 @@ async fn route(shared: &Shared, context: &ConnectionContext, request: &HttpReque
             return streaming::upgrade(shared, context, request, bridge).await;
         }
         Some(Route::Standby) if request.is_upgrade => return standby::upgrade(shared, context, request).await,
-        Some(Route::Open(device, name)) => open::ask(shared, context, request, device, name).await,
+        Some(Route::Open(device, name)) => open::respond(shared, context, request, device, name).await,
         Some(Route::Devices) => devices::list(shared, context, request).await,
         Some(Route::Join) => enrol::join(shared, context, request).await,
         Some(Route::Health) => monitor::health(shared).await,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
 use super::auth::{Action, authorize};
-use super::broker_handle::Notice;
+use super::broker_handle::DeviceCommand;
 use super::connection::ConnectionContext;
 use super::responses;
 use super::{Shared, Upgraded};
@@ -65,16 +65,16 @@ pub(super) async fn run(shared: &Shared, context: &ConnectionContext, arriving: 
         return channel.refuse(RefusalKind::BadRequest).await;
     };
     let round_trip = channel.round_trip();
-    let arrived = shared.broker.arrive(device.clone(), context.id, hello, context.address, round_trip);
-    let Ok((mut notices, mut farewell)) = arrived else {
+    let arrived = shared.broker.register_device(device.clone(), context.id, hello, context.address, round_trip);
+    let Ok((mut commands, mut guard)) = arrived else {
         return channel.refuse(RefusalKind::Draining).await;
     };
     let principal = Principal { role: Role::Device, id: device.clone().into() };
     shared.registry.note_seen(principal.clone());
     let session = Session { shared, context, device: &device, principal: &principal, authority: &authority, key };
-    let end = session.converse(&mut channel, &mut notices).await;
-    farewell.because(end.reason());
-    drop(farewell);
+    let end = session.converse(&mut channel, &mut commands).await;
+    guard.set_reason(end.reason());
+    drop(guard);
     shared.registry.note_seen(principal);
     match end {
         End::Ended(why) => Box::pin(channel.end(&why)).await,
@@ -125,7 +125,11 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn converse(&self, channel: &mut ControlChannel<Socket>, notices: &mut mpsc::Receiver<Notice>) -> End {
+    async fn converse(
+        &self,
+        channel: &mut ControlChannel<Socket>,
+        commands: &mut mpsc::Receiver<DeviceCommand>,
+    ) -> End {
         // Whoever changes the identity from here on finds the device online; whoever did before this has not.
         let mut key_ends = match self.revalidate().await {
             Ok(ends) => ends,
@@ -140,12 +144,12 @@ impl Session<'_> {
             tokio::select! {
                 message = channel.next() => match message {
                     Ok(ToHub::StreamResponse(response)) => {
-                        shared.broker.answered(self.context.id, response, false);
+                        shared.broker.device_responded(self.context.id, response, false);
                     }
                     Ok(ToHub::Hello(_)) => return End::Refused(RefusalKind::BadRequest),
                     Err(why) => return why.into(),
                 },
-                notice = notices.recv() => match self.heed(notice, channel, &mut key_ends).await {
+                command = commands.recv() => match self.heed(command, channel, &mut key_ends).await {
                     Ok(None) => {}
                     Ok(Some(kind)) => return End::Refused(kind),
                     Err(why) => return why.into(),
@@ -173,12 +177,12 @@ impl Session<'_> {
     /// Does what the broker wants; a kind of refusal if that is the end.
     async fn heed(
         &self,
-        notice: Option<Notice>,
+        command: Option<DeviceCommand>,
         channel: &mut ControlChannel<Socket>,
         key_ends: &mut Option<Instant>,
     ) -> Result<Option<RefusalKind>, Ended> {
-        let Some(notice) = notice else { return Ok(Some(RefusalKind::HubBusy)) };
-        if let Notice::Recheck = notice {
+        let Some(command) = command else { return Ok(Some(RefusalKind::HubBusy)) };
+        if let DeviceCommand::RevalidateKey = command {
             return Ok(match self.revalidate().await {
                 Ok(ends) => {
                     *key_ends = ends;
@@ -187,7 +191,7 @@ impl Session<'_> {
                 Err(kind) => Some(kind),
             });
         }
-        let (message, last) = message(self.shared, self.device, self.authority, notice);
+        let (message, last) = message(self.shared, self.device, self.authority, command);
         if let Some(message) = message {
             channel.send(&message).await?;
         }
@@ -219,16 +223,16 @@ fn message(
     shared: &Shared,
     device: &DeviceId,
     authority: &str,
-    notice: Notice,
+    command: DeviceCommand,
 ) -> (Option<ToDevice>, Option<RefusalKind>) {
-    match notice {
-        Notice::Ask(ask) => {
-            let url = shared.streaming_url(authority, device, ask.stream, Role::Device);
-            (Some(ToDevice::StreamRequest(ask.request(url))), None)
+    match command {
+        DeviceCommand::RequestStream(request) => {
+            let url = shared.streaming_url(authority, device, request.stream, Role::Device);
+            (Some(ToDevice::StreamRequest(request.to_stream_request(url))), None)
         }
-        Notice::Cancel(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),
-        Notice::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(RefusalKind::Displaced)),
-        Notice::Dismissed(kind) => (None, Some(kind)),
-        Notice::Recheck => (None, None),
+        DeviceCommand::CancelRequest(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),
+        DeviceCommand::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(RefusalKind::Displaced)),
+        DeviceCommand::Dismissed(kind) => (None, Some(kind)),
+        DeviceCommand::RevalidateKey => (None, None),
     }
 }

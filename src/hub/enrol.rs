@@ -69,9 +69,9 @@ fn join_event(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event
 /// What an earlier key of the same identity holds: ended where that key is void by now, looked at where it will be.
 fn revoke_replaced_key(broker: &BrokerHandle<Socket>, who: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
-        let why = Refusal::new(RefusalKind::KeyReplaced, who.to_string());
-        broker.tell(Input::Revoked { principal: who, why });
+        let reason = Refusal::new(RefusalKind::KeyReplaced, who.to_string());
+        broker.handle(Input::IdentityRevoked { principal: who, reason });
     } else if who.role == Role::Device {
-        broker.tell(Input::KeysChanged { device: who.id.into() });
+        broker.handle(Input::KeysChanged { device: who.id.into() });
     }
 }

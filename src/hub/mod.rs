@@ -245,7 +245,7 @@ impl Hub {
         if let Some(listener) = monitor {
             tasks.spawn(run_until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
-        tasks.spawn(run_until(stopping.clone(), shared.broker.clone().keep_time()));
+        tasks.spawn(run_until(stopping.clone(), shared.broker.clone().run_timers()));
         tasks.spawn(run_until(stopping.clone(), shared.registry.clone().keep_sightings()));
         tasks.spawn(run_until(stopping.clone(), certificate.keep(reload)));
         tasks.spawn(run_until(stopping.clone(), accept::admin(shared.clone(), admin, tasks.clone())));
@@ -341,7 +341,7 @@ async fn watchdog(shared: Arc<Shared>) {
 async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     shared.draining.cancel();
     shared.broker.drain();
-    let (running, all) = (shared.broker.holding(), shared.broker.streams());
+    let (running, all) = (shared.broker.blocking_streams(), shared.broker.streams());
     if all > running {
         let resuming = all - running;
         tracing::info!(target: "hub", "{resuming} streams go on by themselves when the hub is back");
@@ -352,10 +352,10 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
         tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
     }
     tokio::select! {
-        _ = timeout(shared.config.drain, shared.broker.drained()) => {}
+        _ = timeout(shared.config.drain, shared.broker.wait_drained()) => {}
         () = shutdown.now.cancelled() => {}
     }
-    let cut = shared.broker.holding();
+    let cut = shared.broker.blocking_streams();
     shared.broker.end_all();
     shared.stopping.cancel();
     cut

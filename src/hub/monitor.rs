@@ -86,7 +86,7 @@ pub(super) fn ready(shared: &Shared) -> Response<Bytes> {
 
 async fn metrics(shared: &Shared) -> Response<Bytes> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await.unwrap_or_default();
-    let open = shared.broker.carried();
+    let open = shared.broker.bytes_carried();
     let measured = [
         (Measure::Start, shared.started_at.0 as f64),
         (Measure::Draining, f64::from(u8::from(shared.is_draining()))),

@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::auth::Action;
-use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
-use super::broker_handle::{Farewell, Handover, Live, Meeting};
+use super::broker::{Admission, Event, JoinedStream, LegAttach, LegCredential, LegExit, Operation};
+use super::broker_handle::{ActiveStream, Handover, LeaveGuard, Rendezvous};
 use super::connection::{AuthenticatedIdentity, ConnectionContext};
-use super::open::ends;
+use super::open::access_deadline;
 use super::standby::{self, Identity};
 use super::{Shared, Upgraded, responses};
 use crate::net::clock;
@@ -30,8 +30,8 @@ use crate::proto::stream::StreamProtocol;
 
 /// A side that was let in, until it is joined.
 pub(super) struct Waiting {
-    pub(super) meeting: oneshot::Receiver<Meeting<Socket>>,
-    pub(super) farewell: Farewell<Socket>,
+    pub(super) rendezvous: oneshot::Receiver<Rendezvous<Socket>>,
+    pub(super) guard: LeaveGuard<Socket>,
     /// How long it may be silent, if it speaks `devstream.v1`.
     pub(super) idle_timeout: Option<IdleTimeout>,
     /// Its connection is used again after the stream.
@@ -61,54 +61,59 @@ pub(super) async fn upgrade(
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
         context.exempt_from_penalty();
     }
-    let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
+    let Some(credential) = authorization.and_then(|(scheme, text)| parse_credential(shared, scheme, text)) else {
         let refusal = context.auth_failed(shared, Some(&record.principal), "no stream token, or not one of ours");
         return HttpOutcome::Reply(responses::refusal(&refusal));
     };
-    let arrival = SideArrival {
+    let arrival = LegAttach {
         leg: context.id,
-        place: bridge,
+        bridge,
         principal: record.principal.clone(),
-        shown,
+        credential,
         address: context.address,
-        until: ends(&record.scope),
+        until: access_deadline(&record.scope),
         scope: record.scope,
     };
     if let Err(refusal) = shared.activity.audit() {
         return HttpOutcome::Reply(responses::refusal(&refusal));
     }
-    match shared.broker.side(arrival) {
-        Ok(((Admission { protocol, ticket, reusable }, meeting), farewell)) => {
-            let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
+    match shared.broker.attach_leg(arrival) {
+        Ok(((Admission { protocol, ticket, reusable }, rendezvous), guard)) => {
+            let headers = ticket.map(|(ticket, grace)| resume_headers(shared, &ticket, grace)).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
             let (principal, authority) = (record.principal, request.authority.clone());
             let identity = reusable.map(|run| Identity { principal, key: key.key, authority, run });
-            let waiting = Waiting { meeting, farewell, idle_timeout, reusable: reusable.is_some() };
+            let waiting = Waiting { rendezvous, guard, idle_timeout, reusable: reusable.is_some() };
             let then = Upgraded::Stream(Box::new(Arrived { waiting, identity }));
-            HttpOutcome::Upgrade { protocol: chosen(request, protocol), headers, purpose: Purpose::Stream, then }
+            HttpOutcome::Upgrade {
+                protocol: negotiated_subprotocol(request, protocol),
+                headers,
+                purpose: Purpose::Stream,
+                then,
+            }
         }
         Err(refusal) => HttpOutcome::Reply(responses::refusal(&refusal)),
     }
 }
 
 /// The token of a handshake, or a ticket that this hub has signed.
-fn shown(shared: &Shared, scheme: &str, text: &str) -> Option<Shown> {
+fn parse_credential(shared: &Shared, scheme: &str, text: &str) -> Option<LegCredential> {
     if scheme == resume::SCHEME {
         let ticket = shared.resume_key.open(&ResumeToken::parse(text)?)?;
-        return Some(Shown::Ticket(Box::new(ticket)));
+        return Some(LegCredential::Ticket(Box::new(ticket)));
     }
     let token = (scheme == "Bearer").then(|| StreamToken::parse(text).ok())??;
-    Some(Shown::Token(token.hash()))
+    Some(LegCredential::Token(token.hash()))
 }
 
 /// What a side comes back with.
-fn way_back(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static str, String)> {
+fn resume_headers(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static str, String)> {
     let token = shared.resume_key.sign(ticket);
     vec![(resume::TOKEN_HEADER, token.reveal().into()), (resume::GRACE_HEADER, grace.as_secs().to_string())]
 }
 
 /// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
-fn chosen(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<String> {
+fn negotiated_subprotocol(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<String> {
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
     match agreed.map(StreamProtocol::as_str) {
         Some(agreed) if lists(offered, agreed) => Some(agreed.into()),
@@ -136,15 +141,15 @@ pub(super) async fn run(
 /// The same for a side that may go on to another stream after this one: then it comes back.
 pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { meeting, mut farewell, idle_timeout, reusable } = waiting;
-    let meeting = awaited(meeting, &mut leg, idle_timeout, |departure| {
+    let Waiting { rendezvous, mut guard, idle_timeout, reusable } = waiting;
+    let rendezvous = awaited(rendezvous, &mut leg, idle_timeout, |departure| {
         tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
-        farewell.left(how(departure, None));
+        guard.set_exit(how(departure, None));
         // Whoever else is on its way is told at once.
-        farewell.say();
+        guard.leave();
     });
-    match meeting.await {
-        Ok(Meeting::Give(other)) => {
+    match rendezvous.await {
+        Ok(Rendezvous::HandOver(other)) => {
             let (back, returned) = oneshot::channel();
             let back = reusable.then_some(back);
             match other.send(Handover { leg, back }) {
@@ -153,14 +158,14 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
                 Err(Handover { leg, .. }) => leg.refuse(&RefusalKind::Interrupted.into()).await,
             }
         }
-        Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
+        Ok(Rendezvous::TakeOver(other, joined, active)) => match timeout(CLOSE_TIMEOUT, other).await {
             Ok(Ok(device)) => {
                 // In a place of its own: the side that gives its socket away has no use for that.
-                return Box::pin(carry(shared, (device, leg), joint, &live, farewell)).await;
+                return Box::pin(carry(shared, (device, leg), joined, &active, guard)).await;
             }
-            _ => Box::pin(never_joined(leg, *joint, shared, &live, farewell)).await,
+            _ => Box::pin(never_joined(leg, *joined, shared, &active, guard)).await,
         },
-        Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
+        Ok(Rendezvous::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(Some(departure)) => leg.part(&departure).await,
         Err(None) => {}
     }
@@ -170,41 +175,41 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
 /// The meeting, or how the side left without one. Whether it left before it was joined or after is for the broker to say,
 /// who hears of it: in the latter case it is the stream that it has left, and the other side is told so.
 async fn awaited<T: Transport>(
-    mut meeting: oneshot::Receiver<Meeting<T>>,
+    mut rendezvous: oneshot::Receiver<Rendezvous<T>>,
     leg: &mut Leg<T>,
     idle_timeout: Option<IdleTimeout>,
     left: impl FnOnce(&Departure),
-) -> Result<Meeting<T>, Option<Departure>> {
+) -> Result<Rendezvous<T>, Option<Departure>> {
     let departure = tokio::select! {
         biased;
-        meeting = &mut meeting => return meeting.map_err(|_| None),
+        rendezvous = &mut rendezvous => return rendezvous.map_err(|_| None),
         departure = leg.hold(idle_timeout) => departure,
     };
     left(&departure);
-    match meeting.await {
-        Ok(joined @ (Meeting::Give(_) | Meeting::Take(..))) => {
+    match rendezvous.await {
+        Ok(joined @ (Rendezvous::HandOver(_) | Rendezvous::TakeOver(..))) => {
             leg.departed(departure);
             Ok(joined)
         }
-        Ok(Meeting::Refused(_)) | Err(_) => Err(Some(departure)),
+        Ok(Rendezvous::Refused(_)) | Err(_) => Err(Some(departure)),
     }
 }
 
 async fn carry(
     shared: &Shared,
     (device, service): (Handover<Socket>, Leg<Socket>),
-    joint: Box<Joint>,
-    live: &Live,
-    mut farewell: Farewell<Socket>,
+    joined: Box<JoinedStream>,
+    active: &ActiveStream,
+    mut guard: LeaveGuard<Socket>,
 ) -> Option<Leg<Socket>> {
     let Handover { leg: device, back } = device;
-    let resumable = joint.protocol == Some(StreamProtocol::Resumable);
+    let resumable = joined.protocol == Some(StreamProtocol::Resumable);
     let terms = Terms {
-        text_allowed: joint.protocol.is_some(),
+        text_allowed: joined.protocol.is_some(),
         resumable,
-        reusable: joint.reusable,
-        carried: &live.carried,
-        end: &live.end,
+        reusable: joined.reusable,
+        carried: &active.counters,
+        end: &active.cancel,
         draining: &shared.draining,
         drain: shared.config.drain,
         back: &|| shared.reconnect_delay(),
@@ -213,16 +218,16 @@ async fn carry(
     let parting = relay(device, service, &terms).await;
     let how = match parting.left() {
         Some((role, departure)) => how(departure, Some(role)),
-        None if matches!(live.why().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
-            Left::Lost(None, live.why().message())
+        None if matches!(active.end_reason().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
+            LegExit::Lost(None, active.end_reason().message())
         }
-        None => Left::Meant,
+        None => LegExit::Deliberate,
     };
-    let interrupted = resumable && matches!(how, Left::Lost(..));
+    let interrupted = resumable && matches!(how, LegExit::Lost(..));
     let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
-    farewell.left(how);
+    guard.set_exit(how);
     if parting.reusable() {
-        ended(shared, *joint, live, left);
+        ended(shared, *joined, active, left);
         let (device, service) = parting.into_legs();
         // Its task has a place for it, or has ended.
         if let Some(back) = back {
@@ -232,56 +237,62 @@ async fn carry(
     }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // It is open until the other side has all of it.
-        Box::pin(parting.say_goodbye(&terms, || live.why())).await;
-        ended(shared, *joint, live, left);
+        Box::pin(parting.say_goodbye(&terms, || active.end_reason())).await;
+        ended(shared, *joined, active, left);
         return None;
     }
     if !interrupted {
-        ended(shared, *joint, live, left);
+        ended(shared, *joined, active, left);
     }
     // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
-    drop(farewell);
-    Box::pin(parting.say_goodbye(&terms, || live.why())).await;
+    drop(guard);
+    Box::pin(parting.say_goodbye(&terms, || active.end_reason())).await;
     None
 }
 
 /// The device's side was lost in the moment in which it was joined. On its first connection it has nothing to come back
 /// with.
-async fn never_joined(leg: Leg<Socket>, joint: Joint, shared: &Shared, live: &Live, mut farewell: Farewell<Socket>) {
+async fn never_joined(
+    leg: Leg<Socket>,
+    joined: JoinedStream,
+    shared: &Shared,
+    active: &ActiveStream,
+    mut guard: LeaveGuard<Socket>,
+) {
     let gone = Departure::Broken(Broken::Truncated);
-    let again = joint.opened.operation == Operation::StreamResumed;
+    let again = joined.opened.operation == Operation::StreamResumed;
     if again {
-        farewell.left(how(&gone, Some(Role::Device)));
+        guard.set_exit(how(&gone, Some(Role::Device)));
     } else {
-        farewell.left(Left::Meant);
-        ended(shared, joint, live, Some((Role::Device, false, gone.reason())));
+        guard.set_exit(LegExit::Deliberate);
+        ended(shared, joined, active, Some((Role::Device, false, gone.reason())));
     }
-    drop(farewell);
+    drop(guard);
     leg.refuse(&if again { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;
 }
 
-fn how(departure: &Departure, role: Option<Role>) -> Left {
+fn how(departure: &Departure, role: Option<Role>) -> LegExit {
     match departure {
-        lost if lost.is_loss() => Left::Lost(role, lost.reason()),
-        clean if clean.is_clean() => Left::Closed,
-        _ => Left::Meant,
+        lost if lost.is_loss() => LegExit::Lost(role, lost.reason()),
+        clean if clean.is_clean() => LegExit::Closed,
+        _ => LegExit::Deliberate,
     }
 }
 
 /// Every stream that the log saw open, it sees end: how, why, and by whom.
-fn ended(shared: &Shared, joint: Joint, live: &Live, left: Option<(Role, bool, String)>) {
+fn ended(shared: &Shared, joined: JoinedStream, active: &ActiveStream, left: Option<(Role, bool, String)>) {
     let (result, reason, ended_by) = match left {
         Some((role, clean, reason)) => (if clean { "closed" } else { "broken" }, reason, Some(role)),
-        None => ("ended", live.why().message(), None),
+        None => ("ended", active.end_reason().message(), None),
     };
     shared.activity.record(Event {
         operation: Operation::StreamClosed,
         result,
         reason,
         ended_by,
-        took: Some(clock::now().saturating_duration_since(joint.since)),
-        bytes: Some(live.carried.total()),
-        ..joint.opened
+        took: Some(clock::now().saturating_duration_since(joined.since)),
+        bytes: Some(active.counters.total()),
+        ..joined.opened
     });
 }
 
@@ -301,17 +312,19 @@ mod tests {
             let mut end = WebSocket::new(far, &[], Endpoint::Client, Purpose::Stream);
             let mut leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, Purpose::Stream), ());
             end.writer.close(CLOSE_RESET, "").await.unwrap();
-            let (broker, meeting) = oneshot::channel();
+            let (broker, rendezvous) = oneshot::channel();
             let mut broker = Some(broker);
             let (give, _take) = oneshot::channel();
-            let met = awaited(meeting, &mut leg, None, |_| {
+            let met = awaited(rendezvous, &mut leg, None, |_| {
                 if let Some(broker) = broker.take().filter(|_| is_joined) {
-                    assert!(broker.send(Meeting::Give(give)).is_ok(), "it still listens");
+                    assert!(broker.send(Rendezvous::HandOver(give)).is_ok(), "it still listens");
                 }
             });
             let met = met.now_or_never().expect("the broker has decided");
             match (is_joined, met) {
-                (true, Ok(Meeting::Give(_))) => assert!(leg.into_parts().is_none(), "something is left of the stream"),
+                (true, Ok(Rendezvous::HandOver(_))) => {
+                    assert!(leg.into_parts().is_none(), "something is left of the stream")
+                }
                 (false, Err(Some(departure))) => assert_eq!(departure.reason(), "reset"),
                 (_, met) => panic!("{met:?}"),
             }

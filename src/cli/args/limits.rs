@@ -6,7 +6,7 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::value_parsers::{positive_count, positive_seconds, seconds, size};
-use crate::hub::broker::Caps;
+use crate::hub::broker::StreamLimits;
 use crate::hub::config::Limits;
 use crate::hub::connection_limiter::ConnectionLimits;
 use crate::hub::penalty::PenaltyPolicy;
@@ -48,22 +48,22 @@ pub(in crate::cli) struct LimitArgs {
     )]
     max_unauthenticated_per_source: usize,
     /// Handshakes under way
-    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.total, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = StreamLimits::PENDING.total, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
     max_pending: usize,
     /// Handshakes under way to one device
-    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.per_device, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING_PER_DEVICE", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = StreamLimits::PENDING.per_device, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING_PER_DEVICE", hide_short_help = true)]
     max_pending_per_device: usize,
     /// Handshakes under way for one service
-    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.per_service, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING_PER_SERVICE", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = StreamLimits::PENDING.per_service, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING_PER_SERVICE", hide_short_help = true)]
     max_pending_per_service: usize,
     /// Streams
-    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.total, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.total, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
     max_streams: usize,
     /// Streams to one device
-    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.per_device, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS_PER_DEVICE", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.per_device, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS_PER_DEVICE", hide_short_help = true)]
     max_streams_per_device: usize,
     /// Streams for one service
-    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.per_service, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS_PER_SERVICE", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.per_service, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS_PER_SERVICE", hide_short_help = true)]
     max_streams_per_service: usize,
     /// Wrong proofs count 5 s, loitering 10 s, nonsense 1 s against their source; from this sum on it is kept away
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds, env = "DEVSTREAM_PENALTY_THRESHOLD", hide_short_help = true)]
@@ -107,8 +107,8 @@ impl LimitArgs {
     }
 
     /// For handshakes.
-    pub(in crate::cli) fn pending(&self) -> Caps {
-        Caps {
+    pub(in crate::cli) fn pending(&self) -> StreamLimits {
+        StreamLimits {
             per_device: self.max_pending_per_device,
             per_service: self.max_pending_per_service,
             total: self.max_pending,
@@ -116,8 +116,8 @@ impl LimitArgs {
     }
 
     /// For streams.
-    pub(in crate::cli) fn streams(&self) -> Caps {
-        Caps {
+    pub(in crate::cli) fn streams(&self) -> StreamLimits {
+        StreamLimits {
             per_device: self.max_streams_per_device,
             per_service: self.max_streams_per_service,
             total: self.max_streams,

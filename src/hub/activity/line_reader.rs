@@ -1,4 +1,4 @@
-//! LineReader out of a file, without taking one for whole that is not, and without growing with a line that never ends.
+//! Lines out of a file, without taking one for whole that is not, and without growing with a line that never ends.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 

@@ -29,7 +29,7 @@ use super::broker::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
 use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 
-/// LineReader not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
+/// Lines not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
 const QUEUE: usize = 4096;
 
 /// A stream that must be logged waits this long for a disk, and asks this often whether it is done.
@@ -72,7 +72,7 @@ pub struct Activity {
 #[derive(Debug, Default)]
 struct Counters {
     queued: AtomicUsize,
-    /// LineReader that were recorded, and those of them that were written or lost.
+    /// Lines that were recorded, and those of them that were written or lost.
     recorded: AtomicU64,
     settled: AtomicU64,
     lost: AtomicU64,
@@ -150,12 +150,12 @@ impl Activity {
         if in_time && self.lost() == audit.0 { Ok(()) } else { Err(RefusalKind::AuditFailed.into()) }
     }
 
-    /// LineReader that could not be written.
+    /// Lines that could not be written.
     pub fn lost(&self) -> u64 {
         self.counters.lost.load(Ordering::Acquire)
     }
 
-    /// LineReader that were written.
+    /// Lines that were written.
     pub fn written(&self) -> u64 {
         self.counters.written.load(Ordering::Relaxed)
     }

@@ -35,7 +35,7 @@ pub struct Filter {
     pub since: Option<Timestamp>,
 }
 
-/// The lines that pass a filter, in order. LineReader that a full disk cut short are passed over.
+/// The lines that pass a filter, in order. Lines that a full disk cut short are passed over.
 pub struct Reader {
     files: Files,
     chooser: Chooser,

@@ -114,7 +114,7 @@ impl Store {
                 self.aside.push((aside, full.size));
                 Ok(())
             }
-            // LineReader go on into the old file, so it keeps its name.
+            // Lines go on into the old file, so it keeps its name.
             Err(error) => fs::rename(place, path).and(Err(error)),
         }
     }

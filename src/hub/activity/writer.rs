@@ -78,7 +78,7 @@ impl Loop {
         self.counters.lost.fetch_add(1, Ordering::Release);
     }
 
-    /// LineReader may have been lost, or the disk may be writable again, without any new line.
+    /// Lines may have been lost, or the disk may be writable again, without any new line.
     fn look_after(&mut self) {
         if self.untold() > 0 || self.retry.is_some() {
             self.attempt(None);

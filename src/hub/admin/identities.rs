@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::hub::Shared;
 use crate::hub::broker::{Event, Input, Operation};
-use crate::hub::open::ends;
+use crate::hub::open::access_deadline;
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::net::{clock, random};
 use crate::proto::admin::{AdminAnswer, Identity, KeyStatus};
@@ -55,8 +55,8 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
     let changing = shared.registry.change(move |registry| {
         let scope = registry.rescope(&principal, change)?;
         activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
-        let until = ends(&scope);
-        broker.tell(Input::Rescoped { service, scope, until });
+        let until = access_deadline(&scope);
+        broker.handle(Input::ScopeChanged { service, scope, until });
         Ok(AdminAnswer::Done)
     });
     changing.await
@@ -69,8 +69,8 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
         let word = if enabled { "enabled" } else { "disabled" };
         activity.record(Event::about(&principal, Operation::IdentityChanged, word));
         if !enabled {
-            let why = Refusal::new(RefusalKind::Disabled, principal.to_string());
-            broker.tell(Input::Revoked { principal, why });
+            let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
+            broker.handle(Input::IdentityRevoked { principal, reason });
         }
         Ok(AdminAnswer::Done)
     });
@@ -93,8 +93,8 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult
     let removing = shared.registry.change(move |registry| {
         registry.remove(&principal)?;
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
-        let why = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
-        broker.tell(Input::Revoked { principal, why });
+        let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
+        broker.handle(Input::IdentityRevoked { principal, reason });
         Ok(AdminAnswer::Done)
     });
     removing.await

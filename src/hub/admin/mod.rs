@@ -62,6 +62,6 @@ fn end_stream(shared: &Shared, stream: StreamId) -> AdminAnswer {
         let reason = format!("there is no stream {stream}; `devstream hub streams` shows those there are");
         return AdminAnswer::Failed { reason };
     }
-    shared.broker.kill(stream);
+    shared.broker.kill_stream(stream);
     AdminAnswer::Done
 }

@@ -4,8 +4,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{Channel, End, Standby, part};
-use crate::hub::broker::{DeviceAsk, Shown};
-use crate::hub::broker_handle::{DeviceAsked, Ready};
+use crate::hub::broker::{DeviceRequest, LegCredential};
+use crate::hub::broker_handle::{DeviceStandby, StandbyRequest};
 use crate::hub::streaming::meet;
 use crate::net::channel::Ended;
 use crate::net::relay::Leg;
@@ -28,31 +28,35 @@ impl End {
 impl Standby<'_> {
     /// One stream that the device is asked for.
     pub(super) async fn serve_device(&self, device: &DeviceId, run: u64, mut channel: Channel) -> Option<Channel> {
-        let DeviceAsked { connection, ask, withdrawn } = match self.wanted(device, run, &mut channel).await {
+        let StandbyRequest { connection, request, withdrawn } = match self.wanted(device, run, &mut channel).await {
             Ok(asked) => asked,
             Err(end) => return part(channel, end).await,
         };
         let response = tokio::select! {
-            response = self.asked(device, &ask, &mut channel) => response,
+            response = self.asked(device, &request, &mut channel) => response,
             // The device lets go of its target when it hears this.
             () = withdrawn.cancelled() => return part(channel, End::Refused(RefusalKind::PeerGone)).await,
         };
         let response = match response {
             Ok(response) => response,
             Err(end) => {
-                self.shared.broker.unanswered(connection, ask);
+                self.shared.broker.standby_failed(connection, request);
                 return part(channel, end.if_withdrawn()).await;
             }
         };
         let accepted = response.accepted;
-        self.shared.broker.answered(connection, response, true);
+        self.shared.broker.device_responded(connection, response, true);
         if !accepted {
             return Some(channel);
         }
         // What this connection takes is counted here, for as long as its socket lives: also at the other side's task.
         let (lives, gone) = oneshot::channel::<()>();
         let leg = Leg::new(channel.into_socket(), lives);
-        let rested = match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash())) {
+        let rested = match self.attach_leg(
+            (device, request.stream),
+            Scope::everything(),
+            LegCredential::Token(request.token.hash()),
+        ) {
             Ok((waiting, _)) => meet(self.shared, waiting, leg).await,
             Err(refusal) => {
                 leg.refuse(&refusal).await;
@@ -67,10 +71,10 @@ impl Standby<'_> {
     }
 
     /// Waits until the device is asked for a stream.
-    async fn wanted(&self, device: &DeviceId, run: u64, channel: &mut Channel) -> Result<DeviceAsked, End> {
+    async fn wanted(&self, device: &DeviceId, run: u64, channel: &mut Channel) -> Result<StandbyRequest, End> {
         self.record().await.map_err(|refusal| End::Refused(refusal.kind))?;
         let (wanted, mut asked) = oneshot::channel();
-        self.shared.broker.ready(Ready { device: device.clone(), run, wanted });
+        self.shared.broker.add_standby(DeviceStandby { device: device.clone(), run, requests: wanted });
         let end = tokio::select! {
             biased;
             asked = &mut asked => match asked {
@@ -81,25 +85,30 @@ impl Standby<'_> {
             said = self.idle(channel) => said.map_or_else(|end| end, |_| End::Refused(RefusalKind::BadRequest)),
         };
         asked.close();
-        if let Ok(DeviceAsked { connection, ask, .. }) = asked.try_recv() {
-            self.shared.broker.unanswered(connection, ask);
+        if let Ok(StandbyRequest { connection, request, .. }) = asked.try_recv() {
+            self.shared.broker.standby_failed(connection, request);
         }
         Err(end)
     }
 
     /// Passes a request on, and waits for the answer to it.
-    async fn asked(&self, device: &DeviceId, ask: &DeviceAsk, channel: &mut Channel) -> Result<StreamResponse, End> {
-        let url = self.shared.streaming_url(&self.identity.authority, device, ask.stream, Role::Device);
+    async fn asked(
+        &self,
+        device: &DeviceId,
+        request: &DeviceRequest,
+        channel: &mut Channel,
+    ) -> Result<StreamResponse, End> {
+        let url = self.shared.streaming_url(&self.identity.authority, device, request.stream, Role::Device);
         // It is let in already.
-        let stream = StreamRequest { authorization_token: None, ..ask.request(url) };
-        let pass = ask.ticket.as_ref().map(|(ticket, grace)| self.pass(ticket, *grace));
-        let early = Early::try_from(ask.early.len()).map_err(|_| End::Refused(RefusalKind::HubFailed))?;
+        let stream = StreamRequest { authorization_token: None, ..request.to_stream_request(url) };
+        let pass = request.ticket.as_ref().map(|(ticket, grace)| self.pass(ticket, *grace));
+        let early = Early::try_from(request.early.len()).map_err(|_| End::Refused(RefusalKind::HubFailed))?;
         let way_back = pass.as_ref().map(WayBack::from);
-        let request = FromHub::StreamRequest(Request { stream, way_back, early });
-        channel.send_with(&request, ask.early.clone()).await?;
+        let message = FromHub::StreamRequest(Request { stream, way_back, early });
+        channel.send_with(&message, request.early.clone()).await?;
         let answer = timeout(self.shared.config.broker.handshake, channel.answer()).await;
         match answer.unwrap_or(Err(Ended::Silent))? {
-            ToHub::StreamResponse(response) if response.request_id == ask.stream => Ok(response),
+            ToHub::StreamResponse(response) if response.request_id == request.stream => Ok(response),
             ToHub::StreamResponse(_) | ToHub::Open(_) => Err(End::Refused(RefusalKind::BadRequest)),
         }
     }

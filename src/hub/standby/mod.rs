@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use http::header;
 
 use super::auth::{Action, authorize};
-use super::broker::{Shown, SideArrival};
+use super::broker::{LegAttach, LegCredential};
 use super::connection::ConnectionContext;
 use super::control::passed;
-use super::open::ends;
+use super::open::access_deadline;
 use super::registry::Record;
 use super::streaming::Waiting;
 use super::{Shared, Upgraded, responses};
@@ -187,27 +187,27 @@ impl Standby<'_> {
     }
 
     /// Lets this connection in as a side of a stream.
-    fn side(
+    fn attach_leg(
         &self,
         (device, stream): (&DeviceId, StreamId),
         scope: Scope,
-        shown: Shown,
+        credential: LegCredential,
     ) -> Result<(Waiting, Option<Pass>), Refusal> {
         self.shared.activity.audit()?;
         let role = self.identity.principal.role;
-        let arrival = SideArrival {
+        let arrival = LegAttach {
             leg: self.shared.next_connection(),
-            place: Bridge { hub: String::new(), device: device.clone(), stream, role },
+            bridge: Bridge { hub: String::new(), device: device.clone(), stream, role },
             principal: self.identity.principal.clone(),
-            shown,
+            credential,
             address: self.context.address,
-            until: ends(&scope),
+            until: access_deadline(&scope),
             scope,
         };
-        let ((admission, meeting), farewell) = self.shared.broker.side(arrival)?;
+        let ((admission, rendezvous), guard) = self.shared.broker.attach_leg(arrival)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
         let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
-        Ok((Waiting { meeting, farewell, idle_timeout, reusable: admission.reusable.is_some() }, pass))
+        Ok((Waiting { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, pass))
     }
 
     fn pass(&self, ticket: &Ticket, grace: Duration) -> Pass {
@@ -218,8 +218,11 @@ impl Standby<'_> {
     async fn idle(&self, channel: &mut Channel) -> Result<ToHub, End> {
         let mut changes = self.shared.registry.changes();
         loop {
-            let ends =
-                self.record().await.map(|record| self.ends(&record)).map_err(|refusal| End::Refused(refusal.kind))?;
+            let ends = self
+                .record()
+                .await
+                .map(|record| self.valid_until(&record))
+                .map_err(|refusal| End::Refused(refusal.kind))?;
             tokio::select! {
                 message = channel.next() => return Ok(message?),
                 Ok(()) = changes.changed() => {}
@@ -230,11 +233,11 @@ impl Standby<'_> {
     }
 
     /// When that is over, as far as is known by now.
-    fn ends(&self, record: &Record) -> Option<Instant> {
+    fn valid_until(&self, record: &Record) -> Option<Instant> {
         let now = clock::now_utc();
         let key = record.valid_key(&self.identity.key, now).and_then(|key| key.until);
         let key_ends = key.map(|until| clock::now() + until.since(now));
-        key_ends.into_iter().chain(ends(&record.scope)).min()
+        key_ends.into_iter().chain(access_deadline(&record.scope)).min()
     }
 
     /// What is known of the identity by now, if it may still stand by with this key.

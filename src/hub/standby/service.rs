@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Channel, End, Standby, part};
-use crate::hub::broker::{Grant, Shown};
-use crate::hub::open::{self, Wanted};
+use crate::hub::broker::{Grant, LegCredential};
+use crate::hub::open::{self, OpenParams};
 use crate::hub::streaming::meet;
 use crate::net::relay::Leg;
 use crate::net::tls::Socket;
@@ -39,7 +39,7 @@ impl Standby<'_> {
         let ahead = if self.shared.activity.is_required() { Bytes::new() } else { early.clone() };
         let is_ahead = !ahead.is_empty();
         let granted = tokio::select! {
-            granted = Box::pin(self.ask(open, ahead)) => granted,
+            granted = Box::pin(self.request_stream(open, ahead)) => granted,
             departure = leg.hold(Some(self.shared.config.idle_timeout)) => {
                 leg.part(&departure).await;
                 return None;
@@ -53,12 +53,12 @@ impl Standby<'_> {
         let scope = match self.record().await {
             Ok(record) => record.scope,
             Err(refusal) => {
-                self.shared.broker.kill(grant.stream);
+                self.shared.broker.kill_stream(grant.stream);
                 return self.refuse(leg, refusal).await;
             }
         };
-        let token = Shown::Token(grant.token.hash());
-        match self.side((&device, grant.stream), scope, token) {
+        let token = LegCredential::Token(grant.token.hash());
+        match self.attach_leg((&device, grant.stream), scope, token) {
             Ok((waiting, pass)) => {
                 if leg.say(encode(&self.opened(&device, &grant, pass.as_ref()))).await.is_err() {
                     return None;
@@ -75,9 +75,9 @@ impl Standby<'_> {
     }
 
     /// As on any other way, with what is known of the service by now.
-    async fn ask(&self, open: Open, early: Bytes) -> Result<Grant, Refusal> {
+    async fn request_stream(&self, open: Open, early: Bytes) -> Result<Grant, Refusal> {
         let record = self.record().await?;
-        let wanted = Wanted {
+        let params = OpenParams {
             device: open.device,
             name: open.stream_name,
             connect_timeout: Duration::from_millis(open.connect_timeout_ms),
@@ -88,7 +88,7 @@ impl Standby<'_> {
             standby: true,
             early,
         };
-        open::request(self.shared, self.context, record, wanted).await
+        open::open_stream(self.shared, self.context, record, params).await
     }
 
     fn opened(&self, device: &DeviceId, grant: &Grant, pass: Option<&Pass>) -> FromHub {
