@@ -48,7 +48,7 @@ async fn serve(id: &str) -> Result<(), Box<dyn Error>> {
     tokio::select! {
         done = &mut running => done?,
         _ = tokio::signal::ctrl_c() => {
-            shutdown.ask();
+            shutdown.request();
             running.await?;
         }
     }

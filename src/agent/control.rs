@@ -135,10 +135,10 @@ impl Session {
         if let Err(ended) = channel.send(&hello).await {
             return ended.into();
         }
-        let mut vigil = self.context.vigil.clone();
+        let mut network = self.context.network.clone();
         loop {
             let step = tokio::select! {
-                () = vigil.changed() => channel.probe().await.map_err(SessionEnd::from),
+                () = network.changed() => channel.probe().await.map_err(SessionEnd::from),
                 message = channel.next() => match message {
                     Ok(message) => self.handle_message(message, backoff),
                     Err(ended) => Err(ended.into()),

@@ -92,7 +92,7 @@ impl Standbys {
 
     /// No more of them. Streams go on.
     pub(super) async fn end(&self) {
-        self.tasks.clone().end(Duration::ZERO).await;
+        self.tasks.clone().shutdown(Duration::ZERO).await;
     }
 }
 
@@ -126,7 +126,7 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
 }
 
 async fn next_request(context: &AgentContext, standby: &mut Standby) -> Result<Option<(Request, Bytes)>, Ended> {
-    let Some(FromHub::StreamRequest(request)) = standby.idle(&context.vigil).await? else { return Ok(None) };
+    let Some(FromHub::StreamRequest(request)) = standby.idle(&context.network).await? else { return Ok(None) };
     let early = standby.channel.accompanying(request.early.bytes()).await?;
     Ok(Some((request, early)))
 }

@@ -10,7 +10,7 @@ use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
 use crate::net::client::{Client, Connection, ResumeTarget};
 use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel};
-use crate::net::socket::end_cleanly;
+use crate::net::socket::close_gracefully;
 use crate::net::standby::Standby;
 use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
@@ -167,7 +167,7 @@ async fn carry(
             hub: client.hub().clone(),
         },
         idle_timeout: context.config.transport.idle_timeout,
-        vigil: context.vigil.clone(),
+        network: context.network.clone(),
         stop: &context.stream_shutdown,
     };
     let (Outcome { ending, refusal }, socket, target) = target.carry(tunnel, terms).await;
@@ -179,7 +179,7 @@ async fn carry(
     );
     if let Some(target) = target.filter(|_| ending == Ending::Clean) {
         // What the target still says is none of the next stream's business.
-        context.streams.spawn(end_cleanly(target));
+        context.streams.spawn(close_gracefully(target));
     }
     socket
 }

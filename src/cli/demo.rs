@@ -23,7 +23,7 @@ use crate::net::certificate::Source;
 use crate::net::client::ClientFactory;
 use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;
-use crate::net::socket_activation::Inherited;
+use crate::net::socket_activation::InheritedSockets;
 use crate::net::tasks::Tasks;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, Principal, Role};
@@ -43,7 +43,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let state = directory.path().join("hub");
     let (signals, shutdown, tasks) = (Signals::catch()?, Shutdown::default(), Tasks::default());
     let (forward, page) = target(demo.forward).await?;
-    let hub = Hub::bind(hub_config(state.clone())?, Inherited::default())?;
+    let hub = Hub::bind(hub_config(state.clone())?, InheritedSockets::default())?;
     for (address, _) in hub.addresses() {
         output::role_message("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }
@@ -79,7 +79,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         tokio::join!(hub.serve(shutdown.clone()), agent::run(agent, shutdown.clone()), proxy.serve(shutdown.clone())).0
     };
     signals.pass_on_during(&shutdown, Box::pin(all)).await??;
-    tasks.end(Duration::ZERO).await;
+    tasks.shutdown(Duration::ZERO).await;
     output::role_message("demo", "ended; nothing is left behind");
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::args::HubArgs;
 use super::paths;
 use super::profile::Profile;
 use crate::hub::state::{
-    admin_socket, credential_file, private_directory, private_file, write_private, write_private_once,
+    admin_socket, create_private_directory, read_credential, read_private, write_private, write_private_once,
 };
 use crate::net::client::{Client, ClientFactory};
 use crate::net::tls::Trust;
@@ -67,14 +67,14 @@ impl Joined {
 /// A part of the identity and its place: handed over by the service manager, else where `devstream join` left it.
 fn part(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
     if let Some(path) = paths::credential(name) {
-        let text = credential_file(&path)?;
+        let text = read_credential(&path)?;
         return Ok(Some((path, text)));
     }
     let path = paths::identity(profile, role)?.join(name);
     if !path.exists() {
         return Ok(None);
     }
-    let text = private_file(&path)?;
+    let text = read_private(&path)?;
     Ok(Some((path, text)))
 }
 
@@ -98,10 +98,10 @@ impl Place {
     /// The key to join with. It is written down before the hub hears of it: if the hub's answer is lost, the next try
     /// is with the same key, which the hub then knows.
     pub(super) fn next_seed(&self) -> anyhow::Result<KeySeed> {
-        private_directory(&self.0)?;
+        create_private_directory(&self.0)?;
         let path = self.0.join(NEXT_KEY);
         write_private_once(&path, &random::secret::<32>().reveal())?;
-        parse_seed(&path, &private_file(&path)?)
+        parse_seed(&path, &read_private(&path)?)
     }
 
     /// Keeps an identity and its key. The key is written first: an identity that can be read has one.
@@ -173,7 +173,7 @@ impl SameUser {
         let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
         let key = own_key(&self.key).map_err(failed)?;
         let question = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
-        let info = match local::ask(&admin_socket(&self.state), &question).await {
+        let info = match local::request(&admin_socket(&self.state), &question).await {
             Ok(AdminAnswer::Hub(info)) => info,
             Ok(AdminAnswer::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
             Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "an unexpected answer on the admin socket")),
@@ -240,8 +240,8 @@ fn parse_seed(path: &Path, text: &str) -> anyhow::Result<KeySeed> {
 /// The key in that file, made if it is not there. Of several programs that start at once, one makes it.
 fn own_key(path: &Path) -> anyhow::Result<PrivateKey> {
     if !path.exists() {
-        private_directory(path.parent().context("a key needs a directory")?)?;
+        create_private_directory(path.parent().context("a key needs a directory")?)?;
         write_private_once(path, &random::secret::<32>().reveal())?;
     }
-    parse_key(path, &private_file(path)?)
+    parse_key(path, &read_private(path)?)
 }

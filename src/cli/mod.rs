@@ -45,7 +45,7 @@ pub use self::examples::examples;
 use self::examples::with_examples;
 use self::stream_monitor::Table;
 use crate::net::core_dump;
-use crate::net::socket_activation::Inherited;
+use crate::net::socket_activation::InheritedSockets;
 use crate::proto::refusal::Refusal;
 
 /// Why a command failed, which decides its exit code.
@@ -80,7 +80,7 @@ pub fn command() -> clap::Command {
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
-    if let Err(error) = core_dump::forbid() {
+    if let Err(error) = core_dump::disable() {
         output::eprint(&format!("devstream: warning: a core dump would have this program's keys in it: {error}"));
     }
     // A shell that completes is in a hurry, and hears no word of anything else.
@@ -103,7 +103,7 @@ pub fn main() -> ExitCode {
     let name = cli.command.name();
     let table = stream_monitor::table(&cli);
     // It changes the environment, which nobody may who is not the only thread.
-    let inherited = Inherited::take();
+    let inherited = InheritedSockets::from_env();
     // Dropped last: what was said until then is written.
     let _output = stderr::start(cli.command.is_role(), table.clone());
     let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, inherited: Inherited, table: Option<Table>) -> Result<(), Failure> {
+fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         match cli.command {
@@ -151,7 +151,7 @@ fn run(cli: Cli, inherited: Inherited, table: Option<Table>) -> Result<(), Failu
     done
 }
 
-async fn hub(Hub { serve, state, file, command }: Hub, inherited: Inherited) -> Result<(), Failure> {
+async fn hub(Hub { serve, state, file, command }: Hub, inherited: InheritedSockets) -> Result<(), Failure> {
     let state = state.state_dir.as_deref();
     match command {
         None => roles::hub(serve, state, inherited).await,

@@ -97,7 +97,7 @@ pub(super) fn status_place() -> anyhow::Result<PathBuf> {
 /// A new status socket for a process. Its name says on which machine that is, as several may share a home directory; and it is
 /// nobody else's, as containers may share the rest.
 pub(super) fn status_socket(directory: &Path, role: &str, process: u32) -> PathBuf {
-    let (machine, unique) = (machine_name().unwrap_or_default(), random::dice() as u32);
+    let (machine, unique) = (machine_name().unwrap_or_default(), random::u64() as u32);
     directory.join(format!("{role}-{process}-{unique:08x}@{machine}.{STATUS_SOCKET}"))
 }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 
 use super::paths;
-use crate::hub::state::{private_directory, private_file, write_private};
+use crate::hub::state::{create_private_directory, read_private, write_private};
 
 /// The profile of whoever never named one.
 const DEFAULT: &str = "default";
@@ -36,7 +36,7 @@ impl Profile {
         if !path.exists() {
             return Ok(Self::default());
         }
-        private_file(&path)?
+        read_private(&path)?
             .trim()
             .parse::<Self>()
             .map_err(anyhow::Error::msg)
@@ -54,7 +54,7 @@ impl Profile {
                 _ => Ok(()),
             };
         }
-        path.parent().map_or(Ok(()), private_directory)?;
+        path.parent().map_or(Ok(()), create_private_directory)?;
         write_private(&path, &format!("{self}\n"))
     }
 

@@ -18,12 +18,12 @@ use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
 use crate::hub::{BindError, Hub};
-use crate::net::allocator::keep_warm;
+use crate::net::allocator::retain_freed_memory;
 use crate::net::rlimit::raise_descriptors;
 use crate::net::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::socket::has_ipv6;
-use crate::net::socket_activation::Inherited;
+use crate::net::socket_activation::InheritedSockets;
 use crate::proto::admin::HubInfo;
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, Principal, Role};
@@ -40,8 +40,8 @@ const DEFAULT_LISTEN: &str = "[::]:8443";
 /// The same where a machine has no IPv6.
 const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 
-pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inherited) -> Result<(), Failure> {
-    keep_warm();
+pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: InheritedSockets) -> Result<(), Failure> {
+    retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
@@ -172,13 +172,13 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             noting.on_agent_event(event);
         }),
     };
-    keep_warm();
+    retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
     sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
     let work = Box::pin(status_server.serve_while(Box::pin(agent::run(config, shutdown.clone()))));
-    let work = sd_notify::while_alive(work);
+    let work = sd_notify::with_watchdog(work);
     Ok(signals.pass_on_during(&shutdown, work).await??)
 }
 
@@ -212,13 +212,13 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
         }
     };
     let signals = Signals::catch()?;
-    keep_warm();
+    retain_freed_memory();
     raise_descriptors();
     let (bound, status_server) = bind_proxy(proxy, "service-proxy", (watcher.clone(), observer)).await?;
     let listening = listening(&bound);
     listening.iter().for_each(|line| output::role_message("service-proxy", line));
     sd_notify::ready(&listening.join(", "));
-    let work = sd_notify::while_alive(Box::pin(status_server.serve_while(Box::pin(bound.serve(shutdown.clone())))));
+    let work = sd_notify::with_watchdog(Box::pin(status_server.serve_while(Box::pin(bound.serve(shutdown.clone())))));
     signals.pass_on_during(&shutdown, work).await?;
     if let Some(total) = watcher.total() {
         tracing::info!(target: "service-proxy", "{total}");
@@ -288,7 +288,7 @@ async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
     let work = async {
         tokio::select! {
             done = &mut work => done,
-            () = async { hung_up.asked().await; shutdown.ask(); std::future::pending().await } => Ok(()),
+            () = async { hung_up.requested().await; shutdown.request(); std::future::pending().await } => Ok(()),
         }
     };
     let work = status_server.serve_while_delayed(hangups.while_passing_on(&hung_up, work));

@@ -81,7 +81,7 @@ impl Signals {
                 signal = self.next() => signal?,
             }
             sd_notify::stopping();
-            shutdown.ask();
+            shutdown.request();
         }
     }
 }
@@ -103,7 +103,7 @@ impl Hangups {
         loop {
             tokio::select! {
                 result = &mut work => return result,
-                Some(()) = self.0.recv() => reload.ask(),
+                Some(()) = self.0.recv() => reload.request(),
             }
         }
     }

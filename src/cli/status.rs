@@ -93,7 +93,7 @@ async fn report() -> anyhow::Result<Report> {
 
 async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
     let socket = admin_socket(&paths::hub_state(None)?);
-    match local::ask(&socket, &AdminRequest::Status).await {
+    match local::request(&socket, &AdminRequest::Status).await {
         Ok(AdminAnswer::Status(status)) => Ok(Some(status)),
         Ok(_) | Err(_) => Ok(None),
     }
@@ -125,7 +125,7 @@ fn sockets(place: &Path) -> Vec<PathBuf> {
 }
 
 async fn ask(socket: PathBuf) -> Heard {
-    let answer = timeout(PATIENCE, local::ask_within(&socket, &StatusRequest::Status, ANSWER_BYTES)).await;
+    let answer = timeout(PATIENCE, local::request_limited(&socket, &StatusRequest::Status, ANSWER_BYTES)).await;
     match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(status) => Heard::Status(status),
         // It was killed, and nobody else will tidy up; or it runs on another machine that has the same home directory.

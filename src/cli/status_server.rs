@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::paths;
 use crate::agent;
-use crate::hub::state::private_directory;
+use crate::hub::state::create_private_directory;
 use crate::net::client::ClientFactory;
 use crate::net::clock;
 use crate::net::local::{self, LocalListener, LocalStream};
@@ -149,7 +149,7 @@ impl StatusServer {
             done = work => done,
             never = answering => match never {},
         };
-        tasks.end(Duration::ZERO).await;
+        tasks.shutdown(Duration::ZERO).await;
         done
     }
 
@@ -167,7 +167,7 @@ impl StatusServer {
 
     fn listen(&self) -> anyhow::Result<LocalListener> {
         let directory = paths::status_place()?;
-        private_directory(&directory)?;
+        create_private_directory(&directory)?;
         let path = {
             let RoleStatus { role, process, .. } = &self.lock().status;
             paths::status_socket(&directory, role, *process)
@@ -187,7 +187,7 @@ impl StatusServer {
 }
 
 async fn handle_connection(status_server: StatusServer, stream: LocalStream) {
-    let answered = local::answer(stream, |StatusRequest::Status| async move { status_server.status() }).await;
+    let answered = local::serve(stream, |StatusRequest::Status| async move { status_server.status() }).await;
     if let Err(error) = answered {
         tracing::debug!(%error, "a question about the status failed");
     }

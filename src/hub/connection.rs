@@ -106,7 +106,7 @@ pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<ConnectionPe
         Err(Exhausted::Memory) => "memory",
     };
     shared.metrics.rejected(rejection);
-    if shared.overload_log.is_due() {
+    if shared.overload_log.should_log() {
         let pressure = shared.pressure.warning().unwrap_or_default();
         tracing::warn!(target: "hub", "turning connections away, such as {address}: {rejection} {pressure}");
     }

@@ -66,7 +66,7 @@ use crate::net::log_throttle::LogThrottle;
 use crate::net::random;
 use crate::net::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
-use crate::net::socket_activation::Inherited;
+use crate::net::socket_activation::InheritedSockets;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
@@ -145,7 +145,7 @@ pub struct Hub {
 
 impl Hub {
     /// Opens the state directory and every listener that was not inherited.
-    pub fn bind(config: HubConfig, inherited: Inherited) -> anyhow::Result<Self> {
+    pub fn bind(config: HubConfig, inherited: InheritedSockets) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
         let authority = state.authority()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
@@ -254,7 +254,7 @@ impl Hub {
         let cut = drain(&shared, &shutdown).await;
         let registry = shared.registry.clone();
         drop(shared);
-        tasks.end(CLOSE_GRACE).await;
+        tasks.shutdown(CLOSE_GRACE).await;
         registry.write_sightings().await;
         // A disk that hangs does not keep the hub from ending.
         if timeout(LOG_FLUSH_TIMEOUT, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
@@ -295,7 +295,7 @@ impl Shared {
     /// so that it can take them.
     fn reconnect_delay(&self) -> Duration {
         let connections = u32::try_from(self.pressure.connections()).unwrap_or(u32::MAX);
-        RESTART_TIME + random_duration(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::dice())
+        RESTART_TIME + random_duration(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::u64())
     }
 
     fn is_draining(&self) -> bool {

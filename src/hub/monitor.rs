@@ -96,7 +96,7 @@ async fn metrics(shared: &Shared) -> Response<Bytes> {
         (Measure::Streams, shared.broker.streams() as f64),
         (Measure::Unauthenticated, shared.limiter.count() as f64),
         (Measure::Penalised, shared.limiter.penalised() as f64),
-        (Measure::Memory, usage::memory() as f64),
+        (Measure::Memory, usage::resident_memory() as f64),
         (Measure::Descriptors, usage::descriptors().0 as f64),
         (Measure::CertificateEnd, shared.certificate.status().not_after.0 as f64),
     ];

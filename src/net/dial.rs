@@ -159,9 +159,9 @@ async fn connect(
     })?;
     trace.complete(Some(address.to_string()));
     socket::tune(&stream);
-    socket::suit_tunnel(&stream);
+    socket::set_congestion_control(&stream);
     tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
-    network_monitor::reached(address);
+    network_monitor::record_hub_address(address);
     Ok((stream, address))
 }
 

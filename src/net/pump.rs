@@ -164,7 +164,7 @@ pub struct Terms<'a, J> {
     /// How long the hub may be silent.
     pub idle_timeout: IdleTimeout,
     /// Hears when the way to it has changed.
-    pub vigil: NetworkMonitor,
+    pub network: NetworkMonitor,
     /// This process ends: the other end is told, and does not wait.
     pub stop: &'a CancellationToken,
 }
@@ -215,7 +215,7 @@ where
         if rejoin_timer.deadline().is_none() {
             (terms.tell)(Happening::Interrupted(why));
         }
-        rejoin_timer.connection_lost(clock::now(), back, random::dice());
+        rejoin_timer.connection_lost(clock::now(), back, random::u64());
         match Box::pin(come_back(&last, &mut rejoin_timer, terms)).await {
             Ok(tunnel) => (socket, pass) = (tunnel.socket, tunnel.pass.or(Some(last))),
             Err(refusal) => return (settled(refusal.into(), flow), None),
@@ -244,14 +244,14 @@ async fn come_back<T, J: Rejoin<T>>(
     rejoin_timer: &mut RejoinTimer,
     terms: &Terms<'_, J>,
 ) -> Result<Tunnel<T>, Refusal> {
-    let mut vigil = terms.vigil.clone();
+    let mut network = terms.network.clone();
     let mut last = String::new();
     loop {
         match rejoin_timer.poll(clock::now()) {
             RejoinAction::GiveUp => return Err(Refusal::new(RefusalKind::NotResumed, last)),
             RejoinAction::WaitUntil(at) => tokio::select! {
                 () = sleep_until(at.into()) => {}
-                () = vigil.changed() => rejoin_timer.retry_now(clock::now()),
+                () = network.changed() => rejoin_timer.retry_now(clock::now()),
                 () = terms.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
             },
             RejoinAction::Attempt => {
@@ -259,7 +259,7 @@ async fn come_back<T, J: Rejoin<T>>(
                 let tried = tokio::select! {
                     tried = timeout_at(until.into(), attempt(pass, terms)) => tried,
                     // What is under way goes the old way.
-                    () = vigil.changed() => continue,
+                    () = network.changed() => continue,
                     () = terms.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
                 };
                 let Ok(tried) = tried else { continue };
@@ -273,7 +273,7 @@ async fn come_back<T, J: Rejoin<T>>(
                     Err(refusal) if is_final(refusal.kind) => return Err(finally(refusal)),
                     Err(refusal) => {
                         last = refusal.message();
-                        rejoin_timer.connection_lost(clock::now(), Duration::ZERO, random::dice());
+                        rejoin_timer.connection_lost(clock::now(), Duration::ZERO, random::u64());
                     }
                 }
             }

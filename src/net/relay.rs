@@ -86,9 +86,9 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms:
         let (d, s) = (&mut d.socket, &mut s.socket);
         let (to_device, to_service) = (&terms.carried.to_device, &terms.carried.to_service);
         let (ends, released) = (&is_down_over, (&service_released, &device_released));
-        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: to_device, ends, released };
+        let up = Way { from: &s.liveness, to: &d.liveness, terms, carried: to_device, ends, released };
         let (ends, released) = (&is_up_over, (&device_released, &service_released));
-        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: to_service, ends, released };
+        let down = Way { from: &d.liveness, to: &s.liveness, terms, carried: to_service, ends, released };
         let mut up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
         let mut down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
         tokio::select! {
@@ -165,7 +165,7 @@ impl<T: Transport> Parting<T> {
 /// Tells the other side. After a clean close it is still owed everything sent before, however slowly it reads; its
 /// signs of life bound that, or TCP's own.
 async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure: &Departure, terms: &Terms<'_>) {
-    let pulse = other.pulse.clone();
+    let liveness = other.liveness.clone();
     let answer = async {
         match departure {
             Departure::Rested => gone.close_soon(CLOSE_NORMAL, "").await,
@@ -178,7 +178,7 @@ async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure
         if departure.is_clean() {
             tokio::select! {
                 () = other.close_when_read(code, &reason) => {}
-                () = lifeless(&pulse, terms.limit()) => {}
+                () = lifeless(&liveness, terms.limit()) => {}
             }
         } else {
             other.close_soon(code, &reason).await

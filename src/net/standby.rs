@@ -53,12 +53,12 @@ impl Standby {
     }
 
     /// What the hub says next; nothing when nobody wanted the connection for long.
-    pub async fn idle(&mut self, vigil: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
-        let (mut vigil, mut enough) = (vigil.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
+    pub async fn idle(&mut self, network: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
+        let (mut network, mut enough) = (network.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
         loop {
             tokio::select! {
                 said = self.channel.next() => return said.map(Some),
-                () = vigil.changed() => self.channel.probe().await?,
+                () = network.changed() => self.channel.probe().await?,
                 () = &mut enough => return Ok(None),
             }
         }
@@ -229,7 +229,7 @@ impl Supply {
         let now = clock::now();
         // What a hub has refused it will refuse again; a network may be there again in a moment.
         let is_refused = refusal.kind != RefusalKind::HubUnreachable;
-        let pause = if is_refused { STANDBY_RETRY_INTERVAL } else { state.backoff.next_delay(now, random::dice()) };
+        let pause = if is_refused { STANDBY_RETRY_INTERVAL } else { state.backoff.next_delay(now, random::u64()) };
         state.not_before = Some(now + pause);
     }
 

@@ -18,17 +18,17 @@ pub(super) struct Standbys(Arc<Inner>);
 
 struct Inner {
     pool: Supply,
-    vigil: NetworkMonitor,
+    network: NetworkMonitor,
     tasks: Tasks,
     /// Asks the tasks that keep idle ones for them; the one that was used last at the end.
     idle: Mutex<Vec<oneshot::Sender<oneshot::Sender<Standby>>>>,
 }
 
 impl Standbys {
-    pub(super) fn new(transport: Line, vigil: NetworkMonitor) -> Self {
+    pub(super) fn new(transport: Line, network: NetworkMonitor) -> Self {
         Self(Arc::new(Inner {
             pool: Supply::new(transport, None),
-            vigil,
+            network,
             tasks: Tasks::default(),
             idle: Mutex::default(),
         }))
@@ -91,7 +91,7 @@ impl Standbys {
             }
             idle.push(sender);
         }
-        let vigil = self.0.vigil.clone();
+        let network = self.0.network.clone();
         self.0.tasks.spawn(async move {
             let ended = tokio::select! {
                 wanted = &mut wanted => {
@@ -103,7 +103,7 @@ impl Standbys {
                     None
                 }
                 // The hub has nothing to say here but that it is there.
-                said = standby.idle(&vigil) => said.err(),
+                said = standby.idle(&network) => said.err(),
             };
             wanted.close();
             standby.end(ended).await;
@@ -117,12 +117,12 @@ impl Standbys {
 
     /// No more of them. Streams go on.
     pub(super) async fn end(&self) {
-        self.0.tasks.clone().end(Duration::ZERO).await;
+        self.0.tasks.clone().shutdown(Duration::ZERO).await;
     }
 
     /// The same, without waiting for their end.
     pub(super) fn abort(&self) {
-        self.0.tasks.cut();
+        self.0.tasks.abort();
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<oneshot::Sender<oneshot::Sender<Standby>>>> {

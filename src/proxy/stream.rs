@@ -58,7 +58,7 @@ pub(super) async fn serve(
     match opener.open_and_carry(name.as_ref(), tcp.split(), &info).await {
         Ok(Outcome { ending, refusal }) => {
             if ending == Ending::Clean {
-                socket::end_cleanly(tcp).await;
+                socket::close_gracefully(tcp).await;
             }
             tell(Event::Ended(info, ending, refusal));
         }
@@ -121,7 +121,7 @@ pub(super) struct Opener {
     config: Arc<ProxyConfig>,
     /// The client that worked last; enrolling anew for every connection would cost a round trip.
     client: Arc<Mutex<Option<Client>>>,
-    vigil: NetworkMonitor,
+    network: NetworkMonitor,
     pub(super) standbys: Standbys,
     /// Streams end, and say so.
     pub(super) stream_shutdown: CancellationToken,
@@ -145,16 +145,16 @@ struct OpenState {
 }
 
 impl Opener {
-    pub(super) fn new(config: Arc<ProxyConfig>, vigil: NetworkMonitor) -> Self {
-        let standbys = Standbys::new(config.transport, vigil.clone());
-        Self { config, client: Arc::default(), vigil, standbys, stream_shutdown: CancellationToken::new() }
+    pub(super) fn new(config: Arc<ProxyConfig>, network: NetworkMonitor) -> Self {
+        let standbys = Standbys::new(config.transport, network.clone());
+        Self { config, client: Arc::default(), network, standbys, stream_shutdown: CancellationToken::new() }
     }
 
     /// The same, to another device.
     pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration) -> Self {
         let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
         let (client, standbys) = (self.client.clone(), self.standbys.clone());
-        Self { config, client, vigil: self.vigil.clone(), standbys, stream_shutdown: self.stream_shutdown.clone() }
+        Self { config, client, network: self.network.clone(), standbys, stream_shutdown: self.stream_shutdown.clone() }
     }
 
     fn stream_info(&self, number: u64, from: Option<SocketAddr>, name: Option<&StreamName>) -> Arc<StreamInfo> {
@@ -208,8 +208,8 @@ impl Opener {
         counters: &'a Counters,
         tell: &'a (dyn Fn(Happening) + Sync),
     ) -> Terms<'a, ResumeTarget> {
-        let (idle_timeout, vigil) = (self.config.transport.idle_timeout, self.vigil.clone());
-        Terms { counters, tell, rejoin, idle_timeout, vigil, stop: &self.stream_shutdown }
+        let (idle_timeout, network) = (self.config.transport.idle_timeout, self.network.clone());
+        Terms { counters, tell, rejoin, idle_timeout, network, stop: &self.stream_shutdown }
     }
 
     /// On a connection that stands by, or is brought for that; else the long way.

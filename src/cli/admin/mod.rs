@@ -60,7 +60,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         HubCommand::Show | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let socket = admin_socket(&state);
-    let answer: AdminAnswer = local::ask(&socket, &request).await.with_context(|| no_hub(&socket))?;
+    let answer: AdminAnswer = local::request(&socket, &request).await.with_context(|| no_hub(&socket))?;
     show::answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()

@@ -12,7 +12,7 @@ use clap::{Arg, Args, Command, ValueHint};
 
 use super::value_parsers::{age, seconds};
 use crate::cli::paths;
-use crate::net::private::given_secret;
+use crate::net::private::read_secret;
 use crate::net::pump::Line;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, STANDBYS_PER_IDENTITY};
@@ -87,7 +87,7 @@ impl ViaArgs {
 fn login(file: &Path) -> anyhow::Result<Login> {
     let unusable = || format!("cannot use --via-login {}", file.display());
     let handed_over = paths::credential(VIA_LOGIN);
-    let bytes = given_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
+    let bytes = read_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
     let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("it is not text").with_context(unusable)?);
     Login::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
 }

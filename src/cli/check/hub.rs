@@ -41,14 +41,14 @@ async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
     let public = HubAddress { host: info.hostname.clone(), port: info.local.port };
     to_tls(reporter, &unknown_client(public, &info)?).await;
     reporter.push(descriptors(&status));
-    if let Some(left) = usage::disk(state) {
+    if let Some(left) = usage::disk_space(state) {
         reporter.push(disk(&state.display().to_string(), left));
     }
     Ok(())
 }
 
 async fn ask(socket: &Path, request: AdminRequest) -> Option<AdminAnswer> {
-    local::ask(socket, &request).await.ok()
+    local::request(socket, &request).await.ok()
 }
 
 fn runs(info: &HubInfo, status: &HubStatus) -> Finding {

@@ -18,7 +18,7 @@ use crate::cli::args::HubArgs;
 use crate::cli::identity::Joined;
 use crate::cli::paths;
 use crate::cli::profile::Profile;
-use crate::hub::state::{admin_socket, private_directory, private_file, write_private};
+use crate::hub::state::{admin_socket, create_private_directory, read_private, write_private};
 use crate::net::clock;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::id::Role;
@@ -62,7 +62,7 @@ pub(in crate::cli) fn remember(given: &HubArgs, devices: &[DeviceStatus]) {
     let keep = || {
         let profile = Profile::chosen(given.profile.as_ref())?;
         let file = paths::known_devices(&profile)?;
-        private_directory(file.parent().context("a file has a directory")?)?;
+        create_private_directory(file.parent().context("a file has a directory")?)?;
         let devices = devices.iter().take(MOST).cloned().collect();
         let told = Told { at: clock::now_utc(), hub: hub(&profile, given)?, devices };
         write_private(&file, &serde_json::to_string(&told)?)
@@ -88,7 +88,7 @@ fn has_hub(profile: &Profile) -> bool {
 
 fn read(file: &Path, hub: &[HubAddress], age: Duration) -> Option<Told> {
     let length = std::fs::metadata(file).ok()?.len();
-    let text = (length <= FILE_BYTES).then(|| private_file(file).ok()).flatten()?;
+    let text = (length <= FILE_BYTES).then(|| read_private(file).ok()).flatten()?;
     let told: Told = serde_json::from_str(&text).ok()?;
     let now = clock::now_utc();
     // What a clock that was wrong has written would be fresh until then.
@@ -98,7 +98,7 @@ fn read(file: &Path, hub: &[HubAddress], age: Duration) -> Option<Told> {
 /// Has another run of this program ask, and waits for it, but not long. One asks at a time: it holds the lock for as long
 /// as it runs, since that is its standard input.
 fn ask(flags: &[String], file: &Path) -> anyhow::Result<()> {
-    private_directory(file.parent().context("a file has a directory")?)?;
+    create_private_directory(file.parent().context("a file has a directory")?)?;
     let lock = lock(file.with_extension("lock"))?;
     let program = std::env::current_exe()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

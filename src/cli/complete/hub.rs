@@ -74,5 +74,5 @@ fn ask(request: AdminRequest) -> Option<AdminAnswer> {
     let given = role_settings::hub_state(&argv::flags(&["state-dir"])).ok()?;
     let socket = admin_socket(&paths::hub_state(given.as_deref()).ok()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(PATIENCE, local::ask(&socket, &request)).await.ok()?.ok() })
+    runtime.block_on(async { timeout(PATIENCE, local::request(&socket, &request)).await.ok()?.ok() })
 }

@@ -11,7 +11,7 @@ use crate::proto::id::{Principal, StreamId};
 
 /// Answers one connection.
 pub(super) async fn serve(shared: &Shared, stream: LocalStream) {
-    if let Err(error) = local::answer(stream, |request| handle(shared, request)).await {
+    if let Err(error) = local::serve(stream, |request| handle(shared, request)).await {
         tracing::debug!(target: "hub", %error, "an admin request failed");
     }
 }

@@ -20,7 +20,7 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         services,
         streams: shared.broker.streams() as u64,
         unauthenticated_connections: shared.limiter.count() as u64,
-        memory_bytes: usage::memory(),
+        memory_bytes: usage::resident_memory(),
         memory_limit_bytes: shared.pressure.budget(),
         descriptors,
         descriptor_limit,

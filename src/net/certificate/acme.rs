@@ -14,8 +14,8 @@ use super::CHECK_INTERVAL;
 use super::pem::PemPair;
 use super::shown::Shown;
 use crate::net::clock;
-use crate::net::private::{private_directory, write_private};
-use crate::net::random::dice;
+use crate::net::private::{create_private_directory, write_private};
+use crate::net::random;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Trust;
 use crate::proto::backoff::random_duration;
@@ -80,7 +80,7 @@ impl AcmeKeeper {
     pub(super) fn open(acme: Acme, place: &Path, shown: Arc<Shown>) -> anyhow::Result<Self> {
         let hash: String = sha256(acme.directory.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let place = place.join(hash);
-        private_directory(&place).with_context(|| place.display().to_string())?;
+        create_private_directory(&place).with_context(|| place.display().to_string())?;
         let keeper =
             Self { acme, account: place.join("account.json"), certificate: place.join("certificate.pem"), shown };
         if keeper.certificate.exists()
@@ -102,10 +102,10 @@ impl AcmeKeeper {
                 CHECK_INTERVAL
             } else {
                 failures += 1;
-                retry_after(failures, dice())
+                retry_after(failures, random::u64())
             };
             // Whichever comes first, it is looked at again.
-            let _ = timeout(pause, reload.asked()).await;
+            let _ = timeout(pause, reload.requested()).await;
         }
     }
 
@@ -154,9 +154,9 @@ impl AcmeKeeper {
     }
 }
 
-fn retry_after(failures: u32, dice: u64) -> Duration {
+fn retry_after(failures: u32, random: u64) -> Duration {
     let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LAST_RETRY);
-    pause + random_duration(pause / JITTER_SHARE, dice)
+    pause + random_duration(pause / JITTER_SHARE, random)
 }
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn retries_stay_far_within_what_public_authorities_allow() {
-        let hours = |failures, dice| retry_after(failures, dice).as_secs_f64() / 3600.0;
+        let hours = |failures, random| retry_after(failures, random).as_secs_f64() / 3600.0;
         assert_eq!([1, 2, 3, 4, 5, 6, 40].map(|failures| hours(failures, 0)), [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 24.0]);
         assert_eq!(hours(1, u64::MAX), 1.25);
     }

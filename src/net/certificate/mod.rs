@@ -80,7 +80,7 @@ impl HubCertificate {
         let other = async {
             match self.other {
                 Keeper::None => loop {
-                    reload.asked().await;
+                    reload.requested().await;
                     tracing::info!(target: "hub", "nothing to reload: the certificate is the hub's own");
                 },
                 Keeper::Pem(pem) => pem.keep(&reload).await,

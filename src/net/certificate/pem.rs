@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::shown::{Certificate, Shown};
-use crate::net::private::{given_secret, read_up_to};
+use crate::net::private::{read_secret, read_up_to};
 use crate::net::shutdown::Reload;
 use crate::net::tls::provider;
 use crate::proto::secret::sha256;
@@ -50,7 +50,7 @@ impl PemPair {
 
     fn read(&self) -> anyhow::Result<Content> {
         let certificate = read_up_to(&self.certificate, FILE_BYTES)?;
-        Ok(Content { certificate, key: Zeroizing::new(given_secret(&self.key, FILE_BYTES)?) })
+        Ok(Content { certificate, key: Zeroizing::new(read_secret(&self.key, FILE_BYTES)?) })
     }
 
     fn parse(&self, content: &Content) -> anyhow::Result<Certificate> {
@@ -94,7 +94,7 @@ impl PemKeeper {
     /// Looks for ever.
     pub(super) async fn keep(mut self, reload: &Reload) {
         loop {
-            let at_once = timeout(LOOK_EVERY, reload.asked()).await.is_ok();
+            let at_once = timeout(LOOK_EVERY, reload.requested()).await.is_ok();
             let pair = self.pair.clone();
             let read = tokio::task::spawn_blocking(move || pair.read()).await;
             let content = read.unwrap_or_else(|error| Err(error.into()));

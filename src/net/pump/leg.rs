@@ -79,13 +79,13 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
     terms: &Terms<'_, J>,
 ) -> Parted<T> {
     let awaited_until = rejoin_timer.deadline();
-    let pulse = socket.pulse.clone();
+    let liveness = socket.liveness.clone();
     let parted = tokio::select! {
         parted = send(local, &mut socket.writer, flow, terms) => parted,
         parted = receive(&mut socket.reader, flow, rejoin_timer, terms) => parted,
         () = flow.finished() => Parted::over(Ending::Clean, CLOSE_NORMAL, ""),
         () = flow.local_reset() => Parted::over(Ending::LocalReset, CLOSE_RESET, "the application reset its connection"),
-        () = silence(&pulse, flow, terms) => Broken::Silent.into(),
+        () = silence(&liveness, flow, terms) => Broken::Silent.into(),
         () = awaited_in_vain(flow, awaited_until) => Parted::refused(RefusalKind::NotResumed),
         () = terms.stop.cancelled() => Parted::refused(RefusalKind::PeerGone),
     };
@@ -98,7 +98,7 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
         // The close waits its turn behind what was sent before it, for as long as the peer takes to read that.
         Parted::Over(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
             () = socket.close(CLOSE_NORMAL, reason) => {}
-            () = lifeless(&pulse, flow.has_half_close().then_some(terms.idle_timeout)) => {}
+            () = lifeless(&liveness, flow.has_half_close().then_some(terms.idle_timeout)) => {}
         },
         Parted::Over(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
         Parted::Over(_, None) => socket.await_close().await,
@@ -264,14 +264,14 @@ fn closed<T>(told: Option<(u16, String)>, flow: &Flow, back: Duration) -> Option
 
 /// Returns when the peer has been silent for too long. Only ends that speak `devstream.v1` always read, and so answer;
 /// with others, the kernel's own probes tell the dead from those that are only slow.
-async fn silence<J>(pulse: &Liveness, flow: &Flow, terms: &Terms<'_, J>) {
+async fn silence<J>(liveness: &Liveness, flow: &Flow, terms: &Terms<'_, J>) {
     if !flow.has_half_close() {
         return std::future::pending().await;
     }
-    let mut keepalive = Keepalive::new(terms.idle_timeout, Endpoint::Client, clock::epoch(), random::dice());
-    let mut vigil = terms.vigil.clone();
+    let mut keepalive = Keepalive::new(terms.idle_timeout, Endpoint::Client, clock::epoch(), random::u64());
+    let mut network = terms.network.clone();
     loop {
-        let pause = match keepalive.poll(clock::now(), pulse.said(), pulse.heard()) {
+        let pause = match keepalive.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
             KeepaliveAction::GiveUp if flow.is_closed() => return std::future::pending().await,
             KeepaliveAction::GiveUp => return,
             KeepaliveAction::Ping => {
@@ -283,7 +283,7 @@ async fn silence<J>(pulse: &Liveness, flow: &Flow, terms: &Terms<'_, J>) {
         tokio::select! {
             () = sleep_until(pause.into()) => {}
             // A stream that could not come back is better off waiting.
-            () = vigil.changed(), if flow.is_resumable() => {
+            () = network.changed(), if flow.is_resumable() => {
                 keepalive.probe(clock::now());
                 flow.queue_ping();
             }

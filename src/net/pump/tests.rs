@@ -63,7 +63,7 @@ fn resumable<J: Rejoin<DuplexStream>>(
             tell: &|_| {},
             rejoin,
             idle_timeout: IdleTimeout::default(),
-            vigil: NetworkMonitor::none(),
+            network: NetworkMonitor::disabled(),
             stop: &stop,
         };
         pump(split(local), tunnel, terms).await.0
@@ -228,7 +228,7 @@ async fn a_reset_that_the_writer_met_is_no_end() {
             tell: &|_| {},
             rejoin: NoWay,
             idle_timeout: IdleTimeout::default(),
-            vigil: NetworkMonitor::none(),
+            network: NetworkMonitor::disabled(),
             stop: &stop,
         };
         let pump = pump((local.clone(), local), Tunnel::new(near, Some(StreamProtocol::V1), None), terms);

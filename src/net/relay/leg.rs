@@ -66,7 +66,7 @@ impl<T: Transport> Leg<T> {
     /// is there, and must be.
     pub async fn hold(&mut self, idle_timeout: Option<IdleTimeout>) -> Departure {
         let mut held: usize = self.early.iter().flatten().map(size).sum();
-        let mut watch = Watch::new(idle_timeout, &self.socket.pulse, &self.socket.pulse);
+        let mut watch = Watch::new(idle_timeout, &self.socket.liveness, &self.socket.liveness);
         while held < PENDING_LEG_BYTES {
             let heard = tokio::select! {
                 heard = self.socket.reader.next() => heard,

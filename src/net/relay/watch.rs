@@ -15,11 +15,11 @@ use crate::proto::websocket::Endpoint;
 const BETWEEN_PINGS: Duration = Duration::from_secs(1);
 
 /// Returns when nothing has moved on a connection for too long, from when this is first asked.
-pub(in crate::net) async fn lifeless(pulse: &Liveness, limit: Option<IdleTimeout>) {
+pub(in crate::net) async fn lifeless(liveness: &Liveness, limit: Option<IdleTimeout>) {
     let Some(IdleTimeout { dead_after }) = limit else { return std::future::pending().await };
     let asked = clock::now();
     loop {
-        let until = asked.max(pulse.said()).max(pulse.heard()) + dead_after;
+        let until = asked.max(liveness.last_write()).max(liveness.last_read()) + dead_after;
         if clock::now() >= until {
             return;
         }
@@ -40,7 +40,7 @@ pub(super) struct Watch<'a> {
 impl<'a> Watch<'a> {
     pub(super) fn new(idle_timeout: Option<IdleTimeout>, from: &'a Liveness, to: &'a Liveness) -> Self {
         let keepalive = idle_timeout
-            .map(|idle_timeout| Keepalive::new(idle_timeout, Endpoint::Server, clock::epoch(), random::dice()));
+            .map(|idle_timeout| Keepalive::new(idle_timeout, Endpoint::Server, clock::epoch(), random::u64()));
         let now = clock::now();
         Self { keepalive, from, to, reading_since: now, timer: Box::pin(sleep_until(now.into())) }
     }
@@ -56,8 +56,8 @@ impl<'a> Watch<'a> {
         loop {
             // Set anew only when it has passed: most messages leave it as it is.
             self.timer.as_mut().await;
-            let heard = self.from.heard().max(self.reading_since);
-            match keepalive.poll(clock::now(), self.to.said(), heard) {
+            let heard = self.from.last_read().max(self.reading_since);
+            match keepalive.poll(clock::now(), self.to.last_write(), heard) {
                 KeepaliveAction::WaitUntil(at) => self.timer.as_mut().reset(at.into()),
                 KeepaliveAction::Ping => {
                     self.timer.as_mut().reset((clock::now() + BETWEEN_PINGS).into());

@@ -24,7 +24,7 @@ use super::Acme;
 use crate::net::certificate::shown::Shown;
 use crate::net::client::round_trip;
 use crate::net::dial::{DialTrace, dial};
-use crate::net::private::{private_file, write_private};
+use crate::net::private::{read_private, write_private};
 use crate::net::tls::{client_config, provider};
 use crate::proto::join::{DEFAULT_PORT, HubAddress};
 use crate::proto::limits::RESPONSE_BODY_BYTES;
@@ -81,7 +81,7 @@ async fn account(acme: &Acme, credentials: &Path) -> anyhow::Result<Account> {
     let (tls, way) = (client_config(&acme.trust)?, (acme.way.0)()?);
     let builder = Account::builder_with_http(Box::new(Http { tls, way }));
     if credentials.exists() {
-        let kept: AccountCredentials = serde_json::from_str(&private_file(credentials)?)
+        let kept: AccountCredentials = serde_json::from_str(&read_private(credentials)?)
             .with_context(|| format!("{} is damaged; without it, a new account is made", credentials.display()))?;
         return Ok(builder.from_credentials(kept).await?);
     }

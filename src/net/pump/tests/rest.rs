@@ -23,7 +23,7 @@ fn pumped(tunnel: Tunnelled) -> (DuplexStream, impl Future<Output = (Outcome, Op
             tell: &|_| {},
             rejoin: NoWay,
             idle_timeout: IdleTimeout::default(),
-            vigil: NetworkMonitor::none(),
+            network: NetworkMonitor::disabled(),
             stop: &stop,
         };
         pump(split(local), tunnel, terms).await
