@@ -81,7 +81,7 @@ fn for_profile(section: &str, settings: Vec<Setting>, profile: &Profile) -> Vec<
 /// Whose sections hold. What cannot be made out now is an error to whoever needs an identity.
 fn profile(typed: &ArgMatches) -> Profile {
     let named = typed.try_get_one::<Profile>("profile").ok().flatten();
-    Profile::chosen(named).unwrap_or_default()
+    Profile::resolve(named).unwrap_or_default()
 }
 
 /// The same command line for a program that will run in another environment than this one.

@@ -21,7 +21,7 @@ pub(super) fn run(config: ConfigArgs) -> Result<(), Failure> {
             Ok(())
         }
         ConfigCommand::Show(show) => {
-            let profile = Profile::chosen(config.profile.as_ref())?;
+            let profile = Profile::resolve(config.profile.as_ref())?;
             self::show(&show, named.as_deref(), default_path.as_deref(), &profile)
         }
     }

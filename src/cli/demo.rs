@@ -9,9 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::args::{Demo, HubArgs};
-use super::identity::SameUser;
+use super::identity::LocalHub;
 use super::signals::Signals;
-use super::stream_monitor::{Table, Watcher};
+use super::stream_monitor::{StreamMonitor, Table};
 use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
@@ -59,7 +59,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         drain: DRAIN,
         observer: Arc::new(|_| {}),
     };
-    let watcher = Watcher::new(table);
+    let monitor = StreamMonitor::new(table);
     let proxy = ServiceProxy::bind(ProxyConfig {
         client_factory: enrolled(Role::Service)?,
         device,
@@ -68,7 +68,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         response_timeout: RESPONSE_TIMEOUT,
         transport: Line::default(),
         drain: DRAIN,
-        observer: Arc::new(move |event| watcher.see(event)),
+        observer: Arc::new(move |event| monitor.on_event(event)),
     });
     let proxy = proxy.await.map_err(Failure::Usage)?;
     if let Some(page) = page {
@@ -78,7 +78,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let all = async {
         tokio::join!(hub.serve(shutdown.clone()), agent::run(agent, shutdown.clone()), proxy.serve(shutdown.clone())).0
     };
-    signals.pass_on_during(&shutdown, Box::pin(all)).await??;
+    signals.run_with_shutdown(&shutdown, Box::pin(all)).await??;
     tasks.shutdown(Duration::ZERO).await;
     output::role_message("demo", "ended; nothing is left behind");
     Ok(())
@@ -105,12 +105,12 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
 /// The same enrolment that a user's own hub gives, with a place of its own.
 fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientFactory> {
     let id = DEVICE.to_owned().try_into().context("the demo's id")?;
-    let place = SameUser { state: state.into(), key: state.join("keys").join(role.as_str()) };
+    let local_hub = LocalHub { state: state.into(), key: state.join("keys").join(role.as_str()) };
     let principal = Principal { role, id };
     Ok(Arc::new(move || {
-        let (place, principal) = (place.clone(), principal.clone());
+        let (local_hub, principal) = (local_hub.clone(), principal.clone());
         let given = HubArgs::none();
-        Box::pin(async move { place.client(principal, &given, None).await })
+        Box::pin(async move { local_hub.client(principal, &given, None).await })
     }))
 }
 
@@ -158,24 +158,24 @@ const HEAD_BYTES: usize = 8 * 1024;
 
 /// The smallest web server that curl and a browser are content with, one visitor at a time.
 async fn serve_page(listener: TcpListener) {
-    while let Ok((visitor, _)) = listener.accept().await {
-        if let Ok(Err(error)) = timeout(Duration::from_secs(10), show_page(visitor)).await {
+    while let Ok((connection, _)) = listener.accept().await {
+        if let Ok(Err(error)) = timeout(Duration::from_secs(10), show_page(connection)).await {
             tracing::debug!(%error, "the page was not shown");
         }
     }
 }
 
-async fn show_page(mut visitor: TcpStream) -> std::io::Result<()> {
+async fn show_page(mut connection: TcpStream) -> std::io::Result<()> {
     let mut head = Vec::new();
     while head.len() < HEAD_BYTES && !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if visitor.read_buf(&mut head).await? == 0 {
+        if connection.read_buf(&mut head).await? == 0 {
             break;
         }
     }
     let length = PAGE.len();
     let head =
         format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-    visitor.write_all(head.as_bytes()).await?;
-    visitor.write_all(PAGE.as_bytes()).await?;
-    visitor.shutdown().await
+    connection.write_all(head.as_bytes()).await?;
+    connection.write_all(PAGE.as_bytes()).await?;
+    connection.shutdown().await
 }

@@ -166,7 +166,7 @@ impl StatusServer {
     }
 
     fn listen(&self) -> anyhow::Result<LocalListener> {
-        let directory = paths::status_place()?;
+        let directory = paths::status_directory()?;
         create_private_directory(&directory)?;
         let path = {
             let RoleStatus { role, process, .. } = &self.lock().status;

@@ -27,7 +27,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     let state = paths::hub_state(given)?;
     let (request, json) = match command {
         HubCommand::Check(output) => return check::hub(&state, output).await,
-        HubCommand::Logs(wanted) => return logs::run(&wanted, &state).await,
+        HubCommand::Logs(args) => return logs::run(&args, &state).await,
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
             output::eprint(&format!(
@@ -60,8 +60,8 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         HubCommand::Show | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let socket = admin_socket(&state);
-    let answer: AdminAnswer = local::request(&socket, &request).await.with_context(|| no_hub(&socket))?;
-    show::answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
+    let answer: AdminAnswer = local::request(&socket, &request).await.with_context(|| hub_not_running(&socket))?;
+    show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
     {
@@ -72,7 +72,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     Ok(())
 }
 
-pub(super) fn no_hub(socket: &Path) -> String {
+pub(super) fn hub_not_running(socket: &Path) -> String {
     format!("no hub of this user answers at {}; start one with `devstream hub`", socket.display())
 }
 
@@ -98,7 +98,7 @@ fn service_request(command: ServiceCommand) -> (AdminRequest, bool) {
         ServiceCommand::Add { name, scope, link_for } => {
             AdminRequest::Add { principal: service(name), scope: new_scope(scope), link_seconds: link_for.as_secs() }
         }
-        ServiceCommand::Set { name, scope } => AdminRequest::Rescope { service: name, change: change(scope) },
+        ServiceCommand::Set { name, scope } => AdminRequest::Rescope { service: name, change: scope_change(scope) },
         ServiceCommand::List(output) => return (AdminRequest::List { role: Role::Service }, output.json),
         ServiceCommand::Show { name, output } => {
             return (AdminRequest::ShowIdentity { principal: service(name) }, output.json);
@@ -128,11 +128,11 @@ fn rotate(principal: Principal, overlap: Duration, link: Duration) -> AdminReque
 /// A new service may ask for any stream, but of the named devices only.
 fn new_scope(typed: ScopeArgs) -> Scope {
     let mut scope = Scope { streams: vec![Glob::everything()], ..Scope::default() };
-    change(typed).apply(&mut scope);
+    scope_change(typed).apply(&mut scope);
     scope
 }
 
-fn change(typed: ScopeArgs) -> ScopeChange {
+fn scope_change(typed: ScopeArgs) -> ScopeChange {
     let ScopeArgs { devices, streams, period, max_streams } = typed;
     let named = |list: Vec<Glob>| Some(list).filter(|list| !list.is_empty());
     ScopeChange {

@@ -13,7 +13,7 @@ use crate::proto::scope::{Glob, Scope};
 use crate::proto::timestamp::Timestamp;
 
 /// Prints an answer; of identities, also their keys if it is to be in full.
-pub(super) fn answer(answer: AdminAnswer, as_json: bool, in_full: bool) -> anyhow::Result<()> {
+pub(super) fn print_answer(answer: AdminAnswer, as_json: bool, with_keys: bool) -> anyhow::Result<()> {
     match answer {
         AdminAnswer::Hub(info) => json(&info)?,
         AdminAnswer::Link { link, until, enrolment: None } => {
@@ -30,7 +30,7 @@ pub(super) fn answer(answer: AdminAnswer, as_json: bool, in_full: bool) -> anyho
         AdminAnswer::Identities { identities } if as_json => json(&identities)?,
         AdminAnswer::Identities { identities } => {
             show_identities(&identities);
-            identities.iter().filter(|_| in_full).for_each(|identity| show_keys(&identity.keys));
+            identities.iter().filter(|_| with_keys).for_each(|identity| show_keys(&identity.keys));
         }
         AdminAnswer::Enrolments { enrolments } if as_json => json(&enrolments)?,
         AdminAnswer::Enrolments { enrolments } => show_enrolments(&enrolments),

@@ -6,7 +6,7 @@ use super::reporter::Reporter;
 use crate::agent::target::connect;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::identity::{client_factory, default_device};
+use crate::cli::identity::{client_factory, default_device_id};
 use crate::cli::role_settings::device_agent;
 use crate::net::clock;
 use crate::proto::check::{Finding, Hop, banner};
@@ -28,7 +28,7 @@ pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failu
         Err(_) if flags.is_empty() => (device_agent(profile, &[NO_FORWARD])?, Vec::new()),
         Err(failure) => return Err(failure),
     };
-    let id = agent.id.map_or_else(|| default_device(&check.hub), |id| Ok(id.into()))?;
+    let id = agent.id.map_or_else(|| default_device_id(&check.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
     to_hub(reporter, &principal, &client_factory(principal.clone(), check.hub.or(agent.hub))).await;
     for forward in &forwards {

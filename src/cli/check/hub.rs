@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::hub_path::{elapsed_since, to_tls};
 use super::reporter::Reporter;
 use crate::cli::Failure;
-use crate::cli::admin::no_hub;
+use crate::cli::admin::hub_not_running;
 use crate::cli::args::OutputArgs;
 use crate::hub::state::{admin_socket, created_at};
 use crate::net::client::Client;
@@ -31,7 +31,7 @@ async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
     reporter.begin(Hop::Hub, state.display());
     let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
     let (Some(AdminAnswer::Hub(info)), Some(AdminAnswer::Status(status))) = answers else {
-        let refusal = Refusal::new(RefusalKind::HubUnreachable, no_hub(&socket));
+        let refusal = Refusal::new(RefusalKind::HubUnreachable, hub_not_running(&socket));
         reporter.push(Finding::failed(Hop::Hub, state.display(), &refusal));
         return Ok(());
     };

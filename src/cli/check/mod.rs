@@ -12,7 +12,7 @@ pub(super) use self::hub::run as hub;
 use self::reporter::Reporter;
 use super::Failure;
 use super::args::Check;
-use super::identity::Joined;
+use super::identity::StoredIdentity;
 use super::profile::Profile;
 use crate::proto::id::Role;
 
@@ -31,6 +31,7 @@ fn is_device(check: &Check) -> anyhow::Result<bool> {
     if check.device.is_some() || !check.forward.is_empty() {
         return Ok(check.device.is_none());
     }
-    let profile = Profile::chosen(check.hub.profile.as_ref())?;
-    Ok(Joined::load(&profile, Role::Service)?.is_none() && Joined::load(&profile, Role::Device)?.is_some())
+    let profile = Profile::resolve(check.hub.profile.as_ref())?;
+    Ok(StoredIdentity::load(&profile, Role::Service)?.is_none()
+        && StoredIdentity::load(&profile, Role::Device)?.is_some())
 }

@@ -10,7 +10,7 @@ use super::hub_path::{elapsed_since, to_hub};
 use super::reporter::Reporter;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::identity::{client_factory, service};
+use crate::cli::identity::{client_factory, default_service_id};
 use crate::cli::role_settings::service_proxy;
 use crate::net::clock;
 use crate::net::identity::Identity;
@@ -30,7 +30,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failure> {
     let proxy = service_proxy(check.hub.profile.as_ref(), &["--stdio", "--device", NO_DEVICE])?;
     let hub = check.hub.or(proxy.hub);
-    let principal = Principal { role: Role::Service, id: service(&hub)? };
+    let principal = Principal { role: Role::Service, id: default_service_id(&hub)? };
     let client_factory = client_factory(principal.clone(), hub);
     if let Some(devices) = to_hub(reporter, &principal, &client_factory).await
         && let Some(device) = &check.device

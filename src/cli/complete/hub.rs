@@ -3,7 +3,7 @@
 use clap_complete::engine::CompletionCandidate;
 use tokio::time::timeout;
 
-use super::{MOST, PATIENCE, argv, list};
+use super::{MAX_CANDIDATES, REPLY_TIMEOUT, argv, list};
 use crate::cli::{paths, role_settings};
 use crate::hub::state::admin_socket;
 use crate::net::local;
@@ -39,7 +39,7 @@ pub(in crate::cli) fn streams() -> Vec<CompletionCandidate> {
         let help = format!("{} to {}, for {} s", stream.service, stream.device, stream.age_seconds);
         CompletionCandidate::new(stream.id.to_string()).help(Some(help.into()))
     };
-    streams.into_iter().take(MOST).map(candidate).collect()
+    streams.into_iter().take(MAX_CANDIDATES).map(candidate).collect()
 }
 
 /// The enrolment keys.
@@ -49,24 +49,24 @@ pub(in crate::cli) fn enrolments() -> Vec<CompletionCandidate> {
         let help = format!("for {}, used {} of {} times", key.devices, key.used, key.uses);
         CompletionCandidate::new(key.id.to_string()).help(Some(help.into()))
     };
-    enrolments.into_iter().take(MOST).map(candidate).collect()
+    enrolments.into_iter().take(MAX_CANDIDATES).map(candidate).collect()
 }
 
-fn identities(role: Role, how: impl Fn(&Identity) -> String) -> Vec<CompletionCandidate> {
+fn identities(role: Role, describe: impl Fn(&Identity) -> String) -> Vec<CompletionCandidate> {
     let candidate =
-        |known: Identity| CompletionCandidate::new(known.principal.id.as_str()).help(Some(how(&known).into()));
-    ask(AdminRequest::List { role }).into_iter().flat_map(all).take(MOST).map(candidate).collect()
+        |known: Identity| CompletionCandidate::new(known.principal.id.as_str()).help(Some(describe(&known).into()));
+    ask(AdminRequest::List { role }).into_iter().flat_map(all).take(MAX_CANDIDATES).map(candidate).collect()
 }
 
 fn all(answer: AdminAnswer) -> Vec<Identity> {
     if let AdminAnswer::Identities { identities } = answer { identities } else { Vec::new() }
 }
 
-fn state(identity: &Identity, well: &str) -> String {
+fn state(identity: &Identity, default_state: &str) -> String {
     match (identity.enabled, identity.joined) {
         (false, _) => "disabled".into(),
         (true, false) => "not joined".into(),
-        (true, true) => well.into(),
+        (true, true) => default_state.into(),
     }
 }
 
@@ -74,5 +74,5 @@ fn ask(request: AdminRequest) -> Option<AdminAnswer> {
     let given = role_settings::hub_state(&argv::flags(&["state-dir"])).ok()?;
     let socket = admin_socket(&paths::hub_state(given.as_deref()).ok()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(PATIENCE, local::request(&socket, &request)).await.ok()?.ok() })
+    runtime.block_on(async { timeout(REPLY_TIMEOUT, local::request(&socket, &request)).await.ok()?.ok() })
 }

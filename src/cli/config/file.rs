@@ -1,4 +1,4 @@
-//! Parser the file, and saying where each mistake in it is.
+//! Reading the file, and saying where each mistake in it is.
 
 use std::fmt::Display;
 use std::fs::File;
