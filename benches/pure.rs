@@ -101,7 +101,7 @@ fn credentials(criterion: &mut Criterion) {
     let header = Credential::sign(principal, &key, &binding).to_string();
     let public = key.public();
     criterion.bench_function("read and verify a credential", |bencher| {
-        bencher.iter(|| black_box(&header).parse::<Credential>().unwrap().is_proven_by(&public, &binding));
+        bencher.iter(|| black_box(&header).parse::<Credential>().unwrap().is_signed_by(&public, &binding));
     });
 }
 

@@ -14,7 +14,7 @@ use crate::net::pump::Line;
 use crate::net::standby::{Kept, Standby, Supply};
 use crate::net::tasks::Tasks;
 use crate::proto::id::StreamId;
-use crate::proto::standby::{FromHub, Offer, Request};
+use crate::proto::standby::{FromHub, Request, StandbyOffer};
 
 /// Requests that are remembered: far more than there are under way.
 const MAX_RECENT_REQUESTS: usize = 4096;
@@ -46,7 +46,7 @@ impl Standbys {
     }
 
     /// The hub takes them, or not.
-    pub(super) fn update_offer(&self, client: &Client, offer: Option<Offer>) {
+    pub(super) fn update_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
         self.pool.offered(client, offer);
     }
 

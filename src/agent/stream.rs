@@ -60,7 +60,7 @@ pub(super) async fn serve_standby(
     mut standby: Standby,
     full: bool,
 ) -> Option<Standby> {
-    let Request { stream: request, way_back, .. } = standby_request;
+    let Request { stream: request, resume_grant, .. } = standby_request;
     let connect = async {
         if context.standbys.is_first_delivery(request.request_id, RequestPath::Standby) {
             target(&context, &request, full).await
@@ -88,7 +88,7 @@ pub(super) async fn serve_standby(
     let tunnel = Tunnel {
         socket,
         protocol: request.protocol.as_deref().and_then(StreamProtocol::from_name),
-        pass: way_back.and_then(|grant| grant.pass()),
+        resume_credential: resume_grant.and_then(|grant| grant.credential()),
         begun: Begun { received: early, ..Begun::default() },
         reusable: request.reusable,
     };

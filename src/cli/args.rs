@@ -39,7 +39,7 @@ use super::certificate::CertificateArgs;
 use super::complete;
 use super::logging::Format;
 use super::profile::Profile;
-use crate::proto::forward::{Forward, Local};
+use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::scope::Glob;
 
@@ -303,7 +303,7 @@ pub(super) struct ServiceProxy {
         value_delimiter = ',',
         add = ArgValueCompleter::new(complete::locals)
     )]
-    pub(super) local: Vec<Local>,
+    pub(super) local: Vec<LocalForward>,
     /// One stream on standard input and output, for ssh's ProxyCommand
     #[arg(long)]
     pub(super) stdio: bool,
@@ -336,7 +336,7 @@ pub(super) struct ServiceProxy {
 pub(super) struct Demo {
     /// The local port; 0 takes any free port
     #[arg(long, value_name = "[BIND:]PORT[=STREAM]", default_value = "2222")]
-    pub(super) local: Local,
+    pub(super) local: LocalForward,
     /// The target, and its name [default: 22 if something listens there]
     #[arg(long, value_name = "[NAME=][HOST:]PORT")]
     pub(super) forward: Option<Forward>,

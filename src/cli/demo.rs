@@ -25,7 +25,7 @@ use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket_activation::InheritedSockets;
 use crate::net::tasks::Tasks;
-use crate::proto::forward::{Forward, Local};
+use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{RESPONSE_TIMEOUT, STANDBYS_PER_IDENTITY};
@@ -129,7 +129,7 @@ async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpLi
     Ok((forward, Some(page)))
 }
 
-fn explain(proxy: &ServiceProxy, local: &Local, forward: &Forward) {
+fn explain(proxy: &ServiceProxy, local: &LocalForward, forward: &Forward) {
     for (address, to) in proxy.addresses() {
         let (host, port) = (address.ip(), address.port());
         output::role_message("demo", &format!("device-agent '{DEVICE}' offers {forward}"));

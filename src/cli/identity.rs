@@ -15,7 +15,7 @@ use crate::hub::state::{
 use crate::net::client::{Client, ClientFactory};
 use crate::net::tls::Trust;
 use crate::net::{local, random};
-use crate::proto::admin::{AdminAnswer, AdminRequest};
+use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::{HubAddress, JoinLink, Pin};
 use crate::proto::key::PrivateKey;
@@ -137,7 +137,7 @@ pub(super) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientF
         let (principal, hub_args, profile) = (principal.clone(), hub_args.clone(), profile.clone());
         Box::pin(async move {
             let profile = profile?;
-            let proxy = hub_args.via.proxy_config()?;
+            let proxy = hub_args.via.proxy_settings()?;
             let client = match StoredIdentity::load(&profile, principal.role).map_err(failed)? {
                 Some(stored) if stored.id == principal.id => {
                     let trust = trusted(&hub_args, stored.pin)?;
@@ -174,8 +174,8 @@ impl LocalHub {
         let key = load_or_create_key(&self.key).map_err(failed)?;
         let question = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
         let info = match local::request(&admin_socket(&self.state), &question).await {
-            Ok(AdminAnswer::Hub(info)) => info,
-            Ok(AdminAnswer::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
+            Ok(AdminResponse::Hub(info)) => info,
+            Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
             Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "an unexpected answer on the admin socket")),
             Err(_) => {
                 let other = stored.map(|stored| format!("it joined as {}, not as {}", stored.id, principal.id));

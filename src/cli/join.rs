@@ -30,7 +30,7 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     };
     let link: JoinLink = extract_link(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
     let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
-    let proxy = join.via.proxy_config()?;
+    let proxy = join.via.proxy_settings()?;
     let profile = Profile::resolve(join.profile.as_ref())?;
     if let Some(joined) = StoredIdentity::load(&profile, principal.role)?
         && !join.replace

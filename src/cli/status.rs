@@ -16,7 +16,7 @@ use super::profile::Profile;
 use super::{Failure, output, paths};
 use crate::hub::state::admin_socket;
 use crate::net::{clock, local};
-use crate::proto::admin::{AdminAnswer, AdminRequest, HubStatus};
+use crate::proto::admin::{AdminRequest, AdminResponse, HubStatus};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::refusal::sanitize;
@@ -94,7 +94,7 @@ async fn report() -> anyhow::Result<Report> {
 async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
     let socket = admin_socket(&paths::hub_state(None)?);
     match local::request(&socket, &AdminRequest::Status).await {
-        Ok(AdminAnswer::Status(status)) => Ok(Some(status)),
+        Ok(AdminResponse::Status(status)) => Ok(Some(status)),
         Ok(_) | Err(_) => Ok(None),
     }
 }

@@ -23,7 +23,7 @@ use crate::net::random;
 use crate::net::socket;
 use crate::net::tls::{Acceptor, Socket};
 use crate::proto::auth::{Binding, Credential, Exporter, HEADER, Session};
-use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_name};
+use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_id};
 use crate::proto::http::Route;
 use crate::proto::id::{ConnectionId, Principal};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -246,11 +246,11 @@ impl ConnectionContext {
         }
         let mut insert =
             |name, value: String| HeaderValue::try_from(value).map(|value| response.headers_mut().insert(name, value));
-        let _ = insert(HeaderName::from_static(CHANNEL_HEADER), channel_name(&self.exporter));
+        let _ = insert(HeaderName::from_static(CHANNEL_HEADER), channel_id(&self.exporter));
         if let Some(challenges) = &shared.challenges {
             let challenge = Challenge::new(random::bytes());
             challenges.issue(challenge, clock::now());
-            let _ = insert(header::WWW_AUTHENTICATE, challenge.demand());
+            let _ = insert(header::WWW_AUTHENTICATE, challenge.to_header());
         }
         outcome
     }

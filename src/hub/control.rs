@@ -16,7 +16,7 @@ use crate::net::clock;
 use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
-use crate::proto::http::{CONTROL_PROTOCOL, lists};
+use crate::proto::http::{CONTROL_PROTOCOL, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
@@ -36,7 +36,7 @@ pub(super) async fn upgrade(
         Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
-    if !lists(offered, CONTROL_PROTOCOL) {
+    if !list_contains(offered, CONTROL_PROTOCOL) {
         let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
         return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }

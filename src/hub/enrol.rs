@@ -34,7 +34,7 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
     let Some((credential, JoinRequest { code, key })) = credential.zip(join) else {
         return Err(context.auth_failed(shared, None, "not a join request"));
     };
-    if !credential.is_proven_by(&key, &context.binding(shared, request, &credential)) {
+    if !credential.is_signed_by(&key, &context.binding(shared, request, &credential)) {
         return Err(context.reject_proof(shared, &credential, AuthnError::WrongSignature));
     }
     let (who, hash, source) = (credential.principal.clone(), code.hash(), context.address);

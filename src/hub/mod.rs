@@ -76,7 +76,7 @@ use crate::proto::id::ConnectionId;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::RECONNECTS_PER_SECOND;
 use crate::proto::resume::ResumeKey;
-use crate::proto::standby::Offer;
+use crate::proto::standby::StandbyOffer;
 use crate::proto::timestamp::Timestamp;
 
 /// The whole of what connections share.
@@ -307,9 +307,9 @@ impl Shared {
     }
 
     /// Where standby connections come to, if any may.
-    fn standby_offer(&self, authority: &str) -> Option<Offer> {
+    fn standby_offer(&self, authority: &str) -> Option<StandbyOffer> {
         let url = format!("{}{}", self.streaming_base(authority), Route::Standby);
-        Some(Offer { url, hold: self.config.standbys }).filter(|offer| offer.hold > 0 && !self.is_draining())
+        Some(StandbyOffer { url, limit: self.config.standbys }).filter(|offer| offer.limit > 0 && !self.is_draining())
     }
 }
 

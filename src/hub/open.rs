@@ -13,7 +13,7 @@ use super::{Shared, responses};
 use crate::net::clock;
 use crate::net::http_server::HttpRequest;
 use crate::proto::http::{
-    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds,
+    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
 };
 use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
@@ -112,7 +112,7 @@ fn parse_params(
     let limit = shared.config.broker.handshake;
     let wrong = |header: &str, text: &str| Refusal::new(RefusalKind::BadRequest, format!("{header}: {text}"));
     let timeout = |header, default: Duration| match http_request.header(header) {
-        Some(text) => seconds(text, limit).ok_or_else(|| wrong(header, text)),
+        Some(text) => parse_timeout(text, limit).ok_or_else(|| wrong(header, text)),
         None => Ok(default),
     };
     let stream = match http_request.header(STREAM_ID_HEADER) {

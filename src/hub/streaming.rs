@@ -19,12 +19,12 @@ use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::relay::{Departure, Leg, Terms, relay};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Broken, Purpose, Transport, WebSocket};
-use crate::proto::http::{Bridge, lists};
+use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::Role;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::CLOSE_TIMEOUT;
 use crate::proto::refusal::RefusalKind;
-use crate::proto::resume::{self, ResumeToken, Ticket};
+use crate::proto::resume::{self, ResumeTicket, ResumeToken};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 
@@ -99,7 +99,7 @@ pub(super) async fn upgrade(
 /// The token of a handshake, or a ticket that this hub has signed.
 fn parse_credential(shared: &Shared, scheme: &str, text: &str) -> Option<LegCredential> {
     if scheme == resume::SCHEME {
-        let ticket = shared.resume_key.open(&ResumeToken::parse(text)?)?;
+        let ticket = shared.resume_key.verify(&ResumeToken::parse(text)?)?;
         return Some(LegCredential::Ticket(Box::new(ticket)));
     }
     let token = (scheme == "Bearer").then(|| StreamToken::parse(text).ok())??;
@@ -107,7 +107,7 @@ fn parse_credential(shared: &Shared, scheme: &str, text: &str) -> Option<LegCred
 }
 
 /// What a side comes back with.
-fn resume_headers(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static str, String)> {
+fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Vec<(&'static str, String)> {
     let token = shared.resume_key.sign(ticket);
     vec![(resume::TOKEN_HEADER, token.reveal().into()), (resume::GRACE_HEADER, grace.as_secs().to_string())]
 }
@@ -116,7 +116,7 @@ fn resume_headers(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'s
 fn negotiated_subprotocol(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<String> {
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
     match agreed.map(StreamProtocol::as_str) {
-        Some(agreed) if lists(offered, agreed) => Some(agreed.into()),
+        Some(agreed) if list_contains(offered, agreed) => Some(agreed.into()),
         _ => {
             offered.split(',').map(str::trim).find(|item| StreamProtocol::from_name(item).is_none()).map(str::to_owned)
         }

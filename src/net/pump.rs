@@ -29,7 +29,7 @@ use super::{clock, random};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{CONCURRENT_REJOINS, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::Pass;
+use crate::proto::resume::ResumeCredential;
 use crate::proto::stream::rejoin::{RejoinAction, RejoinTimer};
 use crate::proto::stream::{Ending, StreamProtocol};
 
@@ -111,7 +111,7 @@ pub struct Tunnel<T> {
     /// What both ends speak; nothing but bytes if nothing was agreed.
     pub protocol: Option<StreamProtocol>,
     /// What to come back with, where both ends can.
-    pub pass: Option<Pass>,
+    pub resume_credential: Option<ResumeCredential>,
     /// What of the stream is under way already.
     pub begun: Begun,
     /// Whether the WebSocket is used again after the stream.
@@ -120,8 +120,12 @@ pub struct Tunnel<T> {
 
 impl<T> Tunnel<T> {
     /// A WebSocket that was brought for one stream, of which nothing is under way.
-    pub fn new(socket: WebSocket<T>, protocol: Option<StreamProtocol>, pass: Option<Pass>) -> Self {
-        Self { socket, protocol, pass, begun: Begun::default(), reusable: false }
+    pub fn new(
+        socket: WebSocket<T>,
+        protocol: Option<StreamProtocol>,
+        resume_credential: Option<ResumeCredential>,
+    ) -> Self {
+        Self { socket, protocol, resume_credential, begun: Begun::default(), reusable: false }
     }
 }
 
@@ -139,7 +143,7 @@ pub struct Begun {
 /// Comes back to a stream.
 pub trait Rejoin<T>: Sync {
     /// Brings another WebSocket to where the lost one was.
-    fn rejoin(&self, pass: &Pass) -> impl Future<Output = Result<Tunnel<T>, Refusal>> + Send;
+    fn rejoin(&self, resume_credential: &ResumeCredential) -> impl Future<Output = Result<Tunnel<T>, Refusal>> + Send;
 }
 
 /// What happens to a stream that goes on.
@@ -203,21 +207,25 @@ where
     T: Transport,
     J: Rejoin<T>,
 {
-    let Tunnel { mut socket, mut pass, .. } = tunnel;
-    let mut rejoin_timer = RejoinTimer::new(pass.as_ref().map_or(Duration::ZERO, |pass| pass.grace));
+    let Tunnel { mut socket, mut resume_credential, .. } = tunnel;
+    let mut rejoin_timer = RejoinTimer::new(
+        resume_credential.as_ref().map_or(Duration::ZERO, |resume_credential| resume_credential.grace),
+    );
     loop {
         let (why, back) = match leg::carry(local, socket, flow, &mut rejoin_timer, terms).await {
             Parted::Over(outcome, _) => return (settled(outcome, flow), None),
             Parted::Resting(socket) => return (Ending::Clean.into(), Some(socket)),
             Parted::Lost(why, back) => (why, back),
         };
-        let Some(last) = pass.filter(|_| flow.is_resumable()) else { return (Ending::Broken.into(), None) };
+        let Some(last) = resume_credential.filter(|_| flow.is_resumable()) else {
+            return (Ending::Broken.into(), None);
+        };
         if rejoin_timer.deadline().is_none() {
             (terms.tell)(Happening::Interrupted(why));
         }
         rejoin_timer.connection_lost(clock::now(), back, random::u64());
         match Box::pin(come_back(&last, &mut rejoin_timer, terms)).await {
-            Ok(tunnel) => (socket, pass) = (tunnel.socket, tunnel.pass.or(Some(last))),
+            Ok(tunnel) => (socket, resume_credential) = (tunnel.socket, tunnel.resume_credential.or(Some(last))),
             Err(refusal) => return (settled(refusal.into(), flow), None),
         }
         flow.attach();
@@ -240,7 +248,7 @@ fn settled(outcome: Outcome, flow: &Flow) -> Outcome {
 
 /// Brings another WebSocket, in as many attempts as there is time for.
 async fn come_back<T, J: Rejoin<T>>(
-    pass: &Pass,
+    resume_credential: &ResumeCredential,
     rejoin_timer: &mut RejoinTimer,
     terms: &Terms<'_, J>,
 ) -> Result<Tunnel<T>, Refusal> {
@@ -257,7 +265,7 @@ async fn come_back<T, J: Rejoin<T>>(
             RejoinAction::Attempt => {
                 let until = rejoin_timer.deadline().unwrap_or_else(clock::now);
                 let tried = tokio::select! {
-                    tried = timeout_at(until.into(), attempt(pass, terms)) => tried,
+                    tried = timeout_at(until.into(), attempt(resume_credential, terms)) => tried,
                     // What is under way goes the old way.
                     () = network.changed() => continue,
                     () = terms.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
@@ -265,8 +273,8 @@ async fn come_back<T, J: Rejoin<T>>(
                 let Ok(tried) = tried else { continue };
                 match tried {
                     Ok(tunnel) => {
-                        if let Some(pass) = &tunnel.pass {
-                            rejoin_timer.set_grace(pass.grace);
+                        if let Some(resume_credential) = &tunnel.resume_credential {
+                            rejoin_timer.set_grace(resume_credential.grace);
                         }
                         return Ok(tunnel);
                     }
@@ -281,9 +289,12 @@ async fn come_back<T, J: Rejoin<T>>(
     }
 }
 
-async fn attempt<T, J: Rejoin<T>>(pass: &Pass, terms: &Terms<'_, J>) -> Result<Tunnel<T>, Refusal> {
+async fn attempt<T, J: Rejoin<T>>(
+    resume_credential: &ResumeCredential,
+    terms: &Terms<'_, J>,
+) -> Result<Tunnel<T>, Refusal> {
     let _one_of_many = REJOINS.acquire().await.map_err(|_| Refusal::from(RefusalKind::PeerGone))?;
-    terms.rejoin.rejoin(pass).await
+    terms.rejoin.rejoin(resume_credential).await
 }
 
 /// Whether coming again would be answered the same.

@@ -17,7 +17,7 @@ use super::{clock, random};
 use crate::proto::backoff::Backoff;
 use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_INTERVAL};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::standby::{FromHub, Offer};
+use crate::proto::standby::{FromHub, StandbyOffer};
 
 /// What is brought for a stream that found none, beside its own: while it ends, which takes longer than to open one, the next
 /// ones shall find some.
@@ -108,7 +108,7 @@ pub struct Supply {
 #[derive(Debug, Default)]
 struct State {
     /// Where to bring them, and as whom.
-    offer: Option<(Client, Offer)>,
+    offer: Option<(Client, StandbyOffer)>,
     /// The hub took none, or was out of reach: it is left alone until then.
     not_before: Option<Instant>,
     backoff: Backoff,
@@ -127,10 +127,10 @@ impl Supply {
     }
 
     /// The hub takes them, or not.
-    pub fn offered(&self, client: &Client, offer: Option<Offer>) {
+    pub fn offered(&self, client: &Client, offer: Option<StandbyOffer>) {
         let mut state = self.state();
         let former = std::mem::replace(&mut state.offer, offer.map(|offer| (client.clone(), offer)));
-        let url = |offer: &Option<(Client, Offer)>| offer.as_ref().map(|(_, offer)| offer.url.clone());
+        let url = |offer: &Option<(Client, StandbyOffer)>| offer.as_ref().map(|(_, offer)| offer.url.clone());
         if url(&former) != url(&state.offer) {
             // What was found out is of the other one.
             (state.proven, state.not_before) = (false, None);
@@ -149,9 +149,10 @@ impl Supply {
     }
 
     /// Where one more can be brought now, and as whom.
-    fn possible(&self, state: &State) -> Option<(Client, Offer)> {
+    fn possible(&self, state: &State) -> Option<(Client, StandbyOffer)> {
         let left_alone = state.not_before.is_some_and(|until| clock::now() < until);
-        let has_room = |offer: &Offer| self.counts.all.load(Ordering::Relaxed) < offer.hold.min(self.line.standbys);
+        let has_room =
+            |offer: &StandbyOffer| self.counts.all.load(Ordering::Relaxed) < offer.limit.min(self.line.standbys);
         state.offer.clone().filter(|(_, offer)| !left_alone && has_room(offer))
     }
 
@@ -165,7 +166,7 @@ impl Supply {
     /// all that ask at the same time.
     pub fn gives_up(&self, standby: &mut Standby) -> bool {
         let state = self.state();
-        let most = state.offer.as_ref().map_or(0, |(_, offer)| offer.hold.min(self.line.standbys));
+        let most = state.offer.as_ref().map_or(0, |(_, offer)| offer.limit.min(self.line.standbys));
         let Counts { all, going } = &*self.counts;
         let staying = all.load(Ordering::Relaxed).saturating_sub(going.load(Ordering::Relaxed));
         if staying > most && !standby.kept.place.goes {
@@ -205,7 +206,7 @@ impl Supply {
         })
     }
 
-    async fn bring_as(&self, client: &Client, offer: &Offer) -> Option<Standby> {
+    async fn bring_as(&self, client: &Client, offer: &StandbyOffer) -> Option<Standby> {
         let kept = self.adopt(client);
         match client.open_standby(&offer.url, self.run).await {
             Ok(socket) => {
@@ -258,7 +259,7 @@ mod tests {
         let client =
             Client::new("hub".parse::<HubAddress>().unwrap(), &Trust::Public, principal, Arc::new(key)).unwrap();
         let supply = Supply::new(Line::default(), None);
-        supply.offered(&client, Some(Offer { url: "wss://hub/standby".into(), hold: 1 }));
+        supply.offered(&client, Some(StandbyOffer { url: "wss://hub/standby".into(), limit: 1 }));
         for (kind, left_alone) in [
             (RefusalKind::HubUnreachable, BACKOFF_BASE),
             (RefusalKind::HubUnreachable, 2 * BACKOFF_BASE),

@@ -25,7 +25,7 @@ use crate::net::pump::{Counters, Line};
 use crate::net::shutdown::Shutdown;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
-use crate::proto::forward::{Local, Target};
+use crate::proto::forward::{HostPort, LocalForward};
 use crate::proto::id::StreamName;
 use crate::proto::limits::STREAMS_PER_SERVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -174,17 +174,17 @@ async fn connection(opener: Arc<Opener>, tcp: TcpStream, from: SocketAddr, numbe
     stream::serve(&opener, tcp, from, number, name).await;
 }
 
-async fn listen(local: &Local) -> anyhow::Result<TcpListener> {
+async fn listen(local: &LocalForward) -> anyhow::Result<TcpListener> {
     let wanted = (local.bind.as_str(), local.port);
     match TcpListener::bind(wanted).await {
         Ok(listener) => Ok(listener),
         Err(error) => Err(anyhow!(advice(local, &error).await))
-            .with_context(|| format!("cannot listen on {}: {error}", Target(&local.bind, local.port))),
+            .with_context(|| format!("cannot listen on {}: {error}", HostPort(&local.bind, local.port))),
     }
 }
 
 /// A port that would have worked, or what else to do.
-async fn advice(local: &Local, error: &io::Error) -> String {
+async fn advice(local: &LocalForward, error: &io::Error) -> String {
     if local.port == 0 || error.kind() == io::ErrorKind::AddrNotAvailable {
         return format!("{} is not an address of this machine", local.bind);
     }

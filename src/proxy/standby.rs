@@ -10,7 +10,7 @@ use crate::net::network_monitor::NetworkMonitor;
 use crate::net::pump::Line;
 use crate::net::standby::{Kept, Standby, Supply};
 use crate::net::tasks::Tasks;
-use crate::proto::standby::Offer;
+use crate::proto::standby::StandbyOffer;
 
 /// All of this proxy's.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl Standbys {
     }
 
     /// A stream found none; the hub takes them, or not. Next time one will stand by.
-    pub(super) fn update_offer(&self, client: &Client, offer: Option<Offer>) {
+    pub(super) fn update_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
         self.0.pool.offered(client, offer);
         self.refill();
     }

@@ -32,7 +32,7 @@ use crate::proto::id::{DeviceId, StreamId, StreamName};
 use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
-use crate::proto::standby::{self, FromHub, Offer, Open, ToHub};
+use crate::proto::standby::{self, FromHub, Open, StandbyOffer, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// The hub answers within the two timeouts; this much more is for the way there and back.
@@ -270,7 +270,7 @@ impl Opener {
                 let tunnel = Tunnel {
                     socket,
                     protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
-                    pass: opened.way_back.and_then(|way| way.pass()),
+                    resume_credential: opened.resume_grant.and_then(|grant| grant.credential()),
                     begun: pump::Begun { sent: early.clone(), ..pump::Begun::default() },
                     reusable: opened.reusable,
                 };
@@ -348,9 +348,9 @@ impl Opener {
         let token = header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
         let token = token.ok_or_else(incomplete)?;
         let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::from_name);
-        let hold = header(&response, standby::HOLD_HEADER).and_then(|hold| hold.parse().ok());
-        let offer = header(&response, standby::URL_HEADER).zip(hold);
-        self.standbys.update_offer(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
+        let limit = header(&response, standby::LIMIT_HEADER).and_then(|limit| limit.parse().ok());
+        let offer = header(&response, standby::URL_HEADER).zip(limit);
+        self.standbys.update_offer(client, offer.map(|(url, limit)| StandbyOffer { url: url.into(), limit }));
         let mut tunnel = client.open_stream(url, &token, protocol).await?;
         tunnel.begun.to_send = state.early.clone();
         tunnel.reusable = header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE);

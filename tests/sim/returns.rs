@@ -8,7 +8,7 @@ use devstream::proto::resume;
 /// What a run of the hub gave out.
 #[derive(Clone)]
 pub(super) struct Pass {
-    pub(super) ticket: resume::Ticket,
+    pub(super) ticket: resume::ResumeTicket,
     run: u64,
     /// The device was asked anew since: that handshake counts.
     void: bool,
@@ -25,7 +25,7 @@ enum Due {
 
 /// Who shows a ticket.
 pub(super) struct Return {
-    ticket: resume::Ticket,
+    ticket: resume::ResumeTicket,
     due: Due,
 }
 
@@ -119,13 +119,13 @@ impl World {
     }
 
     /// Another run of the agent is online: nobody can go on with what the former one had.
-    fn has_another_run(&self, ticket: &resume::Ticket) -> bool {
+    fn has_another_run(&self, ticket: &resume::ResumeTicket) -> bool {
         let another = self.agents.get(&ticket.device).is_some_and(|run| *run != ticket.agent);
         another && self.current.contains_key(&ticket.device)
     }
 
     /// How the owner of a ticket must be taken.
-    fn due(&self, ticket: &resume::Ticket, run: u64) -> Due {
+    fn due(&self, ticket: &resume::ResumeTicket, run: u64) -> Due {
         let word = self.word(ticket.stream);
         if self.over.contains(&ticket.stream) {
             return Due::Refusal;

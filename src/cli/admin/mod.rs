@@ -18,7 +18,7 @@ use crate::hub::backup;
 use crate::hub::state::admin_socket;
 use crate::net::clock;
 use crate::net::local;
-use crate::proto::admin::{AdminAnswer, AdminRequest};
+use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 
@@ -60,7 +60,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         HubCommand::Show | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let socket = admin_socket(&state);
-    let answer: AdminAnswer = local::request(&socket, &request).await.with_context(|| hub_not_running(&socket))?;
+    let answer: AdminResponse = local::request(&socket, &request).await.with_context(|| hub_not_running(&socket))?;
     show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
@@ -139,12 +139,12 @@ fn scope_change(typed: ScopeArgs) -> ScopeChange {
         devices: named(devices),
         streams: named(streams),
         until: period.map(|period| match period {
-            AccessPeriod::For(age) => Limit::To(clock::now_utc().after(age)),
-            AccessPeriod::Unlimited => Limit::Without,
+            AccessPeriod::For(age) => Limit::At(clock::now_utc().after(age)),
+            AccessPeriod::Unlimited => Limit::Unlimited,
         }),
         max_streams: max_streams.map(|count| match count {
-            StreamLimit::AtMost(number) => Limit::To(number),
-            StreamLimit::Unlimited => Limit::Without,
+            StreamLimit::AtMost(number) => Limit::At(number),
+            StreamLimit::Unlimited => Limit::Unlimited,
         }),
     }
 }

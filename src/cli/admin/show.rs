@@ -6,40 +6,40 @@ use serde::Serialize;
 use crate::cli::output;
 use crate::net::clock;
 use crate::proto::admin::{
-    AdminAnswer, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
+    AdminResponse, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
 };
 use crate::proto::id::Role;
 use crate::proto::scope::{Glob, Scope};
 use crate::proto::timestamp::Timestamp;
 
 /// Prints an answer; of identities, also their keys if it is to be in full.
-pub(super) fn print_answer(answer: AdminAnswer, as_json: bool, with_keys: bool) -> anyhow::Result<()> {
+pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool) -> anyhow::Result<()> {
     match answer {
-        AdminAnswer::Hub(info) => json(&info)?,
-        AdminAnswer::Link { link, until, enrolment: None } => {
+        AdminResponse::Hub(info) => json(&info)?,
+        AdminResponse::Link { link, until, enrolment: None } => {
             output::eprint(&format!("Paste this on its machine; it works once, until {until}:"));
             output::print(&format!("devstream join '{link}'"));
         }
-        AdminAnswer::Link { link, until, enrolment: Some(id) } => {
+        AdminResponse::Link { link, until, enrolment: Some(id) } => {
             output::eprint(&format!(
                 "Enrolment key {id}, good until {until}. It is a secret: put it into a file that only root"
             ));
             output::eprint("reads, and run this on each machine: devstream join < FILE");
             output::print(&link);
         }
-        AdminAnswer::Identities { identities } if as_json => json(&identities)?,
-        AdminAnswer::Identities { identities } => {
+        AdminResponse::Identities { identities } if as_json => json(&identities)?,
+        AdminResponse::Identities { identities } => {
             show_identities(&identities);
             identities.iter().filter(|_| with_keys).for_each(|identity| show_keys(&identity.keys));
         }
-        AdminAnswer::Enrolments { enrolments } if as_json => json(&enrolments)?,
-        AdminAnswer::Enrolments { enrolments } => show_enrolments(&enrolments),
-        AdminAnswer::Streams { streams } if as_json => json(&streams)?,
-        AdminAnswer::Streams { streams } => show_streams(&streams),
-        AdminAnswer::Status(status) if as_json => json(&status)?,
-        AdminAnswer::Status(status) => show_status(&status),
-        AdminAnswer::Done => output::eprint("done"),
-        AdminAnswer::Failed { reason } => bail!(reason),
+        AdminResponse::Enrolments { enrolments } if as_json => json(&enrolments)?,
+        AdminResponse::Enrolments { enrolments } => show_enrolments(&enrolments),
+        AdminResponse::Streams { streams } if as_json => json(&streams)?,
+        AdminResponse::Streams { streams } => show_streams(&streams),
+        AdminResponse::Status(status) if as_json => json(&status)?,
+        AdminResponse::Status(status) => show_status(&status),
+        AdminResponse::Done => output::eprint("done"),
+        AdminResponse::Failed { reason } => bail!(reason),
     }
     Ok(())
 }
@@ -90,7 +90,7 @@ fn device_row(device: &Identity) -> Vec<String> {
 
 fn service_row(service: &Identity) -> Vec<String> {
     let scope = service.scope.clone().unwrap_or_default();
-    let ended = scope.has_ended(clock::now_utc()).then_some("ended");
+    let ended = scope.has_expired(clock::now_utc()).then_some("ended");
     let Scope { devices, streams, until, max_streams } = scope;
     let list = |globs: &[Glob]| match globs {
         [] => "none".to_owned(),

@@ -17,8 +17,8 @@ use crate::net::pump::Line;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::secret::Login;
-use crate::proto::via::{Via, Way};
+use crate::proto::secret::ProxyCredentials;
+use crate::proto::via::{ProxySettings, ProxyUrl};
 
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ViaArgs {
@@ -39,7 +39,7 @@ pub(in crate::cli) struct ViaArgs {
 #[derive(Debug, Clone)]
 enum ViaChoice {
     Direct,
-    Proxy(Via),
+    Proxy(ProxyUrl),
 }
 
 /// The file with a proxy's login, as the service manager hands it over.
@@ -50,7 +50,7 @@ const LOGIN_FILE_BYTES: u64 = 1024;
 
 impl ViaArgs {
     /// What leads to the hub, read anew for each connection that is made: a file may be better the next time.
-    pub(in crate::cli) fn proxy_config(&self) -> Result<Way, Refusal> {
+    pub(in crate::cli) fn proxy_settings(&self) -> Result<ProxySettings, Refusal> {
         self.resolve().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")))
     }
 
@@ -66,30 +66,30 @@ impl ViaArgs {
 
     /// Whether it is for the environment to say, and this program's does: a service would have another one.
     pub(in crate::cli) fn is_in_environment(&self) -> bool {
-        self.via.is_none() && self.proxy_config().is_ok_and(|proxy| proxy.has_proxy())
+        self.via.is_none() && self.proxy_settings().is_ok_and(|proxy| proxy.has_proxy())
     }
 
     /// The same, for who does not speak of the hub.
-    pub(in crate::cli) fn resolve(&self) -> anyhow::Result<Way> {
+    pub(in crate::cli) fn resolve(&self) -> anyhow::Result<ProxySettings> {
         let proxy = match &self.via {
-            Some(ViaChoice::Direct) => Way::default(),
-            Some(ViaChoice::Proxy(via)) => Way::through(via.clone()),
+            Some(ViaChoice::Direct) => ProxySettings::default(),
+            Some(ViaChoice::Proxy(via)) => ProxySettings::always(via.clone()),
             // What is no text leads nowhere, but never past the proxy.
-            None => Way::from_environment(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))?,
+            None => ProxySettings::from_environment(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))?,
         };
         match &self.via_login {
-            Some(file) => Ok(proxy.with_login(login(file)?)),
+            Some(file) => Ok(proxy.with_credentials(login(file)?)),
             None => Ok(proxy),
         }
     }
 }
 
-fn login(file: &Path) -> anyhow::Result<Login> {
+fn login(file: &Path) -> anyhow::Result<ProxyCredentials> {
     let unusable = || format!("cannot use --via-login {}", file.display());
     let handed_over = paths::credential(VIA_LOGIN);
     let bytes = read_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
     let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("it is not text").with_context(unusable)?);
-    Login::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
+    ProxyCredentials::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
 }
 
 /// Never repeats what it was given: there may be a password in it.
@@ -111,8 +111,8 @@ impl TypedValueParser for ViaParser {
         if text == "direct" {
             return Ok(ViaChoice::Direct);
         }
-        match text.parse::<Via>() {
-            Ok(via) if via.login.is_none() => Ok(ViaChoice::Proxy(via)),
+        match text.parse::<ProxyUrl>() {
+            Ok(via) if via.credentials.is_none() => Ok(ViaChoice::Proxy(via)),
             Ok(_) => Err(wrong(NO_PASSWORD_HERE)),
             Err(error) => Err(wrong(&format!("--via: {error}"))),
         }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::proto::forward::bare_host;
+use crate::proto::forward::parse_host;
 use crate::proto::limits::HANDSHAKE_TIMEOUT;
 
 /// A year: nobody waits longer for anything that is typed in seconds, and clocks can still add it.
@@ -73,7 +73,7 @@ pub(super) fn hostname(text: &str) -> Result<String, String> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok(text.to_owned());
     }
-    let name = bare_host(text).map_err(|_| format!("'{text}' is not the name or address of a machine"))?;
+    let name = parse_host(text).map_err(|_| format!("'{text}' is not the name or address of a machine"))?;
     Ok(name.to_owned())
 }
 

@@ -9,7 +9,7 @@ use crate::cli::args::Check;
 use crate::cli::identity::{client_factory, default_device_id};
 use crate::cli::role_settings::device_agent;
 use crate::net::clock;
-use crate::proto::check::{Finding, Hop, banner};
+use crate::proto::check::{Finding, Hop, judge_banner};
 use crate::proto::forward::Forward;
 use crate::proto::id::{Principal, Role};
 
@@ -41,7 +41,7 @@ pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failu
 async fn target(forward: &Forward) -> Finding {
     let (at, started) = (forward.to_string(), clock::now());
     match connect(forward).await {
-        Ok(mut target) => banner(&at, Some(&forward.name), &read_banner(&mut target, Some(&forward.name)).await),
+        Ok(mut target) => judge_banner(&at, Some(&forward.name), &read_banner(&mut target, Some(&forward.name)).await),
         Err(refusal) => Finding::failed(Hop::Target, at, &refusal),
     }
     .took(elapsed_since(started))

@@ -12,8 +12,8 @@ use crate::hub::state::{admin_socket, created_at};
 use crate::net::client::Client;
 use crate::net::tls::Trust;
 use crate::net::{clock, local, random, usage};
-use crate::proto::admin::{AdminAnswer, AdminRequest, HubInfo, HubStatus};
-use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk, shown};
+use crate::proto::admin::{AdminRequest, AdminResponse, HubInfo, HubStatus};
+use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk, sanitized};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
@@ -30,7 +30,7 @@ async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
     let (socket, started) = (admin_socket(state), clock::now());
     reporter.begin(Hop::Hub, state.display());
     let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
-    let (Some(AdminAnswer::Hub(info)), Some(AdminAnswer::Status(status))) = answers else {
+    let (Some(AdminResponse::Hub(info)), Some(AdminResponse::Status(status))) = answers else {
         let refusal = Refusal::new(RefusalKind::HubUnreachable, hub_not_running(&socket));
         reporter.push(Finding::failed(Hop::Hub, state.display(), &refusal));
         return Ok(());
@@ -47,7 +47,7 @@ async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(socket: &Path, request: AdminRequest) -> Option<AdminAnswer> {
+async fn ask(socket: &Path, request: AdminRequest) -> Option<AdminResponse> {
     local::request(socket, &request).await.ok()
 }
 
@@ -55,13 +55,13 @@ fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
     let finding = Finding::good(Hop::Hub, &info.hostname).fact("listening", &info.local);
     let finding = finding.fact("since", status.since).fact("version", &status.version).fact("process", status.process);
     if status.draining {
-        return finding.judged(Verdict::failed(Hop::Hub, &RefusalKind::Draining.into()));
+        return finding.with_verdict(Verdict::failed(Hop::Hub, &RefusalKind::Draining.into()));
     }
     if status.warnings.is_empty() {
         return finding;
     }
-    finding.judged(Verdict::Odd {
-        cause: shown(status.warnings.join("; ")),
+    finding.with_verdict(Verdict::Warning {
+        cause: sanitized(status.warnings.join("; ")),
         advice: "the hub's own messages say more".into(),
     })
 }

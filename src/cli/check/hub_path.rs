@@ -9,7 +9,7 @@ use crate::net::clock;
 use crate::net::dial::{self, DialStep, DialTrace};
 use crate::net::tls::Trust;
 use crate::proto::admin::DeviceStatus;
-use crate::proto::check::{Finding, Hop, Verdict, clocks, expired};
+use crate::proto::check::{Finding, Hop, Verdict, compare_clocks, expired_certificate};
 use crate::proto::id::Principal;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
@@ -36,7 +36,7 @@ pub(super) async fn to_hub(
         Ok(proof) => {
             reporter.push(Finding::good(Hop::Authentication, at).took(elapsed_since(started)));
             if let Some(there) = proof.time {
-                reporter.push(clocks(clock::now_utc(), there));
+                reporter.push(compare_clocks(clock::now_utc(), there));
             }
             Some(proof.devices)
         }
@@ -100,7 +100,8 @@ impl Steps<'_> {
 
 fn address_failed(finding: Finding, refusal: Option<Refusal>) -> Finding {
     let Some(refusal) = refusal else { return finding };
-    finding.judged(Verdict::Odd { cause: refusal.message(), advice: "the hub's next address is tried".into() })
+    finding
+        .with_verdict(Verdict::Warning { cause: refusal.message(), advice: "the hub's next address is tried".into() })
 }
 
 /// The proxy's own hops come before it is asked for the way.
@@ -131,11 +132,11 @@ fn tls_completed(finding: Finding, client: &Client, expires: Option<Timestamp>) 
 /// A certificate that is not valid by this clock may be by the hub's.
 async fn failed(finding: Finding, client: &Client, refusal: &Refusal) -> Finding {
     let verdict = if refusal.kind == RefusalKind::ClockOrInspection {
-        expired(refusal, clock::now_utc(), client.hub_time().await)
+        expired_certificate(refusal, clock::now_utc(), client.hub_time().await)
     } else {
         Verdict::failed(finding.hop, refusal)
     };
-    finding.judged(verdict)
+    finding.with_verdict(verdict)
 }
 
 /// How long it is by now.

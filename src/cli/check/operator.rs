@@ -16,7 +16,7 @@ use crate::net::clock;
 use crate::net::identity::Identity;
 use crate::net::stream::Stream;
 use crate::proto::admin::{DeviceStatus, Presence};
-use crate::proto::check::{Finding, Hop, banner, belongs_to};
+use crate::proto::check::{Finding, Hop, hop_of, judge_banner};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::refusal::Refusal;
 use crate::proxy::Connector;
@@ -78,7 +78,7 @@ fn online(device: &DeviceId, presence: &Presence) -> Finding {
 }
 
 fn no_stream(at: &str, refusal: &Refusal) -> Finding {
-    Finding::failed(belongs_to(refusal.kind), at, refusal)
+    Finding::failed(hop_of(refusal.kind), at, refusal)
 }
 
 /// What the target says first, which is known by this name; and then its end, so that nobody takes it for a stream that
@@ -87,7 +87,7 @@ async fn to_target(reporter: &Reporter, at: &str, stream_name: Option<&StreamNam
     reporter.begin(Hop::Target, at);
     let started = clock::now();
     let banner_read = read_banner(&mut stream, stream_name).await;
-    reporter.push(banner(at, stream_name, &banner_read).took(elapsed_since(started)));
+    reporter.push(judge_banner(at, stream_name, &banner_read).took(elapsed_since(started)));
     let drain = async {
         stream.shutdown().await?;
         // Unread, it would not come to its end.

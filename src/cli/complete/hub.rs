@@ -7,7 +7,7 @@ use super::{MAX_CANDIDATES, REPLY_TIMEOUT, argv, list};
 use crate::cli::{paths, role_settings};
 use crate::hub::state::admin_socket;
 use crate::net::local;
-use crate::proto::admin::{AdminAnswer, AdminRequest, Enrolment, Identity, StreamStatus};
+use crate::proto::admin::{AdminRequest, AdminResponse, Enrolment, Identity, StreamStatus};
 use crate::proto::id::Role;
 
 /// The hub's devices, with how they are.
@@ -34,7 +34,7 @@ pub(in crate::cli) fn offered() -> Vec<CompletionCandidate> {
 
 /// The streams that there are.
 pub(in crate::cli) fn streams() -> Vec<CompletionCandidate> {
-    let Some(AdminAnswer::Streams { streams }) = ask(AdminRequest::Streams) else { return Vec::new() };
+    let Some(AdminResponse::Streams { streams }) = ask(AdminRequest::Streams) else { return Vec::new() };
     let candidate = |stream: StreamStatus| {
         let help = format!("{} to {}, for {} s", stream.service, stream.device, stream.age_seconds);
         CompletionCandidate::new(stream.id.to_string()).help(Some(help.into()))
@@ -44,7 +44,7 @@ pub(in crate::cli) fn streams() -> Vec<CompletionCandidate> {
 
 /// The enrolment keys.
 pub(in crate::cli) fn enrolments() -> Vec<CompletionCandidate> {
-    let Some(AdminAnswer::Enrolments { enrolments }) = ask(AdminRequest::ListEnrolments) else { return Vec::new() };
+    let Some(AdminResponse::Enrolments { enrolments }) = ask(AdminRequest::ListEnrolments) else { return Vec::new() };
     let candidate = |key: Enrolment| {
         let help = format!("for {}, used {} of {} times", key.devices, key.used, key.uses);
         CompletionCandidate::new(key.id.to_string()).help(Some(help.into()))
@@ -58,8 +58,8 @@ fn identities(role: Role, describe: impl Fn(&Identity) -> String) -> Vec<Complet
     ask(AdminRequest::List { role }).into_iter().flat_map(all).take(MAX_CANDIDATES).map(candidate).collect()
 }
 
-fn all(answer: AdminAnswer) -> Vec<Identity> {
-    if let AdminAnswer::Identities { identities } = answer { identities } else { Vec::new() }
+fn all(answer: AdminResponse) -> Vec<Identity> {
+    if let AdminResponse::Identities { identities } = answer { identities } else { Vec::new() }
 }
 
 fn state(identity: &Identity, default_state: &str) -> String {
@@ -70,7 +70,7 @@ fn state(identity: &Identity, default_state: &str) -> String {
     }
 }
 
-fn ask(request: AdminRequest) -> Option<AdminAnswer> {
+fn ask(request: AdminRequest) -> Option<AdminResponse> {
     let given = role_settings::hub_state(&argv::flags(&["state-dir"])).ok()?;
     let socket = admin_socket(&paths::hub_state(given.as_deref()).ok()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;

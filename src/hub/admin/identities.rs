@@ -8,7 +8,7 @@ use crate::hub::broker::{Event, Input, Operation};
 use crate::hub::open::access_deadline;
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::net::{clock, random};
-use crate::proto::admin::{AdminAnswer, Identity, KeyStatus};
+use crate::proto::admin::{AdminResponse, Identity, KeyStatus};
 use crate::proto::id::{Principal, PrincipalId, Role, ServiceName};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
@@ -17,7 +17,7 @@ use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
 use crate::proto::timestamp::Timestamp;
 
-type AdminResult = Result<AdminAnswer, RegistryError>;
+type AdminResult = Result<AdminResponse, RegistryError>;
 
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
@@ -57,7 +57,7 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
         activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
         let until = access_deadline(&scope);
         broker.handle(Input::ScopeChanged { service, scope, until });
-        Ok(AdminAnswer::Done)
+        Ok(AdminResponse::Done)
     });
     changing.await
 }
@@ -72,7 +72,7 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
             let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
             broker.handle(Input::IdentityRevoked { principal, reason });
         }
-        Ok(AdminAnswer::Done)
+        Ok(AdminResponse::Done)
     });
     changing.await
 }
@@ -80,12 +80,12 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
 pub(super) async fn list(shared: &Shared, role: Role) -> AdminResult {
     let records = shared.registry.with(move |registry| registry.list(role)).await?;
     let to_identity = |record| identity(shared, shared.registry.refreshed(record));
-    Ok(AdminAnswer::Identities { identities: records.into_iter().map(to_identity).collect() })
+    Ok(AdminResponse::Identities { identities: records.into_iter().map(to_identity).collect() })
 }
 
 pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
     let record = shared.registry.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
-    Ok(AdminAnswer::Identities { identities: vec![identity(shared, record)] })
+    Ok(AdminResponse::Identities { identities: vec![identity(shared, record)] })
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult {
@@ -95,7 +95,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
         let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
         broker.handle(Input::IdentityRevoked { principal, reason });
-        Ok(AdminAnswer::Done)
+        Ok(AdminResponse::Done)
     });
     removing.await
 }
@@ -111,7 +111,7 @@ pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey)
         Ok(())
     });
     enrolling.await?;
-    Ok(AdminAnswer::Hub(shared.info.clone()))
+    Ok(AdminResponse::Hub(shared.info.clone()))
 }
 
 pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> AdminResult {
@@ -130,7 +130,7 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
 
 pub(super) async fn enrolments(shared: &Shared) -> AdminResult {
     let enrolments = shared.registry.with(|registry| registry.enrolments()).await?;
-    Ok(AdminAnswer::Enrolments { enrolments })
+    Ok(AdminResponse::Enrolments { enrolments })
 }
 
 pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> AdminResult {
@@ -139,7 +139,7 @@ pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> AdminResult {
         registry.remove_enrolment(id)?;
         let reason = format!("enrolment key {id}");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentRemoved, "removed") });
-        Ok(AdminAnswer::Done)
+        Ok(AdminResponse::Done)
     });
     removing.await
 }
@@ -157,9 +157,9 @@ async fn link(
     code: JoinCode,
     until: Timestamp,
     enrolment: Option<u64>,
-) -> AdminAnswer {
+) -> AdminResponse {
     let link = JoinLink { hub: shared.public.clone(), role, id, pin: shared.link_pin().await, code };
-    AdminAnswer::Link { link: link.reveal(), until, enrolment }
+    AdminResponse::Link { link: link.reveal(), until, enrolment }
 }
 
 fn identity(shared: &Shared, record: Record) -> Identity {

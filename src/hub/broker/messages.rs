@@ -11,7 +11,7 @@ use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, Str
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::Ticket;
+use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
@@ -99,7 +99,7 @@ pub enum LegCredential {
     /// The token of its handshake, which is good once.
     Token(SecretHash),
     /// A ticket of this hub's, whose signature was checked: it has been here before.
-    Ticket(Box<Ticket>),
+    Ticket(Box<ResumeTicket>),
 }
 
 /// How a side left.
@@ -153,7 +153,7 @@ pub enum Output {
     Dismiss { connection: ConnectionId, reason: RefusalKind },
     /// See whether the key with which a control connection was made is still good.
     RevalidateKey { connection: ConnectionId },
-    /// Pass a request on to a device.
+    /// ResumeCredential a request on to a device.
     RequestDevice { connection: ConnectionId, request: DeviceRequest },
     /// Tell a device that a request is void.
     CancelRequest { connection: ConnectionId, stream: StreamId },
@@ -179,7 +179,7 @@ pub struct Admission {
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
     /// What it may come back with, and how long an interruption may last.
-    pub ticket: Option<(Ticket, Duration)>,
+    pub ticket: Option<(ResumeTicket, Duration)>,
     /// Whether its connection goes on after the stream, and of which run of the device's agent that is one.
     pub reusable: Option<u64>,
 }
@@ -200,7 +200,7 @@ pub struct DeviceRequest {
     /// From where.
     pub source: SocketAddr,
     /// What its side comes back with, and how long an interruption may last.
-    pub ticket: Option<(Ticket, Duration)>,
+    pub ticket: Option<(ResumeTicket, Duration)>,
     /// Whether the connections of both sides go on after the stream.
     pub reusable: bool,
     /// What of the stream came along with the request.

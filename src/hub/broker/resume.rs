@@ -13,7 +13,7 @@ use super::{Broker, Event, LegAttach, OpenRequest, Operation, Output};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::limits::RECENTLY_CLOSED_STREAMS;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::Ticket;
+use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
 use crate::proto::stream::StreamProtocol;
 
@@ -76,7 +76,7 @@ impl Broker {
     }
 
     /// A side comes back with its ticket.
-    pub(super) fn resume_leg(&mut self, arrival: LegAttach, ticket: &Ticket, now: Instant) {
+    pub(super) fn resume_leg(&mut self, arrival: LegAttach, ticket: &ResumeTicket, now: Instant) {
         match self.check_ticket(&arrival, ticket, now) {
             // It lost its connection while the stream ended, and cannot know that it did.
             Err(ENDED) if self.recently_closed.contains(&ticket.stream) => {
@@ -118,7 +118,7 @@ impl Broker {
     }
 
     /// Whether a ticket is its owner's, and for a stream that is not over.
-    fn check_ticket(&self, arrival: &LegAttach, ticket: &Ticket, now: Instant) -> Result<(), &'static str> {
+    fn check_ticket(&self, arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Result<(), &'static str> {
         let bridge = &arrival.bridge;
         if ticket.principal() != arrival.principal {
             return Err("the resume token of another role or identity");
@@ -199,7 +199,7 @@ impl Broker {
 }
 
 /// What the ticket says is all there is, and enough. What its service may reach is known when that comes.
-fn adopt(arrival: &LegAttach, ticket: &Ticket, now: Instant) -> Stream {
+fn adopt(arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
     let request = OpenRequest {
         device: ticket.device.clone(),
         name: Some(ticket.name.clone()),

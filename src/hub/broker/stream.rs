@@ -7,7 +7,7 @@ use super::{Event, OpenRequest, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::Ticket;
+use crate::proto::resume::ResumeTicket;
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
 
@@ -137,10 +137,10 @@ impl Stream {
     }
 
     /// What one of its ends comes back with, where it can.
-    pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<Ticket> {
+    pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<ResumeTicket> {
         let name = self.request.name.clone().filter(|_| self.resumes())?;
         let (device, service) = (self.request.device.clone(), self.request.service.clone());
-        Some(Ticket { stream: id, name, device, agent: self.agent, service, role, hub })
+        Some(ResumeTicket { stream: id, name, device, agent: self.agent, service, role, hub })
     }
 
     pub(super) fn event(&self, id: StreamId, operation: Operation, result: &'static str, now: Instant) -> Event {

@@ -31,7 +31,7 @@ const MAX_QUEUED_COMMANDS: usize = 256;
 /// What a device's control connection is told.
 #[derive(Debug)]
 pub(super) enum DeviceCommand {
-    /// Pass this request on. Boxed: a queue has room for so many of the largest.
+    /// ResumeCredential this request on. Boxed: a queue has room for so many of the largest.
     RequestStream(Box<DeviceRequest>),
     /// That request is void.
     CancelRequest(StreamId),

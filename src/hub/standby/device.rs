@@ -13,7 +13,7 @@ use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::RefusalKind;
 use crate::proto::scope::Scope;
-use crate::proto::standby::{Early, FromHub, Request, ToHub, WayBack};
+use crate::proto::standby::{EarlyLength, FromHub, Request, ResumeGrant, ToHub};
 
 impl End {
     /// Of a connection whose request goes another way: a device that was merely slow does not take it for an interruption.
@@ -101,10 +101,10 @@ impl Standby<'_> {
         let url = self.shared.streaming_url(&self.identity.authority, device, request.stream, Role::Device);
         // It is let in already.
         let stream = StreamRequest { authorization_token: None, ..request.to_stream_request(url) };
-        let pass = request.ticket.as_ref().map(|(ticket, grace)| self.pass(ticket, *grace));
-        let early = Early::try_from(request.early.len()).map_err(|_| End::Refused(RefusalKind::HubFailed))?;
-        let way_back = pass.as_ref().map(WayBack::from);
-        let message = FromHub::StreamRequest(Request { stream, way_back, early });
+        let resume_credential = request.ticket.as_ref().map(|(ticket, grace)| self.resume_credential(ticket, *grace));
+        let early = EarlyLength::try_from(request.early.len()).map_err(|_| End::Refused(RefusalKind::HubFailed))?;
+        let resume_grant = resume_credential.as_ref().map(ResumeGrant::from);
+        let message = FromHub::StreamRequest(Request { stream, resume_grant, early });
         channel.send_with(&message, request.early.clone()).await?;
         let answer = timeout(self.shared.config.broker.handshake, channel.answer()).await;
         match answer.unwrap_or(Err(Ended::Silent))? {

@@ -25,11 +25,11 @@ use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::relay::Leg;
 use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
-use crate::proto::http::{Bridge, lists};
+use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::{Pass, Ticket};
+use crate::proto::resume::{ResumeCredential, ResumeTicket};
 use crate::proto::scope::Scope;
 use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
 
@@ -103,7 +103,7 @@ pub(super) async fn upgrade(
         Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
-    if !lists(offered, STANDBY_PROTOCOL) {
+    if !list_contains(offered, STANDBY_PROTOCOL) {
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
         return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
@@ -192,7 +192,7 @@ impl Standby<'_> {
         (device, stream): (&DeviceId, StreamId),
         scope: Scope,
         credential: LegCredential,
-    ) -> Result<(Waiting, Option<Pass>), Refusal> {
+    ) -> Result<(Waiting, Option<ResumeCredential>), Refusal> {
         self.shared.activity.audit()?;
         let role = self.identity.principal.role;
         let arrival = LegAttach {
@@ -206,12 +206,12 @@ impl Standby<'_> {
         };
         let ((admission, rendezvous), guard) = self.shared.broker.attach_leg(arrival)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
-        let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
-        Ok((Waiting { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, pass))
+        let resume_credential = admission.ticket.map(|(ticket, grace)| self.resume_credential(&ticket, grace));
+        Ok((Waiting { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, resume_credential))
     }
 
-    fn pass(&self, ticket: &Ticket, grace: Duration) -> Pass {
-        Pass { token: self.shared.resume_key.sign(ticket), grace }
+    fn resume_credential(&self, ticket: &ResumeTicket, grace: Duration) -> ResumeCredential {
+        ResumeCredential { token: self.shared.resume_key.sign(ticket), grace }
     }
 
     /// The next message, from a connection that may be idle for as long as its identity may stand by with this key.

@@ -13,8 +13,8 @@ use crate::net::tls::Socket;
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::encode;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::Pass;
-use crate::proto::standby::{FromHub, Open, Opened, ToHub, WayBack};
+use crate::proto::resume::ResumeCredential;
+use crate::proto::standby::{FromHub, Open, Opened, ResumeGrant, ToHub};
 
 impl Standby<'_> {
     /// One stream that the service asks for.
@@ -59,8 +59,8 @@ impl Standby<'_> {
         };
         let token = LegCredential::Token(grant.token.hash());
         match self.attach_leg((&device, grant.stream), scope, token) {
-            Ok((waiting, pass)) => {
-                if leg.say(encode(&self.opened(&device, &grant, pass.as_ref()))).await.is_err() {
+            Ok((waiting, resume_credential)) => {
+                if leg.say(encode(&self.opened(&device, &grant, resume_credential.as_ref()))).await.is_err() {
                     return None;
                 }
                 if grant.has_early && is_ahead {
@@ -91,11 +91,11 @@ impl Standby<'_> {
         open::open_stream(self.shared, self.context, record, params).await
     }
 
-    fn opened(&self, device: &DeviceId, grant: &Grant, pass: Option<&Pass>) -> FromHub {
+    fn opened(&self, device: &DeviceId, grant: &Grant, resume_credential: Option<&ResumeCredential>) -> FromHub {
         FromHub::Opened(Opened {
             url: self.shared.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
-            way_back: pass.map(WayBack::from),
+            resume_grant: resume_credential.map(ResumeGrant::from),
             reusable: grant.reusable,
         })
     }

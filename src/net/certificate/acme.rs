@@ -20,7 +20,7 @@ use crate::net::shutdown::Reload;
 use crate::net::tls::Trust;
 use crate::proto::backoff::random_duration;
 use crate::proto::secret::sha256;
-use crate::proto::via::Way;
+use crate::proto::via::ProxySettings;
 
 /// Public authorities allow about five failures an hour for one name, so the first retry leaves room for those that a
 /// person asks for meanwhile …
@@ -50,11 +50,11 @@ pub struct Acme {
 
 /// Finds the way anew for each order: a file may be better the next time.
 #[derive(Clone)]
-pub struct FindWay(Arc<dyn Fn() -> anyhow::Result<Way> + Send + Sync>);
+pub struct FindWay(Arc<dyn Fn() -> anyhow::Result<ProxySettings> + Send + Sync>);
 
 impl FindWay {
     /// With this.
-    pub fn new(find: impl Fn() -> anyhow::Result<Way> + Send + Sync + 'static) -> Self {
+    pub fn new(find: impl Fn() -> anyhow::Result<ProxySettings> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
 }

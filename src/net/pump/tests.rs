@@ -39,7 +39,7 @@ fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
 struct NoWay;
 
 impl Rejoin<DuplexStream> for NoWay {
-    async fn rejoin(&self, _: &Pass) -> Result<Tunnel<DuplexStream>, Refusal> {
+    async fn rejoin(&self, _: &ResumeCredential) -> Result<Tunnel<DuplexStream>, Refusal> {
         Err(RefusalKind::PeerGone.into())
     }
 }

@@ -10,7 +10,7 @@ use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL_
 use devstream::proto::id::StreamId;
 use devstream::proto::message::{StreamRequest, ToDevice, encode};
 use devstream::proto::secret::StreamToken;
-use devstream::proto::standby::{HOLD_HEADER, URL_HEADER as STANDBY_URL_HEADER};
+use devstream::proto::standby::{LIMIT_HEADER, URL_HEADER as STANDBY_URL_HEADER};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -133,7 +133,7 @@ impl FakeHub {
 
     /// The same from a hub that would have the proxy's connections stand by at this port.
     pub(crate) fn stream_of_proxy_offering(&self, port: u16) -> WebSocket<Tls> {
-        let offer = format!("{STANDBY_URL_HEADER}: wss://{NAME}:{port}/standby\r\n{HOLD_HEADER}: 64\r\n");
+        let offer = format!("{STANDBY_URL_HEADER}: wss://{NAME}:{port}/standby\r\n{LIMIT_HEADER}: 64\r\n");
         self.grant_with(self.accept(), &offer);
         self.accept().upgrade()
     }

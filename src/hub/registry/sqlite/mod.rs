@@ -127,7 +127,7 @@ impl Registry for SqliteRegistry {
         self.change(|transaction| {
             let mut scope = known(transaction, principal)?.scope;
             change.apply(&mut scope);
-            if !scope.is_reasonable() {
+            if !scope.within_limits() {
                 return Err(RegistryError::ScopeTooLarge);
             }
             insert(transaction, principal, &scope, None, Timestamp(0))?;

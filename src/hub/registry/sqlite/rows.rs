@@ -32,7 +32,7 @@ pub(super) fn insert(
     enrolment: Option<u64>,
     now: Timestamp,
 ) -> Result<(), RegistryError> {
-    if !scope.is_reasonable() {
+    if !scope.within_limits() {
         return Err(RegistryError::ScopeTooLarge);
     }
     let (role, id) = parts(principal);

@@ -28,7 +28,7 @@ use crate::net::private::{read_private, write_private};
 use crate::net::tls::{client_config, provider};
 use crate::proto::join::{DEFAULT_PORT, HubAddress};
 use crate::proto::limits::RESPONSE_BODY_BYTES;
-use crate::proto::via::Way;
+use crate::proto::via::ProxySettings;
 
 /// One request to the authority, once it is connected.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -155,7 +155,7 @@ async fn proven(order: &mut Order) -> anyhow::Result<()> {
 /// The way to the authority: like the way to a hub, each request on a connection of its own.
 struct Http {
     tls: Arc<ClientConfig>,
-    way: Way,
+    way: ProxySettings,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>>;
@@ -170,7 +170,7 @@ impl HttpClient for Http {
 
 async fn send(
     tls: Arc<ClientConfig>,
-    way: &Way,
+    way: &ProxySettings,
     request: Request<BodyWrapper<Bytes>>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let (mut head, body) = request.into_parts();

@@ -9,8 +9,9 @@ type Tunnelled = Tunnel<DuplexStream>;
 
 /// A stream that leaves its WebSocket for the next one.
 fn resting(socket: WebSocket<DuplexStream>, begun: Begun) -> Tunnelled {
-    let pass = Pass { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) };
-    Tunnel { begun, reusable: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass)) }
+    let resume_credential =
+        ResumeCredential { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) };
+    Tunnel { begun, reusable: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential)) }
 }
 
 /// A pump that gives its WebSocket back, and the application's end of its local side.
