@@ -141,16 +141,16 @@ pub(super) async fn run(
         shared.record_penalty(address, PenaltyReason::AuthFailed);
     }
     match upgraded {
-        Some((Upgraded::Control(arriving), socket)) => {
-            Box::pin(control::run(&shared, &context, arriving, socket)).await;
+        Some((Upgraded::Control(upgrade), socket)) => {
+            Box::pin(control::run(&shared, &context, upgrade, socket)).await;
         }
-        Some((Upgraded::Standby(arriving), socket)) => {
-            Box::pin(standby::run(&shared, &context, *arriving, socket)).await;
+        Some((Upgraded::Standby(upgrade), socket)) => {
+            Box::pin(standby::run(&shared, &context, *upgrade, socket)).await;
         }
         // The other side's task may come to hold the socket, and what goes with it.
-        Some((Upgraded::Stream(arrived), socket)) => {
-            let kept = (slot, context.auth_state.clone());
-            Box::pin(streaming::run(&shared, &context, arrived, socket, kept)).await;
+        Some((Upgraded::Stream(leg), socket)) => {
+            let resources = (slot, context.auth_state.clone());
+            Box::pin(streaming::run(&shared, &context, leg, socket, resources)).await;
         }
         None => {}
     }

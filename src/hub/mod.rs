@@ -50,7 +50,7 @@ use self::challenge::PendingChallenges;
 use self::config::HubConfig;
 use self::connection::ListenerKind;
 use self::connection_limiter::ConnectionLimiter;
-use self::control::Arriving;
+use self::control::ControlUpgrade;
 pub use self::listen::BindError;
 use self::metrics::Metrics;
 use self::penalty::{PenaltyReason, SourceStatus};
@@ -58,7 +58,7 @@ use self::pressure::Pressure;
 use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
-use self::streaming::Arrived;
+use self::streaming::AcceptedLeg;
 use crate::net::certificate::{HubCertificate, Shown, names};
 use crate::net::clock;
 use crate::net::local::LocalListener;
@@ -103,7 +103,7 @@ struct Shared {
     /// Where TLS inspection is allowed.
     challenges: Option<PendingChallenges>,
     /// Connections that stand by, of each identity.
-    standbys: standby::Counts,
+    standbys: standby::StandbyCounts,
     /// Signs what the sides of a stream come back with.
     resume_key: ResumeKey,
     /// No new streams.
@@ -115,11 +115,11 @@ struct Shared {
 /// What an upgraded connection goes on as.
 enum Upgraded {
     /// A device's control connection.
-    Control(Arriving),
+    Control(ControlUpgrade),
     /// One side of a stream.
-    Stream(Box<Arrived>),
+    Stream(Box<AcceptedLeg>),
     /// A connection that stands by.
-    Standby(Box<standby::Arriving>),
+    Standby(Box<standby::StandbyUpgrade>),
 }
 
 /// After a drain, connections get this long to say goodbye.
@@ -173,7 +173,7 @@ impl Hub {
         let info = info(&config, &public, first_address, pin);
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
         let challenges = config.allow_tls_inspection.then(PendingChallenges::default);
-        let (limits, standbys) = (config.limits.clone(), standby::Counts::default());
+        let (limits, standbys) = (config.limits.clone(), standby::StandbyCounts::default());
         let pressure = Arc::new(Pressure::new(limits.memory));
         metrics.set_limit("connections", pressure.max_connections() as f64);
         if let Some(budget) = pressure.budget() {

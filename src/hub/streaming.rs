@@ -29,7 +29,7 @@ use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 
 /// A side that was let in, until it is joined.
-pub(super) struct Waiting {
+pub(super) struct PendingLeg {
     pub(super) rendezvous: oneshot::Receiver<Rendezvous<Socket>>,
     pub(super) guard: LeaveGuard<Socket>,
     /// How long it may be silent, if it speaks `devstream.v1`.
@@ -39,8 +39,8 @@ pub(super) struct Waiting {
 }
 
 /// A side that came on a connection of its own, and whose connection may stand by after the stream.
-pub(super) struct Arrived {
-    waiting: Waiting,
+pub(super) struct AcceptedLeg {
+    pending: PendingLeg,
     identity: Option<Identity>,
 }
 
@@ -83,8 +83,8 @@ pub(super) async fn upgrade(
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
             let (principal, authority) = (record.principal, request.authority.clone());
             let identity = reusable.map(|run| Identity { principal, key: key.key, authority, run });
-            let waiting = Waiting { rendezvous, guard, idle_timeout, reusable: reusable.is_some() };
-            let then = Upgraded::Stream(Box::new(Arrived { waiting, identity }));
+            let pending = PendingLeg { rendezvous, guard, idle_timeout, reusable: reusable.is_some() };
+            let then = Upgraded::Stream(Box::new(AcceptedLeg { pending, identity }));
             HttpOutcome::Upgrade {
                 protocol: negotiated_subprotocol(request, protocol),
                 headers,
@@ -127,43 +127,43 @@ fn negotiated_subprotocol(request: &HttpRequest, agreed: Option<StreamProtocol>)
 pub(super) async fn run(
     shared: &Shared,
     context: &ConnectionContext,
-    arrived: Box<Arrived>,
+    accepted: Box<AcceptedLeg>,
     socket: WebSocket<Socket>,
-    kept: impl Debug + Send + 'static,
+    resources: impl Debug + Send + 'static,
 ) {
-    let Arrived { waiting, identity } = *arrived;
-    let rested = meet(shared, waiting, Leg::new(socket, kept)).await;
-    if let (Some(leg), Some(identity)) = (rested, identity) {
-        Box::pin(standby::go_on(shared, context, identity, leg)).await;
+    let AcceptedLeg { pending, identity } = *accepted;
+    let reusable_leg = join_and_relay(shared, pending, Leg::new(socket, resources)).await;
+    if let (Some(leg), Some(identity)) = (reusable_leg, identity) {
+        Box::pin(standby::reuse(shared, context, identity, leg)).await;
     }
 }
 
 /// The same for a side that may go on to another stream after this one: then it comes back.
-pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
+pub(super) async fn join_and_relay(shared: &Shared, pending: PendingLeg, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { rendezvous, mut guard, idle_timeout, reusable } = waiting;
-    let rendezvous = awaited(rendezvous, &mut leg, idle_timeout, |departure| {
+    let PendingLeg { rendezvous, mut guard, idle_timeout, reusable } = pending;
+    let rendezvous = wait_for_peer(rendezvous, &mut leg, idle_timeout, |departure| {
         tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
-        guard.set_exit(how(departure, None));
+        guard.set_exit(leg_exit(departure, None));
         // Whoever else is on its way is told at once.
         guard.leave();
     });
     match rendezvous.await {
-        Ok(Rendezvous::HandOver(other)) => {
-            let (back, returned) = oneshot::channel();
-            let back = reusable.then_some(back);
-            match other.send(Handover { leg, back }) {
+        Ok(Rendezvous::HandOver(peer)) => {
+            let (return_to, returned) = oneshot::channel();
+            let return_to = reusable.then_some(return_to);
+            match peer.send(Handover { leg, return_to }) {
                 Ok(()) => return returned.await.ok(),
                 // It came too late.
                 Err(Handover { leg, .. }) => leg.refuse(&RefusalKind::Interrupted.into()).await,
             }
         }
-        Ok(Rendezvous::TakeOver(other, joined, active)) => match timeout(CLOSE_TIMEOUT, other).await {
+        Ok(Rendezvous::TakeOver(peer, joined, active)) => match timeout(CLOSE_TIMEOUT, peer).await {
             Ok(Ok(device)) => {
                 // In a place of its own: the side that gives its socket away has no use for that.
-                return Box::pin(carry(shared, (device, leg), joined, &active, guard)).await;
+                return Box::pin(relay_stream(shared, (device, leg), joined, &active, guard)).await;
             }
-            _ => Box::pin(never_joined(leg, *joined, shared, &active, guard)).await,
+            _ => Box::pin(peer_lost_before_join(leg, *joined, shared, &active, guard)).await,
         },
         Ok(Rendezvous::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(Some(departure)) => leg.part(&departure).await,
@@ -174,7 +174,7 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
 
 /// The meeting, or how the side left without one. Whether it left before it was joined or after is for the broker to say,
 /// who hears of it: in the latter case it is the stream that it has left, and the other side is told so.
-async fn awaited<T: Transport>(
+async fn wait_for_peer<T: Transport>(
     mut rendezvous: oneshot::Receiver<Rendezvous<T>>,
     leg: &mut Leg<T>,
     idle_timeout: Option<IdleTimeout>,
@@ -195,14 +195,14 @@ async fn awaited<T: Transport>(
     }
 }
 
-async fn carry(
+async fn relay_stream(
     shared: &Shared,
     (device, service): (Handover<Socket>, Leg<Socket>),
     joined: Box<JoinedStream>,
     active: &ActiveStream,
     mut guard: LeaveGuard<Socket>,
 ) -> Option<Leg<Socket>> {
-    let Handover { leg: device, back } = device;
+    let Handover { leg: device, return_to } = device;
     let resumable = joined.protocol == Some(StreamProtocol::Resumable);
     let terms = Terms {
         text_allowed: joined.protocol.is_some(),
@@ -215,44 +215,44 @@ async fn carry(
         back: &|| shared.reconnect_delay(),
         idle_timeout: shared.config.idle_timeout,
     };
-    let parting = relay(device, service, &terms).await;
-    let how = match parting.left() {
-        Some((role, departure)) => how(departure, Some(role)),
+    let end = relay(device, service, &terms).await;
+    let exit = match end.left() {
+        Some((role, departure)) => leg_exit(departure, Some(role)),
         None if matches!(active.end_reason().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
             LegExit::Lost(None, active.end_reason().message())
         }
         None => LegExit::Deliberate,
     };
-    let interrupted = resumable && matches!(how, LegExit::Lost(..));
-    let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
-    guard.set_exit(how);
-    if parting.reusable() {
-        ended(shared, *joined, active, left);
-        let (device, service) = parting.into_legs();
+    let interrupted = resumable && matches!(exit, LegExit::Lost(..));
+    let left = end.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
+    guard.set_exit(exit);
+    if end.reusable() {
+        record_end(shared, *joined, active, left);
+        let (device, service) = end.into_legs();
         // Its task has a place for it, or has ended.
-        if let Some(back) = back {
-            drop(back.send(device));
+        if let Some(return_to) = return_to {
+            drop(return_to.send(device));
         }
         return Some(service);
     }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // It is open until the other side has all of it.
-        Box::pin(parting.say_goodbye(&terms, || active.end_reason())).await;
-        ended(shared, *joined, active, left);
+        Box::pin(end.say_goodbye(&terms, || active.end_reason())).await;
+        record_end(shared, *joined, active, left);
         return None;
     }
     if !interrupted {
-        ended(shared, *joined, active, left);
+        record_end(shared, *joined, active, left);
     }
     // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
     drop(guard);
-    Box::pin(parting.say_goodbye(&terms, || active.end_reason())).await;
+    Box::pin(end.say_goodbye(&terms, || active.end_reason())).await;
     None
 }
 
 /// The device's side was lost in the moment in which it was joined. On its first connection it has nothing to come back
 /// with.
-async fn never_joined(
+async fn peer_lost_before_join(
     leg: Leg<Socket>,
     joined: JoinedStream,
     shared: &Shared,
@@ -260,18 +260,18 @@ async fn never_joined(
     mut guard: LeaveGuard<Socket>,
 ) {
     let gone = Departure::Broken(Broken::Truncated);
-    let again = joined.opened.operation == Operation::StreamResumed;
-    if again {
-        guard.set_exit(how(&gone, Some(Role::Device)));
+    let resumed = joined.opened.operation == Operation::StreamResumed;
+    if resumed {
+        guard.set_exit(leg_exit(&gone, Some(Role::Device)));
     } else {
         guard.set_exit(LegExit::Deliberate);
-        ended(shared, joined, active, Some((Role::Device, false, gone.reason())));
+        record_end(shared, joined, active, Some((Role::Device, false, gone.reason())));
     }
     drop(guard);
-    leg.refuse(&if again { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;
+    leg.refuse(&if resumed { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;
 }
 
-fn how(departure: &Departure, role: Option<Role>) -> LegExit {
+fn leg_exit(departure: &Departure, role: Option<Role>) -> LegExit {
     match departure {
         lost if lost.is_loss() => LegExit::Lost(role, lost.reason()),
         clean if clean.is_clean() => LegExit::Closed,
@@ -280,7 +280,7 @@ fn how(departure: &Departure, role: Option<Role>) -> LegExit {
 }
 
 /// Every stream that the log saw open, it sees end: how, why, and by whom.
-fn ended(shared: &Shared, joined: JoinedStream, active: &ActiveStream, left: Option<(Role, bool, String)>) {
+fn record_end(shared: &Shared, joined: JoinedStream, active: &ActiveStream, left: Option<(Role, bool, String)>) {
     let (result, reason, ended_by) = match left {
         Some((role, clean, reason)) => (if clean { "closed" } else { "broken" }, reason, Some(role)),
         None => ("ended", active.end_reason().message(), None),
@@ -306,7 +306,7 @@ mod tests {
     use crate::proto::stream::CLOSE_RESET;
 
     #[tokio::test(start_paused = true)]
-    async fn a_side_that_leaves_in_the_moment_in_which_it_is_joined_has_left_the_stream() {
+    async fn a_leg_that_closes_while_it_is_being_joined_has_left_the_stream() {
         for is_joined in [true, false] {
             let (near, far) = duplex(1024);
             let mut end = WebSocket::new(far, &[], Endpoint::Client, Purpose::Stream);
@@ -315,18 +315,18 @@ mod tests {
             let (broker, rendezvous) = oneshot::channel();
             let mut broker = Some(broker);
             let (give, _take) = oneshot::channel();
-            let met = awaited(rendezvous, &mut leg, None, |_| {
+            let result = wait_for_peer(rendezvous, &mut leg, None, |_| {
                 if let Some(broker) = broker.take().filter(|_| is_joined) {
                     assert!(broker.send(Rendezvous::HandOver(give)).is_ok(), "it still listens");
                 }
             });
-            let met = met.now_or_never().expect("the broker has decided");
-            match (is_joined, met) {
+            let result = result.now_or_never().expect("the broker has decided");
+            match (is_joined, result) {
                 (true, Ok(Rendezvous::HandOver(_))) => {
                     assert!(leg.into_parts().is_none(), "something is left of the stream")
                 }
                 (false, Err(Some(departure))) => assert_eq!(departure.reason(), "reset"),
-                (_, met) => panic!("{met:?}"),
+                (_, result) => panic!("{result:?}"),
             }
         }
     }

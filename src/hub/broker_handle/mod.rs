@@ -60,7 +60,7 @@ pub(super) struct Handover<T> {
     /// The side.
     pub leg: Leg<T>,
     /// Where to give it back after the stream, if it stands by.
-    pub back: Option<oneshot::Sender<Leg<T>>>,
+    pub return_to: Option<oneshot::Sender<Leg<T>>>,
 }
 
 /// A device's connection stands by.

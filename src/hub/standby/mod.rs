@@ -14,10 +14,10 @@ use http::header;
 use super::auth::{Action, authorize};
 use super::broker::{LegAttach, LegCredential};
 use super::connection::ConnectionContext;
-use super::control::passed;
+use super::control::sleep_until_deadline;
 use super::open::access_deadline;
 use super::registry::Record;
-use super::streaming::Waiting;
+use super::streaming::PendingLeg;
 use super::{Shared, Upgraded, responses};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
@@ -35,25 +35,25 @@ use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
 
 /// Standbys have at most this share of the connections that the hub can have, in percent: they spare a handshake, and the
 /// others are somebody's only way.
-const SHARE: usize = 50;
+const MAX_SHARE_PERCENT: usize = 50;
 
 /// How many there are of each identity.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Counts(Arc<Mutex<HashMap<Principal, usize>>>);
+pub(super) struct StandbyCounts(Arc<Mutex<HashMap<Principal, usize>>>);
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-struct Held(Counts, Principal);
+struct StandbyPermit(StandbyCounts, Principal);
 
-impl Counts {
-    fn hold(&self, principal: &Principal, most: usize) -> Option<Held> {
+impl StandbyCounts {
+    fn acquire(&self, principal: &Principal, most: usize) -> Option<StandbyPermit> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get(principal).copied().unwrap_or(0);
         if count >= most {
             return None;
         }
         counts.insert(principal.clone(), count + 1);
-        Some(Held(self.clone(), principal.clone()))
+        Some(StandbyPermit(self.clone(), principal.clone()))
     }
 
     /// Of all identities.
@@ -62,7 +62,7 @@ impl Counts {
     }
 }
 
-impl Drop for Held {
+impl Drop for StandbyPermit {
     fn drop(&mut self) {
         let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = counts.get(&self.1).map_or(0, |count| count - 1);
@@ -87,9 +87,9 @@ pub(super) struct Identity {
 }
 
 /// A connection whose upgrade was let through.
-pub(super) struct Arriving {
+pub(super) struct StandbyUpgrade {
     identity: Identity,
-    held: Held,
+    permit: StandbyPermit,
 }
 
 /// Lets a connection stand by, or not.
@@ -108,13 +108,14 @@ pub(super) async fn upgrade(
         return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     let principal = authenticated.record.principal;
-    let Some(held) = shared.hold_standby(&principal) else {
+    let Some(permit) = shared.acquire_standby(&principal) else {
         let refusal = Refusal::new(RefusalKind::HubBusy, "no more connections stand by");
         return HttpOutcome::Reply(responses::refusal(&refusal));
     };
     let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
     let (key, authority) = (authenticated.key.key, request.authority.clone());
-    let then = Upgraded::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
+    let then =
+        Upgraded::Standby(Box::new(StandbyUpgrade { identity: Identity { principal, key, authority, run }, permit }));
     HttpOutcome::Upgrade {
         protocol: Some(STANDBY_PROTOCOL.into()),
         headers: Vec::new(),
@@ -125,26 +126,31 @@ pub(super) async fn upgrade(
 
 impl Shared {
     /// A place for one more, if there is room.
-    fn hold_standby(&self, principal: &Principal) -> Option<Held> {
-        let most = self.pressure.max_connections() * SHARE / 100;
+    fn acquire_standby(&self, principal: &Principal) -> Option<StandbyPermit> {
+        let most = self.pressure.max_connections() * MAX_SHARE_PERCENT / 100;
         let room = !self.is_draining() && self.standbys.all() < most && self.pressure.check_stream_capacity().is_ok();
-        self.standbys.hold(principal, self.config.standbys).filter(|_| room)
+        self.standbys.acquire(principal, self.config.standbys).filter(|_| room)
     }
 }
 
 /// A connection that was brought to stand by.
-pub(super) async fn run(shared: &Shared, context: &ConnectionContext, arriving: Arriving, socket: WebSocket<Socket>) {
-    let Arriving { identity, held: _held } = arriving;
+pub(super) async fn run(
+    shared: &Shared,
+    context: &ConnectionContext,
+    upgrade: StandbyUpgrade,
+    socket: WebSocket<Socket>,
+) {
+    let StandbyUpgrade { identity, permit: _permit } = upgrade;
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     Standby { shared, context, identity }.serve(channel).await;
 }
 
 /// A connection that was brought for one stream, and stands by after it.
-pub(super) async fn go_on(shared: &Shared, context: &ConnectionContext, identity: Identity, leg: Leg<Socket>) {
+pub(super) async fn reuse(shared: &Shared, context: &ConnectionContext, identity: Identity, leg: Leg<Socket>) {
     let Some((socket, _kept)) = leg.into_parts() else { return };
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
-    match shared.hold_standby(&identity.principal) {
-        Some(_held) => Standby { shared, context, identity }.serve(channel).await,
+    match shared.acquire_standby(&identity.principal) {
+        Some(_permit) => Standby { shared, context, identity }.serve(channel).await,
         None => channel.leave().await,
     }
 }
@@ -152,14 +158,14 @@ pub(super) async fn go_on(shared: &Shared, context: &ConnectionContext, identity
 type Channel = ControlChannel<Socket>;
 
 /// Why a connection stands by no longer.
-enum End {
-    Ended(Ended),
+enum StandbyEnd {
+    Channel(Ended),
     Refused(RefusalKind),
 }
 
-impl From<Ended> for End {
+impl From<Ended> for StandbyEnd {
     fn from(why: Ended) -> Self {
-        Self::Ended(why)
+        Self::Channel(why)
     }
 }
 
@@ -192,7 +198,7 @@ impl Standby<'_> {
         (device, stream): (&DeviceId, StreamId),
         scope: Scope,
         credential: LegCredential,
-    ) -> Result<(Waiting, Option<ResumeCredential>), Refusal> {
+    ) -> Result<(PendingLeg, Option<ResumeCredential>), Refusal> {
         self.shared.activity.audit()?;
         let role = self.identity.principal.role;
         let arrival = LegAttach {
@@ -207,7 +213,7 @@ impl Standby<'_> {
         let ((admission, rendezvous), guard) = self.shared.broker.attach_leg(arrival)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
         let resume_credential = admission.ticket.map(|(ticket, grace)| self.resume_credential(&ticket, grace));
-        Ok((Waiting { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, resume_credential))
+        Ok((PendingLeg { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, resume_credential))
     }
 
     fn resume_credential(&self, ticket: &ResumeTicket, grace: Duration) -> ResumeCredential {
@@ -215,19 +221,19 @@ impl Standby<'_> {
     }
 
     /// The next message, from a connection that may be idle for as long as its identity may stand by with this key.
-    async fn idle(&self, channel: &mut Channel) -> Result<ToHub, End> {
+    async fn next_message(&self, channel: &mut Channel) -> Result<ToHub, StandbyEnd> {
         let mut changes = self.shared.registry.changes();
         loop {
-            let ends = self
-                .record()
+            let deadline = self
+                .revalidate()
                 .await
                 .map(|record| self.valid_until(&record))
-                .map_err(|refusal| End::Refused(refusal.kind))?;
+                .map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;
             tokio::select! {
                 message = channel.next() => return Ok(message?),
                 Ok(()) = changes.changed() => {}
-                () = passed(ends) => {}
-                () = self.shared.draining.cancelled() => return Err(End::Refused(RefusalKind::Draining)),
+                () = sleep_until_deadline(deadline) => {}
+                () = self.shared.draining.cancelled() => return Err(StandbyEnd::Refused(RefusalKind::Draining)),
             }
         }
     }
@@ -236,12 +242,12 @@ impl Standby<'_> {
     fn valid_until(&self, record: &Record) -> Option<Instant> {
         let now = clock::now_utc();
         let key = record.valid_key(&self.identity.key, now).and_then(|key| key.until);
-        let key_ends = key.map(|until| clock::now() + until.since(now));
-        key_ends.into_iter().chain(access_deadline(&record.scope)).min()
+        let key_expiry = key.map(|until| clock::now() + until.since(now));
+        key_expiry.into_iter().chain(access_deadline(&record.scope)).min()
     }
 
     /// What is known of the identity by now, if it may still stand by with this key.
-    async fn record(&self) -> Result<Record, Refusal> {
+    async fn revalidate(&self) -> Result<Record, Refusal> {
         let found = self.shared.registry.find(&self.identity.principal).await;
         let record = found.map_err(|error| error.to_strangers())?;
         let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
@@ -252,16 +258,16 @@ impl Standby<'_> {
     }
 
     /// A side that is done with its stream stands by again.
-    fn back(&self, leg: Leg<Socket>) -> Option<Channel> {
+    fn control_channel(&self, leg: Leg<Socket>) -> Option<Channel> {
         let (socket, _) = leg.into_parts()?;
         Some(ControlChannel::new(socket, self.shared.config.idle_timeout))
     }
 }
 
-async fn part(channel: Channel, end: End) -> Option<Channel> {
+async fn close(channel: Channel, end: StandbyEnd) -> Option<Channel> {
     match end {
-        End::Ended(why) => channel.end(&why).await,
-        End::Refused(kind) => channel.refuse(kind).await,
+        StandbyEnd::Channel(why) => channel.end(&why).await,
+        StandbyEnd::Refused(kind) => channel.refuse(kind).await,
     }
     None
 }
