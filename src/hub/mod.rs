@@ -59,7 +59,7 @@ use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
 use self::streaming::AcceptedLeg;
-use crate::net::certificate::{HubCertificate, Shown, names};
+use crate::net::certificate::{CertificateResolver, HubCertificate, names};
 use crate::net::clock;
 use crate::net::local::LocalListener;
 use crate::net::log_throttle::LogThrottle;
@@ -86,7 +86,7 @@ struct Shared {
     /// What join links say.
     public: HubAddress,
     /// What clients are shown.
-    certificate: Arc<Shown>,
+    certificate: Arc<CertificateResolver>,
     registry: RegistryCache,
     broker: BrokerHandle<Socket>,
     activity: Activity,
@@ -183,7 +183,7 @@ impl Hub {
             config,
             info,
             public,
-            certificate: certificate.shown(),
+            certificate: certificate.resolver(),
             registry,
             broker,
             activity,
@@ -247,7 +247,7 @@ impl Hub {
         }
         tasks.spawn(run_until(stopping.clone(), shared.broker.clone().run_timers()));
         tasks.spawn(run_until(stopping.clone(), shared.registry.clone().keep_sightings()));
-        tasks.spawn(run_until(stopping.clone(), certificate.keep(reload)));
+        tasks.spawn(run_until(stopping.clone(), certificate.run(reload)));
         tasks.spawn(run_until(stopping.clone(), accept::admin(shared.clone(), admin, tasks.clone())));
         tasks.spawn(run_until(stopping, watchdog(shared.clone())));
         shutdown.drain.cancelled().await;
