@@ -307,7 +307,7 @@ impl ConnectionContext {
         };
         self.set_auth_pending();
         let found = shared.registry.find(&credential.principal).await;
-        let record = found.map_err(|error| error.to_strangers())?;
+        let record = found.map_err(|error| error.to_public_refusal())?;
         let now = clock::now_utc();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();

@@ -206,7 +206,7 @@ impl DeviceSession<'_> {
     /// Whether the identity is still let in with this key, and when that ends.
     async fn revalidate(&self) -> Result<Option<Instant>, RefusalKind> {
         let found = self.shared.registry.find(self.principal).await;
-        let record = found.map_err(|error| error.to_strangers().kind)?;
+        let record = found.map_err(|error| error.to_public_refusal().kind)?;
         let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
         let now = clock::now_utc();
         authorize(record.authz_subject(), Action::Control(self.device), now)?;

@@ -56,7 +56,7 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
             context.exempt_from_penalty();
             Err(context.auth_failed(shared, Some(&credential.principal), "a wrong, used or expired join code"))
         }
-        Err(error) => Err(error.to_strangers()),
+        Err(error) => Err(error.to_public_refusal()),
     }
 }
 

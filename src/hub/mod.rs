@@ -139,7 +139,7 @@ pub struct Hub {
     admin: LocalListener,
     certificate: HubCertificate,
     reload: Reload,
-    writer: activity::Writer,
+    writer: activity::WriterHandle,
     _state: StateDirectory,
 }
 
@@ -246,7 +246,7 @@ impl Hub {
             tasks.spawn(run_until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
         tasks.spawn(run_until(stopping.clone(), shared.broker.clone().run_timers()));
-        tasks.spawn(run_until(stopping.clone(), shared.registry.clone().keep_sightings()));
+        tasks.spawn(run_until(stopping.clone(), shared.registry.clone().run_last_seen_writer()));
         tasks.spawn(run_until(stopping.clone(), certificate.run(reload)));
         tasks.spawn(run_until(stopping.clone(), accept::admin(shared.clone(), admin, tasks.clone())));
         tasks.spawn(run_until(stopping, watchdog(shared.clone())));
@@ -255,7 +255,7 @@ impl Hub {
         let registry = shared.registry.clone();
         drop(shared);
         tasks.shutdown(CLOSE_GRACE).await;
-        registry.write_sightings().await;
+        registry.flush_last_seen().await;
         // A disk that hangs does not keep the hub from ending.
         if timeout(LOG_FLUSH_TIMEOUT, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
             tracing::error!(target: "hub", "the end of the activity log is lost: its disk does not answer");

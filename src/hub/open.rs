@@ -70,7 +70,7 @@ pub(super) async fn open_stream(
 ) -> Result<Grant, Refusal> {
     let principal = Principal { role: Role::Device, id: params.device.clone().into() };
     let known = shared.registry.find(&principal).await;
-    let known = known.map_err(|error| error.to_strangers())?;
+    let known = known.map_err(|error| error.to_public_refusal())?;
     let action = Action::Open { device: &params.device, exists: known.is_some(), name: params.name.as_ref() };
     context.authorize(shared, &service, action)?;
     let audit = shared.activity.audit()?;

@@ -79,7 +79,7 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
 
 pub(super) async fn list(shared: &Shared, role: Role) -> AdminResult {
     let records = shared.registry.with(move |registry| registry.list(role)).await?;
-    let to_identity = |record| identity(shared, shared.registry.refreshed(record));
+    let to_identity = |record| identity(shared, shared.registry.with_last_seen(record));
     Ok(AdminResponse::Identities { identities: records.into_iter().map(to_identity).collect() })
 }
 
@@ -104,9 +104,9 @@ pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey)
     let activity = shared.activity.clone();
     let enrolling = shared.registry.change(move |registry| {
         match registry.enrol(&principal, &key, clock::now_utc())? {
-            Enrolled::New => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
-            Enrolled::WithNewKey => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
-            Enrolled::Already => {}
+            Enrolled::Created => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
+            Enrolled::KeyReplaced => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
+            Enrolled::Unchanged => {}
         }
         Ok(())
     });

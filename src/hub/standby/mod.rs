@@ -249,7 +249,7 @@ impl Standby<'_> {
     /// What is known of the identity by now, if it may still stand by with this key.
     async fn revalidate(&self) -> Result<Record, Refusal> {
         let found = self.shared.registry.find(&self.identity.principal).await;
-        let record = found.map_err(|error| error.to_strangers())?;
+        let record = found.map_err(|error| error.to_public_refusal())?;
         let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
         let now = clock::now_utc();
         record.valid_key(&self.identity.key, now).ok_or(RefusalKind::KeyReplaced)?;
