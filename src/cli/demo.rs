@@ -21,7 +21,7 @@ use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Limits};
 use crate::net::certificate::Source;
 use crate::net::client::ClientFactory;
-use crate::net::pump::Line;
+use crate::net::pump::TransportOptions;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket_activation::InheritedSockets;
 use crate::net::tasks::Tasks;
@@ -55,7 +55,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         targets: [forward.clone()].into_iter().collect(),
         access_policy: AccessPolicy::default(),
         exit_when_key_refused: false,
-        transport: Line::default(),
+        transport: TransportOptions::default(),
         drain: DRAIN,
         observer: Arc::new(|_| {}),
     };
@@ -66,7 +66,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         locals: vec![demo.local.clone()],
         connect_timeout: Duration::from_secs(10),
         response_timeout: RESPONSE_TIMEOUT,
-        transport: Line::default(),
+        transport: TransportOptions::default(),
         drain: DRAIN,
         observer: Arc::new(move |event| monitor.on_event(event)),
     });

@@ -16,7 +16,7 @@ use super::standby::{self, Identity};
 use super::{Shared, Upgraded, responses};
 use crate::net::clock;
 use crate::net::http_server::{HttpOutcome, HttpRequest};
-use crate::net::relay::{Departure, Leg, Terms, relay};
+use crate::net::relay::{Leg, LegClose, RelayContext, relay};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Broken, Purpose, Transport, WebSocket};
 use crate::proto::http::{Bridge, list_contains};
@@ -142,9 +142,9 @@ pub(super) async fn run(
 pub(super) async fn join_and_relay(shared: &Shared, pending: PendingLeg, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
     let PendingLeg { rendezvous, mut guard, idle_timeout, reusable } = pending;
-    let rendezvous = wait_for_peer(rendezvous, &mut leg, idle_timeout, |departure| {
-        tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
-        guard.set_exit(leg_exit(departure, None));
+    let rendezvous = wait_for_peer(rendezvous, &mut leg, idle_timeout, |leg_close| {
+        tracing::debug!(target: "hub", reason = leg_close.reason(), "a side left before it was joined");
+        guard.set_exit(leg_exit(leg_close, None));
         // Whoever else is on its way is told at once.
         guard.leave();
     });
@@ -166,7 +166,7 @@ pub(super) async fn join_and_relay(shared: &Shared, pending: PendingLeg, mut leg
             _ => Box::pin(peer_lost_before_join(leg, *joined, shared, &active, guard)).await,
         },
         Ok(Rendezvous::Refused(refusal)) => leg.refuse(&refusal).await,
-        Err(Some(departure)) => leg.part(&departure).await,
+        Err(Some(leg_close)) => leg.close(&leg_close).await,
         Err(None) => {}
     }
     None
@@ -178,20 +178,20 @@ async fn wait_for_peer<T: Transport>(
     mut rendezvous: oneshot::Receiver<Rendezvous<T>>,
     leg: &mut Leg<T>,
     idle_timeout: Option<IdleTimeout>,
-    left: impl FnOnce(&Departure),
-) -> Result<Rendezvous<T>, Option<Departure>> {
-    let departure = tokio::select! {
+    left: impl FnOnce(&LegClose),
+) -> Result<Rendezvous<T>, Option<LegClose>> {
+    let leg_close = tokio::select! {
         biased;
         rendezvous = &mut rendezvous => return rendezvous.map_err(|_| None),
-        departure = leg.hold(idle_timeout) => departure,
+        leg_close = leg.buffer_until_joined(idle_timeout) => leg_close,
     };
-    left(&departure);
+    left(&leg_close);
     match rendezvous.await {
         Ok(joined @ (Rendezvous::HandOver(_) | Rendezvous::TakeOver(..))) => {
-            leg.departed(departure);
+            leg.record_close(leg_close);
             Ok(joined)
         }
-        Ok(Rendezvous::Refused(_)) | Err(_) => Err(Some(departure)),
+        Ok(Rendezvous::Refused(_)) | Err(_) => Err(Some(leg_close)),
     }
 }
 
@@ -204,31 +204,31 @@ async fn relay_stream(
 ) -> Option<Leg<Socket>> {
     let Handover { leg: device, return_to } = device;
     let resumable = joined.protocol == Some(StreamProtocol::Resumable);
-    let terms = Terms {
+    let relay_context = RelayContext {
         text_allowed: joined.protocol.is_some(),
         resumable,
         reusable: joined.reusable,
-        carried: &active.counters,
-        end: &active.cancel,
+        counters: &active.counters,
+        cancel: &active.cancel,
         draining: &shared.draining,
-        drain: shared.config.drain,
-        back: &|| shared.reconnect_delay(),
+        drain_timeout: shared.config.drain,
+        reconnect_delay: &|| shared.reconnect_delay(),
         idle_timeout: shared.config.idle_timeout,
     };
-    let end = relay(device, service, &terms).await;
-    let exit = match end.left() {
-        Some((role, departure)) => leg_exit(departure, Some(role)),
+    let relay_end = relay(device, service, &relay_context).await;
+    let exit = match relay_end.closed_first() {
+        Some((role, leg_close)) => leg_exit(leg_close, Some(role)),
         None if matches!(active.end_reason().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
             LegExit::Lost(None, active.end_reason().message())
         }
         None => LegExit::Deliberate,
     };
     let interrupted = resumable && matches!(exit, LegExit::Lost(..));
-    let left = end.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
+    let left = relay_end.closed_first().map(|(role, leg_close)| (role, leg_close.is_clean(), leg_close.reason()));
     guard.set_exit(exit);
-    if end.reusable() {
+    if relay_end.reusable() {
         record_end(shared, *joined, active, left);
-        let (device, service) = end.into_legs();
+        let (device, service) = relay_end.into_legs();
         // Its task has a place for it, or has ended.
         if let Some(return_to) = return_to {
             drop(return_to.send(device));
@@ -237,7 +237,7 @@ async fn relay_stream(
     }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // It is open until the other side has all of it.
-        Box::pin(end.say_goodbye(&terms, || active.end_reason())).await;
+        Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
         record_end(shared, *joined, active, left);
         return None;
     }
@@ -246,7 +246,7 @@ async fn relay_stream(
     }
     // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
     drop(guard);
-    Box::pin(end.say_goodbye(&terms, || active.end_reason())).await;
+    Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
     None
 }
 
@@ -259,7 +259,7 @@ async fn peer_lost_before_join(
     active: &ActiveStream,
     mut guard: LeaveGuard<Socket>,
 ) {
-    let gone = Departure::Broken(Broken::Truncated);
+    let gone = LegClose::Broken(Broken::Truncated);
     let resumed = joined.opened.operation == Operation::StreamResumed;
     if resumed {
         guard.set_exit(leg_exit(&gone, Some(Role::Device)));
@@ -271,8 +271,8 @@ async fn peer_lost_before_join(
     leg.refuse(&if resumed { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;
 }
 
-fn leg_exit(departure: &Departure, role: Option<Role>) -> LegExit {
-    match departure {
+fn leg_exit(leg_close: &LegClose, role: Option<Role>) -> LegExit {
+    match leg_close {
         lost if lost.is_loss() => LegExit::Lost(role, lost.reason()),
         clean if clean.is_clean() => LegExit::Closed,
         _ => LegExit::Deliberate,
@@ -325,7 +325,7 @@ mod tests {
                 (true, Ok(Rendezvous::HandOver(_))) => {
                     assert!(leg.into_parts().is_none(), "something is left of the stream")
                 }
-                (false, Err(Some(departure))) => assert_eq!(departure.reason(), "reset"),
+                (false, Err(Some(leg_close))) => assert_eq!(leg_close.reason(), "reset"),
                 (_, result) => panic!("{result:?}"),
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Event;
 use crate::net::client::ClientFactory;
-use crate::net::pump::Line;
+use crate::net::pump::TransportOptions;
 use crate::proto::forward::LocalForward;
 use crate::proto::id::DeviceId;
 
@@ -23,7 +23,7 @@ pub struct ProxyConfig {
     /// How long to wait for its answer.
     pub response_timeout: Duration,
     /// How it keeps its connections.
-    pub transport: Line,
+    pub transport: TransportOptions,
     /// How long running streams may go on after it was asked to stop.
     pub drain: Duration,
     /// Told what happens.

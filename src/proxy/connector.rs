@@ -10,7 +10,7 @@ use super::drain_streams;
 use super::stream::{self, Opener};
 use crate::net::identity::Identity;
 use crate::net::network_monitor::NetworkMonitor;
-use crate::net::pump::Line;
+use crate::net::pump::TransportOptions;
 use crate::net::shutdown::Shutdown;
 use crate::net::stream::{Stream, refusal_of};
 use crate::net::tasks::Tasks;
@@ -48,7 +48,7 @@ impl Connector {
             locals: Vec::new(),
             connect_timeout: Duration::ZERO,
             response_timeout: RESPONSE_TIMEOUT,
-            transport: Line::default(),
+            transport: TransportOptions::default(),
             drain: Duration::ZERO,
             observer: Arc::new(|_| {}),
         };

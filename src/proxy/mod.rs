@@ -21,7 +21,7 @@ use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::stream::Opener;
 use crate::net::network_monitor::NetworkMonitor;
-use crate::net::pump::{Counters, Line};
+use crate::net::pump::{Counters, TransportOptions};
 use crate::net::shutdown::Shutdown;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
@@ -153,7 +153,7 @@ where
 {
     let (network, monitor_task) = NetworkMonitor::new();
     // There is only one stream.
-    let config = ProxyConfig { transport: Line { standbys: 0, ..config.transport }, ..config };
+    let config = ProxyConfig { transport: TransportOptions { standbys: 0, ..config.transport }, ..config };
     let opener = Opener::new(Arc::new(config), network);
     let stopped = async {
         shutdown.drain.cancelled().await;

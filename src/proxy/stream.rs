@@ -20,8 +20,8 @@ use super::{Event, StreamInfo};
 use crate::net::channel::Ended;
 use crate::net::client::{Client, Connection, RequestOptions, ResumeTarget, response_refusal};
 use crate::net::network_monitor::NetworkMonitor;
-use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
-use crate::net::standby::{Kept, Standby};
+use crate::net::pump::{self, Counters, Outcome, PumpContext, StreamEvent, Tunnel, pump};
+use crate::net::standby::{PoolSlot, Standby};
 use crate::net::stream::{Stream, pair};
 use crate::net::{random, socket};
 use crate::proto::http::{
@@ -54,17 +54,17 @@ pub(super) async fn serve(
     number: u64,
     name: Option<StreamName>,
 ) {
-    let (info, tell) = (opener.stream_info(number, Some(from), name.as_ref()), &opener.config.observer);
+    let (info, on_event) = (opener.stream_info(number, Some(from), name.as_ref()), &opener.config.observer);
     match opener.open_and_carry(name.as_ref(), tcp.split(), &info).await {
         Ok(Outcome { ending, refusal }) => {
             if ending == Ending::Clean {
                 socket::close_gracefully(tcp).await;
             }
-            tell(Event::Ended(info, ending, refusal));
+            on_event(Event::Ended(info, ending, refusal));
         }
         Err(refusal) => {
             drop(tcp);
-            tell(Event::Refused(info, refusal));
+            on_event(Event::Refused(info, refusal));
         }
     }
 }
@@ -79,10 +79,10 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let (info, tell) = (opener.stream_info(1, None, name.as_ref()), &opener.config.observer);
+    let (info, on_event) = (opener.stream_info(1, None, name.as_ref()), &opener.config.observer);
     match opener.open_and_carry(name.as_ref(), pipes, &info).await {
         Ok(Outcome { ending, refusal }) => {
-            tell(Event::Ended(info, ending, refusal.clone()));
+            on_event(Event::Ended(info, ending, refusal.clone()));
             match ending {
                 // An application that stops reading ends the session in its own time.
                 Ending::Clean | Ending::LocalReset => Ok(()),
@@ -92,7 +92,7 @@ where
             }
         }
         Err(refusal) => {
-            tell(Event::Refused(info, refusal.clone()));
+            on_event(Event::Refused(info, refusal.clone()));
             Err((Ending::Broken, refusal))
         }
     }
@@ -108,9 +108,9 @@ pub(super) async fn open(
     let (stream, local) = pair();
     let work = async move {
         let counters = Counters::default();
-        let (_, socket) = local.carry(tunnel, opener.terms(resume_target, &counters, &|_| {})).await;
+        let (_, socket) = local.drive(tunnel, opener.pump_context(resume_target, &counters, &|_| {})).await;
         if let (Some(socket), Some(slot)) = (socket, slot) {
-            opener.standbys.put(Standby::again(socket, slot));
+            opener.standbys.put(Standby::from_parts(socket, slot));
         }
     };
     Ok((stream, work))
@@ -132,7 +132,7 @@ struct OpenStream {
     tunnel: Tunnel<Connection>,
     resume_target: ResumeTarget,
     /// Of a connection that stood by.
-    slot: Option<Kept>,
+    slot: Option<PoolSlot>,
 }
 
 /// What has become of a stream before its connection was lost.
@@ -173,10 +173,10 @@ impl Opener {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let tell = &self.config.observer;
-        tell(Event::Requested(info.clone()));
+        let on_event = &self.config.observer;
+        on_event(Event::Requested(info.clone()));
         let opened = self.open(name, &mut reader).await?;
-        tell(Event::Opened(info.clone()));
+        on_event(Event::Opened(info.clone()));
         Ok(self.carry((reader, writer), opened, info).await)
     }
 
@@ -186,30 +186,30 @@ impl Opener {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let tell = |event| {
+        let on_event = |event| {
             let info = info.clone();
             (self.config.observer)(match event {
-                Happening::Draining(left) => Event::Draining(info, left),
-                Happening::Interrupted(why) => Event::Interrupted(info, why),
-                Happening::Resumed(after) => Event::Resumed(info, after),
+                StreamEvent::Draining(left) => Event::Draining(info, left),
+                StreamEvent::Interrupted(why) => Event::Interrupted(info, why),
+                StreamEvent::Resumed(after) => Event::Resumed(info, after),
             });
         };
         let (outcome, socket) =
-            pump(local, opened.tunnel, self.terms(opened.resume_target, &info.counters, &tell)).await;
+            pump(local, opened.tunnel, self.pump_context(opened.resume_target, &info.counters, &on_event)).await;
         if let (Some(socket), Some(slot)) = (socket, opened.slot) {
-            self.standbys.put(Standby::again(socket, slot));
+            self.standbys.put(Standby::from_parts(socket, slot));
         }
         outcome
     }
 
-    fn terms<'a>(
+    fn pump_context<'a>(
         &'a self,
         rejoin: ResumeTarget,
         counters: &'a Counters,
-        tell: &'a (dyn Fn(Happening) + Sync),
-    ) -> Terms<'a, ResumeTarget> {
+        on_event: &'a (dyn Fn(StreamEvent) + Sync),
+    ) -> PumpContext<'a, ResumeTarget> {
         let (idle_timeout, network) = (self.config.transport.idle_timeout, self.network.clone());
-        Terms { counters, tell, rejoin, idle_timeout, network, stop: &self.stream_shutdown }
+        PumpContext { counters, on_event, rejoin, idle_timeout, network, stop: &self.stream_shutdown }
     }
 
     /// On a connection that stands by, or is brought for that; else the long way.
@@ -271,7 +271,7 @@ impl Opener {
                     socket,
                     protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
                     resume_credential: opened.resume_grant.and_then(|grant| grant.credential()),
-                    begun: pump::Begun { sent: early.clone(), ..pump::Begun::default() },
+                    early: pump::EarlyData { sent: early.clone(), ..pump::EarlyData::default() },
                     reusable: opened.reusable,
                 };
                 let resume_target = ResumeTarget {
@@ -352,7 +352,7 @@ impl Opener {
         let offer = header(&response, standby::URL_HEADER).zip(limit);
         self.standbys.update_offer(client, offer.map(|(url, limit)| StandbyOffer { url: url.into(), limit }));
         let mut tunnel = client.open_stream(url, &token, protocol).await?;
-        tunnel.begun.to_send = state.early.clone();
+        tunnel.early.to_send = state.early.clone();
         tunnel.reusable = header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE);
         let slot = tunnel.reusable.then(|| self.standbys.adopt(client));
         let resume_target =

@@ -13,7 +13,7 @@ use clap::{Arg, Args, Command, ValueHint};
 use super::value_parsers::{age, seconds};
 use crate::cli::paths;
 use crate::net::private::read_secret;
-use crate::net::pump::Line;
+use crate::net::pump::TransportOptions;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -138,8 +138,8 @@ pub(in crate::cli) struct TransportArgs {
 
 impl TransportArgs {
     /// For the two ends of streams.
-    pub(in crate::cli) fn options(&self) -> Line {
-        Line { resume: !self.no_resume, idle_timeout: self.idle_timeout(), standbys: self.standbys }
+    pub(in crate::cli) fn options(&self) -> TransportOptions {
+        TransportOptions { resume: !self.no_resume, idle_timeout: self.idle_timeout(), standbys: self.standbys }
     }
 
     /// For the hub.

@@ -15,7 +15,7 @@ use self::driver::BrokerDriver;
 use super::activity::Activity;
 use super::broker::{Admission, DeviceRequest, Grant, Input, JoinedStream, LegAttach, LegExit, OpenRequest, Settings};
 use crate::net::channel::RoundTrip;
-use crate::net::relay::{Carried, Leg};
+use crate::net::relay::{ByteCounters, Leg};
 use crate::net::websocket::Transport;
 use crate::proto::admin::{Presence, StreamStatus};
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
@@ -89,7 +89,7 @@ pub(super) struct StandbyRequest {
 #[derive(Debug, Default)]
 pub(super) struct ActiveStream {
     /// Bytes so far, over all interruptions.
-    pub counters: Arc<Carried>,
+    pub counters: Arc<ByteCounters>,
     /// Ends it.
     pub cancel: CancellationToken,
     /// Why it was ended, if the hub did.

@@ -40,8 +40,8 @@ impl Standby<'_> {
         let is_ahead = !ahead.is_empty();
         let result = tokio::select! {
             result = Box::pin(self.request_stream(open, ahead)) => result,
-            departure = leg.hold(Some(self.shared.config.idle_timeout)) => {
-                leg.part(&departure).await;
+            leg_close = leg.buffer_until_joined(Some(self.shared.config.idle_timeout)) => {
+                leg.close(&leg_close).await;
                 return None;
             }
         };
@@ -60,13 +60,17 @@ impl Standby<'_> {
         let token = LegCredential::Token(grant.token.hash());
         match self.attach_leg((&device, grant.stream), scope, token) {
             Ok((pending, resume_credential)) => {
-                if leg.say(encode(&self.opened_message(&device, &grant, resume_credential.as_ref()))).await.is_err() {
+                if leg
+                    .send_text(encode(&self.opened_message(&device, &grant, resume_credential.as_ref())))
+                    .await
+                    .is_err()
+                {
                     return None;
                 }
                 if grant.has_early && is_ahead {
                     leg.set_delivered(early.len() as u64)
                 } else {
-                    leg.begin_with(early)
+                    leg.prepend(early)
                 }
                 join_and_relay(self.shared, pending, leg).await.and_then(|leg| self.control_channel(leg))
             }
@@ -112,7 +116,7 @@ impl Standby<'_> {
             leg.refuse(&reason).await;
             return None;
         }
-        leg.say(encode(&FromHub::Refused { reason })).await.ok()?;
+        leg.send_text(encode(&FromHub::Refused { reason })).await.ok()?;
         self.control_channel(leg)
     }
 }

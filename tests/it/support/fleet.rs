@@ -7,7 +7,7 @@ use devstream::agent;
 use devstream::agent::config::{AccessPolicy, AgentConfig};
 use devstream::net::client::{Client, RequestOptions};
 use devstream::net::clock;
-use devstream::net::pump::Line;
+use devstream::net::pump::TransportOptions;
 use devstream::net::random;
 use devstream::net::shutdown::Shutdown;
 use devstream::net::tls::Trust;
@@ -118,7 +118,7 @@ fn config(client: Client) -> AgentConfig {
         targets: ["22".parse().expect("a forward")].into_iter().collect(),
         access_policy: AccessPolicy::default(),
         exit_when_key_refused: false,
-        transport: Line::default(),
+        transport: TransportOptions::default(),
         drain: Duration::ZERO,
         observer: Arc::new(|_| {}),
     }
