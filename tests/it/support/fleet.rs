@@ -37,7 +37,7 @@ pub(crate) struct Fleet {
 
 /// How a fleet came back.
 #[derive(Debug)]
-pub(crate) struct Return {
+pub(crate) struct Reconnect {
     /// From the hub's start until the last one was online.
     pub(crate) took: Duration,
     /// The hub's memory before, with everybody online …
@@ -73,13 +73,13 @@ impl Fleet {
     }
 
     /// Kills the hub, starts it again where it was, and waits until all are back.
-    pub(crate) fn comes_back(&self, hub: &mut Hub, arguments: &[&str], deadline: Duration) -> Return {
+    pub(crate) fn reconnect(&self, hub: &mut Hub, arguments: &[&str], deadline: Duration) -> Reconnect {
         let steady = hub.process.memory().now;
         hub.process.kill();
         let start: Instant = clock::now();
         *hub = Hub::start_on(&hub.machine().clone(), hub.port, arguments);
         self.wait_online(hub, deadline);
-        Return { took: clock::now() - start, steady, peak: hub.process.memory().peak }
+        Reconnect { took: clock::now() - start, steady, peak: hub.process.memory().peak }
     }
 }
 
