@@ -79,29 +79,31 @@ pub enum Action<'a> {
     /// Ask which devices there are.
     List,
     /// Know of a device.
-    See(&'a DeviceId),
+    ViewDevice(&'a DeviceId),
 }
 
 /// Whether an authenticated identity may do something: the one place that says so, for every way in. A device that a
 /// service may not see is answered like one that does not exist.
-pub fn authorize(who: AuthzSubject<'_>, action: Action<'_>, now: Timestamp) -> Result<(), RefusalKind> {
-    if who.disabled {
+pub fn authorize(subject: AuthzSubject<'_>, action: Action<'_>, now: Timestamp) -> Result<(), RefusalKind> {
+    if subject.disabled {
         return Err(RefusalKind::Disabled);
     }
-    match who.principal.role {
-        Role::Device => authorize_device(who.principal, action),
-        Role::Service if who.scope.has_expired(now) && !is_foreign_resource(action) => Err(RefusalKind::AccessEnded),
-        Role::Service => authorize_service(who.scope, action),
+    match subject.principal.role {
+        Role::Device => authorize_device(subject.principal, action),
+        Role::Service if subject.scope.has_expired(now) && !is_foreign_resource(action) => {
+            Err(RefusalKind::AccessEnded)
+        }
+        Role::Service => authorize_service(subject.scope, action),
     }
 }
 
-fn authorize_device(who: &Principal, action: Action<'_>) -> Result<(), RefusalKind> {
-    let own = |device: &DeviceId| who.id.as_str() == device.as_str();
+fn authorize_device(subject: &Principal, action: Action<'_>) -> Result<(), RefusalKind> {
+    let own = |device: &DeviceId| subject.id.as_str() == device.as_str();
     let permitted = match action {
         Action::Control(device) => own(device),
         Action::Bridge(bridge) => bridge.role == Role::Device && own(&bridge.device),
         Action::Standby => true,
-        Action::Open { .. } | Action::List | Action::See(_) => false,
+        Action::Open { .. } | Action::List | Action::ViewDevice(_) => false,
     };
     if permitted { Ok(()) } else { Err(RefusalKind::AuthenticationFailed) }
 }
@@ -113,7 +115,7 @@ fn authorize_service(scope: &Scope, action: Action<'_>) -> Result<(), RefusalKin
             covered(exists && scope.covers_device(device), RefusalKind::UnknownDevice)?;
             covered(name.is_none_or(|name| scope.covers_stream(name)), RefusalKind::NotPermitted)
         }
-        Action::See(device) => covered(scope.covers_device(device), RefusalKind::UnknownDevice),
+        Action::ViewDevice(device) => covered(scope.covers_device(device), RefusalKind::UnknownDevice),
         Action::Bridge(bridge) => covered(
             !is_foreign_resource(action) && scope.covers_device(&bridge.device),
             RefusalKind::AuthenticationFailed,
@@ -128,7 +130,7 @@ fn is_foreign_resource(action: Action<'_>) -> bool {
     match action {
         Action::Control(_) => true,
         Action::Bridge(bridge) => bridge.role == Role::Device,
-        Action::Open { .. } | Action::Standby | Action::List | Action::See(_) => false,
+        Action::Open { .. } | Action::Standby | Action::List | Action::ViewDevice(_) => false,
     }
 }
 

@@ -230,7 +230,7 @@ impl ConnectionContext {
         credential: &'a Credential,
     ) -> Binding<'a> {
         let is_ours = |challenge: &&Challenge| {
-            shared.challenges.as_ref().is_some_and(|given| given.redeem(challenge, clock::now()))
+            shared.challenges.as_ref().is_some_and(|pending| pending.redeem(challenge, clock::now()))
         };
         let answered = credential.challenge.as_ref().filter(is_ours);
         let session = answered.map_or(Session::Channel(&self.exporter), Session::Challenge);
@@ -281,10 +281,10 @@ impl ConnectionContext {
 
     /// The answer to a proof that is none. A wrong signature with a right key is what TLS inspection makes of an honest one;
     /// where that is allowed, the next thing is a challenge.
-    pub(super) fn reject_proof(&self, shared: &Shared, credential: &Credential, why: AuthnError) -> Refusal {
-        let honest = why == AuthnError::WrongSignature && credential.challenge.is_none();
+    pub(super) fn reject_proof(&self, shared: &Shared, credential: &Credential, reason: AuthnError) -> Refusal {
+        let honest = reason == AuthnError::WrongSignature && credential.challenge.is_none();
         self.penalty_exempt.store(honest && shared.challenges.is_some(), Ordering::Relaxed);
-        self.auth_failed(shared, Some(&credential.principal), &why.to_string())
+        self.auth_failed(shared, Some(&credential.principal), &reason.to_string())
     }
 
     /// It is no stranger any more: it may do something here.
@@ -312,7 +312,7 @@ impl ConnectionContext {
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
         let authenticated = authenticate(&credential, &valid, &self.binding(shared, request, &credential));
-        let key = authenticated.map_err(|why| self.reject_proof(shared, &credential, why))?;
+        let key = authenticated.map_err(|reason| self.reject_proof(shared, &credential, reason))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(RefusalKind::HubFailed))?;
         self.auth_pending.store(false, Ordering::Relaxed);
@@ -331,37 +331,38 @@ impl ConnectionContext {
     }
 
     /// Whether somebody who was identified may do this.
-    pub(super) fn authorize(&self, shared: &Shared, who: &Record, action: Action<'_>) -> Result<(), Refusal> {
-        match authorize(who.authz_subject(), action, clock::now_utc()) {
+    pub(super) fn authorize(&self, shared: &Shared, subject: &Record, action: Action<'_>) -> Result<(), Refusal> {
+        match authorize(subject.authz_subject(), action, clock::now_utc()) {
             Ok(()) => {
                 self.mark_authenticated();
                 Ok(())
             }
             Err(RefusalKind::AuthenticationFailed) => {
-                Err(self.auth_failed(shared, Some(&who.principal), "another's place"))
+                Err(self.auth_failed(shared, Some(&subject.principal), "another's place"))
             }
             Err(kind) => {
-                shared.activity.record(refusal_event(self.address, who, action, kind));
+                shared.activity.record(refusal_event(self.address, subject, action, kind));
                 Err(kind.into())
             }
         }
     }
 
     /// The one answer to a wrong proof, and its line in the log.
-    pub(super) fn auth_failed(&self, shared: &Shared, who: Option<&Principal>, why: &str) -> Refusal {
+    pub(super) fn auth_failed(&self, shared: &Shared, subject: Option<&Principal>, reason: &str) -> Refusal {
         let refusal = Refusal::from(RefusalKind::AuthenticationFailed);
         let (operation, word) = (Operation::Authenticate, refusal.kind.row().label);
-        let event = who.map_or_else(|| Event::new(operation, word), |who| Event::about(who, operation, word));
-        shared.activity.record(Event { source: Some(self.address), reason: why.into(), ..event });
+        let event =
+            subject.map_or_else(|| Event::new(operation, word), |subject| Event::about(subject, operation, word));
+        shared.activity.record(Event { source: Some(self.address), reason: reason.into(), ..event });
         refusal
     }
 }
 
 /// The log knows what the answer does not say: whether the device exists. Only a service's request is one for a stream.
-fn refusal_event(source: SocketAddr, who: &Record, action: Action<'_>, kind: RefusalKind) -> Event {
+fn refusal_event(source: SocketAddr, subject: &Record, action: Action<'_>, kind: RefusalKind) -> Event {
     let row = kind.row();
     let Action::Open { device, exists, name } = action else {
-        let event = Event::about(&who.principal, Operation::Authenticate, row.label);
+        let event = Event::about(&subject.principal, Operation::Authenticate, row.label);
         return Event { source: Some(source), reason: row.sentence.into(), ..event };
     };
     let reason = match (kind, exists) {
@@ -374,6 +375,6 @@ fn refusal_event(source: SocketAddr, who: &Record, action: Action<'_>, kind: Ref
         device: Some(device.clone()),
         name: name.cloned(),
         reason: reason.into(),
-        ..Event::about(&who.principal, Operation::Invoke, row.label)
+        ..Event::about(&subject.principal, Operation::Invoke, row.label)
     }
 }

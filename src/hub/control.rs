@@ -82,7 +82,7 @@ pub(super) async fn run(
     drop(guard);
     shared.registry.note_seen(principal);
     match end {
-        ControlEnd::Channel(why) => Box::pin(channel.end(&why)).await,
+        ControlEnd::Channel(error) => Box::pin(channel.end(&error)).await,
         ControlEnd::Refused(kind) => Box::pin(channel.refuse(kind)).await,
     }
 }
@@ -98,15 +98,15 @@ enum ControlEnd {
 impl ControlEnd {
     fn reason(&self) -> String {
         match self {
-            Self::Channel(why) => why.to_string(),
+            Self::Channel(error) => error.to_string(),
             Self::Refused(kind) => kind.row().sentence.into(),
         }
     }
 }
 
 impl From<Ended> for ControlEnd {
-    fn from(why: Ended) -> Self {
-        Self::Channel(why)
+    fn from(error: Ended) -> Self {
+        Self::Channel(error)
     }
 }
 
@@ -140,8 +140,8 @@ impl DeviceSession<'_> {
             Ok(expiry) => expiry,
             Err(kind) => return ControlEnd::Refused(kind),
         };
-        if let Err(why) = self.send_welcome(channel).await {
-            return why.into();
+        if let Err(error) = self.send_welcome(channel).await {
+            return error.into();
         }
         let shared = self.shared;
         let mut drain_sent = false;
@@ -152,19 +152,19 @@ impl DeviceSession<'_> {
                         shared.broker.device_responded(self.context.id, response, false);
                     }
                     Ok(ToHub::Hello(_)) => return ControlEnd::Refused(RefusalKind::BadRequest),
-                    Err(why) => return why.into(),
+                    Err(error) => return error.into(),
                 },
                 command = commands.recv() => match self.apply(command, channel, &mut key_expiry).await {
                     Ok(None) => {}
                     Ok(Some(kind)) => return ControlEnd::Refused(kind),
-                    Err(why) => return why.into(),
+                    Err(error) => return error.into(),
                 },
                 () = sleep_until_deadline(key_expiry) => return ControlEnd::Refused(RefusalKind::KeyReplaced),
                 () = shared.draining.cancelled(), if !drain_sent => {
                     drain_sent = true;
                     let reconnect_delay_ms = u64::try_from(shared.reconnect_delay().as_millis()).unwrap_or(u64::MAX);
-                    if let Err(why) = channel.send(&ToDevice::Drain { reconnect_delay_ms }).await {
-                        return why.into();
+                    if let Err(error) = channel.send(&ToDevice::Drain { reconnect_delay_ms }).await {
+                        return error.into();
                     }
                 }
                 () = shared.stopping.cancelled() => return ControlEnd::Refused(RefusalKind::Draining),

@@ -35,7 +35,7 @@ async fn visible_devices(
     let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
     let devices = devices.map_err(|error| error.to_public_refusal())?;
     let now = clock::now_utc();
-    let can_see = |id: &DeviceId| authorize(service.authz_subject(), Action::See(id), now).is_ok();
+    let can_see = |id: &DeviceId| authorize(service.authz_subject(), Action::ViewDevice(id), now).is_ok();
     let status = |record: Record| {
         let Record { principal, last_seen, .. } = shared.registry.with_last_seen(record);
         let id: DeviceId = principal.id.into();

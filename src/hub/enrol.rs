@@ -37,13 +37,13 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
     if !credential.is_signed_by(&key, &context.binding(shared, request, &credential)) {
         return Err(context.reject_proof(shared, &credential, AuthnError::WrongSignature));
     }
-    let (who, hash, source) = (credential.principal.clone(), code.hash(), context.address);
+    let (subject, hash, source) = (credential.principal.clone(), code.hash(), context.address);
     let (activity, broker, limiter) = (shared.activity.clone(), shared.broker.clone(), shared.limiter.clone());
     let redeemed = shared.registry.change(move |registry| {
-        let redeemed = registry.redeem(&who, &hash, &key, clock::now_utc())?;
+        let redeemed = registry.redeem(&subject, &hash, &key, clock::now_utc())?;
         if let Some(redeemed) = &redeemed {
-            activity.record(join_event(&who, source, redeemed));
-            revoke_replaced_key(&broker, who, redeemed);
+            activity.record(join_event(&subject, source, redeemed));
+            revoke_replaced_key(&broker, subject, redeemed);
         } else {
             // Here, where hanging up prevents nothing.
             record_penalty(&limiter, &activity, source, PenaltyReason::AuthFailed);
@@ -60,18 +60,18 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
     }
 }
 
-fn join_event(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
-    let event = Event::about(who, Operation::Join, "joined");
+fn join_event(subject: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
+    let event = Event::about(subject, Operation::Join, "joined");
     let reason = redeemed.enrolment.map(|id| format!("with enrolment key {id}")).unwrap_or_default();
     Event { source: Some(source), reason, ..event }
 }
 
 /// What an earlier key of the same identity holds: ended where that key is void by now, looked at where it will be.
-fn revoke_replaced_key(broker: &BrokerHandle<Socket>, who: Principal, redeemed: &Redeemed) {
+fn revoke_replaced_key(broker: &BrokerHandle<Socket>, subject: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
-        let reason = Refusal::new(RefusalKind::KeyReplaced, who.to_string());
-        broker.handle(Input::IdentityRevoked { principal: who, reason });
-    } else if who.role == Role::Device {
-        broker.handle(Input::KeysChanged { device: who.id.into() });
+        let reason = Refusal::new(RefusalKind::KeyReplaced, subject.to_string());
+        broker.handle(Input::IdentityRevoked { principal: subject, reason });
+    } else if subject.role == Role::Device {
+        broker.handle(Input::KeysChanged { device: subject.id.into() });
     }
 }

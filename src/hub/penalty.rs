@@ -151,8 +151,8 @@ impl SourcePenalties {
 
     /// How many sources are kept away or slowed.
     pub fn enforced(&self, now: Instant) -> usize {
-        let held = |source: &&Source| source.enforced && source.is_penalised(now);
-        self.sources.values().filter(held).count()
+        let is_enforced = |source: &&Source| source.enforced && source.is_penalised(now);
+        self.sources.values().filter(is_enforced).count()
     }
 
     /// Whether an offence of this source can be remembered. What is over is forgotten when there is no room.

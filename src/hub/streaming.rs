@@ -259,13 +259,13 @@ async fn peer_lost_before_join(
     active: &ActiveStream,
     mut guard: LeaveGuard<Socket>,
 ) {
-    let gone = LegClose::Broken(Broken::Truncated);
+    let departure = LegClose::Broken(Broken::Truncated);
     let resumed = joined.opened.operation == Operation::StreamResumed;
     if resumed {
-        guard.set_exit(leg_exit(&gone, Some(Role::Device)));
+        guard.set_exit(leg_exit(&departure, Some(Role::Device)));
     } else {
         guard.set_exit(LegExit::Deliberate);
-        record_end(shared, joined, active, Some((Role::Device, false, gone.reason())));
+        record_end(shared, joined, active, Some((Role::Device, false, departure.reason())));
     }
     drop(guard);
     leg.refuse(&if resumed { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;

@@ -108,7 +108,7 @@ fn what_is_not_tls_gets_nothing_useful() {
 }
 
 #[test]
-fn old_tls_is_refused_and_new_tls_shows_nothing_to_strangers() {
+fn old_tls_is_refused_and_new_tls_shows_nothing_to_unauthenticated_clients() {
     let mut hostile = HostileFixture::begin();
     let curl = |arguments: &[&str], path: &str| {
         let url = format!("https://{}{path}", hostile.fixture.hub.address());
@@ -157,7 +157,7 @@ fn a_silent_connection_is_cut_in_time() {
 }
 
 #[test]
-fn a_stranger_who_keeps_asking_is_cut_in_time_all_the_same() {
+fn a_client_that_keeps_asking_is_cut_in_time_all_the_same() {
     let mut hostile = HostileFixture::begin();
     let mut peer = hostile.alice.dial();
     let start = clock::now();

@@ -126,7 +126,7 @@ fn every_number_is_what_happened() {
 }
 
 #[test]
-fn who_is_turned_away_is_counted() {
+fn rejected_connections_are_counted() {
     let fixture = Fixture::new(&["--max-unauthenticated-per-source", "3"]);
     let crowd: Vec<TcpStream> = (0..8).map(|_| connect(fixture.hub.port)).collect();
     let scrape = fixture.wait_for("devstream_connections_rejected_total{reason=\"unauthenticated-per-source\"}", 5.0);

@@ -81,6 +81,6 @@ proptest! {
         let open = Action::Open { device: &device, exists, name: Some(&name) };
         prop_assert_eq!(authorize(who, open, Timestamp(0)), expected);
         let see = if sees { Ok(()) } else { Err(RefusalKind::UnknownDevice) };
-        prop_assert_eq!(authorize(who, Action::See(&device), Timestamp(0)), see);
+        prop_assert_eq!(authorize(who, Action::ViewDevice(&device), Timestamp(0)), see);
     }
 }

@@ -21,10 +21,10 @@ type AdminResult = Result<AdminResponse, RegistryError>;
 
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
-    let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
+    let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let adding = shared.registry.change(move |registry| {
-        registry.add(&who, &scope, &hash, clock::now_utc())?;
-        activity.record(Event::about(&who, Operation::IdentityAdded, "added"));
+        registry.add(&subject, &scope, &hash, clock::now_utc())?;
+        activity.record(Event::about(&subject, Operation::IdentityAdded, "added"));
         Ok(())
     });
     adding.await?;
@@ -38,11 +38,11 @@ pub(super) async fn rotate(
     link_seconds: u64,
 ) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
-    let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
+    let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
     let rotating = shared.registry.change(move |registry| {
-        registry.rotate(&who, &hash, overlap)?;
-        activity.record(Event::about(&who, Operation::IdentityChanged, "rotating"));
+        registry.rotate(&subject, &hash, overlap)?;
+        activity.record(Event::about(&subject, Operation::IdentityChanged, "rotating"));
         Ok(())
     });
     rotating.await?;

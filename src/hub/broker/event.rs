@@ -106,11 +106,11 @@ pub struct Event {
 
 impl Event {
     /// Something happened to an identity.
-    pub fn about(who: &Principal, operation: Operation, result: &'static str) -> Self {
+    pub fn about(principal: &Principal, operation: Operation, result: &'static str) -> Self {
         let event = Self::new(operation, result);
-        match who.role {
-            Role::Device => Self { device: Some(who.id.clone().into()), ..event },
-            Role::Service => Self { service: Some(who.id.clone().into()), ..event },
+        match principal.role {
+            Role::Device => Self { device: Some(principal.id.clone().into()), ..event },
+            Role::Service => Self { service: Some(principal.id.clone().into()), ..event },
         }
     }
 
@@ -137,7 +137,7 @@ impl Event {
 /// One sentence for whoever reads the hub's output.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (who, stream, source) = (self.who(), self.stream_label(), FromAddress(self.source));
+        let (who, stream, source) = (self.subject_label(), self.stream_label(), FromAddress(self.source));
         match self.operation {
             Operation::DeviceConnected => write!(f, "{who} is online{source}")?,
             Operation::DeviceDisconnected => write!(f, "{who} went offline")?,
@@ -175,7 +175,7 @@ impl fmt::Display for Event {
 }
 
 impl Event {
-    fn who(&self) -> String {
+    fn subject_label(&self) -> String {
         match (&self.device, &self.service) {
             (Some(device), _) => format!("device {device}"),
             (None, Some(service)) => format!("service {service}"),

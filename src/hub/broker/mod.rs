@@ -216,8 +216,8 @@ impl Broker {
         let source = self.devices.remove(device).map(|online| online.address);
         let event = Event::new(Operation::DeviceDisconnected, "disconnected");
         self.record(Event { device: Some(device.clone()), source, reason, ..event });
-        let asked = |phase: &Phase| *phase == Phase::Requested { connection };
-        for id in self.streams_of_device(device, asked) {
+        let requested = |phase: &Phase| *phase == Phase::Requested { connection };
+        for id in self.streams_of_device(device, requested) {
             self.await_device(id, now);
         }
     }
@@ -324,8 +324,8 @@ impl Broker {
         }
     }
 
-    fn streams_of_device(&self, device: &DeviceId, wanted: impl Fn(&Phase) -> bool) -> Vec<StreamId> {
-        let of_device = |stream: &Stream| stream.request.device == *device && wanted(&stream.phase);
+    fn streams_of_device(&self, device: &DeviceId, predicate: impl Fn(&Phase) -> bool) -> Vec<StreamId> {
+        let of_device = |stream: &Stream| stream.request.device == *device && predicate(&stream.phase);
         let mut ids: Vec<_> =
             self.streams.iter().filter(|(_, s)| of_device(s)).map(|(id, s)| (s.requested_at, *id)).collect();
         // Who asked first is served first, and a seed always gives the same run.

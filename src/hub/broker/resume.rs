@@ -158,10 +158,10 @@ impl Broker {
 
     /// Another run of an agent cannot go on with what this one had.
     pub(super) fn agent_started(&mut self, device: &DeviceId, run: u64, now: Instant) {
-        let gone = |stream: &Stream| {
+        let orphaned = |stream: &Stream| {
             matches!(stream.phase, Phase::Interrupted { .. }) && stream.request.device == *device && stream.agent != run
         };
-        for id in self.ids(gone) {
+        for id in self.ids(orphaned) {
             self.abandon(id, Refusal::new(RefusalKind::NotResumed, AGENT_STARTED), now);
         }
     }

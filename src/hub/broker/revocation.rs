@@ -73,8 +73,8 @@ impl Broker {
     }
 
     /// In an order that a seed always gives again.
-    pub(super) fn ids(&self, wanted: impl Fn(&Stream) -> bool) -> Vec<StreamId> {
-        let mut ids: Vec<_> = self.streams.iter().filter(|(_, stream)| wanted(stream)).map(|(id, _)| *id).collect();
+    pub(super) fn ids(&self, predicate: impl Fn(&Stream) -> bool) -> Vec<StreamId> {
+        let mut ids: Vec<_> = self.streams.iter().filter(|(_, stream)| predicate(stream)).map(|(id, _)| *id).collect();
         ids.sort_unstable();
         ids
     }

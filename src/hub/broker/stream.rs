@@ -99,20 +99,20 @@ impl Stream {
 
     /// Which of a device's forwards it is for.
     pub(super) fn choose_forward(&self, hello: &Hello) -> Result<StreamName, Refusal> {
-        if let Some(asked) =
+        if let Some(requested) =
             self.request.name.as_ref().filter(|name| hello.accepts_any_name && self.request.scope.covers_stream(name))
         {
-            return Ok(asked.clone());
+            return Ok(requested.clone());
         }
         let mut offered = hello.forwards.iter().filter(|name| self.request.scope.covers_stream(name));
-        let wanted = |name: &&StreamName| self.request.name.as_ref().is_none_or(|asked| asked == *name);
-        if let Some(name) = offered.clone().find(wanted) {
+        let is_requested = |name: &&StreamName| self.request.name.as_ref().is_none_or(|requested| requested == *name);
+        if let Some(name) = offered.clone().find(is_requested) {
             return Ok(name.clone());
         }
-        let asked = self.request.name.as_ref().map_or("its first", StreamName::as_str);
+        let requested = self.request.name.as_ref().map_or("its first", StreamName::as_str);
         let first = offered.next().map_or("nothing", StreamName::as_str).to_owned();
         let offered = offered.fold(first, |list, name| format!("{list}, {name}"));
-        Err(Refusal::new(RefusalKind::StreamNotOffered, format!("asked for {asked}; offered: {offered}")))
+        Err(Refusal::new(RefusalKind::StreamNotOffered, format!("asked for {requested}; offered: {offered}")))
     }
 
     pub(super) fn slot(&mut self, role: Role) -> &mut LegSlot {

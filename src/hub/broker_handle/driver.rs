@@ -82,10 +82,10 @@ impl<T: Transport> BrokerDriver<T> {
 
     /// A service asks for a stream.
     pub(super) fn open(&mut self, requester: ConnectionId, request: OpenRequest) -> oneshot::Receiver<OpenResult> {
-        let (sender, answer) = oneshot::channel();
+        let (sender, result) = oneshot::channel();
         self.requesters.insert(requester, sender);
         self.handle(Input::OpenRequested { requester, request });
-        answer
+        result
     }
 
     /// A side shows its token.
@@ -146,7 +146,7 @@ impl<T: Transport> BrokerDriver<T> {
             self.execute(output);
         }
         let totals = self.totals();
-        self.totals.send_if_modified(|told| std::mem::replace(told, totals) != totals);
+        self.totals.send_if_modified(|current| std::mem::replace(current, totals) != totals);
     }
 
     /// Which streams keep a hub from ending matters only when it wants to.
@@ -239,7 +239,7 @@ impl<T: Transport> BrokerDriver<T> {
                     device.withdrawals.insert(stream, withdrawn.drop_guard());
                     return;
                 }
-                Err(back) => request = back.request,
+                Err(unsent) => request = unsent.request,
             }
         }
         self.send_command(connection, DeviceCommand::RequestStream(Box::new(request)));
@@ -271,13 +271,13 @@ impl<T: Transport> BrokerDriver<T> {
         let device = self.rendezvous.remove(&joined.device_leg);
         let service = self.rendezvous.remove(&joined.service_leg);
         let (Some(device), Some(service)) = (device, service) else { return };
-        let (give, take) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         // One that was interrupted goes on counting.
         let counters = self.active.remove(&joined.stream).map(|active| active.counters.clone()).unwrap_or_default();
         let active = Arc::new(ActiveStream { counters, ..ActiveStream::default() });
         self.active.insert(joined.stream, active.clone());
-        let _ = device.send(Rendezvous::HandOver(give));
-        let _ = service.send(Rendezvous::TakeOver(take, Box::new(joined), active));
+        let _ = device.send(Rendezvous::HandOver(sender));
+        let _ = service.send(Rendezvous::TakeOver(receiver, Box::new(joined), active));
     }
 
     /// A device that lets its notices pile up is not reading: forgetting it here ends its connection.

@@ -211,8 +211,8 @@ impl<T: Transport> BrokerHandle<T> {
     /// Asks for a stream and waits for the answer; the request is void when the caller stops waiting.
     pub(super) async fn open_stream(&self, requester: ConnectionId, request: OpenRequest) -> OpenResult {
         let _guard = self.leave_guard(Input::RequesterLeft { requester });
-        let answer = self.with(|driver| driver.open(requester, request))?;
-        answer.await.unwrap_or_else(|_| Err(BROKER_DOWN.into()))
+        let result = self.with(|driver| driver.open(requester, request))?;
+        result.await.unwrap_or_else(|_| Err(BROKER_DOWN.into()))
     }
 
     /// A side shows its token. If it is let in, it waits for its meeting, and has left when the guard is dropped.
@@ -296,13 +296,13 @@ impl<T: Transport> BrokerHandle<T> {
         let _ = self.with(|driver| driver.handle(input));
     }
 
-    fn with<R>(&self, what: impl FnOnce(&mut BrokerDriver<T>) -> R) -> Result<R, Refusal> {
+    fn with<R>(&self, action: impl FnOnce(&mut BrokerDriver<T>) -> R) -> Result<R, Refusal> {
         // Where it panicked, what it knows may be wrong: it is asked no more, and nobody waits for it any longer.
         let mut driver = self.0.driver.lock().map_err(|poisoned| {
             poisoned.into_inner().abort();
             Refusal::from(BROKER_DOWN)
         })?;
-        let result = what(&mut driver);
+        let result = action(&mut driver);
         if driver.take_earlier_deadline() {
             self.0.earlier_deadline.notify_one();
         }
@@ -358,10 +358,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_broker_that_panicked_lets_go_of_everybody_and_is_not_alive() {
-        let place = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new(&[], None));
         let settings = activity::Settings::default();
-        let (activity, _writer) = Activity::open(&place.path().join("log"), settings, metrics).unwrap();
+        let (activity, _writer) = Activity::open(&directory.path().join("log"), settings, metrics).unwrap();
         let broker = BrokerHandle::<DuplexStream>::new(Settings::default(), activity);
         let hello = Hello {
             version: "1".into(),

@@ -113,8 +113,8 @@ impl Standby<'_> {
         let resume_grant = resume_credential.as_ref().map(ResumeGrant::from);
         let message = FromHub::StreamRequest(Request { stream, resume_grant, early });
         channel.send_with(&message, request.early.clone()).await?;
-        let answer = timeout(self.shared.config.broker.handshake, channel.answer()).await;
-        match answer.unwrap_or(Err(Ended::Silent))? {
+        let message = timeout(self.shared.config.broker.handshake, channel.answer()).await;
+        match message.unwrap_or(Err(Ended::Silent))? {
             ToHub::StreamResponse(response) if response.request_id == request.stream => Ok(response),
             ToHub::StreamResponse(_) | ToHub::Open(_) => Err(StandbyEnd::Refused(RefusalKind::BadRequest)),
         }

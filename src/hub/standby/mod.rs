@@ -46,10 +46,10 @@ pub(super) struct StandbyCounts(Arc<Mutex<HashMap<Principal, usize>>>);
 struct StandbyPermit(StandbyCounts, Principal);
 
 impl StandbyCounts {
-    fn acquire(&self, principal: &Principal, most: usize) -> Option<StandbyPermit> {
+    fn acquire(&self, principal: &Principal, limit: usize) -> Option<StandbyPermit> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get(principal).copied().unwrap_or(0);
-        if count >= most {
+        if count >= limit {
             return None;
         }
         counts.insert(principal.clone(), count + 1);
@@ -127,8 +127,8 @@ pub(super) async fn upgrade(
 impl Shared {
     /// A place for one more, if there is room.
     fn acquire_standby(&self, principal: &Principal) -> Option<StandbyPermit> {
-        let most = self.pressure.max_connections() * MAX_SHARE_PERCENT / 100;
-        let room = !self.is_draining() && self.standbys.all() < most && self.pressure.check_stream_capacity().is_ok();
+        let limit = self.pressure.max_connections() * MAX_SHARE_PERCENT / 100;
+        let room = !self.is_draining() && self.standbys.all() < limit && self.pressure.check_stream_capacity().is_ok();
         self.standbys.acquire(principal, self.config.standbys).filter(|_| room)
     }
 }
@@ -164,8 +164,8 @@ enum StandbyEnd {
 }
 
 impl From<Ended> for StandbyEnd {
-    fn from(why: Ended) -> Self {
-        Self::Channel(why)
+    fn from(error: Ended) -> Self {
+        Self::Channel(error)
     }
 }
 
@@ -266,7 +266,7 @@ impl Standby<'_> {
 
 async fn close(channel: Channel, end: StandbyEnd) -> Option<Channel> {
     match end {
-        StandbyEnd::Channel(why) => channel.end(&why).await,
+        StandbyEnd::Channel(error) => channel.end(&error).await,
         StandbyEnd::Refused(kind) => channel.refuse(kind).await,
     }
     None

@@ -61,7 +61,7 @@ join-with-wrong-code             401     yes       yes
 /// How far an identity's life has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    Stranger,
+    NoIdentity,
     NotJoined,
     Active,
     Disabled,
@@ -70,8 +70,15 @@ pub(super) enum State {
     Ended,
 }
 
-pub(super) const STATES: [State; 7] =
-    [State::Stranger, State::NotJoined, State::Active, State::Disabled, State::Removed, State::Replaced, State::Ended];
+pub(super) const STATES: [State; 7] = [
+    State::NoIdentity,
+    State::NotJoined,
+    State::Active,
+    State::Disabled,
+    State::Removed,
+    State::Replaced,
+    State::Ended,
+];
 
 /// A service's scopes, by their columns, as typed.
 pub(super) const SCOPES: [(&str, &[&str]); 5] = [
@@ -93,7 +100,7 @@ pub(super) struct Cell {
 /// The column of somebody.
 pub(super) fn column(role: Role, state: State, scope: &str) -> Vec<Cell> {
     let name = match (role, state) {
-        (_, State::Stranger | State::NotJoined | State::Removed | State::Replaced) => "nobody",
+        (_, State::NoIdentity | State::NotJoined | State::Removed | State::Replaced) => "nobody",
         (_, State::Disabled) => "disabled",
         (_, State::Ended) => "ended",
         (Role::Device, State::Active) => "active",
@@ -154,7 +161,7 @@ fn decide(role: Role, state: State, typed: &[&str], entry: &str) -> &'static str
     let known: Vec<PublicKey> = match state {
         State::Active | State::Disabled | State::Ended => vec![key.public()],
         State::Replaced => vec![PrivateKey::from_seed(&KeySeed::new([2; 32])).public()],
-        State::Stranger | State::NotJoined | State::Removed => Vec::new(),
+        State::NoIdentity | State::NotJoined | State::Removed => Vec::new(),
     };
     let binding = Binding { method: "GET", authority: "hub", path: "/", session: Session::Channel(&[0; 32]) };
     let credential = Credential::sign(principal.clone(), &key, &binding);

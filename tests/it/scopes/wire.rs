@@ -91,10 +91,10 @@ impl Fixture {
         let before = if typed.is_empty() { typed } else { &["--device", "*"] };
         let link = self.hub.service_link_with(&id, before);
         let mut raw = RawClient::before_joining(&link);
-        if !matches!(state, State::Stranger | State::NotJoined) {
+        if !matches!(state, State::NoIdentity | State::NotJoined) {
             assert_eq!(raw.redeem(&link).status, 204);
         }
-        let own = !typed.is_empty() && !matches!(state, State::Stranger | State::NotJoined);
+        let own = !typed.is_empty() && !matches!(state, State::NoIdentity | State::NotJoined);
         let asker = if own { &raw } else { &self.witness };
         let [first, second] = [(); 2].map(|()| stream(asker, "pi-42", &self.device));
         if !typed.is_empty() {
@@ -109,7 +109,7 @@ impl Fixture {
         let id = format!("{state:?}").to_lowercase();
         let link = self.hub.device_link(&id);
         let mut raw = RawClient::before_joining(&link);
-        let joins = !matches!(state, State::Stranger | State::NotJoined);
+        let joins = !matches!(state, State::NoIdentity | State::NotJoined);
         let [first, second] = if joins {
             assert_eq!(raw.redeem(&link).status, 204);
             let requests = RawDevice::online(raw.clone(), &["ssh"]).accepting();
@@ -124,7 +124,7 @@ impl Fixture {
     fn brought_to(&self, state: State, role: &str, id: &str, raw: RawClient) -> RawClient {
         let change = |words: &[&str]| drop(self.hub.ask(&[&[role], words].concat()));
         match state {
-            State::Stranger => return raw.without_key(),
+            State::NoIdentity => return raw.without_key(),
             State::NotJoined | State::Active => {}
             State::Disabled => change(&["disable", id]),
             State::Removed => change(&["remove", id]),
