@@ -141,13 +141,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let units = root.path().join("etc/systemd/system");
         std::fs::create_dir_all(&units).unwrap();
-        let told = |role, identity| next_step(&Profile::default(), role, Path::new(identity), Some(root.path()));
-        assert!(told(Role::Device, "/srv/device").contains("devstream device-agent"));
+        let step = |role, identity| next_step(&Profile::default(), role, Path::new(identity), Some(root.path()));
+        assert!(step(Role::Device, "/srv/device").contains("devstream device-agent"));
         let unit = "[Service]\nLoadCredential=key:/srv/device/key\n";
         std::fs::write(units.join("devstream-device-agent.service"), unit).unwrap();
-        assert!(told(Role::Device, "/srv/device").contains("systemctl restart devstream-device-agent, "));
-        assert!(!told(Role::Device, "/home/me/device").contains("systemctl"), "another user's");
-        assert!(!told(Role::Service, "/srv/device").contains("systemctl"), "another role's");
+        assert!(step(Role::Device, "/srv/device").contains("systemctl restart devstream-device-agent, "));
+        assert!(!step(Role::Device, "/home/me/device").contains("systemctl"), "another user's");
+        assert!(!step(Role::Service, "/srv/device").contains("systemctl"), "another role's");
     }
 
     #[test]

@@ -25,8 +25,8 @@ impl KeyAccess {
     pub(super) fn of(pair: &PemPair, root: &Path) -> anyhow::Result<Self> {
         let files = [&pair.key, &pair.certificate];
         for file in files {
-            if let Some(place) = hidden_directory(file) {
-                bail!("{} is below {place}, which services do not see: put it below /etc", file.display());
+            if let Some(directory) = hidden_directory(file) {
+                bail!("{} is below {directory}, which services do not see: put it below /etc", file.display());
             }
         }
         let Ok(key) = fs::metadata(under_root(root, &pair.key)) else { return Ok(Self::Unknown(pair.key.clone())) };
@@ -50,15 +50,15 @@ fn check_readable(file: &Path, root: &Path, group: u32) -> anyhow::Result<()> {
     let path = under_root(&root, file);
     // Missing, it is as good as not yet there.
     let Ok(real) = path.canonicalize() else { return Ok(()) };
-    let chains = [&path, &real].map(|end| end.ancestors().skip(1).take_while(|place| *place != root));
-    let directories = chains.into_iter().flatten().map(|place| (place, 1, "chmod g+x"));
-    for (place, bit, remedy) in directories.chain([(path.as_path(), 4, "chmod g+r")]) {
-        let metadata = fs::metadata(place).with_context(|| format!("cannot look at {}", place.display()))?;
+    let chains = [&path, &real].map(|end| end.ancestors().skip(1).take_while(|directory| *directory != root));
+    let directories = chains.into_iter().flatten().map(|directory| (directory, 1, "chmod g+x"));
+    for (directory, bit, remedy) in directories.chain([(path.as_path(), 4, "chmod g+r")]) {
+        let metadata = fs::metadata(directory).with_context(|| format!("cannot look at {}", directory.display()))?;
         if !allows(&metadata, group, bit) {
-            let (file, place) = (file.display(), place.display());
+            let (file, directory) = (file.display(), directory.display());
             bail!(
-                "the hub's service, as a member of group {group}, would not get through {place} to {file}: \
-                 chgrp {group} {place} && {remedy} {place}"
+                "the hub's service, as a member of group {group}, would not get through {directory} to {file}: \
+                 chgrp {group} {directory} && {remedy} {directory}"
             );
         }
     }

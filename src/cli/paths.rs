@@ -61,8 +61,8 @@ pub(super) fn credential(name: &str) -> Option<PathBuf> {
 
 /// Where a profile keeps the identity of one role once this machine has joined.
 pub(super) fn identity(profile: &Profile, role: Role) -> anyhow::Result<PathBuf> {
-    let place = if profile.is_default() { data()? } else { profiles()?.join(profile.as_str()) };
-    Ok(place.join(role.as_str()))
+    let directory = if profile.is_default() { data()? } else { profiles()?.join(profile.as_str()) };
+    Ok(directory.join(role.as_str()))
 }
 
 /// Where the profiles are that have a name of their own.

@@ -62,8 +62,8 @@ impl Connector {
 
     /// The same, but its streams wait so long for a device that is offline; at most 60 seconds.
     #[must_use]
-    pub fn with_connect_timeout(&self, patience: Duration) -> Self {
-        Self { inner: self.inner.clone(), connect_timeout: patience }
+    pub fn with_connect_timeout(&self, timeout: Duration) -> Self {
+        Self { inner: self.inner.clone(), connect_timeout: timeout }
     }
 
     /// Opens a stream, to the device's first forward or handler if no name is given. The device has accepted it then.

@@ -103,7 +103,7 @@ impl Standbys {
                     None
                 }
                 // The hub has nothing to say here but that it is there.
-                said = standby.next_command(&network) => said.err(),
+                message = standby.next_command(&network) => message.err(),
             };
             wanted.close();
             standby.close(ended).await;

@@ -393,7 +393,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_that_an_application_says_at_once_goes_along_up_to_the_limit() {
-        for (said, goes_along) in [
+        for (written, expected) in [
             (0, 0),
             (1, 1),
             (1500, 1500),
@@ -401,8 +401,8 @@ mod tests {
             (EARLY_DATA_BYTES + 1, EARLY_DATA_BYTES),
         ] {
             let (mut application, mut local) = duplex(2 * EARLY_DATA_BYTES);
-            application.write_all(&vec![7; said]).await.unwrap();
-            assert_eq!(first_bytes(&mut local).await.unwrap().len(), goes_along, "{said}");
+            application.write_all(&vec![7; written]).await.unwrap();
+            assert_eq!(first_bytes(&mut local).await.unwrap().len(), expected, "{written}");
         }
     }
 }

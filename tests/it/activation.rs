@@ -24,7 +24,7 @@ fn a_restart_drops_no_connection_attempt() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut hub = Hub::start_inheriting(&machine, &socket);
     assert_eq!(hub.port, socket.local_addr().unwrap().port(), "it says where it really listens");
-    let visitor = RawClient::join(&hub.device_link(DEVICE));
+    let client = RawClient::join(&hub.device_link(DEVICE));
     let (served, over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let deadline = clock::now() + TIMEOUT;
     let _hub = thread::scope(|scope| {
@@ -32,7 +32,7 @@ fn a_restart_drops_no_connection_attempt() {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) && clock::now() < deadline {
                     // Each one panics if it is refused, reset or not answered.
-                    assert_eq!(visitor.ask_unsigned("GET", "/healthz").status, 200);
+                    assert_eq!(client.ask_unsigned("GET", "/healthz").status, 200);
                     served.fetch_add(1, Ordering::Relaxed);
                 }
             });

@@ -88,15 +88,15 @@ fn a_close_ends_both_directions_or_one() {
 #[test]
 fn a_black_hole_takes_everything_in_silence_one_way_or_both() {
     let fixture = Fixture::with(Target::echo());
-    for way in [Direction::Up, Direction::Down, Direction::Both] {
+    for direction in [Direction::Up, Direction::Down, Direction::Both] {
         let mut stream = fixture.alive();
-        assert!(fixture.chaos.hit_one(1, Fault::BlackHole(way)).is_some());
+        assert!(fixture.chaos.hit_one(1, Fault::BlackHole(direction)).is_some());
         stream.write_all(b"hello").unwrap();
         assert_silent(&mut stream);
         fixture.chaos.heal();
         assert_eq!(drain(&mut stream).end, StreamEnd::Reset, "bytes are missing");
-        let arrived = if way == Direction::Down { 5 } else { 0 };
-        assert_eq!(fixture.target.seen(), Observed { bytes: KIB + arrived, end: StreamEnd::Reset }, "{way:?}");
+        let arrived = if direction == Direction::Down { 5 } else { 0 };
+        assert_eq!(fixture.target.seen(), Observed { bytes: KIB + arrived, end: StreamEnd::Reset }, "{direction:?}");
     }
     let mut idle = fixture.alive();
     fixture.chaos.hit_all(Fault::BlackHole(Direction::Both));

@@ -153,9 +153,9 @@ fn a_hub_that_does_not_answer_holds_nobody_up() {
     drop((hub, agent));
     // Takes connections, and says nothing.
     let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-    let mut told: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
-    told["at"] = clock::now_utc().before(Duration::from_secs(60)).to_string().into();
-    fs::write(&cache, told.to_string()).unwrap();
+    let mut cached: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
+    cached["at"] = clock::now_utc().before(Duration::from_secs(60)).to_string().into();
+    fs::write(&cache, cached.to_string()).unwrap();
     // Not nearly as long as the hub is waited for, however slow this machine is.
     within(DIAL_TIMEOUT / 2, "two completions", || {
         assert_eq!(bash(&laptop, &["service-proxy", "--device", "p"]), [DEVICE], "what was known a minute ago");
@@ -188,11 +188,11 @@ fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
         let offered = [bash(&laptop, &["service-proxy", "--device", "p"]), fish(&laptop, "service-proxy --device p")];
         offered.map(|all| all.first().is_some_and(|first| first.starts_with(DEVICE)))
     };
-    let told = fs::read_to_string(&cache).unwrap();
-    let year = told.split("\"at\":\"").nth(1).unwrap()[..4].to_owned();
+    let cached = fs::read_to_string(&cache).unwrap();
+    let year = cached.split("\"at\":\"").nth(1).unwrap()[..4].to_owned();
     let aged = |years: i32| {
         let then = (year.parse::<i32>().unwrap() - years).to_string();
-        fs::write(&cache, told.replacen(&year, &then, 1)).unwrap();
+        fs::write(&cache, cached.replacen(&year, &then, 1)).unwrap();
     };
     assert_eq!(everywhere(), [true, true]);
     aged(1);

@@ -131,9 +131,9 @@ async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
 
 /// The suite's connection goes on as alice's end of a stream, on which text is allowed.
 fn lead_through_the_hub(mut plain: std::net::TcpStream, alice: &RawClient) {
-    let mut ticket = alice.open("echo", &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]).answer().grant();
-    ticket.protocol = Some(STREAM_PROTOCOL.into());
-    let stream = alice.bring(&ticket).expect("the hub lets alice in");
+    let mut grant = alice.open("echo", &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]).answer().grant();
+    grant.protocol = Some(STREAM_PROTOCOL.into());
+    let stream = alice.bring(&grant).expect("the hub lets alice in");
     let accept = derive_accept_key(key_asked_with(&mut plain).as_bytes());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\

@@ -17,26 +17,26 @@ use crate::support::{DEVICE, STREAM_PROTOCOL};
 #[test]
 fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
     let (hub, mut device, alice) = setup(&[]);
-    let asked = alice.open("ssh?api-version=2020-09-30", &[]);
+    let pending = alice.open("ssh?api-version=2020-09-30", &[]);
     let request = device.request();
     assert_eq!(request.stream_name.as_str(), "ssh");
     assert_eq!(request.service.as_str(), "alice");
     device.accept(&request);
-    let ticket = asked.answer().grant();
-    assert!(ticket.url.starts_with(&format!("wss://{}/bridges/ih/", hub.address())), "{}", ticket.url);
-    assert!(ticket.url.ends_with("/r/service") && request.url.ends_with("/r/device"), "{} {}", ticket.url, request.url);
-    assert_ne!(ticket.token, request.authorization_token.as_ref().expect("a token").reveal());
+    let grant = pending.answer().grant();
+    assert!(grant.url.starts_with(&format!("wss://{}/bridges/ih/", hub.address())), "{}", grant.url);
+    assert!(grant.url.ends_with("/r/service") && request.url.ends_with("/r/device"), "{} {}", grant.url, request.url);
+    assert_ne!(grant.token, request.authorization_token.as_ref().expect("a token").reveal());
     // The original's C client holds each in 1024 bytes and splits at '='.
-    assert!(ticket.url.len() < 1000 && ticket.token.len() < 1000 && !ticket.token.contains('='));
+    assert!(grant.url.len() < 1000 && grant.token.len() < 1000 && !grant.token.contains('='));
 }
 
 #[test]
 fn a_devices_no_is_a_200_without_them() {
     let (_hub, mut device, alice) = setup(&[]);
-    let asked = alice.open("ssh", &[]);
+    let pending = alice.open("ssh", &[]);
     let request = device.request();
     device.reject(&request, Refusal::new(RefusalKind::RejectedByDevice, "not today"));
-    let answer = asked.answer();
+    let answer = pending.answer();
     assert_eq!((answer.status, answer.header(ACCEPTED_HEADER)), (200, Some("False")), "{answer:?}");
     assert_eq!((answer.header(URL_HEADER), answer.header(TOKEN_HEADER)), (None, None));
     assert!(answer.body.contains("not today"), "{answer:?}");
@@ -110,11 +110,11 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
     let row = RefusalKind::RejectedByDevice.row();
     let no = || Refusal::new(RefusalKind::RejectedByDevice, "it cannot come");
     for service_is_there in [false, true] {
-        let asked = alice.open("ssh", &[]);
+        let pending = alice.open("ssh", &[]);
         let request = device.request();
         device.accept(&request);
-        let ticket = asked.answer().grant();
-        let waiting = service_is_there.then(|| alice.bring(&ticket).unwrap());
+        let grant = pending.answer().grant();
+        let waiting = service_is_there.then(|| alice.bring(&grant).unwrap());
         device.reject(&request, no());
         if let Some(mut waiting) = waiting {
             let end = waiting.next().unwrap();
@@ -124,7 +124,7 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
             );
         } else {
             hub.wait_activity("invoke", Some(row.label));
-            let answer = alice.bring(&ticket).err().unwrap();
+            let answer = alice.bring(&grant).err().unwrap();
             assert!(answer.refusal_label() == row.label && answer.body.contains("it cannot come"), "{answer:?}");
         }
         let answer = device.identity.bring(&StreamGrant::from(&request)).err().unwrap();
@@ -135,12 +135,12 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
 #[test]
 fn a_device_that_came_takes_nothing_back() {
     let (_hub, mut device, alice) = setup(&[]);
-    let asked = alice.open("ssh", &[]);
+    let pending = alice.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
     let mut there = device.identity.bring(&StreamGrant::from(&request)).unwrap();
     device.reject(&request, RefusalKind::RejectedByDevice.into());
-    let mut here = alice.bring(&asked.answer().grant()).unwrap();
+    let mut here = alice.bring(&pending.answer().grant()).unwrap();
     here.bytes(b"hello").unwrap();
     assert_eq!(there.expect_bytes(5), b"hello");
 }
@@ -188,8 +188,8 @@ fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close(
     let (machine, hub) = hub(&[]);
     let _agent = Agent::start(&machine, &[&format!("ssh={}", target.port)]);
     let alice = RawClient::join(&hub.service_link("alice"));
-    let ticket = alice.open("ssh", &[]).answer().grant();
-    let mut stream = alice.bring(&ticket).expect("let in");
+    let grant = alice.open("ssh", &[]).answer().grant();
+    let mut stream = alice.bring(&grant).expect("let in");
     let whole = stream.expect_bytes(usize::try_from(8 * MIB).unwrap());
     Pattern::new(1).expect(&mut whole.as_slice(), 8 * MIB);
     assert_eq!(stream.next().unwrap(), Frame::Close(1000, String::new()));
@@ -212,9 +212,9 @@ fn text_means_something_only_where_both_ends_agreed_on_it() {
 #[test]
 fn a_request_that_the_service_gives_up_is_void() {
     let (hub, mut device, alice) = setup(&[]);
-    let asked = alice.open("ssh", &[]);
+    let pending = alice.open("ssh", &[]);
     let request = device.request();
-    drop(asked);
+    drop(pending);
     device.expect_cancel(&request);
     hub.wait_activity("invoke", Some(RefusalKind::PeerGone.row().label));
     device.accept(&request);
@@ -238,12 +238,12 @@ fn handshake<'a>(
     service: &'a RawClient,
     headers: &[(&str, &str)],
 ) -> (Place<'a>, Place<'a>) {
-    let asked = service.open("ssh", headers);
+    let pending = service.open("ssh", headers);
     let request = device.request();
     device.accept(&request);
-    let mut ticket = asked.answer().grant();
-    ticket.protocol = request.protocol.clone();
-    (Place(service, ticket), Place(&device.identity, (&request).into()))
+    let mut grant = pending.answer().grant();
+    grant.protocol = request.protocol.clone();
+    (Place(service, grant), Place(&device.identity, (&request).into()))
 }
 
 fn hub(arguments: &[&str]) -> (Machine, Hub) {

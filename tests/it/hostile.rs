@@ -84,8 +84,8 @@ impl HostileFixture {
 
     /// A stream of alice's own, with or without what both ends agree on.
     fn websocket(&self, headers: &[(&str, &str)]) -> WebSocket {
-        let ticket = self.alice.open("target", headers).answer().grant();
-        self.alice.bring(&ticket).expect("the hub lets alice in")
+        let grant = self.alice.open("target", headers).answer().grant();
+        self.alice.bring(&grant).expect("the hub lets alice in")
     }
 }
 

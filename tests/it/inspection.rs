@@ -32,14 +32,14 @@ impl Fixture {
         Self { middlebox: Middlebox::start(&machine, hub.port, &Trust::Pin(pin)), hub, device, laptop }
     }
 
-    fn way(&self) -> [String; 4] {
+    fn proxy_flags(&self) -> [String; 4] {
         let authority = self.middlebox.authority.clone();
         ["--hub".into(), self.middlebox.address(), "--ca".into(), authority]
     }
 
     /// What `ssh` would be told.
     fn pipe(&self, more: &[&str]) -> (Option<i32>, String) {
-        let way = self.way();
+        let way = self.proxy_flags();
         let way: Vec<_> = way.iter().map(String::as_str).collect();
         let finished = self.laptop.run(&[&["service-proxy", "--device", DEVICE, "--stdio"], &way[..], more].concat());
         (finished.code, finished.stderr)
@@ -56,9 +56,9 @@ fn inspection_is_refused_and_named_whatever_the_client_trusts() {
         assert!(said.contains("inspects TLS") && said.contains(row.hint), "{said}");
         assert_eq!(said.contains("the hub does not allow it"), !more.is_empty(), "{said}");
     }
-    let agent = fixture
-        .device
-        .start(&[&["device-agent", "--forward", "22"], &fixture.way().each_ref().map(String::as_str)[..]].concat());
+    let agent = fixture.device.start(
+        &[&["device-agent", "--forward", "22"], &fixture.proxy_flags().each_ref().map(String::as_str)[..]].concat(),
+    );
     agent.wait_line(row.sentence);
     // With the pin alone, the proxy does not even get to see the request.
     let pinned =
@@ -73,7 +73,7 @@ fn where_both_ends_allow_it_streams_go_through() {
     let fixture = Fixture::new(&[ALLOWED]);
     let (code, said) = fixture.pipe(&[]);
     assert_eq!(code, Some(RefusalKind::TlsInspected.row().exit.into()), "the hub alone: {said}");
-    let way = fixture.way();
+    let way = fixture.proxy_flags();
     let [hub, address, ca, file] = way.each_ref().map(String::as_str);
     let forward = target.port.to_string();
     let agent = fixture.device.start(&["device-agent", "--forward", &forward, hub, address, ca, file, ALLOWED]);

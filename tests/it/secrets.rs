@@ -48,14 +48,14 @@ fn no_token_is_in_the_hubs_log_or_its_activity_log() {
     let hub = Hub::start_with(&Machine::new(), &["-vv"]);
     let mut device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
     let alice = RawClient::join(&hub.service_link("alice"));
-    let asked = alice.open("ssh", &[]);
+    let pending = alice.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
-    let tickets: [StreamGrant; 2] = [asked.answer().grant(), (&request).into()];
-    drop((alice.bring(&tickets[0]).expect("let in"), device.identity.bring(&tickets[1]).expect("let in")));
+    let grants: [StreamGrant; 2] = [pending.answer().grant(), (&request).into()];
+    drop((alice.bring(&grants[0]).expect("let in"), device.identity.bring(&grants[1]).expect("let in")));
     hub.wait_activity("streamClosed", None);
     let everything = hub.process.log() + &hub.ask(&["logs"]) + &hub.ask(&["logs", "--json"]);
-    for StreamGrant { token, .. } in tickets {
+    for StreamGrant { token, .. } in grants {
         let leak = everything.lines().find(|line| line.contains(&token));
         assert_eq!(leak, None, "{token}");
     }

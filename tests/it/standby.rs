@@ -94,8 +94,8 @@ fn an_end_that_knows_nothing_of_it_has_its_streams_with_one_that_does() {
         let headers: Vec<_> = protocol.map(|protocol| (STREAM_PROTOCOL_HEADER, protocol)).into_iter().collect();
         for _ in 0..3 {
             let answer = carol.open("target", &headers).answer();
-            let ticket = StreamGrant { protocol: protocol.map(str::to_owned), ..answer.grant() };
-            let mut stream = carol.bring(&ticket).expect("the hub lets carol in");
+            let grant = StreamGrant { protocol: protocol.map(str::to_owned), ..answer.grant() };
+            let mut stream = carol.bring(&grant).expect("the hub lets carol in");
             stream.bytes(b"hello").unwrap();
             assert_eq!(stream.expect_bytes(5), b"hello");
         }

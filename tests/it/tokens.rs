@@ -19,7 +19,7 @@ fn every_wrong_token_gets_the_same_401() {
     let peer = StreamGrant { token: made_up(), ..own.clone() };
     let refused = alice.bring(&peer).err().expect("a made-up token lets nobody in");
     let swapped =
-        |ticket: &StreamGrant, token: &StreamGrant| StreamGrant { token: token.token.clone(), ..ticket.clone() };
+        |grant: &StreamGrant, token: &StreamGrant| StreamGrant { token: token.token.clone(), ..grant.clone() };
     let nowhere = StreamGrant {
         url: own.url.replace(&stream_in(&own), &StreamId::from_bytes([7; 16]).to_string()),
         ..own.clone()
@@ -91,10 +91,10 @@ fn setup(arguments: &[&str]) -> (Machine, Hub, RawDevice, RawClient) {
 
 /// What the service got, and what the device got.
 fn handshake(device: &mut RawDevice, service: &RawClient) -> (StreamGrant, StreamGrant) {
-    let asked = service.open("ssh", &[]);
+    let pending = service.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
-    (asked.answer().grant(), (&request).into())
+    (pending.answer().grant(), (&request).into())
 }
 
 fn made_up() -> String {
@@ -102,7 +102,7 @@ fn made_up() -> String {
     token.reveal()
 }
 
-fn stream_in(ticket: &StreamGrant) -> String {
-    let rest = ticket.url.split("/sid/").nth(1).expect("a stream id");
+fn stream_in(grant: &StreamGrant) -> String {
+    let rest = grant.url.split("/sid/").nth(1).expect("a stream id");
     rest.split('/').next().expect("a stream id").to_owned()
 }

@@ -66,8 +66,8 @@ impl Fixture {
 const CONTROL: u64 = 0;
 
 /// The leg of the stream that was opened last.
-fn hit_leg(way: &Chaos, fault: Fault) {
-    assert!(way.hit(way.connections() - 1, fault), "no leg is there");
+fn hit_leg(network: &Chaos, fault: Fault) {
+    assert!(network.hit(network.connections() - 1, fault), "no leg is there");
 }
 
 #[test]
@@ -76,9 +76,9 @@ fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
     for fault in
         [Fault::Cut, Fault::Close(Direction::Both), Fault::Close(Direction::Down), Fault::Truncate(Direction::Both)]
     {
-        for way in [&fixture.below, &fixture.above] {
+        for network in [&fixture.below, &fixture.above] {
             let mut local = fixture.alive();
-            hit_leg(way, fault);
+            hit_leg(network, fault);
             within(AT_ONCE, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset, "{fault:?}"));
             within(AT_ONCE, "the target's", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset, "{fault:?}"));
         }
@@ -97,9 +97,9 @@ fn a_leg_that_breaks_in_whatever_way_only_interrupts_where_both_ends_resume() {
         Fault::Corrupt(Direction::Both),
     ];
     for fault in broken {
-        for way in [&fixture.below, &fixture.above] {
+        for network in [&fixture.below, &fixture.above] {
             let mut local = fixture.alive();
-            hit_leg(way, fault);
+            hit_leg(network, fault);
             is_alive(&mut local);
         }
     }
@@ -114,8 +114,9 @@ fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
         let pattern = Pattern::new(1);
         pattern.expect(&mut local, MIB);
         // The direction that carries the transfer: TLS has no goodbye, and TCP ends properly.
-        let (way, direction) = if below { (&fixture.below, Direction::Up) } else { (&fixture.above, Direction::Down) };
-        hit_leg(way, Fault::Truncate(direction));
+        let (network, direction) =
+            if below { (&fixture.below, Direction::Up) } else { (&fixture.above, Direction::Down) };
+        hit_leg(network, Fault::Truncate(direction));
         let (_, end) = verify(&pattern, &mut local, MIB, u64::MAX);
         assert_eq!(end, StreamEnd::Reset);
     }
@@ -138,8 +139,8 @@ fn a_bit_that_changes_on_the_way_is_a_reset_and_never_another_byte() {
 fn a_round_trip_of_300_ms_and_jitter_lose_nothing_and_nobody() {
     let fixture = Fixture::with(Target::echo());
     let (delay, jitter) = (Duration::from_millis(75), Duration::from_millis(50));
-    for way in [&fixture.below, &fixture.above] {
-        way.hit_everything(Fault::Delay { delay, jitter });
+    for network in [&fixture.below, &fixture.above] {
+        network.hit_everything(Fault::Delay { delay, jitter });
     }
     let start = clock::now();
     let local = fixture.alive();
@@ -163,8 +164,8 @@ fn a_trickle_carries_everything_and_the_control_connection_stays() {
 fn a_leg_that_freezes_for_ten_seconds_loses_nothing() {
     let stand_still = |below: bool| {
         let fixture = Fixture::with(Target::source(4, u64::MAX));
-        let way = if below { &fixture.below } else { &fixture.above };
-        stand_still_and_go_on(&fixture, || hit_leg(way, Fault::Freeze(Direction::Both)), || way.heal());
+        let network = if below { &fixture.below } else { &fixture.above };
+        stand_still_and_go_on(&fixture, || hit_leg(network, Fault::Freeze(Direction::Both)), || network.heal());
     };
     thread::scope(|scope| [true, false].map(|below| scope.spawn(move || stand_still(below))).map(drop));
 }
@@ -217,8 +218,8 @@ fn who_cannot_reach_the_hub_says_so_keeps_its_streams_and_is_back_when_it_can() 
     let fixture = Fixture::with(Target::echo());
     let mut local = fixture.alive();
     let lines = fixture.agent.lines();
-    for way in [&fixture.below, &fixture.above] {
-        way.refuse();
+    for network in [&fixture.below, &fixture.above] {
+        network.refuse();
     }
     assert!(fixture.below.hit(CONTROL, Fault::Cut));
     let sentence = RefusalKind::HubUnreachable.row().sentence;
@@ -227,8 +228,8 @@ fn who_cannot_reach_the_hub_says_so_keeps_its_streams_and_is_back_when_it_can() 
     assert_eq!(drain(&mut fixture.proxy.connect()).end, StreamEnd::Reset);
     fixture.proxy.process.wait_line(sentence);
     is_alive(&mut local);
-    for way in [&fixture.below, &fixture.above] {
-        way.heal();
+    for network in [&fixture.below, &fixture.above] {
+        network.heal();
     }
     fixture.agent.wait_line_after(lines, "is online");
     fixture.alive();

@@ -68,10 +68,10 @@ impl Fixture {
 
 #[test]
 fn a_control_connection_that_falls_silent_one_way_or_both_is_given_up_by_both_ends() {
-    for way in [Direction::Up, Direction::Down, Direction::Both] {
+    for direction in [Direction::Up, Direction::Down, Direction::Both] {
         let fixture = Fixture::with(Target::echo());
         let lines = fixture.agent.lines();
-        assert!(fixture.below.hit(CONTROL, Fault::BlackHole(way)));
+        assert!(fixture.below.hit(CONTROL, Fault::BlackHole(direction)));
         within(NOTICED, "the hub's notice", || fixture.hub.process.wait_line("went offline"));
         within(NOTICED, "the agent's return", || fixture.agent.wait_line_after(lines, "is online"));
         fixture.alive();
@@ -80,12 +80,12 @@ fn a_control_connection_that_falls_silent_one_way_or_both_is_given_up_by_both_en
 
 #[test]
 fn a_leg_that_falls_silent_one_way_or_both_ends_the_stream_on_both_ends() {
-    for way in [Direction::Up, Direction::Down, Direction::Both] {
+    for direction in [Direction::Up, Direction::Down, Direction::Both] {
         for below in [true, false] {
             let fixture = Fixture::with(Target::echo());
             let mut local = fixture.alive();
             let leg = if below { &fixture.below } else { &fixture.above };
-            assert!(leg.hit(leg.connections() - 1, Fault::BlackHole(way)));
+            assert!(leg.hit(leg.connections() - 1, Fault::BlackHole(direction)));
             within(2 * NOTICED, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
             within(2 * NOTICED, "the target's", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset));
         }

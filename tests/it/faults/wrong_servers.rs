@@ -69,11 +69,11 @@ impl Redirected {
     /// Both say that the hub cannot be reached, and this about why; the agent goes on trying.
     fn are_told(&self, port: u16, why: &str) {
         let hub = format!("{NAME}:{port}");
-        let way = ["--hub", &hub, "--ca", &self.authority];
-        let finished = self.laptop.run(&[&["service-proxy", "--device", DEVICE, "--stdio"], &way[..]].concat());
+        let hub_flags = ["--hub", &hub, "--ca", &self.authority];
+        let finished = self.laptop.run(&[&["service-proxy", "--device", DEVICE, "--stdio"], &hub_flags[..]].concat());
         assert_is(&finished, RefusalKind::HubUnreachable);
         assert!(finished.stderr.contains(why), "{why}: {finished:?}");
-        let agent = self.device.start(&[&["device-agent", "--forward", "22"], &way[..]].concat());
+        let agent = self.device.start(&[&["device-agent", "--forward", "22"], &hub_flags[..]].concat());
         let line = agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
         assert!(line.contains(why) && line.contains("trying again"), "{why}: {line}");
     }

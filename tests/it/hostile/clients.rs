@@ -207,16 +207,16 @@ fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng
         let _ = client.write_all(&rng.garbage(&[b"\x15\x03\x03\x00\x02\x02\x28".to_vec()]));
         return;
     }
-    let Some(mut visit) = impostor.receive(client) else { return };
-    let asks = visit.head.starts_with("POST");
+    let Some(mut request) = impostor.receive(client) else { return };
+    let asks = request.head.starts_with("POST");
     match (asks, rng.random_below(4)) {
-        (true, 1..) => impostor.grant(visit),
+        (true, 1..) => impostor.grant(request),
         (false, 1..) => {
             let frames =
                 [frame(false, FINAL | TEXT, br#"{"type":"end","bytes":0}"#), frame(false, FINAL | BINARY, b"x")];
-            let _ = visit.upgrade().garbage(&rng.garbage(&frames));
+            let _ = request.upgrade().garbage(&rng.garbage(&frames));
         }
-        (_, 0) => visit.respond(&rng.garbage(&answers())),
+        (_, 0) => request.respond(&rng.garbage(&answers())),
     }
 }
 

@@ -31,10 +31,10 @@ fn device(hostile: &HostileFixture, id: &str) -> RawDevice {
 }
 
 fn pair(hostile: &HostileFixture, device: &mut RawDevice) -> Pair {
-    let asked = hostile.alice.send("POST", "/twins/flooded/streams/ssh", &[], "");
+    let pending = hostile.alice.send("POST", "/twins/flooded/streams/ssh", &[], "");
     let request = device.request();
     device.accept(&request);
-    let service = hostile.alice.bring(&asked.answer().grant()).expect("let in");
+    let service = hostile.alice.bring(&pending.answer().grant()).expect("let in");
     Pair { service, device: device.identity.bring(&(&request).into()).expect("let in") }
 }
 

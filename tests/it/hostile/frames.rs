@@ -38,10 +38,10 @@ fn bent_frames_on_a_side_that_waits_for_the_other_are_answered_at_once() {
     let hostile = HostileFixture::begin();
     let mut device = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("waiting")), &["ssh"]);
     let alone = || {
-        let asked = hostile.alice.send("POST", "/twins/waiting/streams/ssh", &[], "");
+        let pending = hostile.alice.send("POST", "/twins/waiting/streams/ssh", &[], "");
         let request = device.request();
         device.accept(&request);
-        hostile.alice.bring(&asked.answer().grant()).expect("let in")
+        hostile.alice.bring(&pending.answer().grant()).expect("let in")
     };
     assert_answered(&hostile, DATA_MESSAGE_LIMIT, alone, None);
     drop(device);

@@ -103,12 +103,12 @@ fn a_hub_outlives_nonsense_on_a_stream_and_before_it() {
     let mut device = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("babbling")), &["ssh"]);
     for seed in 0..FEWER {
         let mut rng = Rng::new(seed);
-        let asked = hostile.alice.send("POST", "/twins/babbling/streams/ssh", &[], "");
+        let pending = hostile.alice.send("POST", "/twins/babbling/streams/ssh", &[], "");
         let request = device.request();
         device.accept(&request);
-        let ticket = asked.answer().grant();
+        let grant = pending.answer().grant();
         let other = (rng.random_below(2) == 0).then(|| device.identity.bring(&(&request).into()).expect("let in"));
-        let mut side = hostile.alice.bring(&ticket).expect("let in");
+        let mut side = hostile.alice.bring(&grant).expect("let in");
         let _ = side.garbage(&rng.garbage(&frames(true)));
         drop(side);
         // The other side is told, or it never came.

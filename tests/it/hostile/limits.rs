@@ -30,7 +30,7 @@ fn a_service_that_opens_without_end_meets_its_own_limit() {
     // Requests that nobody answers are limited as well, and nobody else's are.
     let mut silent = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("silent")), &["ssh"]);
     let bob = RawClient::join(&hostile.fixture.hub.service_link("bob"));
-    let asked: Vec<_> = (0..LIMIT).map(|_| bob.send("POST", "/twins/silent/streams/ssh", &[], "")).collect();
+    let pending: Vec<_> = (0..LIMIT).map(|_| bob.send("POST", "/twins/silent/streams/ssh", &[], "")).collect();
     (0..LIMIT).for_each(|_| _ = silent.request());
     let refused = bob.ask("POST", "/twins/silent/streams/ssh", &[], "");
     assert_eq!((refused.status, refused.refusal_label()), (busy.status, busy.label), "{refused:?}");
@@ -40,7 +40,7 @@ fn a_service_that_opens_without_end_meets_its_own_limit() {
     is_alive(&mut local);
     local.shutdown(Shutdown::Write).unwrap();
     assert_eq!(drain(&mut local).end, StreamEnd::Eof);
-    drop((open, asked, silent));
+    drop((open, pending, silent));
     hostile.end();
 }
 
@@ -56,10 +56,10 @@ fn a_device_that_comes_again_and_again_is_one_device() {
         assert_eq!(last.control.expect_close(), RefusalKind::Displaced.row().close);
         last = next;
     }
-    let asked = hostile.alice.send("POST", "/twins/restless/streams/ssh", &[], "");
+    let pending = hostile.alice.send("POST", "/twins/restless/streams/ssh", &[], "");
     let request = last.request();
     last.accept(&request);
-    asked.answer().grant();
+    pending.answer().grant();
     drop(last);
     hostile.end();
 }

@@ -55,9 +55,9 @@ pub(crate) fn black_hole(time: Duration, arguments: &'static [&'static str]) -> 
     let fixture = Fixture::forwarding(&[sshd.port], arguments);
     let session = Session::start(&sshd, &Machine::new(), fixture.proxy.port, time * 3);
     session.look_on(time / 8);
-    fixture.on_both_ways(|direction| direction.hit_everything(Fault::BlackHole(Direction::Both)));
+    fixture.on_both_legs(|network| network.hit_everything(Fault::BlackHole(Direction::Both)));
     session.look_on(time);
-    fixture.on_both_ways(Chaos::heal);
+    fixture.on_both_legs(Chaos::heal);
     session.goes_on();
     // Everybody's new connections came to nothing meanwhile, as a loiterer's do.
     assert!(!fixture.hub.process.log().contains(": banned"), "{}", fixture.hub.process);

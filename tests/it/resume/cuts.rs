@@ -91,12 +91,12 @@ fn hit_again_and_again(fixture: &Fixture, size: Size, received: &AtomicU64, is_o
             thread::park_timeout(IMPATIENCE / 100);
             continue;
         }
-        let direction = if rng.random_below(2) == 0 { &fixture.below } else { &fixture.above };
-        if direction.hit_one(rng.random_below(usize::MAX) as u64, FAULTS[rng.random_below(FAULTS.len())]).is_some() {
+        let network = if rng.random_below(2) == 0 { &fixture.below } else { &fixture.above };
+        if network.hit_one(rng.random_below(usize::MAX) as u64, FAULTS[rng.random_below(FAULTS.len())]).is_some() {
             hits += 1;
             last = clock::now();
             if hits % size.heal_every == 0 {
-                fixture.on_both_ways(Chaos::heal);
+                fixture.on_both_legs(Chaos::heal);
             }
         }
     }

@@ -72,7 +72,7 @@ impl Fixture {
     }
 
     /// Does something to the agent's way and to the proxy's.
-    pub(crate) fn on_both_ways(&self, what: impl Fn(&Chaos)) {
+    pub(crate) fn on_both_legs(&self, what: impl Fn(&Chaos)) {
         [&self.below, &self.above].into_iter().for_each(what);
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn pause(time: Duration, arguments: &'static [&'static str]) -> Strin
     assert!(each <= HUB_MEMORY, "the hub keeps {each} bytes for each");
 
     let lines = fixture.proxy.process.lines();
-    fixture.on_both_ways(|direction| _ = direction.hit_all(Fault::Cut));
+    fixture.on_both_legs(|network| _ = network.hit_all(Fault::Cut));
     fixture.proxy.process.wait_line_after(lines, "resumed after");
     stand_still(&fixture, time / 2);
     let later = fixture.hub.process.memory().now.saturating_sub(before) / READERS;

@@ -168,10 +168,10 @@ impl Fixture {
     /// A stream that stands: the service's end, and the device's.
     fn open(&mut self) -> [Side; 2] {
         let protocol = StreamProtocol::Resumable.as_str();
-        let asked = self.alice.open("ssh", &[(STREAM_PROTOCOL_HEADER, protocol)]);
+        let pending = self.alice.open("ssh", &[(STREAM_PROTOCOL_HEADER, protocol)]);
         let request = self.device.request();
         self.device.accept(&request);
-        let own = StreamGrant { protocol: Some(protocol.into()), ..asked.answer().grant() };
+        let own = StreamGrant { protocol: Some(protocol.into()), ..pending.answer().grant() };
         let others = StreamGrant::from(&request);
         let mut sides = [
             Side::new(own.clone(), self.alice.arrive(&own).expect("the service is let in")),

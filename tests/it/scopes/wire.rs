@@ -137,9 +137,9 @@ impl Fixture {
 
 /// A stream that its device has accepted and to which neither side has come.
 fn stream(service: &RawClient, device: &str, requests: &Receiver<StreamRequest>) -> Stream {
-    let asked = service.send("POST", &format!("/twins/{device}/streams/ssh"), &[], "");
+    let pending = service.send("POST", &format!("/twins/{device}/streams/ssh"), &[], "");
     let request = requests.recv_timeout(TIMEOUT).expect("the device is asked");
-    Stream { service: asked.answer().grant(), device: (&request).into() }
+    Stream { service: pending.answer().grant(), device: (&request).into() }
 }
 
 impl TestIdentity {

@@ -156,33 +156,29 @@ impl RawClient {
     }
 
     /// Brings a WebSocket to where a handshake said.
-    pub(crate) fn bring(&self, ticket: &StreamGrant) -> Result<WebSocket, HttpResponse> {
-        self.arrive(ticket).map(|(socket, _)| socket)
+    pub(crate) fn bring(&self, grant: &StreamGrant) -> Result<WebSocket, HttpResponse> {
+        self.arrive(grant).map(|(socket, _)| socket)
     }
 
     /// The same, with the answer that let it in.
-    pub(crate) fn arrive(&self, ticket: &StreamGrant) -> Result<(WebSocket, HttpResponse), HttpResponse> {
-        self.attach_with(ticket, &format!("Bearer {}", ticket.token))
+    pub(crate) fn arrive(&self, grant: &StreamGrant) -> Result<(WebSocket, HttpResponse), HttpResponse> {
+        self.attach_with(grant, &format!("Bearer {}", grant.token))
     }
 
     /// Comes back to the same place with what the last answer there said.
     pub(crate) fn come_back(
         &self,
-        ticket: &StreamGrant,
+        grant: &StreamGrant,
         resume_token: &str,
     ) -> Result<(WebSocket, HttpResponse), HttpResponse> {
-        self.attach_with(ticket, &format!("{} {resume_token}", resume::SCHEME))
+        self.attach_with(grant, &format!("{} {resume_token}", resume::SCHEME))
     }
 
-    fn attach_with(
-        &self,
-        ticket: &StreamGrant,
-        authorization: &str,
-    ) -> Result<(WebSocket, HttpResponse), HttpResponse> {
-        let authority = ticket.url.strip_prefix("wss://").expect("a WebSocket's URL");
+    fn attach_with(&self, grant: &StreamGrant, authorization: &str) -> Result<(WebSocket, HttpResponse), HttpResponse> {
+        let authority = grant.url.strip_prefix("wss://").expect("a WebSocket's URL");
         let (authority, path) = authority.split_at(authority.find('/').expect("a path"));
         let hub = authority.parse().expect("an address");
-        self.upgrade(&hub, path, ticket.protocol.as_deref(), Some(authorization))
+        self.upgrade(&hub, path, grant.protocol.as_deref(), Some(authorization))
     }
 
     fn upgrade(
