@@ -14,7 +14,7 @@ use crate::hub::state::{
 };
 use crate::net::client::{Client, ClientFactory};
 use crate::net::tls::Trust;
-use crate::net::{local, random};
+use crate::net::{local_socket, random};
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::{HubAddress, JoinLink, Pin};
@@ -173,7 +173,7 @@ impl LocalHub {
         let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
         let key = load_or_create_key(&self.key).map_err(failed)?;
         let question = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
-        let info = match local::request(&admin_socket(&self.state), &question).await {
+        let info = match local_socket::request(&admin_socket(&self.state), &question).await {
             Ok(AdminResponse::Hub(info)) => info,
             Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
             Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "an unexpected answer on the admin socket")),

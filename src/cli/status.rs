@@ -15,7 +15,7 @@ use super::identity::StoredIdentity;
 use super::profile::Profile;
 use super::{Failure, output, paths};
 use crate::hub::state::admin_socket;
-use crate::net::{clock, local};
+use crate::net::{clock, local_socket};
 use crate::proto::admin::{AdminRequest, AdminResponse, HubStatus};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
@@ -93,7 +93,7 @@ async fn report() -> anyhow::Result<Report> {
 
 async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
     let socket = admin_socket(&paths::hub_state(None)?);
-    match local::request(&socket, &AdminRequest::Status).await {
+    match local_socket::request(&socket, &AdminRequest::Status).await {
         Ok(AdminResponse::Status(status)) => Ok(Some(status)),
         Ok(_) | Err(_) => Ok(None),
     }
@@ -125,7 +125,8 @@ fn sockets(directory: &Path) -> Vec<PathBuf> {
 }
 
 async fn query(socket: PathBuf) -> StatusReply {
-    let answer = timeout(REPLY_TIMEOUT, local::request_limited(&socket, &StatusRequest::Status, ANSWER_BYTES)).await;
+    let answer =
+        timeout(REPLY_TIMEOUT, local_socket::request_limited(&socket, &StatusRequest::Status, ANSWER_BYTES)).await;
     match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(status) => StatusReply::Status(status),
         // It was killed, and nobody else will tidy up; or it runs on another machine that has the same home directory.

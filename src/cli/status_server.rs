@@ -14,7 +14,7 @@ use crate::agent;
 use crate::hub::state::create_private_directory;
 use crate::net::client::ClientFactory;
 use crate::net::clock;
-use crate::net::local::{self, LocalListener, LocalStream};
+use crate::net::local_socket::{self, LocalListener, LocalStream};
 use crate::net::tasks::Tasks;
 use crate::proto::id::Principal;
 use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusRequest};
@@ -187,7 +187,7 @@ impl StatusServer {
 }
 
 async fn handle_connection(status_server: StatusServer, stream: LocalStream) {
-    let answered = local::serve(stream, |StatusRequest::Status| async move { status_server.status() }).await;
+    let answered = local_socket::serve(stream, |StatusRequest::Status| async move { status_server.status() }).await;
     if let Err(error) = answered {
         tracing::debug!(%error, "a question about the status failed");
     }

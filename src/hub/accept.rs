@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::{Shared, admin};
-use crate::net::local::LocalListener;
+use crate::net::local_socket::LocalListener;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
 

@@ -61,7 +61,7 @@ use self::state::StateDirectory;
 use self::streaming::AcceptedLeg;
 use crate::net::certificate::{CertificateResolver, HubCertificate, names};
 use crate::net::clock;
-use crate::net::local::LocalListener;
+use crate::net::local_socket::LocalListener;
 use crate::net::log_throttle::LogThrottle;
 use crate::net::random;
 use crate::net::sd_notify;

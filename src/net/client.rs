@@ -118,7 +118,8 @@ impl Client {
     /// Brings the control connection.
     pub async fn open_control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
         let path = route.to_string();
-        let upgrade = Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, further: None };
+        let upgrade =
+            Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, extra_header: None };
         Ok(self.upgrade(upgrade, Purpose::Control).await?.0)
     }
 
@@ -136,8 +137,8 @@ impl Client {
     /// Brings a connection that stands by, for this run of an agent if it is a device's.
     pub async fn open_standby(&self, url: &str, run: Option<u64>) -> Result<WebSocket<Connection>, Refusal> {
         let (hub, path) = parse_stream_url(url)?;
-        let further = run.map(|run| (standby::RUN_HEADER, run.to_string()));
-        let upgrade = Upgrade { hub: &hub, path, protocol: Some(STANDBY_PROTOCOL), token: None, further };
+        let extra_header = run.map(|run| (standby::RUN_HEADER, run.to_string()));
+        let upgrade = Upgrade { hub: &hub, path, protocol: Some(STANDBY_PROTOCOL), token: None, extra_header };
         Ok(self.upgrade(upgrade, Purpose::Stream).await?.0)
     }
 
@@ -149,9 +150,9 @@ impl Client {
         protocol: Option<StreamProtocol>,
     ) -> Result<Tunnel<Connection>, Refusal> {
         let name = protocol.map(StreamProtocol::as_str);
-        let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), further: None };
-        let (socket, answer) = self.upgrade(upgrade, Purpose::Stream).await?;
-        let header = |name: &str| answer.headers().get(name)?.to_str().ok();
+        let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), extra_header: None };
+        let (socket, response) = self.upgrade(upgrade, Purpose::Stream).await?;
+        let header = |name: &str| response.headers().get(name)?.to_str().ok();
         let resume_credential = header(resume::TOKEN_HEADER).zip(header(resume::GRACE_HEADER));
         let resume_credential = resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace));
         Ok(Tunnel::new(socket, protocol, resume_credential))
@@ -175,7 +176,7 @@ impl Client {
         if let Some(token) = upgrade.token {
             headers.insert(header::AUTHORIZATION, sensitive_header(&token)?);
         }
-        if let Some((name, value)) = upgrade.further {
+        if let Some((name, value)) = upgrade.extra_header {
             headers.insert(name, header_value(&value)?);
         }
         let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
@@ -203,9 +204,9 @@ impl Client {
         request: Request<Full<Bytes>>,
         limits: ResponseLimits,
     ) -> Result<(Response<Bytes>, Upgraded), Refusal> {
-        let (answer, exporter) = self.send_signed((hub, stream), request.clone(), None, limits).await?;
-        match tls_interception::detect(&answer.0, &exporter, self.allow_tls_inspection)? {
-            None => Ok(answer),
+        let (response, exporter) = self.send_signed((hub, stream), request.clone(), None, limits).await?;
+        match tls_interception::detect(&response.0, &exporter, self.allow_tls_inspection)? {
+            None => Ok(response),
             Some(challenge) => {
                 let reached = self.connect(hub, &mut DialTrace::default()).await?;
                 Ok(self.send_signed(reached, request, Some(challenge), limits).await?.0)
@@ -275,7 +276,7 @@ struct Upgrade<'a> {
     path: &'a str,
     protocol: Option<&'a str>,
     token: Option<String>,
-    further: Option<(&'static str, String)>,
+    extra_header: Option<(&'static str, String)>,
 }
 
 /// The way back to a stream's place at its hub, which may be elsewhere by now, or know this machine by another key.
@@ -312,7 +313,7 @@ pub(super) async fn round_trip(
         |error: hyper::Error| Refusal::new(RefusalKind::HubUnreachable, format!("the connection broke: {error}"));
     let steps = async {
         let (mut sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        let answer = async {
+        let response = async {
             let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok::<_, Refusal>(Response::from_parts(head, Bytes::new()));
@@ -323,7 +324,7 @@ pub(super) async fn round_trip(
             drop(sender);
             Ok(Response::from_parts(head, body.to_bytes()))
         };
-        let (response, parts) = tokio::join!(answer, connection.without_shutdown());
+        let (response, parts) = tokio::join!(response, connection.without_shutdown());
         let response = response?;
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let upgraded_parts =
@@ -341,10 +342,10 @@ fn verify_upgrade(response: &Response<Bytes>, key: &str, protocol: Option<&str>)
         return Err(Refusal::new(RefusalKind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
     }
     match (protocol, header(header::SEC_WEBSOCKET_PROTOCOL)) {
-        (Some(wanted), Some(chosen)) if list_contains(chosen, wanted) => Ok(()),
+        (Some(offered), Some(chosen)) if list_contains(chosen, offered) => Ok(()),
         (None, None) => Ok(()),
-        (wanted, chosen) => {
-            let versions = format!("here {}, there {}", wanted.unwrap_or("none"), chosen.unwrap_or("none"));
+        (offered, chosen) => {
+            let versions = format!("here {}, there {}", offered.unwrap_or("none"), chosen.unwrap_or("none"));
             Err(Refusal::new(RefusalKind::IncompatibleVersion, versions))
         }
     }

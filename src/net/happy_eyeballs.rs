@@ -84,11 +84,11 @@ mod tests {
     #[test]
     fn the_families_take_turns_and_the_resolver_says_which_is_first() {
         let given = [SIX.as_slice(), &FOUR].concat();
-        let wanted = addresses(&[SIX[0], FOUR[0], SIX[1], FOUR[1], SIX[2]]);
-        assert_eq!(interleaved(addresses(&given)), wanted);
+        let expected = addresses(&[SIX[0], FOUR[0], SIX[1], FOUR[1], SIX[2]]);
+        assert_eq!(interleaved(addresses(&given)), expected);
         let given = [FOUR.as_slice(), &SIX].concat();
-        let wanted = addresses(&[FOUR[0], SIX[0], FOUR[1], SIX[1], SIX[2]]);
-        assert_eq!(interleaved(addresses(&given)), wanted);
+        let expected = addresses(&[FOUR[0], SIX[0], FOUR[1], SIX[1], SIX[2]]);
+        assert_eq!(interleaved(addresses(&given)), expected);
         assert!(interleaved(Vec::new()).is_empty());
     }
 

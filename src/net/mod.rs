@@ -13,7 +13,7 @@ pub mod http_server;
 pub mod hub_addresses;
 pub mod identity;
 pub mod liveness;
-pub mod local;
+pub mod local_socket;
 pub mod log_throttle;
 pub mod network_monitor;
 pub mod private;

@@ -101,7 +101,7 @@ mod tests {
     const HUB: HostPort<'_> = HostPort("hub.corp", 443);
 
     /// What comes of a proxy that answers this, in pieces of this size; and what was left for the hub to say.
-    async fn against(proxy: &str, answer: &[u8], piece: usize) -> Result<Vec<u8>, String> {
+    async fn against(proxy: &str, response: &[u8], piece: usize) -> Result<Vec<u8>, String> {
         let (mut near, far) = duplex(64);
         let proxy = proxy.parse().unwrap();
         let client = async move {
@@ -110,13 +110,13 @@ mod tests {
             near.read_to_end(&mut rest).await.unwrap();
             Ok(rest)
         };
-        tokio::join!(client, play(far, answer, piece)).0
+        tokio::join!(client, play(far, response, piece)).0
     }
 
-    async fn play(mut far: DuplexStream, answer: &[u8], piece: usize) {
+    async fn play(mut far: DuplexStream, response: &[u8], piece: usize) {
         let (mut reader, mut writer) = tokio::io::split(&mut far);
         let write = async {
-            for piece in answer.chunks(piece) {
+            for piece in response.chunks(piece) {
                 if writer.write_all(piece).await.is_err() {
                     return;
                 }
@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn every_other_answer_is_an_error_that_says_so() {
         let endless = [b"HTTP/1.1 200 OK\r\n".as_slice(), &b"a: b\r\n".repeat(10_000)].concat();
-        for (proxy, answer, words) in [
+        for (proxy, response, expected) in [
             ("http://a", b"".as_slice(), "closed the connection without an answer"),
             ("http://a", b"HTTP/1.1 200", "closed the connection without an answer"),
             ("http://a", b"\x05\x00", "does not answer with HTTP"),
@@ -158,8 +158,8 @@ mod tests {
             ("socks5h://a", b"\x05\x00\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00", "no such host"),
             ("socks5h://a", b"\x05\x00\x05\x00\x00\x03\xffabc", "closed the connection"),
         ] {
-            let error = against(proxy, answer, 1000).await.unwrap_err();
-            assert!(error.contains(words), "{proxy} {words}: {error}");
+            let error = against(proxy, response, 1000).await.unwrap_err();
+            assert!(error.contains(expected), "{proxy} {expected}: {error}");
         }
     }
 

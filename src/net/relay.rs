@@ -80,7 +80,7 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
     context.counters.to_device.fetch_add(std::mem::take(&mut service.delivered), Ordering::Relaxed);
     let (up_acknowledged, down_acknowledged) = (AtomicBool::new(false), AtomicBool::new(false));
     let (service_released, device_released) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (left, reusable) = {
+    let (closed_first, reusable) = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
@@ -112,9 +112,9 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
         }
     };
     let is_over = up_acknowledged.into_inner() && down_acknowledged.into_inner();
-    let left =
-        left.map(|(role, leg_close)| (role, if is_over { leg_close.after_acknowledged_end() } else { leg_close }));
-    RelayEnd { device, service, left, reusable }
+    let closed_first = closed_first
+        .map(|(role, leg_close)| (role, if is_over { leg_close.after_acknowledged_end() } else { leg_close }));
+    RelayEnd { device, service, closed_first, reusable }
 }
 
 /// Who left, and how, when one way has come to its end first, which carried from `source`; and whether both sides are done
@@ -131,7 +131,7 @@ async fn first_close(
         // Who takes nothing any more may have said why.
         LegClose::Broken(Broken::Truncated | Broken::Io(_)) if side == Side::Sink => {
             match timeout(FINAL_READ_TIMEOUT, other).await {
-                Ok((Side::Source, said)) => (Some((role, said)), false),
+                Ok((Side::Source, source_close)) => (Some((role, source_close)), false),
                 Ok((Side::Sink, _)) | Err(_) => (Some((role, leg_close)), false),
             }
         }
@@ -144,7 +144,7 @@ async fn first_close(
 pub struct RelayEnd<T> {
     device: Leg<T>,
     service: Leg<T>,
-    left: Option<(Role, LegClose)>,
+    closed_first: Option<(Role, LegClose)>,
     reusable: bool,
 }
 
@@ -161,40 +161,40 @@ impl<T: Transport> RelayEnd<T> {
 
     /// Who left first, and how; `None` if the hub itself ended the stream.
     pub fn closed_first(&self) -> Option<(Role, &LegClose)> {
-        self.left.as_ref().map(|(role, leg_close)| (*role, leg_close))
+        self.closed_first.as_ref().map(|(role, leg_close)| (*role, leg_close))
     }
 
     /// Tells whoever is still there; `why` is what the hub says if it ended the stream.
     pub async fn close(self, context: &RelayContext<'_>, why: impl Fn() -> Refusal) {
-        let Self { device, service, left, .. } = self;
-        let Some((role, leg_close)) = left else {
+        let Self { device, service, closed_first, .. } = self;
+        let Some((role, leg_close)) = closed_first else {
             let refusal = why();
             tokio::join!(device.refuse(&refusal), service.refuse(&refusal));
             return;
         };
-        let (gone, other) = if role == Role::Device { (device, service) } else { (service, device) };
-        close_legs(gone.socket, other.socket, &leg_close, context).await;
+        let (closed, other) = if role == Role::Device { (device, service) } else { (service, device) };
+        close_legs(closed.socket, other.socket, &leg_close, context).await;
     }
 }
 
 /// Tells the other side. After a clean close it is still owed everything sent before, however slowly it reads; its
 /// signs of life bound that, or TCP's own.
 async fn close_legs<T: Transport>(
-    gone: WebSocket<T>,
+    closed: WebSocket<T>,
     other: WebSocket<T>,
     leg_close: &LegClose,
     context: &RelayContext<'_>,
 ) {
     let liveness = other.liveness.clone();
-    let answer = async {
+    let close_first = async {
         match leg_close {
-            LegClose::Released => gone.close_soon(CLOSE_NORMAL, "").await,
-            LegClose::Closed(_) => gone.await_close().await,
-            LegClose::Broken(broken) => gone.complain(broken).await,
+            LegClose::Released => closed.close_soon(CLOSE_NORMAL, "").await,
+            LegClose::Closed(_) => closed.await_close().await,
+            LegClose::Broken(broken) => closed.complain(broken).await,
         }
     };
     let (code, reason) = leg_close.peer_close_frame(context.resumable);
-    let tell = async {
+    let close_other = async {
         if leg_close.is_clean() {
             tokio::select! {
                 () = other.close_when_read(code, &reason) => {}
@@ -205,7 +205,7 @@ async fn close_legs<T: Transport>(
         }
     };
     tokio::select! {
-        _ = async { tokio::join!(answer, tell) } => {}
+        _ = async { tokio::join!(close_first, close_other) } => {}
         () = context.cancel.cancelled() => {}
     }
 }
@@ -283,7 +283,7 @@ impl Direction<'_> {
             };
             match forwarded {
                 Ok(held) => holding = held,
-                Err(left) => return left,
+                Err(end) => return end,
             }
             if is_read {
                 keepalive.restart_read_timer();

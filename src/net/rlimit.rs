@@ -16,10 +16,10 @@ pub fn raise_descriptors() {}
 #[cfg(unix)]
 pub fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.or_else(|| current.map(|current| current.max(OPEN_MAX)));
-    match setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }) {
-        Ok(()) => tracing::debug!(?current, ?wanted, "raised the limit of open files"),
+    let requested = maximum.or_else(|| current.map(|current| current.max(OPEN_MAX)));
+    match setrlimit(Resource::Nofile, Rlimit { current: requested, maximum }) {
+        Ok(()) => tracing::debug!(?current, ?requested, "raised the limit of open files"),
         // What the lower limit allows still works.
-        Err(error) => tracing::debug!(?current, ?wanted, %error, "could not raise the limit of open files"),
+        Err(error) => tracing::debug!(?current, ?requested, %error, "could not raise the limit of open files"),
     }
 }

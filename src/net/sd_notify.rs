@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn the_watchdog_is_this_process_and_asks_for_twice_what_it_allows() {
         let own = std::process::id().to_string();
-        for (pid, usec, wanted) in [
+        for (pid, usec, expected) in [
             (Some(own.as_str()), Some("3000000"), Some(1500)),
             (None, Some("3000000"), Some(1500)),
             (Some("1"), Some("3000000"), None),
@@ -129,7 +129,7 @@ mod tests {
             (None, Some("soon"), None),
         ] {
             let variable = |name: &str| if name == "WATCHDOG_PID" { pid } else { usec }.map(str::to_owned);
-            assert_eq!(period(variable), wanted.map(Duration::from_millis), "{pid:?} {usec:?}");
+            assert_eq!(period(variable), expected.map(Duration::from_millis), "{pid:?} {usec:?}");
         }
     }
 

@@ -97,9 +97,9 @@ impl Shared {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let (before, wanted) = (into.filled().len(), into.remaining());
+        let (before, space) = (into.filled().len(), into.remaining());
         ready!(Pin::new(&mut self.pipe).poll_read(cx, into))?;
-        let ended = into.filled().len() == before && wanted > 0;
+        let ended = into.filled().len() == before && space > 0;
         if ended && !self.shared.is_complete.load(Ordering::Acquire) {
             return Poll::Ready(Err(self.shared.failure()));
         }
@@ -174,9 +174,9 @@ struct DriverReader<'a>(ReadHalf<DuplexStream>, &'a Shared);
 
 impl AsyncRead for DriverReader<'_> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let (before, wanted) = (into.filled().len(), into.remaining());
+        let (before, space) = (into.filled().len(), into.remaining());
         ready!(Pin::new(&mut self.0).poll_read(cx, into))?;
-        let ended = into.filled().len() == before && wanted > 0;
+        let ended = into.filled().len() == before && space > 0;
         if ended && self.1.is_reset.load(Ordering::Acquire) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -238,9 +238,9 @@ mod tests {
         let (reader, mut writer) = (DriverReader(reader, &local.shared), DriverWriter(writer, &local.shared));
         writer.write_all(b"some").await.unwrap();
         drop((reader, writer));
-        let mut heard = Vec::new();
-        let error = stream.read_to_end(&mut heard).await.unwrap_err();
-        assert_eq!((heard.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::ConnectionAborted));
+        let mut received = Vec::new();
+        let error = stream.read_to_end(&mut received).await.unwrap_err();
+        assert_eq!((received.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::ConnectionAborted));
         assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::LocalShutdown);
         assert!(refusal_of(&stream.write(b"x").await.unwrap_err()).is_some());
     }
@@ -256,9 +256,9 @@ mod tests {
                 stream.shutdown().await.unwrap();
             }
             drop(stream);
-            let mut heard = Vec::new();
-            assert_eq!(reader.read_to_end(&mut heard).await.is_ok(), shut);
-            assert_eq!(heard, b"all");
+            let mut received = Vec::new();
+            assert_eq!(reader.read_to_end(&mut received).await.is_ok(), shut);
+            assert_eq!(received, b"all");
         }
     }
 }

@@ -378,14 +378,14 @@ mod tests {
 
     #[test]
     fn who_speaks_no_tls_or_an_old_one_is_not_taken_for_a_hub_that_is_down() {
-        for (error, words) in [
+        for (error, expected) in [
             (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS: "),
             (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), "does not speak TLS 1.3"),
             (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), "does not speak TLS 1.3"),
         ] {
             let refusal = explain(&error);
             assert!(
-                refusal.kind == RefusalKind::HubUnreachable && refusal.detail.as_str().contains(words),
+                refusal.kind == RefusalKind::HubUnreachable && refusal.detail.as_str().contains(expected),
                 "{refusal}"
             );
         }

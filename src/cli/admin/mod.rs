@@ -17,7 +17,7 @@ use super::{Failure, check, logs, output, paths};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
 use crate::net::clock;
-use crate::net::local;
+use crate::net::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
@@ -60,7 +60,8 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         HubCommand::Show | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let socket = admin_socket(&state);
-    let answer: AdminResponse = local::request(&socket, &request).await.with_context(|| hub_not_running(&socket))?;
+    let answer: AdminResponse =
+        local_socket::request(&socket, &request).await.with_context(|| hub_not_running(&socket))?;
     show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()

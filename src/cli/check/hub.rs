@@ -11,7 +11,7 @@ use crate::cli::args::OutputArgs;
 use crate::hub::state::{admin_socket, created_at};
 use crate::net::client::Client;
 use crate::net::tls::Trust;
-use crate::net::{clock, local, random, usage};
+use crate::net::{clock, local_socket, random, usage};
 use crate::proto::admin::{AdminRequest, AdminResponse, HubInfo, HubStatus};
 use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk, sanitized};
 use crate::proto::id::{Principal, Role};
@@ -48,7 +48,7 @@ async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
 }
 
 async fn ask(socket: &Path, request: AdminRequest) -> Option<AdminResponse> {
-    local::request(socket, &request).await.ok()
+    local_socket::request(socket, &request).await.ok()
 }
 
 fn runs(info: &HubInfo, status: &HubStatus) -> Finding {

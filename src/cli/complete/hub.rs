@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::{MAX_CANDIDATES, REPLY_TIMEOUT, argv, list};
 use crate::cli::{paths, role_settings};
 use crate::hub::state::admin_socket;
-use crate::net::local;
+use crate::net::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse, Enrolment, Identity, StreamStatus};
 use crate::proto::id::Role;
 
@@ -74,5 +74,5 @@ fn ask(request: AdminRequest) -> Option<AdminResponse> {
     let given = role_settings::hub_state(&argv::flags(&["state-dir"])).ok()?;
     let socket = admin_socket(&paths::hub_state(given.as_deref()).ok()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(REPLY_TIMEOUT, local::request(&socket, &request)).await.ok()?.ok() })
+    runtime.block_on(async { timeout(REPLY_TIMEOUT, local_socket::request(&socket, &request)).await.ok()?.ok() })
 }

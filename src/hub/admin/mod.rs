@@ -5,13 +5,13 @@ mod status;
 
 use super::Shared;
 use super::registry::RegistryError;
-use crate::net::local::{self, LocalStream};
+use crate::net::local_socket::{self, LocalStream};
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, StreamId};
 
 /// Answers one connection.
 pub(super) async fn serve(shared: &Shared, stream: LocalStream) {
-    if let Err(error) = local::serve(stream, |request| handle(shared, request)).await {
+    if let Err(error) = local_socket::serve(stream, |request| handle(shared, request)).await {
         tracing::debug!(target: "hub", %error, "an admin request failed");
     }
 }

@@ -206,8 +206,8 @@ impl CertificateResolver {
     }
 
     /// The answer to an ACME server that asks for this name.
-    pub(super) fn add_challenge(&self, name: &str, answer: CertifiedKey) {
-        self.write().challenges.insert(name.to_ascii_lowercase(), Arc::new(answer));
+    pub(super) fn add_challenge(&self, name: &str, certificate: CertifiedKey) {
+        self.write().challenges.insert(name.to_ascii_lowercase(), Arc::new(certificate));
     }
 
     /// Nobody is to ask any more.

@@ -2,8 +2,8 @@
 
 #![allow(clippy::large_futures, reason = "only the connections of a running process are many")]
 
-mod rest;
 mod resume;
+mod reuse;
 
 use std::io;
 use std::pin::Pin;
@@ -36,9 +36,9 @@ fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
 }
 
 /// Cannot come back.
-struct NoWay;
+struct NoRejoin;
 
-impl Rejoin<DuplexStream> for NoWay {
+impl Rejoin<DuplexStream> for NoRejoin {
     async fn rejoin(&self, _: &ResumeCredential) -> Result<Tunnel<DuplexStream>, Refusal> {
         Err(RefusalKind::PeerGone.into())
     }
@@ -47,7 +47,7 @@ impl Rejoin<DuplexStream> for NoWay {
 /// A pump, and the application's end of its local side.
 fn one(socket: WebSocket<DuplexStream>, half_close: bool) -> (DuplexStream, impl Future<Output = Outcome>) {
     let tunnel = Tunnel::new(socket, half_close.then_some(StreamProtocol::V1), None);
-    resumable(tunnel, NoWay)
+    resumable(tunnel, NoRejoin)
 }
 
 /// The same with a way back.
@@ -226,23 +226,23 @@ async fn a_reset_that_the_writer_met_is_no_end() {
         let context = PumpContext {
             counters: &counters,
             on_event: &|_| {},
-            rejoin: NoWay,
+            rejoin: NoRejoin,
             idle_timeout: IdleTimeout::default(),
             network: NetworkMonitor::disabled(),
             stop: &stop,
         };
         let pump = pump((local.clone(), local), Tunnel::new(near, Some(StreamProtocol::V1), None), context);
-        let hears = async {
+        let peer = async {
             far.writer.bytes(Bytes::from_static(b"x")).await.unwrap();
             loop {
                 match far.reader.next().await.unwrap() {
-                    Incoming::Closed(told) => return told.map(|(code, _)| code),
+                    Incoming::Closed(close_code) => return close_code.map(|(code, _)| code),
                     Incoming::Text(text) => assert!(!text.contains("end"), "{text}"),
                     Incoming::Bytes(_) | Incoming::Ping | Incoming::Pong => {}
                 }
             }
         };
-        let ((outcome, _), heard) = tokio::join!(pump, hears);
-        assert_eq!((outcome.ending, heard), (Ending::LocalReset, Some(CLOSE_RESET)));
+        let ((outcome, _), received) = tokio::join!(pump, peer);
+        assert_eq!((outcome.ending, received), (Ending::LocalReset, Some(CLOSE_RESET)));
     }
 }

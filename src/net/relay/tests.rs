@@ -16,7 +16,7 @@ fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
 }
 
 /// Who left a stream between two that can resume, and how.
-async fn left(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, String) {
+async fn first_close(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, String) {
     let (end, draining) = (CancellationToken::new(), CancellationToken::new());
     let context = RelayContext {
         text_allowed: true,
@@ -43,7 +43,7 @@ async fn who_takes_nothing_any_more_may_have_said_why() {
         // Its socket is gone, with its last words in ours, and there is still something for it.
         drop(agent);
         service.prepend(Bytes::from_static(b"more"));
-        assert_eq!(left(device, service).await, (Role::Device, "reset".into()));
+        assert_eq!(first_close(device, service).await, (Role::Device, "reset".into()));
     }
 }
 
@@ -55,7 +55,7 @@ async fn who_left_in_the_moment_in_which_it_was_joined_is_heard_before_it_is_mis
         let leg_close = device.buffer_until_joined(None).await;
         device.record_close(leg_close);
         service.prepend(Bytes::from_static(b"more"));
-        assert_eq!(left(device, service).await, (Role::Device, "reset".into()));
+        assert_eq!(first_close(device, service).await, (Role::Device, "reset".into()));
     }
 }
 
@@ -64,7 +64,7 @@ async fn who_is_lost_without_a_word_is_lost() {
     let ((device, agent), (mut service, _proxy)) = (side(), side());
     drop(agent);
     service.prepend(Bytes::from_static(b"more"));
-    let (role, reason) = left(device, service).await;
+    let (role, reason) = first_close(device, service).await;
     assert_eq!((role, reason.as_str()), (Role::Device, "the connection ended without a close"));
 }
 
@@ -73,22 +73,22 @@ async fn who_is_lost_when_both_ends_know_that_all_has_arrived_has_only_not_close
     for (service_knows, result) in [(true, "closed"), (false, "the connection ended without a close")] {
         let ((device, mut agent), (service, mut proxy)) = (side(), side());
         let ack = |end| StreamControl::Ack { bytes: 1, window: 1, end }.encode();
-        let end_acknowledged = async {
+        let peers = async {
             proxy.writer.text(ack(true)).await.unwrap();
             assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(ack(true)));
             agent.writer.text(ack(service_knows)).await.unwrap();
             assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(ack(service_knows)));
             drop(agent);
         };
-        let (left, ()) = tokio::join!(left(device, service), end_acknowledged);
-        assert_eq!(left, (Role::Device, result.into()));
+        let (closed, ()) = tokio::join!(first_close(device, service), peers);
+        assert_eq!(closed, (Role::Device, result.into()));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothing_more_either() {
     let ((device, mut agent), (service, mut proxy)) = (side(), side());
-    let end_acknowledged = async {
+    let peers = async {
         agent.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
         assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         sleep(Duration::from_secs(20)).await;
@@ -99,29 +99,29 @@ async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothi
         assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         (agent, proxy)
     };
-    let (left, _ends) = tokio::join!(left(device, service), end_acknowledged);
-    assert_eq!(left, (Role::Service, "closed".into()));
+    let (closed, _peers) = tokio::join!(first_close(device, service), peers);
+    assert_eq!(closed, (Role::Service, "closed".into()));
 }
 
 /// The other end would take it for what the hub asks of it next.
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_side_that_had_no_more_to_say_reaches_the_other() {
-    for word in [
+    for message in [
         Incoming::Text(RELEASE_MESSAGE.into()),
         Incoming::Text("next".into()),
         Incoming::Bytes(Bytes::from_static(b"next")),
     ] {
         let ((device, mut agent), (service, mut proxy)) = (side(), side());
-        let end_acknowledged = async {
+        let peers = async {
             proxy.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
-            match word {
+            match message {
                 Incoming::Text(text) => proxy.writer.text(text).await.unwrap(),
                 Incoming::Bytes(bytes) => proxy.writer.bytes(bytes).await.unwrap(),
                 Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => unreachable!("none of those"),
             }
         };
-        let (left, ()) = tokio::join!(left(device, service), end_acknowledged);
-        assert!(left.0 == Role::Service && left.1.contains("it had no more to say"), "{left:?}");
+        let (closed, ()) = tokio::join!(first_close(device, service), peers);
+        assert!(closed.0 == Role::Service && closed.1.contains("it had no more to say"), "{closed:?}");
         assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         assert!(agent.reader.next().await.is_err(), "it was close_frame more");
     }

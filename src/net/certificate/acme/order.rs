@@ -181,9 +181,9 @@ async fn send(
     let stream = connected.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     head.headers.insert(header::HOST, HeaderValue::try_from(server.to_string())?);
     head.uri = head.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
-    let answer =
+    let response =
         round_trip(stream, Request::from_parts(head, Full::new(body)), REQUEST_TIMEOUT, RESPONSE_BODY_BYTES).await;
-    let (response, _) = answer.map_err(|refusal| failed(&refusal.detail.as_str()))?;
+    let (response, _) = response.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     Ok(response.map(Full::new))
 }
 

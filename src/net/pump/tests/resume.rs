@@ -13,40 +13,40 @@ use crate::proto::resume::ResumeToken;
 /// Where both ends come back to: the first one waits for the second, and each pair of connections carries a number of
 /// bytes before it is cut.
 #[derive(Default)]
-struct Meeting {
+struct TestHub {
     waiting: Mutex<Option<(Endpoint, WebSocket<DuplexStream>)>>,
     cuts: Mutex<VecDeque<u64>>,
     refuse: Mutex<Option<RefusalKind>>,
     /// One end knows that all is well: who comes back is told.
     ended_well: AtomicBool,
-    told: AtomicUsize,
+    notified: AtomicUsize,
     met: Notify,
 }
 
 /// One end's way there.
-struct Way {
-    meeting: Arc<Meeting>,
+struct RejoinPath {
+    hub: Arc<TestHub>,
     role: Endpoint,
 }
 
-impl Rejoin<DuplexStream> for Way {
+impl Rejoin<DuplexStream> for RejoinPath {
     async fn rejoin(&self, resume_credential: &ResumeCredential) -> Result<Tunnel<DuplexStream>, Refusal> {
-        if let Some(kind) = *self.meeting.refuse.lock().unwrap() {
+        if let Some(kind) = *self.hub.refuse.lock().unwrap() {
             return Err(kind.into());
         }
-        if self.meeting.ended_well.load(Ordering::Relaxed) {
-            self.meeting.told.fetch_add(1, Ordering::Relaxed);
+        if self.hub.ended_well.load(Ordering::Relaxed) {
+            self.hub.notified.fetch_add(1, Ordering::Relaxed);
             return Err(RefusalKind::AlreadyEnded.into());
         }
-        let other = self.meeting.waiting.lock().unwrap().take();
+        let other = self.hub.waiting.lock().unwrap().take();
         let socket = match other {
             Some((role, socket)) if role != self.role => socket,
             // An end that comes again takes the place of its former self.
             _ => {
-                let cut = self.meeting.cuts.lock().unwrap().pop_front();
+                let cut = self.hub.cuts.lock().unwrap().pop_front();
                 let (near, far) = pair(cut, self.role);
-                *self.meeting.waiting.lock().unwrap() = Some((self.role, far));
-                self.meeting.met.notify_one();
+                *self.hub.waiting.lock().unwrap() = Some((self.role, far));
+                self.hub.met.notify_one();
                 near
             }
         };
@@ -88,12 +88,12 @@ async fn wire(mut left: DuplexStream, mut right: DuplexStream, cut: Option<u64>)
     }
 }
 
-fn two(meeting: &Arc<Meeting>) -> [(DuplexStream, impl Future<Output = Outcome>); 2] {
-    let cut = meeting.cuts.lock().unwrap().pop_front();
+fn two(hub: &Arc<TestHub>) -> [(DuplexStream, impl Future<Output = Outcome>); 2] {
+    let cut = hub.cuts.lock().unwrap().pop_front();
     let (near, far) = pair(cut, Endpoint::Client);
     let side = |socket, role| {
         let tunnel = Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential()));
-        resumable(tunnel, Way { meeting: meeting.clone(), role })
+        resumable(tunnel, RejoinPath { hub: hub.clone(), role })
     };
     [side(near, Endpoint::Client), side(far, Endpoint::Server)]
 }
@@ -101,15 +101,15 @@ fn two(meeting: &Arc<Meeting>) -> [(DuplexStream, impl Future<Output = Outcome>)
 #[tokio::test(start_paused = true)]
 async fn no_byte_is_lost_or_repeated_wherever_the_tunnel_is_cut() {
     for seed in 0..200_u64 {
-        let meeting = Arc::new(Meeting::default());
-        let mut dice = seed;
+        let hub = Arc::new(TestHub::default());
+        let mut rng_state = seed;
         for _ in 0..12 {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            rng_state = rng_state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // Often in the greeting itself, sometimes after many messages.
-            let cut = if dice >> 60 == 0 { 600_000 } else { (dice >> 33) % 9000 };
-            meeting.cuts.lock().unwrap().push_back(cut);
+            let cut = if rng_state >> 60 == 0 { 600_000 } else { (rng_state >> 33) % 9000 };
+            hub.cuts.lock().unwrap().push_back(cut);
         }
-        let [(a, left), (b, right)] = two(&meeting);
+        let [(a, left), (b, right)] = two(&hub);
         let (up, down) = (pattern(300_000 + usize::try_from(seed).unwrap(), 1), pattern(70_000, 2));
         let all = async { tokio::join!(left, right, exchange(a, up.clone()), exchange(b, down.clone())) };
         let (left, right, at_a, at_b) = timeout(LONG, all).await.unwrap_or_else(|_| panic!("seed {seed} stands still"));
@@ -121,18 +121,18 @@ async fn no_byte_is_lost_or_repeated_wherever_the_tunnel_is_cut() {
 /// The hub remembers it: the end that lost its connection with the other's last words cannot know by itself.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_cut_at_any_byte_of_its_goodbye_has_ended_well_for_both() {
-    let mut told = 0;
+    let mut notified = 0;
     for cut in 0..600 {
-        let meeting = Arc::new(Meeting::default());
-        meeting.cuts.lock().unwrap().push_back(cut);
-        let [(a, left), (b, right)] = two(&meeting);
+        let hub = Arc::new(TestHub::default());
+        hub.cuts.lock().unwrap().push_back(cut);
+        let [(a, left), (b, right)] = two(&hub);
         let noted = async |outcome: Outcome| {
             assert_eq!(outcome.ending, Ending::Clean, "cut after {cut} bytes: {:?}", outcome.refusal);
-            meeting.ended_well.store(true, Ordering::Relaxed);
+            hub.ended_well.store(true, Ordering::Relaxed);
             // Whoever came back before that, and waits, is told as well.
-            let waiting = meeting.waiting.lock().unwrap().take();
+            let waiting = hub.waiting.lock().unwrap().take();
             if let Some((_, waiting)) = waiting {
-                meeting.told.fetch_add(1, Ordering::Relaxed);
+                hub.notified.fetch_add(1, Ordering::Relaxed);
                 waiting.refuse(&RefusalKind::AlreadyEnded.into()).await;
             }
         };
@@ -141,17 +141,17 @@ async fn a_stream_that_is_cut_at_any_byte_of_its_goodbye_has_ended_well_for_both
         let (_, at_a, at_b) =
             timeout(LONG, all).await.unwrap_or_else(|_| panic!("cut after {cut} bytes it stands still"));
         assert_eq!((at_a, at_b), (vec![2; 10], vec![1; 10]));
-        told += meeting.told.load(Ordering::Relaxed);
+        notified += hub.notified.load(Ordering::Relaxed);
     }
-    assert!(told > 0, "nobody had to be told");
+    assert!(notified > 0, "nobody had to be told");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_come_back_in_time_is_reset_with_the_reason() {
-    let meeting = Arc::new(Meeting::default());
-    meeting.cuts.lock().unwrap().push_back(2000);
-    *meeting.refuse.lock().unwrap() = Some(RefusalKind::HubUnreachable);
-    let [(a, left), (b, right)] = two(&meeting);
+    let hub = Arc::new(TestHub::default());
+    hub.cuts.lock().unwrap().push_back(2000);
+    *hub.refuse.lock().unwrap() = Some(RefusalKind::HubUnreachable);
+    let [(a, left), (b, right)] = two(&hub);
     let start = clock::now();
     let (left, right, _, ()) = tokio::join!(left, right, flood(a), ignore(b));
     assert_eq!((left.ending, right.ending), (Ending::Broken, Ending::Broken));
@@ -162,10 +162,10 @@ async fn what_cannot_come_back_in_time_is_reset_with_the_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hub_that_no_longer_knows_the_stream_is_believed_at_once() {
-    let meeting = Arc::new(Meeting::default());
-    meeting.cuts.lock().unwrap().push_back(2000);
-    *meeting.refuse.lock().unwrap() = Some(RefusalKind::AuthenticationFailed);
-    let [(a, left), (b, right)] = two(&meeting);
+    let hub = Arc::new(TestHub::default());
+    hub.cuts.lock().unwrap().push_back(2000);
+    *hub.refuse.lock().unwrap() = Some(RefusalKind::AuthenticationFailed);
+    let [(a, left), (b, right)] = two(&hub);
     let start = clock::now();
     let (left, _, _, ()) = tokio::join!(left, right, flood(a), ignore(b));
     assert_eq!(left.refusal.unwrap().kind, RefusalKind::NotResumed);
@@ -176,21 +176,21 @@ async fn a_hub_that_no_longer_knows_the_stream_is_believed_at_once() {
 async fn a_peer_that_resumes_at_an_impossible_place_ends_the_stream() {
     let (near, mut far) = sockets();
     let tunnel = Tunnel::new(near, Some(StreamProtocol::Resumable), Some(resume_credential()));
-    let (_application, pump) = resumable(tunnel, NoWay);
+    let (_application, pump) = resumable(tunnel, NoRejoin);
     far.writer.text(StreamControl::Resume { received: 0 }.encode()).await.unwrap();
     assert_eq!(timeout(LONG, pump).await.unwrap().ending, Ending::Broken, "nothing was interrupted");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_tunnel_that_swallows_everything_is_left_for_another() {
-    let meeting = Arc::new(Meeting::default());
+    let hub = Arc::new(TestHub::default());
     let (near, silent) = duplex(PIPE);
     let tunnel = |socket| Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential()));
-    let way = Way { meeting: meeting.clone(), role: Endpoint::Client };
-    let (_application, pump) = resumable(tunnel(socket(near, Endpoint::Client)), way);
+    let rejoin = RejoinPath { hub: hub.clone(), role: Endpoint::Client };
+    let (_application, pump) = resumable(tunnel(socket(near, Endpoint::Client)), rejoin);
     let start = clock::now();
     let came_back = async {
-        meeting.met.notified().await;
+        hub.met.notified().await;
         clock::now() - start
     };
     let took = tokio::select! { took = came_back => took, _ = pump => panic!("the stream ended") };

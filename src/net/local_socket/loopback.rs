@@ -91,10 +91,10 @@ mod tests {
         other.write_all(&[7; 32 + 3]).await.unwrap();
         let mut own = connect(&path).await.unwrap();
         own.write_all(b"own").await.unwrap();
-        let mut said = [0; 3];
-        listener.accept().await.unwrap().read_exact(&mut said).await.unwrap();
-        assert_eq!(&said, b"own");
-        assert!(matches!(other.read(&mut said).await, Ok(0) | Err(_)));
+        let mut received = [0; 3];
+        listener.accept().await.unwrap().read_exact(&mut received).await.unwrap();
+        assert_eq!(&received, b"own");
+        assert!(matches!(other.read(&mut received).await, Ok(0) | Err(_)));
         drop(listener);
         assert_eq!(connect(&path).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
