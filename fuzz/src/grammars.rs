@@ -13,25 +13,25 @@ use super::input::{is_printable, text};
 
 pub fn check(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
-    same_again::<HubAddress>(text);
-    same_again::<Pin>(text);
-    same_again::<Forward>(text);
-    same_again::<Glob>(text);
-    same_again::<DeviceId>(text);
-    same_again::<ServiceName>(text);
-    same_again::<StreamName>(text);
-    same_again::<StreamId>(text);
+    round_trip::<HubAddress>(text);
+    round_trip::<Pin>(text);
+    round_trip::<Forward>(text);
+    round_trip::<Glob>(text);
+    round_trip::<DeviceId>(text);
+    round_trip::<ServiceName>(text);
+    round_trip::<StreamName>(text);
+    round_trip::<StreamId>(text);
     timestamp(text);
     local(text);
     link(text);
     let mut lines = text.lines();
-    if let (Some(glob), Some(words)) = (lines.next(), lines.next()) {
-        pattern(glob, words);
+    if let (Some(glob), Some(text)) = (lines.next(), lines.next()) {
+        pattern(glob, text);
     }
 }
 
 /// What was read can be shown to a person, and read again.
-fn same_again<T: FromStr<Err: Debug + Display> + Display + PartialEq + Debug>(text: &str) {
+fn round_trip<T: FromStr<Err: Debug + Display> + Display + PartialEq + Debug>(text: &str) {
     let Ok(value) = text.parse::<T>() else { return };
     let written = value.to_string();
     assert!(is_printable(&written), "{written:?}");
@@ -64,26 +64,26 @@ fn link(text: &str) {
     assert_eq!((&again.hub, again.role, &again.id, again.pin), (&link.hub, link.role, &link.id, link.pin));
 }
 
-fn pattern(glob: &str, words: &str) {
+fn pattern(glob: &str, text: &str) {
     let Ok(parsed) = glob.parse::<Glob>() else { return };
-    assert_eq!(parsed.matches(words), plainly(glob.as_bytes(), words.as_bytes()), "{glob} {words}");
+    assert_eq!(parsed.matches(text), naive_match(glob.as_bytes(), text.as_bytes()), "{glob} {text}");
 }
 
 /// By the definition, column by column.
-fn plainly(glob: &[u8], words: &[u8]) -> bool {
-    // Which beginnings of the words the pattern so far matches.
-    let mut reached = vec![false; words.len() + 1];
+fn naive_match(glob: &[u8], text: &[u8]) -> bool {
+    // Which beginnings of the text the pattern so far matches.
+    let mut reached = vec![false; text.len() + 1];
     reached[0] = true;
     for symbol in glob {
-        let mut next = vec![false; words.len() + 1];
-        for at in 0..=words.len() {
+        let mut next = vec![false; text.len() + 1];
+        for at in 0..=text.len() {
             next[at] = match symbol {
                 b'*' => reached[at] || (at > 0 && next[at - 1]),
                 b'?' => at > 0 && reached[at - 1],
-                same => at > 0 && reached[at - 1] && words[at - 1] == *same,
+                same => at > 0 && reached[at - 1] && text[at - 1] == *same,
             };
         }
         reached = next;
     }
-    reached[words.len()]
+    reached[text.len()]
 }

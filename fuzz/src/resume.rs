@@ -23,7 +23,7 @@ const ROUNDS: usize = 100_000;
 pub fn check(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     if input.coin() {
-        liar(input);
+        hostile_peer(input);
     } else {
         let mut stream = Stream::new();
         while !input.is_empty() {
@@ -38,10 +38,10 @@ struct Stream {
     outgoing: SendState,
     incoming: ReceiveState,
     /// What the local side of the one end has said, and that of the other has heard.
-    said: u64,
-    heard: u64,
+    written: u64,
+    delivered: u64,
     /// What has arrived and is not written yet.
-    waiting: VecDeque<u8>,
+    unread: VecDeque<u8>,
     /// On its way on the present leg.
     up: VecDeque<Chunk>,
     down: VecDeque<StreamControl>,
@@ -52,9 +52,9 @@ impl Stream {
         Self {
             outgoing: SendState::new(true, INITIAL_WINDOW),
             incoming: ReceiveState::new(INITIAL_WINDOW),
-            said: 0,
-            heard: 0,
-            waiting: VecDeque::new(),
+            written: 0,
+            delivered: 0,
+            unread: VecDeque::new(),
             up: VecDeque::new(),
             down: VecDeque::new(),
         }
@@ -62,13 +62,13 @@ impl Stream {
 
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 16 {
-            0..3 => self.say(READS[usize::from(input.byte() % 4)]),
+            0..3 => self.local_write(READS[usize::from(input.byte() % 4)]),
             3..6 => self.send(),
             6..9 => self.arrive(),
             9..11 => self.write(usize::from(input.byte()) * 500),
             11..13 => self.acknowledge(),
-            13 => self.hear_back(),
-            14 => self.lose_the_leg(input.byte(), input.byte()),
+            13 => self.receive_ack(),
+            14 => self.lose_connection(input.byte(), input.byte()),
             // Rarely, so that inputs go on for a while.
             _ if input.byte() < 16 && self.outgoing.is_open() => self.outgoing.finish(),
             _ => self.write(1),
@@ -76,30 +76,30 @@ impl Stream {
     }
 
     /// The local side says as much as may be taken.
-    fn say(&mut self, most: usize) {
+    fn local_write(&mut self, most: usize) {
         let length = most.min(usize::try_from(self.outgoing.capacity(SHARE)).unwrap());
         if length > 0 {
             assert!(self.outgoing.is_open());
-            let bytes: Vec<u8> = (self.said..).take(length).map(byte_at).collect();
-            self.said += length as u64;
+            let bytes: Vec<u8> = (self.written..).take(length).map(byte_at).collect();
+            self.written += length as u64;
             self.outgoing.push(Bytes::from(bytes));
         }
     }
 
     fn send(&mut self) {
-        let piece = self.outgoing.next_chunk();
-        assert!(self.outgoing.bytes_sent() <= self.said, "sent what nobody said");
-        self.up.extend(piece);
+        let chunk = self.outgoing.next_chunk();
+        assert!(self.outgoing.bytes_sent() <= self.written, "sent what nobody said");
+        self.up.extend(chunk);
     }
 
     fn arrive(&mut self) {
         match self.up.pop_front() {
             Some(Chunk::Bytes(bytes)) => {
                 self.incoming.received(bytes.len()).expect("what was sent was allowed");
-                self.waiting.extend(bytes);
+                self.unread.extend(bytes);
             }
             Some(Chunk::End(StreamControl::End { bytes })) => {
-                assert_eq!(bytes, self.said);
+                assert_eq!(bytes, self.written);
                 self.incoming.ended(bytes).expect("every byte came before the end");
             }
             Some(Chunk::End(other)) => panic!("an end that is none: {other:?}"),
@@ -108,27 +108,27 @@ impl Stream {
     }
 
     fn write(&mut self, most: usize) {
-        let length = most.min(self.waiting.len());
-        for byte in self.waiting.drain(..length) {
-            assert_eq!(byte, byte_at(self.heard), "another byte at {} of {}", self.heard, self.said);
-            self.heard += 1;
+        let length = most.min(self.unread.len());
+        for byte in self.unread.drain(..length) {
+            assert_eq!(byte, byte_at(self.delivered), "another byte at {} of {}", self.delivered, self.written);
+            self.delivered += 1;
         }
         self.incoming.written(length);
-        if self.incoming.is_complete() && self.waiting.is_empty() {
-            assert_eq!(self.heard, self.said, "the end before all bytes");
+        if self.incoming.is_complete() && self.unread.is_empty() {
+            assert_eq!(self.delivered, self.written, "the end before all bytes");
             self.incoming.end_written();
         }
     }
 
     fn acknowledge(&mut self) {
-        let said = self.incoming.next_ack(MAX_WINDOW);
-        self.down.extend(said);
+        let ack = self.incoming.next_ack(MAX_WINDOW);
+        self.down.extend(ack);
     }
 
-    fn hear_back(&mut self) {
+    fn receive_ack(&mut self) {
         match self.down.pop_front() {
             Some(StreamControl::Ack { bytes, window, end }) => {
-                assert!(bytes <= self.heard, "acknowledged what was not written");
+                assert!(bytes <= self.delivered, "acknowledged what was not written");
                 self.outgoing.acknowledged(bytes, window, end).expect("it was sent");
             }
             Some(other) => panic!("no acknowledgement: {other:?}"),
@@ -137,17 +137,17 @@ impl Stream {
     }
 
     /// Of what is on it so much arrives yet, each way; then there is another leg, and both say where they are.
-    fn lose_the_leg(&mut self, up: u8, down: u8) {
+    fn lose_connection(&mut self, up: u8, down: u8) {
         for _ in 0..up % 8 {
             self.arrive();
         }
         for _ in 0..down % 8 {
-            self.hear_back();
+            self.receive_ack();
         }
         self.up.clear();
         self.down.clear();
         let StreamControl::Resume { received } = self.incoming.resume_message() else { panic!("no resumption") };
-        assert_eq!(received, self.heard + self.waiting.len() as u64);
+        assert_eq!(received, self.delivered + self.unread.len() as u64);
         self.outgoing.rewind(received).expect("nothing that is wanted was forgotten");
     }
 
@@ -165,15 +165,15 @@ impl Stream {
             self.arrive();
             self.write(usize::MAX);
             self.acknowledge();
-            self.hear_back();
+            self.receive_ack();
         }
-        assert_eq!(self.heard, self.said);
+        assert_eq!(self.delivered, self.written);
         assert!(self.incoming.is_complete() && self.incoming.is_end_acked());
     }
 }
 
 /// An end that says whatever it likes is refused, and never gets more than it asked for.
-fn liar(mut input: Input<'_>) {
+fn hostile_peer(mut input: Input<'_>) {
     let mut outgoing = SendState::new(true, INITIAL_WINDOW);
     let mut incoming = ReceiveState::new(INITIAL_WINDOW);
     let (mut said, mut allowed) = (0, INITIAL_WINDOW);

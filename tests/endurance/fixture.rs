@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use devstream::net::clock;
 
-use super::bell::Bell;
 use super::health::Usage;
+use super::stop_signal::StopSignal;
 use super::support::TIMEOUT;
 use super::support::chaos::Chaos;
 use super::support::machine::Machine;
@@ -99,7 +99,7 @@ impl Fixture {
                 let left = format!("{streams} streams and {connections} connections do not end");
                 return Some(format!("{left}; {devices} of {PAIRS} devices are online"));
             }
-            Bell::default().rings_within(POLL_INTERVAL);
+            StopSignal::default().wait_for(POLL_INTERVAL);
         }
     }
 

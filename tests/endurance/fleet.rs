@@ -16,7 +16,7 @@ const BACK: Duration = Duration::from_secs(60);
 const ARRIVAL: Duration = Duration::from_secs(300);
 
 /// How often the hub dies.
-const DEATHS: usize = 2;
+const RESTARTS: usize = 2;
 
 /// With so many agents, as typed.
 pub(crate) fn campaign(count: &str) -> ExitCode {
@@ -27,7 +27,7 @@ pub(crate) fn campaign(count: &str) -> ExitCode {
     let mut hub = Hub::start_with(&Machine::new(), &ONE_ADDRESS);
     let fleet = Fleet::join(&hub, "fleet", count);
     fleet.wait_online(&hub, ARRIVAL);
-    let returns: Vec<Reconnect> = (0..DEATHS).map(|_| fleet.reconnect(&mut hub, &ONE_ADDRESS, ARRIVAL)).collect();
+    let returns: Vec<Reconnect> = (0..RESTARTS).map(|_| fleet.reconnect(&mut hub, &ONE_ADDRESS, ARRIVAL)).collect();
     let good = returns.iter().all(|back| back.took <= BACK && back.peak < 2 * back.steady);
     let each = |back: &Reconnect| {
         let [steady, peak] = [back.steady, back.peak].map(|bytes| bytes / MIB);

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::bell::Bell;
 use super::fixture::Fixture;
+use super::stop_signal::StopSignal;
 use super::support::bytes::MIB;
 use super::support::process::Process;
 
 /// How often memory is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A runtime's helpers come and go, and a log may be open for a moment.
 const FILES_SLACK: usize = 2;
@@ -48,8 +48,8 @@ pub(crate) struct Memory(Mutex<Vec<(String, Vec<u64>)>>);
 
 impl Memory {
     /// Looks again and again until the bell rings.
-    pub(crate) fn watch(&self, fixture: &Fixture, bell: &Bell) {
-        while !bell.rings_within(LOOK_EVERY) {
+    pub(crate) fn watch(&self, fixture: &Fixture, stop: &StopSignal) {
+        while !stop.wait_for(SAMPLE_INTERVAL) {
             let mut all = self.0.lock().unwrap();
             for (at, (name, usage)) in fixture.usage().into_iter().enumerate() {
                 if all.len() <= at {

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::bell::Bell;
+use super::stop_signal::StopSignal;
 use super::support::bytes::KIB;
 use super::support::fleet::{Fleet, ONE_ADDRESS};
 use super::support::machine::Machine;
@@ -34,15 +34,15 @@ pub(crate) fn campaign(devices: &str, minutes: &str) -> ExitCode {
         return ExitCode::from(2);
     };
     let hub = Hub::start_with(&Machine::new(), &[&ONE_ADDRESS[..], &["--metrics", "127.0.0.1:0"]].concat());
-    Bell::default().rings_within(REST);
+    StopSignal::default().wait_for(REST);
     let alone = hub.process.memory().now;
     let fleet = Fleet::join(&hub, "idle", count);
     fleet.wait_online(&hub, ARRIVAL);
-    Bell::default().rings_within(REST);
+    StopSignal::default().wait_for(REST);
 
     let (connections, used) = (hub.metric("devstream_connections_total"), processor_time(&hub.process));
     let time = Duration::from_secs(60 * minutes);
-    Bell::default().rings_within(time);
+    StopSignal::default().wait_for(time);
     let percent = (processor_time(&hub.process) - used) / time.as_secs_f64() * 100.0;
     let returns = hub.metric("devstream_connections_total") - connections;
     let memory = hub.process.memory().now;

@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
-mod bell;
 mod faults;
 mod fixture;
 mod fleet;
@@ -12,6 +11,7 @@ mod health;
 mod idle;
 mod load;
 mod rng;
+mod stop_signal;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "what the tests need besides")]
 mod support;
@@ -37,10 +37,10 @@ use std::time::Duration;
 
 use devstream::net::clock;
 
-use self::bell::Bell;
 use self::fixture::Fixture;
 use self::health::{Memory, Usage, leaks};
 use self::load::{OPENS_PER_SECOND, Tally, load};
+use self::stop_signal::StopSignal;
 use self::support::bytes::MIB;
 
 /// Whether streams outlive their legs. If they do, none may break; if not, what breaks must be a reset.
@@ -75,46 +75,48 @@ fn main() -> ExitCode {
         }
     };
     let fixture = Fixture::start();
-    let complaints = soak(&fixture, Duration::from_secs(60 * minutes), seed);
-    if complaints == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let failures = soak(&fixture, Duration::from_secs(60 * minutes), seed);
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Returns how much is to be complained about.
 fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
-    let (warm, bell) = (Tally::default(), Bell::default());
+    let (warm, stop) = (Tally::default(), StopSignal::default());
     thread::scope(|scope| {
-        scope.spawn(|| load(&fixture.ports(), seed, &warm, &bell));
-        bell.rings_within(WARM_UP);
-        bell.ring();
+        scope.spawn(|| load(&fixture.ports(), seed, &warm, &stop));
+        stop.wait_for(WARM_UP);
+        stop.set();
     });
-    let mut complaints = rest(fixture);
+    let mut failures = rest(fixture);
     let before = fixture.usage();
 
-    let (tally, bell, memory, faults) = (Tally::default(), Bell::default(), Memory::default(), AtomicU64::new(0));
+    let (tally, stop, memory, faults) = (Tally::default(), StopSignal::default(), Memory::default(), AtomicU64::new(0));
     let start = clock::now();
     // A hub that has just started has not yet taken what it takes.
-    let (last_death, memory_from) = (time / 3, time / 2);
+    let (last_restart, memory_from) = (time / 3, time / 2);
     thread::scope(|scope| {
-        scope.spawn(|| load(&fixture.ports(), seed.wrapping_add(1), &tally, &bell));
-        scope.spawn(|| faults.store(faults::make_trouble(fixture, seed, start + last_death, &bell), Ordering::Relaxed));
-        bell.rings_within(memory_from);
-        scope.spawn(|| memory.watch(fixture, &bell));
-        bell.rings_within(time.saturating_sub(start.elapsed()));
-        bell.ring();
+        scope.spawn(|| load(&fixture.ports(), seed.wrapping_add(1), &tally, &stop));
+        scope.spawn(|| {
+            faults.store(faults::inject_faults(fixture, seed, start + last_restart, &stop), Ordering::Relaxed)
+        });
+        stop.wait_for(memory_from);
+        scope.spawn(|| memory.watch(fixture, &stop));
+        stop.wait_for(time.saturating_sub(start.elapsed()));
+        stop.set();
     });
-    complaints.extend(rest(fixture));
+    failures.extend(rest(fixture));
     let after = until_back(fixture, &before);
 
-    complaints.extend(of_the_load(&warm, 0, false));
+    failures.extend(check_load(&warm, 0, false));
     let expected = time.as_secs() * u64::from(OPENS_PER_SECOND);
-    complaints.extend(of_the_load(&tally, expected, !RESUME));
-    complaints.extend(left_over(&before, &after));
+    failures.extend(check_load(&tally, expected, !RESUME));
+    failures.extend(check_leaks(&before, &after));
     let growth = memory.growth();
     let grown = growth.iter().filter(|(_, bytes)| leaks(*bytes));
-    complaints.extend(grown.map(|(name, bytes)| format!("{name} has {} MiB more", mib(*bytes))));
+    failures.extend(grown.map(|(name, bytes)| format!("{name} has {} MiB more", mib(*bytes))));
     let panics = fixture.metric("devstream_panics_total");
-    complaints.extend((panics > 0).then(|| format!("{panics} tasks of the hub panicked")));
-    complaints.iter().for_each(say);
+    failures.extend((panics > 0).then(|| format!("{panics} tasks of the hub panicked")));
+    failures.iter().for_each(say);
 
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let files: usize = before.iter().zip(&after).map(|(old, new)| new.1.files.saturating_sub(old.1.files)).sum();
@@ -131,14 +133,14 @@ fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
         get(&tally.wrong),
         get(&faults),
         mib(most),
-        if complaints.is_empty() { "passed" } else { "FAILED" },
+        if failures.is_empty() { "passed" } else { "FAILED" },
     ));
-    complaints.len()
+    failures.len()
 }
 
 fn rest(fixture: &Fixture) -> Vec<String> {
     let busy = fixture.wait_until_idle();
-    Bell::default().rings_within(REST);
+    StopSignal::default().wait_for(REST);
     busy.into_iter().collect()
 }
 
@@ -151,23 +153,23 @@ fn until_back(fixture: &Fixture, before: &[(String, Usage)]) -> Vec<(String, Usa
         if back || clock::now() > deadline {
             return now;
         }
-        Bell::default().rings_within(REST / 10);
+        StopSignal::default().wait_for(REST / 10);
     }
 }
 
-fn of_the_load(tally: &Tally, expected: u64, may_break: bool) -> Vec<String> {
+fn check_load(tally: &Tally, expected: u64, may_break: bool) -> Vec<String> {
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (opens, good, broken, wrong) = (get(&tally.opens), get(&tally.good), get(&tally.broken), get(&tally.wrong));
-    let mut complaints = tally.mistakes.lock().unwrap().clone();
-    let mut complain = |when: bool, words: String| complaints.extend(when.then_some(words));
-    complain(wrong > 0, format!("{wrong} connections saw what is never right"));
-    complain(broken > 0 && !may_break, format!("{broken} streams broke"));
-    complain(opens * 100 < expected * OPENED, format!("{opens} opens of {expected}: is this machine too slow?"));
-    complain(good * 100 < opens * GOOD, format!("only {good} of {opens} went well"));
-    complaints
+    let mut failures = tally.errors.lock().unwrap().clone();
+    let mut fail_if = |when: bool, words: String| failures.extend(when.then_some(words));
+    fail_if(wrong > 0, format!("{wrong} connections saw what is never right"));
+    fail_if(broken > 0 && !may_break, format!("{broken} streams broke"));
+    fail_if(opens * 100 < expected * OPENED, format!("{opens} opens of {expected}: is this machine too slow?"));
+    fail_if(good * 100 < opens * GOOD, format!("only {good} of {opens} went well"));
+    failures
 }
 
-fn left_over(before: &[(String, Usage)], after: &[(String, Usage)]) -> Vec<String> {
+fn check_leaks(before: &[(String, Usage)], after: &[(String, Usage)]) -> Vec<String> {
     let leaking = before.iter().zip(after).filter(|(old, new)| !new.1.is_back_to(&old.1));
     leaking.map(|(old, new)| format!("{} has {:?}, and had {:?}", new.0, new.1, old.1)).collect()
 }

@@ -59,10 +59,10 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LONGEST_PAUSE))?;
     stream.set_write_timeout(Some(LONGEST_PAUSE))?;
-    let mut habit = [0];
-    stream.read_exact(&mut habit)?;
-    stream.write_all(&habit)?;
-    match habit[0] {
+    let mut mode = [0];
+    stream.read_exact(&mut mode)?;
+    stream.write_all(&mode)?;
+    match mode[0] {
         ANSWER => {
             let mut all = Vec::new();
             (&stream).take(ANSWER_BYTES).read_to_end(&mut all)?;

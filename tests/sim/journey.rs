@@ -24,10 +24,10 @@ use super::world::mix;
 const SEEDS: u64 = 10_000;
 
 /// The longest that an application says.
-const MOST: usize = 700_000;
+const MAX_BYTES: usize = 700_000;
 
 /// Nothing goes wrong any more after this, and everybody reads on.
-const TROUBLE: Duration = Duration::from_secs(150);
+const FAULT_PERIOD: Duration = Duration::from_secs(150);
 
 /// A run that is not over by then stands still.
 const LIMIT: Duration = Duration::from_secs(4000);
@@ -50,7 +50,7 @@ struct Tally {
     clean: usize,
     broken: usize,
     /// One end had everything and left, and the other could not know that it had.
-    unsure: usize,
+    uncertain: usize,
     resumed: usize,
     hubs: u64,
     events: u64,
@@ -60,14 +60,14 @@ struct Tally {
 impl Tally {
     fn with(self, seed: u64) -> Self {
         let _said = Seed(seed);
-        self.plus(Journey::new(seed).run())
+        self.plus(Simulation::new(seed).run())
     }
 
     fn plus(self, other: Self) -> Self {
         Self {
             clean: self.clean + other.clean,
             broken: self.broken + other.broken,
-            unsure: self.unsure + other.unsure,
+            uncertain: self.uncertain + other.uncertain,
             resumed: self.resumed + other.resumed,
             hubs: self.hubs + other.hubs,
             events: self.events + other.events,
@@ -85,7 +85,7 @@ enum Message {
     Pong,
     Close(u16, String),
     /// The answer to the upgrade.
-    Welcome(Box<ResumeTicket>, Duration),
+    Upgraded(Box<ResumeTicket>, Duration),
 }
 
 /// What happens at a time.
@@ -94,16 +94,16 @@ enum Event {
     AtHub(usize, Message),
     AtSide(usize, Message),
     /// The connection is found to be gone.
-    HubLoses(usize),
-    SideLoses(usize),
+    HubDisconnects(usize),
+    SideDisconnects(usize),
     /// A side, or the hub, looks at its timers.
-    Look(usize),
-    HubLooks,
+    PollSide(usize),
+    PollHub,
     /// An attempt to come back reaches the hub, is refused, or is given up.
-    Knock(usize, u64),
+    RejoinArrives(usize, u64),
     Refused(usize, u64, Option<RefusalKind>),
     /// A relay has ended.
-    Farewell(u64, ConnectionId, bool),
+    RelayEnded(u64, ConnectionId, bool),
     HubStops(u64),
     HubStarts,
     Fault,
@@ -111,10 +111,10 @@ enum Event {
 
 /// What the hub does with a connection.
 #[derive(Debug)]
-enum Place {
-    Waits(Vec<Message>),
+enum LegState {
+    Waiting(Vec<Message>),
     Joined(usize),
-    Gone,
+    Closed,
 }
 
 /// A connection between a side and one run of the hub.
@@ -127,15 +127,15 @@ struct Leg {
     down: bool,
     last_up: Instant,
     last_down: Instant,
-    place: Place,
+    state: LegState,
     keepalive: Keepalive,
-    beat_at: Instant,
-    said: Instant,
-    heard: Instant,
+    keepalive_at: Instant,
+    last_write: Instant,
+    last_read: Instant,
 }
 
-struct Journey {
-    dice: u64,
+struct Simulation {
+    rng: u64,
     start: Instant,
     now: Instant,
     order: u64,
@@ -147,7 +147,7 @@ struct Journey {
     stream: StreamId,
     stopping: bool,
     /// The trouble is such that the stream must survive it.
-    gentle: bool,
+    survivable: bool,
     grace: Duration,
     share: u64,
     faults: u64,
@@ -156,11 +156,11 @@ struct Journey {
     tally: Tally,
 }
 
-impl Journey {
+impl Simulation {
     fn new(seed: u64) -> Self {
         let start = tokio::time::Instant::now().into_std();
-        let mut journey = Self {
-            dice: mix(seed),
+        let mut simulation = Self {
+            rng: mix(seed),
             start,
             now: start,
             order: 0,
@@ -171,7 +171,7 @@ impl Journey {
             run: 0,
             stream: StreamId::from_bytes([0; 16]),
             stopping: false,
-            gentle: seed.is_multiple_of(2),
+            survivable: seed.is_multiple_of(2),
             grace: Duration::from_secs(900),
             share: INITIAL_WINDOW,
             faults: 0,
@@ -179,20 +179,20 @@ impl Journey {
             pattern: pattern(),
             tally: Tally::default(),
         };
-        if !journey.gentle {
-            journey.grace = Duration::from_secs(20 + journey.roll(130));
+        if !simulation.survivable {
+            simulation.grace = Duration::from_secs(20 + simulation.random_below(130));
         }
-        journey.share = INITIAL_WINDOW << journey.roll(4);
-        journey.faults = journey.roll(12);
-        journey.plan_applications();
-        journey.hub_starts();
-        journey.open();
-        journey
+        simulation.share = INITIAL_WINDOW << simulation.random_below(4);
+        simulation.faults = simulation.random_below(12);
+        simulation.plan_applications();
+        simulation.hub_starts();
+        simulation.open();
+        simulation
     }
 
     fn run(mut self) -> Tally {
-        self.look_soon(0);
-        self.look_soon(1);
+        self.poll_soon(0);
+        self.poll_soon(1);
         let first = self.up_to(10_000);
         self.after(first, Event::Fault);
         while self.sides.iter().any(|side| side.ending.is_none()) {
@@ -206,7 +206,7 @@ impl Journey {
         if let Some(broker) = &self.broker {
             assert_eq!((broker.streams(), broker.next_deadline()), (0, None), "the hub keeps what is over");
         }
-        self.verdict()
+        self.outcome()
     }
 
     fn one_event(&mut self) {
@@ -217,13 +217,13 @@ impl Journey {
         match event {
             Event::AtHub(leg, message) => self.at_hub(leg, message),
             Event::AtSide(leg, message) => self.at_side(leg, message),
-            Event::HubLoses(leg) => self.hub_loses(leg),
-            Event::SideLoses(leg) => self.side_loses(leg),
-            Event::Look(side) => self.look(side),
-            Event::HubLooks => self.hub_looks(),
-            Event::Knock(side, attempt) => self.knock(side, attempt),
+            Event::HubDisconnects(leg) => self.hub_disconnects(leg),
+            Event::SideDisconnects(leg) => self.side_disconnects(leg),
+            Event::PollSide(side) => self.poll_side(side),
+            Event::PollHub => self.poll_hub(),
+            Event::RejoinArrives(side, attempt) => self.rejoin_arrives(side, attempt),
             Event::Refused(side, attempt, kind) => self.refused(side, attempt, kind),
-            Event::Farewell(run, leg, lost) => self.farewell(run, leg, lost),
+            Event::RelayEnded(run, leg, lost) => self.relay_ended(run, leg, lost),
             Event::HubStops(run) => self.hub_stops(run),
             Event::HubStarts => self.hub_starts(),
             Event::Fault => self.fault(),
@@ -234,50 +234,53 @@ impl Journey {
     /// No end keeps, or makes the other keep, more than its share.
     fn check(&self) {
         for side in &self.sides {
-            assert!((side.said - side.acknowledged) as u64 <= self.share, "keeps too much");
+            assert!((side.bytes_written - side.acknowledged) as u64 <= self.share, "keeps too much");
             assert!((side.end.queued() + side.writing) as u64 <= self.share, "was sent too much");
         }
         assert!(self.share <= MAX_WINDOW);
     }
 
-    fn verdict(mut self) -> Tally {
+    fn outcome(mut self) -> Tally {
         let [device, service] = &self.sides;
         let clean = |side: &Side| side.ending == Some(Ending::Clean);
         let all = device.ended && service.ended;
         for (side, other) in [(device, service), (service, device)] {
-            assert!(side.heard <= other.said);
+            assert!(side.bytes_read <= other.bytes_written);
             if clean(side) || side.ended {
-                assert!(other.finished && side.heard == other.said, "ended cleanly, and not all had arrived");
+                assert!(
+                    other.finished && side.bytes_read == other.bytes_written,
+                    "ended cleanly, and not all had arrived"
+                );
             }
         }
         assert!(all || !clean(device) && !clean(service), "one end believes that all is well");
         match (clean(device), clean(service)) {
             (true, true) => self.tally.clean += 1,
             (false, false) => self.tally.broken += 1,
-            (true, false) | (false, true) => self.tally.unsure += 1,
+            (true, false) | (false, true) => self.tally.uncertain += 1,
         }
-        assert!(!self.gentle || all, "given up without need: {:?} {:?}", device.ending, service.ending);
+        assert!(!self.survivable || all, "given up without need: {:?} {:?}", device.ending, service.ending);
         self.tally.hubs = self.run;
-        self.tally.bytes = device.heard + service.heard;
+        self.tally.bytes = device.bytes_read + service.bytes_read;
         self.tally
     }
 
     /// Something goes wrong.
     fn fault(&mut self) {
-        if self.now > self.start + TROUBLE || self.faults == 0 {
+        if self.now > self.start + FAULT_PERIOD || self.faults == 0 {
             return;
         }
         self.faults -= 1;
-        let (side, long) = (self.either(), if self.gentle { 20 } else { 120 });
-        match self.roll(if self.gentle { 9 } else { 13 }) {
+        let (side, long) = (self.either(), if self.survivable { 20 } else { 120 });
+        match self.random_below(if self.survivable { 9 } else { 13 }) {
             0 | 1 => self.cut(side),
-            2 => self.swallow(side, true, false),
-            3 => self.swallow(side, false, true),
-            4 => self.swallow(side, true, true),
+            2 => self.black_hole(side, true, false),
+            3 => self.black_hole(side, false, true),
+            4 => self.black_hole(side, true, true),
             5 => {
-                self.swallow(side, true, true);
-                let out = Duration::from_secs(self.roll(long));
-                self.sides[side].away_until = self.now + out;
+                self.black_hole(side, true, true);
+                let out = Duration::from_secs(self.random_below(long));
+                self.sides[side].offline_until = self.now + out;
             }
             6 | 7 => self.hub_dies(long),
             8 => self.hub_drains(),
@@ -286,9 +289,9 @@ impl Journey {
             11 => self.stop(side),
             _ => self.sides[side].resets = true,
         }
-        self.look_soon(side);
+        self.poll_soon(side);
         // Often while both ends are still on their way back.
-        let soon = [300, 3000, 40_000][self.roll(3) as usize];
+        let soon = [300, 3000, 40_000][self.random_below(3) as usize];
         let next = self.up_to(soon);
         self.after(next, Event::Fault);
     }
@@ -297,18 +300,18 @@ impl Journey {
     fn cut(&mut self, side: usize) {
         let Some(leg) = self.sides[side].leg else { return };
         (self.legs[leg].up, self.legs[leg].down) = (false, false);
-        if self.roll(4) > 0 {
+        if self.random_below(4) > 0 {
             let late = self.up_to(3000);
-            self.after(late, Event::SideLoses(leg));
+            self.after(late, Event::SideDisconnects(leg));
         }
-        if self.roll(4) > 0 {
+        if self.random_below(4) > 0 {
             let late = self.up_to(3000);
-            self.after(late, Event::HubLoses(leg));
+            self.after(late, Event::HubDisconnects(leg));
         }
     }
 
     /// What is sent does not arrive any more, in one direction or both, and nobody says so.
-    fn swallow(&mut self, side: usize, up: bool, down: bool) {
+    fn black_hole(&mut self, side: usize, up: bool, down: bool) {
         for leg in self.legs.iter_mut().filter(|leg| leg.side == side) {
             leg.up &= !up;
             leg.down &= !down;
@@ -325,7 +328,7 @@ impl Journey {
 
     fn send_down(&mut self, leg: usize, message: Message) {
         let at = self.now + self.delay(self.legs[leg].side);
-        self.legs[leg].said = self.now;
+        self.legs[leg].last_write = self.now;
         let last = &mut self.legs[leg].last_down;
         *last = at.max(*last);
         let at = *last;
@@ -333,8 +336,8 @@ impl Journey {
     }
 
     fn delay(&mut self, side: usize) -> Duration {
-        let usual = self.sides[side].distance;
-        Duration::from_millis(usual + self.roll(1 + usual / 2))
+        let usual = self.sides[side].latency;
+        Duration::from_millis(usual + self.random_below(1 + usual / 2))
     }
 
     fn at(&mut self, at: Instant, event: Event) {
@@ -347,20 +350,20 @@ impl Journey {
     }
 
     fn up_to(&mut self, millis: u64) -> Duration {
-        Duration::from_millis(self.roll(millis))
+        Duration::from_millis(self.random_below(millis))
     }
 
     fn either(&mut self) -> usize {
-        usize::from(self.roll(2) == 0)
+        usize::from(self.random_below(2) == 0)
     }
 
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn random_below(&mut self, sides: u64) -> u64 {
         self.random() % sides
     }
 
     fn random(&mut self) -> u64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.dice)
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.rng)
     }
 }
 
@@ -368,5 +371,5 @@ impl Journey {
 fn pattern() -> Bytes {
     static PATTERN: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
     let byte_at = |position: usize| (mix(position as u64) >> 56) as u8;
-    PATTERN.get_or_init(|| (0..=MOST).map(byte_at).collect()).clone()
+    PATTERN.get_or_init(|| (0..=MAX_BYTES).map(byte_at).collect()).clone()
 }

@@ -45,7 +45,7 @@ fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
 #[test]
 fn refused_streams_take_nothing_from_anybodys_limit() {
     let mut world = World::new(1);
-    let device = world.some_device_arrives();
+    let device = world.connect_some_device();
     for _ in 0..3_000 {
         let requester = world.connection();
         let ask = plain_request(&device);
@@ -60,9 +60,9 @@ fn refused_streams_take_nothing_from_anybodys_limit() {
 #[test]
 fn a_stream_that_was_killed_is_not_taken_up_while_its_sides_are_told() {
     let mut world = World::new(1);
-    world.a_stream_opens();
+    world.open_stream();
     world.kill();
-    world.both_return();
+    world.both_resume();
     world.wind_down();
     assert_eq!((world.joined.len(), world.rejoined), (1, 0));
 }
@@ -71,7 +71,7 @@ fn a_stream_that_was_killed_is_not_taken_up_while_its_sides_are_told() {
 #[test]
 fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge() {
     let mut world = World::new(1);
-    let device = world.some_device_arrives();
+    let device = world.connect_some_device();
     let narrowed = Scope { streams: vec!["web".parse().unwrap()], ..Scope::everything() };
     let changed = Input::ScopeChanged { service: service(0), scope: narrowed.clone(), until: None };
     world.broker.handle(changed, world.now);

@@ -1,7 +1,7 @@
 //! The world around the broker: devices and services that do anything they like, and what must hold whatever they do.
 
-#[path = "returns.rs"]
-mod returns;
+#[path = "resumption.rs"]
+mod resumption;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -19,31 +19,31 @@ use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 use devstream::proto::stream::StreamProtocol;
 
-use self::returns::{Pass, Return};
+use self::resumption::{IssuedTicket, ResumeAttempt};
 
 /// An answer may be late by no more than the step of the clock.
 const TICK: Duration = Duration::from_secs(2);
 
 /// A request that waits for its answer.
-struct Request {
+struct PendingRequest {
     ask: OpenRequest,
-    answer_by: Instant,
+    deadline_to_answer: Instant,
     /// It was made before, and its stream is there.
     repeated: bool,
 }
 
 /// A token that was given out.
 #[derive(Clone)]
-struct Ticket {
+struct IssuedToken {
     stream: StreamId,
     device: DeviceId,
     principal: Principal,
     token: StreamToken,
-    given: Instant,
+    issued_at: Instant,
 }
 
 pub(crate) struct World {
-    dice: u64,
+    rng: u64,
     /// What the dice show first.
     script: VecDeque<u8>,
     pub(crate) now: Instant,
@@ -52,12 +52,12 @@ pub(crate) struct World {
     next: u64,
     devices: HashMap<ConnectionId, DeviceId>,
     asks: Vec<(ConnectionId, DeviceRequest)>,
-    requests: HashMap<ConnectionId, Request>,
+    requests: HashMap<ConnectionId, PendingRequest>,
     answered: HashSet<ConnectionId>,
-    tickets: Vec<Ticket>,
-    spent: Vec<StreamToken>,
-    knocking: HashMap<ConnectionId, Ticket>,
-    inside: HashMap<ConnectionId, (StreamId, Role)>,
+    tokens: Vec<IssuedToken>,
+    used_tokens: Vec<StreamToken>,
+    attaching: HashMap<ConnectionId, IssuedToken>,
+    admitted: HashMap<ConnectionId, (StreamId, Role)>,
     accepted: HashSet<StreamId>,
     pub(crate) joined: HashSet<StreamId>,
     /// How often a stream was joined again.
@@ -68,14 +68,14 @@ pub(crate) struct World {
     opened: HashMap<StreamId, Event>,
     ending: HashMap<ConnectionId, RefusalKind>,
     /// What sides may come back with; those of earlier runs of the hub too.
-    passes: Vec<Pass>,
-    returning: HashMap<ConnectionId, Return>,
+    issued_tickets: Vec<IssuedTicket>,
+    resuming: HashMap<ConnectionId, ResumeAttempt>,
     /// The side that came last, for each role.
     last: HashMap<(StreamId, Role), ConnectionId>,
     /// What this run of the hub must never join again: it is over, or was told to be.
-    over: HashSet<StreamId>,
+    ended: HashSet<StreamId>,
     /// What one side left with all of it, while it was the stream's.
-    ended_well: HashSet<StreamId>,
+    ended_cleanly: HashSet<StreamId>,
     interrupted: HashMap<StreamId, Instant>,
     /// Runs of the hub, when this one began, and whether it is about to end.
     run: u64,
@@ -99,7 +99,7 @@ impl World {
         let settings = Settings { handshake: Duration::from_secs(60), ..Settings::default() };
         let now = tokio::time::Instant::now().into_std();
         Self {
-            dice: seed,
+            rng: seed,
             script: VecDeque::new(),
             now,
             broker: Broker::new(settings, random(seed)),
@@ -109,21 +109,21 @@ impl World {
             asks: Vec::new(),
             requests: HashMap::new(),
             answered: HashSet::new(),
-            tickets: Vec::new(),
-            spent: Vec::new(),
-            knocking: HashMap::new(),
-            inside: HashMap::new(),
+            tokens: Vec::new(),
+            used_tokens: Vec::new(),
+            attaching: HashMap::new(),
+            admitted: HashMap::new(),
             accepted: HashSet::new(),
             joined: HashSet::new(),
             rejoined: 0,
             open: HashMap::new(),
             opened: HashMap::new(),
             ending: HashMap::new(),
-            passes: Vec::new(),
-            returning: HashMap::new(),
-            ended_well: HashSet::new(),
+            issued_tickets: Vec::new(),
+            resuming: HashMap::new(),
+            ended_cleanly: HashSet::new(),
             last: HashMap::new(),
-            over: HashSet::new(),
+            ended: HashSet::new(),
             interrupted: HashMap::new(),
             run: 0,
             began: now,
@@ -151,43 +151,43 @@ impl World {
 
     /// One random thing happens, then all that follows from it.
     pub(crate) fn step(&mut self) {
-        match self.roll(100) {
-            0..12 => self.device_arrives(),
-            12..16 => self.device_leaves(),
-            16..33 => self.service_asks(),
-            33..35 => self.service_hangs_up(),
+        match self.random_below(100) {
+            0..12 => self.device_connects(),
+            12..16 => self.device_disconnects(),
+            16..33 => self.service_requests(),
+            33..35 => self.request_cancelled(),
             35..52 => self.device_answers(),
-            52..68 => self.side_arrives(),
-            68..78 => self.side_returns(),
-            78..81 => self.both_return(),
-            81..84 => self.side_leaves(),
+            52..68 => self.leg_attaches(),
+            68..78 => self.leg_resumes(),
+            78..81 => self.both_resume(),
+            81..84 => self.leg_leaves(),
             84..89 => self.stream_ends(),
             89 => self.revoke(),
             90..92 => self.rescope(),
             92 => self.kill(),
-            93 if self.roll(3) == 0 => self.hub_starts_anew(),
-            94 if self.roll(40) == 0 => self.drain(),
-            95 | 96 => self.a_stream_opens(),
-            _ => self.time_passes(),
+            93 if self.random_below(3) == 0 => self.hub_restarts(),
+            94 if self.random_below(40) == 0 => self.drain(),
+            95 | 96 => self.open_stream(),
+            _ => self.advance_time(),
         }
-        self.carry_out();
+        self.process_outputs();
         self.check();
     }
 
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn random_below(&mut self, sides: u64) -> u64 {
         if let Some(byte) = self.script.pop_front() {
-            self.dice = byte.into();
-            return self.dice % sides;
+            self.rng = byte.into();
+            return self.rng % sides;
         }
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.dice) % sides
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.rng) % sides
     }
 
     fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
         if items.is_empty() {
             return None;
         }
-        let index = self.roll(items.len() as u64);
+        let index = self.random_below(items.len() as u64);
         items.get(usize::try_from(index).unwrap()).cloned()
     }
 
@@ -204,7 +204,7 @@ impl World {
     }
 
     /// With one forward.
-    pub(crate) fn some_device_arrives(&mut self) -> DeviceId {
+    pub(crate) fn connect_some_device(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
         let hello = Hello {
             version: "1".into(),
@@ -219,26 +219,26 @@ impl World {
         device
     }
 
-    fn device_arrives(&mut self) {
+    fn device_connects(&mut self) {
         let (connection, device) = (self.connection(), self.any_device());
         let protocols = self.any_protocols().iter().map(|protocol| protocol.as_str().to_owned()).collect();
         let forwards = vec![name("ssh"), name("web")];
-        let started_anew = self.roll(6) == 0;
+        let started_anew = self.random_below(6) == 0;
         let run = self.agents.entry(device.clone()).or_default();
         *run += u64::from(started_anew);
         let hello =
             Hello { version: "1".into(), run: *run, protocols, forwards, accepts_any_name: false, reusable: false };
-        self.says_hello(connection, device, hello);
+        self.send_hello(connection, device, hello);
     }
 
-    fn says_hello(&mut self, connection: ConnectionId, device: DeviceId, hello: Hello) {
+    fn send_hello(&mut self, connection: ConnectionId, device: DeviceId, hello: Hello) {
         self.devices.insert(connection, device.clone());
         self.runs.insert(connection, hello.run);
         self.current.insert(device.clone(), connection);
         self.broker.handle(Input::DeviceConnected { device, connection, hello, address: address() }, self.now);
     }
 
-    fn device_leaves(&mut self) {
+    fn device_disconnects(&mut self) {
         let devices = std::mem::take(&mut self.devices);
         if let Some(connection) = self.pick_key(&devices) {
             self.devices = devices;
@@ -248,22 +248,22 @@ impl World {
         }
     }
 
-    fn service_asks(&mut self) {
+    fn service_requests(&mut self) {
         let requester = self.connection();
-        let wanted = match self.roll(4) {
+        let wanted = match self.random_below(4) {
             0 => None,
             1 => Some(name("nothing")),
             2 => Some(name("web")),
             _ => Some(name("ssh")),
         };
-        let (device, service) = (self.any_device(), service(self.dice % 3));
+        let (device, service) = (self.any_device(), service(self.rng % 3));
         let (scope, until) = self.scopes.get(&service).cloned().unwrap_or((Scope::everything(), None));
         if !scope.covers_device(&device) {
             // It is not authorised, and the broker does not hear of it.
             return;
         }
         let there: Vec<_> =
-            if self.roll(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
+            if self.random_below(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
         let stream = self.pick_id(there);
         let ask = OpenRequest {
             device,
@@ -272,26 +272,26 @@ impl World {
             until,
             service,
             source: address(),
-            connect_timeout: Duration::from_secs(self.roll(3) * 20),
-            response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
+            connect_timeout: Duration::from_secs(self.random_below(3) * 20),
+            response_timeout: Duration::from_secs(5 + self.random_below(3) * 30),
             protocols: self.any_protocols(),
             stream,
-            reusable: self.roll(2) == 0,
-            standby: self.roll(2) == 0,
-            early: bytes::Bytes::from_static(if self.roll(2) == 0 { b"early" } else { b"" }),
+            reusable: self.random_below(2) == 0,
+            standby: self.random_below(2) == 0,
+            early: bytes::Bytes::from_static(if self.random_below(2) == 0 { b"early" } else { b"" }),
         };
         // A device that comes and goes may be asked anew for as long as the service waits for it.
-        let answer_by = self.now + ask.connect_timeout + self.settings.handshake + TICK;
+        let deadline_to_answer = self.now + ask.connect_timeout + self.settings.handshake + TICK;
         let repeated = ask.stream.is_some();
-        self.requests.insert(requester, Request { ask: ask.clone(), answer_by, repeated });
+        self.requests.insert(requester, PendingRequest { ask: ask.clone(), deadline_to_answer, repeated });
         self.broker.handle(Input::OpenRequested { requester, request: ask.clone() }, self.now);
         if let Some(id) = stream {
-            self.asked_again(id, &ask);
+            self.check_repeated_request(id, &ask);
         }
     }
 
     /// Who repeats a request ends what has become of it; a late first one, or somebody else's, ends nothing.
-    fn asked_again(&mut self, id: StreamId, ask: &OpenRequest) {
+    fn check_repeated_request(&mut self, id: StreamId, ask: &OpenRequest) {
         self.repeated += 1;
         let theirs = |service: &ServiceName| *service == ask.service && !ask.standby;
         match self
@@ -300,7 +300,7 @@ impl World {
             .find(|(other, ..)| *other == id)
             .map(|(_, earlier, ..)| theirs(&earlier.service))
         {
-            Some(true) => _ = self.over.insert(id),
+            Some(true) => _ = self.ended.insert(id),
             Some(false) => {}
             None => assert!(!ask.standby, "a late request ended its stream"),
         }
@@ -311,7 +311,7 @@ impl World {
         self.pick(&ids)
     }
 
-    fn service_hangs_up(&mut self) {
+    fn request_cancelled(&mut self) {
         let requests = std::mem::take(&mut self.requests);
         let gone = self.pick_key(&requests);
         self.requests = requests;
@@ -328,26 +328,26 @@ impl World {
         let chosen = self.pick(&asks);
         self.asks = asks;
         let Some((mut connection, ask)) = chosen else { return };
-        if self.roll(10) == 0 {
+        if self.random_below(10) == 0 {
             connection = self.connection();
-        } else if self.roll(4) > 0 {
+        } else if self.random_below(4) > 0 {
             self.asks.retain(|(_, other)| other.stream != ask.stream);
         }
-        let accepted = self.roll(5) > 0;
+        let accepted = self.random_below(5) > 0;
         let kinds = [RefusalKind::TargetRefused, RefusalKind::AuthenticationFailed];
         let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
         let response = StreamResponse { request_id: ask.stream, accepted, reason };
-        let standby = self.roll(2) == 0;
+        let standby = self.random_below(2) == 0;
         self.broker.handle(Input::DeviceResponded { connection, response, standby }, self.now);
     }
 
     /// Mostly who was invited; sometimes with another's token, in another's name, or for the second time.
-    fn side_arrives(&mut self) {
-        let tickets = std::mem::take(&mut self.tickets);
-        let (chosen, other) = (self.pick(&tickets), self.pick(&tickets));
-        self.tickets = tickets;
+    fn leg_attaches(&mut self) {
+        let tokens = std::mem::take(&mut self.tokens);
+        let (chosen, other) = (self.pick(&tokens), self.pick(&tokens));
+        self.tokens = tokens;
         let Some((mut ticket, other)) = chosen.zip(other) else { return };
-        match self.roll(12) {
+        match self.random_below(12) {
             0 => ticket.principal = other.principal,
             1 => ticket.token = other.token,
             2 => ticket.stream = other.stream,
@@ -359,10 +359,10 @@ impl World {
         self.arrive(ticket);
     }
 
-    fn arrive(&mut self, ticket: Ticket) {
+    fn arrive(&mut self, ticket: IssuedToken) {
         let leg = self.connection();
-        let Ticket { stream, device, principal, token, .. } = ticket.clone();
-        self.knocking.insert(leg, ticket);
+        let IssuedToken { stream, device, principal, token, .. } = ticket.clone();
+        self.attaching.insert(leg, ticket);
         let bridge = Bridge { hub: "hub".into(), device, stream, role: principal.role };
         let own = ServiceName::from(principal.id.clone());
         let (scope, until) = self.scopes.get(&own).cloned().unwrap_or((Scope::everything(), None));
@@ -372,25 +372,25 @@ impl World {
     }
 
     fn revoke(&mut self) {
-        let principal = if self.roll(2) == 0 {
+        let principal = if self.random_below(2) == 0 {
             Principal { role: Role::Device, id: self.any_device().into() }
         } else {
-            Principal { role: Role::Service, id: service(self.dice % 3).into() }
+            Principal { role: Role::Service, id: service(self.rng % 3).into() }
         };
         let theirs = |ask: &OpenRequest| match principal.role {
             Role::Device => ask.device.as_str() == principal.id.as_str(),
             Role::Service => ask.service.as_str() == principal.id.as_str(),
         };
-        self.doom(theirs);
+        self.mark_ended(theirs);
         self.broker
             .handle(Input::IdentityRevoked { principal, reason: RefusalKind::AuthenticationFailed.into() }, self.now);
     }
 
     fn rescope(&mut self) {
-        let (whose, end) = (service(self.dice % 3), Duration::from_secs(self.roll(60)));
-        let until = (self.roll(2) == 0).then(|| self.now + end);
+        let (whose, end) = (service(self.rng % 3), Duration::from_secs(self.random_below(60)));
+        let until = (self.random_below(2) == 0).then(|| self.now + end);
         let mut scope = Scope::everything();
-        match self.roll(4) {
+        match self.random_below(4) {
             0 => scope.devices = vec!["device-0".parse().unwrap()],
             1 => scope.streams = vec!["s*".parse().unwrap()],
             2 => scope = Scope::default(),
@@ -400,33 +400,33 @@ impl World {
         let covers = |ask: &OpenRequest| {
             scope.covers_device(&ask.device) && ask.name.as_ref().is_none_or(|name| scope.covers_stream(name))
         };
-        self.doom(|ask| ask.service == whose && !covers(ask));
+        self.mark_ended(|ask| ask.service == whose && !covers(ask));
         self.broker.handle(Input::ScopeChanged { service: whose, scope, until }, self.now);
     }
 
     pub(crate) fn kill(&mut self) {
         let ids = self.broker.all_streams().map(|(id, ..)| id).collect();
         if let Some(stream) = self.pick_id(ids) {
-            self.over.insert(stream);
+            self.ended.insert(stream);
             self.broker.handle(Input::StreamKilled { stream }, self.now);
-            self.carry_out();
+            self.process_outputs();
             let gone = self.broker.all_streams().all(|(id, ..)| id != stream);
             assert!(gone || self.is_told_to_end(stream), "a stream that was killed goes on");
         }
     }
 
-    fn time_passes(&mut self) {
-        let seconds = if self.roll(8) == 0 { 61 } else { self.roll(20) };
+    fn advance_time(&mut self) {
+        let seconds = if self.random_below(8) == 0 { 61 } else { self.random_below(20) };
         let until = self.now + Duration::from_secs(seconds);
         while self.now < until {
             self.now += TICK.min(until - self.now);
             self.broker.handle_timeout(self.now);
-            self.carry_out();
+            self.process_outputs();
             self.check();
         }
     }
 
-    fn carry_out(&mut self) {
+    fn process_outputs(&mut self) {
         while let Some(output) = self.broker.next_output() {
             match output {
                 Output::RequestDevice { connection, request } => self.asked(connection, request),
@@ -436,9 +436,10 @@ impl World {
                 Output::Join(joined) => self.join(joined),
                 Output::EndStream { stream, refusal } => self.end_stream(stream, refusal.kind),
                 Output::StreamEnded { stream } => {
-                    self.over.insert(stream);
+                    self.ended.insert(stream);
                     assert!(
-                        self.joined.contains(&stream) || self.passes.iter().any(|pass| pass.ticket.stream == stream)
+                        self.joined.contains(&stream)
+                            || self.issued_tickets.iter().any(|issued| issued.ticket.stream == stream)
                     );
                     let untold = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
                     assert!(!untold, "a stream is over, and its sides do not know");
@@ -461,23 +462,23 @@ impl World {
             let first = self.early_at.entry(stream).or_insert_with(|| agent.clone());
             assert_eq!(*first, agent, "what came along with a request went to two agents");
         }
-        self.tickets.retain(|ticket| ticket.stream != stream);
-        self.void_passes(stream);
-        self.tickets.push(Ticket { stream, device, principal, token, given: self.now });
+        self.tokens.retain(|ticket| ticket.stream != stream);
+        self.void_tickets(stream);
+        self.tokens.push(IssuedToken { stream, device, principal, token, issued_at: self.now });
         self.asks.push((connection, request));
     }
 
     fn answer(&mut self, requester: ConnectionId, answer: Result<Grant, Refusal>) {
         let request = self.requests.remove(&requester).expect("answered nobody, or twice");
         assert!(self.answered.insert(requester), "answered twice");
-        assert!(self.now <= request.answer_by, "answered late: {answer:?}");
+        assert!(self.now <= request.deadline_to_answer, "answered late: {answer:?}");
         assert!(!request.repeated || answer.is_err(), "one request, two streams");
         match answer {
             Ok(grant) => {
                 self.accepted.insert(grant.stream);
                 let (stream, device, token) = (grant.stream, request.ask.device, grant.token);
                 let principal = Principal { role: Role::Service, id: request.ask.service.into() };
-                self.tickets.push(Ticket { stream, device, principal, token, given: self.now });
+                self.tokens.push(IssuedToken { stream, device, principal, token, issued_at: self.now });
             }
             Err(refusal) => {
                 let here = self.current.contains_key(&request.ask.device);
@@ -488,26 +489,26 @@ impl World {
 
     /// Only a token that was given out to this identity for this stream, in time and for the first time, lets in.
     fn admit(&mut self, leg: ConnectionId, admission: Admission) {
-        if let Some(returned) = self.returning.remove(&leg) {
-            return self.admit_again(leg, &returned, admission);
+        if let Some(attempt) = self.resuming.remove(&leg) {
+            return self.readmit(leg, &attempt, admission);
         }
-        let credential = self.knocking.remove(&leg).expect("let in somebody who did not knock");
-        let same = |ticket: &&Ticket| {
+        let credential = self.attaching.remove(&leg).expect("let in somebody who did not knock");
+        let same = |ticket: &&IssuedToken| {
             ticket.stream == credential.stream
                 && ticket.device == credential.device
                 && ticket.principal == credential.principal
         };
-        let given = self.tickets.iter().find(same).expect("let in somebody who was not invited");
-        assert!(given.token.hash() == credential.token.hash(), "let in with another token");
-        assert!(self.now < given.given + self.settings.token, "let in with an expired token");
-        assert!(!self.spent.iter().any(|spent| spent.hash() == credential.token.hash()), "a token let in twice");
-        self.spent.push(credential.token.clone());
+        let issued = self.tokens.iter().find(same).expect("let in somebody who was not invited");
+        assert!(issued.token.hash() == credential.token.hash(), "let in with another token");
+        assert!(self.now < issued.issued_at + self.settings.token, "let in with an expired token");
+        assert!(!self.used_tokens.iter().any(|spent| spent.hash() == credential.token.hash()), "a token let in twice");
+        self.used_tokens.push(credential.token.clone());
         self.enter(leg, (credential.stream, credential.principal.role), admission);
     }
 
     fn check(&mut self) {
         for request in self.requests.values() {
-            assert!(self.now <= request.answer_by, "a request was forgotten: {:?}", request.ask);
+            assert!(self.now <= request.deadline_to_answer, "a request was forgotten: {:?}", request.ask);
         }
         if let Some(deadline) = self.broker.next_deadline() {
             assert!(deadline + TICK > self.now, "a deadline was missed");
@@ -525,7 +526,7 @@ impl World {
         }
     }
 
-    /// Everybody goes, and time passes: nothing may be left.
+    /// Everybody goes, and time issued_tickets: nothing may be left.
     pub(crate) fn wind_down(&mut self) {
         self.current.clear();
         for (connection, device) in std::mem::take(&mut self.devices) {
@@ -533,16 +534,16 @@ impl World {
         }
         self.wait();
         assert!(self.requests.is_empty(), "requests without an answer");
-        assert!(self.inside.is_empty(), "sides that wait for ever");
+        assert!(self.admitted.is_empty(), "sides that wait for ever");
         for leg in std::mem::take(&mut self.open).into_keys() {
             self.broker.handle(Input::LegLeft { leg, exit: lost() }, self.now);
         }
-        self.carry_out();
+        self.process_outputs();
         self.wait();
         assert_eq!(self.broker.streams(), 0, "streams that are never forgotten");
         assert_eq!(self.broker.next_deadline(), None);
         assert_eq!(self.broker.devices_online(), 0);
-        self.nothing_happens();
+        self.tick();
         assert_eq!(self.broker.retained(), 0, "ended streams that are never forgotten");
     }
 
@@ -551,12 +552,12 @@ impl World {
         for _ in 0..100 {
             self.now += TICK;
             self.broker.handle_timeout(self.now);
-            self.carry_out();
+            self.process_outputs();
         }
     }
 
     fn any_device(&mut self) -> DeviceId {
-        format!("device-{}", self.roll(3)).parse().unwrap()
+        format!("device-{}", self.random_below(3)).parse().unwrap()
     }
 }
 

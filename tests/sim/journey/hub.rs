@@ -16,14 +16,14 @@ use crate::world::{self, address, name, plain_request, random, service};
 const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
 /// How long a relay may take to tell dead connections that they are over.
-const TELLING: u64 = 5000;
+const CLOSE_DELAY: u64 = 5000;
 
-impl Journey {
+impl Simulation {
     pub(super) fn hub_starts(&mut self) {
         self.run += 1;
         self.stopping = false;
         let settings = Settings { resume: Some(self.grace), ..Settings::default() };
-        self.broker = Some(Broker::new(settings, random(mix(self.dice ^ self.run))));
+        self.broker = Some(Broker::new(settings, random(mix(self.rng ^ self.run))));
         let connection = ConnectionId(self.run);
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
         let hello = Hello {
@@ -36,7 +36,7 @@ impl Journey {
         };
         let device = "device-0".parse().unwrap();
         self.tell(Input::DeviceConnected { device, connection, hello, address: address() });
-        self.after(Duration::from_secs(1), Event::HubLooks);
+        self.after(Duration::from_secs(1), Event::PollHub);
     }
 
     /// The handshake: it is the other simulation's matter, and goes well.
@@ -85,11 +85,11 @@ impl Journey {
             down: true,
             last_up: self.now,
             last_down: self.now,
-            place: Place::Gone,
-            keepalive: Keepalive::new(self.idle_timeout, Endpoint::Server, self.start, self.dice),
-            beat_at: self.now,
-            said: self.now,
-            heard: self.now,
+            state: LegState::Closed,
+            keepalive: Keepalive::new(self.idle_timeout, Endpoint::Server, self.start, self.rng),
+            keepalive_at: self.now,
+            last_write: self.now,
+            last_read: self.now,
         });
         let bridge = Bridge { hub: "hub".into(), device, stream: self.stream, role };
         let principal = Principal { role, id };
@@ -106,8 +106,8 @@ impl Journey {
     }
 
     /// A side is back at the door.
-    pub(super) fn knock(&mut self, side: usize, attempt: u64) {
-        if self.broker.is_none() || self.sides[side].away_until > self.now {
+    pub(super) fn rejoin_arrives(&mut self, side: usize, attempt: u64) {
+        if self.broker.is_none() || self.sides[side].offline_until > self.now {
             let late = self.up_to(300);
             return self.after(late, Event::Refused(side, attempt, None));
         }
@@ -120,33 +120,33 @@ impl Journey {
         if let Some(broker) = &mut self.broker {
             broker.handle(input, now);
         }
-        self.carry_out();
+        self.process_outputs();
     }
 
-    fn carry_out(&mut self) {
+    fn process_outputs(&mut self) {
         while let Some(output) = self.broker.as_mut().and_then(Broker::next_output) {
             match output {
                 Output::Admit { leg, admission } => {
                     let (ticket, grace) = admission.ticket.expect("both ends resume");
                     let leg = index(leg);
-                    self.legs[leg].place = Place::Waits(Vec::new());
+                    self.legs[leg].state = LegState::Waiting(Vec::new());
                     if self.legs[leg].attempt == 0 {
                         let now = self.now;
-                        self.sides[self.legs[leg].side].begins(leg, ticket, grace, now);
+                        self.sides[self.legs[leg].side].begin(leg, ticket, grace, now);
                     } else {
-                        self.send_down(leg, Message::Welcome(Box::new(ticket), grace));
+                        self.send_down(leg, Message::Upgraded(Box::new(ticket), grace));
                     }
                 }
                 Output::Refuse { leg, refusal } => {
                     let leg = index(leg);
-                    match std::mem::replace(&mut self.legs[leg].place, Place::Gone) {
-                        Place::Gone => {
+                    match std::mem::replace(&mut self.legs[leg].state, LegState::Closed) {
+                        LegState::Closed => {
                             let Leg { side, attempt, .. } = self.legs[leg];
                             let late = self.delay(side);
                             self.after(late, Event::Refused(side, attempt, Some(refusal.kind)));
                         }
-                        Place::Waits(_) => self.close(leg, &refusal),
-                        Place::Joined(_) => panic!("refused a side that is joined"),
+                        LegState::Waiting(_) => self.close(leg, &refusal),
+                        LegState::Joined(_) => panic!("refused a side that is joined"),
                     }
                 }
                 Output::Join(joined) => self.join(index(joined.device_leg), index(joined.service_leg)),
@@ -164,12 +164,12 @@ impl Journey {
     }
 
     fn join(&mut self, device: usize, service: usize) {
-        if let Some(stays) = self.one_that_stays(device, service) {
+        if let Some(stays) = self.lone_leg(device, service) {
             return stays.map_or((), |leg| self.close_lost(leg, service));
         }
         for (leg, other) in [(device, service), (service, device)] {
-            let place = std::mem::replace(&mut self.legs[leg].place, Place::Joined(other));
-            let Place::Waits(early) = place else { panic!("joined a side that does not wait") };
+            let state = std::mem::replace(&mut self.legs[leg].state, LegState::Joined(other));
+            let LegState::Waiting(early) = state else { panic!("joined a side that does not wait") };
             for message in early {
                 self.send_down(other, message);
             }
@@ -177,8 +177,8 @@ impl Journey {
     }
 
     /// A side may have left while the broker did not know; the other one, if it is there, is sent to come again.
-    fn one_that_stays(&self, device: usize, service: usize) -> Option<Option<usize>> {
-        let waits = |leg: usize| matches!(self.legs[leg].place, Place::Waits(_));
+    fn lone_leg(&self, device: usize, service: usize) -> Option<Option<usize>> {
+        let waits = |leg: usize| matches!(self.legs[leg].state, LegState::Waiting(_));
         match (waits(device), waits(service)) {
             (true, true) => None,
             (true, false) => Some(Some(device)),
@@ -188,26 +188,26 @@ impl Journey {
     }
 
     fn close_lost(&mut self, leg: usize, service: usize) {
-        self.legs[leg].place = Place::Gone;
+        self.legs[leg].state = LegState::Closed;
         self.close(leg, &RefusalKind::Interrupted.into());
         if leg == service {
-            self.after(Duration::ZERO, Event::Farewell(self.run, ConnectionId(1000 + leg as u64), true));
+            self.after(Duration::ZERO, Event::RelayEnded(self.run, ConnectionId(1000 + leg as u64), true));
         }
     }
 
     /// Both sides of the relay are told, and it says later that it is over.
     fn end_relay(&mut self, refusal: &Refusal) {
         let run = self.run;
-        let joined = |leg: &&Leg| leg.run == run && matches!(leg.place, Place::Joined(_)) && leg.side == 1;
+        let joined = |leg: &&Leg| leg.run == run && matches!(leg.state, LegState::Joined(_)) && leg.side == 1;
         let Some(service) = self.legs.iter().position(|leg| joined(&leg)) else { return };
-        let Place::Joined(device) = self.legs[service].place else { return };
+        let LegState::Joined(device) = self.legs[service].state else { return };
         for leg in [device, service] {
-            self.legs[leg].place = Place::Gone;
+            self.legs[leg].state = LegState::Closed;
             self.close(leg, refusal);
         }
         let lost = matches!(refusal.kind, RefusalKind::Interrupted | RefusalKind::Draining);
-        let late = self.up_to(TELLING);
-        self.after(late, Event::Farewell(run, ConnectionId(1000 + service as u64), lost));
+        let late = self.up_to(CLOSE_DELAY);
+        self.after(late, Event::RelayEnded(run, ConnectionId(1000 + service as u64), lost));
     }
 
     fn close(&mut self, leg: usize, refusal: &Refusal) {
@@ -218,16 +218,16 @@ impl Journey {
         if self.is_stale(leg) || !self.legs[leg].up {
             return;
         }
-        self.legs[leg].heard = self.now;
+        self.legs[leg].last_read = self.now;
         if matches!(message, Message::Ping) {
             return self.send_down(leg, Message::Pong);
         }
-        match (&mut self.legs[leg].place, message) {
-            (Place::Gone, _) | (_, Message::Pong | Message::Ping | Message::Welcome(..)) => {}
-            (Place::Waits(_), Message::Close(code, _)) if code != CLOSE_NORMAL => self.leaves(leg, false, None),
-            (Place::Waits(early), message) => early.push(message),
-            (Place::Joined(_), Message::Close(code, reason)) => self.leaves(leg, false, Some((code, reason))),
-            (Place::Joined(other), message) => {
+        match (&mut self.legs[leg].state, message) {
+            (LegState::Closed, _) | (_, Message::Pong | Message::Ping | Message::Upgraded(..)) => {}
+            (LegState::Waiting(_), Message::Close(code, _)) if code != CLOSE_NORMAL => self.leaves(leg, false, None),
+            (LegState::Waiting(early), message) => early.push(message),
+            (LegState::Joined(_), Message::Close(code, reason)) => self.leaves(leg, false, Some((code, reason))),
+            (LegState::Joined(other), message) => {
                 let other = *other;
                 self.pass_on(other, message);
             }
@@ -237,8 +237,8 @@ impl Journey {
     /// Where a message of bytes ends means nothing, and is not kept.
     fn pass_on(&mut self, leg: usize, message: Message) {
         match message {
-            Message::Bytes(mut bytes) if bytes.len() > 1 && self.roll(3) == 0 => {
-                let first = 1 + self.roll(bytes.len() as u64 - 1) as usize;
+            Message::Bytes(mut bytes) if bytes.len() > 1 && self.random_below(3) == 0 => {
+                let first = 1 + self.random_below(bytes.len() as u64 - 1) as usize;
                 self.send_down(leg, Message::Bytes(bytes.split_to(first)));
                 self.send_down(leg, Message::Bytes(bytes));
             }
@@ -247,11 +247,11 @@ impl Journey {
             | Message::Ping
             | Message::Pong
             | Message::Close(..)
-            | Message::Welcome(..) => self.send_down(leg, message),
+            | Message::Upgraded(..) => self.send_down(leg, message),
         }
     }
 
-    pub(super) fn hub_loses(&mut self, leg: usize) {
+    pub(super) fn hub_disconnects(&mut self, leg: usize) {
         if !self.is_stale(leg) {
             let refusal = Refusal::from(RefusalKind::Interrupted);
             self.leaves(leg, true, Some((refusal.kind.row().close, refusal.close_reason())));
@@ -264,63 +264,63 @@ impl Journey {
 
     /// A side is gone; the other one, if it is joined, is told this.
     fn leaves(&mut self, leg: usize, lost: bool, told: Option<(u16, String)>) {
-        let id = match std::mem::replace(&mut self.legs[leg].place, Place::Gone) {
-            Place::Gone => return,
-            Place::Waits(_) => leg,
-            Place::Joined(other) => {
-                self.legs[other].place = Place::Gone;
+        let id = match std::mem::replace(&mut self.legs[leg].state, LegState::Closed) {
+            LegState::Closed => return,
+            LegState::Waiting(_) => leg,
+            LegState::Joined(other) => {
+                self.legs[other].state = LegState::Closed;
                 let (code, reason) = told.unwrap_or((CLOSE_NORMAL, String::new()));
                 self.send_down(other, Message::Close(code, reason));
                 if self.legs[leg].side == 1 { leg } else { other }
             }
         };
         let late = self.up_to(50);
-        self.after(late, Event::Farewell(self.run, ConnectionId(1000 + id as u64), lost));
+        self.after(late, Event::RelayEnded(self.run, ConnectionId(1000 + id as u64), lost));
     }
 
-    pub(super) fn farewell(&mut self, run: u64, leg: ConnectionId, lost: bool) {
+    pub(super) fn relay_ended(&mut self, run: u64, leg: ConnectionId, lost: bool) {
         if run == self.run {
             self.tell(Input::LegLeft { leg, exit: if lost { world::lost() } else { LegExit::Deliberate } });
         }
     }
 
     /// Timers of the broker and of each connection.
-    pub(super) fn hub_looks(&mut self) {
+    pub(super) fn poll_hub(&mut self) {
         let now = self.now;
         let Some(broker) = &mut self.broker else { return };
         broker.handle_timeout(now);
-        self.carry_out();
+        self.process_outputs();
         let mut next = now + Duration::from_secs(30);
         for leg in 0..self.legs.len() {
-            if self.legs[leg].run != self.run || matches!(self.legs[leg].place, Place::Gone) {
+            if self.legs[leg].run != self.run || matches!(self.legs[leg].state, LegState::Closed) {
                 continue;
             }
-            if self.legs[leg].beat_at <= now {
-                self.hub_beats(leg);
+            if self.legs[leg].keepalive_at <= now {
+                self.poll_keepalive(leg);
             }
-            next = next.min(self.legs[leg].beat_at);
+            next = next.min(self.legs[leg].keepalive_at);
         }
         let deadline = self.broker.as_ref().and_then(Broker::next_deadline);
         let over = self.sides.iter().all(|side| side.ending.is_some());
         if !over || deadline.is_some() || self.broker.as_ref().is_some_and(|broker| broker.streams() > 0) {
             let soonest = now + Duration::from_millis(500);
-            self.at(deadline.unwrap_or(next).min(next).max(soonest), Event::HubLooks);
+            self.at(deadline.unwrap_or(next).min(next).max(soonest), Event::PollHub);
         }
     }
 
-    fn hub_beats(&mut self, leg: usize) {
+    fn poll_keepalive(&mut self, leg: usize) {
         let now = self.now;
-        let Leg { keepalive, said, heard, beat_at, up, down, side, .. } = &mut self.legs[leg];
-        match keepalive.poll(now, *said, *heard) {
-            KeepaliveAction::WaitUntil(at) => *beat_at = at,
+        let Leg { keepalive, last_write, last_read, keepalive_at, up, down, side, .. } = &mut self.legs[leg];
+        match keepalive.poll(now, *last_write, *last_read) {
+            KeepaliveAction::WaitUntil(at) => *keepalive_at = at,
             KeepaliveAction::Ping => {
-                *beat_at = now + Duration::from_secs(1);
+                *keepalive_at = now + Duration::from_secs(1);
                 self.send_down(leg, Message::Ping);
             }
             KeepaliveAction::GiveUp => {
                 let sound = *up && *down && self.sides[*side].leg == Some(leg);
                 assert!(!sound, "the hub gave up a side that is there");
-                self.hub_loses(leg);
+                self.hub_disconnects(leg);
             }
         }
     }
@@ -330,7 +330,7 @@ impl Journey {
         if self.broker.is_none() {
             return;
         }
-        let silently = self.roll(3) == 0;
+        let silently = self.random_below(3) == 0;
         self.hub_is_gone(silently);
         let down = self.up_to(long * 1000);
         self.after(down, Event::HubStarts);
@@ -346,7 +346,7 @@ impl Journey {
             } else if sound {
                 let late = self.delay(self.legs[leg].side);
                 let at = (self.now + late).max(self.legs[leg].last_down);
-                self.at(at, Event::SideLoses(leg));
+                self.at(at, Event::SideDisconnects(leg));
             }
         }
     }
@@ -357,9 +357,9 @@ impl Journey {
             return;
         }
         self.tell(Input::Drain);
-        let reconnect_delay_ms = self.roll(3000);
+        let reconnect_delay_ms = self.random_below(3000);
         for leg in 0..self.legs.len() {
-            if self.legs[leg].run == self.run && matches!(self.legs[leg].place, Place::Joined(_)) {
+            if self.legs[leg].run == self.run && matches!(self.legs[leg].state, LegState::Joined(_)) {
                 self.send_down(leg, Message::Text(StreamControl::Drain { seconds: 2, reconnect_delay_ms }));
             }
         }
@@ -373,8 +373,8 @@ impl Journey {
         }
         let refusal = Refusal::from(RefusalKind::Draining);
         for leg in 0..self.legs.len() {
-            if self.legs[leg].run == run && !matches!(self.legs[leg].place, Place::Gone) {
-                self.legs[leg].place = Place::Gone;
+            if self.legs[leg].run == run && !matches!(self.legs[leg].state, LegState::Closed) {
+                self.legs[leg].state = LegState::Closed;
                 self.close(leg, &refusal);
             }
         }

@@ -7,7 +7,7 @@ use devstream::proto::resume;
 
 /// What a run of the hub gave out.
 #[derive(Clone)]
-pub(super) struct Pass {
+pub(super) struct IssuedTicket {
     pub(super) ticket: resume::ResumeTicket,
     run: u64,
     /// The device was asked anew since: that handshake counts.
@@ -16,7 +16,7 @@ pub(super) struct Pass {
 
 /// How a ticket that is shown must be taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Due {
+enum Expected {
     Admission,
     Refusal,
     /// The end of the window is a matter of one step of the clock.
@@ -24,37 +24,38 @@ enum Due {
 }
 
 /// Who shows a ticket.
-pub(super) struct Return {
+pub(super) struct ResumeAttempt {
     ticket: resume::ResumeTicket,
-    due: Due,
+    expected: Expected,
 }
 
 impl World {
     /// Mostly the owner at the right place; sometimes another role, identity, stream or device.
-    pub(super) fn side_returns(&mut self) {
-        let passes = self.recent_passes();
-        let Some((pass, other)) = self.pick(&passes).zip(self.pick(&passes)) else { return };
-        let how = self.roll(14);
-        self.returns(pass, &other, how);
+    pub(super) fn leg_resumes(&mut self) {
+        let issued_tickets = self.recent_passes();
+        let Some((issued, other)) = self.pick(&issued_tickets).zip(self.pick(&issued_tickets)) else { return };
+        let how = self.random_below(14);
+        self.returns(issued, &other, how);
     }
 
     /// The two ends of one stream, as they should.
-    pub(crate) fn both_return(&mut self) {
-        let passes = self.recent_passes();
-        let Some(one) = self.pick(&passes) else { return };
-        let wanted = |pass: &&Pass| pass.ticket.stream == one.ticket.stream && pass.ticket.role != one.ticket.role;
-        let other = passes.iter().rfind(wanted).cloned();
-        for pass in [Some(one), other].into_iter().flatten() {
-            self.returns(pass.clone(), &pass, 14);
+    pub(crate) fn both_resume(&mut self) {
+        let issued_tickets = self.recent_passes();
+        let Some(one) = self.pick(&issued_tickets) else { return };
+        let wanted =
+            |issued: &&IssuedTicket| issued.ticket.stream == one.ticket.stream && issued.ticket.role != one.ticket.role;
+        let other = issued_tickets.iter().rfind(wanted).cloned();
+        for issued in [Some(one), other].into_iter().flatten() {
+            self.returns(issued.clone(), &issued, 14);
         }
     }
 
-    fn recent_passes(&self) -> Vec<Pass> {
-        self.passes[self.passes.len().saturating_sub(12)..].to_vec()
+    fn recent_passes(&self) -> Vec<IssuedTicket> {
+        self.issued_tickets[self.issued_tickets.len().saturating_sub(12)..].to_vec()
     }
 
-    fn returns(&mut self, pass: Pass, other: &Pass, how: u64) {
-        let Pass { ticket, run, void } = pass;
+    fn returns(&mut self, issued: IssuedTicket, other: &IssuedTicket, how: u64) {
+        let IssuedTicket { ticket, run, void } = issued;
         let mut principal = ticket.principal();
         let mut bridge =
             Bridge { hub: "hub".into(), device: ticket.device.clone(), stream: ticket.stream, role: ticket.role };
@@ -68,21 +69,21 @@ impl World {
         }
         let own = principal == ticket.principal()
             && (&bridge.device, bridge.stream, bridge.role) == (&ticket.device, ticket.stream, ticket.role);
-        let good = !void || self.passes.iter().any(|pass| !pass.void && pass.ticket == ticket);
-        let due = if own && good { self.due(&ticket, run) } else { Due::Refusal };
+        let good = !void || self.issued_tickets.iter().any(|issued| !issued.void && issued.ticket == ticket);
+        let expected = if own && good { self.expected(&ticket, run) } else { Expected::Refusal };
         let leg = self.connection();
-        self.returning.insert(leg, Return { ticket: ticket.clone(), due });
+        self.resuming.insert(leg, ResumeAttempt { ticket: ticket.clone(), expected });
         let named = ServiceName::from(principal.id.clone());
         let (scope, until) = self.scopes.get(&named).cloned().unwrap_or((Scope::everything(), None));
         let credential = LegCredential::Ticket(Box::new(ticket));
         let arrival = LegAttach { leg, bridge, principal, credential, address: address(), scope, until };
         self.broker.handle(Input::LegAttached(arrival), self.now);
-        self.carry_out();
-        assert!(!self.returning.contains_key(&leg), "neither let in nor refused");
+        self.process_outputs();
+        assert!(!self.resuming.contains_key(&leg), "neither let in nor refused");
     }
 
     /// As it is meant to be, as far as the hub goes along.
-    pub(crate) fn a_stream_opens(&mut self) {
+    pub(crate) fn open_stream(&mut self) {
         let (connection, device) = (self.connection(), self.any_device());
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
         let run = *self.agents.entry(device.clone()).or_default();
@@ -94,27 +95,27 @@ impl World {
             accepts_any_name: false,
             reusable: false,
         };
-        self.says_hello(connection, device.clone(), hello);
-        self.carry_out();
-        let (requester, service) = (self.connection(), service(self.dice % 3));
+        self.send_hello(connection, device.clone(), hello);
+        self.process_outputs();
+        let (requester, service) = (self.connection(), service(self.rng % 3));
         let (scope, until) = self.scopes.get(&service).cloned().unwrap_or((Scope::everything(), None));
         if !scope.covers_device(&device) {
             return;
         }
         let ask =
             OpenRequest { service, scope, until, protocols: StreamProtocol::ALL.to_vec(), ..plain_request(&device) };
-        let answer_by = self.now + self.settings.handshake + TICK;
-        self.requests.insert(requester, Request { ask: ask.clone(), answer_by, repeated: false });
+        let deadline_to_answer = self.now + self.settings.handshake + TICK;
+        self.requests.insert(requester, PendingRequest { ask: ask.clone(), deadline_to_answer, repeated: false });
         self.broker.handle(Input::OpenRequested { requester, request: ask }, self.now);
-        self.carry_out();
+        self.process_outputs();
         let Some((connection, asked)) = self.asks.pop() else { return };
         let response = StreamResponse { request_id: asked.stream, accepted: true, reason: None };
         self.broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
-        self.carry_out();
-        let invited: Vec<_> = self.tickets.iter().filter(|ticket| ticket.stream == asked.stream).cloned().collect();
+        self.process_outputs();
+        let invited: Vec<_> = self.tokens.iter().filter(|ticket| ticket.stream == asked.stream).cloned().collect();
         for ticket in invited {
             self.arrive(ticket);
-            self.carry_out();
+            self.process_outputs();
         }
     }
 
@@ -125,37 +126,37 @@ impl World {
     }
 
     /// How the owner of a ticket must be taken.
-    fn due(&self, ticket: &resume::ResumeTicket, run: u64) -> Due {
-        let word = self.word(ticket.stream);
-        if self.over.contains(&ticket.stream) {
-            return Due::Refusal;
+    fn expected(&self, ticket: &resume::ResumeTicket, run: u64) -> Expected {
+        let word = self.state(ticket.stream);
+        if self.ended.contains(&ticket.stream) {
+            return Expected::Refusal;
         }
         match word {
-            _ if self.has_another_run(ticket) => Due::Either,
-            Some("open" | "interrupted") => Due::Admission,
-            Some(_) => Due::Refusal,
-            None if run == self.run => Due::Refusal,
+            _ if self.has_another_run(ticket) => Expected::Either,
+            Some("open" | "interrupted") => Expected::Admission,
+            Some(_) => Expected::Refusal,
+            None if run == self.run => Expected::Refusal,
             None => {
-                let Some(grace) = self.settings.resume else { return Due::Refusal };
+                let Some(grace) = self.settings.resume else { return Expected::Refusal };
                 let until = self.began + grace + LATE;
                 if self.now < until - TICK {
-                    Due::Admission
+                    Expected::Admission
                 } else if self.now > until + TICK {
-                    Due::Refusal
+                    Expected::Refusal
                 } else {
-                    Due::Either
+                    Expected::Either
                 }
             }
         }
     }
 
-    fn word(&self, stream: StreamId) -> Option<&'static str> {
+    fn state(&self, stream: StreamId) -> Option<&'static str> {
         self.broker.all_streams().find(|(id, ..)| *id == stream).map(|(_, _, word, _)| word)
     }
 
-    pub(super) fn admit_again(&mut self, leg: ConnectionId, returned: &Return, admission: Admission) {
-        let Return { ticket, due } = returned;
-        assert_ne!(*due, Due::Refusal, "let in with a ticket that is not good: {ticket:?}");
+    pub(super) fn readmit(&mut self, leg: ConnectionId, attempt: &ResumeAttempt, admission: Admission) {
+        let ResumeAttempt { ticket, expected } = attempt;
+        assert_ne!(*expected, Expected::Refusal, "let in with a ticket that is not good: {ticket:?}");
         assert_eq!(admission.protocol, Some(StreamProtocol::Resumable));
         assert!(admission.ticket.is_some(), "let in with no way to come back");
         self.enter(leg, (ticket.stream, ticket.role), admission);
@@ -166,36 +167,36 @@ impl World {
         if let Some((ticket, _)) = admission.ticket {
             assert_eq!((ticket.stream, ticket.role), who, "another's ticket");
             assert_eq!(admission.protocol, Some(StreamProtocol::Resumable));
-            self.passes.push(Pass { ticket, run: self.run, void: false });
+            self.issued_tickets.push(IssuedTicket { ticket, run: self.run, void: false });
         }
-        self.inside.insert(leg, who);
+        self.admitted.insert(leg, who);
         self.last.insert(who, leg);
     }
 
     pub(super) fn refused(&mut self, leg: ConnectionId, kind: RefusalKind) {
-        if let Some(Return { ticket, due }) = self.returning.remove(&leg) {
+        if let Some(ResumeAttempt { ticket, expected }) = self.resuming.remove(&leg) {
             // What a service may not reach, or not any more, is not a matter of its ticket.
             let refused = kind == RefusalKind::NotResumed && self.has_another_run(&ticket)
-                || kind == RefusalKind::AuthenticationFailed && due != Due::Admission
+                || kind == RefusalKind::AuthenticationFailed && expected != Expected::Admission
                 || kind == RefusalKind::AlreadyEnded
-                    && due != Due::Admission
-                    && self.ended_well.contains(&ticket.stream)
-                || kind == RefusalKind::NotPermitted && due != Due::Refusal && ticket.role == Role::Service;
-            assert!(refused, "refused as {kind:?}, and was due {due:?}: {ticket:?}");
+                    && expected != Expected::Admission
+                    && self.ended_cleanly.contains(&ticket.stream)
+                || kind == RefusalKind::NotPermitted && expected != Expected::Refusal && ticket.role == Role::Service;
+            assert!(refused, "refused as {kind:?}, and was due {expected:?}: {ticket:?}");
             return;
         }
-        let known = self.knocking.remove(&leg).is_some() || self.inside.remove(&leg).is_some();
+        let known = self.attaching.remove(&leg).is_some() || self.admitted.remove(&leg).is_some();
         assert!(known, "refused a side that is not there");
     }
 
     pub(super) fn join(&mut self, joined: JoinedStream) {
         let JoinedStream { stream, device_leg, service_leg, protocol, opened, .. } = joined;
-        assert!(!self.over.contains(&stream), "joined a stream that is over");
+        assert!(!self.ended.contains(&stream), "joined a stream that is over");
         assert!(self.accepted.contains(&stream), "joined before the device accepted");
         let untold = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
         assert!(!untold, "joined again, and the former sides do not know");
         for (leg, role) in [(device_leg, Role::Device), (service_leg, Role::Service)] {
-            assert_eq!(self.inside.remove(&leg), Some((stream, role)), "joined a side that was not let in");
+            assert_eq!(self.admitted.remove(&leg), Some((stream, role)), "joined a side that was not let in");
             assert_eq!(self.last.get(&(stream, role)), Some(&leg), "another {role} came since");
         }
         if !self.joined.insert(stream) {
@@ -214,7 +215,7 @@ impl World {
         assert!(legs.len() <= 1, "joined twice at the same time");
         self.ending.extend(legs.into_iter().map(|leg| (leg, kind)));
         if kind != RefusalKind::Interrupted {
-            self.over.insert(stream);
+            self.ended.insert(stream);
         }
     }
 
@@ -223,20 +224,20 @@ impl World {
     }
 
     /// These streams end now, and not for a while.
-    pub(super) fn doom(&mut self, whose: impl Fn(&OpenRequest) -> bool) {
+    pub(super) fn mark_ended(&mut self, whose: impl Fn(&OpenRequest) -> bool) {
         let doomed = self.broker.all_streams().filter(|(_, ask, ..)| whose(ask)).map(|(id, ..)| id);
-        self.over.extend(doomed);
+        self.ended.extend(doomed);
     }
 
     /// One that was let in, and waits.
-    pub(super) fn side_leaves(&mut self) {
-        let inside = std::mem::take(&mut self.inside);
-        let gone = self.pick_key(&inside);
-        self.inside = inside;
+    pub(super) fn leg_leaves(&mut self) {
+        let admitted = std::mem::take(&mut self.admitted);
+        let gone = self.pick_key(&admitted);
+        self.admitted = admitted;
         if let Some(leg) = gone
-            && let Some((stream, _)) = self.inside.remove(&leg)
+            && let Some((stream, _)) = self.admitted.remove(&leg)
         {
-            let how = [lost(), LegExit::Deliberate, LegExit::Closed][self.roll(3) as usize].clone();
+            let how = [lost(), LegExit::Deliberate, LegExit::Closed][self.random_below(3) as usize].clone();
             self.leaves((leg, stream), how, false);
         }
     }
@@ -250,60 +251,60 @@ impl World {
         let stream = self.open.remove(&leg).unwrap();
         let told = self.ending.remove(&leg);
         // Who was sent away may have said its last word in that moment.
-        let is_lost = self.roll(3) > 0;
+        let is_lost = self.random_below(3) > 0;
         let how = match (is_lost, told) {
             (true, _) => lost(),
             (false, Some(RefusalKind::Interrupted)) => LegExit::Closed,
-            (false, _) => [LegExit::Deliberate, LegExit::Closed][self.roll(2) as usize].clone(),
+            (false, _) => [LegExit::Deliberate, LegExit::Closed][self.random_below(2) as usize].clone(),
         };
-        let before = self.word(stream);
+        let before = self.state(stream);
         self.leaves((leg, stream), how, told == Some(RefusalKind::Interrupted));
-        self.carry_out();
+        self.process_outputs();
         match told {
             None => {
-                let pass = self.passes.iter().find(|pass| !pass.void && pass.ticket.stream == stream);
-                let resumes = pass.is_some_and(|pass| !self.has_another_run(&pass.ticket));
+                let issued = self.issued_tickets.iter().find(|issued| !issued.void && issued.ticket.stream == stream);
+                let resumes = issued.is_some_and(|issued| !self.has_another_run(&issued.ticket));
                 let word = if is_lost && resumes { Some("interrupted") } else { None };
-                assert_eq!(self.word(stream), word, "lost: {is_lost}");
+                assert_eq!(self.state(stream), word, "lost: {is_lost}");
             }
             Some(RefusalKind::Interrupted) if !is_lost && before == Some("interrupted") => {
-                assert_eq!(self.word(stream), None, "it has ended well, and goes on");
+                assert_eq!(self.state(stream), None, "it has ended well, and goes on");
             }
             Some(RefusalKind::Interrupted) => {
-                assert_eq!(self.word(stream), before, "who was sent away says nothing new")
+                assert_eq!(self.state(stream), before, "who was sent away says nothing new")
             }
-            Some(why) => assert_eq!(self.word(stream), None, "ended as {why:?}, and goes on; lost: {is_lost}"),
+            Some(why) => assert_eq!(self.state(stream), None, "ended as {why:?}, and goes on; lost: {is_lost}"),
         }
     }
 
     /// Only who leaves with all of it, and is the stream's when it does, has ended it well.
     fn leaves(&mut self, (leg, stream): (ConnectionId, StreamId), how: LegExit, is_former: bool) {
-        let is_present = self.word(stream) == Some("interrupted") || !is_former && self.word(stream) == Some("open");
+        let is_present = self.state(stream) == Some("interrupted") || !is_former && self.state(stream) == Some("open");
         if how == LegExit::Closed && is_present {
-            self.ended_well.insert(stream);
+            self.ended_cleanly.insert(stream);
         }
         self.broker.handle(Input::LegLeft { leg, exit: how }, self.now);
     }
 
     /// Everybody must come again; of its streams the new run knows nothing.
-    pub(super) fn hub_starts_anew(&mut self) {
+    pub(super) fn hub_restarts(&mut self) {
         self.run += 1;
-        self.settings.resume = (self.roll(8) > 0).then(|| Duration::from_secs(30 + self.dice % 90));
-        self.broker = Broker::new(self.settings, random(mix(mix(self.dice).wrapping_add(self.run))));
+        self.settings.resume = (self.random_below(8) > 0).then(|| Duration::from_secs(30 + self.rng % 90));
+        self.broker = Broker::new(self.settings, random(mix(mix(self.rng).wrapping_add(self.run))));
         (self.began, self.draining) = (self.now, false);
-        self.nothing_happens();
-        self.passes.retain(|pass| !pass.void);
+        self.tick();
+        self.issued_tickets.retain(|issued| !issued.void);
         self.devices.clear();
         self.current.clear();
         self.asks.clear();
         self.requests.clear();
-        self.tickets.clear();
-        self.knocking.clear();
-        self.inside.clear();
+        self.tokens.clear();
+        self.attaching.clear();
+        self.admitted.clear();
         self.open.clear();
         self.ending.clear();
         self.last.clear();
-        self.over.clear();
+        self.ended.clear();
         self.interrupted.clear();
     }
 
@@ -313,7 +314,7 @@ impl World {
     }
 
     /// The broker only hears what time it is.
-    pub(super) fn nothing_happens(&mut self) {
+    pub(super) fn tick(&mut self) {
         let nobody = "nobody".parse().unwrap();
         self.broker.handle(Input::KeysChanged { device: nobody }, self.now);
     }
@@ -334,12 +335,15 @@ impl World {
         }
     }
 
-    pub(super) fn void_passes(&mut self, stream: StreamId) {
-        self.passes.iter_mut().filter(|pass| pass.ticket.stream == stream).for_each(|pass| pass.void = true);
+    pub(super) fn void_tickets(&mut self, stream: StreamId) {
+        self.issued_tickets
+            .iter_mut()
+            .filter(|issued| issued.ticket.stream == stream)
+            .for_each(|issued| issued.void = true);
     }
 
     pub(super) fn any_protocols(&mut self) -> Vec<StreamProtocol> {
-        match self.roll(4) {
+        match self.random_below(4) {
             0 => Vec::new(),
             1 => vec![StreamProtocol::V1],
             _ => StreamProtocol::ALL.to_vec(),
