@@ -106,20 +106,20 @@ fn credentials(criterion: &mut Criterion) {
 }
 
 fn streams(criterion: &mut Criterion) {
-    let mut meeting = Meeting::new();
+    let mut scenario = BrokerScenario::new();
     criterion.bench_function("make and end a stream among 10,000 devices", |bencher| {
-        bencher.iter_batched(|| (), |()| meeting.stream(), BatchSize::SmallInput);
+        bencher.iter_batched(|| (), |()| scenario.stream(), BatchSize::SmallInput);
     });
 }
 
 /// A meeting point where everybody is, and one device is asked for all the time.
-struct Meeting {
+struct BrokerScenario {
     broker: Broker,
     now: Instant,
     next: u64,
 }
 
-impl Meeting {
+impl BrokerScenario {
     fn new() -> Self {
         let mut dice = 0_u64;
         let random = move || {
@@ -129,7 +129,7 @@ impl Meeting {
             bytes[16..24].copy_from_slice(&dice.to_le_bytes());
             bytes
         };
-        let mut meeting = Self { broker: Broker::new(Settings::default(), random), now: clock::now(), next: DEVICES };
+        let mut scenario = Self { broker: Broker::new(Settings::default(), random), now: clock::now(), next: DEVICES };
         for number in 0..DEVICES {
             let hello = Hello {
                 version: "1".into(),
@@ -140,9 +140,9 @@ impl Meeting {
                 reusable: false,
             };
             let (device, connection) = (format!("device-{number}").parse().unwrap(), ConnectionId(number));
-            meeting.tell(Input::DeviceConnected { device, connection, hello, address: address() });
+            scenario.tell(Input::DeviceConnected { device, connection, hello, address: address() });
         }
-        meeting
+        scenario
     }
 
     fn tell(&mut self, input: Input) -> Vec<Output> {

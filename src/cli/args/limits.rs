@@ -83,7 +83,7 @@ pub(in crate::cli) struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// For strangers and the machine.
+    /// For unauthenticated connections and the machine.
     pub(in crate::cli) fn limits(&self) -> Limits {
         Limits {
             tls_timeout: self.tls_timeout,
