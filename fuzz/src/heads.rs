@@ -32,7 +32,7 @@ fn served(bytes: &[u8], piece: usize) -> Vec<String> {
         seen.lock().unwrap().push(format!("{request:?}"));
         async move {
             if upgrades {
-                HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Control, then: () }
+                HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Control, state: () }
             } else {
                 HttpOutcome::Reply(empty_response(StatusCode::OK))
             }

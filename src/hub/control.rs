@@ -44,7 +44,7 @@ pub(super) async fn upgrade(
         protocol: Some(CONTROL_PROTOCOL.into()),
         headers: Vec::new(),
         purpose: Purpose::Control,
-        then: Upgraded::Control(ControlUpgrade { device, authority: request.authority.clone(), key }),
+        state: Upgraded::Control(ControlUpgrade { device, authority: request.authority.clone(), key }),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::net::authority::Authority;
-pub use crate::net::private::{
+pub use crate::net::private_files::{
     create_private_directory, read_credential, read_private, write_private, write_private_bytes, write_private_once,
 };
 use crate::net::random;

@@ -84,12 +84,12 @@ pub(super) async fn upgrade(
             let (principal, authority) = (record.principal, request.authority.clone());
             let identity = reusable.map(|run| Identity { principal, key: key.key, authority, run });
             let pending = PendingLeg { rendezvous, guard, idle_timeout, reusable: reusable.is_some() };
-            let then = Upgraded::Stream(Box::new(AcceptedLeg { pending, identity }));
+            let state = Upgraded::Stream(Box::new(AcceptedLeg { pending, identity }));
             HttpOutcome::Upgrade {
                 protocol: negotiated_subprotocol(request, protocol),
                 headers,
                 purpose: Purpose::Stream,
-                then,
+                state,
             }
         }
         Err(refusal) => HttpOutcome::Reply(responses::refusal(&refusal)),

@@ -191,7 +191,7 @@ impl Client {
         there: &HubAddress,
         request: Request<Full<Bytes>>,
         limits: ResponseLimits,
-    ) -> Result<(Response<Bytes>, Upgraded), Refusal> {
+    ) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
         let reached = self.connect(there, &mut DialTrace::default()).await?;
         self.send_with_fallback(reached, request, limits).await
     }
@@ -203,7 +203,7 @@ impl Client {
         (hub, stream): (&HubAddress, Connection),
         request: Request<Full<Bytes>>,
         limits: ResponseLimits,
-    ) -> Result<(Response<Bytes>, Upgraded), Refusal> {
+    ) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
         let (response, exporter) = self.send_signed((hub, stream), request.clone(), None, limits).await?;
         match tls_interception::detect(&response.0, &exporter, self.allow_tls_inspection)? {
             None => Ok(response),
@@ -220,7 +220,7 @@ impl Client {
         mut request: Request<Full<Bytes>>,
         challenge: Option<Challenge>,
         (response_timeout, max_response_bytes): ResponseLimits,
-    ) -> Result<((Response<Bytes>, Upgraded), Exporter), Refusal> {
+    ) -> Result<((Response<Bytes>, UpgradedParts), Exporter), Refusal> {
         let exporter = tls::exporter(stream.get_ref().1).map_err(|error| tls::explain(&error))?;
         let session = challenge.as_ref().map_or(Session::Channel(&exporter), Session::Challenge);
         let (method, authority, path) = (request.method().as_str(), hub.to_string(), request.uri().to_string());
@@ -300,7 +300,7 @@ impl Rejoin<Connection> for ResumeTarget {
     }
 }
 
-pub(super) type Upgraded = Option<(Connection, Bytes)>;
+pub(super) type UpgradedParts = Option<(Connection, Bytes)>;
 
 /// Sends one request and reads its answer; after a 101, the connection comes back for other uses.
 pub(super) async fn round_trip(
@@ -308,7 +308,7 @@ pub(super) async fn round_trip(
     request: Request<Full<Bytes>>,
     response_timeout: Duration,
     max_response_bytes: usize,
-) -> Result<(Response<Bytes>, Upgraded), Refusal> {
+) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
     let failed =
         |error: hyper::Error| Refusal::new(RefusalKind::HubUnreachable, format!("the connection broke: {error}"));
     let steps = async {

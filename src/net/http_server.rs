@@ -65,7 +65,7 @@ impl HttpRequest {
 pub enum HttpOutcome<U> {
     /// Answered; the connection may ask again.
     Reply(Response<Bytes>),
-    /// Upgraded; `then` comes back with the WebSocket.
+    /// Upgraded; `state` comes back with the WebSocket.
     Upgrade {
         /// The subprotocol that was chosen.
         protocol: Option<String>,
@@ -74,7 +74,7 @@ pub enum HttpOutcome<U> {
         /// Decides its limits.
         purpose: Purpose,
         /// Whatever the handler needs to go on.
-        then: U,
+        state: U,
     },
 }
 
@@ -105,9 +105,9 @@ where
             return None;
         }
     };
-    let (purpose, then) = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()?;
+    let (purpose, state) = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()?;
     let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, purpose);
-    Some((then, socket))
+    Some((state, socket))
 }
 
 async fn handle<U, H, F>(
@@ -125,8 +125,8 @@ where
     };
     let response = match (handler(request).await, key) {
         (HttpOutcome::Reply(response), _) => response,
-        (HttpOutcome::Upgrade { protocol, headers, purpose, then }, Some(key)) => {
-            *upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((purpose, then));
+        (HttpOutcome::Upgrade { protocol, headers, purpose, state }, Some(key)) => {
+            *upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((purpose, state));
             switching_protocols(&key, protocol, headers)
         }
         (HttpOutcome::Upgrade { .. }, None) => empty_response(StatusCode::UPGRADE_REQUIRED),

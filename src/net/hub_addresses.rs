@@ -7,25 +7,25 @@ use crate::proto::join::HubAddress;
 
 /// Which address answered last; shared by all its copies.
 #[derive(Debug, Clone, Default)]
-pub struct Preference(Arc<AtomicUsize>);
+pub struct AddressPreference(Arc<AtomicUsize>);
 
 /// One hub's addresses, at least one.
 #[derive(Debug, Clone)]
 pub struct HubAddresses {
     first: HubAddress,
     others: Arc<[HubAddress]>,
-    preference: Preference,
+    preference: AddressPreference,
 }
 
 impl From<HubAddress> for HubAddresses {
     fn from(only: HubAddress) -> Self {
-        Self { first: only, others: Arc::default(), preference: Preference::default() }
+        Self { first: only, others: Arc::default(), preference: AddressPreference::default() }
     }
 }
 
 impl HubAddresses {
     /// These addresses; none if there are none. Whoever makes them again passes the same preference.
-    pub fn new(addresses: &[HubAddress], preference: Preference) -> Option<Self> {
+    pub fn new(addresses: &[HubAddress], preference: AddressPreference) -> Option<Self> {
         let (first, others) = addresses.split_first()?;
         Some(Self { first: first.clone(), others: others.into(), preference })
     }
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn the_one_that_answered_last_is_first_also_for_whoever_asks_anew() {
         let addresses: Vec<HubAddress> = ["a", "b", "c"].map(|name| name.parse().unwrap()).into();
-        let preference = Preference::default();
+        let preference = AddressPreference::default();
         let hubs = || HubAddresses::new(&addresses, preference.clone()).unwrap();
         let order = |there: &str| {
             let there = there.parse().unwrap();

@@ -16,7 +16,7 @@ pub mod liveness;
 pub mod local_socket;
 pub mod log_throttle;
 pub mod network_monitor;
-pub mod private;
+pub mod private_files;
 mod proxy_connect;
 pub mod pump;
 pub mod random;

@@ -90,7 +90,7 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
             source_liveness: &s.liveness,
             sink_liveness: &d.liveness,
             context,
-            counters: to_device,
+            bytes_carried: to_device,
             end_acknowledged,
             released,
         };
@@ -99,7 +99,7 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
             source_liveness: &d.liveness,
             sink_liveness: &s.liveness,
             context,
-            counters: to_service,
+            bytes_carried: to_service,
             end_acknowledged,
             released,
         };
@@ -235,7 +235,7 @@ struct Direction<'a> {
     source_liveness: &'a Liveness,
     sink_liveness: &'a Liveness,
     context: &'a RelayContext<'a>,
-    counters: &'a AtomicU64,
+    bytes_carried: &'a AtomicU64,
     /// The other way is over, and acknowledged on this one.
     end_acknowledged: &'a AtomicBool,
     /// Whether the side that is read, and the other one, have said that they say nothing more.
@@ -271,7 +271,10 @@ impl Direction<'_> {
                         Outgoing::Notice(self.drain_notice())
                     }
                     incoming = source.next() => Outgoing::Message(incoming),
-                    beat = keepalive.next() => beat.map_or_else(|silent| Outgoing::Message(Err(silent)), |()| Outgoing::Ping),
+                    ping = keepalive.next() => match ping {
+                        Ok(()) => Outgoing::Ping,
+                        Err(silent) => Outgoing::Message(Err(silent)),
+                    },
                 },
             };
             let is_read = matches!(next, Outgoing::Message(_));
@@ -311,7 +314,7 @@ impl Direction<'_> {
             Ok(Incoming::Bytes(bytes)) => {
                 let size = bytes.len() as u64;
                 let sent = send_in_chunks(bytes, sink).await;
-                self.counters.fetch_add(size, Ordering::Relaxed);
+                self.bytes_carried.fetch_add(size, Ordering::Relaxed);
                 sent
             }
             Ok(Incoming::Text(text)) if self.context.reusable && text == RELEASE_MESSAGE => {

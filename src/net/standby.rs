@@ -21,7 +21,7 @@ use crate::proto::standby::{FromHub, StandbyOffer};
 
 /// What is brought for a stream that found none, beside its own: while it ends, which takes longer than to open one, the next
 /// ones shall find some.
-const SPARES: usize = 2;
+const SPARE_CONNECTIONS: usize = 2;
 
 /// One end of a connection that stands by, or carries a stream and will stand by after it.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl StandbyPool {
         if self.available_offer(&state).is_none() {
             return false;
         }
-        state.to_open = SPARES;
+        state.to_open = SPARE_CONNECTIONS;
         !std::mem::replace(&mut state.refilling, true)
     }
 

@@ -50,7 +50,7 @@ fn the_hubs_end_of_a_websocket_passes_every_case() {
                     protocol: None,
                     headers: Vec::new(),
                     purpose: Purpose::Stream,
-                    then: (),
+                    state: (),
                 };
                 if let Some(((), socket)) = serve(tcp, Limits::default(), upgrade).await {
                     echo(socket).await;

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::ViaArgs;
 use crate::cli::profile::Profile;
-use crate::net::hub_addresses::{HubAddresses, Preference};
+use crate::net::hub_addresses::{AddressPreference, HubAddresses};
 use crate::proto::join::HubAddress;
 
 #[derive(Debug, Clone, Args)]
@@ -18,7 +18,7 @@ pub(in crate::cli) struct HubArgs {
     #[arg(long, value_name = "HOST[:PORT]", env = "DEVSTREAM_HUB", value_hint = ValueHint::Hostname, value_delimiter = ',')]
     pub(in crate::cli) hub: Vec<HubAddress>,
     #[arg(skip)]
-    preference: Preference,
+    preference: AddressPreference,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     #[command(flatten)]
@@ -31,7 +31,13 @@ impl HubArgs {
     /// For a hub whose address is known by itself, with nothing typed.
     pub(in crate::cli) fn none() -> Self {
         let trust = TrustArgs { ca: None, allow_tls_inspection: false };
-        Self { hub: Vec::new(), preference: Preference::default(), profile: None, trust, via: ViaArgs::default() }
+        Self {
+            hub: Vec::new(),
+            preference: AddressPreference::default(),
+            profile: None,
+            trust,
+            via: ViaArgs::default(),
+        }
     }
 
     /// What was typed here, else what was set for the role.

@@ -114,13 +114,13 @@ pub(super) async fn upgrade(
     };
     let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
     let (key, authority) = (authenticated.key.key, request.authority.clone());
-    let then =
+    let state =
         Upgraded::Standby(Box::new(StandbyUpgrade { identity: Identity { principal, key, authority, run }, permit }));
     HttpOutcome::Upgrade {
         protocol: Some(STANDBY_PROTOCOL.into()),
         headers: Vec::new(),
         purpose: Purpose::Stream,
-        then,
+        state,
     }
 }
 

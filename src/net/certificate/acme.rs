@@ -14,7 +14,7 @@ use super::CHECK_INTERVAL;
 use super::pem::PemPair;
 use super::resolver::CertificateResolver;
 use crate::net::clock;
-use crate::net::private::{create_private_directory, write_private};
+use crate::net::private_files::{create_private_directory, write_private};
 use crate::net::random;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Trust;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::net::private::{read_private, write_private};
+use crate::net::private_files::{read_private, write_private};
 use crate::net::random;
 use crate::proto::secret::Secret;
 

@@ -84,7 +84,9 @@ pub(super) async fn run_leg<R: AsyncRead + Unpin, T: Transport, J>(
         leg_end = send(local, &mut socket.writer, state, context) => leg_end,
         leg_end = receive(&mut socket.reader, state, rejoin_timer, context) => leg_end,
         () = state.finished() => LegEnd::ended(Ending::Clean, CLOSE_NORMAL, ""),
-        () = state.wait_local_reset() => LegEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection"),
+        () = state.wait_local_reset() => {
+            LegEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection")
+        }
         () = watch_idle(&liveness, state, context) => Broken::Silent.into(),
         () = resume_timeout(state, resume_deadline) => LegEnd::refused(RefusalKind::NotResumed),
         () = context.stop.cancelled() => LegEnd::refused(RefusalKind::PeerGone),

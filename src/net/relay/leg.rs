@@ -70,7 +70,7 @@ impl<T: Transport> Leg<T> {
         while buffered < PENDING_LEG_BYTES {
             let received = tokio::select! {
                 received = self.socket.reader.next() => received,
-                beat = keepalive.next() => match beat {
+                ping = keepalive.next() => match ping {
                     Ok(()) => self.socket.writer.ping().await.map(|()| Incoming::Ping),
                     Err(silent) => Err(silent),
                 },

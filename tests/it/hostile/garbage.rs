@@ -127,7 +127,7 @@ async fn a_server_of_requests_ends_with_every_nonsense() {
         let (near, far) = duplex(64 * 1024);
         let nonsense = rng.garbage(&requests());
         let served = serve(near, Limits::default(), async |request: HttpRequest| match request.is_upgrade {
-            true => HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Stream, then: () },
+            true => HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Stream, state: () },
             false => HttpOutcome::Reply(empty_response(StatusCode::NOT_FOUND)),
         });
         let served = async { drop(served.await) };

@@ -24,7 +24,7 @@ use super::Acme;
 use crate::net::certificate::resolver::CertificateResolver;
 use crate::net::client::round_trip;
 use crate::net::dial::{DialTrace, dial};
-use crate::net::private::{read_private, write_private};
+use crate::net::private_files::{read_private, write_private};
 use crate::net::tls::{client_config, provider};
 use crate::proto::join::{DEFAULT_PORT, HubAddress};
 use crate::proto::limits::RESPONSE_BODY_BYTES;
