@@ -154,7 +154,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 enum RetryAction {
     /// Connect again.
     Retry,
-    /// SessionEnd, to be started anew with the key that is there then.
+    /// End, to be started anew with the key that is there then.
     Exit(Refusal),
 }
 
