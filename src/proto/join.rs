@@ -151,8 +151,8 @@ impl FromStr for JoinLink {
 
     fn from_str(text: &str) -> Result<Self, InvalidLink> {
         let rest = text.trim().strip_prefix(SCHEME).ok_or(InvalidLink("it does not start with devstream://"))?;
-        let (place, query) = rest.split_once('?').ok_or(InvalidLink("it was cut off after the id"))?;
-        let (authority, id) = place.split_once('/').ok_or(InvalidLink("it names no device or service"))?;
+        let (target, query) = rest.split_once('?').ok_or(InvalidLink("it was cut off after the id"))?;
+        let (authority, id) = target.split_once('/').ok_or(InvalidLink("it names no device or service"))?;
         let (mut role, mut pin, mut code) = (Role::Device, None, None);
         for field in query.split('&') {
             let (name, value) = field.split_once('=').ok_or(InvalidLink("a field has no value"))?;

@@ -325,8 +325,8 @@ mod tests {
             let refusal = Refusal::new(RefusalKind::RejectedByDevice, format!("{}: {cause}", "ä".repeat(length)));
             let reason = refusal.close_reason();
             assert!(reason.len() <= CLOSE_REASON_BYTES, "{reason}");
-            let heard = Refusal::from_close(RefusalKind::RejectedByDevice.row().close, &reason).unwrap();
-            assert!(heard.detail.as_str().ends_with(cause), "{heard}");
+            let read = Refusal::from_close(RefusalKind::RejectedByDevice.row().close, &reason).unwrap();
+            assert!(read.detail.as_str().ends_with(cause), "{read}");
         }
     }
 }

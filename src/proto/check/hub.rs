@@ -64,9 +64,9 @@ pub fn descriptors(status: &HubStatus) -> Finding {
 }
 
 /// Whether a hub may write more.
-pub fn disk(place: &str, (free, of): (u64, u64)) -> Finding {
+pub fn disk(path: &str, (free, of): (u64, u64)) -> Finding {
     let free_of = format!("{} of {} MiB", free / MEBIBYTE, of / MEBIBYTE);
-    let finding = Finding::good(Hop::Disk, place).fact("free", free_of);
+    let finding = Finding::good(Hop::Disk, path).fact("free", free_of);
     let advice = "make room there: the registry and the activity log need it";
     low_resource(finding, (free, LOW_DISK, MIN_DISK), RefusalKind::AuditFailed, advice)
 }

@@ -94,7 +94,7 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
 
 /// Whether this is about addresses that nothing leads to, and none of them refused.
 fn has_no_route(detail: &str) -> bool {
-    let is_unreachable = ["unreachable", "No route to host"].iter().any(|words| detail.contains(words));
+    let is_unreachable = ["unreachable", "No route to host"].iter().any(|text| detail.contains(text));
     is_unreachable && !detail.contains("refused")
 }
 
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn clocks_that_differ_are_odd_and_it_is_said_by_how_much() {
-        for (here, said) in [
+        for (here, expected) in [
             (NOON, None),
             (NOON.after(Duration::from_secs(300)), None),
             (NOON.after(Duration::from_secs(360)), Some("6 minutes ahead of the hub's")),
@@ -231,33 +231,33 @@ mod tests {
                 Verdict::Warning { cause, .. } => Some(cause),
                 Verdict::Good | Verdict::Failed { .. } => None,
             };
-            assert_eq!(cause.is_some(), said.is_some(), "{cause:?}");
-            assert!(said.is_none_or(|said| cause.is_some_and(|cause| cause.contains(said))));
+            assert_eq!(cause.is_some(), expected.is_some(), "{cause:?}");
+            assert!(expected.is_none_or(|expected| cause.is_some_and(|cause| cause.contains(expected))));
         }
     }
 
     #[test]
     fn a_certificate_that_is_over_and_a_clock_that_is_wrong_are_told_apart() {
         let refusal = Refusal::new(RefusalKind::ClockOrInspection, "certificate expired");
-        let told = |there| match expired_certificate(&refusal, NOON, there) {
+        let verdict = |there| match expired_certificate(&refusal, NOON, there) {
             Verdict::Failed { cause, advice, .. } => cause + &advice,
             Verdict::Good | Verdict::Warning { .. } => panic!("a certificate that is over is no oddity"),
         };
-        assert!(told(Some(NOON)).contains("by the hub's clock too") && told(Some(NOON)).contains("renew"));
-        let other = told(Some(NOON.before(Duration::from_secs(365 * DAY as u64))));
+        assert!(verdict(Some(NOON)).contains("by the hub's clock too") && verdict(Some(NOON)).contains("renew"));
+        let other = verdict(Some(NOON.before(Duration::from_secs(365 * DAY as u64))));
         assert!(other.contains("365 days ahead of the hub's") && other.contains("timedatectl"), "{other}");
-        assert!(told(None).contains(RefusalKind::ClockOrInspection.row().hint));
+        assert!(verdict(None).contains(RefusalKind::ClockOrInspection.row().hint));
     }
 
     #[test]
     fn who_is_silent_has_failed_only_where_such_servers_speak_first() {
         let (ssh, web) = ("ssh".parse().unwrap(), "web".parse().unwrap());
-        let is_good = |name, heard| judge_banner("x", name, &heard).verdict == Verdict::Good;
+        let is_good = |name, banner| judge_banner("x", name, &banner).verdict == Verdict::Good;
         assert!(!is_good(Some(&ssh), Banner::Silent) && is_good(Some(&web), Banner::Silent));
         assert!(is_good(None, Banner::Silent) && !is_good(None, Banner::Closed));
         assert!(banner_timeout(Some(&ssh)) > banner_timeout(Some(&web)));
-        let said = judge_banner("x", Some(&ssh), &Banner::Received(b"SSH-2.0-x\x1b[2J\r\nmore".to_vec()));
-        assert_eq!(said.facts["says"], "SSH-2.0-x\u{fffd}[2J");
+        let finding = judge_banner("x", Some(&ssh), &Banner::Received(b"SSH-2.0-x\x1b[2J\r\nmore".to_vec()));
+        assert_eq!(finding.facts["says"], "SSH-2.0-x\u{fffd}[2J");
     }
 
     #[test]
