@@ -123,7 +123,7 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     }
     let second = CheckReport::on(&laptop, &["--hub", "hub.test:1", "--hub", &format!("hub.test:{}", hub.port)]);
     let states = second.hops().map(|hop| hop["state"].as_str().unwrap()).collect::<Vec<_>>().join(" ");
-    assert_eq!(states, "good good odd good good good good good", "{:#}", second.0);
+    assert_eq!(states, "good good warning good good good good good", "{:#}", second.0);
     assert!(second.hop("tcp")["cause"].as_str().unwrap().contains("hub.test:1 at 10.0.0.1:1: Connection refused"));
 
     let text = laptop.run(&["check", "--hub", "hub.test:1"]);
