@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use devstream::hub::broker::{Broker, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings};
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};

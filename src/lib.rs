@@ -43,7 +43,7 @@
 //! # The map
 //!
 //! Dependencies point one way, `cli → {hub, agent, proxy} → net → proto`, and a byte travels
-//! [`proxy`] → [`hub`] → [`agent`] → target; the pump at each of them is [`net::pump`] or [`net::relay`].
+//! [`proxy`] → [`hub`] → [`agent`] → target; the pump at each of them is [`net::tunnel::pump`] or [`net::tunnel::relay`].
 //! `tests/layering.rs` holds the direction.
 
 pub mod agent;
@@ -57,8 +57,8 @@ pub use agent::{Device, Incoming};
 pub use cli::local_identity;
 pub use net::identity::Identity;
 pub use net::shutdown::Shutdown;
-pub use net::stream::{Stream, refusal_of};
 pub use net::tls::Trust;
+pub use net::tunnel::stream::{Stream, refusal_of};
 pub use proto::forward::Forward;
 pub use proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, StreamName};
 pub use proto::join::{HubAddress, Pin};

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use devstream::net::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
+use devstream::net::transport::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
 use devstream::net::websocket::Purpose;
 use devstream::proto::limits::{REQUEST_BODY_BYTES, REQUEST_HEADERS};
 use http::StatusCode;

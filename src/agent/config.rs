@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Event;
 use super::targets::Targets;
 use crate::net::client::ClientFactory;
-use crate::net::pump::TransportOptions;
+use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::id::DeviceId;
 use crate::proto::scope::Glob;
 

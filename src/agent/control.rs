@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
 use super::{AgentContext, Event, stream};
-use crate::net::channel::{ControlChannel, Ended};
 use crate::net::client::{Client, Connection};
-use crate::net::clock;
-use crate::net::sd_notify;
+use crate::net::os::clock;
+use crate::net::os::sd_notify;
+use crate::net::websocket::channel::{ControlChannel, Ended};
 use crate::proto::backoff::Backoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;

@@ -22,11 +22,13 @@ use self::control::SessionEnd;
 pub use self::device::Device;
 use self::standby::Standbys;
 pub use self::targets::{Incoming, Targets};
-use crate::net::network_monitor::NetworkMonitor;
+use crate::net::os::clock;
+use crate::net::os::network_monitor::NetworkMonitor;
+use crate::net::os::random;
+use crate::net::os::sd_notify;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
-use crate::net::{clock, random, sd_notify};
-use crate::proto::backoff::{Backoff, random_duration};
+use crate::proto::backoff::{Backoff, jittered};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -193,11 +195,11 @@ impl fmt::Display for RetryAction {
 fn retry_delay(end: &SessionEnd, backoff: &mut Backoff) -> Duration {
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {
-        SessionEnd::Displaced { .. } => DISPLACED_WAIT + random_duration(DISPLACED_WAIT, random::u64()),
+        SessionEnd::Displaced { .. } => DISPLACED_WAIT + jittered(DISPLACED_WAIT, random::u64()),
         SessionEnd::Refused(refusal)
             if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) =>
         {
-            BACKOFF_CAP / 2 + random_duration(BACKOFF_CAP / 2, random::u64())
+            BACKOFF_CAP / 2 + jittered(BACKOFF_CAP / 2, random::u64())
         }
         // `devstream join` may be about to write the new key down: the old one, shown again, is refused for longer.
         SessionEnd::Refused(Refusal { kind: RefusalKind::KeyReplaced, .. }) => BACKOFF_BASE + next,

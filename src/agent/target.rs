@@ -5,7 +5,7 @@ use std::io;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::net::socket;
+use crate::net::transport::socket;
 use crate::proto::forward::{Forward, HostPort};
 use crate::proto::limits::TARGET_TIMEOUT;
 use crate::proto::refusal::{Refusal, RefusalKind};

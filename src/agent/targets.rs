@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::target;
 use crate::net::client::Connection;
-use crate::net::pump::{Outcome, PumpContext, Rejoin, Tunnel, pump};
-use crate::net::stream::{Stream, StreamDriver, pair};
 use crate::net::tasks::Tasks;
+use crate::net::tunnel::pump::{Outcome, PumpContext, Rejoin, Tunnel, pump};
+use crate::net::tunnel::stream::{Stream, StreamDriver, pair};
 use crate::net::websocket::WebSocket;
 use crate::proto::forward::Forward;
 use crate::proto::id::{ServiceName, StreamName};

@@ -13,8 +13,9 @@ use crate::hub::state::{
     admin_socket, create_private_directory, read_credential, read_private, write_private, write_private_once,
 };
 use crate::net::client::{Client, ClientFactory};
+use crate::net::os::local_socket;
+use crate::net::os::random;
 use crate::net::tls::Trust;
-use crate::net::{local_socket, random};
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::{HubAddress, JoinLink, Pin};

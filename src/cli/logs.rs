@@ -10,7 +10,7 @@ use super::args::Logs;
 use super::{Failure, stdio};
 use crate::hub::activity::{Filter, Line, Reader};
 use crate::hub::state::activity_log;
-use crate::net::clock;
+use crate::net::os::clock;
 
 /// What --follow begins with: as `tail` does.
 const LAST_LINES: usize = 10;

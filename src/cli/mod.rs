@@ -44,8 +44,8 @@ pub use self::config::{SECTIONS, config_errors, config_template, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
 use self::stream_monitor::Table;
-use crate::net::core_dump;
-use crate::net::socket_activation::InheritedSockets;
+use crate::net::os::core_dump;
+use crate::net::os::socket_activation::InheritedSockets;
 use crate::proto::refusal::Refusal;
 
 /// Why a command failed, which decides its exit code.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use super::profile::Profile;
 use crate::net::certificate::machine_name;
-use crate::net::random;
+use crate::net::os::random;
 use crate::proto::id::{Principal, Role};
 
 /// devstream's place in the data directory.

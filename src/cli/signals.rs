@@ -9,7 +9,7 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
-use crate::net::sd_notify;
+use crate::net::os::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
 
 /// Caught from when this is made on, which is before a role says that it runs: whoever hears that may stop it.

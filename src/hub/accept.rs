@@ -9,9 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::{Shared, admin};
-use crate::net::local_socket::LocalListener;
-use crate::net::socket;
+use crate::net::os::local_socket::LocalListener;
 use crate::net::tasks::Tasks;
+use crate::net::transport::socket;
 
 /// When no socket can be had, accepting pauses: descriptors come back as connections end. From the first of these to
 /// the second, doubling, so that a hub that is short of them neither spins nor sleeps on.

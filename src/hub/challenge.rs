@@ -57,7 +57,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::clock;
+    use crate::net::os::clock;
 
     fn challenge(number: usize) -> Challenge {
         let mut bytes = [0; 32];

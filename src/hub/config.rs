@@ -9,7 +9,7 @@ use super::broker::Settings;
 use super::connection_limiter::ConnectionLimits;
 use super::penalty::PenaltyPolicy;
 use crate::net::certificate::Source;
-use crate::net::http_server;
+use crate::net::transport::http_server;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{
     AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT,

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::penalty::{PenaltyPolicy, PenaltyReason, SourcePenalties, SourceStatus, source_prefix};
-use crate::net::{clock, random};
+use crate::net::os::clock;
+use crate::net::os::random;
 
 /// How many there may be.
 #[derive(Debug, Clone, Copy)]

@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 
 use super::config::HubConfig;
 use super::connection::ListenerKind;
-use crate::net::socket;
-use crate::net::socket_activation::InheritedSockets;
+use crate::net::os::socket_activation::InheritedSockets;
+use crate::net::transport::socket;
 
 /// What the service manager calls the streaming endpoint's sockets.
 const STREAMING: &str = "streaming";

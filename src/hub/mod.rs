@@ -60,17 +60,17 @@ use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
 use self::streaming::AcceptedLeg;
 use crate::net::certificate::{CertificateResolver, HubCertificate, names};
-use crate::net::clock;
-use crate::net::local_socket::LocalListener;
 use crate::net::log_throttle::LogThrottle;
-use crate::net::random;
-use crate::net::sd_notify;
+use crate::net::os::clock;
+use crate::net::os::local_socket::LocalListener;
+use crate::net::os::random;
+use crate::net::os::sd_notify;
+use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
-use crate::net::socket_activation::InheritedSockets;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
-use crate::proto::backoff::random_duration;
+use crate::proto::backoff::jittered;
 use crate::proto::http::Route;
 use crate::proto::id::ConnectionId;
 use crate::proto::join::HubAddress;
@@ -295,7 +295,7 @@ impl Shared {
     /// so that it can take them.
     fn reconnect_delay(&self) -> Duration {
         let connections = u32::try_from(self.pressure.connections()).unwrap_or(u32::MAX);
-        RESTART_TIME + random_duration(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::u64())
+        RESTART_TIME + jittered(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::u64())
     }
 
     fn is_draining(&self) -> bool {

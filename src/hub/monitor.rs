@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use super::accept::accept_backoff;
 use super::metrics::{MEDIA_TYPE, Measure};
 use super::{Shared, responses};
-use crate::net::http_server::{HttpOutcome, HttpRequest, serve};
+use crate::net::os::usage;
 use crate::net::tasks::{self, Tasks};
-use crate::net::usage;
+use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
 
 /// Scrapers at once; there are one or two, and a person.
 const MAX_SCRAPERS: usize = 16;

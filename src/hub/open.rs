@@ -10,8 +10,8 @@ use super::broker::{Event, Grant, OpenRequest, Operation};
 use super::connection::ConnectionContext;
 use super::registry::Record;
 use super::{Shared, responses};
-use crate::net::clock;
-use crate::net::http_server::HttpRequest;
+use crate::net::os::clock;
+use crate::net::transport::http_server::HttpRequest;
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
 };

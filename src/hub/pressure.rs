@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::net::{clock, usage};
+use crate::net::os::clock;
+use crate::net::os::usage;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Descriptors that no connection gets: for the registry, the logs, the admin socket. A quarter where there are few.

@@ -5,8 +5,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use super::broker::Grant;
-use crate::net::clock::now_rfc3339;
-use crate::net::http_server::empty_response;
+use crate::net::os::clock::now_rfc3339;
+use crate::net::transport::http_server::empty_response;
 use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
 use crate::proto::refusal::Refusal;
 use crate::proto::standby::{self, StandbyOffer};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::net::authority::Authority;
-pub use crate::net::private_files::{
+pub use crate::net::os::private_files::{
     create_private_directory, read_credential, read_private, write_private, write_private_bytes, write_private_once,
 };
-use crate::net::random;
+use crate::net::os::random;
 use crate::proto::resume::ResumeKey;
 use crate::proto::secret::Secret;
 use crate::proto::timestamp::Timestamp;

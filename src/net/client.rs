@@ -20,13 +20,13 @@ use tokio_rustls::client::TlsStream;
 pub use self::options::RequestOptions;
 use self::options::ResponseLimits;
 pub use self::probe::{Probe, ProbeResult};
-use super::dial::{DialTrace, dial};
-use super::hub_addresses::HubAddresses;
-use super::pump::{Rejoin, Tunnel};
-use super::read_ahead::ReadAhead;
-use super::tls::{self, Trust};
-use super::tls_interception;
-use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
+use crate::net::tls::interception;
+use crate::net::tls::read_ahead::ReadAhead;
+use crate::net::tls::{self, Trust};
+use crate::net::transport::dial::{DialTrace, dial};
+use crate::net::transport::hub_addresses::HubAddresses;
+use crate::net::tunnel::pump::{Rejoin, Tunnel};
+use crate::net::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
 use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
 use crate::proto::challenge::Challenge;
 use crate::proto::check::NOT_A_HUB;
@@ -205,7 +205,7 @@ impl Client {
         limits: ResponseLimits,
     ) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
         let (response, exporter) = self.send_signed((hub, stream), request.clone(), None, limits).await?;
-        match tls_interception::detect(&response.0, &exporter, self.allow_tls_inspection)? {
+        match interception::detect(&response.0, &exporter, self.allow_tls_inspection)? {
             None => Ok(response),
             Some(challenge) => {
                 let reached = self.connect(hub, &mut DialTrace::default()).await?;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::client::{Client, ClientFactory};
-use super::tls::{self, Trust};
+use crate::net::client::{Client, ClientFactory};
+use crate::net::tls::{self, Trust};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;

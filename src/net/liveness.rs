@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::clock;
+use crate::net::os::clock;
 
 /// The two times, for whoever decides whether the peer is still there.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::clock;
+use crate::net::os::clock;
 
 /// Between two times: often enough for whoever looks on, and a terminal can still be read.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -37,12 +37,12 @@ impl Backoff {
         }
         let bound = BACKOFF_BASE.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_CAP);
         self.failures = self.failures.saturating_add(1);
-        random_duration(bound, random)
+        jittered(bound, random)
     }
 }
 
 /// A random share of `bound`, from zero up to it.
-pub fn random_duration(bound: Duration, random: u64) -> Duration {
+pub fn jittered(bound: Duration, random: u64) -> Duration {
     let share = u32::try_from(random >> 32).unwrap_or(u32::MAX);
     let nanos = bound.as_nanos() * u128::from(share) / u128::from(u32::MAX);
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backoff::random_duration;
+use super::backoff::jittered;
 use super::limits::{DEAD_AFTER, PROBE_TIMEOUT};
 use super::websocket::Endpoint;
 
@@ -72,8 +72,8 @@ impl Keepalive {
         // The lower half of the last fifth is the server's, the upper half the client's.
         let half = (idle_timeout.ping_interval() / 5).saturating_sub(COALESCE_INTERVAL) / 2;
         let ping_interval = match endpoint {
-            Endpoint::Server => longest - half - random_duration(half, random),
-            Endpoint::Client => longest - random_duration(half, random),
+            Endpoint::Server => longest - half - jittered(half, random),
+            Endpoint::Client => longest - jittered(half, random),
         };
         Self { idle_timeout, ping_interval, epoch, probed: None }
     }

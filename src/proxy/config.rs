@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Event;
 use crate::net::client::ClientFactory;
-use crate::net::pump::TransportOptions;
+use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::forward::LocalForward;
 use crate::proto::id::DeviceId;
 

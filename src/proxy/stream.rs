@@ -17,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use super::config::ProxyConfig;
 use super::standby::Standbys;
 use super::{Event, StreamInfo};
-use crate::net::channel::Ended;
 use crate::net::client::{Client, Connection, RequestOptions, ResumeTarget, response_refusal};
-use crate::net::network_monitor::NetworkMonitor;
-use crate::net::pump::{self, Counters, Outcome, PumpContext, StreamEvent, Tunnel, pump};
-use crate::net::standby::{PoolSlot, Standby};
-use crate::net::stream::{Stream, pair};
-use crate::net::{random, socket};
+use crate::net::os::network_monitor::NetworkMonitor;
+use crate::net::os::random;
+use crate::net::transport::socket;
+use crate::net::tunnel::pump::{self, Counters, Outcome, PumpContext, StreamEvent, Tunnel, pump};
+use crate::net::tunnel::standby::{PoolSlot, Standby};
+use crate::net::tunnel::stream::{Stream, pair};
+use crate::net::websocket::channel::Ended;
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,
     TOKEN_HEADER, URL_HEADER,

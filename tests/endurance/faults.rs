@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use super::fixture::Fixture;
 use super::rng::Rng;

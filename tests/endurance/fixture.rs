@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use super::health::Usage;
 use super::stop_signal::StopSignal;

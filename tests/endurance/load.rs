@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use super::rng::Rng;
 use super::stop_signal::StopSignal;

@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use self::fixture::Fixture;
 use self::health::{Memory, Usage, leaks};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::admin::Identity;
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::timestamp::Timestamp;

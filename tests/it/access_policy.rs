@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::limits::ACCEPT_COMMAND_TIMEOUT;
 use devstream::proto::refusal::RefusalKind;
 

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use crate::support::bytes::{KIB, MIB, Observed, Pattern, StreamEnd, drain, echo_round_trip, reset};
 use crate::support::chaos::{Chaos, Direction, Fault};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::limits::DIAL_TIMEOUT;
 use serde_json::Value;
 

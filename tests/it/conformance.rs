@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::http_server::{HttpOutcome, Limits, serve};
+use devstream::net::transport::http_server::{HttpOutcome, Limits, serve};
 use devstream::net::websocket::{Endpoint, Incoming, Purpose, Transport, WebSocket, derive_accept_key};
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::limits::{
     AUTH_TIMEOUT, REQUEST_HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,

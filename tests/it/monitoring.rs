@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use crate::support::TIMEOUT;
 use crate::support::bytes::{StreamEnd, drain};

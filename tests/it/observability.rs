@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::admin::{DeviceStatus, HubStatus, Identity, Presence, StreamStatus};
 use devstream::proto::refusal::RefusalKind;
 

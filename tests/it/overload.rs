@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{MIB, StreamEnd, drain};

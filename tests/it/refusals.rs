@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::refusal::{Refusal, RefusalKind};
 
 use crate::support::DEVICE;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::status::{RoleState, RoleStatus};
 use serde_json::Value;
 

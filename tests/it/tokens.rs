@@ -1,6 +1,6 @@
 //! A stream's token lets one side of one stream in, once. Whatever is wrong with one, the answer is the same.
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::proto::id::StreamId;
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::secret::StreamToken;

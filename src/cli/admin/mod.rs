@@ -16,8 +16,8 @@ use super::args::{
 use super::{Failure, check, logs, output, paths};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
-use crate::net::clock;
-use crate::net::local_socket;
+use crate::net::os::clock;
+use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};

@@ -4,7 +4,7 @@ use anyhow::bail;
 use serde::Serialize;
 
 use crate::cli::output;
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::admin::{
     AdminResponse, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
 };

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::ViaArgs;
 use crate::cli::profile::Profile;
-use crate::net::hub_addresses::{AddressPreference, HubAddresses};
+use crate::net::transport::hub_addresses::{AddressPreference, HubAddresses};
 use crate::proto::join::HubAddress;
 
 #[derive(Debug, Clone, Args)]

@@ -10,7 +10,7 @@ use crate::hub::broker::StreamLimits;
 use crate::hub::config::Limits;
 use crate::hub::connection_limiter::ConnectionLimits;
 use crate::hub::penalty::PenaltyPolicy;
-use crate::net::http_server;
+use crate::net::transport::http_server;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]

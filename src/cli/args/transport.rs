@@ -12,8 +12,8 @@ use clap::{Arg, Args, Command, ValueHint};
 
 use super::value_parsers::{age, seconds};
 use crate::cli::paths;
-use crate::net::private_files::read_secret;
-use crate::net::pump::TransportOptions;
+use crate::net::os::private_files::read_secret;
+use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};

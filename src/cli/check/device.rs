@@ -8,7 +8,7 @@ use crate::cli::Failure;
 use crate::cli::args::Check;
 use crate::cli::identity::{client_factory, default_device_id};
 use crate::cli::role_settings::device_agent;
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::check::{Finding, Hop, judge_banner};
 use crate::proto::forward::Forward;
 use crate::proto::id::{Principal, Role};

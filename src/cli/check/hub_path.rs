@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::reporter::Reporter;
 use crate::net::client::{Client, ClientFactory, Probe};
-use crate::net::clock;
-use crate::net::dial::{self, DialStep, DialTrace};
+use crate::net::os::clock;
 use crate::net::tls::Trust;
+use crate::net::transport::dial::{self, DialStep, DialTrace};
 use crate::proto::admin::DeviceStatus;
 use crate::proto::check::{Finding, Hop, Verdict, compare_clocks, expired_certificate};
 use crate::proto::id::Principal;

@@ -19,7 +19,7 @@ use crate::cli::identity::StoredIdentity;
 use crate::cli::paths;
 use crate::cli::profile::Profile;
 use crate::hub::state::{admin_socket, create_private_directory, read_private, write_private};
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;

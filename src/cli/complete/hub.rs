@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::{MAX_CANDIDATES, REPLY_TIMEOUT, argv, list};
 use crate::cli::{paths, role_settings};
 use crate::hub::state::admin_socket;
-use crate::net::local_socket;
+use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse, Enrolment, Identity, StreamStatus};
 use crate::proto::id::Role;
 

@@ -71,7 +71,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    crate::net::private_files::read_up_to(path, CONFIG_BYTES)
+    crate::net::os::private_files::read_up_to(path, CONFIG_BYTES)
 }
 
 /// The directory of a file, which is its owner's alone if it has to be made.

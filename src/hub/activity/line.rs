@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::hub::broker::Event;
-use crate::net::clock::now_rfc3339;
+use crate::net::os::clock::now_rfc3339;
 use crate::proto::timestamp::Timestamp;
 
 /// An event as the log has it, with the present time.

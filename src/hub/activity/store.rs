@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Settings;
 use super::bisect::first_time;
 use super::files::{Files, RotatedFile};
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
 /// A file that could not be put aside grows on until the next attempt.

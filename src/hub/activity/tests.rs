@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
 const MIB: u64 = 1 << 20;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::store::Store;
 use super::{Counters, QUEUE, line};
 use crate::hub::broker::{Event, Operation};
-use crate::net::clock;
+use crate::net::os::clock;
 
 /// A disk that failed is tried again this often, however many lines there are.
 const RETRY: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ mod status;
 
 use super::Shared;
 use super::registry::RegistryError;
-use crate::net::local_socket::{self, LocalStream};
+use crate::net::os::local_socket::{self, LocalStream};
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, StreamId};
 

@@ -2,7 +2,8 @@
 
 use crate::hub::Shared;
 use crate::hub::registry::RegistryError;
-use crate::net::{clock, usage};
+use crate::net::os::clock;
+use crate::net::os::usage;
 use crate::proto::admin::{AdminResponse, CertificateReport, HubStatus};
 
 pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryError> {

@@ -15,10 +15,10 @@ use crate::hub::activity::Activity;
 use crate::hub::broker::{
     Broker, DeviceRequest, Input, JoinedStream, LegAttach, OpenRequest, Operation, Output, Settings,
 };
-use crate::net::channel::RoundTrip;
-use crate::net::clock;
-use crate::net::random;
+use crate::net::os::clock;
+use crate::net::os::random;
 use crate::net::websocket::Transport;
+use crate::net::websocket::channel::RoundTrip;
 use crate::proto::admin::{Presence, StreamStatus};
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Record, Registry, RegistryError};
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::id::Principal;
 use crate::proto::timestamp::Timestamp;
 

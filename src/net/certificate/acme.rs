@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use super::CHECK_INTERVAL;
 use super::pem::PemPair;
 use super::resolver::CertificateResolver;
-use crate::net::clock;
-use crate::net::private_files::{create_private_directory, write_private};
-use crate::net::random;
+use crate::net::os::clock;
+use crate::net::os::private_files::{create_private_directory, write_private};
+use crate::net::os::random;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Trust;
-use crate::proto::backoff::random_duration;
+use crate::proto::backoff::jittered;
 use crate::proto::secret::sha256;
 use crate::proto::via::ProxySettings;
 
@@ -160,7 +160,7 @@ impl AcmeRenewer {
 
 fn retry_after(failures: u32, random: u64) -> Duration {
     let pause = RETRY_BASE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY_CAP);
-    pause + random_duration(pause / JITTER_SHARE, random)
+    pause + jittered(pause / JITTER_SHARE, random)
 }
 
 #[cfg(test)]

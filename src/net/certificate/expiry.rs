@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::CHECK_INTERVAL;
 use super::resolver::{CertificateResolver, CertificateStatus};
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
 /// Often enough to be seen, seldom enough to be read.

@@ -20,9 +20,9 @@ use self::own::OwnLeaf;
 use self::pem::{PemPair, PemWatcher};
 use self::resolver::AcmeChallengeResolver;
 pub use self::resolver::{CertificateResolver, CertificateStatus};
-use super::authority::Authority;
-use super::shutdown::Reload;
-use super::tls::Acceptor;
+use crate::net::authority::Authority;
+use crate::net::shutdown::Reload;
+use crate::net::tls::Acceptor;
 
 /// How often the wall clock is looked at; it may have jumped, and the machine may have slept.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);

@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use super::CHECK_INTERVAL;
 use super::resolver::{Certificate, CertificateResolver};
 use crate::net::authority::{Authority, LEAF_RENEWAL};
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
 /// Where the next leaf comes from.

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::resolver::{Certificate, CertificateResolver};
-use crate::net::private_files::{read_secret, read_up_to};
+use crate::net::os::private_files::{read_secret, read_up_to};
 use crate::net::shutdown::Reload;
 use crate::net::tls::provider;
 use crate::proto::secret::sha256;

@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::Notify;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::net::tls::{PIN_ALPN, is_publicly_trusted};
 use crate::proto::timestamp::Timestamp;
 

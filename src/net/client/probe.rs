@@ -5,8 +5,8 @@ use http::{HeaderMap, Response, header};
 
 use super::{Client, Connection, RequestOptions, build_request, header_value, response_refusal, round_trip};
 use crate::net::authority::expiry_of;
-use crate::net::dial::{DialTrace, dial};
 use crate::net::tls::{self, Trust};
+use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::websocket::generate_key;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::check::NOT_A_HUB;

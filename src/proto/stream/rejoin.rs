@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proto::backoff::random_duration;
+use crate::proto::backoff::jittered;
 use crate::proto::limits::{REJOIN_BASE, REJOIN_CAP, REJOIN_RESET_AFTER};
 
 /// What to do.
@@ -47,7 +47,7 @@ impl RejoinTimer {
         let bound = REJOIN_BASE.saturating_mul(1 << self.failures.min(16)).min(REJOIN_CAP);
         self.failures = self.failures.saturating_add(1);
         self.lost_at.get_or_insert(now);
-        self.retry_at = Some(now + delay + random_duration(bound, random));
+        self.retry_at = Some(now + delay + jittered(bound, random));
     }
 
     /// What to do at this time.

@@ -1,6 +1,6 @@
 //! Clocks that are wrong, under libfaketime: only certificates and what people read depend on them.
 
-use devstream::net::clock::now_rfc3339;
+use devstream::net::os::clock::now_rfc3339;
 use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;

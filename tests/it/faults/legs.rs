@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{KIB, MIB, Pattern, StreamEnd, drain, echo_round_trip, end_of, read_some};

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::limits::TARGET_TIMEOUT;
 use devstream::proto::refusal::RefusalKind;
 

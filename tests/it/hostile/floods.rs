@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::net::websocket::{Endpoint, Purpose, WebSocket as Ours};
 use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, DATA_MESSAGE_LIMIT};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};

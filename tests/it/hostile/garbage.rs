@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use devstream::net::channel::ControlChannel;
-use devstream::net::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
+use devstream::net::transport::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
+use devstream::net::websocket::channel::ControlChannel;
 use devstream::net::websocket::{Endpoint, Incoming, Purpose, WebSocket};
 use devstream::proto::admin::AdminRequest;
 use devstream::proto::keepalive::IdleTimeout;

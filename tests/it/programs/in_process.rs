@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::admin::StreamStatus;
 use devstream::proto::join::JoinLink;
 use devstream::{

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use super::fixture::{Fixture, SILENCE};
 use crate::support::bytes::{MIB, Observed, Pattern, StreamEnd, drain, read_some};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use super::fixture::{Fixture, show};
 use crate::support::bytes::{KIB, MIB, Pattern};

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use super::fixture::{Fixture, show};
 use crate::support::targets::{Target, is_alive};

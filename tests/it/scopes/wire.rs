@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::Receiver;
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::proto::admin::DeviceStatus;
 use devstream::proto::id::Role;
 use devstream::proto::message::StreamRequest;

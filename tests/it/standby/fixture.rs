@@ -4,7 +4,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use crate::support::bytes::{KIB, Observed, Pattern, StreamEnd, drain, echo_to_eof};
 use crate::support::chaos::Chaos;

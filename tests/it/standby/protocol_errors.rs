@@ -2,7 +2,7 @@
 
 use std::net::{Shutdown, TcpStream};
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::proto::id::StreamId;
 use devstream::proto::limits::EARLY_DATA_BYTES;
 use devstream::proto::message::StreamResponse;

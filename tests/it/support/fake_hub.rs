@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::net::websocket::derive_accept_key;
 use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
 use devstream::proto::id::StreamId;

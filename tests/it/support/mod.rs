@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 pub(crate) mod bytes;
 pub(crate) mod certificates;

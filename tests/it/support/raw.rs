@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::net::tls::{self, Trust};
 use devstream::proto::auth::{self, Binding, Credential, Session};
 use devstream::proto::http::CONTROL_PROTOCOL;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::refusal::RefusalKind;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::net::private_files::{read_private, write_private};
-use crate::net::random;
+use crate::net::os::private_files::{read_private, write_private};
+use crate::net::os::random;
 use crate::proto::secret::Secret;
 
 /// A connection between two programs of one user.

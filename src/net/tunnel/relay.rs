@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::keepalive::{KeepaliveTimer, wait_until_dead};
 pub use self::leg::{Leg, LegClose};
-use super::liveness::Liveness;
-use super::websocket::{
+use crate::net::liveness::Liveness;
+use crate::net::websocket::{
     Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer,
 };
 use crate::proto::id::Role;

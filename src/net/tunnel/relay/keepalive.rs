@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::net::liveness::Liveness;
+use crate::net::os::clock;
+use crate::net::os::random;
 use crate::net::websocket::Broken;
-use crate::net::{clock, random};
 use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
 use crate::proto::websocket::Endpoint;
 

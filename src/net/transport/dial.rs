@@ -13,9 +13,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::happy_eyeballs::{FailedAttempt, race};
-use super::read_ahead::ReadAhead;
-use super::{clock, network_monitor, proxy_connect, socket, tls};
+use crate::net::os::clock;
+use crate::net::os::network_monitor;
+use crate::net::tls;
+use crate::net::tls::read_ahead::ReadAhead;
+use crate::net::transport::happy_eyeballs::{FailedAttempt, race};
+use crate::net::transport::proxy_connect;
+use crate::net::transport::socket;
 use crate::proto::forward::HostPort;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::DIAL_TIMEOUT;

@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
-use super::websocket::{Endpoint, Purpose, Transport, WebSocket, derive_accept_key};
+use crate::net::websocket::{Endpoint, Purpose, Transport, WebSocket, derive_accept_key};
 use crate::proto::limits::{
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
 };

@@ -36,7 +36,7 @@ impl HubAddresses {
     }
 
     /// What to try for the hub at `there`: if it is this one, all addresses, beginning with the preferred one.
-    pub(super) fn candidates<'a>(&'a self, there: &'a HubAddress) -> Vec<&'a HubAddress> {
+    pub(in crate::net) fn candidates<'a>(&'a self, there: &'a HubAddress) -> Vec<&'a HubAddress> {
         let count = 1 + self.others.len();
         if !(0..count).any(|index| self.get(index) == there) {
             return vec![there];
@@ -46,7 +46,7 @@ impl HubAddresses {
     }
 
     /// This one answered.
-    pub(super) fn prefer(&self, hub: &HubAddress) {
+    pub(in crate::net) fn prefer(&self, hub: &HubAddress) {
         if let Some(index) = (0..=self.others.len()).find(|index| self.get(*index) == hub) {
             self.preference.0.store(index, Ordering::Relaxed);
         }

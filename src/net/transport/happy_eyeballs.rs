@@ -72,7 +72,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::net::clock;
+    use crate::net::os::clock;
 
     const SIX: [&str; 3] = ["[fd00::1]:1", "[fd00::2]:1", "[fd00::3]:1"];
     const FOUR: [&str; 2] = ["10.0.0.1:1", "10.0.0.2:1"];

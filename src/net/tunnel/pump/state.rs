@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::{EarlyData, Tunnel};
-use crate::net::clock;
+use crate::net::os::clock;
 use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW, WINDOW_BUDGET};
 use crate::proto::stream::Violation;
 use crate::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};

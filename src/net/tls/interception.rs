@@ -9,7 +9,7 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// What the request is to be signed with instead of the TLS channel, if the hub sees another channel than we do and
 /// both ends allow that. Nothing, if the channel is the same: then the answer means what it says.
-pub(super) fn detect(
+pub(in crate::net) fn detect(
     response: &Response<Bytes>,
     exporter: &Exporter,
     allowed: bool,

@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHal
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
-use super::websocket::{Transport, WebSocket};
+use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
+use crate::net::websocket::{Transport, WebSocket};
 use crate::proto::limits::{PROGRAM_BYTES, PROGRAM_LINGER};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
@@ -209,7 +209,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::net::clock;
+    use crate::net::os::clock;
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_holds_is_stopped_once_nothing_moves() {

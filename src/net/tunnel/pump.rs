@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::leg::LegEnd;
 use self::state::PumpState;
-use super::network_monitor::NetworkMonitor;
-use super::websocket::{Transport, WebSocket};
-use super::{clock, random};
+use crate::net::os::clock;
+use crate::net::os::network_monitor::NetworkMonitor;
+use crate::net::os::random;
+use crate::net::websocket::{Transport, WebSocket};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{CONCURRENT_REJOINS, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};

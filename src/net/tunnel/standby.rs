@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use tokio::time::{sleep, timeout};
 
-use super::channel::{ControlChannel, Ended};
-use super::client::{Client, Connection};
-use super::network_monitor::NetworkMonitor;
-use super::pump::TransportOptions;
-use super::websocket::WebSocket;
-use super::{clock, random};
+use crate::net::client::{Client, Connection};
+use crate::net::os::clock;
+use crate::net::os::network_monitor::NetworkMonitor;
+use crate::net::os::random;
+use crate::net::tunnel::pump::TransportOptions;
+use crate::net::websocket::WebSocket;
+use crate::net::websocket::channel::{ControlChannel, Ended};
 use crate::proto::backoff::Backoff;
 use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_INTERVAL};
 use crate::proto::refusal::{Refusal, RefusalKind};

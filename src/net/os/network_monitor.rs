@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::clock;
+use crate::net::os::clock;
 use crate::proto::limits::NETWORK_CHECK_INTERVAL;
 use crate::proto::network_monitor::{Change, Snapshot, detect_change};
 
@@ -48,7 +48,7 @@ impl NetworkMonitor {
 }
 
 /// A connection to the hub was made to this address.
-pub(super) fn record_hub_address(hub: SocketAddr) {
+pub(in crate::net) fn record_hub_address(hub: SocketAddr) {
     *HUB_ADDRESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(hub);
 }
 

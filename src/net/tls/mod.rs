@@ -1,5 +1,8 @@
 //! TLS 1.3 for both ends: what a client trusts, what a hub presents. Verification cannot be switched off.
 
+pub(super) mod interception;
+pub mod read_ahead;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +26,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::authority::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
-use super::read_ahead::ReadAhead;
+use crate::net::authority::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
+use crate::net::tls::read_ahead::ReadAhead;
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
 use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;

@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep_until, timeout};
 
-use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
-use super::{clock, random};
+use crate::net::os::clock;
+use crate::net::os::random;
+use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
 use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PING_DELAY, STANDBY_PROBE_TIMEOUT};
 use crate::proto::message::{InvalidMessage, decode, encode};

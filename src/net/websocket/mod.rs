@@ -1,5 +1,6 @@
 //! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done.
 
+pub mod channel;
 mod line;
 
 use std::future::poll_fn;
@@ -15,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
 
 use self::line::Line;
-use super::liveness::{Liveness, LivenessIo};
-use super::{clock, random};
+use crate::net::liveness::{Liveness, LivenessIo};
+use crate::net::os::clock;
+use crate::net::os::random;
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
