@@ -22,7 +22,7 @@ use devstream::proto::limits::DATA_MESSAGE_BYTES;
 use devstream::proto::message::{self, Hello, StreamResponse, ToDevice};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::{KeySeed, StreamToken};
-use devstream::proto::stream::end::{Due, End};
+use devstream::proto::stream::endpoint::{NextSend, StreamEndpoint};
 use devstream::proto::stream::{StreamControl, StreamProtocol};
 use devstream::proto::token_bucket::TokenBucket;
 
@@ -35,7 +35,7 @@ fn bytes_of_a_stream(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("stream");
     group.throughput(Throughput::Bytes(DATA_MESSAGE_BYTES as u64));
     for protocol in StreamProtocol::ALL {
-        let (mut from, mut to) = (End::new(Some(protocol)), End::new(Some(protocol)));
+        let (mut from, mut to) = (StreamEndpoint::new(Some(protocol)), StreamEndpoint::new(Some(protocol)));
         let piece = Bytes::from(vec![7; DATA_MESSAGE_BYTES]);
         group.bench_function(format!("one message, {}", protocol.as_str()), |bencher| {
             bencher.iter(|| pass_on(&mut from, &mut to, &piece));
@@ -44,17 +44,17 @@ fn bytes_of_a_stream(criterion: &mut Criterion) {
 }
 
 /// A message's way through both ends, and the acknowledgement's way back.
-fn pass_on(from: &mut End, to: &mut End, piece: &Bytes) {
-    from.take_from_local(piece.clone());
-    while let Some(Due::Bytes(bytes)) = from.due(SHARE) {
-        from.said();
+fn pass_on(from: &mut StreamEndpoint, to: &mut StreamEndpoint, piece: &Bytes) {
+    from.push_local(piece.clone());
+    while let Some(NextSend::Bytes(bytes)) = from.next_send(SHARE) {
+        from.flushed();
         to.received(&bytes).unwrap();
     }
-    while let Some(bytes) = to.take_for_local() {
+    while let Some(bytes) = to.pop_local() {
         to.written(black_box(bytes).len());
     }
-    while let Some(Due::Text(StreamControl::Ack { bytes, window, end })) = to.due(SHARE) {
-        to.said();
+    while let Some(NextSend::Text(StreamControl::Ack { bytes, window, end })) = to.next_send(SHARE) {
+        to.flushed();
         from.acknowledged(bytes, window, end).unwrap();
     }
 }
@@ -69,7 +69,7 @@ fn messages(criterion: &mut Criterion) {
         stream_name: "ssh".parse().unwrap(),
         url: "wss://hub.example.com:8443/bridges/hub.example.com/pi-42/7/device".into(),
         authorization_token: Some(StreamToken::new([7; 32])),
-        rests: false,
+        reusable: false,
         protocol: Some("devstream.v1.resume".into()),
         service: "laptop".parse().unwrap(),
         source: ([192, 0, 2, 1], 50000).into(),
@@ -136,8 +136,8 @@ impl Meeting {
                 run: number,
                 protocols: vec![StreamProtocol::V1.as_str().into()],
                 forwards: vec!["ssh".parse().unwrap()],
-                others: false,
-                rests: false,
+                accepts_any_name: false,
+                reusable: false,
             };
             let (device, connection) = (format!("device-{number}").parse().unwrap(), ConnectionId(number));
             meeting.tell(Input::DeviceArrived { device, connection, hello, address: address() });
@@ -172,7 +172,7 @@ impl Meeting {
             response_timeout: Duration::from_secs(30),
             protocols: vec![StreamProtocol::V1],
             stream: None,
-            rests: false,
+            reusable: false,
             standby: false,
             early: bytes::Bytes::new(),
         };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, Stream, StreamName, machine};
+use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, Stream, StreamName, local_identity};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -41,8 +41,8 @@ async fn main() -> ExitCode {
 
 /// The device: one handler, whatever the streams are called. A stream's name has no slash in it, and is neither `.` nor `..`.
 async fn receive(id: &str, directory: PathBuf) -> Result<(), Box<dyn Error>> {
-    let device = Device::new(&machine::device(Some(id.parse()?))?)?;
-    let device = device.handle_others(move |incoming| take(incoming, directory.clone()));
+    let device = Device::new(&local_identity::device(Some(id.parse()?))?)?;
+    let device = device.handle_fallback(move |incoming| take(incoming, directory.clone()));
     Ok(device.run(Shutdown::default()).await?)
 }
 
@@ -81,7 +81,7 @@ async fn keep(mut stream: Stream, mut file: File) -> io::Result<Stream> {
 async fn send(device: &str, path: &Path) -> Result<u64, Box<dyn Error>> {
     let name: StreamName = path.file_name().and_then(|name| name.to_str()).ok_or("a file has a name")?.parse()?;
     let mut file = File::open(path).await?;
-    let connector = Connector::new(&machine::service()?)?.waiting_for_devices(PATIENCE);
+    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(PATIENCE);
     let mut stream = connector.open(&device.parse()?, Some(&name)).await?;
     let sent = tokio::io::copy(&mut file, &mut stream).await?;
     stream.shutdown().await?;

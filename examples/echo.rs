@@ -11,7 +11,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, machine};
+use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, local_identity};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The stream that the device offers.
@@ -42,7 +42,7 @@ async fn main() -> ExitCode {
 
 /// Serves until Ctrl-C.
 async fn serve(id: &str) -> Result<(), Box<dyn Error>> {
-    let device = Device::new(&machine::device(Some(id.parse()?))?)?.handle(ECHO.parse()?, echo);
+    let device = Device::new(&local_identity::device(Some(id.parse()?))?)?.handle(ECHO.parse()?, echo);
     let shutdown = Shutdown::default();
     let mut running = Box::pin(device.run(shutdown.clone()));
     tokio::select! {
@@ -69,7 +69,7 @@ async fn echo(incoming: Incoming) {
 
 /// Says something, and gives what came back.
 async fn call(device: &str, text: &str) -> Result<String, Box<dyn Error>> {
-    let connector = Connector::new(&machine::service()?)?.waiting_for_devices(PATIENCE);
+    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(PATIENCE);
     let mut stream = connector.open(&device.parse()?, Some(&ECHO.parse()?)).await?;
     stream.write_all(text.as_bytes()).await?;
     stream.shutdown().await?;

@@ -6,7 +6,7 @@ use devstream::proto::id::{Principal, PrincipalId, Role};
 use devstream::proto::key::{PrivateKey, PublicKey, Signature};
 use devstream::proto::secret::{JoinCode, KeySeed, Secret, StreamToken};
 
-use super::input::{Input, is_harmless, text};
+use super::input::{Input, is_printable, text};
 
 pub fn check(bytes: &[u8]) {
     // Half of the inputs are text that a stranger sends, half are requests of ours.
@@ -19,7 +19,7 @@ pub fn check(bytes: &[u8]) {
 fn received(text: &str) {
     if let Ok(credential) = text.parse::<Credential>() {
         let written = credential.to_string();
-        assert!(is_harmless(&written) || !is_harmless(text));
+        assert!(is_printable(&written) || !is_printable(text));
         assert_eq!(written.parse(), Ok(credential));
     }
     if let Some(challenge) = Challenge::demanded(text) {

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use devstream::net::http_server::{Answer, Asked, Limits, bare, serve};
+use devstream::net::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
 use devstream::net::websocket::Purpose;
 use devstream::proto::limits::{REQUEST_BODY_BYTES, REQUEST_HEADERS};
 use http::StatusCode;
@@ -26,15 +26,15 @@ fn served(bytes: &[u8], piece: usize) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let (client, server) = duplex(PIPE);
     let seen = Mutex::new(Vec::new());
-    let handler = |asked: Asked| {
-        well_formed(&asked);
-        let upgrades = asked.is_upgrade;
-        seen.lock().unwrap().push(format!("{asked:?}"));
+    let handler = |request: HttpRequest| {
+        well_formed(&request);
+        let upgrades = request.is_upgrade;
+        seen.lock().unwrap().push(format!("{request:?}"));
         async move {
             if upgrades {
-                Answer::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Control, then: () }
+                HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Control, then: () }
             } else {
-                Answer::Reply(bare(StatusCode::OK))
+                HttpOutcome::Reply(empty_response(StatusCode::OK))
             }
         }
     };
@@ -59,19 +59,19 @@ async fn send(mut client: DuplexStream, bytes: &[u8], piece: usize) -> Vec<u8> {
     answers
 }
 
-fn well_formed(asked: &Asked) {
-    let count = |name: &str| asked.headers.get_all(name).iter().count();
-    assert!(asked.headers.len() <= REQUEST_HEADERS);
-    assert!(asked.body.len() <= REQUEST_BODY_BYTES);
-    assert!(asked.path.chars().all(|c| !c.is_control() && c != ' '), "{:?}", asked.path);
+fn well_formed(request: &HttpRequest) {
+    let count = |name: &str| request.headers.get_all(name).iter().count();
+    assert!(request.headers.len() <= REQUEST_HEADERS);
+    assert!(request.body.len() <= REQUEST_BODY_BYTES);
+    assert!(request.path.chars().all(|c| !c.is_control() && c != ' '), "{:?}", request.path);
     assert_eq!(count("origin"), 0);
     assert_eq!(count("host"), 1);
-    assert_eq!(asked.header("host"), Some(asked.authority.as_str()));
+    assert_eq!(request.header("host"), Some(request.authority.as_str()));
     for name in ["authorization", "devstream-authorization", "sec-websocket-key"] {
         assert!(count(name) <= 1, "two of {name}");
     }
-    if asked.is_upgrade {
-        assert!(asked.method == "GET" && asked.body.is_empty());
+    if request.is_upgrade {
+        assert!(request.method == "GET" && request.body.is_empty());
         assert_eq!(count("content-length") + count("transfer-encoding"), 0, "a body nobody reads");
     }
 }

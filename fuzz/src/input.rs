@@ -53,6 +53,6 @@ pub fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 /// Nothing in it that a terminal would act on.
-pub fn is_harmless(text: &str) -> bool {
+pub fn is_printable(text: &str) -> bool {
     !text.chars().any(char::is_control)
 }

@@ -8,7 +8,7 @@ use devstream::proto::refusal::{Detail, Refusal};
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::input::{is_harmless, text};
+use super::input::{is_printable, text};
 
 pub fn check(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
@@ -42,7 +42,7 @@ fn read<M: Serialize + DeserializeOwned>(text: &str) -> Option<M> {
 }
 
 fn short(words: &Detail) {
-    assert!(is_harmless(words.as_str()) && words.as_str().chars().count() <= REASON_CHARS, "{words:?}");
+    assert!(is_printable(words.as_str()) && words.as_str().chars().count() <= REASON_CHARS, "{words:?}");
 }
 
 /// It survives a close frame, if it fits in one.
@@ -52,7 +52,7 @@ fn refusal(refusal: &Refusal) {
     assert!(close.len() <= CLOSE_REASON_BYTES);
     let Some(read) = Refusal::from_close(row.close, &close) else { return assert_eq!(row.close, 0) };
     assert_eq!(read.kind.row().close, row.close);
-    let is_whole = close == refusal.what();
+    let is_whole = close == refusal.message();
     assert!(!is_whole || read.kind != refusal.kind || read == *refusal, "{refusal:?} became {read:?}");
 }
 

@@ -4,15 +4,15 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use devstream::proto::limits::{FIRST_WINDOW, LARGEST_WINDOW};
+use devstream::proto::limits::{INITIAL_WINDOW, MAX_WINDOW};
 use devstream::proto::stream::StreamControl;
-use devstream::proto::stream::incoming::Incoming;
-use devstream::proto::stream::outgoing::{Outgoing, Piece};
+use devstream::proto::stream::receive::ReceiveState;
+use devstream::proto::stream::send::{Chunk, SendState};
 
 use super::input::Input;
 
 /// No input makes either end keep more than this.
-const SHARE: u64 = FIRST_WINDOW;
+const SHARE: u64 = INITIAL_WINDOW;
 
 /// One local read: small ones as often as those that fill a window within an input.
 const READS: [usize; 4] = [1, 30, 1000, 60_000];
@@ -35,23 +35,23 @@ pub fn check(bytes: &[u8]) {
 
 /// One direction between two ends that keep to the rules.
 struct Stream {
-    outgoing: Outgoing,
-    incoming: Incoming,
+    outgoing: SendState,
+    incoming: ReceiveState,
     /// What the local side of the one end has said, and that of the other has heard.
     said: u64,
     heard: u64,
     /// What has arrived and is not written yet.
     waiting: VecDeque<u8>,
     /// On its way on the present leg.
-    up: VecDeque<Piece>,
+    up: VecDeque<Chunk>,
     down: VecDeque<StreamControl>,
 }
 
 impl Stream {
     fn new() -> Self {
         Self {
-            outgoing: Outgoing::new(true, FIRST_WINDOW),
-            incoming: Incoming::new(FIRST_WINDOW),
+            outgoing: SendState::new(true, INITIAL_WINDOW),
+            incoming: ReceiveState::new(INITIAL_WINDOW),
             said: 0,
             heard: 0,
             waiting: VecDeque::new(),
@@ -77,32 +77,32 @@ impl Stream {
 
     /// The local side says as much as may be taken.
     fn say(&mut self, most: usize) {
-        let length = most.min(usize::try_from(self.outgoing.room(SHARE)).unwrap());
+        let length = most.min(usize::try_from(self.outgoing.capacity(SHARE)).unwrap());
         if length > 0 {
             assert!(self.outgoing.is_open());
             let bytes: Vec<u8> = (self.said..).take(length).map(byte_at).collect();
             self.said += length as u64;
-            self.outgoing.take(Bytes::from(bytes));
+            self.outgoing.push(Bytes::from(bytes));
         }
     }
 
     fn send(&mut self) {
-        let piece = self.outgoing.next_piece();
-        assert!(self.outgoing.reached() <= self.said, "sent what nobody said");
+        let piece = self.outgoing.next_chunk();
+        assert!(self.outgoing.bytes_sent() <= self.said, "sent what nobody said");
         self.up.extend(piece);
     }
 
     fn arrive(&mut self) {
         match self.up.pop_front() {
-            Some(Piece::Bytes(bytes)) => {
+            Some(Chunk::Bytes(bytes)) => {
                 self.incoming.received(bytes.len()).expect("what was sent was allowed");
                 self.waiting.extend(bytes);
             }
-            Some(Piece::End(StreamControl::End { bytes })) => {
+            Some(Chunk::End(StreamControl::End { bytes })) => {
                 assert_eq!(bytes, self.said);
                 self.incoming.ended(bytes).expect("every byte came before the end");
             }
-            Some(Piece::End(other)) => panic!("an end that is none: {other:?}"),
+            Some(Chunk::End(other)) => panic!("an end that is none: {other:?}"),
             None => {}
         }
     }
@@ -114,14 +114,14 @@ impl Stream {
             self.heard += 1;
         }
         self.incoming.written(length);
-        if self.incoming.is_over() && self.waiting.is_empty() {
+        if self.incoming.is_complete() && self.waiting.is_empty() {
             assert_eq!(self.heard, self.said, "the end before all bytes");
             self.incoming.end_written();
         }
     }
 
     fn acknowledge(&mut self) {
-        let said = self.incoming.acknowledgement(LARGEST_WINDOW);
+        let said = self.incoming.next_ack(MAX_WINDOW);
         self.down.extend(said);
     }
 
@@ -146,7 +146,7 @@ impl Stream {
         }
         self.up.clear();
         self.down.clear();
-        let StreamControl::Resume { received } = self.incoming.resume() else { panic!("no resumption") };
+        let StreamControl::Resume { received } = self.incoming.resume_message() else { panic!("no resumption") };
         assert_eq!(received, self.heard + self.waiting.len() as u64);
         self.outgoing.rewind(received).expect("nothing that is wanted was forgotten");
     }
@@ -168,27 +168,27 @@ impl Stream {
             self.hear_back();
         }
         assert_eq!(self.heard, self.said);
-        assert!(self.incoming.is_over() && self.incoming.is_settled());
+        assert!(self.incoming.is_complete() && self.incoming.is_end_acked());
     }
 }
 
 /// An end that says whatever it likes is refused, and never gets more than it asked for.
 fn liar(mut input: Input<'_>) {
-    let mut outgoing = Outgoing::new(true, FIRST_WINDOW);
-    let mut incoming = Incoming::new(FIRST_WINDOW);
-    let (mut said, mut allowed) = (0, FIRST_WINDOW);
+    let mut outgoing = SendState::new(true, INITIAL_WINDOW);
+    let mut incoming = ReceiveState::new(INITIAL_WINDOW);
+    let (mut said, mut allowed) = (0, INITIAL_WINDOW);
     while !input.is_empty() {
         let done = match input.byte() % 8 {
             0 => {
-                let length = u64::from(input.byte()).min(outgoing.room(SHARE));
+                let length = u64::from(input.byte()).min(outgoing.capacity(SHARE));
                 if length > 0 {
                     said += length;
-                    outgoing.take(Bytes::from(vec![0; usize::try_from(length).unwrap()]));
+                    outgoing.push(Bytes::from(vec![0; usize::try_from(length).unwrap()]));
                 }
                 Ok(())
             }
             1 => {
-                outgoing.next_piece();
+                outgoing.next_chunk();
                 Ok(())
             }
             2 => {
@@ -201,16 +201,16 @@ fn liar(mut input: Input<'_>) {
             5 => incoming.ended(input.number()),
             6 => {
                 incoming.written(usize::try_from(input.number()).unwrap());
-                incoming.acknowledgement(input.number());
+                incoming.next_ack(input.number());
                 Ok(())
             }
             _ => {
-                incoming.resume();
+                incoming.resume_message();
                 outgoing.finish();
                 Ok(())
             }
         };
-        assert!(said <= allowed && outgoing.reached() <= said);
+        assert!(said <= allowed && outgoing.bytes_sent() <= said);
         if done.is_err() {
             return;
         }

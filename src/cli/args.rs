@@ -2,16 +2,16 @@
 
 mod activity;
 mod check;
-mod configuration;
+mod config_command;
 mod epilogue;
+mod hub_args;
 mod limits;
-mod line;
 mod profiles;
-mod reach;
 mod registry;
 mod service;
 mod shell;
-mod units;
+mod transport;
+mod value_parsers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,18 +22,18 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 pub(super) use self::activity::{ActivityArgs, Logs};
 pub(super) use self::check::Check;
-pub(super) use self::configuration::{Configuration, ConfigurationCommand, ShowConfiguration};
+pub(super) use self::config_command::{Configuration, ConfigurationCommand, ShowConfiguration};
+pub(super) use self::hub_args::{HubArgs, TrustArgs};
 use self::limits::LimitArgs;
-use self::line::{LineArgs, ResumeArgs};
-pub(super) use self::line::{VIA_LOGIN, ViaArgs};
 pub(super) use self::profiles::{Profiles, ProfilesCommand};
-pub(super) use self::reach::{HubArgs, TrustArgs};
 pub(super) use self::registry::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
 pub(super) use self::shell::{Rdp, Ssh, SshConfig, Status};
-use self::units::{handshake_seconds, hostname, seconds};
+use self::transport::{LineArgs, ResumeArgs};
+pub(super) use self::transport::{VIA_LOGIN, ViaArgs};
+use self::value_parsers::{handshake_seconds, hostname, seconds};
 use super::certificate::CertificateArgs;
 use super::complete;
 use super::logging::Format;

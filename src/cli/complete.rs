@@ -3,9 +3,9 @@
 //!
 //! Somebody is typing: whatever is wrong, nothing is said, and nothing is offered.
 
+mod argv;
+mod device_cache;
 pub(super) mod hub;
-mod known;
-mod line;
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,10 +16,10 @@ use clap_complete::CompleteEnv;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{Bash, EnvCompleter, Fish, Powershell, Zsh};
 
-pub(super) use self::known::remember;
+pub(super) use self::device_cache::remember;
 use super::args::Shell;
 use super::profile::Profile;
-use super::{command, configured};
+use super::{command, role_settings};
 use crate::proto::admin::DeviceStatus;
 
 /// Which shell asks, if one does.
@@ -103,7 +103,7 @@ pub(super) fn profiles() -> Vec<CompletionCandidate> {
 }
 
 fn offered() -> Vec<String> {
-    let device = line::value("device");
+    let device = argv::value("device");
     let meant = |status: &DeviceStatus| device.as_deref().is_none_or(|device| device == status.id.as_str());
     let online = known().into_iter().filter(meant).filter_map(|status| status.online);
     let mut names: Vec<_> = online.flat_map(|presence| presence.forwards).map(String::from).collect();
@@ -114,8 +114,8 @@ fn offered() -> Vec<String> {
 
 fn known() -> Vec<DeviceStatus> {
     // What else was typed says which hub is asked, and how.
-    let flags = line::flags(&["hub", "ca", "via", "via-login", "profile"]);
-    configured::devices(&flags).map(|devices| known::devices(&devices.hub, &flags)).unwrap_or_default()
+    let flags = argv::flags(&["hub", "ca", "via", "via-login", "profile"]);
+    role_settings::devices(&flags).map(|devices| device_cache::devices(&devices.hub, &flags)).unwrap_or_default()
 }
 
 fn list(names: &[impl ToString]) -> String {

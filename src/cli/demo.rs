@@ -11,23 +11,23 @@ use tokio::time::timeout;
 use super::args::{Demo, HubArgs};
 use super::identity::SameUser;
 use super::signals::Signals;
-use super::view::{Table, Watcher};
-use super::{Failure, text};
+use super::stream_monitor::{Table, Watcher};
+use super::{Failure, output};
 use crate::agent;
-use crate::agent::config::{AgentConfig, Consent};
+use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::Hub;
 use crate::hub::activity;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Limits};
 use crate::net::certificate::Source;
-use crate::net::client::Enrol;
+use crate::net::client::ClientFactory;
 use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;
 use crate::net::socket_activation::Inherited;
 use crate::net::tasks::Tasks;
 use crate::proto::forward::{Forward, Local};
 use crate::proto::id::{DeviceId, Principal, Role};
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{RESPONSE_TIMEOUT, STANDBYS_PER_IDENTITY};
 use crate::proxy::ServiceProxy;
 use crate::proxy::config::ProxyConfig;
@@ -45,23 +45,23 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let (forward, page) = target(demo.forward).await?;
     let hub = Hub::bind(hub_config(state.clone())?, Inherited::default())?;
     for (address, _) in hub.addresses() {
-        text::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
+        output::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }
-    let enrolled = |role| enrol(&state, role);
+    let enrolled = |role| client_factory(&state, role);
     let device: DeviceId = DEVICE.parse().context("the demo's device id")?;
     let agent = AgentConfig {
         device: device.clone(),
-        enrol: enrolled(Role::Device)?,
-        offers: [forward.clone()].into_iter().collect(),
-        consent: Consent::default(),
-        renewed_by_restart: false,
+        client_factory: enrolled(Role::Device)?,
+        targets: [forward.clone()].into_iter().collect(),
+        access_policy: AccessPolicy::default(),
+        exit_when_key_refused: false,
         line: Line::default(),
         drain: DRAIN,
         observer: Arc::new(|_| {}),
     };
     let watcher = Watcher::new(table);
     let proxy = ServiceProxy::bind(ProxyConfig {
-        enrol: enrolled(Role::Service)?,
+        client_factory: enrolled(Role::Service)?,
         device,
         locals: vec![demo.local.clone()],
         connect_timeout: Duration::from_secs(10),
@@ -80,7 +80,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     };
     signals.pass_on_during(&shutdown, Box::pin(all)).await??;
     tasks.end(Duration::ZERO).await;
-    text::say("demo", "ended; nothing is left behind");
+    output::say("demo", "ended; nothing is left behind");
     Ok(())
 }
 
@@ -95,7 +95,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         broker: Settings::default(),
         activity: activity::Settings::default(),
         drain: DRAIN,
-        patience: Patience::default(),
+        idle_timeout: IdleTimeout::default(),
         standbys: STANDBYS_PER_IDENTITY,
         limits: Limits::default(),
         metrics: None,
@@ -103,7 +103,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
 }
 
 /// The same enrolment that a user's own hub gives, with a place of its own.
-fn enrol(state: &std::path::Path, role: Role) -> anyhow::Result<Enrol> {
+fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientFactory> {
     let id = DEVICE.to_owned().try_into().context("the demo's id")?;
     let place = SameUser { state: state.into(), key: state.join("keys").join(role.as_str()) };
     let principal = Principal { role, id };
@@ -132,23 +132,23 @@ async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpLi
 fn explain(proxy: &ServiceProxy, local: &Local, forward: &Forward) {
     for (address, to) in proxy.addresses() {
         let (host, port) = (address.ip(), address.port());
-        text::say("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
-        text::say("demo", &format!("service-proxy: {to} on {address}"));
-        text::err("");
-        text::err("Try it, in another terminal:");
-        text::err(&match forward.name.as_str() {
+        output::say("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
+        output::say("demo", &format!("service-proxy: {to} on {address}"));
+        output::err("");
+        output::err("Try it, in another terminal:");
+        output::err(&match forward.name.as_str() {
             "ssh" => format!("    ssh -p {port} localhost"),
             "http" => format!("    curl http://{host}:{port}/"),
             _ => format!("    connect to {host}:{port}"),
         });
     }
-    text::err("\nOn real machines:");
-    text::err("    devstream hub                                          # where both sides can reach it");
-    text::err("    devstream device-agent --forward 22                    # on the device");
+    output::err("\nOn real machines:");
+    output::err("    devstream hub                                          # where both sides can reach it");
+    output::err("    devstream device-agent --forward 22                    # on the device");
     let port = if local.port == 0 { 2222 } else { local.port };
-    text::err(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
-    text::err("(across machines, each joins once with the line that `devstream hub device add ID` or");
-    text::err(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
+    output::err(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
+    output::err("(across machines, each joins once with the line that `devstream hub device add ID` or");
+    output::err(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
 }
 
 const PAGE: &str = "This page came through devstream: curl, service-proxy, TLS, hub, TLS, device-agent, here.\n";

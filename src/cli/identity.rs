@@ -7,12 +7,12 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::args::HubArgs;
-use super::home;
+use super::paths;
 use super::profile::Profile;
 use crate::hub::state::{
     admin_socket, credential_file, private_directory, private_file, write_private, write_private_once,
 };
-use crate::net::client::{Client, Enrol};
+use crate::net::client::{Client, ClientFactory};
 use crate::net::tls::Trust;
 use crate::net::{local, random};
 use crate::proto::admin::{AdminAnswer, AdminRequest};
@@ -66,11 +66,11 @@ impl Joined {
 
 /// A part of the identity and its place: handed over by the service manager, else where `devstream join` left it.
 fn part(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
-    if let Some(path) = home::credential(name) {
+    if let Some(path) = paths::credential(name) {
         let text = credential_file(&path)?;
         return Ok(Some((path, text)));
     }
-    let path = home::identity(profile, role)?.join(name);
+    let path = paths::identity(profile, role)?.join(name);
     if !path.exists() {
         return Ok(None);
     }
@@ -80,7 +80,7 @@ fn part(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(Pat
 
 /// Whether the key is the copy that the service manager makes when it starts this service.
 pub(super) fn is_handed_over() -> bool {
-    home::credential(KEY).is_some()
+    paths::credential(KEY).is_some()
 }
 
 /// Where a role's identity is kept.
@@ -88,7 +88,7 @@ pub(super) struct Place(PathBuf);
 
 impl Place {
     pub(super) fn of(profile: &Profile, role: Role) -> anyhow::Result<Self> {
-        Ok(Self(home::identity(profile, role)?))
+        Ok(Self(paths::identity(profile, role)?))
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -129,7 +129,7 @@ fn trusted(given: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
 
 /// How this machine becomes a client as `principal`: with what it joined as, else, in the profile that has no name of its
 /// own, through the admin socket of the hub that the same user runs.
-pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
+pub(super) fn client_factory(principal: Principal, given: HubArgs) -> ClientFactory {
     let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
     // Once: a role that runs stays who it is, whatever is chosen meanwhile.
     let profile = Profile::chosen(given.profile.as_ref()).map_err(failed);
@@ -145,12 +145,12 @@ pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
                 }
                 joined if !profile.is_default() => return Err(stranger(&profile, &principal, joined)),
                 joined => {
-                    let (state, key) = (home::hub_state(None), home::local_key(&principal));
+                    let (state, key) = (paths::hub_state(None), paths::local_key(&principal));
                     let place = SameUser { state: state.map_err(failed)?, key: key.map_err(failed)? };
                     place.client(principal, &given, joined).await?
                 }
             };
-            Ok(client.by(way))
+            Ok(client.with_proxy(way))
         })
     })
 }

@@ -15,7 +15,7 @@ use super::config::{self, Mistake};
 use super::key_access::KeyAccess;
 use super::profile::Profile;
 use super::units::{self, Service, Unit};
-use super::{Failure, home, roles, text};
+use super::{Failure, output, paths, roles};
 use crate::net::certificate::Source;
 use crate::proto::id::Role;
 
@@ -49,7 +49,7 @@ fn install(install: &Install) -> Result<(), Failure> {
     let Planned { units, needed } = plan(&asked, &program, &install.arguments, root).map_err(Failure::Usage)?;
     if install.print {
         for Unit { name, text } in &units {
-            text::out(&format!("# /{UNITS}/{name}\n{text}"));
+            output::out(&format!("# /{UNITS}/{name}\n{text}"));
         }
         return Ok(());
     }
@@ -97,7 +97,7 @@ fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>
         Command::Hub(hub) if hub.command.is_none() => {
             let Hub { serve, state, .. } = *hub;
             if state.state_dir.is_some() {
-                bail!("leave out --state-dir: the hub's units keep its state in {}", home::SERVICE_STATE);
+                bail!("leave out --state-dir: the hub's units keep its state in {}", paths::SERVICE_STATE);
             }
             let via = serve.certificate.via.clone();
             let config = roles::hub_config(serve, None)?;
@@ -149,7 +149,7 @@ fn is_other(given: &HubArgs, profile: &Profile) -> bool {
 }
 
 fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -> anyhow::Result<Planned> {
-    let identity = home::identity(profile, role)?;
+    let identity = paths::identity(profile, role)?;
     let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
     let login = way_out(via)?;
     let file = login.as_ref().map(|(file, _)| file.as_path());
@@ -160,7 +160,7 @@ fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -
 /// The file with the login of the proxy that leads out, which must be there before.
 fn way_out(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
     if via.is_in_environment() {
-        text::err(
+        output::err(
             "service: HTTPS_PROXY and the like are not seen by services; if only a proxy leads out, add --via URL",
         );
     }
@@ -237,7 +237,7 @@ fn replace(service: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result
         for Unit { name, text } in units {
             let path = directory.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-            text::err(&format!("service: wrote {}", path.display()));
+            output::err(&format!("service: wrote {}", path.display()));
         }
         systemctl(root, &["daemon-reload"], &[])?;
     }
@@ -255,7 +255,7 @@ fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
     let (unit, directory) = (asked.unit(), directory(root));
     let units = installed(&unit, &directory);
     if units.is_empty() {
-        text::err(&format!("service: there are no units of the {unit} in {}", directory.display()));
+        output::err(&format!("service: there are no units of the {unit} in {}", directory.display()));
     }
     remove(&units, root)
 }
@@ -268,7 +268,7 @@ fn remove(units: &[String], root: Option<&Path>) -> anyhow::Result<()> {
     for unit in units {
         let path = directory(root).join(unit);
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        text::err(&format!("service: removed {}", path.display()));
+        output::err(&format!("service: removed {}", path.display()));
     }
     systemctl(root, &["daemon-reload"], &[])
 }
@@ -324,7 +324,7 @@ fn systemctl(root: Option<&Path>, words: &[&str], units: &[String]) -> anyhow::R
     let line = format!("systemctl {} {}", words.join(" "), units.join(" "));
     let line = line.trim_end();
     if !Path::new(BOOTED).is_dir() {
-        text::err(&format!("service: systemd does not run here; where it does: {line}"));
+        output::err(&format!("service: systemd does not run here; where it does: {line}"));
         return Ok(());
     }
     let status =

@@ -11,8 +11,8 @@ use super::args::Join;
 use super::identity::{Joined, Place, machine_id, trust};
 use super::install::service_with_key;
 use super::profile::Profile;
-use super::{Failure, text};
-use crate::net::client::{Client, Particulars, refusal};
+use super::{Failure, output};
+use crate::net::client::{Client, RequestOptions, response_refusal};
 use crate::proto::http::Route;
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::{JoinLink, JoinRequest};
@@ -43,16 +43,16 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
     let client = Client::new(link.hub.clone(), &trust, principal.clone(), Arc::new(key)).context("cannot join")?;
-    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).by(way);
-    let particulars = Particulars { body: body.into(), ..Particulars::default() };
-    let response = client.ask(&Route::Join, particulars).await?;
+    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).with_proxy(way);
+    let options = RequestOptions { body: body.into(), ..RequestOptions::default() };
+    let response = client.request(&Route::Join, options).await?;
     if response.status() != StatusCode::NO_CONTENT {
-        return Err(explain(refusal(&response)).into());
+        return Err(explain(response_refusal(&response)).into());
     }
     let joined = Joined { id: principal.id.clone(), hub: link.hub, pin: link.pin };
     place.store(&joined, &seed)?;
-    text::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
-    text::err(&next_step(&profile, principal.role, place.directory(), None));
+    output::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
+    output::err(&next_step(&profile, principal.role, place.directory(), None));
     Ok(())
 }
 

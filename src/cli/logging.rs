@@ -61,7 +61,7 @@ pub(super) fn start(filter: Targets, format: Format) {
     let _ = FORMAT.set(format);
     let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(|| Stderr);
     if tracing_subscriber::registry().with(lines).with(filter).try_init().is_err() {
-        super::text::err("devstream: logging could not be started");
+        super::output::err("devstream: logging could not be started");
     }
 }
 

@@ -2,36 +2,36 @@
 
 mod admin;
 mod args;
-mod bulletin;
 mod certificate;
 mod check;
 mod complete;
 mod config;
-mod configuration;
-mod configured;
+mod config_command;
 mod demo;
 mod devices;
 mod examples;
-mod home;
 mod identity;
 mod install;
 mod join;
 mod key_access;
+pub mod local_identity;
 mod logging;
 mod logs;
-pub mod machine;
+mod output;
+mod paths;
 mod profile;
 mod profiles;
 mod rdp;
+mod role_settings;
 mod roles;
 mod signals;
 mod ssh;
 mod status;
+mod status_server;
 mod stderr;
 mod stdio;
-mod text;
+mod stream_monitor;
 mod units;
-mod view;
 
 use std::process::ExitCode;
 
@@ -43,7 +43,7 @@ use self::config::Mistake;
 pub use self::config::{SECTIONS, initial, mistakes, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
-use self::view::Table;
+use self::stream_monitor::Table;
 use crate::net::core_dump;
 use crate::net::socket_activation::Inherited;
 use crate::proto::refusal::Refusal;
@@ -81,14 +81,14 @@ pub fn command() -> clap::Command {
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
     if let Err(error) = core_dump::forbid() {
-        text::err(&format!("devstream: warning: a core dump would have this program's keys in it: {error}"));
+        output::err(&format!("devstream: warning: a core dump would have this program's keys in it: {error}"));
     }
     // A shell that completes is in a hurry, and hears no word of anything else.
     if let Some(code) = complete::answer() {
         return code;
     }
     let words: Vec<_> = std::env::args_os().collect();
-    let cli = match config::parse(command(), &words, home::config_file().as_deref()) {
+    let cli = match config::parse(command(), &words, paths::config_file().as_deref()) {
         Ok(cli) => cli,
         Err(Mistake::Typed(error)) => {
             // Help and version are errors to clap, and come with status 0.
@@ -96,12 +96,12 @@ pub fn main() -> ExitCode {
             return if error.print().is_ok() { code.into() } else { ExitCode::FAILURE };
         }
         Err(Mistake::Written(mistakes)) => {
-            mistakes.iter().for_each(|mistake| text::err(mistake));
+            mistakes.iter().for_each(|mistake| output::err(mistake));
             return ExitCode::from(2);
         }
     };
     let name = cli.command.name();
-    let table = view::table(&cli);
+    let table = stream_monitor::table(&cli);
     // It changes the environment, which nobody may who is not the only thread.
     let inherited = Inherited::take();
     // Dropped last: what was said until then is written.
@@ -135,13 +135,13 @@ fn run(cli: Cli, inherited: Inherited, table: Option<Table>) -> Result<(), Failu
             Command::Ssh(ssh) => ssh::run(ssh),
             Command::SshConfig(config) => ssh::configure(&config),
             Command::Profiles(profiles) => Ok(profiles::run(profiles)?),
-            Command::Configuration(configuration) => configuration::run(configuration),
+            Command::Configuration(configuration) => config_command::run(configuration),
             Command::Completions(Completions { shell, fixed: true }) => {
-                text::out(shell.script());
+                output::out(shell.script());
                 Ok(())
             }
             Command::Completions(Completions { shell, fixed: false }) => {
-                text::out(&complete::registration(shell)?);
+                output::out(&complete::registration(shell)?);
                 Ok(())
             }
         }
@@ -161,7 +161,7 @@ async fn hub(Hub { serve, state, file, command }: Hub, inherited: Inherited) -> 
             let path = file.config.ok_or_else(|| Failure::Usage(missing()))?;
             let path = path.display();
             roles::hub_config(serve, state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;
-            text::out(&format!("{path}: ok"));
+            output::out(&format!("{path}: ok"));
             Ok(())
         }
         Some(command) => admin::run(command, state).await,
@@ -171,15 +171,15 @@ async fn hub(Hub { serve, state, file, command }: Hub, inherited: Inherited) -> 
 fn report(name: &str, failure: &Failure) -> ExitCode {
     match failure {
         Failure::Usage(error) => {
-            text::fail(name, &format!("{error:#}"));
+            output::fail(name, &format!("{error:#}"));
             ExitCode::from(2)
         }
         Failure::Refused(refusal) => {
-            text::fail(name, &refusal.to_string());
+            output::fail(name, &refusal.to_string());
             ExitCode::from(refusal.kind.row().exit)
         }
         Failure::Other(error) => {
-            text::fail(name, &format!("{error:#}"));
+            output::fail(name, &format!("{error:#}"));
             ExitCode::FAILURE
         }
         Failure::Said(code) => ExitCode::from(*code),

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 
-use super::home;
+use super::paths;
 use crate::hub::state::{private_directory, private_file, write_private};
 
 /// The profile of whoever never named one.
@@ -32,7 +32,7 @@ impl Profile {
 
     /// The one that holds where none is named. To a service that has no home nobody chose another.
     fn usual() -> anyhow::Result<Self> {
-        let Ok(path) = home::usual_profile() else { return Ok(Self::default()) };
+        let Ok(path) = paths::usual_profile() else { return Ok(Self::default()) };
         if !path.exists() {
             return Ok(Self::default());
         }
@@ -45,7 +45,7 @@ impl Profile {
 
     /// Has this one hold from now on.
     pub(super) fn use_always(&self) -> anyhow::Result<()> {
-        let path = home::usual_profile()?;
+        let path = paths::usual_profile()?;
         if self.is_default() {
             return match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -61,7 +61,7 @@ impl Profile {
     /// Those that have a place, by name, and `default`.
     pub(super) fn all() -> anyhow::Result<Vec<Self>> {
         let mut all = vec![Self::default()];
-        let directory = home::profiles()?;
+        let directory = paths::profiles()?;
         match fs::read_dir(&directory) {
             Ok(entries) => {
                 let names =

@@ -7,7 +7,7 @@ use super::args::{Profiles, ProfilesCommand};
 use super::identity::Joined;
 use super::install::service_with_key;
 use super::profile::{Profile, forget};
-use super::{home, text};
+use super::{output, paths};
 use crate::proto::id::{PrincipalId, Role};
 use crate::proto::join::HubAddress;
 
@@ -46,7 +46,7 @@ fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
     });
     let entries = entries.collect::<anyhow::Result<Vec<Entry>>>()?;
     if as_json {
-        text::out(&serde_json::to_string_pretty(&entries)?);
+        output::out(&serde_json::to_string_pretty(&entries)?);
         return Ok(());
     }
     let rows = entries.iter().flat_map(|entry| {
@@ -59,7 +59,7 @@ fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
         }
         joined.into_iter().map(move |own| [vec![name.clone()], own.to_vec()].concat())
     });
-    text::table(&["  PROFILE", "ROLE", "ID", "HUB"], rows);
+    output::table(&["  PROFILE", "ROLE", "ID", "HUB"], rows);
     Ok(())
 }
 
@@ -76,7 +76,7 @@ fn identities(profile: &Profile) -> anyhow::Result<Vec<Own>> {
 fn choose(profile: &Profile) -> anyhow::Result<()> {
     must_be_there(profile)?;
     profile.use_always()?;
-    text::err(&format!("{profile} is the profile that holds where none is named"));
+    output::err(&format!("{profile} is the profile that holds where none is named"));
     Ok(())
 }
 
@@ -84,23 +84,23 @@ fn remove(profile: &Profile) -> anyhow::Result<()> {
     must_be_there(profile)?;
     let gone = identities(profile)?;
     for role in ROLES {
-        let place = home::identity(profile, role)?;
+        let place = paths::identity(profile, role)?;
         if let Some(service) = service_with_key(profile, role, &place, None) {
             bail!("{} runs with this profile's key; first: {}", service.name, service.ending);
         }
     }
     for role in ROLES {
-        forget(&home::identity(profile, role)?)?;
+        forget(&paths::identity(profile, role)?)?;
     }
     if !profile.is_default() {
-        forget(&home::profiles()?.join(profile.as_str()))?;
+        forget(&paths::profiles()?.join(profile.as_str()))?;
     }
     if *profile == Profile::chosen(None)? {
         Profile::default().use_always()?;
     }
     for Own { role, id, hub } in gone {
         let role = role.as_str();
-        text::err(&format!("forgot {role} {id} of {hub}; there, `devstream hub {role} remove {id}` forgets it too"));
+        output::err(&format!("forgot {role} {id} of {hub}; there, `devstream hub {role} remove {id}` forgets it too"));
     }
     Ok(())
 }

@@ -14,17 +14,17 @@ use tokio::process::{Child, Command as Program};
 use tokio::time::timeout;
 
 use super::args::{Rdp, ServiceProxy};
-use super::bulletin::Bulletin;
-use super::configured::service_proxy;
 use super::profile::Profile;
+use super::role_settings::service_proxy;
 use super::signals::Signals;
-use super::view::Watcher;
-use super::{Failure, roles, text};
+use super::status_server::Bulletin;
+use super::stream_monitor::Watcher;
+use super::{Failure, output, roles};
 use crate::net::shutdown::Shutdown;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
 /// The client is gone; its stream has a moment to end by itself.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// Below the ports that systems give to whoever asks for any.
 const OWN_PORTS: Range<u16> = 20_000..32_000;
@@ -63,7 +63,7 @@ pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
         Err(_) => bind(&rdp, 0, &visited).await?,
     };
     let (address, to) = bound.addresses().into_iter().next().context("the local port is gone")?;
-    text::say("rdp", &format!("{to} on {address}"));
+    output::say("rdp", &format!("{to} on {address}"));
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let file = directory.path().join(format!("{}.rdp", rdp.device));
     std::fs::write(&file, settings(address)).with_context(|| format!("cannot write {}", file.display()))?;
@@ -94,7 +94,7 @@ async fn serve(
     let done = if shutdown.drain.is_cancelled() { Ok(()) } else { done };
     // After a Ctrl-C, asking would be asking again, which breaks the stream off.
     shutdown.drain.cancel();
-    if timeout(GOODBYE, &mut serving).await.is_err() {
+    if timeout(CLOSE_GRACE, &mut serving).await.is_err() {
         shutdown.now.cancel();
         serving.await;
     }
@@ -105,7 +105,7 @@ async fn serve(
 async fn bind(rdp: &Rdp, port: u16, visited: &Arc<AtomicBool>) -> Result<(Proxy, Bulletin), Failure> {
     let (watcher, visited) = (Arc::new(Watcher::new(None)), visited.clone());
     let note = move |event: &proxy::Event| {
-        if matches!(event, proxy::Event::Asked(_)) {
+        if matches!(event, proxy::Event::Requested(_)) {
             visited.store(true, Ordering::Relaxed);
         }
     };
@@ -140,7 +140,7 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
         program.args(&rdp.arguments).stdin(Stdio::inherit()).kill_on_drop(true);
         match program.spawn() {
             Ok(child) => {
-                text::err(&format!("rdp: started {}", client.program));
+                output::err(&format!("rdp: started {}", client.program));
                 return Ok(Some((client, child)));
             }
             // So it is also called when a directory of the PATH is not this user's to look into.
@@ -154,12 +154,12 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
 fn advise(by_wish: bool, address: SocketAddr, file: &Path) {
     let file = file.display();
     if by_wish {
-        text::out(&format!("{address}\n{file}"));
-        return text::err("rdp: serving until Ctrl-C");
+        output::out(&format!("{address}\n{file}"));
+        return output::err("rdp: serving until Ctrl-C");
     }
     let names = CLIENTS.map(|client| client.program).join(", ");
-    text::err(&format!("rdp: there is no client here ({names}); one is in the package freerdp3-x11 or freerdp2-x11"));
-    text::err(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
+    output::err(&format!("rdp: there is no client here ({names}); one is in the package freerdp3-x11 or freerdp2-x11"));
+    output::err(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
 }
 
 fn ended(client: &Client, status: io::Result<ExitStatus>, visited: bool) -> anyhow::Result<()> {

@@ -8,16 +8,16 @@ use std::sync::{Arc, Once, OnceLock};
 use anyhow::{Context as _, anyhow, bail};
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
-use super::bulletin::Bulletin;
-use super::identity::{default_device, enrol, is_handed_over, service};
+use super::identity::{client_factory, default_device, is_handed_over, service};
 use super::signals::{Hangups, Signals};
-use super::view::{Table, Watcher};
-use super::{Failure, home, stdio, text};
+use super::status_server::Bulletin;
+use super::stream_monitor::{Table, Watcher};
+use super::{Failure, output, paths, stdio};
 use crate::agent;
-use crate::agent::config::{AgentConfig, Consent};
+use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
-use crate::hub::{CannotListen, Hub};
+use crate::hub::{BindError, Hub};
 use crate::net::allocator::keep_warm;
 use crate::net::rlimit::raise_descriptors;
 use crate::net::sd_notify;
@@ -53,7 +53,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         listening.push(format!("{what} on https://{address}"));
     }
     listening.extend(hub.monitor().map(|address| format!("metrics on http://{address}/metrics")));
-    listening.iter().for_each(|line| text::say("hub", line));
+    listening.iter().for_each(|line| output::say("hub", line));
     advise(hub.info());
     sd_notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
@@ -63,33 +63,33 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         signals.pass_on_during(&shutdown, serving).await??
     };
     if cut > 0 {
-        text::say("hub", &format!("ended, cutting {cut} streams"));
+        output::say("hub", &format!("ended, cutting {cut} streams"));
     } else {
-        text::say("hub", "ended");
+        output::say("hub", "ended");
     }
     Ok(())
 }
 
 fn not_bound(error: anyhow::Error) -> Failure {
-    if error.is::<CannotListen>() { Failure::Usage(error) } else { Failure::Other(error) }
+    if error.is::<BindError>() { Failure::Usage(error) } else { Failure::Other(error) }
 }
 
 /// What a person who has just started a hub needs to know next.
 fn advise(info: &HubInfo) {
     let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     if loopback {
-        return text::say(
+        return output::say(
             "hub",
             "only this machine reaches it; --listen '[::]:8443' --hostname NAME opens it to others",
         );
     }
     if info.local.port != 443 {
-        text::say(
+        output::say(
             "hub",
             "many firewalls let nothing but port 443 out; --listen '[::]:443' listens there, given the privilege",
         );
     }
-    text::say(
+    output::say(
         "hub",
         &format!(
             "other machines reach it as {}; `devstream hub device add ID` invites a device, and `devstream hub service add \
@@ -117,7 +117,7 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
         certificate: serve.certificate.source(&serve.hostname)?,
         hostnames: serve.hostname,
         allow_tls_inspection: serve.allow_tls_inspection,
-        state: home::own_hub_state(state)?,
+        state: paths::own_hub_state(state)?,
         streaming,
         broker: Settings {
             handshake: serve.handshake_timeout.min(HANDSHAKE_TIMEOUT),
@@ -128,7 +128,7 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
         },
         activity: serve.activity.settings()?,
         drain: serve.drain_timeout,
-        patience: serve.resume.patience(),
+        idle_timeout: serve.resume.idle_timeout(),
         standbys: serve.resume.standbys(),
         limits: serve.limits.limits(),
         metrics: serve.metrics,
@@ -159,15 +159,15 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let (noting, told, hint) = (bulletin.clone(), Once::new(), reached_with(&principal, &agent.forward));
     let config = AgentConfig {
         device: principal.id.clone().into(),
-        enrol: bulletin.noting_the_hub(enrol(principal, agent.hub)),
-        offers: agent.forward.into_iter().collect(),
-        consent: Consent { services: agent.allow_service, command: agent.accept_command },
-        renewed_by_restart: is_handed_over(),
+        client_factory: bulletin.noting_the_hub(client_factory(principal, agent.hub)),
+        targets: agent.forward.into_iter().collect(),
+        access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
+        exit_when_key_refused: is_handed_over(),
         line: agent.line.line(),
         drain: agent.drain.drain_timeout,
         observer: Arc::new(move |event| {
             if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
-                told.call_once(|| text::say("device-agent", &hint));
+                told.call_once(|| output::say("device-agent", &hint));
             }
             noting.note_agent(event);
         }),
@@ -201,10 +201,10 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     let (shutdown, watcher) = (Shutdown::default(), Arc::new(Watcher::new(table)));
     // A key that only the service manager can renew, and that the hub does not take any more.
     let outdated: Arc<OnceLock<Refusal>> = Arc::default();
-    let (renewed_by_restart, last, stop) = (is_handed_over(), outdated.clone(), shutdown.drain.clone());
+    let (exit_when_key_refused, last, stop) = (is_handed_over(), outdated.clone(), shutdown.drain.clone());
     let observer = move |event: &proxy::Event| {
         if let proxy::Event::Refused(_, refusal) = event
-            && renewed_by_restart
+            && exit_when_key_refused
             && refusal.kind == RefusalKind::AuthenticationFailed
         {
             let _ = last.set(refusal.clone());
@@ -216,7 +216,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     raise_descriptors();
     let (bound, bulletin) = bind_proxy(proxy, "service-proxy", (watcher.clone(), observer)).await?;
     let listening = listening(&bound);
-    listening.iter().for_each(|line| text::say("service-proxy", line));
+    listening.iter().for_each(|line| output::say("service-proxy", line));
     sd_notify::ready(&listening.join(", "));
     let work = sd_notify::while_alive(Box::pin(bulletin.while_answering(Box::pin(bound.serve(shutdown.clone())))));
     signals.pass_on_during(&shutdown, work).await?;
@@ -225,7 +225,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     }
     match outdated.get() {
         Some(refusal) => {
-            text::say("service-proxy", "ending, to be started anew with the key that the service manager then has");
+            output::say("service-proxy", "ending, to be started anew with the key that the service manager then has");
             Err(Failure::Refused(refusal.clone()))
         }
         None => Ok(()),
@@ -246,7 +246,7 @@ pub(super) async fn bind_proxy(
         noting.note_proxy(&event);
         watcher.see(event);
     })?;
-    config.enrol = bulletin.noting_the_hub(config.enrol);
+    config.client_factory = bulletin.noting_the_hub(config.client_factory);
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     bulletin.serves(listening(&bound));
     Ok((bound, bulletin))
@@ -269,10 +269,13 @@ async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
                 watcher.see(event)
             }
             // Whoever is at the other end of the pipes sees that, or why not.
-            proxy::Event::Asked(_) | proxy::Event::Opened(_) | proxy::Event::Refused(..) | proxy::Event::Ended(..) => {}
+            proxy::Event::Requested(_)
+            | proxy::Event::Opened(_)
+            | proxy::Event::Refused(..)
+            | proxy::Event::Ended(..) => {}
         }
     })?;
-    config.enrol = bulletin.noting_the_hub(config.enrol);
+    config.client_factory = bulletin.noting_the_hub(config.client_factory);
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     bulletin.serves(vec![format!("{}{named} on standard input and output", config.device)]);
     let signals = Signals::catch()?;
@@ -297,7 +300,7 @@ pub(super) fn proxy_config(
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
     Ok(ProxyConfig {
-        enrol: enrol(principal, proxy.hub),
+        client_factory: client_factory(principal, proxy.hub),
         device: bare(proxy.device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
         locals: proxy.local,
         connect_timeout: proxy.connect_timeout,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use self::config::{include, remove};
 use super::args::{Ssh, SshConfig};
 use super::profile::Profile;
-use super::{Failure, text};
+use super::{Failure, output};
 use crate::proto::id::StreamName;
 
 /// What a device's id is followed by in the names of hosts, so that OpenSSH knows them from others.
@@ -23,9 +23,9 @@ pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     let block = block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
     if wanted.install {
         include(&block)?;
-        text::err("ssh-config: next: ssh ID.devstream, with the id of a device that `devstream devices` shows");
+        output::err("ssh-config: next: ssh ID.devstream, with the id of a device that `devstream devices` shows");
     } else {
-        text::out(&block);
+        output::out(&block);
     }
     Ok(())
 }

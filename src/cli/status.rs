@@ -13,19 +13,19 @@ use tokio::time::timeout;
 use super::args::Status;
 use super::identity::Joined;
 use super::profile::Profile;
-use super::{Failure, home, text};
+use super::{Failure, output, paths};
 use crate::hub::state::admin_socket;
 use crate::net::{clock, local};
 use crate::proto::admin::{AdminAnswer, AdminRequest, HubStatus};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
-use crate::proto::refusal::harmless;
+use crate::proto::refusal::sanitize;
 use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 
 /// Roles of one place that are looked at: more are the sessions of something like Ansible.
 const MOST_ROLES: usize = 256;
 
-/// A role tells of [`super::bulletin::LISTED`] streams and of what it offers, which fits into a control message; some
+/// A role tells of [`super::status_server::LISTED`] streams and of what it offers, which fits into a control message; some
 /// hundred bytes each. Root asks other users' processes, which may say anything: with this, all of them take 192 MiB at most.
 const ANSWER_BYTES: u64 = 256 * 1024;
 
@@ -75,9 +75,9 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
 async fn report() -> anyhow::Result<Report> {
     let mut report = Report { hub: hub().await?, roles: Vec::new(), silent: Vec::new(), more: 0, joined: joined()? };
     let mut places = Vec::new();
-    for place in home::status_places()? {
+    for place in paths::status_places()? {
         let sockets = sockets(&place);
-        report.more += sockets.iter().skip(MOST_ROLES).filter(|socket| home::is_of_this_machine(socket)).count();
+        report.more += sockets.iter().skip(MOST_ROLES).filter(|socket| paths::is_of_this_machine(socket)).count();
         places.extend(sockets.into_iter().take(MOST_ROLES));
     }
     places.sort();
@@ -92,7 +92,7 @@ async fn report() -> anyhow::Result<Report> {
 }
 
 async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
-    let socket = admin_socket(&home::hub_state(None)?);
+    let socket = admin_socket(&paths::hub_state(None)?);
     match local::ask(&socket, &AdminRequest::Status).await {
         Ok(AdminAnswer::Status(status)) => Ok(Some(status)),
         Ok(_) | Err(_) => Ok(None),
@@ -118,8 +118,9 @@ fn sockets(place: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(place).into_iter().flatten().flatten();
     // A link could lead root to any socket there is.
     let own = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path());
-    let mut named: Vec<_> = own.filter(|path| path.extension().is_some_and(|end| end == home::STATUS_SOCKET)).collect();
-    named.sort_by_key(|path| !home::is_of_this_machine(path));
+    let mut named: Vec<_> =
+        own.filter(|path| path.extension().is_some_and(|end| end == paths::STATUS_SOCKET)).collect();
+    named.sort_by_key(|path| !paths::is_of_this_machine(path));
     named
 }
 
@@ -129,7 +130,7 @@ async fn ask(socket: PathBuf) -> Heard {
         Ok(status) => Heard::Status(status),
         // It was killed, and nobody else will tidy up; or it runs on another machine that has the same home directory.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            if home::is_of_this_machine(&socket) {
+            if paths::is_of_this_machine(&socket) {
                 let _ = fs::remove_file(&socket);
             }
             Heard::Nobody
@@ -156,7 +157,7 @@ fn show(report: &Report) {
         put(&format!("joined {hub} as {identity}{profile}"));
     }
     if hub.is_none() && roles.is_empty() && silent.is_empty() {
-        text::err("nothing of this user runs here; `devstream hub`, device-agent and service-proxy start it");
+        output::err("nothing of this user runs here; `devstream hub`, device-agent and service-proxy start it");
     }
 }
 
@@ -180,7 +181,7 @@ fn show_role(role: &RoleStatus) {
     }
     line("", &format!("streams: {}", role.streams));
     for stream in &role.oldest_streams {
-        line("", &format!("  {}, for {}", stream.what, text::span(clock::now_utc().since(stream.since))));
+        line("", &format!("  {}, for {}", stream.what, output::span(clock::now_utc().since(stream.since))));
     }
 }
 
@@ -190,5 +191,5 @@ fn line(name: &str, value: &str) {
 
 /// Another user's process may have said it, and this may be root's terminal.
 fn put(line: &str) {
-    text::out(&line.chars().map(harmless).collect::<String>());
+    output::out(&line.chars().map(sanitize).collect::<String>());
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::logging;
-use super::view::Table;
+use super::stream_monitor::Table;
 
 /// Messages that wait to be written; the next ones are dropped, and counted. A burst of a busy hub fits.
 const QUEUE: usize = 4096;

@@ -9,16 +9,16 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::auth::{Action, Unproven, authenticate, authorize};
+use super::auth::{Action, AuthnError, authenticate, authorize};
 use super::broker::{Event, Operation};
-use super::connection_limiter::{Known, Stranger, Turned};
-use super::penalty::{Offence, Verdict};
-use super::pressure::{Place, Short};
+use super::connection_limiter::{AuthenticatedPermit, Rejection, UnauthenticatedPermit};
+use super::penalty::{PenaltyReason, SourceStatus};
+use super::pressure::{ConnectionSlot, Exhausted};
 use super::registry::{Record, StoredKey};
 use super::responses;
-use super::{Next, Shared, control, devices, enrol, monitor, open, standby, streaming};
+use super::{Shared, Upgraded, control, devices, enrol, monitor, open, standby, streaming};
 use crate::net::clock;
-use crate::net::http_server::{Answer, Asked, serve};
+use crate::net::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::random;
 use crate::net::socket;
 use crate::net::tls::{Acceptor, Socket};
@@ -30,14 +30,14 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// A wrong proof from a source that holds good connections is answered after this: with its share of strangers' places,
 /// a source guesses no faster than that share a second.
-const SLOW_ANSWER: Duration = Duration::from_secs(1);
+const THROTTLED_RESPONSE_DELAY: Duration = Duration::from_secs(1);
 
 /// The longest that a request's answer may take, which is two waits of a stream's handshake, and then some.
-const LONGEST_REQUEST: Duration = Duration::from_secs(150);
+const MAX_REQUEST_DURATION: Duration = Duration::from_secs(150);
 
 /// Which requests a listener takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Serves {
+pub(super) enum ListenerKind {
     /// Everything.
     All,
     /// Everything but streams, which have an endpoint of their own.
@@ -47,24 +47,24 @@ pub(super) enum Serves {
 }
 
 /// One connection's particulars.
-pub(super) struct Visitor {
+pub(super) struct ConnectionContext {
     /// Its number.
-    pub connection: ConnectionId,
+    pub id: ConnectionId,
     /// Where it comes from.
     pub address: SocketAddr,
     /// What it may ask for.
-    pub serves: Serves,
+    pub listener_kind: ListenerKind,
     exporter: Exporter,
-    standing: Arc<Mutex<Standing>>,
+    auth_state: Arc<Mutex<AuthState>>,
     /// A proof was looked at, and its answer is not given yet.
-    in_doubt: AtomicBool,
+    auth_pending: AtomicBool,
     /// The proof was wrong as it must be where a proxy inspects TLS and no challenge was answered yet; or it is held
     /// against its source already.
-    excused: AtomicBool,
+    penalty_exempt: AtomicBool,
 }
 
 /// Who asks, and the key that proved it.
-pub(super) struct Proven {
+pub(super) struct AuthenticatedIdentity {
     /// What is known of them.
     pub record: Record,
     /// The key.
@@ -73,268 +73,284 @@ pub(super) struct Proven {
 
 /// What a connection counts as.
 #[derive(Debug)]
-enum Standing {
-    Stranger(Stranger),
-    Known {
-        _known: Known,
+enum AuthState {
+    Unauthenticated(UnauthenticatedPermit),
+    Authenticated {
+        _permit: AuthenticatedPermit,
     },
     /// Between the two.
-    Neither,
+    Transitioning,
 }
 
 /// What a connection takes while it lasts.
-pub(super) struct Admission {
-    stranger: Stranger,
-    place: Place,
+pub(super) struct ConnectionPermit {
+    unauthenticated: UnauthenticatedPermit,
+    slot: ConnectionSlot,
 }
 
 /// Lets a connection in, as far as its first words.
-pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<Admission> {
-    shared.metrics.connected();
-    let turned = match shared.pressure.connect() {
-        Ok(place) => match shared.strangers.admit(address.ip()) {
-            Ok(stranger) => return Some(Admission { stranger, place }),
-            Err(Turned::Banned) => {
+pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<ConnectionPermit> {
+    shared.metrics.connection_accepted();
+    let rejection = match shared.pressure.acquire() {
+        Ok(slot) => match shared.limiter.admit(address.ip()) {
+            Ok(unauthenticated) => return Some(ConnectionPermit { unauthenticated, slot }),
+            Err(Rejection::Banned) => {
                 // It has its line in the log already.
-                shared.metrics.turned_away("penalty");
+                shared.metrics.rejected("penalty");
                 return None;
             }
-            Err(Turned::Crowd) => "strangers",
-            Err(Turned::Swarm) => "strangers-per-source",
+            Err(Rejection::GlobalLimit) => "unauthenticated",
+            Err(Rejection::SourceLimit) => "unauthenticated-per-source",
         },
-        Err(Short::Descriptors) => "descriptors",
-        Err(Short::Memory) => "memory",
+        Err(Exhausted::Descriptors) => "descriptors",
+        Err(Exhausted::Memory) => "memory",
     };
-    shared.metrics.turned_away(turned);
-    if shared.complaints.is_due() {
-        let pressure = shared.pressure.complaint().unwrap_or_default();
-        tracing::warn!(target: "hub", "turning connections away, such as {address}: {turned} {pressure}");
+    shared.metrics.rejected(rejection);
+    if shared.overload_log.is_due() {
+        let pressure = shared.pressure.warning().unwrap_or_default();
+        tracing::warn!(target: "hub", "turning connections away, such as {address}: {rejection} {pressure}");
     }
     None
 }
 
 /// Serves one connection to its end.
-pub(super) async fn receive(
+pub(super) async fn run(
     shared: Arc<Shared>,
     acceptor: Acceptor,
     tcp: TcpStream,
     address: SocketAddr,
-    serves: Serves,
-    admission: Admission,
+    listener_kind: ListenerKind,
+    permit: ConnectionPermit,
 ) {
-    let Admission { stranger, place } = admission;
+    let ConnectionPermit { unauthenticated, slot } = permit;
     socket::tune(&tcp);
     // Each stage in a place of its own, that is given back: a connection may wait in the last one for months.
-    let Some((stream, exporter)) = Box::pin(secure(&shared, &acceptor, tcp, address)).await else { return };
-    let connection = shared.next_connection();
-    let standing = Arc::new(Mutex::new(Standing::Stranger(stranger)));
-    let (in_doubt, excused) = (AtomicBool::new(false), AtomicBool::new(false));
-    let visitor = Visitor { connection, address, serves, exporter, standing, in_doubt, excused };
-    let answer = async |asked| visitor.sealed(&shared, answer(&shared, &visitor, asked).await);
-    let served = Box::pin(serve(stream, shared.config.limits.http, answer));
+    let Some((stream, exporter)) = Box::pin(tls_handshake(&shared, &acceptor, tcp, address)).await else { return };
+    let id = shared.next_connection();
+    let auth_state = Arc::new(Mutex::new(AuthState::Unauthenticated(unauthenticated)));
+    let (auth_pending, penalty_exempt) = (AtomicBool::new(false), AtomicBool::new(false));
+    let context = ConnectionContext { id, address, listener_kind, exporter, auth_state, auth_pending, penalty_exempt };
+    let handler = async |request| context.attach_challenge(&shared, respond(&shared, &context, request).await);
+    let served = Box::pin(serve(stream, shared.config.limits.http, handler));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
-        () = Box::pin(visitor.outstays(&shared)) => None,
+        () = Box::pin(context.enforce_auth_deadline(&shared)) => None,
     };
-    if visitor.in_doubt.load(Ordering::Relaxed) {
+    if context.auth_pending.load(Ordering::Relaxed) {
         // It hung up before it could hear no.
-        shared.offended(address, Offence::WrongProof);
+        shared.record_penalty(address, PenaltyReason::AuthFailed);
     }
     match upgraded {
-        Some((Next::Control(arriving), socket)) => {
-            Box::pin(control::run(&shared, &visitor, arriving, socket)).await;
+        Some((Upgraded::Control(arriving), socket)) => {
+            Box::pin(control::run(&shared, &context, arriving, socket)).await;
         }
-        Some((Next::Standby(arriving), socket)) => {
-            Box::pin(standby::run(&shared, &visitor, *arriving, socket)).await;
+        Some((Upgraded::Standby(arriving), socket)) => {
+            Box::pin(standby::run(&shared, &context, *arriving, socket)).await;
         }
         // The other side's task may come to hold the socket, and what goes with it.
-        Some((Next::Stream(arrived), socket)) => {
-            let kept = (place, visitor.standing.clone());
-            Box::pin(streaming::run(&shared, &visitor, arrived, socket, kept)).await;
+        Some((Upgraded::Stream(arrived), socket)) => {
+            let kept = (slot, context.auth_state.clone());
+            Box::pin(streaming::run(&shared, &context, arrived, socket, kept)).await;
         }
         None => {}
     }
 }
 
 /// TLS, in time. An ACME server that has its proof did nothing wrong, and wants nothing more.
-async fn secure(
+async fn tls_handshake(
     shared: &Shared,
     acceptor: &Acceptor,
     tcp: TcpStream,
     address: SocketAddr,
 ) -> Option<(Socket, Exporter)> {
-    let offence = match timeout(shared.config.limits.tls_timeout, acceptor.accept(tcp)).await {
-        Ok(Ok(secured)) => return secured,
+    let reason = match timeout(shared.config.limits.tls_timeout, acceptor.accept(tcp)).await {
+        Ok(Ok(accepted)) => return accepted,
         Ok(Err(error)) => {
             tracing::debug!(target: "hub", %error, "a TLS handshake with {address} failed");
-            Offence::Nonsense
+            PenaltyReason::ProtocolError
         }
-        Err(_) => Offence::Loitering,
+        Err(_) => PenaltyReason::AuthTimeout,
     };
-    shared.metrics.failed_tls();
-    shared.offended(address, offence);
+    shared.metrics.tls_failed();
+    shared.record_penalty(address, reason);
     None
 }
 
 /// Answers a request. A wrong proof is held against its source, and answered late where that cannot be kept away.
-async fn answer(shared: &Shared, visitor: &Visitor, asked: Asked) -> Answer<Next> {
-    let mut answer = route(shared, visitor, &asked).await;
-    visitor.in_doubt.store(false, Ordering::Relaxed);
-    let Answer::Reply(reply) = &mut answer else { return answer };
+async fn respond(shared: &Shared, context: &ConnectionContext, request: HttpRequest) -> HttpOutcome<Upgraded> {
+    let mut outcome = route(shared, context, &request).await;
+    context.auth_pending.store(false, Ordering::Relaxed);
+    let HttpOutcome::Reply(response) = &mut outcome else { return outcome };
     // One connection, one request: nobody who was answered has business here, and nobody keeps a place by asking on.
-    reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    if reply.status() == StatusCode::UNAUTHORIZED {
-        if !visitor.excused.load(Ordering::Relaxed) {
-            shared.offended(visitor.address, Offence::WrongProof);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if response.status() == StatusCode::UNAUTHORIZED {
+        if !context.penalty_exempt.load(Ordering::Relaxed) {
+            shared.record_penalty(context.address, PenaltyReason::AuthFailed);
         }
-        if shared.strangers.verdict(visitor.address.ip()) == Verdict::Slowed {
-            sleep(SLOW_ANSWER).await;
+        if shared.limiter.status(context.address.ip()) == SourceStatus::Throttled {
+            sleep(THROTTLED_RESPONSE_DELAY).await;
         }
     }
-    answer
+    outcome
 }
 
-async fn route(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
-    let route = Route::parse(&asked.method, &asked.path);
+async fn route(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> HttpOutcome<Upgraded> {
+    let route = Route::parse(&request.method, &request.path);
     let is_stream = matches!(route, Some(Route::Bridge(_) | Route::Standby));
-    let served = match visitor.serves {
-        Serves::All => true,
-        Serves::Control => !is_stream,
-        Serves::Streams => is_stream,
+    let served = match context.listener_kind {
+        ListenerKind::All => true,
+        ListenerKind::Control => !is_stream,
+        ListenerKind::Streams => is_stream,
     };
-    let reply = match route.filter(|_| served) {
-        Some(Route::Control(device)) if asked.is_upgrade => {
-            return control::admit(shared, visitor, asked, device).await;
+    let response = match route.filter(|_| served) {
+        Some(Route::Control(device)) if request.is_upgrade => {
+            return control::upgrade(shared, context, request, device).await;
         }
-        Some(Route::Bridge(bridge)) if asked.is_upgrade => {
-            return streaming::admit(shared, visitor, asked, bridge).await;
+        Some(Route::Bridge(bridge)) if request.is_upgrade => {
+            return streaming::upgrade(shared, context, request, bridge).await;
         }
-        Some(Route::Standby) if asked.is_upgrade => return standby::admit(shared, visitor, asked).await,
-        Some(Route::Open(device, name)) => open::ask(shared, visitor, asked, device, name).await,
-        Some(Route::Devices) => devices::list(shared, visitor, asked).await,
-        Some(Route::Join) => enrol::join(shared, visitor, asked).await,
+        Some(Route::Standby) if request.is_upgrade => return standby::upgrade(shared, context, request).await,
+        Some(Route::Open(device, name)) => open::ask(shared, context, request, device, name).await,
+        Some(Route::Devices) => devices::list(shared, context, request).await,
+        Some(Route::Join) => enrol::join(shared, context, request).await,
         Some(Route::Health) => monitor::health(shared).await,
         Some(Route::Ready) => monitor::ready(shared),
         Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => responses::not_found(),
     };
-    Answer::Reply(reply)
+    HttpOutcome::Reply(response)
 }
 
-impl Visitor {
+impl ConnectionContext {
     /// What the signature on this request must cover: the TLS channel, unless it answers a challenge of ours, which
     /// is good for this once.
-    pub(super) fn binding<'a>(&'a self, shared: &Shared, asked: &'a Asked, credential: &'a Credential) -> Binding<'a> {
+    pub(super) fn binding<'a>(
+        &'a self,
+        shared: &Shared,
+        request: &'a HttpRequest,
+        credential: &'a Credential,
+    ) -> Binding<'a> {
         let is_ours = |challenge: &&Challenge| {
             shared.challenges.as_ref().is_some_and(|given| given.redeem(challenge, clock::now()))
         };
         let answered = credential.challenge.as_ref().filter(is_ours);
         let session = answered.map_or(Session::Channel(&self.exporter), Session::Challenge);
-        Binding { method: &asked.method, authority: &asked.authority, path: &asked.path, session }
+        Binding { method: &request.method, authority: &request.authority, path: &request.path, session }
     }
 
     /// A 401 says which TLS channel it came through, so that a client knows when another one arrives, and has
     /// something to sign instead where that is allowed.
-    fn sealed(&self, shared: &Shared, mut answer: Answer<Next>) -> Answer<Next> {
-        let Answer::Reply(response) = &mut answer else { return answer };
+    fn attach_challenge(&self, shared: &Shared, mut outcome: HttpOutcome<Upgraded>) -> HttpOutcome<Upgraded> {
+        let HttpOutcome::Reply(response) = &mut outcome else { return outcome };
         if response.status() != StatusCode::UNAUTHORIZED {
-            return answer;
+            return outcome;
         }
         let mut insert =
             |name, value: String| HeaderValue::try_from(value).map(|value| response.headers_mut().insert(name, value));
         let _ = insert(HeaderName::from_static(CHANNEL_HEADER), channel_name(&self.exporter));
         if let Some(challenges) = &shared.challenges {
             let challenge = Challenge::new(random::bytes());
-            challenges.give(challenge, clock::now());
+            challenges.issue(challenge, clock::now());
             let _ = insert(header::WWW_AUTHENTICATE, challenge.demand());
         }
-        answer
+        outcome
     }
 
     /// Returns when this has been no WebSocket for too long: a stranger's patience is short.
-    async fn outstays(&self, shared: &Shared) {
-        sleep(shared.config.limits.stranger_timeout).await;
-        if matches!(*self.standing(), Standing::Stranger(_)) {
-            shared.offended(self.address, Offence::Loitering);
+    async fn enforce_auth_deadline(&self, shared: &Shared) {
+        sleep(shared.config.limits.auth_timeout).await;
+        if matches!(*self.auth_state(), AuthState::Unauthenticated(_)) {
+            shared.record_penalty(self.address, PenaltyReason::AuthTimeout);
         } else {
-            sleep(LONGEST_REQUEST).await;
+            sleep(MAX_REQUEST_DURATION).await;
         }
     }
 
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn auth_state(&self) -> MutexGuard<'_, AuthState> {
+        self.auth_state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A proof is being looked at: hanging up now is as good as hearing no.
-    fn set_in_doubt(&self) {
-        self.in_doubt.store(true, Ordering::Relaxed);
+    fn set_auth_pending(&self) {
+        self.auth_pending.store(true, Ordering::Relaxed);
     }
 
     /// What was wrong has been held against its source already.
-    pub(super) fn set_excused(&self) {
-        self.excused.store(true, Ordering::Relaxed);
+    pub(super) fn exempt_from_penalty(&self) {
+        self.penalty_exempt.store(true, Ordering::Relaxed);
     }
 
     /// The answer to a proof that is none. A wrong signature with a right key is what TLS inspection makes of an honest one;
     /// where that is allowed, the next thing is a challenge.
-    pub(super) fn unproven(&self, shared: &Shared, credential: &Credential, why: Unproven) -> Refusal {
-        let honest = why == Unproven::WrongSignature && credential.challenge.is_none();
-        self.excused.store(honest && shared.challenges.is_some(), Ordering::Relaxed);
-        self.denied(shared, Some(&credential.principal), &why.to_string())
+    pub(super) fn reject_proof(&self, shared: &Shared, credential: &Credential, why: AuthnError) -> Refusal {
+        let honest = why == AuthnError::WrongSignature && credential.challenge.is_none();
+        self.penalty_exempt.store(honest && shared.challenges.is_some(), Ordering::Relaxed);
+        self.auth_failed(shared, Some(&credential.principal), &why.to_string())
     }
 
     /// It is no stranger any more: it may do something here.
-    fn make_known(&self) {
-        let mut standing = self.standing();
-        *standing = match std::mem::replace(&mut *standing, Standing::Neither) {
-            Standing::Stranger(stranger) => Standing::Known { _known: stranger.known() },
-            other @ (Standing::Known { .. } | Standing::Neither) => other,
+    fn mark_authenticated(&self) {
+        let mut auth_state = self.auth_state();
+        *auth_state = match std::mem::replace(&mut *auth_state, AuthState::Transitioning) {
+            AuthState::Unauthenticated(permit) => AuthState::Authenticated { _permit: permit.into_authenticated() },
+            other @ (AuthState::Authenticated { .. } | AuthState::Transitioning) => other,
         };
     }
 
     /// Who asks, proven. Every no is the same to whoever asked; the log knows why.
-    pub(super) async fn identify(&self, shared: &Shared, asked: &Asked) -> Result<Proven, Refusal> {
-        let Some(Ok(credential)) = asked.header(HEADER).map(str::parse::<Credential>) else {
-            return Err(self.denied(shared, None, "no credential, or not one of ours"));
+    pub(super) async fn authenticate(
+        &self,
+        shared: &Shared,
+        request: &HttpRequest,
+    ) -> Result<AuthenticatedIdentity, Refusal> {
+        let Some(Ok(credential)) = request.header(HEADER).map(str::parse::<Credential>) else {
+            return Err(self.auth_failed(shared, None, "no credential, or not one of ours"));
         };
-        self.set_in_doubt();
+        self.set_auth_pending();
         let found = shared.registry.find(&credential.principal).await;
         let record = found.map_err(|error| error.to_strangers())?;
         let now = clock::now_utc();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
-        let proven = authenticate(&credential, &valid, &self.binding(shared, asked, &credential));
-        let key = proven.map_err(|why| self.unproven(shared, &credential, why))?;
+        let authenticated = authenticate(&credential, &valid, &self.binding(shared, request, &credential));
+        let key = authenticated.map_err(|why| self.reject_proof(shared, &credential, why))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(RefusalKind::HubFailed))?;
-        self.in_doubt.store(false, Ordering::Relaxed);
-        Ok(Proven { record, key })
+        self.auth_pending.store(false, Ordering::Relaxed);
+        Ok(AuthenticatedIdentity { record, key })
     }
 
     /// Who asks, proven, and allowed to do this.
-    pub(super) async fn permit(&self, shared: &Shared, asked: &Asked, action: Action<'_>) -> Result<Proven, Refusal> {
-        let proven = self.identify(shared, asked).await?;
-        self.allow(shared, &proven.record, action).map(|()| proven)
+    pub(super) async fn authenticate_and_authorize(
+        &self,
+        shared: &Shared,
+        request: &HttpRequest,
+        action: Action<'_>,
+    ) -> Result<AuthenticatedIdentity, Refusal> {
+        let authenticated = self.authenticate(shared, request).await?;
+        self.authorize(shared, &authenticated.record, action).map(|()| authenticated)
     }
 
     /// Whether somebody who was identified may do this.
-    pub(super) fn allow(&self, shared: &Shared, who: &Record, action: Action<'_>) -> Result<(), Refusal> {
-        match authorize(who.standing(), action, clock::now_utc()) {
+    pub(super) fn authorize(&self, shared: &Shared, who: &Record, action: Action<'_>) -> Result<(), Refusal> {
+        match authorize(who.authz_subject(), action, clock::now_utc()) {
             Ok(()) => {
-                self.make_known();
+                self.mark_authenticated();
                 Ok(())
             }
-            Err(RefusalKind::AuthenticationFailed) => Err(self.denied(shared, Some(&who.principal), "another's place")),
+            Err(RefusalKind::AuthenticationFailed) => {
+                Err(self.auth_failed(shared, Some(&who.principal), "another's place"))
+            }
             Err(kind) => {
-                shared.activity.record(refused(self.address, who, action, kind));
+                shared.activity.record(refusal_event(self.address, who, action, kind));
                 Err(kind.into())
             }
         }
     }
 
     /// The one answer to a wrong proof, and its line in the log.
-    pub(super) fn denied(&self, shared: &Shared, who: Option<&Principal>, why: &str) -> Refusal {
+    pub(super) fn auth_failed(&self, shared: &Shared, who: Option<&Principal>, why: &str) -> Refusal {
         let refusal = Refusal::from(RefusalKind::AuthenticationFailed);
-        let (operation, word) = (Operation::Authenticate, refusal.kind.row().word);
+        let (operation, word) = (Operation::Authenticate, refusal.kind.row().label);
         let event = who.map_or_else(|| Event::new(operation, word), |who| Event::about(who, operation, word));
         shared.activity.record(Event { source: Some(self.address), reason: why.into(), ..event });
         refusal
@@ -342,13 +358,13 @@ impl Visitor {
 }
 
 /// The log knows what the answer does not say: whether the device exists. Only a service's request is one for a stream.
-fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: RefusalKind) -> Event {
+fn refusal_event(source: SocketAddr, who: &Record, action: Action<'_>, kind: RefusalKind) -> Event {
     let row = kind.row();
-    let Action::Open { device, known, name } = action else {
-        let event = Event::about(&who.principal, Operation::Authenticate, row.word);
+    let Action::Open { device, exists, name } = action else {
+        let event = Event::about(&who.principal, Operation::Authenticate, row.label);
         return Event { source: Some(source), reason: row.sentence.into(), ..event };
     };
-    let reason = match (kind, known) {
+    let reason = match (kind, exists) {
         (RefusalKind::UnknownDevice, false) => "unknown device",
         (RefusalKind::UnknownDevice | RefusalKind::NotPermitted, _) => "outside the service's scope",
         _ => "",
@@ -358,6 +374,6 @@ fn refused(source: SocketAddr, who: &Record, action: Action<'_>, kind: RefusalKi
         device: Some(device.clone()),
         name: name.cloned(),
         reason: reason.into(),
-        ..Event::about(&who.principal, Operation::Invoke, row.word)
+        ..Event::about(&who.principal, Operation::Invoke, row.label)
     }
 }

@@ -8,12 +8,12 @@ use tokio::time::{sleep_until, timeout};
 
 use super::auth::{Action, authorize};
 use super::broker_handle::Notice;
-use super::connection::Visitor;
+use super::connection::ConnectionContext;
 use super::responses;
-use super::{Next, Shared};
+use super::{Shared, Upgraded};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
-use crate::net::http_server::{Answer, Asked};
+use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
 use crate::proto::http::{CONTROL_PROTOCOL, lists};
@@ -25,21 +25,26 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Lets a device's upgrade through, or not. The version is looked at last: whoever hears that it is wrong knows that the
 /// hub knows it, which is how a device checks its key without taking its agent's place.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, device: DeviceId) -> Answer<Next> {
-    let key = match visitor.permit(shared, asked, Action::Control(&device)).await {
-        Ok(proven) => proven.key.key,
-        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
+pub(super) async fn upgrade(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    device: DeviceId,
+) -> HttpOutcome<Upgraded> {
+    let key = match context.authenticate_and_authorize(shared, request, Action::Control(&device)).await {
+        Ok(authenticated) => authenticated.key.key,
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
-    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, CONTROL_PROTOCOL) {
         let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
-        return Answer::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+        return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
-    Answer::Upgrade {
+    HttpOutcome::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
         headers: Vec::new(),
         purpose: Purpose::Control,
-        then: Next::Control(Arriving { device, authority: asked.authority.clone(), key }),
+        then: Upgraded::Control(Arriving { device, authority: request.authority.clone(), key }),
     }
 }
 
@@ -53,20 +58,20 @@ pub(super) struct Arriving {
 }
 
 /// Keeps a device's control connection until either end gives it up.
-pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
+pub(super) async fn run(shared: &Shared, context: &ConnectionContext, arriving: Arriving, socket: WebSocket<Socket>) {
     let Arriving { device, authority, key } = arriving;
-    let mut channel = ControlChannel::new(socket, shared.config.patience);
+    let mut channel = ControlChannel::new(socket, shared.config.idle_timeout);
     let Some(hello) = hello(&mut channel).await else {
         return channel.refuse(RefusalKind::BadRequest).await;
     };
     let round_trip = channel.round_trip();
-    let arrived = shared.broker.arrive(device.clone(), visitor.connection, hello, visitor.address, round_trip);
+    let arrived = shared.broker.arrive(device.clone(), context.id, hello, context.address, round_trip);
     let Ok((mut notices, mut farewell)) = arrived else {
         return channel.refuse(RefusalKind::Draining).await;
     };
     let principal = Principal { role: Role::Device, id: device.clone().into() };
     shared.registry.note_seen(principal.clone());
-    let session = Session { shared, visitor, device: &device, principal: &principal, authority: &authority, key };
+    let session = Session { shared, context, device: &device, principal: &principal, authority: &authority, key };
     let end = session.converse(&mut channel, &mut notices).await;
     farewell.because(end.reason());
     drop(farewell);
@@ -111,7 +116,7 @@ async fn hello(channel: &mut ControlChannel<Socket>) -> Option<Hello> {
 /// A device that is online.
 struct Session<'a> {
     shared: &'a Shared,
-    visitor: &'a Visitor,
+    context: &'a ConnectionContext,
     device: &'a DeviceId,
     principal: &'a Principal,
     authority: &'a str,
@@ -122,7 +127,7 @@ struct Session<'a> {
 impl Session<'_> {
     async fn converse(&self, channel: &mut ControlChannel<Socket>, notices: &mut mpsc::Receiver<Notice>) -> End {
         // Whoever changes the identity from here on finds the device online; whoever did before this has not.
-        let mut key_ends = match self.standing().await {
+        let mut key_ends = match self.revalidate().await {
             Ok(ends) => ends,
             Err(kind) => return End::Refused(kind),
         };
@@ -135,7 +140,7 @@ impl Session<'_> {
             tokio::select! {
                 message = channel.next() => match message {
                     Ok(ToHub::StreamResponse(response)) => {
-                        shared.broker.answered(self.visitor.connection, response, false);
+                        shared.broker.answered(self.context.id, response, false);
                     }
                     Ok(ToHub::Hello(_)) => return End::Refused(RefusalKind::BadRequest),
                     Err(why) => return why.into(),
@@ -148,8 +153,8 @@ impl Session<'_> {
                 () = passed(key_ends) => return End::Refused(RefusalKind::KeyReplaced),
                 () = shared.draining.cancelled(), if !told_of_drain => {
                     told_of_drain = true;
-                    let back_ms = u64::try_from(shared.come_back_after().as_millis()).unwrap_or(u64::MAX);
-                    if let Err(why) = channel.send(&ToDevice::Drain { back_ms }).await {
+                    let reconnect_delay_ms = u64::try_from(shared.reconnect_delay().as_millis()).unwrap_or(u64::MAX);
+                    if let Err(why) = channel.send(&ToDevice::Drain { reconnect_delay_ms }).await {
                         return why.into();
                     }
                 }
@@ -174,7 +179,7 @@ impl Session<'_> {
     ) -> Result<Option<RefusalKind>, Ended> {
         let Some(notice) = notice else { return Ok(Some(RefusalKind::HubBusy)) };
         if let Notice::Recheck = notice {
-            return Ok(match self.standing().await {
+            return Ok(match self.revalidate().await {
                 Ok(ends) => {
                     *key_ends = ends;
                     None
@@ -190,12 +195,12 @@ impl Session<'_> {
     }
 
     /// Whether the identity is still let in with this key, and when that ends.
-    async fn standing(&self) -> Result<Option<Instant>, RefusalKind> {
+    async fn revalidate(&self) -> Result<Option<Instant>, RefusalKind> {
         let found = self.shared.registry.find(self.principal).await;
         let record = found.map_err(|error| error.to_strangers().kind)?;
         let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
         let now = clock::now_utc();
-        authorize(record.standing(), Action::Control(self.device), now)?;
+        authorize(record.authz_subject(), Action::Control(self.device), now)?;
         let key = record.valid_key(&self.key, now).ok_or(RefusalKind::KeyReplaced)?;
         Ok(key.until.map(|until| clock::now() + until.since(now)))
     }

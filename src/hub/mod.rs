@@ -46,14 +46,14 @@ use self::activity::Activity;
 use self::address::{info, public_address};
 use self::broker::{Event, Operation};
 use self::broker_handle::BrokerHandle;
-use self::challenge::Challenges;
+use self::challenge::PendingChallenges;
 use self::config::HubConfig;
-use self::connection::Serves;
-use self::connection_limiter::Strangers;
+use self::connection::ListenerKind;
+use self::connection_limiter::ConnectionLimiter;
 use self::control::Arriving;
-pub use self::listen::CannotListen;
+pub use self::listen::BindError;
 use self::metrics::Metrics;
-use self::penalty::{Offence, Verdict};
+use self::penalty::{PenaltyReason, SourceStatus};
 use self::pressure::Pressure;
 use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
@@ -70,11 +70,11 @@ use crate::net::socket_activation::Inherited;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
-use crate::proto::backoff::spread;
+use crate::proto::backoff::random_duration;
 use crate::proto::http::Route;
 use crate::proto::id::ConnectionId;
 use crate::proto::join::HubAddress;
-use crate::proto::limits::RETURNS_PER_SECOND;
+use crate::proto::limits::RECONNECTS_PER_SECOND;
 use crate::proto::resume::ResumeKey;
 use crate::proto::standby::Offer;
 use crate::proto::timestamp::Timestamp;
@@ -91,17 +91,17 @@ struct Shared {
     broker: BrokerHandle<Socket>,
     activity: Activity,
     metrics: Arc<Metrics>,
-    strangers: Arc<Strangers>,
+    limiter: Arc<ConnectionLimiter>,
     pressure: Arc<Pressure>,
     /// Held by whoever lists all devices.
-    listing: tokio::sync::Mutex<()>,
+    list_lock: tokio::sync::Mutex<()>,
     /// About connections that cannot be taken.
-    complaints: LogThrottle,
+    overload_log: LogThrottle,
     /// When the hub was started.
-    since: Timestamp,
+    started_at: Timestamp,
     connections: AtomicU64,
     /// Where TLS inspection is allowed.
-    challenges: Option<Challenges>,
+    challenges: Option<PendingChallenges>,
     /// Connections that stand by, of each identity.
     standbys: standby::Counts,
     /// Signs what the sides of a stream come back with.
@@ -113,7 +113,7 @@ struct Shared {
 }
 
 /// What an upgraded connection goes on as.
-enum Next {
+enum Upgraded {
     /// A device's control connection.
     Control(Arriving),
     /// One side of a stream.
@@ -123,18 +123,18 @@ enum Next {
 }
 
 /// After a drain, connections get this long to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// A hub that is started again listens within this.
-const START: Duration = Duration::from_millis(300);
+const RESTART_TIME: Duration = Duration::from_millis(300);
 
 /// A whole queue of activity lines onto a slow disk.
-const LAST_LINES: Duration = Duration::from_secs(10);
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A hub that listens but does not serve yet.
 pub struct Hub {
     shared: Arc<Shared>,
-    listeners: Vec<(TcpListener, Serves)>,
+    listeners: Vec<(TcpListener, ListenerKind)>,
     monitor: Option<TcpListener>,
     admin: LocalListener,
     certificate: HubCertificate,
@@ -149,15 +149,15 @@ impl Hub {
         let state = StateDirectory::open(&config.state)?;
         let authority = state.authority()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
-        let listeners = listen::listen(&config, inherited)?;
+        let listeners = listen::bind_all(&config, inherited)?;
         let monitor = match config.metrics {
-            Some(address) => Some(listen::open(address, "--metrics")?),
+            Some(address) => Some(listen::bind(address, "--metrics")?),
             None => None,
         };
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
         let streaming_host = config.streaming.iter().map(|streaming| streaming.host.clone());
-        let given = config.hostnames.iter().cloned().chain(streaming_host);
-        let names = names(given, &addresses);
+        let hostnames = config.hostnames.iter().cloned().chain(streaming_host);
+        let names = names(hostnames, &addresses);
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
         let registry = RegistryCache::new(
@@ -168,16 +168,16 @@ impl Hub {
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;
         let broker = BrokerHandle::new(config.broker, activity.clone());
-        let first = *addresses.first().context("the hub listens nowhere")?;
-        let public = public_address(&config, first);
-        let info = info(&config, &public, first, pin);
+        let first_address = *addresses.first().context("the hub listens nowhere")?;
+        let public = public_address(&config, first_address);
+        let info = info(&config, &public, first_address, pin);
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
-        let challenges = config.allow_tls_inspection.then(Challenges::default);
+        let challenges = config.allow_tls_inspection.then(PendingChallenges::default);
         let (limits, standbys) = (config.limits.clone(), standby::Counts::default());
         let pressure = Arc::new(Pressure::new(limits.memory));
-        metrics.limited("connections", pressure.most_connections() as f64);
+        metrics.set_limit("connections", pressure.max_connections() as f64);
         if let Some(budget) = pressure.budget() {
-            metrics.limited("memory_bytes", budget as f64);
+            metrics.set_limit("memory_bytes", budget as f64);
         }
         let shared = Arc::new(Shared {
             config,
@@ -188,11 +188,11 @@ impl Hub {
             broker,
             activity,
             metrics,
-            strangers: Arc::new(Strangers::new(limits.strangers, limits.penalties)),
+            limiter: Arc::new(ConnectionLimiter::new(limits.unauthenticated, limits.penalties)),
             pressure,
-            listing: tokio::sync::Mutex::default(),
-            complaints: LogThrottle::default(),
-            since: clock::now_utc(),
+            list_lock: tokio::sync::Mutex::default(),
+            overload_log: LogThrottle::default(),
+            started_at: clock::now_utc(),
             connections: AtomicU64::new(0),
             challenges,
             standbys,
@@ -206,8 +206,8 @@ impl Hub {
 
     /// Where it listens, and whether for streams alone.
     pub fn addresses(&self) -> Vec<(SocketAddr, bool)> {
-        let address = |(listener, serves): &(TcpListener, Serves)| {
-            listener.local_addr().ok().map(|address| (address, *serves == Serves::Streams))
+        let address = |(listener, listener_kind): &(TcpListener, ListenerKind)| {
+            listener.local_addr().ok().map(|address| (address, *listener_kind == ListenerKind::Streams))
         };
         self.listeners.iter().filter_map(address).collect()
     }
@@ -233,34 +233,34 @@ impl Hub {
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let stopping = shared.stopping.clone();
-        for (listener, serves) in listeners {
+        for (listener, listener_kind) in listeners {
             let (hub, acceptor) = (shared.clone(), acceptor.clone());
-            let receive = move |tcp, address: SocketAddr| {
-                let admission = connection::admit(&hub, address)?;
-                Some(connection::receive(hub.clone(), acceptor.clone(), tcp, address, serves, admission))
+            let handle = move |tcp, address: SocketAddr| {
+                let permit = connection::admit(&hub, address)?;
+                Some(connection::run(hub.clone(), acceptor.clone(), tcp, address, listener_kind, permit))
             };
-            let accepting = accept::connections(shared.clone(), listener, tasks.clone(), receive);
-            tasks.spawn(until(stopping.clone(), accepting));
+            let accepting = accept::connections(shared.clone(), listener, tasks.clone(), handle);
+            tasks.spawn(run_until(stopping.clone(), accepting));
         }
         if let Some(listener) = monitor {
-            tasks.spawn(until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
+            tasks.spawn(run_until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
-        tasks.spawn(until(stopping.clone(), shared.broker.clone().keep_time()));
-        tasks.spawn(until(stopping.clone(), shared.registry.clone().keep_sightings()));
-        tasks.spawn(until(stopping.clone(), certificate.keep(reload)));
-        tasks.spawn(until(stopping.clone(), accept::own_user(shared.clone(), admin, tasks.clone())));
-        tasks.spawn(until(stopping, pulse(shared.clone())));
+        tasks.spawn(run_until(stopping.clone(), shared.broker.clone().keep_time()));
+        tasks.spawn(run_until(stopping.clone(), shared.registry.clone().keep_sightings()));
+        tasks.spawn(run_until(stopping.clone(), certificate.keep(reload)));
+        tasks.spawn(run_until(stopping.clone(), accept::admin(shared.clone(), admin, tasks.clone())));
+        tasks.spawn(run_until(stopping, watchdog(shared.clone())));
         shutdown.drain.cancelled().await;
-        let left = drain(&shared, &shutdown).await;
+        let cut = drain(&shared, &shutdown).await;
         let registry = shared.registry.clone();
         drop(shared);
-        tasks.end(GOODBYE).await;
+        tasks.end(CLOSE_GRACE).await;
         registry.write_sightings().await;
         // A disk that hangs does not keep the hub from ending.
-        if timeout(LAST_LINES, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
+        if timeout(LOG_FLUSH_TIMEOUT, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
             tracing::error!(target: "hub", "the end of the activity log is lost: its disk does not answer");
         }
-        Ok(left)
+        Ok(cut)
     }
 }
 
@@ -275,7 +275,7 @@ impl Shared {
         if self.activity.lost() > 0 {
             warnings.push(format!("the activity log has lost {} lines: is the disk full?", self.activity.lost()));
         }
-        warnings.extend(self.pressure.complaint());
+        warnings.extend(self.pressure.warning());
         let (certificate, now) = (self.certificate.status(), clock::now_utc());
         if now >= certificate.warn_from {
             warnings.push(format!("the certificate ends on {}", certificate.not_after));
@@ -287,15 +287,15 @@ impl Shared {
     }
 
     /// A source did something wrong.
-    fn offended(&self, address: SocketAddr, offence: Offence) {
-        held_against(&self.strangers, &self.activity, address, offence);
+    fn record_penalty(&self, address: SocketAddr, reason: PenaltyReason) {
+        record_penalty(&self.limiter, &self.activity, address, reason);
     }
 
     /// How long a connection stays away when this hub ends: long enough for the next one to start, and all of them spread
     /// so that it can take them.
-    fn come_back_after(&self) -> Duration {
+    fn reconnect_delay(&self) -> Duration {
         let connections = u32::try_from(self.pressure.connections()).unwrap_or(u32::MAX);
-        START + spread(Duration::from_secs(1) * connections / RETURNS_PER_SECOND, random::dice())
+        RESTART_TIME + random_duration(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::dice())
     }
 
     fn is_draining(&self) -> bool {
@@ -313,7 +313,7 @@ impl Shared {
     }
 }
 
-async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
+async fn run_until(stopping: CancellationToken, task: impl Future<Output = ()>) {
     tokio::select! {
         () = stopping.cancelled() => {}
         () = task => {}
@@ -321,11 +321,11 @@ async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
 }
 
 /// A source did something wrong; the log hears when that has consequences.
-fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr, offence: Offence) {
-    if strangers.offended(address.ip(), offence) {
-        let word = match strangers.verdict(address.ip()) {
-            Verdict::Slowed => "slowed",
-            Verdict::Banned | Verdict::Welcome => "banned",
+fn record_penalty(limiter: &ConnectionLimiter, activity: &Activity, address: SocketAddr, reason: PenaltyReason) {
+    if limiter.record_penalty(address.ip(), reason) {
+        let word = match limiter.status(address.ip()) {
+            SourceStatus::Throttled => "slowed",
+            SourceStatus::Banned | SourceStatus::Allowed => "banned",
         };
         let event = Event::new(Operation::SourcePenalised, word);
         activity.record(Event { source: Some(address), ..event });
@@ -333,7 +333,7 @@ fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr,
 }
 
 /// The hub is alive while the broker answers.
-async fn pulse(shared: Arc<Shared>) {
+async fn watchdog(shared: Arc<Shared>) {
     match sd_notify::watchdog(|| shared.broker.ping()).await {}
 }
 
@@ -355,8 +355,8 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
         _ = timeout(shared.config.drain, shared.broker.drained()) => {}
         () = shutdown.now.cancelled() => {}
     }
-    let left = shared.broker.holding();
+    let cut = shared.broker.holding();
     shared.broker.end_all();
     shared.stopping.cancel();
-    left
+    cut
 }

@@ -7,11 +7,11 @@ use http::Response;
 
 use super::auth::Action;
 use super::broker::{Ask, Event, Grant, Operation};
-use super::connection::Visitor;
+use super::connection::ConnectionContext;
 use super::registry::Record;
 use super::{Shared, responses};
 use crate::net::clock;
-use crate::net::http_server::Asked;
+use crate::net::http_server::HttpRequest;
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds,
 };
@@ -25,26 +25,26 @@ use crate::proto::stream::StreamProtocol;
 /// Authorises, asks the broker, and answers when the device has.
 pub(super) async fn ask(
     shared: &Shared,
-    visitor: &Visitor,
-    asked: &Asked,
+    context: &ConnectionContext,
+    http_request: &HttpRequest,
     device: DeviceId,
     name: Option<StreamName>,
 ) -> Response<Bytes> {
-    let service = match visitor.identify(shared, asked).await {
-        Ok(proven) => proven.record,
-        Err(refusal) => return responses::refuse(&refusal),
+    let service = match context.authenticate(shared, http_request).await {
+        Ok(authenticated) => authenticated.record,
+        Err(refusal) => return responses::refusal(&refusal),
     };
-    let wanted = match wanted(shared, asked, device, name) {
+    let wanted = match wanted(shared, http_request, device, name) {
         Ok(wanted) => wanted,
-        Err(refusal) => return responses::refuse(&refusal),
+        Err(refusal) => return responses::refusal(&refusal),
     };
     let device = wanted.device.clone();
-    match request(shared, visitor, service, wanted).await {
+    match request(shared, context, service, wanted).await {
         Ok(grant) => {
-            let url = shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service);
-            responses::accept(&grant, &url, shared.standby_offer(&asked.authority).as_ref())
+            let url = shared.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
+            responses::stream_granted(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
         }
-        Err(refusal) => responses::refuse(&refusal),
+        Err(refusal) => responses::refusal(&refusal),
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Wanted {
     pub(super) response_timeout: Duration,
     pub(super) protocols: Vec<StreamProtocol>,
     pub(super) stream: Option<StreamId>,
-    pub(super) rests: bool,
+    pub(super) reusable: bool,
     pub(super) standby: bool,
     pub(super) early: Bytes,
 }
@@ -64,15 +64,15 @@ pub(super) struct Wanted {
 /// The same for every way in: may this service have it, is there room, and what does the device say?
 pub(super) async fn request(
     shared: &Shared,
-    visitor: &Visitor,
+    context: &ConnectionContext,
     service: Record,
     wanted: Wanted,
 ) -> Result<Grant, Refusal> {
     let principal = Principal { role: Role::Device, id: wanted.device.clone().into() };
     let known = shared.registry.find(&principal).await;
     let known = known.map_err(|error| error.to_strangers())?;
-    let action = Action::Open { device: &wanted.device, known: known.is_some(), name: wanted.name.as_ref() };
-    visitor.allow(shared, &service, action)?;
+    let action = Action::Open { device: &wanted.device, exists: known.is_some(), name: wanted.name.as_ref() };
+    context.authorize(shared, &service, action)?;
     let audit = shared.activity.audit()?;
     let limit = shared.config.broker.handshake;
     let ask = Ask {
@@ -81,16 +81,16 @@ pub(super) async fn request(
         until: ends(&service.scope),
         scope: service.scope,
         service: service.principal.id.into(),
-        source: visitor.address,
+        source: context.address,
         connect_timeout: wanted.connect_timeout.min(limit),
         response_timeout: wanted.response_timeout.min(limit),
         protocols: wanted.protocols,
         stream: wanted.stream,
-        rests: wanted.rests && shared.config.standbys > 0,
+        reusable: wanted.reusable && shared.config.standbys > 0,
         standby: wanted.standby,
         early: wanted.early,
     };
-    if let Err(refusal) = shared.pressure.has_room_for_stream() {
+    if let Err(refusal) = shared.pressure.check_stream_capacity() {
         return Err(shed(shared, &ask, refusal));
     }
     match shared.broker.ask(shared.next_connection(), ask).await {
@@ -103,14 +103,19 @@ pub(super) async fn request(
 }
 
 /// What the request's headers say.
-fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamName>) -> Result<Wanted, Refusal> {
+fn wanted(
+    shared: &Shared,
+    http_request: &HttpRequest,
+    device: DeviceId,
+    name: Option<StreamName>,
+) -> Result<Wanted, Refusal> {
     let limit = shared.config.broker.handshake;
     let wrong = |header: &str, text: &str| Refusal::new(RefusalKind::BadRequest, format!("{header}: {text}"));
-    let timeout = |header, default: Duration| match asked.header(header) {
+    let timeout = |header, default: Duration| match http_request.header(header) {
         Some(text) => seconds(text, limit).ok_or_else(|| wrong(header, text)),
         None => Ok(default),
     };
-    let stream = match asked.header(STREAM_ID_HEADER) {
+    let stream = match http_request.header(STREAM_ID_HEADER) {
         Some(text) => Some(text.parse().map_err(|_| wrong(STREAM_ID_HEADER, text))?),
         None => None,
     };
@@ -119,9 +124,12 @@ fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamN
         name,
         connect_timeout: timeout(CONNECT_TIMEOUT_HEADER, Duration::ZERO)?,
         response_timeout: timeout(RESPONSE_TIMEOUT_HEADER, RESPONSE_TIMEOUT)?,
-        protocols: asked.header(STREAM_PROTOCOL_HEADER).map(|list| protocols(list.split(','))).unwrap_or_default(),
+        protocols: http_request
+            .header(STREAM_PROTOCOL_HEADER)
+            .map(|list| protocols(list.split(',')))
+            .unwrap_or_default(),
         stream,
-        rests: asked.header(standby::RESTS_HEADER) == Some(standby::RESTS),
+        reusable: http_request.header(standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
         standby: false,
         early: Bytes::new(),
     })
@@ -129,7 +137,7 @@ fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamN
 
 /// Those of a list that this hub knows.
 pub(super) fn protocols<'a>(offered: impl Iterator<Item = &'a str>) -> Vec<StreamProtocol> {
-    offered.filter_map(|name| StreamProtocol::named(name.trim())).take(StreamProtocol::ALL.len()).collect()
+    offered.filter_map(|name| StreamProtocol::from_name(name.trim())).take(StreamProtocol::ALL.len()).collect()
 }
 
 /// The hub has no room: said before anything is made for the stream.
@@ -140,7 +148,7 @@ fn shed(shared: &Shared, ask: &Ask, refusal: Refusal) -> Refusal {
         service: Some(ask.service.clone()),
         name: ask.name.clone(),
         source: Some(ask.source),
-        ..Event::new(Operation::Invoke, refusal.kind.row().word)
+        ..Event::new(Operation::Invoke, refusal.kind.row().label)
     });
     refusal
 }

@@ -6,27 +6,27 @@ use serde_json::json;
 
 use super::broker::Grant;
 use crate::net::clock::now_rfc3339;
-use crate::net::http_server::bare;
+use crate::net::http_server::empty_response;
 use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
 use crate::proto::refusal::Refusal;
 use crate::proto::standby::{self, Offer};
 
 /// The answer to everything that is not there, whatever it was.
 pub(super) fn not_found() -> Response<Bytes> {
-    bare(StatusCode::NOT_FOUND)
+    empty_response(StatusCode::NOT_FOUND)
 }
 
 /// A few words.
-pub(super) fn words(status: StatusCode, text: &'static str) -> Response<Bytes> {
-    let mut response = bare(status);
-    *response.body_mut() = Bytes::from_static(text.as_bytes());
+pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
+    let mut response = empty_response(status);
+    *response.body_mut() = Bytes::from_static(body.as_bytes());
     response
 }
 
 /// A no. The original's clients read the message, a JSON text inside the JSON; devstream reads `refusal`.
-pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
+pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     let row = refusal.kind.row();
-    let mut response = bare(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut response = empty_response(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
     let is_success = response.status().is_success();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
@@ -41,21 +41,21 @@ pub(super) fn refuse(refusal: &Refusal) -> Response<Bytes> {
     if row.status == 401 {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("DevStream"));
     }
-    let message = json!({ "errorCode": code, "message": refusal.what(), "timestampUtc": now_rfc3339() });
+    let message = json!({ "errorCode": code, "message": refusal.message(), "timestampUtc": now_rfc3339() });
     let body = json!({ "Message": message.to_string(), "ExceptionMessage": "", "refusal": refusal });
     *response.body_mut() = body.to_string().into();
     response
 }
 
 /// A yes: where to bring the stream's WebSocket, and what lets it in.
-pub(super) fn accept(grant: &Grant, url: &str, standby: Option<&Offer>) -> Response<Bytes> {
-    let mut response = bare(StatusCode::OK);
+pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&Offer>) -> Response<Bytes> {
+    let mut response = empty_response(StatusCode::OK);
     let fields = [
         (ACCEPTED_HEADER, Some("True".to_owned())),
         (URL_HEADER, Some(url.to_owned())),
         (TOKEN_HEADER, Some(grant.token.reveal())),
         (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
-        (standby::RESTS_HEADER, grant.rests.then(|| standby::RESTS.to_owned())),
+        (standby::REUSABLE_HEADER, grant.reusable.then(|| standby::REUSABLE.to_owned())),
         (standby::URL_HEADER, standby.map(|offer| offer.url.clone())),
         (standby::HOLD_HEADER, standby.map(|offer| offer.hold.to_string())),
     ];

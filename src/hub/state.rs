@@ -103,9 +103,9 @@ pub fn activity_log(state: &Path) -> PathBuf {
 }
 
 /// When the state of a hub was made, by the clock of that time, if it can be told.
-pub fn made(state: &Path) -> Option<Timestamp> {
-    let made = fs::metadata(state.join(AUTHORITY)).ok()?.modified().ok()?;
-    let since = made.duration_since(std::time::UNIX_EPOCH).ok()?;
+pub fn created_at(state: &Path) -> Option<Timestamp> {
+    let modified = fs::metadata(state.join(AUTHORITY)).ok()?.modified().ok()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp(0).after(since))
 }
 

@@ -10,18 +10,18 @@ use tokio::time::timeout;
 use super::auth::Action;
 use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
 use super::broker_handle::{Farewell, Handover, Live, Meeting};
-use super::connection::{Proven, Visitor};
+use super::connection::{AuthenticatedIdentity, ConnectionContext};
 use super::open::ends;
 use super::standby::{self, Identity};
-use super::{Next, Shared, responses};
+use super::{Shared, Upgraded, responses};
 use crate::net::clock;
-use crate::net::http_server::{Answer, Asked};
+use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::relay::{Departure, Leg, Terms, relay};
 use crate::net::tls::Socket;
 use crate::net::websocket::{Broken, Purpose, Transport, WebSocket};
 use crate::proto::http::{Bridge, lists};
 use crate::proto::id::Role;
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::CLOSE_TIMEOUT;
 use crate::proto::refusal::RefusalKind;
 use crate::proto::resume::{self, ResumeToken, Ticket};
@@ -33,9 +33,9 @@ pub(super) struct Waiting {
     pub(super) meeting: oneshot::Receiver<Meeting<Socket>>,
     pub(super) farewell: Farewell<Socket>,
     /// How long it may be silent, if it speaks `devstream.v1`.
-    pub(super) patience: Option<Patience>,
+    pub(super) idle_timeout: Option<IdleTimeout>,
     /// Its connection is used again after the stream.
-    pub(super) rests: bool,
+    pub(super) reusable: bool,
 }
 
 /// A side that came on a connection of its own, and whose connection may stand by after the stream.
@@ -45,44 +45,49 @@ pub(super) struct Arrived {
 }
 
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
-    let proven = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
-        Ok(proven) => proven,
-        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
+pub(super) async fn upgrade(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    bridge: Bridge,
+) -> HttpOutcome<Upgraded> {
+    let authenticated = match context.authenticate_and_authorize(shared, request, Action::Bridge(&bridge)).await {
+        Ok(authenticated) => authenticated,
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
-    let Proven { record, key } = proven;
-    let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
+    let AuthenticatedIdentity { record, key } = authenticated;
+    let authorization = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
-        visitor.set_excused();
+        context.exempt_from_penalty();
     }
     let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
-        let refusal = visitor.denied(shared, Some(&record.principal), "no stream token, or not one of ours");
-        return Answer::Reply(responses::refuse(&refusal));
+        let refusal = context.auth_failed(shared, Some(&record.principal), "no stream token, or not one of ours");
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     };
     let arrival = SideArrival {
-        leg: visitor.connection,
+        leg: context.id,
         place: bridge,
         principal: record.principal.clone(),
         shown,
-        address: visitor.address,
+        address: context.address,
         until: ends(&record.scope),
         scope: record.scope,
     };
     if let Err(refusal) = shared.activity.audit() {
-        return Answer::Reply(responses::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     }
     match shared.broker.side(arrival) {
-        Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
+        Ok(((Admission { protocol, ticket, reusable }, meeting), farewell)) => {
             let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
-            let patience = protocol.map(|_| shared.config.patience);
-            let (principal, authority) = (record.principal, asked.authority.clone());
-            let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
-            let waiting = Waiting { meeting, farewell, patience, rests: rests.is_some() };
-            let then = Next::Stream(Box::new(Arrived { waiting, identity }));
-            Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
+            let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
+            let (principal, authority) = (record.principal, request.authority.clone());
+            let identity = reusable.map(|run| Identity { principal, key: key.key, authority, run });
+            let waiting = Waiting { meeting, farewell, idle_timeout, reusable: reusable.is_some() };
+            let then = Upgraded::Stream(Box::new(Arrived { waiting, identity }));
+            HttpOutcome::Upgrade { protocol: chosen(request, protocol), headers, purpose: Purpose::Stream, then }
         }
-        Err(refusal) => Answer::Reply(responses::refuse(&refusal)),
+        Err(refusal) => HttpOutcome::Reply(responses::refusal(&refusal)),
     }
 }
 
@@ -103,18 +108,20 @@ fn way_back(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static 
 }
 
 /// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
-fn chosen(asked: &Asked, agreed: Option<StreamProtocol>) -> Option<String> {
-    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
+fn chosen(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<String> {
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
     match agreed.map(StreamProtocol::as_str) {
         Some(agreed) if lists(offered, agreed) => Some(agreed.into()),
-        _ => offered.split(',').map(str::trim).find(|item| StreamProtocol::named(item).is_none()).map(str::to_owned),
+        _ => {
+            offered.split(',').map(str::trim).find(|item| StreamProtocol::from_name(item).is_none()).map(str::to_owned)
+        }
     }
 }
 
 /// Waits for the other side, then carries the stream or hands the socket to the task that will.
 pub(super) async fn run(
     shared: &Shared,
-    visitor: &Visitor,
+    context: &ConnectionContext,
     arrived: Box<Arrived>,
     socket: WebSocket<Socket>,
     kept: impl Debug + Send + 'static,
@@ -122,15 +129,15 @@ pub(super) async fn run(
     let Arrived { waiting, identity } = *arrived;
     let rested = meet(shared, waiting, Leg::new(socket, kept)).await;
     if let (Some(leg), Some(identity)) = (rested, identity) {
-        Box::pin(standby::go_on(shared, visitor, identity, leg)).await;
+        Box::pin(standby::go_on(shared, context, identity, leg)).await;
     }
 }
 
 /// The same for a side that may go on to another stream after this one: then it comes back.
 pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { meeting, mut farewell, patience, rests } = waiting;
-    let meeting = awaited(meeting, &mut leg, patience, |departure| {
+    let Waiting { meeting, mut farewell, idle_timeout, reusable } = waiting;
+    let meeting = awaited(meeting, &mut leg, idle_timeout, |departure| {
         tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
         farewell.left(how(departure, None));
         // Whoever else is on its way is told at once.
@@ -139,7 +146,7 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
     match meeting.await {
         Ok(Meeting::Give(other)) => {
             let (back, returned) = oneshot::channel();
-            let back = rests.then_some(back);
+            let back = reusable.then_some(back);
             match other.send(Handover { leg, back }) {
                 Ok(()) => return returned.await.ok(),
                 // It came too late.
@@ -165,13 +172,13 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
 async fn awaited<T: Transport>(
     mut meeting: oneshot::Receiver<Meeting<T>>,
     leg: &mut Leg<T>,
-    patience: Option<Patience>,
+    idle_timeout: Option<IdleTimeout>,
     left: impl FnOnce(&Departure),
 ) -> Result<Meeting<T>, Option<Departure>> {
     let departure = tokio::select! {
         biased;
         meeting = &mut meeting => return meeting.map_err(|_| None),
-        departure = leg.hold(patience) => departure,
+        departure = leg.hold(idle_timeout) => departure,
     };
     left(&departure);
     match meeting.await {
@@ -195,26 +202,26 @@ async fn carry(
     let terms = Terms {
         text_allowed: joint.protocol.is_some(),
         resumable,
-        rests: joint.rests,
+        reusable: joint.reusable,
         carried: &live.carried,
         end: &live.end,
         draining: &shared.draining,
         drain: shared.config.drain,
-        back: &|| shared.come_back_after(),
-        patience: shared.config.patience,
+        back: &|| shared.reconnect_delay(),
+        idle_timeout: shared.config.idle_timeout,
     };
     let parting = relay(device, service, &terms).await;
     let how = match parting.left() {
         Some((role, departure)) => how(departure, Some(role)),
         None if matches!(live.why().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
-            Left::Lost(None, live.why().what())
+            Left::Lost(None, live.why().message())
         }
         None => Left::Meant,
     };
     let interrupted = resumable && matches!(how, Left::Lost(..));
     let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
     farewell.left(how);
-    if parting.rests() {
+    if parting.reusable() {
         ended(shared, *joint, live, left);
         let (device, service) = parting.into_legs();
         // Its task has a place for it, or has ended.
@@ -265,7 +272,7 @@ fn how(departure: &Departure, role: Option<Role>) -> Left {
 fn ended(shared: &Shared, joint: Joint, live: &Live, left: Option<(Role, bool, String)>) {
     let (result, reason, ended_by) = match left {
         Some((role, clean, reason)) => (if clean { "closed" } else { "broken" }, reason, Some(role)),
-        None => ("ended", live.why().what(), None),
+        None => ("ended", live.why().message(), None),
     };
     shared.activity.record(Event {
         operation: Operation::StreamClosed,

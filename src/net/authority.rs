@@ -92,13 +92,13 @@ pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
 }
 
 /// When a certificate ends, if it parses.
-pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+pub(super) fn expiry_of(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(Timestamp(parsed.validity().not_after.timestamp()))
 }
 
 /// What the signer of a certificate is called, if it parses and says so.
-pub(super) fn issuer_of(certificate: &CertificateDer<'_>) -> Option<String> {
+pub(super) fn issuer_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     parsed.issuer().iter_common_name().next()?.as_str().ok().map(str::to_owned)
 }

@@ -11,8 +11,8 @@ use tokio::time::{sleep_until, timeout};
 
 use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
 use super::{clock, random};
-use crate::proto::keepalive::{Beat, Heartbeat, Patience};
-use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PROBE, STANDBY_QUIET};
+use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
+use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PING_DELAY, STANDBY_PROBE_TIMEOUT};
 use crate::proto::message::{InvalidMessage, decode, encode};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -20,7 +20,7 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
     /// The peer closed it, with the refusal its close code stands for.
-    #[error("closed by the peer{}", .0.as_ref().map(|refusal| format!(": {}", refusal.what())).unwrap_or_default())]
+    #[error("closed by the peer{}", .0.as_ref().map(|refusal| format!(": {}", refusal.message())).unwrap_or_default())]
     Closed(Option<Refusal>),
     /// Nothing was heard, or nothing could be sent, for too long.
     #[error("the peer is silent")]
@@ -40,7 +40,7 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct ControlChannel<T> {
     socket: WebSocket<T>,
-    heartbeat: Heartbeat,
+    heartbeat: Keepalive,
     /// When a ping was sent that is not yet answered.
     pinged: Option<Instant>,
     round_trip: Arc<RoundTrip>,
@@ -59,8 +59,8 @@ impl RoundTrip {
 
 impl<T: Transport> ControlChannel<T> {
     /// On a WebSocket that was just made.
-    pub fn new(socket: WebSocket<T>, patience: Patience) -> Self {
-        let heartbeat = Heartbeat::new(patience, socket.endpoint, clock::epoch(), random::dice());
+    pub fn new(socket: WebSocket<T>, patience: IdleTimeout) -> Self {
+        let heartbeat = Keepalive::new(patience, socket.endpoint, clock::epoch(), random::dice());
         Self { socket, heartbeat, pinged: None, round_trip: Arc::default() }
     }
 
@@ -71,7 +71,7 @@ impl<T: Transport> ControlChannel<T> {
 
     /// Asks the peer whether it is there; it is given up if it does not answer within a few seconds.
     pub async fn probe(&mut self) -> Result<(), Ended> {
-        self.heartbeat.ask(clock::now());
+        self.heartbeat.probe(clock::now());
         self.ping().await
     }
 
@@ -114,10 +114,10 @@ impl<T: Transport> ControlChannel<T> {
 
     /// The answer to what was just asked, of a peer that must show soon that it is there at all: there is another way.
     pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
-        match timeout(STANDBY_QUIET, self.next()).await {
+        match timeout(STANDBY_PING_DELAY, self.next()).await {
             Ok(answer) => answer,
             Err(_) => {
-                self.heartbeat.ask_within(clock::now(), STANDBY_PROBE);
+                self.heartbeat.probe_within(clock::now(), STANDBY_PROBE_TIMEOUT);
                 self.ping().await?;
                 self.next().await
             }
@@ -135,9 +135,9 @@ impl<T: Transport> ControlChannel<T> {
         loop {
             let pulse = &self.socket.pulse;
             match self.heartbeat.poll(clock::now(), pulse.said(), pulse.heard()) {
-                Beat::GiveUp => return Err(Ended::Silent),
-                Beat::Ping => self.ping().await?,
-                Beat::WaitUntil(at) => {
+                KeepaliveAction::GiveUp => return Err(Ended::Silent),
+                KeepaliveAction::Ping => self.ping().await?,
+                KeepaliveAction::WaitUntil(at) => {
                     let incoming = tokio::select! {
                         incoming = self.socket.reader.next() => incoming?,
                         () = sleep_until(at.into()) => continue,
@@ -207,7 +207,7 @@ mod tests {
     use crate::proto::message::{ToDevice, ToHub};
 
     fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
-        ControlChannel::new(WebSocket::new(transport, &[], endpoint, Purpose::Control), Patience::default())
+        ControlChannel::new(WebSocket::new(transport, &[], endpoint, Purpose::Control), IdleTimeout::default())
     }
 
     #[tokio::test(start_paused = true)]

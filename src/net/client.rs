@@ -17,10 +17,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
 use tokio_rustls::client::TlsStream;
 
-use self::options::Limits;
-pub use self::options::Particulars;
-pub use self::probe::{Arrival, Proof};
-use super::dial::{Trail, dial};
+pub use self::options::RequestOptions;
+use self::options::ResponseLimits;
+pub use self::probe::{Probe, ProbeResult};
+use super::dial::{DialTrace, dial};
 use super::hub_addresses::HubAddresses;
 use super::pump::{Rejoin, Tunnel};
 use super::read_ahead::ReadAhead;
@@ -49,7 +49,7 @@ pub type Connection = TlsStream<ReadAhead<TcpStream>>;
 #[derive(Debug, Clone)]
 pub struct Client {
     hubs: HubAddresses,
-    way: Way,
+    proxy_config: Way,
     trust: Arc<Trust>,
     tls: Arc<ClientConfig>,
     principal: Principal,
@@ -59,7 +59,7 @@ pub struct Client {
 
 /// How a role becomes a client, tried anew whenever it must connect: an address may have changed, and a hub of the
 /// same user may have started since.
-pub type Enrol = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, Refusal>> + Send>> + Send + Sync>;
+pub type ClientFactory = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, Refusal>> + Send>> + Send + Sync>;
 
 impl Client {
     /// For an identity at a hub, which is reached directly.
@@ -69,14 +69,22 @@ impl Client {
         principal: Principal,
         key: Arc<PrivateKey>,
     ) -> Result<Self, rustls::Error> {
-        let (hubs, way, tls) = (hubs.into(), Way::default(), tls::client_config(trust)?);
-        Ok(Self { hubs, way, trust: Arc::new(trust.clone()), tls, principal, key, allow_tls_inspection: false })
+        let (hubs, proxy_config, tls) = (hubs.into(), Way::default(), tls::client_config(trust)?);
+        Ok(Self {
+            hubs,
+            proxy_config,
+            trust: Arc::new(trust.clone()),
+            tls,
+            principal,
+            key,
+            allow_tls_inspection: false,
+        })
     }
 
     /// Through the proxy that leads to the hub, if one does.
     #[must_use]
-    pub fn by(self, way: Way) -> Self {
-        Self { way, ..self }
+    pub fn with_proxy(self, proxy_config: Way) -> Self {
+        Self { proxy_config, ..self }
     }
 
     /// Whether a proxy on the way may inspect TLS, if the hub allows it too.
@@ -87,7 +95,7 @@ impl Client {
     }
 
     /// Whether both came of the same enrolment.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn is_same_enrolment(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.key, &other.key)
     }
 
@@ -102,38 +110,38 @@ impl Client {
     }
 
     /// Asks, and gives the answer whatever its status.
-    pub async fn ask(&self, route: &Route, particulars: Particulars) -> Result<Response<Bytes>, Refusal> {
-        let (request, limits) = particulars.request(route)?;
+    pub async fn request(&self, route: &Route, options: RequestOptions) -> Result<Response<Bytes>, Refusal> {
+        let (request, limits) = options.request(route)?;
         Ok(Box::pin(self.send(self.hub(), request, limits)).await?.0)
     }
 
     /// Brings the control connection.
-    pub async fn control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
+    pub async fn open_control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
         let path = route.to_string();
         let upgrade = Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, further: None };
         Ok(self.upgrade(upgrade, Purpose::Control).await?.0)
     }
 
     /// Brings a stream's WebSocket to where the handshake said.
-    pub async fn stream(
+    pub async fn open_stream(
         &self,
         url: &str,
         token: &StreamToken,
         protocol: Option<StreamProtocol>,
     ) -> Result<Tunnel<Connection>, Refusal> {
-        let (hub, path) = endpoint(url)?;
-        self.tunnel(&hub, path, format!("Bearer {}", token.reveal()), protocol).await
+        let (hub, path) = parse_stream_url(url)?;
+        self.open_tunnel(&hub, path, format!("Bearer {}", token.reveal()), protocol).await
     }
 
     /// Brings a connection that stands by, for this run of an agent if it is a device's.
-    pub async fn standby(&self, url: &str, run: Option<u64>) -> Result<WebSocket<Connection>, Refusal> {
-        let (hub, path) = endpoint(url)?;
+    pub async fn open_standby(&self, url: &str, run: Option<u64>) -> Result<WebSocket<Connection>, Refusal> {
+        let (hub, path) = parse_stream_url(url)?;
         let further = run.map(|run| (standby::RUN_HEADER, run.to_string()));
         let upgrade = Upgrade { hub: &hub, path, protocol: Some(STANDBY_PROTOCOL), token: None, further };
         Ok(self.upgrade(upgrade, Purpose::Stream).await?.0)
     }
 
-    async fn tunnel(
+    async fn open_tunnel(
         &self,
         hub: &HubAddress,
         path: &str,
@@ -154,25 +162,25 @@ impl Client {
         upgrade: Upgrade<'_>,
         purpose: Purpose,
     ) -> Result<(WebSocket<Connection>, Response<Bytes>), Refusal> {
-        let mut request = request("GET", upgrade.path)?;
+        let mut request = build_request("GET", upgrade.path)?;
         let key = generate_key();
         let headers = request.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        headers.insert(header::SEC_WEBSOCKET_KEY, text(&key)?);
+        headers.insert(header::SEC_WEBSOCKET_KEY, header_value(&key)?);
         if let Some(protocol) = upgrade.protocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, text(protocol)?);
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header_value(protocol)?);
         }
         if let Some(token) = upgrade.token {
-            headers.insert(header::AUTHORIZATION, secret(&token)?);
+            headers.insert(header::AUTHORIZATION, sensitive_header(&token)?);
         }
         if let Some((name, value)) = upgrade.further {
-            headers.insert(name, text(&value)?);
+            headers.insert(name, header_value(&value)?);
         }
         let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
-        let Some((stream, early)) = rest else { return Err(refusal(&response)) };
-        check(&response, &key, upgrade.protocol)?;
+        let Some((stream, early)) = rest else { return Err(response_refusal(&response)) };
+        verify_upgrade(&response, &key, upgrade.protocol)?;
         Ok((WebSocket::new(stream, &early, Endpoint::Client, purpose), response))
     }
 
@@ -181,25 +189,25 @@ impl Client {
         &self,
         there: &HubAddress,
         request: Request<Full<Bytes>>,
-        limits: Limits,
-    ) -> Result<(Response<Bytes>, Rest), Refusal> {
-        let reached = self.reach(there, &mut Trail::default()).await?;
-        self.send_on(reached, request, limits).await
+        limits: ResponseLimits,
+    ) -> Result<(Response<Bytes>, Upgraded), Refusal> {
+        let reached = self.connect(there, &mut DialTrace::default()).await?;
+        self.send_with_fallback(reached, request, limits).await
     }
 
     /// Sends a request signed for its connection; once more, on another one, signed for a challenge, where that is called
     /// for.
-    async fn send_on(
+    async fn send_with_fallback(
         &self,
         (hub, stream): (&HubAddress, Connection),
         request: Request<Full<Bytes>>,
-        limits: Limits,
-    ) -> Result<(Response<Bytes>, Rest), Refusal> {
+        limits: ResponseLimits,
+    ) -> Result<(Response<Bytes>, Upgraded), Refusal> {
         let (answer, exporter) = self.send_signed((hub, stream), request.clone(), None, limits).await?;
         match tls_interception::detect(&answer.0, &exporter, self.allow_tls_inspection)? {
             None => Ok(answer),
             Some(challenge) => {
-                let reached = self.reach(hub, &mut Trail::default()).await?;
+                let reached = self.connect(hub, &mut DialTrace::default()).await?;
                 Ok(self.send_signed(reached, request, Some(challenge), limits).await?.0)
             }
         }
@@ -210,40 +218,40 @@ impl Client {
         (hub, stream): (&HubAddress, Connection),
         mut request: Request<Full<Bytes>>,
         challenge: Option<Challenge>,
-        (patience, answer_bytes): Limits,
-    ) -> Result<((Response<Bytes>, Rest), Exporter), Refusal> {
+        (response_timeout, max_response_bytes): ResponseLimits,
+    ) -> Result<((Response<Bytes>, Upgraded), Exporter), Refusal> {
         let exporter = tls::exporter(stream.get_ref().1).map_err(|error| tls::explain(&error))?;
         let session = challenge.as_ref().map_or(Session::Channel(&exporter), Session::Challenge);
         let (method, authority, path) = (request.method().as_str(), hub.to_string(), request.uri().to_string());
         let binding = Binding { method, authority: &authority, path: &path, session };
         let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
-        request.headers_mut().insert(header::HOST, text(&authority)?);
-        request.headers_mut().insert(auth::HEADER, secret(&credential.to_string())?);
-        Ok((exchange(stream, request, patience, answer_bytes).await?, exporter))
+        request.headers_mut().insert(header::HOST, header_value(&authority)?);
+        request.headers_mut().insert(auth::HEADER, sensitive_header(&credential.to_string())?);
+        Ok((round_trip(stream, request, response_timeout, max_response_bytes).await?, exporter))
     }
 
     /// Connects to the hub at `there`, or at whichever of its other addresses answers; the trail has all that were tried.
-    pub async fn reach<'a>(
+    pub async fn connect<'a>(
         &'a self,
         there: &'a HubAddress,
-        trail: &mut Trail<'_>,
+        trace: &mut DialTrace<'_>,
     ) -> Result<(&'a HubAddress, Connection), Refusal> {
         let mut refusals = Vec::new();
-        for hub in self.hubs.in_turn(there) {
-            match dial(hub, &self.way, self.tls.clone(), trail).await {
+        for hub in self.hubs.candidates(there) {
+            match dial(hub, &self.proxy_config, self.tls.clone(), trace).await {
                 Ok(stream) => {
-                    self.hubs.answered(hub);
+                    self.hubs.prefer(hub);
                     return Ok((hub, stream));
                 }
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        Err(together(refusals))
+        Err(merge_refusals(refusals))
     }
 }
 
 /// Of several addresses' refusals the one that says more than that there is no way, else all.
-fn together(mut refusals: Vec<Refusal>) -> Refusal {
+fn merge_refusals(mut refusals: Vec<Refusal>) -> Refusal {
     let telling = refusals.iter().position(|refusal| refusal.kind != RefusalKind::HubUnreachable);
     if let Some(index) = telling {
         return refusals.swap_remove(index);
@@ -252,7 +260,7 @@ fn together(mut refusals: Vec<Refusal>) -> Refusal {
     Refusal::new(RefusalKind::HubUnreachable, details.join("; "))
 }
 
-fn request(method: &str, path: &str) -> Result<Request<Full<Bytes>>, Refusal> {
+fn build_request(method: &str, path: &str) -> Result<Request<Full<Bytes>>, Refusal> {
     Request::builder()
         .method(method)
         .uri(path)
@@ -271,35 +279,35 @@ struct Upgrade<'a> {
 }
 
 /// The way back to a stream's place at its hub, which may be elsewhere by now, or know this machine by another key.
-pub struct WayBack {
+pub struct ResumeTarget {
     /// How to become a client.
-    pub enrol: Enrol,
+    pub client_factory: ClientFactory,
     /// Where the stream's WebSocket was brought.
     pub url: String,
     /// Where the hub was then.
     pub hub: HubAddress,
 }
 
-impl Rejoin<Connection> for WayBack {
+impl Rejoin<Connection> for ResumeTarget {
     async fn rejoin(&self, pass: &Pass) -> Result<Tunnel<Connection>, Refusal> {
-        let client = (self.enrol)().await?;
-        let (there, path) = endpoint(&self.url)?;
+        let client = (self.client_factory)().await?;
+        let (there, path) = parse_stream_url(&self.url)?;
         // A streaming endpoint of its own is where it was; the hub's own is where the hub is.
         let hub = if there == self.hub { client.hub() } else { &there };
         let token = format!("{} {}", resume::SCHEME, pass.token.reveal());
-        client.tunnel(hub, path, token, Some(StreamProtocol::Resumable)).await
+        client.open_tunnel(hub, path, token, Some(StreamProtocol::Resumable)).await
     }
 }
 
-pub(super) type Rest = Option<(Connection, Bytes)>;
+pub(super) type Upgraded = Option<(Connection, Bytes)>;
 
 /// Sends one request and reads its answer; after a 101, the connection comes back for other uses.
-pub(super) async fn exchange(
+pub(super) async fn round_trip(
     stream: Connection,
     request: Request<Full<Bytes>>,
-    patience: Duration,
-    answer_bytes: usize,
-) -> Result<(Response<Bytes>, Rest), Refusal> {
+    response_timeout: Duration,
+    max_response_bytes: usize,
+) -> Result<(Response<Bytes>, Upgraded), Refusal> {
     let failed =
         |error: hyper::Error| Refusal::new(RefusalKind::HubUnreachable, format!("the connection broke: {error}"));
     let steps = async {
@@ -309,7 +317,7 @@ pub(super) async fn exchange(
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok::<_, Refusal>(Response::from_parts(head, Bytes::new()));
             }
-            let body = Limited::new(body, answer_bytes).collect().await;
+            let body = Limited::new(body, max_response_bytes).collect().await;
             let body =
                 body.map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("the answer broke: {error}")))?;
             drop(sender);
@@ -318,15 +326,16 @@ pub(super) async fn exchange(
         let (response, parts) = tokio::join!(answer, connection.without_shutdown());
         let response = response?;
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let rest = if upgraded { parts.ok().map(|parts| (parts.io.into_inner(), parts.read_buf)) } else { None };
-        Ok((response, rest))
+        let upgraded_parts =
+            if upgraded { parts.ok().map(|parts| (parts.io.into_inner(), parts.read_buf)) } else { None };
+        Ok((response, upgraded_parts))
     };
-    let silent = || Refusal::new(RefusalKind::HubUnreachable, format!("no answer in {} s", patience.as_secs()));
-    timeout(patience, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
+    let silent = || Refusal::new(RefusalKind::HubUnreachable, format!("no answer in {} s", response_timeout.as_secs()));
+    timeout(response_timeout, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// RFC 6455 section 4.1: the answer must be to this request.
-fn check(response: &Response<Bytes>, key: &str, protocol: Option<&str>) -> Result<(), Refusal> {
+fn verify_upgrade(response: &Response<Bytes>, key: &str, protocol: Option<&str>) -> Result<(), Refusal> {
     let header = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
     if header(header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
         return Err(Refusal::new(RefusalKind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
@@ -348,7 +357,7 @@ struct ErrorBody {
 }
 
 /// What an answer other than the wanted one means.
-pub fn refusal(response: &Response<Bytes>) -> Refusal {
+pub fn response_refusal(response: &Response<Bytes>) -> Refusal {
     if let Ok(ErrorBody { refusal }) = serde_json::from_slice(response.body()) {
         return refusal;
     }
@@ -366,7 +375,7 @@ pub fn refusal(response: &Response<Bytes>) -> Refusal {
 
 /// The host and path of `wss://HOST[:PORT]/PATH`. TLS checks the host against the same trust as the hub's; the path is one
 /// where a hub takes connections, and nothing that another server would act on.
-fn endpoint(url: &str) -> Result<(HubAddress, &str), Refusal> {
+fn parse_stream_url(url: &str) -> Result<(HubAddress, &str), Refusal> {
     let parse = || {
         let rest = url.strip_prefix("wss://")?;
         let slash = rest.find('/')?;
@@ -378,13 +387,13 @@ fn endpoint(url: &str) -> Result<(HubAddress, &str), Refusal> {
     parse().ok_or_else(|| Refusal::new(RefusalKind::BadRequest, "the hub gave a streaming URL that is none of a hub's"))
 }
 
-fn text(value: &str) -> Result<HeaderValue, Refusal> {
+fn header_value(value: &str) -> Result<HeaderValue, Refusal> {
     HeaderValue::try_from(value).map_err(|error| Refusal::new(RefusalKind::BadRequest, error.to_string()))
 }
 
 /// A header that no debug output shows.
-fn secret(value: &str) -> Result<HeaderValue, Refusal> {
-    let mut value = text(value)?;
+fn sensitive_header(value: &str) -> Result<HeaderValue, Refusal> {
+    let mut value = header_value(value)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -399,7 +408,7 @@ mod tests {
         let bridge = format!("/bridges/ih/hub/d/pi-42/sid/{id}/r/device");
         for path in [&bridge, "/standby"] {
             let url = format!("wss://streams.test:444{path}");
-            assert_eq!(endpoint(&url).ok(), Some(("streams.test:444".parse().unwrap(), path)), "{url}");
+            assert_eq!(parse_stream_url(&url).ok(), Some(("streams.test:444".parse().unwrap(), path)), "{url}");
         }
         for foreign in [
             "https://hub/standby",
@@ -417,7 +426,7 @@ mod tests {
             &format!("wss://hub/bridges/ih/x#/d/pi-42/sid/{id}/r/device"),
             &format!("wss://hub/bridges/ih/../d/pi-42/sid/{id}/r/device"),
         ] {
-            assert!(endpoint(foreign).is_err(), "{foreign}");
+            assert!(parse_stream_url(foreign).is_err(), "{foreign}");
         }
     }
 }

@@ -37,68 +37,68 @@ pub enum Hop {
 
 /// A hop that was begun.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub struct DialStep {
     /// Which.
     pub hop: Hop,
     /// Where to: a name, an address, what was agreed.
-    pub at: String,
+    pub target: String,
     /// How long it took, or until it failed; none while it is under way.
-    pub took: Option<Duration>,
+    pub elapsed: Option<Duration>,
     /// Why it failed, if it did.
     pub refusal: Option<Refusal>,
-    began: Instant,
+    started_at: Instant,
 }
 
 /// The hops to a hub, in order; told of as each begins, and as it is over.
-pub struct Trail<'a> {
-    steps: Vec<Step>,
-    tell: &'a (dyn Fn(&Step) + Sync),
+pub struct DialTrace<'a> {
+    steps: Vec<DialStep>,
+    observer: &'a (dyn Fn(&DialStep) + Sync),
 }
 
-impl Default for Trail<'_> {
+impl Default for DialTrace<'_> {
     fn default() -> Self {
-        Self::telling(&|_| {})
+        Self::with_observer(&|_| {})
     }
 }
 
-impl<'a> Trail<'a> {
+impl<'a> DialTrace<'a> {
     /// One of whose steps this is told.
-    pub fn telling(tell: &'a (dyn Fn(&Step) + Sync)) -> Self {
-        Self { steps: Vec::new(), tell }
+    pub fn with_observer(observer: &'a (dyn Fn(&DialStep) + Sync)) -> Self {
+        Self { steps: Vec::new(), observer }
     }
 
     fn begin(&mut self, hop: Hop, at: impl Into<String>) {
-        let step = Step { hop, at: at.into(), took: None, refusal: None, began: clock::now() };
-        (self.tell)(&step);
+        let step = DialStep { hop, target: at.into(), elapsed: None, refusal: None, started_at: clock::now() };
+        (self.observer)(&step);
         self.steps.push(step);
     }
 
     /// The last hop is done; where it led to is better known now.
-    fn end(&mut self, at: Option<String>) {
-        self.is_over(at, None);
+    fn complete(&mut self, at: Option<String>) {
+        self.finish_step(at, None);
     }
 
     /// The way ends at the last hop.
     fn fail(&mut self, why: &Refusal) {
-        self.is_over(None, Some(why.clone()));
+        self.finish_step(None, Some(why.clone()));
     }
 
-    fn is_over(&mut self, at: Option<String>, refusal: Option<Refusal>) {
+    fn finish_step(&mut self, at: Option<String>, refusal: Option<Refusal>) {
         let Some(step) = self.steps.last_mut() else { return };
-        step.took = Some(clock::now() - step.began);
-        step.at = at.unwrap_or_else(|| std::mem::take(&mut step.at));
+        step.elapsed = Some(clock::now() - step.started_at);
+        step.target = at.unwrap_or_else(|| std::mem::take(&mut step.target));
         step.refusal = refusal;
-        (self.tell)(step);
+        (self.observer)(step);
     }
 }
 
-impl fmt::Display for Trail<'_> {
+impl fmt::Display for DialTrace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Step { hop, at, took, refusal, .. }) in self.steps.iter().enumerate() {
+        for (index, DialStep { hop, target, elapsed, refusal, .. }) in self.steps.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
-            let done = took.filter(|_| refusal.is_none());
-            let took = done.map_or_else(|| "not done".into(), |took| format!("{} ms", took.as_millis()));
-            write!(f, "{comma}{hop:?} {at} {took}")?;
+            let done = elapsed.filter(|_| refusal.is_none());
+            let elapsed = done.map_or_else(|| "not done".into(), |elapsed| format!("{} ms", elapsed.as_millis()));
+            write!(f, "{comma}{hop:?} {target} {elapsed}")?;
         }
         Ok(())
     }
@@ -107,31 +107,31 @@ impl fmt::Display for Trail<'_> {
 /// Connects and completes TLS. Names are looked up anew each time: addresses change.
 pub async fn dial(
     hub: &HubAddress,
-    way: &Way,
+    proxy_config: &Way,
     config: Arc<ClientConfig>,
-    trail: &mut Trail<'_>,
+    trace: &mut DialTrace<'_>,
 ) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
     let steps = async {
-        let tcp = match way.to(&hub.host) {
-            None => connect(hub, None, trail).await?.0,
+        let tcp = match proxy_config.to(&hub.host) {
+            None => connect(hub, None, trace).await?.0,
             Some(proxy) => {
-                let (mut tcp, address) = connect(&proxy.at, Some(proxy), trail).await?;
-                trail.begin(Hop::Proxy, proxy.to_string());
-                let opened = proxy_connect::through(&mut tcp, proxy, Target(&hub.host, hub.port)).await;
+                let (mut tcp, address) = connect(&proxy.at, Some(proxy), trace).await?;
+                trace.begin(Hop::Proxy, proxy.to_string());
+                let opened = proxy_connect::open_tunnel(&mut tcp, proxy, Target(&hub.host, hub.port)).await;
                 opened.map_err(|why| unreachable(format!("the proxy {proxy} at {} {why}", address.ip())))?;
-                trail.end(None);
+                trace.complete(None);
                 tcp
             }
         };
-        handshake(hub, tcp, config, trail).await
+        handshake(hub, tcp, config, trace).await
     };
     // Boxed, and so given back: whoever dials may then wait for months.
     let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
     let reached =
         reached.unwrap_or_else(|_| Err(unreachable(format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs()))));
     match &reached {
-        Ok(_) => tracing::debug!(%hub, %trail, "reached the hub"),
-        Err(refusal) => trail.fail(refusal),
+        Ok(_) => tracing::debug!(%hub, %trace, "reached the hub"),
+        Err(refusal) => trace.fail(refusal),
     }
     reached
 }
@@ -140,24 +140,24 @@ pub async fn dial(
 async fn connect(
     to: &HubAddress,
     proxy: Option<&Via>,
-    trail: &mut Trail<'_>,
+    trace: &mut DialTrace<'_>,
 ) -> Result<(TcpStream, SocketAddr), Refusal> {
     let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
     let unresolved = |why: &str| unreachable(format!("cannot resolve {}{whose}: {why}", to.host));
-    trail.begin(Hop::Name, &to.host);
+    trace.begin(Hop::Name, &to.host);
     let found = lookup_host((to.host.as_str(), to.port)).await.map_err(|error| unresolved(&error.to_string()))?;
     let addresses: Vec<_> = found.collect();
-    trail.end(None);
-    trail.begin(Hop::Tcp, to.to_string());
-    let raced = race(addresses, TcpStream::connect).await;
-    let (stream, address) = raced.map_err(|lost| match lost.as_slice() {
+    trace.complete(None);
+    trace.begin(Hop::Tcp, to.to_string());
+    let winner = race(addresses, TcpStream::connect).await;
+    let (stream, address) = winner.map_err(|failures| match failures.as_slice() {
         [] => unresolved("it has no address"),
-        lost => {
+        failures => {
             let who = proxy.map_or_else(|| to.to_string(), |proxy| format!("the proxy {proxy}"));
-            unreachable(format!("{who} {}", told(lost)))
+            unreachable(format!("{who} {}", describe_attempts(failures)))
         }
     })?;
-    trail.end(Some(address.to_string()));
+    trace.complete(Some(address.to_string()));
     socket::tune(&stream);
     socket::suit_tunnel(&stream);
     tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
@@ -169,19 +169,19 @@ async fn handshake(
     hub: &HubAddress,
     tcp: TcpStream,
     config: Arc<ClientConfig>,
-    trail: &mut Trail<'_>,
+    trace: &mut DialTrace<'_>,
 ) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
-    trail.begin(Hop::Tls, hub.to_string());
+    trace.begin(Hop::Tls, hub.to_string());
     let name = ServerName::try_from(hub.host.clone());
     let name = name.map_err(|_| unreachable(format!("'{}' is not a host name", hub.host)))?;
     let connecting = TlsConnector::from(config).connect(name, ReadAhead::new(tcp)).await;
     let stream = connecting.map_err(|error| explain(hub, &error))?;
-    trail.end(tls::agreed(stream.get_ref().1));
+    trace.complete(tls::negotiated(stream.get_ref().1));
     Ok(stream)
 }
 
-fn told(lost: &[FailedAttempt]) -> String {
-    lost.iter().map(|(address, why)| format!("at {address}: {why}")).collect::<Vec<_>>().join("; ")
+fn describe_attempts(failures: &[FailedAttempt]) -> String {
+    failures.iter().map(|(address, why)| format!("at {address}: {why}")).collect::<Vec<_>>().join("; ")
 }
 
 fn unreachable(why: String) -> Refusal {
@@ -205,37 +205,37 @@ mod tests {
     use crate::net::tls::{Trust, client_config};
 
     /// How far one comes where this listens and hangs up: each hop, and whether it was done.
-    async fn trail(via: Option<&str>, listens: bool) -> (Vec<(Hop, bool)>, String) {
+    async fn trace(via: Option<&str>, listens: bool) -> (Vec<(Hop, bool)>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let hub: HubAddress = if via.is_some() { "hub.invalid".into() } else { address.to_string() }.parse().unwrap();
-        let way = via.map(|scheme| format!("{scheme}{address}").parse::<Via>().unwrap()).map(Way::through);
+        let proxy_config = via.map(|scheme| format!("{scheme}{address}").parse::<Via>().unwrap()).map(Way::through);
         let listener = listens.then_some(listener);
-        let hanging_up = async {
+        let accept_and_close = async {
             if let Some(listener) = listener {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 stream.read_u8().await.unwrap();
             }
         };
-        let mut trail = Trail::default();
+        let mut trace = DialTrace::default();
         let config = client_config(&Trust::Public).unwrap();
-        let way = way.unwrap_or_default();
-        let (refused, ()) = tokio::join!(dial(&hub, &way, config, &mut trail), hanging_up);
+        let proxy_config = proxy_config.unwrap_or_default();
+        let (refused, ()) = tokio::join!(dial(&hub, &proxy_config, config, &mut trace), accept_and_close);
         assert_eq!(refused.unwrap_err().kind, RefusalKind::HubUnreachable);
-        assert!(trail.steps.iter().all(|step| step.took.is_some()), "{trail}");
-        (trail.steps.iter().map(|step| (step.hop, step.refusal.is_none())).collect(), trail.to_string())
+        assert!(trace.steps.iter().all(|step| step.elapsed.is_some()), "{trace}");
+        (trace.steps.iter().map(|step| (step.hop, step.refusal.is_none())).collect(), trace.to_string())
     }
 
     #[tokio::test]
     async fn the_trail_ends_with_the_hop_that_failed() {
-        let (steps, told) = trail(None, true).await;
+        let (steps, shown) = trace(None, true).await;
         assert_eq!(steps, [(Hop::Name, true), (Hop::Tcp, true), (Hop::Tls, false)]);
-        assert!(told.starts_with("Name 127.0.0.1 ") && told.ends_with(" not done"), "{told}");
-        assert_eq!(trail(None, false).await.0, [(Hop::Name, true), (Hop::Tcp, false)]);
+        assert!(shown.starts_with("Name 127.0.0.1 ") && shown.ends_with(" not done"), "{shown}");
+        assert_eq!(trace(None, false).await.0, [(Hop::Name, true), (Hop::Tcp, false)]);
         for via in ["http://", "socks5h://"] {
-            let (steps, told) = trail(Some(via), true).await;
+            let (steps, shown) = trace(Some(via), true).await;
             assert_eq!(steps, [(Hop::Name, true), (Hop::Tcp, true), (Hop::Proxy, false)]);
-            assert!(told.contains("Proxy 127.0.0.1:") && !told.contains("hub.invalid"), "{told}");
+            assert!(shown.contains("Proxy 127.0.0.1:") && !shown.contains("hub.invalid"), "{shown}");
         }
     }
 }

@@ -8,12 +8,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_ADDRESSES, DIAL_HEAD_START};
+use crate::proto::limits::{CONNECTION_ATTEMPT_DELAY, DIAL_ADDRESS_TIMEOUT, DIAL_ADDRESSES};
 
 /// An address that did not, and why.
 pub(super) type FailedAttempt = (SocketAddr, String);
 
-/// Connects to one after the other, each [`DIAL_HEAD_START`] after the one before, or at once when one fails. The first
+/// Connects to one after the other, each [`CONNECTION_ATTEMPT_DELAY`] after the one before, or at once when one fails. The first
 /// that connects wins, and the others are given up. Whoever waits has a deadline for all.
 pub(super) async fn race<T, F>(
     addresses: Vec<SocketAddr>,
@@ -22,20 +22,20 @@ pub(super) async fn race<T, F>(
 where
     F: Future<Output = io::Result<T>>,
 {
-    let mut waiting = interleaved(addresses);
-    waiting.truncate(DIAL_ADDRESSES);
-    let (mut running, mut lost) = (FuturesUnordered::new(), Vec::new());
+    let mut queue = interleaved(addresses);
+    queue.truncate(DIAL_ADDRESSES);
+    let (mut attempts, mut failures) = (FuturesUnordered::new(), Vec::new());
     loop {
-        if let Some(address) = waiting.pop_front() {
-            running.push(attempt(address, connect(address)));
+        if let Some(address) = queue.pop_front() {
+            attempts.push(attempt(address, connect(address)));
         }
         tokio::select! {
-            done = running.next() => match done {
-                Some(Ok(won)) => return Ok(won),
-                Some(Err(failed)) => lost.push(failed),
-                None => return Err(lost),
+            done = attempts.next() => match done {
+                Some(Ok(connected)) => return Ok(connected),
+                Some(Err(failed)) => failures.push(failed),
+                None => return Err(failures),
             },
-            () = sleep(DIAL_HEAD_START), if !waiting.is_empty() => {}
+            () = sleep(CONNECTION_ATTEMPT_DELAY), if !queue.is_empty() => {}
         }
     }
 }
@@ -97,8 +97,8 @@ mod tests {
         let began = clock::now();
         let good: SocketAddr = FOUR[0].parse().unwrap();
         let connect = |address| async move { if address == good { Ok(()) } else { pending().await } };
-        let ((), won) = race(addresses(&[SIX[0], SIX[1], FOUR[0]]), connect).await.unwrap();
-        assert_eq!((won, clock::now() - began), (good, DIAL_HEAD_START));
+        let ((), connected) = race(addresses(&[SIX[0], SIX[1], FOUR[0]]), connect).await.unwrap();
+        assert_eq!((connected, clock::now() - began), (good, CONNECTION_ATTEMPT_DELAY));
     }
 
     #[tokio::test(start_paused = true)]
@@ -117,13 +117,13 @@ mod tests {
         let connect = |address: SocketAddr| async move {
             if address.is_ipv6() { pending().await } else { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) }
         };
-        let lost = race(addresses(&[FOUR[0], FOUR[1], SIX[0]]), connect).await.unwrap_err();
+        let failures = race(addresses(&[FOUR[0], FOUR[1], SIX[0]]), connect).await.unwrap_err();
         assert_eq!(clock::now() - began, DIAL_ADDRESS_TIMEOUT);
         assert_eq!(
-            lost.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
+            failures.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
             addresses(&[FOUR[0], FOUR[1], SIX[0]])
         );
-        assert_eq!(lost[2].1, "no answer in 6 s");
+        assert_eq!(failures[2].1, "no answer in 6 s");
         assert_eq!(race(Vec::new(), connect).await.unwrap_err(), []);
     }
 

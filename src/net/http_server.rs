@@ -38,7 +38,7 @@ impl Default for Limits {
 
 /// A request that is well-formed, whatever it asks for.
 #[derive(Debug)]
-pub struct Asked {
+pub struct HttpRequest {
     /// `GET`, `POST`, …
     pub method: String,
     /// With its query.
@@ -53,7 +53,7 @@ pub struct Asked {
     pub is_upgrade: bool,
 }
 
-impl Asked {
+impl HttpRequest {
     /// A header's value, if it is there and text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -62,7 +62,7 @@ impl Asked {
 
 /// What is done with a request.
 #[derive(Debug)]
-pub enum Answer<U> {
+pub enum HttpOutcome<U> {
     /// Answered; the connection may ask again.
     Reply(Response<Bytes>),
     /// Upgraded; `then` comes back with the WebSocket.
@@ -84,14 +84,13 @@ pub async fn serve<T, U, H, F>(transport: T, limits: Limits, handler: H) -> Opti
 where
     T: Transport + 'static,
     U: Send,
-    H: Fn(Asked) -> F + Sync,
-    F: Future<Output = Answer<U>> + Send,
+    H: Fn(HttpRequest) -> F + Sync,
+    F: Future<Output = HttpOutcome<U>> + Send,
 {
     let upgraded = Mutex::new(None);
     let service = service_fn(|request: Request<Body>| {
-        let answer = answer(request, &handler, &upgraded);
-        let answer: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(answer);
-        answer
+        let response: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(handle(request, &handler, &upgraded));
+        response
     });
     let connection = Builder::new()
         .timer(TokioTimer::new())
@@ -111,43 +110,43 @@ where
     Some((then, socket))
 }
 
-async fn answer<U, H, F>(
+async fn handle<U, H, F>(
     request: Request<Body>,
     handler: &H,
     upgraded: &Mutex<Option<(Purpose, U)>>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible>
 where
-    H: Fn(Asked) -> F + Sync,
-    F: Future<Output = Answer<U>> + Send,
+    H: Fn(HttpRequest) -> F + Sync,
+    F: Future<Output = HttpOutcome<U>> + Send,
 {
-    let (asked, key) = match read(request).await {
-        Ok(read) => read,
-        Err(status) => return Ok(bare(status).map(Full::new)),
+    let (request, key) = match parse_request(request).await {
+        Ok(parsed) => parsed,
+        Err(status) => return Ok(empty_response(status).map(Full::new)),
     };
-    let response = match (handler(asked).await, key) {
-        (Answer::Reply(response), _) => response,
-        (Answer::Upgrade { protocol, headers, purpose, then }, Some(key)) => {
+    let response = match (handler(request).await, key) {
+        (HttpOutcome::Reply(response), _) => response,
+        (HttpOutcome::Upgrade { protocol, headers, purpose, then }, Some(key)) => {
             *upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((purpose, then));
-            switching(&key, protocol, headers)
+            switching_protocols(&key, protocol, headers)
         }
-        (Answer::Upgrade { .. }, None) => bare(StatusCode::UPGRADE_REQUIRED),
+        (HttpOutcome::Upgrade { .. }, None) => empty_response(StatusCode::UPGRADE_REQUIRED),
     };
     Ok(response.map(Full::new))
 }
 
 /// Headers of which a second one would be somebody's trick.
-const SINGLE: [&str; 5] =
+const SINGLETON_HEADERS: [&str; 5] =
     ["host", "authorization", "devstream-authorization", "sec-websocket-key", "sec-websocket-version"];
 
 /// Checks what every request must be, and reads its body.
-async fn read(request: Request<Body>) -> Result<(Asked, Option<String>), StatusCode> {
+async fn parse_request(request: Request<Body>) -> Result<(HttpRequest, Option<String>), StatusCode> {
     let (head, body) = request.into_parts();
-    let twice = |name: &&str| head.headers.get_all(*name).iter().nth(1).is_some();
+    let is_repeated = |name: &&str| head.headers.get_all(*name).iter().nth(1).is_some();
     // Browsers name the page that asks; no page has business here.
     if head.headers.contains_key(header::ORIGIN) {
         return Err(StatusCode::FORBIDDEN);
     }
-    if head.version != Version::HTTP_11 || SINGLE.iter().any(twice) {
+    if head.version != Version::HTTP_11 || SINGLETON_HEADERS.iter().any(is_repeated) {
         return Err(StatusCode::BAD_REQUEST);
     }
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -159,8 +158,8 @@ async fn read(request: Request<Body>) -> Result<(Asked, Option<String>), StatusC
     let authority =
         head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or(StatusCode::BAD_REQUEST)?;
     let authority = authority.to_owned();
-    let body = if key.is_some() { Bytes::new() } else { whole(body).await? };
-    let asked = Asked {
+    let body = if key.is_some() { Bytes::new() } else { read_body(body).await? };
+    let request = HttpRequest {
         method: head.method.as_str().into(),
         path: path.into(),
         authority,
@@ -168,10 +167,10 @@ async fn read(request: Request<Body>) -> Result<(Asked, Option<String>), StatusC
         body,
         is_upgrade: key.is_some(),
     };
-    Ok((asked, key))
+    Ok((request, key))
 }
 
-async fn whole(body: Body) -> Result<Bytes, StatusCode> {
+async fn read_body(body: Body) -> Result<Bytes, StatusCode> {
     match timeout(REQUEST_BODY_TIMEOUT, Limited::new(body, REQUEST_BODY_BYTES).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
@@ -200,8 +199,12 @@ fn upgrade_key(method: &Method, headers: &HeaderMap) -> Result<Option<String>, S
     }
 }
 
-fn switching(key: &str, protocol: Option<String>, further: Vec<(&'static str, String)>) -> Response<Bytes> {
-    let mut response = bare(StatusCode::SWITCHING_PROTOCOLS);
+fn switching_protocols(
+    key: &str,
+    protocol: Option<String>,
+    extra_headers: Vec<(&'static str, String)>,
+) -> Response<Bytes> {
+    let mut response = empty_response(StatusCode::SWITCHING_PROTOCOLS);
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -211,7 +214,7 @@ fn switching(key: &str, protocol: Option<String>, further: Vec<(&'static str, St
     if let Some(Ok(protocol)) = protocol.map(HeaderValue::try_from) {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
-    for (name, value) in further {
+    for (name, value) in extra_headers {
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
@@ -220,7 +223,7 @@ fn switching(key: &str, protocol: Option<String>, further: Vec<(&'static str, St
 }
 
 /// A response with nothing but its status.
-pub fn bare(status: StatusCode) -> Response<Bytes> {
+pub fn empty_response(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     if status == StatusCode::UPGRADE_REQUIRED {

@@ -32,27 +32,27 @@ impl HubAddresses {
 
     /// The one that answered last, else the first.
     pub fn preferred(&self) -> &HubAddress {
-        self.at(self.preference.0.load(Ordering::Relaxed))
+        self.get(self.preference.0.load(Ordering::Relaxed))
     }
 
     /// What to try for the hub at `there`: if it is this one, all addresses, beginning with the preferred one.
-    pub(super) fn in_turn<'a>(&'a self, there: &'a HubAddress) -> Vec<&'a HubAddress> {
+    pub(super) fn candidates<'a>(&'a self, there: &'a HubAddress) -> Vec<&'a HubAddress> {
         let count = 1 + self.others.len();
-        if !(0..count).any(|index| self.at(index) == there) {
+        if !(0..count).any(|index| self.get(index) == there) {
             return vec![there];
         }
         let from = self.preference.0.load(Ordering::Relaxed);
-        (from..from + count).map(|index| self.at(index % count)).collect()
+        (from..from + count).map(|index| self.get(index % count)).collect()
     }
 
     /// This one answered.
-    pub(super) fn answered(&self, hub: &HubAddress) {
-        if let Some(index) = (0..=self.others.len()).find(|index| self.at(*index) == hub) {
+    pub(super) fn prefer(&self, hub: &HubAddress) {
+        if let Some(index) = (0..=self.others.len()).find(|index| self.get(*index) == hub) {
             self.preference.0.store(index, Ordering::Relaxed);
         }
     }
 
-    fn at(&self, index: usize) -> &HubAddress {
+    fn get(&self, index: usize) -> &HubAddress {
         index.checked_sub(1).and_then(|index| self.others.get(index)).unwrap_or(&self.first)
     }
 }
@@ -68,13 +68,13 @@ mod tests {
         let hubs = || HubAddresses::new(&addresses, preference.clone()).unwrap();
         let order = |there: &str| {
             let there = there.parse().unwrap();
-            hubs().in_turn(&there).into_iter().map(|hub| hub.host.clone()).collect::<Vec<_>>().concat()
+            hubs().candidates(&there).into_iter().map(|hub| hub.host.clone()).collect::<Vec<_>>().concat()
         };
         assert_eq!((order("a"), order("c")), ("abc".into(), "abc".into()));
-        hubs().answered(&addresses[1]);
+        hubs().prefer(&addresses[1]);
         assert_eq!((order("a"), hubs().preferred().host.as_str()), ("bca".into(), "b"));
         assert_eq!(order("elsewhere"), "elsewhere", "a streaming endpoint of its own is no address of the hub");
-        hubs().answered(&"elsewhere".parse().unwrap());
+        hubs().prefer(&"elsewhere".parse().unwrap());
         assert_eq!(order("c"), "bca");
         assert!(HubAddresses::new(&[], preference.clone()).is_none());
     }

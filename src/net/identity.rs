@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::client::{Client, Enrol};
+use super::client::{Client, ClientFactory};
 use super::tls::{self, Trust};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
@@ -14,23 +14,23 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 #[derive(Clone)]
 pub struct Identity {
     principal: Principal,
-    enrol: Enrol,
+    client_factory: ClientFactory,
 }
 
 impl Identity {
     /// For a program that keeps its key itself: the key's public half is what the hub knows of `principal`.
     pub fn new(hub: HubAddress, trust: &Trust, principal: Principal, key: PrivateKey) -> Result<Self, Refusal> {
         let client = Client::new(hub, trust, principal.clone(), Arc::new(key)).map_err(|error| tls::explain(&error))?;
-        let enrol: Enrol = Arc::new(move || {
+        let client_factory: ClientFactory = Arc::new(move || {
             let client = client.clone();
             Box::pin(async move { Ok(client) })
         });
-        Ok(Self { principal, enrol })
+        Ok(Self { principal, client_factory })
     }
 
     /// For one that has another way to become a client, which is asked before each connection.
-    pub fn enrolled_by(principal: Principal, enrol: Enrol) -> Self {
-        Self { principal, enrol }
+    pub fn with_client_factory(principal: Principal, client_factory: ClientFactory) -> Self {
+        Self { principal, client_factory }
     }
 
     /// Who it is.
@@ -39,9 +39,9 @@ impl Identity {
     }
 
     /// How it becomes a client, if it has that role.
-    pub fn acting_as(&self, role: Role) -> Result<Enrol, Refusal> {
+    pub fn client_factory_for(&self, role: Role) -> Result<ClientFactory, Refusal> {
         if self.principal.role == role {
-            return Ok(self.enrol.clone());
+            return Ok(self.client_factory.clone());
         }
         let detail = format!("{} is no {role}: devices await streams, and services open them", self.principal);
         Err(Refusal::new(RefusalKind::NotPermitted, detail))

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::clock;
-use crate::proto::limits::VIGIL_INTERVAL;
-use crate::proto::vigil::{Change, Look, compare};
+use crate::proto::limits::NETWORK_CHECK_INTERVAL;
+use crate::proto::network_monitor::{Change, Snapshot, detect_change};
 
 /// Where this process last reached its hub: what matters is the way there.
 static HUB: Mutex<Option<SocketAddr>> = Mutex::new(None);
@@ -53,21 +53,24 @@ pub(super) fn reached(hub: SocketAddr) {
 }
 
 async fn keep(changes: watch::Sender<u64>) {
-    let mut ticks = interval(VIGIL_INTERVAL);
+    let mut ticks = interval(NETWORK_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut before, mut knew_the_hub) = (look(), false);
+    let (mut before, mut knew_the_hub) = (snapshot(), false);
     loop {
         ticks.tick().await;
-        let (after, knows_the_hub) = (look(), hub().is_some());
+        let (after, knows_the_hub) = (snapshot(), hub().is_some());
         let first = knows_the_hub && !std::mem::replace(&mut knew_the_hub, knows_the_hub);
         // That there is a way to the hub, once the hub is known, is no move.
-        let change = compare(&before, &after, VIGIL_INTERVAL).filter(|change| !(first && *change == Change::Moved));
+        let change = detect_change(&before, &after, NETWORK_CHECK_INTERVAL)
+            .filter(|change| !(first && *change == Change::AddressChanged));
         if let Some(change) = change {
             match change {
-                Change::Slept => {
+                Change::WokeUp => {
                     tracing::info!("this machine was asleep, or its clock was set: looking at every connection")
                 }
-                Change::Moved => tracing::info!("this machine has another address: looking at every connection"),
+                Change::AddressChanged => {
+                    tracing::info!("this machine has another address: looking at every connection")
+                }
             }
             changes.send_modify(|count| *count += 1);
         }
@@ -79,8 +82,8 @@ fn hub() -> Option<SocketAddr> {
     *HUB.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn look() -> Look {
-    Look { now: clock::now(), wall: clock::now_utc(), address: own_address() }
+fn snapshot() -> Snapshot {
+    Snapshot { now: clock::now(), wall: clock::now_utc(), address: own_address() }
 }
 
 /// The address from which the hub would be reached. Connecting a UDP socket sends nothing.

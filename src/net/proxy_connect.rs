@@ -7,85 +7,85 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::proto::forward::Target;
-use crate::proto::limits::{VIA_ANSWER_BYTES, VIA_TIMEOUT};
+use crate::proto::limits::{PROXY_RESPONSE_BYTES, PROXY_TIMEOUT};
 use crate::proto::via::{Speech, Via, connect, socks};
 
 /// Opens the way to a host through the proxy at the other end of the stream. An error is what the proxy did, and follows
 /// its name.
-pub(super) async fn through<S>(stream: &mut S, via: &Via, target: Target<'_>) -> Result<(), String>
+pub(super) async fn open_tunnel<S>(stream: &mut S, proxy: &Via, target: Target<'_>) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let opening = async {
-        match via.speech {
-            Speech::Connect => by_connect(stream, via, target).await,
-            Speech::Socks => by_socks(stream, via, target).await,
+        match proxy.speech {
+            Speech::Connect => http_connect(stream, proxy, target).await,
+            Speech::Socks => socks_connect(stream, proxy, target).await,
         }
     };
-    let kind = match via.speech {
+    let kind = match proxy.speech {
         Speech::Connect => "an HTTP",
         Speech::Socks => "a SOCKS 5",
     };
-    let seconds = VIA_TIMEOUT.as_secs();
+    let seconds = PROXY_TIMEOUT.as_secs();
     let slow =
         || format!("has not opened the way to {target} in {seconds} s: can it reach that, and is it {kind} proxy?");
-    timeout(VIA_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
+    timeout(PROXY_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
 }
 
-async fn by_connect<S>(stream: &mut S, via: &Via, target: Target<'_>) -> Result<(), String>
+async fn http_connect<S>(stream: &mut S, proxy: &Via, target: Target<'_>) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    stream.write_all(connect::request(target, via.login.as_ref()).as_bytes()).await.map_err(broke)?;
+    stream.write_all(connect::request(target, proxy.login.as_ref()).as_bytes()).await.map_err(io_failure)?;
     let mut head = Vec::with_capacity(1024);
     let answer = loop {
-        if let Some(answer) = connect::answer(&head).map_err(said)? {
+        if let Some(answer) = connect::answer(&head).map_err(message)? {
             break answer;
         }
-        if head.len() >= VIA_ANSWER_BYTES {
-            return Err(format!("answers with a head of more than {VIA_ANSWER_BYTES} bytes"));
+        if head.len() >= PROXY_RESPONSE_BYTES {
+            return Err(format!("answers with a head of more than {PROXY_RESPONSE_BYTES} bytes"));
         }
-        let mut rest = (&mut *stream).take((VIA_ANSWER_BYTES - head.len()) as u64);
-        if rest.read_buf(&mut head).await.map_err(broke)? == 0 {
-            return Err(broke(io::ErrorKind::UnexpectedEof.into()));
+        let mut rest = (&mut *stream).take((PROXY_RESPONSE_BYTES - head.len()) as u64);
+        if rest.read_buf(&mut head).await.map_err(io_failure)? == 0 {
+            return Err(io_failure(io::ErrorKind::UnexpectedEof.into()));
         }
     };
     if !answer.is_yes() {
-        return Err(answer.no(target, via.login.is_some()));
+        return Err(answer.no(target, proxy.login.is_some()));
     }
     // With TLS it is the client that speaks first.
     if answer.length < head.len() { Err("sends bytes that nobody asked for".into()) } else { Ok(()) }
 }
 
-async fn by_socks<S>(stream: &mut S, via: &Via, target: Target<'_>) -> Result<(), String>
+async fn socks_connect<S>(stream: &mut S, proxy: &Via, target: Target<'_>) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let login = via.login.as_ref();
-    stream.write_all(socks::greeting(login)).await.map_err(broke)?;
-    if socks::wants_login(read(stream).await?, login).map_err(said)?
+    let login = proxy.login.as_ref();
+    stream.write_all(socks::greeting(login)).await.map_err(io_failure)?;
+    if socks::wants_login(read(stream).await?, login).map_err(message)?
         && let Some(login) = login
     {
-        stream.write_all(&socks::credentials(login)).await.map_err(broke)?;
-        socks::admitted(read(stream).await?).map_err(said)?;
+        stream.write_all(&socks::credentials(login)).await.map_err(io_failure)?;
+        socks::admitted(read(stream).await?).map_err(message)?;
     }
-    stream.write_all(&socks::request(target.0, target.1).map_err(said)?).await.map_err(broke)?;
-    let more = socks::granted(read(stream).await?).map_err(said)?;
-    stream.read_exact(&mut vec![0; more]).await.map_err(broke)?;
+    stream.write_all(&socks::request(target.0, target.1).map_err(message)?).await.map_err(io_failure)?;
+    let more = socks::granted(read(stream).await?).map_err(message)?;
+    stream.read_exact(&mut vec![0; more]).await.map_err(io_failure)?;
     Ok(())
 }
 
 async fn read<const N: usize>(stream: &mut (impl AsyncRead + Unpin)) -> Result<[u8; N], String> {
     let mut bytes = [0; N];
-    stream.read_exact(&mut bytes).await.map_err(broke)?;
+    stream.read_exact(&mut bytes).await.map_err(io_failure)?;
     Ok(bytes)
 }
 
-fn said(no: impl Display) -> String {
+fn message(no: impl Display) -> String {
     no.to_string()
 }
 
-fn broke(error: io::Error) -> String {
+fn io_failure(error: io::Error) -> String {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return "closed the connection without an answer".into();
     }
@@ -101,11 +101,11 @@ mod tests {
     const HUB: Target<'_> = Target("hub.corp", 443);
 
     /// What comes of a proxy that answers this, in pieces of this size; and what was left for the hub to say.
-    async fn against(via: &str, answer: &[u8], piece: usize) -> Result<Vec<u8>, String> {
+    async fn against(proxy: &str, answer: &[u8], piece: usize) -> Result<Vec<u8>, String> {
         let (mut near, far) = duplex(64);
-        let via = via.parse().unwrap();
+        let proxy = proxy.parse().unwrap();
         let client = async move {
-            through(&mut near, &via, HUB).await?;
+            open_tunnel(&mut near, &proxy, HUB).await?;
             let mut rest = Vec::new();
             near.read_to_end(&mut rest).await.unwrap();
             Ok(rest)
@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn every_other_answer_is_an_error_that_says_so() {
         let endless = [b"HTTP/1.1 200 OK\r\n".as_slice(), &b"a: b\r\n".repeat(10_000)].concat();
-        for (via, answer, words) in [
+        for (proxy, answer, words) in [
             ("http://a", b"".as_slice(), "closed the connection without an answer"),
             ("http://a", b"HTTP/1.1 200", "closed the connection without an answer"),
             ("http://a", b"\x05\x00", "does not answer with HTTP"),
@@ -158,8 +158,8 @@ mod tests {
             ("socks5h://a", b"\x05\x00\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00", "no such host"),
             ("socks5h://a", b"\x05\x00\x05\x00\x00\x03\xffabc", "closed the connection"),
         ] {
-            let error = against(via, answer, 1000).await.unwrap_err();
-            assert!(error.contains(words), "{via} {words}: {error}");
+            let error = against(proxy, answer, 1000).await.unwrap_err();
+            assert!(error.contains(words), "{proxy} {words}: {error}");
         }
     }
 
@@ -172,9 +172,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_proxy_that_says_nothing_is_given_up() {
-        for via in ["http://a", "socks5h://a"] {
+        for proxy in ["http://a", "socks5h://a"] {
             let (mut near, _far) = duplex(1024);
-            let error = through(&mut near, &via.parse().unwrap(), HUB).await.unwrap_err();
+            let error = open_tunnel(&mut near, &proxy.parse().unwrap(), HUB).await.unwrap_err();
             assert!(error.contains("has not opened the way to hub.corp:443 in 10 s"), "{error}");
         }
     }

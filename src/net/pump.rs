@@ -26,15 +26,15 @@ use self::leg::Parted;
 use super::network_monitor::NetworkMonitor;
 use super::websocket::{Transport, WebSocket};
 use super::{clock, random};
-use crate::proto::keepalive::Patience;
-use crate::proto::limits::{REJOINS_AT_ONCE, STANDBYS_PER_IDENTITY};
+use crate::proto::keepalive::IdleTimeout;
+use crate::proto::limits::{CONCURRENT_REJOINS, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::Pass;
-use crate::proto::stream::lifeline::{Lifeline, Step};
+use crate::proto::stream::rejoin::{RejoinAction, RejoinTimer};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// Those of this process that are on their way back to a hub.
-static REJOINS: Semaphore = Semaphore::const_new(REJOINS_AT_ONCE);
+static REJOINS: Semaphore = Semaphore::const_new(CONCURRENT_REJOINS);
 
 /// An application answers the end of what it was told with its own within this, mostly: one message less says both. The other
 /// end waits for it only to be done with the stream.
@@ -85,14 +85,14 @@ pub struct Line {
     /// Whether it offers to resume streams.
     pub resume: bool,
     /// How long the hub may be silent.
-    pub patience: Patience,
+    pub idle_timeout: IdleTimeout,
     /// How many connections it keeps ready, at most.
     pub standbys: usize,
 }
 
 impl Default for Line {
     fn default() -> Self {
-        Self { resume: true, patience: Patience::default(), standbys: STANDBYS_PER_IDENTITY }
+        Self { resume: true, idle_timeout: IdleTimeout::default(), standbys: STANDBYS_PER_IDENTITY }
     }
 }
 
@@ -115,13 +115,13 @@ pub struct Tunnel<T> {
     /// What of the stream is under way already.
     pub begun: Begun,
     /// Whether the WebSocket is used again after the stream.
-    pub rests: bool,
+    pub reusable: bool,
 }
 
 impl<T> Tunnel<T> {
     /// A WebSocket that was brought for one stream, of which nothing is under way.
     pub fn new(socket: WebSocket<T>, protocol: Option<StreamProtocol>, pass: Option<Pass>) -> Self {
-        Self { socket, protocol, pass, begun: Begun::default(), rests: false }
+        Self { socket, protocol, pass, begun: Begun::default(), reusable: false }
     }
 }
 
@@ -162,7 +162,7 @@ pub struct Terms<'a, J> {
     /// Comes back.
     pub rejoin: J,
     /// How long the hub may be silent.
-    pub patience: Patience,
+    pub idle_timeout: IdleTimeout,
     /// Hears when the way to it has changed.
     pub vigil: NetworkMonitor,
     /// This process ends: the other end is told, and does not wait.
@@ -204,19 +204,19 @@ where
     J: Rejoin<T>,
 {
     let Tunnel { mut socket, mut pass, .. } = tunnel;
-    let mut lifeline = Lifeline::new(pass.as_ref().map_or(Duration::ZERO, |pass| pass.grace));
+    let mut rejoin_timer = RejoinTimer::new(pass.as_ref().map_or(Duration::ZERO, |pass| pass.grace));
     loop {
-        let (why, back) = match leg::carry(local, socket, flow, &mut lifeline, terms).await {
+        let (why, back) = match leg::carry(local, socket, flow, &mut rejoin_timer, terms).await {
             Parted::Over(outcome, _) => return (settled(outcome, flow), None),
             Parted::Resting(socket) => return (Ending::Clean.into(), Some(socket)),
             Parted::Lost(why, back) => (why, back),
         };
-        let Some(last) = pass.filter(|_| flow.resumable()) else { return (Ending::Broken.into(), None) };
-        if lifeline.until().is_none() {
+        let Some(last) = pass.filter(|_| flow.is_resumable()) else { return (Ending::Broken.into(), None) };
+        if rejoin_timer.deadline().is_none() {
             (terms.tell)(Happening::Interrupted(why));
         }
-        lifeline.lost(clock::now(), back, random::dice());
-        match Box::pin(come_back(&last, &mut lifeline, terms)).await {
+        rejoin_timer.connection_lost(clock::now(), back, random::dice());
+        match Box::pin(come_back(&last, &mut rejoin_timer, terms)).await {
             Ok(tunnel) => (socket, pass) = (tunnel.socket, tunnel.pass.or(Some(last))),
             Err(refusal) => return (settled(refusal.into(), flow), None),
         }
@@ -227,11 +227,11 @@ where
 /// The other end has come to its end with all that there was. If this one has too, only the last words were lost.
 fn settled(outcome: Outcome, flow: &Flow) -> Outcome {
     match outcome.refusal {
-        Some(refusal) if refusal.kind == RefusalKind::StreamOver => {
+        Some(refusal) if refusal.kind == RefusalKind::AlreadyEnded => {
             if flow.may_have_ended() {
                 Ending::Clean.into()
             } else {
-                Refusal::new(RefusalKind::NotResumed, refusal.what()).into()
+                Refusal::new(RefusalKind::NotResumed, refusal.message()).into()
             }
         }
         _ => outcome,
@@ -241,39 +241,39 @@ fn settled(outcome: Outcome, flow: &Flow) -> Outcome {
 /// Brings another WebSocket, in as many attempts as there is time for.
 async fn come_back<T, J: Rejoin<T>>(
     pass: &Pass,
-    lifeline: &mut Lifeline,
+    rejoin_timer: &mut RejoinTimer,
     terms: &Terms<'_, J>,
 ) -> Result<Tunnel<T>, Refusal> {
     let mut vigil = terms.vigil.clone();
     let mut last = String::new();
     loop {
-        match lifeline.poll(clock::now()) {
-            Step::GiveUp => return Err(Refusal::new(RefusalKind::NotResumed, last)),
-            Step::WaitUntil(at) => tokio::select! {
+        match rejoin_timer.poll(clock::now()) {
+            RejoinAction::GiveUp => return Err(Refusal::new(RefusalKind::NotResumed, last)),
+            RejoinAction::WaitUntil(at) => tokio::select! {
                 () = sleep_until(at.into()) => {}
-                () = vigil.changed() => lifeline.nudge(clock::now()),
-                () = terms.stop.cancelled() => return Err(RefusalKind::EndedHere.into()),
+                () = vigil.changed() => rejoin_timer.retry_now(clock::now()),
+                () = terms.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
             },
-            Step::Try => {
-                let until = lifeline.until().unwrap_or_else(clock::now);
+            RejoinAction::Attempt => {
+                let until = rejoin_timer.deadline().unwrap_or_else(clock::now);
                 let tried = tokio::select! {
                     tried = timeout_at(until.into(), attempt(pass, terms)) => tried,
                     // What is under way goes the old way.
                     () = vigil.changed() => continue,
-                    () = terms.stop.cancelled() => return Err(RefusalKind::EndedHere.into()),
+                    () = terms.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
                 };
                 let Ok(tried) = tried else { continue };
                 match tried {
                     Ok(tunnel) => {
                         if let Some(pass) = &tunnel.pass {
-                            lifeline.set_grace(pass.grace);
+                            rejoin_timer.set_grace(pass.grace);
                         }
                         return Ok(tunnel);
                     }
                     Err(refusal) if is_final(refusal.kind) => return Err(finally(refusal)),
                     Err(refusal) => {
-                        last = refusal.what();
-                        lifeline.lost(clock::now(), Duration::ZERO, random::dice());
+                        last = refusal.message();
+                        rejoin_timer.connection_lost(clock::now(), Duration::ZERO, random::dice());
                     }
                 }
             }
@@ -299,7 +299,7 @@ fn is_final(kind: RefusalKind) -> bool {
             | RefusalKind::StreamKilled
             | RefusalKind::UnknownDevice
             | RefusalKind::IncompatibleVersion
-            | RefusalKind::StreamOver
+            | RefusalKind::AlreadyEnded
             | RefusalKind::PeerGone
             | RefusalKind::BadRequest
     )
@@ -317,7 +317,7 @@ fn finally(refusal: Refusal) -> Refusal {
 /// The queue to the local side, until the peer's direction is over and written. A local side that fails is the end of
 /// the stream, which is not decided here.
 async fn deliver<W: AsyncWrite + Unpin>(mut local: W, flow: &Flow, received: &AtomicU64) {
-    while let Some(bytes) = flow.take_for_local().await {
+    while let Some(bytes) = flow.pop_local().await {
         if local.write_all(&bytes).await.is_err() || local.flush().await.is_err() {
             flow.reset_by_local();
             return std::future::pending().await;

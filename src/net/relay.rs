@@ -22,10 +22,10 @@ use super::websocket::{
     Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer,
 };
 use crate::proto::id::Role;
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::DATA_MESSAGE_BYTES;
 use crate::proto::refusal::Refusal;
-use crate::proto::stream::{END_ACKNOWLEDGED, REST, StreamControl};
+use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE, StreamControl};
 
 /// What has come of a side that takes nothing any more is carried for so long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub struct Terms<'a> {
     /// Whether they come back when one of them is lost.
     pub resumable: bool,
     /// Whether both their connections are used again after the stream.
-    pub rests: bool,
+    pub reusable: bool,
     /// Counts.
     pub carried: &'a Carried,
     /// Ends it.
@@ -65,13 +65,13 @@ pub struct Terms<'a> {
     /// An end that can resume comes back so long after that.
     pub back: &'a (dyn Fn() -> Duration + Sync),
     /// How long an end that speaks `devstream.v1` may be silent.
-    pub patience: Patience,
+    pub idle_timeout: IdleTimeout,
 }
 
 impl Terms<'_> {
     /// Other ends may not read for hours, and still be there.
-    fn limit(&self) -> Option<Patience> {
-        self.text_allowed.then_some(self.patience)
+    fn limit(&self) -> Option<IdleTimeout> {
+        self.text_allowed.then_some(self.idle_timeout)
     }
 }
 
@@ -79,16 +79,16 @@ impl Terms<'_> {
 pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms: &Terms<'_>) -> Parting<T> {
     terms.carried.to_device.fetch_add(std::mem::take(&mut service.delivered), Ordering::Relaxed);
     let (is_up_over, is_down_over) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (service_rests, device_rests) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (left, rests) = {
+    let (service_released, device_released) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (left, reusable) = {
         let (d, s) = (&mut device, &mut service);
         let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
         let (d, s) = (&mut d.socket, &mut s.socket);
         let (to_device, to_service) = (&terms.carried.to_device, &terms.carried.to_service);
-        let (ends, rests) = (&is_down_over, (&service_rests, &device_rests));
-        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: to_device, ends, rests };
-        let (ends, rests) = (&is_up_over, (&device_rests, &service_rests));
-        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: to_service, ends, rests };
+        let (ends, released) = (&is_down_over, (&service_released, &device_released));
+        let up = Way { from: &s.pulse, to: &d.pulse, terms, carried: to_device, ends, released };
+        let (ends, released) = (&is_up_over, (&device_released, &service_released));
+        let down = Way { from: &d.pulse, to: &s.pulse, terms, carried: to_service, ends, released };
         let mut up = pin!(up.carry(s_early, &mut s.reader, &mut d.writer));
         let mut down = pin!(down.carry(d_early, &mut d.reader, &mut s.writer));
         tokio::select! {
@@ -99,7 +99,7 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, terms:
     };
     let is_over = is_up_over.into_inner() && is_down_over.into_inner();
     let left = left.map(|(role, departure)| (role, if is_over { departure.after_the_end() } else { departure }));
-    Parting { device, service, left, rests }
+    Parting { device, service, left, reusable }
 }
 
 /// Who left, and how, when one way has come to its end first, which carried from `source`; and whether both sides are done
@@ -130,13 +130,13 @@ pub struct Parting<T> {
     device: Leg<T>,
     service: Leg<T>,
     left: Option<(Role, Departure)>,
-    rests: bool,
+    reusable: bool,
 }
 
 impl<T: Transport> Parting<T> {
     /// Whether both sides are done and go on to other streams.
-    pub fn rests(&self) -> bool {
-        self.rests
+    pub fn reusable(&self) -> bool {
+        self.reusable
     }
 
     /// The device's and the service's side.
@@ -219,7 +219,7 @@ struct Way<'a> {
     /// The other way is over, and acknowledged on this one.
     ends: &'a AtomicBool,
     /// Whether the side that is read, and the other one, have said that they say nothing more.
-    rests: (&'a AtomicBool, &'a AtomicBool),
+    released: (&'a AtomicBool, &'a AtomicBool),
 }
 
 impl Way<'_> {
@@ -279,10 +279,10 @@ impl Way<'_> {
             Next::Flush => return sink.flush().await.map(|()| false).map_err(broken_sink),
             Next::Ping => return sink.ping().await.map(|()| false).map_err(broken_sink),
         };
-        let (mut holds, (rests, other_rests)) = (false, self.rests);
+        let (mut holds, (released, other_released)) = (false, self.released);
         let sent = match incoming {
             // To an end that says nothing more either it would come from the hub: its next stream's.
-            Ok(Incoming::Bytes(_) | Incoming::Text(_)) if rests.load(Ordering::Relaxed) => {
+            Ok(Incoming::Bytes(_) | Incoming::Text(_)) if released.load(Ordering::Relaxed) => {
                 let broken = Broken::Violation(CLOSE_POLICY, "it had no more to say".into());
                 return Err((Side::Source, Departure::Broken(broken)));
             }
@@ -294,18 +294,18 @@ impl Way<'_> {
                 self.carried.fetch_add(size, Ordering::Relaxed);
                 sent
             }
-            Ok(Incoming::Text(text)) if self.terms.rests && text == REST => {
+            Ok(Incoming::Text(text)) if self.terms.reusable && text == RELEASE_MESSAGE => {
                 sink.text(text).await.map_err(broken_sink)?;
-                rests.store(true, Ordering::Relaxed);
+                released.store(true, Ordering::Relaxed);
                 // Until the other side has no more to say either, this one is to hear it.
-                if other_rests.load(Ordering::Relaxed) {
+                if other_released.load(Ordering::Relaxed) {
                     return Err((Side::Source, Departure::Rested));
                 }
                 Ok(())
             }
             Ok(Incoming::Text(text)) if self.terms.text_allowed => {
                 holds = true;
-                self.ends.fetch_or(text.ends_with(END_ACKNOWLEDGED), Ordering::Relaxed);
+                self.ends.fetch_or(text.ends_with(END_ACK_SUFFIX), Ordering::Relaxed);
                 sink.hold_text(text).await
             }
             Ok(Incoming::Text(_)) => {
@@ -320,8 +320,8 @@ impl Way<'_> {
     }
 
     fn drain_notice(&self) -> String {
-        let back_ms = u64::try_from((self.terms.back)().as_millis()).unwrap_or(u64::MAX);
-        StreamControl::Drain { seconds: self.terms.drain.as_secs(), back_ms }.encode()
+        let reconnect_delay_ms = u64::try_from((self.terms.back)().as_millis()).unwrap_or(u64::MAX);
+        StreamControl::Drain { seconds: self.terms.drain.as_secs(), reconnect_delay_ms }.encode()
     }
 }
 

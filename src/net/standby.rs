@@ -15,7 +15,7 @@ use super::pump::Line;
 use super::websocket::WebSocket;
 use super::{clock, random};
 use crate::proto::backoff::Backoff;
-use crate::proto::limits::{PROBE_DEADLINE, STANDBY_IDLE, STANDBY_RETRY};
+use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_INTERVAL};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::standby::{FromHub, Offer};
 
@@ -49,12 +49,12 @@ impl Standby {
 
     /// After a stream.
     pub fn again(socket: WebSocket<Connection>, kept: Kept) -> Self {
-        Self { channel: ControlChannel::new(socket, kept.line.patience), kept }
+        Self { channel: ControlChannel::new(socket, kept.line.idle_timeout), kept }
     }
 
     /// What the hub says next; nothing when nobody wanted the connection for long.
     pub async fn idle(&mut self, vigil: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
-        let (mut vigil, mut enough) = (vigil.clone(), pin!(sleep(STANDBY_IDLE)));
+        let (mut vigil, mut enough) = (vigil.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
         loop {
             tokio::select! {
                 said = self.channel.next() => return said.map(Some),
@@ -198,7 +198,7 @@ impl Supply {
             self.possible(&state).filter(|_| state.proven)?
         };
         // Elsewhere the hub may be within reach.
-        let brought = timeout(PROBE_DEADLINE, self.bring_as(&client, &offer)).await;
+        let brought = timeout(PROBE_TIMEOUT, self.bring_as(&client, &offer)).await;
         brought.unwrap_or_else(|_| {
             self.refused(&RefusalKind::HubUnreachable.into());
             None
@@ -207,7 +207,7 @@ impl Supply {
 
     async fn bring_as(&self, client: &Client, offer: &Offer) -> Option<Standby> {
         let kept = self.adopt(client);
-        match client.standby(&offer.url, self.run).await {
+        match client.open_standby(&offer.url, self.run).await {
             Ok(socket) => {
                 let mut state = self.state();
                 state.backoff.connected(clock::now());
@@ -229,7 +229,7 @@ impl Supply {
         let now = clock::now();
         // What a hub has refused it will refuse again; a network may be there again in a moment.
         let is_refused = refusal.kind != RefusalKind::HubUnreachable;
-        let pause = if is_refused { STANDBY_RETRY } else { state.backoff.next_pause(now, random::dice()) };
+        let pause = if is_refused { STANDBY_RETRY_INTERVAL } else { state.backoff.next_delay(now, random::dice()) };
         state.not_before = Some(now + pause);
     }
 
@@ -262,7 +262,7 @@ mod tests {
         for (kind, left_alone) in [
             (RefusalKind::HubUnreachable, BACKOFF_BASE),
             (RefusalKind::HubUnreachable, 2 * BACKOFF_BASE),
-            (RefusalKind::HubBusy, STANDBY_RETRY),
+            (RefusalKind::HubBusy, STANDBY_RETRY_INTERVAL),
         ] {
             assert!(supply.missed(), "{kind:?}");
             supply.refused(&kind.into());
@@ -272,7 +272,7 @@ mod tests {
         assert!(supply.missed());
         supply.refused(&RefusalKind::HubBusy.into());
         supply.state().growing = false;
-        advance(STANDBY_RETRY - Duration::from_millis(1)).await;
+        advance(STANDBY_RETRY_INTERVAL - Duration::from_millis(1)).await;
         assert!(!supply.missed(), "it has said no");
     }
 }

@@ -78,7 +78,7 @@ impl Shared {
     /// Why nothing more comes, or goes.
     fn broken(&self) -> io::Error {
         let Some(Outcome { ending, refusal }) = self.outcome.get() else {
-            let why = Refusal::from(RefusalKind::EndedHere);
+            let why = Refusal::from(RefusalKind::LocalShutdown);
             return io::Error::new(io::ErrorKind::ConnectionAborted, why);
         };
         let refusal = refusal.clone();
@@ -241,7 +241,7 @@ mod tests {
         let mut heard = Vec::new();
         let error = stream.read_to_end(&mut heard).await.unwrap_err();
         assert_eq!((heard.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::ConnectionAborted));
-        assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::EndedHere);
+        assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::LocalShutdown);
         assert!(refusal_of(&stream.write(b"x").await.unwrap_err()).is_some());
     }
 

@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::authority::{AUTHORITY_NAME, end_of, issuer_of, pin_of};
+use super::authority::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
 use super::read_ahead::ReadAhead;
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
 use crate::proto::check::ANOTHER_HUB;
@@ -36,7 +36,7 @@ const ALPN: &[u8] = b"http/1.1";
 /// other certificate the hub has for the name. Never chosen.
 pub(super) const PIN_ALPN: &[u8] = b"devstream-pin";
 /// RFC 8737: an ACME server wants to see the proof that this hub answers for a name, and nothing else.
-const PROOF_ALPN: &[u8] = b"acme-tls/1";
+const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// Whose certificate a client takes for the hub's.
@@ -66,8 +66,8 @@ pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> 
 
 /// The same for whoever only wants to know what time it is there: the hub must be the one that is trusted, but its
 /// certificate is judged as of its last moment. Nothing that is secret may be said on such a connection.
-pub(super) fn timeless_config(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> {
-    config_with(trust, Arc::new(AtItsLast(verifier(trust)?)))
+pub(super) fn config_ignoring_expiry(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> {
+    config_with(trust, Arc::new(IgnoreExpiryVerifier(verifier(trust)?)))
 }
 
 fn config_with(trust: &Trust, verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, rustls::Error> {
@@ -86,19 +86,19 @@ fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error>
             let algorithms = provider().signature_verification_algorithms;
             Ok(Arc::new(PinVerifier { pin: *pin, algorithms }))
         }
-        Trust::Public => Ok(below(public_roots())?),
+        Trust::Public => Ok(chain_verifier(public_roots())?),
         Trust::File(certificates) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates {
                 roots.add(certificate.clone())?;
             }
-            Ok(below(roots)?)
+            Ok(chain_verifier(roots)?)
         }
     }
 }
 
 /// What is signed by one of these authorities.
-fn below(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+fn chain_verifier(roots: RootCertStore) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
     verifier.map_err(|error| rustls::Error::General(error.to_string()))
 }
@@ -119,17 +119,17 @@ pub type Socket = TlsStream<ReadAhead<TcpStream>>;
 /// Completes TLS on accepted connections.
 #[derive(Clone)]
 pub struct Acceptor {
-    usual: Arc<ServerConfig>,
-    proof: Arc<ServerConfig>,
+    https: Arc<ServerConfig>,
+    acme: Arc<ServerConfig>,
 }
 
 impl Acceptor {
     /// With what chooses a certificate for a client, and with what answers an ACME server.
     pub fn new(
         certificates: Arc<dyn ResolvesServerCert>,
-        proofs: Arc<dyn ResolvesServerCert>,
+        challenges: Arc<dyn ResolvesServerCert>,
     ) -> Result<Self, rustls::Error> {
-        Ok(Self { usual: server_config(certificates, ALPN)?, proof: server_config(proofs, PROOF_ALPN)? })
+        Ok(Self { https: server_config(certificates, ALPN)?, acme: server_config(challenges, ACME_TLS_ALPN)? })
     }
 
     /// The encrypted connection and what binds credentials to it; none if the peer is an ACME server, which has then
@@ -142,23 +142,23 @@ impl Acceptor {
 
     async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(&self, transport: T) -> io::Result<Option<TlsStream<T>>> {
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), transport).await?;
-        if wants_proof(&hello.client_hello()) {
-            hello.into_stream(self.proof.clone()).await?.shutdown().await?;
+        if is_acme_challenge(&hello.client_hello()) {
+            hello.into_stream(self.acme.clone()).await?.shutdown().await?;
             return Ok(None);
         }
-        hello.into_stream(self.usual.clone()).await.map(Some)
+        hello.into_stream(self.https.clone()).await.map(Some)
     }
 }
 
 /// RFC 8737 section 3: it offers that protocol and no other.
-fn wants_proof(hello: &ClientHello<'_>) -> bool {
-    hello.alpn().is_some_and(|offered| offered.eq([PROOF_ALPN]))
+fn is_acme_challenge(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|offered| offered.eq([ACME_TLS_ALPN]))
 }
 
 /// Whether clients without a pin trust this chain for this name at this time, as far as this machine can tell.
 pub(super) fn is_publicly_trusted(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
     let Some((leaf, intermediates)) = chain.split_first() else { return false };
-    below(public_roots())
+    chain_verifier(public_roots())
         .is_ok_and(|chain| chain.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now()).is_ok())
 }
 
@@ -168,7 +168,7 @@ pub fn exporter<D>(connection: &rustls::ConnectionCommon<D>) -> Result<Exporter,
 }
 
 /// What both ends agreed on, in a person's words.
-pub(super) fn agreed(connection: &rustls::ClientConnection) -> Option<String> {
+pub(super) fn negotiated(connection: &rustls::ClientConnection) -> Option<String> {
     let exchange = connection.negotiated_key_exchange_group()?.name();
     Some(format!("{:?} {exchange:?}", connection.protocol_version()?))
 }
@@ -230,14 +230,14 @@ struct PinVerifier {
 /// inspects TLS.
 #[derive(Debug, thiserror::Error)]
 #[error("signed by another authority than the one in the join link, {pin}: by {by}")]
-struct OtherAuthority {
+struct IssuerMismatch {
     by: String,
     pin: Pin,
 }
 
-impl OtherAuthority {
+impl IssuerMismatch {
     fn of(certificate: &CertificateDer<'_>, pin: Pin) -> Self {
-        let by = match issuer_of(certificate) {
+        let by = match issuer_name(certificate) {
             Some(name) if name == AUTHORITY_NAME => ANOTHER_HUB.into(),
             Some(name) => format!("'{name}'"),
             None => "one without a name".into(),
@@ -257,12 +257,12 @@ impl ServerCertVerifier for PinVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let pinned = intermediates.iter().find(|certificate| pin_of(certificate) == Some(self.pin));
         let Some(authority) = pinned else {
-            let other = OtherAuthority::of(end_entity, self.pin);
+            let other = IssuerMismatch::of(end_entity, self.pin);
             return Err(CertificateError::Other(OtherError(Arc::new(other))).into());
         };
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        below(roots)?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        chain_verifier(roots)?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(
@@ -290,9 +290,9 @@ impl ServerCertVerifier for PinVerifier {
 
 /// Judges a certificate as another verifier does, but at its last moment.
 #[derive(Debug)]
-struct AtItsLast(Arc<dyn ServerCertVerifier>);
+struct IgnoreExpiryVerifier(Arc<dyn ServerCertVerifier>);
 
-impl ServerCertVerifier for AtItsLast {
+impl ServerCertVerifier for IgnoreExpiryVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -301,7 +301,7 @@ impl ServerCertVerifier for AtItsLast {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let last = end_of(end_entity).and_then(|end| u64::try_from(end.0).ok());
+        let last = expiry_of(end_entity).and_then(|end| u64::try_from(end.0).ok());
         let at = last.map_or(now, |last| UnixTime::since_unix_epoch(Duration::from_secs(last)));
         self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at)
     }
@@ -395,7 +395,7 @@ mod tests {
     async fn acmes_protocol_is_never_agreed_on_when_no_proof_is_due() {
         let authority = Authority::create().unwrap();
         let acceptor = acceptor(&authority);
-        for (offered, agreed) in [(&[PROOF_ALPN, ALPN][..], Some(ALPN)), (&[PROOF_ALPN], None)] {
+        for (offered, agreed) in [(&[ACME_TLS_ALPN, ALPN][..], Some(ALPN)), (&[ACME_TLS_ALPN], None)] {
             let mut config = (*client_config(&Trust::Pin(authority.pin().unwrap())).unwrap()).clone();
             config.alpn_protocols = offered.iter().map(|protocol| protocol.to_vec()).collect();
             let connector = TlsConnector::from(Arc::new(config));
@@ -434,7 +434,7 @@ mod tests {
             (&wrong, "hub.example.com", false),
             (&Trust::Public, "hub.example.com", false),
         ] {
-            let met = handshake_with(&own, timeless_config(trust).unwrap(), name).await;
+            let met = handshake_with(&own, config_ignoring_expiry(trust).unwrap(), name).await;
             assert_eq!(met.is_ok(), trusted, "{trust:?} {name}");
         }
     }

@@ -15,8 +15,8 @@ pub(super) fn detect(
     allowed: bool,
 ) -> Result<Option<Challenge>, Refusal> {
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let seen = text(CHANNEL_HEADER).filter(|_| response.status() == StatusCode::UNAUTHORIZED);
-    if seen.is_none_or(|seen| seen == channel_name(exporter)) {
+    let hub_channel = text(CHANNEL_HEADER).filter(|_| response.status() == StatusCode::UNAUTHORIZED);
+    if hub_channel.is_none_or(|hub_channel| hub_channel == channel_name(exporter)) {
         return Ok(None);
     }
     let challenge = text(header::WWW_AUTHENTICATE.as_str()).and_then(Challenge::demanded);

@@ -317,7 +317,7 @@ pub struct HubStatus {
     /// Streams that are open, and those still being made.
     pub streams: u64,
     /// Connections that have not proved who they are.
-    pub strangers: u64,
+    pub unauthenticated_connections: u64,
     /// Resident memory, in bytes.
     pub memory_bytes: u64,
     /// What memory is held to, if anything.

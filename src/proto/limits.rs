@@ -21,7 +21,7 @@ pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection's whole life until it has proved who it is: nothing keeps a stranger's place longer.
-pub const STRANGER_TIMEOUT: Duration = Duration::from_secs(15);
+pub const AUTH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Request line and headers together. Ours are under 1 KiB; reverse proxies add a few more.
 pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
@@ -81,63 +81,63 @@ pub const FULL_MESSAGE_BYTES: usize = DATA_MESSAGE_BYTES - 8;
 pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
 
 /// Bytes of one side held in user space while the other side has not arrived; after that TCP holds it back.
-pub const EARLY_BYTES: usize = 128 * 1024;
+pub const PENDING_LEG_BYTES: usize = 128 * 1024;
 
 /// Standby connections that a hub holds for one identity, unless it is told otherwise: as many as it would have streams in a
 /// busy second, those that are being ended among them.
 pub const STANDBYS_PER_IDENTITY: usize = 128;
 
 /// More than a hub can be asked to hold for one identity.
-pub const MOST_STANDBYS: usize = 1024;
+pub const MAX_STANDBYS_PER_IDENTITY: usize = 1024;
 
 /// Between two streams: the end that brought a standby connection gives it back when nobody wanted it for so long.
-pub const STANDBY_IDLE: Duration = Duration::from_secs(10 * 60);
+pub const STANDBY_IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// A hub that takes no standby connection is not asked for that again within this.
-pub const STANDBY_RETRY: Duration = Duration::from_secs(60);
+pub const STANDBY_RETRY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Whoever was asked on a standby connection and has not answered is asked for a sign of life, at the latest, after this: most
 /// have answered by then, and one ping more costs little.
-pub const STANDBY_QUIET: Duration = Duration::from_millis(300);
+pub const STANDBY_PING_DELAY: Duration = Duration::from_millis(300);
 
 /// The sign of life of a standby connection that was idle comes within this, or another way is taken: two round trips over a
 /// satellite, and a person still waits.
-pub const STANDBY_PROBE: Duration = Duration::from_millis(1500);
+pub const STANDBY_PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How long the first bytes of a local connection are waited for, so that they go along with the request: applications that
 /// speak first do so at once, and nobody notices this of those that do not.
-pub const EARLY_WAIT: Duration = Duration::from_millis(1);
+pub const EARLY_DATA_WAIT: Duration = Duration::from_millis(1);
 
 /// Bytes of a stream that go along with its request: a TLS hello, an HTTP request, an SSH banner.
-pub const EARLY_OPEN_BYTES: usize = 16 * 1024;
+pub const EARLY_DATA_BYTES: usize = 16 * 1024;
 
 /// What either end of a stream may send before the first acknowledgement: enough for a round trip of any login.
-pub const FIRST_WINDOW: u64 = 256 * 1024;
+pub const INITIAL_WINDOW: u64 = 256 * 1024;
 
 /// On a long way the window is this from the first acknowledgement on: the connections below find out how fast they may be
 /// while they begin, and would take a smaller one for the way's own limit.
-pub const LONG_WINDOW: u64 = 2 * 1024 * 1024;
+pub const LONG_PATH_WINDOW: u64 = 2 * 1024 * 1024;
 
 /// The largest window of one stream: 1.3 Gbit/s at a round trip of 200 ms.
-pub const LARGEST_WINDOW: u64 = 32 * 1024 * 1024;
+pub const MAX_WINDOW: u64 = 32 * 1024 * 1024;
 
-/// All windows of a process together, as long as each can have [`FIRST_WINDOW`]: what stalled readers can make it hold,
+/// All windows of a process together, as long as each can have [`INITIAL_WINDOW`]: what stalled readers can make it hold,
 /// and the same again what it may keep of its own bytes until they are acknowledged.
-pub const ALL_WINDOWS: u64 = 32 * 1024 * 1024;
+pub const WINDOW_BUDGET: u64 = 32 * 1024 * 1024;
 
 /// Bytes written to the local side until an acknowledgement is sent, where the window is small …
 pub const ACK_EVERY: u64 = 64 * 1024;
 
-/// … and where it is large: each costs three processes a wake-up. Within [`FIRST_WINDOW`], all that a sender with many
+/// … and where it is large: each costs three processes a wake-up. Within [`INITIAL_WINDOW`], all that a sender with many
 /// streams may keep for each: it must not wait for one that is not due.
-pub const LARGEST_ACK_EVERY: u64 = FIRST_WINDOW / 4 * 3;
+pub const MAX_ACK_EVERY: u64 = INITIAL_WINDOW / 4 * 3;
 
 /// Messages, however small, until an acknowledgement is sent: the other end keeps each of them until then.
 pub const ACK_MESSAGES: u32 = 64;
 
 /// Pieces that an end keeps until they are acknowledged: a window of single bytes would take many times its size. Far more
 /// than [`ACK_MESSAGES`], so that the two never wait for each other.
-pub const KEPT_PIECES: usize = 4096;
+pub const MAX_UNACKED_CHUNKS: usize = 4096;
 
 /// A text frame on a stream: end of direction and the like, under 100 bytes.
 pub const STREAM_CONTROL_BYTES: usize = 1024;
@@ -157,10 +157,10 @@ pub const DEAD_AFTER_RANGE: std::ops::RangeInclusive<u64> = 4..=86_400;
 
 /// A peer that is asked because something changed, or before it is given up, answers within this: a few round trips of
 /// a mobile network.
-pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a machine looks whether it has slept, or has another address.
-pub const VIGIL_INTERVAL: Duration = Duration::from_secs(1);
+pub const NETWORK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Clocks that differ by this much more than a moment ago tell of a sleep, or of somebody who set one.
 pub const CLOCK_JUMP: Duration = Duration::from_secs(10);
@@ -170,7 +170,7 @@ pub const CLOCK_JUMP: Duration = Duration::from_secs(10);
 pub const RESUME_GRACE: Duration = Duration::from_secs(120);
 
 /// The longest: what ends keep meanwhile is bounded, but somebody's session stays open on a device.
-pub const LONGEST_RESUME_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+pub const MAX_RESUME_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An end comes back for the first time within this …
 pub const REJOIN_BASE: Duration = Duration::from_millis(100);
@@ -179,14 +179,14 @@ pub const REJOIN_BASE: Duration = Duration::from_millis(100);
 pub const REJOIN_CAP: Duration = Duration::from_secs(2);
 
 /// A stream that stood this long was good: the next interruption is a new one.
-pub const REJOIN_STOOD: Duration = Duration::from_secs(10);
+pub const REJOIN_RESET_AFTER: Duration = Duration::from_secs(10);
 
 /// Streams of one process that come back at the same time: its hub counts each as a stranger until it has shown who it is,
 /// and takes [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`] of those.
-pub const REJOINS_AT_ONCE: usize = 16;
+pub const CONCURRENT_REJOINS: usize = 16;
 
 /// How many connections a second come back to a hub that has ended on purpose: each is a TLS handshake.
-pub const RETURNS_PER_SECOND: u32 = 400;
+pub const RECONNECTS_PER_SECOND: u32 = 400;
 
 /// A resume token as it stands in a header: three ids of at most 128 characters, and a signature.
 pub const RESUME_TOKEN_BYTES: usize = 1024;
@@ -204,16 +204,16 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 pub const DIAL_ADDRESS_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// RFC 8305 section 5: the next address is tried beside one that has not answered within this.
-pub const DIAL_HEAD_START: Duration = Duration::from_millis(250);
+pub const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Addresses of one name that are tried: all within [`DIAL_TIMEOUT`], and no flood for who gives a name hundreds.
 pub const DIAL_ADDRESSES: usize = 16;
 
 /// What a proxy may take to say whether it leads to the hub: as long as one address, and some for its own look-up.
-pub const VIA_TIMEOUT: Duration = Duration::from_secs(10);
+pub const PROXY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The head of a proxy's answer, with what it has to say about itself; under 1 KiB with those there are.
-pub const VIA_ANSWER_BYTES: usize = 8 * 1024;
+pub const PROXY_RESPONSE_BYTES: usize = 8 * 1024;
 
 /// The device's own target: refuse within the time a person waits for `ssh`.
 pub const TARGET_TIMEOUT: Duration = Duration::from_secs(10);
@@ -233,7 +233,7 @@ pub const DISPLACED_WAIT: Duration = Duration::from_secs(60);
 
 /// Streams of which a hub remembers that they ended well, for an end that lost its connection in that moment and comes back: more
 /// than end while one does.
-pub const ENDED_STREAMS: usize = 1024;
+pub const RECENTLY_CLOSED_STREAMS: usize = 1024;
 
 /// Keys of one identity: the one in use, and the one it replaces.
 pub const KEYS_PER_IDENTITY: usize = 2;

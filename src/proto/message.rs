@@ -43,8 +43,8 @@ pub enum ToDevice {
     /// The hub is going away; its connection will end.
     Drain {
         /// How long after that end the device leaves the hub alone, so that not all come back in the same moment.
-        #[serde(default)]
-        back_ms: u64,
+        #[serde(default, rename = "backMs")]
+        reconnect_delay_ms: u64,
     },
     /// Another agent with the same id took over; this connection ends.
     Displaced {
@@ -68,11 +68,11 @@ pub struct Hello {
     /// The names of its forwards, the default one first.
     pub forwards: Vec<StreamName>,
     /// Whether it is to be asked for names that are none of these, too.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub others: bool,
+    #[serde(rename = "others", default, skip_serializing_if = "is_false")]
+    pub accepts_any_name: bool,
     /// Whether a connection that has carried a stream may stand by for another.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub rests: bool,
+    #[serde(rename = "rests", default, skip_serializing_if = "is_false")]
+    pub reusable: bool,
 }
 
 /// A service asks for a stream.
@@ -96,8 +96,8 @@ pub struct StreamRequest {
     /// Where they ask from.
     pub source: SocketAddr,
     /// Whether the connections of both sides stand by again after the stream, instead of being closed.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub rests: bool,
+    #[serde(rename = "rests", default, skip_serializing_if = "is_false")]
+    pub reusable: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -187,8 +187,8 @@ mod tests {
             run: 7,
             protocols: vec!["devstream.v1".into()],
             forwards: vec!["ssh".parse().unwrap()],
-            others: false,
-            rests: false,
+            accepts_any_name: false,
+            reusable: false,
         });
         let text = r#"{"type":"hello","version":"1.2.3","run":7,"protocols":["devstream.v1"],"forwards":["ssh"]}"#;
         assert_eq!(encode(&hello), text);

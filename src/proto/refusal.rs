@@ -12,7 +12,7 @@ pub struct Row {
     /// Which refusal.
     pub kind: RefusalKind,
     /// Its word in logs and metrics.
-    pub word: &'static str,
+    pub label: &'static str,
     /// HTTP status. A device's own no is a success, as it was with the original.
     pub status: u16,
     /// The original's error code and name, for its SDKs.
@@ -28,7 +28,7 @@ pub struct Row {
 }
 
 macro_rules! table {
-    ($($(#[$attribute:meta])* $kind:ident $word:literal $status:literal $code:literal $name:literal
+    ($($(#[$attribute:meta])* $kind:ident $label:literal $status:literal $code:literal $name:literal
        $close:literal $exit:literal $sentence:literal $hint:literal;)*) => {
         /// What kind of no.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ macro_rules! table {
 
         /// Every refusal there is, in the order of [`RefusalKind`].
         pub const TABLE: &[Row] = &[$(Row {
-            kind: RefusalKind::$kind, word: $word, status: $status, azure: ($code, $name), close: $close, exit: $exit,
+            kind: RefusalKind::$kind, label: $label, status: $status, azure: ($code, $name), close: $close, exit: $exit,
             sentence: $sentence, hint: $hint,
         }),*];
     };
@@ -134,13 +134,16 @@ table! {
     NotResumed "not-resumed" 410 410001 "Gone" 4441 38
         "the stream was interrupted and could not be resumed"
         "connect again; whoever runs the hub can allow longer interruptions: devstream hub --resume-grace 1h";
-    OpeningBroke "opening-broke" 503 503003 "ServiceUnavailable" 4442 39
+    #[serde(rename = "openingBroke")]
+    LostWhileOpening "opening-broke" 503 503003 "ServiceUnavailable" 4442 39
         "a connection broke while the stream was being opened"
         "connect again";
-    StreamOver "stream-over" 410 410002 "Gone" 4443 41
+    #[serde(rename = "streamOver")]
+    AlreadyEnded "stream-over" 410 410002 "Gone" 4443 41
         "the stream has come to its end"
         "there is nothing to go on with; connect again for another";
-    EndedHere "ended-here" 0 0 "" 0 40
+    #[serde(rename = "endedHere")]
+    LocalShutdown "ended-here" 0 0 "" 0 40
         "this program was told to end, and the stream with it"
         "start it again if that was not meant";
     #[serde(other)]
@@ -174,9 +177,9 @@ impl Refusal {
 
     /// The text for a WebSocket close frame, cut to what fits: of long particulars the end is kept, where the cause stands.
     pub fn close_reason(&self) -> String {
-        let over = self.what().len().saturating_sub(CLOSE_REASON_BYTES);
+        let over = self.message().len().saturating_sub(CLOSE_REASON_BYTES);
         if over == 0 {
-            return self.what();
+            return self.message();
         }
         let (sentence, detail) = (self.kind.row().sentence, self.detail.as_str());
         let rest = detail.char_indices().map(|(at, _)| at).find(|at| *at >= over + ELLIPSIS.len());
@@ -184,7 +187,7 @@ impl Refusal {
     }
 
     /// The sentence with its particulars, without the hint.
-    pub fn what(&self) -> String {
+    pub fn message(&self) -> String {
         let sentence = self.kind.row().sentence;
         if self.detail.is_empty() { sentence.into() } else { format!("{sentence} ({})", self.detail.0) }
     }
@@ -210,7 +213,7 @@ impl From<RefusalKind> for Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.what(), self.kind.row().hint)
+        write!(f, "{}; {}", self.message(), self.kind.row().hint)
     }
 }
 
@@ -223,7 +226,7 @@ pub struct Detail(String);
 
 impl Detail {
     fn new(text: &str) -> Self {
-        Self(text.chars().take(REASON_CHARS).map(harmless).collect())
+        Self(text.chars().take(REASON_CHARS).map(sanitize).collect())
     }
 
     /// Whether there is nothing to say.
@@ -262,7 +265,7 @@ impl From<Detail> for String {
 }
 
 /// The same character, unless a terminal would act on it.
-pub fn harmless(c: char) -> char {
+pub fn sanitize(c: char) -> char {
     if c.is_control() || is_bidirectional(c) { char::REPLACEMENT_CHARACTER } else { c }
 }
 
@@ -279,11 +282,11 @@ mod tests {
 
     #[test]
     fn words_and_exit_codes_are_each_used_once() {
-        let words: HashSet<_> = TABLE.iter().map(|row| row.word).collect();
+        let labels: HashSet<_> = TABLE.iter().map(|row| row.label).collect();
         let exits: HashSet<_> = TABLE.iter().map(|row| row.exit).collect();
-        assert_eq!((words.len(), exits.len()), (TABLE.len(), TABLE.len()));
+        assert_eq!((labels.len(), exits.len()), (TABLE.len(), TABLE.len()));
         for row in TABLE {
-            assert_eq!(row.kind.row().word, row.word);
+            assert_eq!(row.kind.row().label, row.label);
             assert!(!row.hint.is_empty() && !row.sentence.ends_with('.'));
         }
     }

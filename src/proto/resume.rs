@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
-use super::limits::{LONGEST_RESUME_GRACE, RESUME_TOKEN_BYTES};
+use super::limits::{MAX_RESUME_GRACE, RESUME_TOKEN_BYTES};
 use super::secret::Secret;
 
 /// The scheme of an `Authorization` header with a resume token.
@@ -89,7 +89,7 @@ pub struct Pass {
 impl Pass {
     /// From the two headers.
     pub fn parse(token: &str, grace: &str) -> Option<Self> {
-        let grace = Duration::from_secs(grace.parse().ok()?).min(LONGEST_RESUME_GRACE);
+        let grace = Duration::from_secs(grace.parse().ok()?).min(MAX_RESUME_GRACE);
         Some(Self { token: ResumeToken::parse(token)?, grace })
     }
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, StreamId, StreamName};
-use super::limits::EARLY_OPEN_BYTES;
+use super::limits::EARLY_DATA_BYTES;
 use super::message::{StreamRequest, StreamResponse};
 use super::refusal::Refusal;
 use super::resume::Pass;
@@ -22,10 +22,10 @@ pub const URL_HEADER: &str = "devstream-standby-url";
 pub const HOLD_HEADER: &str = "devstream-standby-hold";
 
 /// In a service's request: its connection may stand by after the stream. In the answer: both will.
-pub const RESTS_HEADER: &str = "devstream-rests";
+pub const REUSABLE_HEADER: &str = "devstream-rests";
 
-/// The value of [`RESTS_HEADER`].
-pub const RESTS: &str = "true";
+/// The value of [`REUSABLE_HEADER`].
+pub const REUSABLE: &str = "true";
 
 /// Where a hub takes standby connections, and how many of one identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,8 @@ pub struct Opened {
     #[serde(flatten)]
     pub way_back: Option<WayBack>,
     /// Whether the connections of both sides stand by again after the stream.
-    pub rests: bool,
+    #[serde(rename = "rests")]
+    pub reusable: bool,
 }
 
 /// What an end comes back with, as in the answer to an upgrade.
@@ -134,7 +135,7 @@ impl WayBack {
     }
 }
 
-/// How many bytes come along with a request: never more than [`EARLY_OPEN_BYTES`].
+/// How many bytes come along with a request: never more than [`EARLY_DATA_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "usize", into = "usize")]
 pub struct Early(usize);
@@ -148,13 +149,13 @@ impl Early {
 
 /// More than anyone may send ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {EARLY_OPEN_BYTES} bytes ahead of the answer")]
+#[error("more than {EARLY_DATA_BYTES} bytes ahead of the answer")]
 pub struct TooEarly;
 
 impl TryFrom<usize> for Early {
     type Error = TooEarly;
     fn try_from(bytes: usize) -> Result<Self, TooEarly> {
-        if bytes <= EARLY_OPEN_BYTES { Ok(Self(bytes)) } else { Err(TooEarly) }
+        if bytes <= EARLY_DATA_BYTES { Ok(Self(bytes)) } else { Err(TooEarly) }
     }
 }
 
@@ -186,7 +187,7 @@ mod tests {
         );
         assert_eq!(encode(&ToHub::Open(open)), text);
         let pass = Pass::parse("t", "120").unwrap();
-        let opened = Opened { url: "wss://h/".into(), protocol: None, way_back: Some((&pass).into()), rests: true };
+        let opened = Opened { url: "wss://h/".into(), protocol: None, way_back: Some((&pass).into()), reusable: true };
         let text = r#"{"type":"opened","url":"wss://h/","resumeToken":"t","resumeGrace":120,"rests":true}"#;
         assert_eq!(encode(&FromHub::Opened(opened)), text);
         let FromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };
@@ -198,8 +199,8 @@ mod tests {
 
     #[test]
     fn nobody_sends_more_ahead_than_the_limit() {
-        assert!(Early::try_from(EARLY_OPEN_BYTES).is_ok());
-        assert!(Early::try_from(EARLY_OPEN_BYTES + 1).is_err());
+        assert!(Early::try_from(EARLY_DATA_BYTES).is_ok());
+        assert!(Early::try_from(EARLY_DATA_BYTES + 1).is_err());
         let long = format!(r#"{{"type":"streamResponse","requestId":"{}"}}"#, "1".repeat(31));
         assert!(decode::<ToHub>(&long).is_err());
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Event;
-use crate::net::client::Enrol;
+use crate::net::client::ClientFactory;
 use crate::net::pump::Line;
 use crate::proto::forward::Local;
 use crate::proto::id::DeviceId;
@@ -13,7 +13,7 @@ use crate::proto::id::DeviceId;
 #[derive(Clone)]
 pub struct ProxyConfig {
     /// How it becomes a client of the hub.
-    pub enrol: Enrol,
+    pub client_factory: ClientFactory,
     /// Which device its streams go to.
     pub device: DeviceId,
     /// Where it listens.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 use super::config::ProxyConfig;
+use super::drain_streams;
 use super::stream::{self, Opener};
-use super::wind_up;
 use crate::net::identity::Identity;
 use crate::net::network_monitor::NetworkMonitor;
 use crate::net::pump::Line;
@@ -42,7 +42,7 @@ impl Connector {
     /// Outside of a Tokio runtime.
     pub fn new(identity: &Identity) -> Result<Self, Refusal> {
         let config = ProxyConfig {
-            enrol: identity.acting_as(Role::Service)?,
+            client_factory: identity.client_factory_for(Role::Service)?,
             // Every stream says its own.
             device: identity.principal().id.clone().into(),
             locals: Vec::new(),
@@ -62,18 +62,18 @@ impl Connector {
 
     /// The same, but its streams wait so long for a device that is offline; at most 60 seconds.
     #[must_use]
-    pub fn waiting_for_devices(&self, patience: Duration) -> Self {
+    pub fn with_connect_timeout(&self, patience: Duration) -> Self {
         Self { inner: self.inner.clone(), connect_timeout: patience }
     }
 
     /// Opens a stream, to the device's first forward or handler if no name is given. The device has accepted it then.
     pub async fn open(&self, device: &DeviceId, name: Option<&StreamName>) -> Result<Stream, Refusal> {
-        self.open_saying(device, name, &[]).await
+        self.open_with_data(device, name, &[]).await
     }
 
     /// The same, and says this first, up to 64 KiB. Where a connection stands by, up to 16 KiB of it travel along with the
     /// request, so that the answer to them is one round trip away. A refusal is then no proof that they did not reach the device.
-    pub async fn open_saying(
+    pub async fn open_with_data(
         &self,
         device: &DeviceId,
         name: Option<&StreamName>,
@@ -85,8 +85,8 @@ impl Connector {
             return Err(Refusal::new(RefusalKind::BadRequest, reason));
         }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
-        if opener.goodbye.is_cancelled() {
-            return Err(Refusal::new(RefusalKind::EndedHere, "this connector is closed"));
+        if opener.stream_shutdown.is_cancelled() {
+            return Err(Refusal::new(RefusalKind::LocalShutdown, "this connector is closed"));
         }
         let (mut stream, work) = stream::open(opener, name, &mut first).await?;
         let inner = self.inner.clone();
@@ -102,14 +102,14 @@ impl Connector {
     /// Lets running streams end within this time, then ends them; the devices are told.
     pub async fn close(self, drain: Duration) {
         let Inner { opener, streams, watch } = &*self.inner;
-        wind_up(opener, streams.clone(), drain, &Shutdown::default()).await;
+        drain_streams(opener, streams.clone(), drain, &Shutdown::default()).await;
         watch.clone().end(Duration::ZERO).await;
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.opener.standbys.cut();
+        self.opener.standbys.abort();
         self.watch.cut();
     }
 }

@@ -35,24 +35,24 @@ use crate::proto::stream::Ending;
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A local connection came, and the device is asked.
-    Asked(Arc<View>),
+    Requested(Arc<StreamInfo>),
     /// Its stream is open.
-    Opened(Arc<View>),
+    Opened(Arc<StreamInfo>),
     /// The hub is about to end, and the stream with it if it takes longer than this.
-    Draining(Arc<View>, Duration),
+    Draining(Arc<StreamInfo>, Duration),
     /// Its connection to the hub is lost, for this reason; it comes back by itself.
-    Interrupted(Arc<View>, String),
+    Interrupted(Arc<StreamInfo>, String),
     /// It is back, after this long.
-    Resumed(Arc<View>, Duration),
+    Resumed(Arc<StreamInfo>, Duration),
     /// There will be no stream.
-    Refused(Arc<View>, Refusal),
+    Refused(Arc<StreamInfo>, Refusal),
     /// The stream is over.
-    Ended(Arc<View>, Ending, Option<Refusal>),
+    Ended(Arc<StreamInfo>, Ending, Option<Refusal>),
 }
 
 /// One local connection and its stream.
 #[derive(Debug)]
-pub struct View {
+pub struct StreamInfo {
     /// Counted from one.
     pub number: u64,
     /// Where the local connection comes from.
@@ -64,10 +64,10 @@ pub struct View {
 }
 
 /// Devices that are told that this process ends need a moment for that; so does a stream that is about to end by itself.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// When no socket can be had, accepting pauses: descriptors come back as connections end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// A proxy that listens but does not serve yet.
 pub struct ServiceProxy {
@@ -103,40 +103,40 @@ impl ServiceProxy {
         let opener = Arc::new(Opener::new(config.clone(), vigil));
         let count = Arc::new(AtomicU64::new(1));
         // The hub would refuse more; others wait in the system's queue, instead of taking descriptors here.
-        let places = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
+        let permits = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
         for (listener, name) in listeners {
-            let (opener, streams, count, places) = (opener.clone(), streams.clone(), count.clone(), places.clone());
+            let (opener, streams, count, permits) = (opener.clone(), streams.clone(), count.clone(), permits.clone());
             accepting.spawn(async move {
-                while let Ok(place) = places.clone().acquire_owned().await {
+                while let Ok(permit) = permits.clone().acquire_owned().await {
                     let (tcp, from) = accept(&listener).await;
                     let number = count.fetch_add(1, Ordering::Relaxed);
                     let carried = connection(opener.clone(), tcp, from, number, name.clone());
                     streams.spawn(async move {
                         carried.await;
-                        drop(place);
+                        drop(permit);
                     });
                 }
             });
         }
         shutdown.drain.cancelled().await;
         accepting.end(Duration::ZERO).await;
-        wind_up(&opener, streams, config.drain, &shutdown).await;
+        drain_streams(&opener, streams, config.drain, &shutdown).await;
         watch.end(Duration::ZERO).await;
     }
 }
 
 /// Lets streams end by themselves for a while. Then the devices are told, and do not wait for this end to come back. Cutting
 /// a stream resets its local connection.
-async fn wind_up(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
+async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
     if streams.count() > 0 {
         tokio::select! {
             _ = timeout(drain, streams.ended()) => {}
             () = shutdown.now.cancelled() => {}
         }
     }
-    opener.goodbye.cancel();
+    opener.stream_shutdown.cancel();
     opener.standbys.end().await;
-    streams.end(GOODBYE).await;
+    streams.end(CLOSE_GRACE).await;
 }
 
 /// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants. Asked to stop, it has a moment
@@ -157,13 +157,13 @@ where
     let opener = Opener::new(Arc::new(config), vigil);
     let stopped = async {
         shutdown.drain.cancelled().await;
-        let _ = timeout(GOODBYE, shutdown.now.cancelled()).await;
-        opener.goodbye.cancel();
-        sleep(GOODBYE).await;
+        let _ = timeout(CLOSE_GRACE, shutdown.now.cancelled()).await;
+        opener.stream_shutdown.cancel();
+        sleep(CLOSE_GRACE).await;
     };
     tokio::select! {
         done = stream::pipe(&opener, name, pipes) => done,
-        () = stopped => Err((Ending::Broken, RefusalKind::EndedHere.into())),
+        () = stopped => Err((Ending::Broken, RefusalKind::LocalShutdown.into())),
         () = watching => Ok(()),
     }
 }
@@ -206,7 +206,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(target: "service-proxy", %error, "could not accept a local connection");
-                sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_BACKOFF).await;
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::proto::standby::Offer;
 pub(super) struct Standbys(Arc<Inner>);
 
 struct Inner {
-    supply: Supply,
+    pool: Supply,
     vigil: NetworkMonitor,
     tasks: Tasks,
     /// Asks the tasks that keep idle ones for them; the one that was used last at the end.
@@ -26,12 +26,7 @@ struct Inner {
 
 impl Standbys {
     pub(super) fn new(line: Line, vigil: NetworkMonitor) -> Self {
-        Self(Arc::new(Inner {
-            supply: Supply::new(line, None),
-            vigil,
-            tasks: Tasks::default(),
-            idle: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { pool: Supply::new(line, None), vigil, tasks: Tasks::default(), idle: Mutex::default() }))
     }
 
     /// The one that was used last: it is the likeliest to be alive.
@@ -48,26 +43,26 @@ impl Standbys {
     }
 
     /// One for a stream that found none, where that is known to work.
-    pub(super) async fn bring(&self) -> Option<Standby> {
-        let standby = self.0.supply.bring().await?;
-        self.grow();
+    pub(super) async fn connect(&self) -> Option<Standby> {
+        let standby = self.0.pool.bring().await?;
+        self.refill();
         Some(standby)
     }
 
     /// A stream found none; the hub takes them, or not. Next time one will stand by.
-    pub(super) fn offered(&self, client: &Client, offer: Option<Offer>) {
-        self.0.supply.offered(client, offer);
-        self.grow();
+    pub(super) fn update_offer(&self, client: &Client, offer: Option<Offer>) {
+        self.0.pool.offered(client, offer);
+        self.refill();
     }
 
     /// One is missing, or does not come back.
-    pub(super) fn grow(&self) {
-        if !self.0.supply.missed() {
+    pub(super) fn refill(&self) {
+        if !self.0.pool.missed() {
             return;
         }
         let standbys = self.clone();
         self.0.tasks.spawn(async move {
-            while let Some(standby) = standbys.0.supply.next().await {
+            while let Some(standby) = standbys.0.pool.next().await {
                 standbys.put(standby);
             }
         });
@@ -75,12 +70,12 @@ impl Standbys {
 
     /// A connection that was brought for one stream may stand by after it.
     pub(super) fn adopt(&self, client: &Client) -> Kept {
-        self.0.supply.adopt(client)
+        self.0.pool.adopt(client)
     }
 
     /// Keeps one until it is wanted.
     pub(super) fn put(&self, mut standby: Standby) {
-        if self.0.supply.gives_up(&mut standby) {
+        if self.0.pool.gives_up(&mut standby) {
             return self.0.tasks.spawn(standby.end(None));
         }
         let (sender, mut wanted) = oneshot::channel();
@@ -121,7 +116,7 @@ impl Standbys {
     }
 
     /// The same, without waiting for their end.
-    pub(super) fn cut(&self) {
+    pub(super) fn abort(&self) {
         self.0.tasks.cut();
     }
 

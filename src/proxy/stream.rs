@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::ProxyConfig;
 use super::standby::Standbys;
-use super::{Event, View};
+use super::{Event, StreamInfo};
 use crate::net::channel::Ended;
-use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
+use crate::net::client::{Client, Connection, RequestOptions, ResumeTarget, response_refusal};
 use crate::net::network_monitor::NetworkMonitor;
 use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::standby::{Kept, Standby};
@@ -29,17 +29,17 @@ use crate::proto::http::{
     TOKEN_HEADER, URL_HEADER,
 };
 use crate::proto::id::{DeviceId, StreamId, StreamName};
-use crate::proto::limits::{EARLY_OPEN_BYTES, EARLY_WAIT};
+use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, FromHub, Offer, Open, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// The hub answers within the two timeouts; this much more is for the way there and back.
-const MARGIN: Duration = Duration::from_secs(15);
+const ROUND_TRIP_MARGIN: Duration = Duration::from_secs(15);
 
 /// A TLS hello, most HTTP requests: more than this is read in another call. What is read is kept until it is acknowledged.
-const FIRST_READ: usize = 2 * 1024;
+const FIRST_READ_BYTES: usize = 2 * 1024;
 
 /// What a person sees a stream called.
 pub(super) fn label(device: &DeviceId, name: Option<&StreamName>) -> String {
@@ -54,17 +54,17 @@ pub(super) async fn serve(
     number: u64,
     name: Option<StreamName>,
 ) {
-    let (view, tell) = (opener.view(number, Some(from), name.as_ref()), &opener.config.observer);
-    match opener.through(name.as_ref(), tcp.split(), &view).await {
+    let (info, tell) = (opener.stream_info(number, Some(from), name.as_ref()), &opener.config.observer);
+    match opener.open_and_carry(name.as_ref(), tcp.split(), &info).await {
         Ok(Outcome { ending, refusal }) => {
             if ending == Ending::Clean {
                 socket::end_cleanly(tcp).await;
             }
-            tell(Event::Ended(view, ending, refusal));
+            tell(Event::Ended(info, ending, refusal));
         }
         Err(refusal) => {
             drop(tcp);
-            tell(Event::Refused(view, refusal));
+            tell(Event::Refused(info, refusal));
         }
     }
 }
@@ -79,10 +79,10 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let (view, tell) = (opener.view(1, None, name.as_ref()), &opener.config.observer);
-    match opener.through(name.as_ref(), pipes, &view).await {
+    let (info, tell) = (opener.stream_info(1, None, name.as_ref()), &opener.config.observer);
+    match opener.open_and_carry(name.as_ref(), pipes, &info).await {
         Ok(Outcome { ending, refusal }) => {
-            tell(Event::Ended(view, ending, refusal.clone()));
+            tell(Event::Ended(info, ending, refusal.clone()));
             match ending {
                 // An application that stops reading ends the session in its own time.
                 Ending::Clean | Ending::LocalReset => Ok(()),
@@ -92,7 +92,7 @@ where
             }
         }
         Err(refusal) => {
-            tell(Event::Refused(view, refusal.clone()));
+            tell(Event::Refused(info, refusal.clone()));
             Err((Ending::Broken, refusal))
         }
     }
@@ -104,13 +104,13 @@ pub(super) async fn open(
     name: Option<&StreamName>,
     first: &mut &[u8],
 ) -> Result<(Stream, impl Future<Output = ()> + Send + 'static), Refusal> {
-    let Opened { tunnel, back, kept } = opener.open(name, first).await?;
+    let OpenStream { tunnel, resume_target, slot } = opener.open(name, first).await?;
     let (stream, local) = pair();
     let work = async move {
         let counters = Counters::default();
-        let (_, socket) = local.carry(tunnel, opener.terms(back, &counters, &|_| {})).await;
-        if let (Some(socket), Some(kept)) = (socket, kept) {
-            opener.standbys.put(Standby::again(socket, kept));
+        let (_, socket) = local.carry(tunnel, opener.terms(resume_target, &counters, &|_| {})).await;
+        if let (Some(socket), Some(slot)) = (socket, slot) {
+            opener.standbys.put(Standby::again(socket, slot));
         }
     };
     Ok((stream, work))
@@ -124,20 +124,20 @@ pub(super) struct Opener {
     vigil: NetworkMonitor,
     pub(super) standbys: Standbys,
     /// Streams end, and say so.
-    pub(super) goodbye: CancellationToken,
+    pub(super) stream_shutdown: CancellationToken,
 }
 
 /// A stream that is open.
-struct Opened {
+struct OpenStream {
     tunnel: Tunnel<Connection>,
-    back: WayBack,
+    resume_target: ResumeTarget,
     /// Of a connection that stood by.
-    kept: Option<Kept>,
+    slot: Option<Kept>,
 }
 
 /// What has become of a stream before its connection was lost.
 #[derive(Default)]
-struct Begun {
+struct OpenState {
     /// What it was called, if the device may have some of it: the hub then does not ask it again.
     id: Option<StreamId>,
     /// What the application has said.
@@ -147,84 +147,89 @@ struct Begun {
 impl Opener {
     pub(super) fn new(config: Arc<ProxyConfig>, vigil: NetworkMonitor) -> Self {
         let standbys = Standbys::new(config.line, vigil.clone());
-        Self { config, client: Arc::default(), vigil, standbys, goodbye: CancellationToken::new() }
+        Self { config, client: Arc::default(), vigil, standbys, stream_shutdown: CancellationToken::new() }
     }
 
     /// The same, to another device.
     pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration) -> Self {
         let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
         let (client, standbys) = (self.client.clone(), self.standbys.clone());
-        Self { config, client, vigil: self.vigil.clone(), standbys, goodbye: self.goodbye.clone() }
+        Self { config, client, vigil: self.vigil.clone(), standbys, stream_shutdown: self.stream_shutdown.clone() }
     }
 
-    fn view(&self, number: u64, from: Option<SocketAddr>, name: Option<&StreamName>) -> Arc<View> {
+    fn stream_info(&self, number: u64, from: Option<SocketAddr>, name: Option<&StreamName>) -> Arc<StreamInfo> {
         let to = label(&self.config.device, name);
-        Arc::new(View { number, from, to, counters: Counters::default() })
+        Arc::new(StreamInfo { number, from, to, counters: Counters::default() })
     }
 
     /// A local connection's whole way, of whose beginning is told; of its end, once the local connection has one too.
-    async fn through<R, W>(
+    async fn open_and_carry<R, W>(
         &self,
         name: Option<&StreamName>,
         (mut reader, writer): (R, W),
-        view: &Arc<View>,
+        info: &Arc<StreamInfo>,
     ) -> Result<Outcome, Refusal>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         let tell = &self.config.observer;
-        tell(Event::Asked(view.clone()));
+        tell(Event::Requested(info.clone()));
         let opened = self.open(name, &mut reader).await?;
-        tell(Event::Opened(view.clone()));
-        Ok(self.carry((reader, writer), opened, view).await)
+        tell(Event::Opened(info.clone()));
+        Ok(self.carry((reader, writer), opened, info).await)
     }
 
     /// Carries the bytes of a local connection.
-    async fn carry<R, W>(&self, local: (R, W), opened: Opened, view: &Arc<View>) -> Outcome
+    async fn carry<R, W>(&self, local: (R, W), opened: OpenStream, info: &Arc<StreamInfo>) -> Outcome
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let tell = |happening| {
-            let view = view.clone();
-            (self.config.observer)(match happening {
-                Happening::Draining(left) => Event::Draining(view, left),
-                Happening::Interrupted(why) => Event::Interrupted(view, why),
-                Happening::Resumed(after) => Event::Resumed(view, after),
+        let tell = |event| {
+            let info = info.clone();
+            (self.config.observer)(match event {
+                Happening::Draining(left) => Event::Draining(info, left),
+                Happening::Interrupted(why) => Event::Interrupted(info, why),
+                Happening::Resumed(after) => Event::Resumed(info, after),
             });
         };
-        let (outcome, socket) = pump(local, opened.tunnel, self.terms(opened.back, &view.counters, &tell)).await;
-        if let (Some(socket), Some(kept)) = (socket, opened.kept) {
-            self.standbys.put(Standby::again(socket, kept));
+        let (outcome, socket) =
+            pump(local, opened.tunnel, self.terms(opened.resume_target, &info.counters, &tell)).await;
+        if let (Some(socket), Some(slot)) = (socket, opened.slot) {
+            self.standbys.put(Standby::again(socket, slot));
         }
         outcome
     }
 
     fn terms<'a>(
         &'a self,
-        rejoin: WayBack,
+        rejoin: ResumeTarget,
         counters: &'a Counters,
         tell: &'a (dyn Fn(Happening) + Sync),
-    ) -> Terms<'a, WayBack> {
-        let (patience, vigil) = (self.config.line.patience, self.vigil.clone());
-        Terms { counters, tell, rejoin, patience, vigil, stop: &self.goodbye }
+    ) -> Terms<'a, ResumeTarget> {
+        let (idle_timeout, vigil) = (self.config.line.idle_timeout, self.vigil.clone());
+        Terms { counters, tell, rejoin, idle_timeout, vigil, stop: &self.stream_shutdown }
     }
 
     /// On a connection that stands by, or is brought for that; else the long way.
-    async fn open<R: AsyncRead + Unpin>(&self, name: Option<&StreamName>, local: &mut R) -> Result<Opened, Refusal> {
-        let mut begun = Begun::default();
+    async fn open<R: AsyncRead + Unpin>(
+        &self,
+        name: Option<&StreamName>,
+        local: &mut R,
+    ) -> Result<OpenStream, Refusal> {
+        let mut state = OpenState::default();
         let ready = match self.standbys.take().await {
-            None => self.standbys.bring().await,
+            None => self.standbys.connect().await,
             ready => ready,
         };
         if let Some(standby) = ready {
             let early = first_bytes(local).await;
-            begun.early =
-                early.map_err(|_| Refusal::new(RefusalKind::EndedHere, "the application reset its connection"))?;
+            state.early =
+                early.map_err(|_| Refusal::new(RefusalKind::LocalShutdown, "the application reset its connection"))?;
             let id = StreamId::from_bytes(random::bytes());
-            begun.id = Some(id).filter(|_| !begun.early.is_empty());
-            match self.open_on(standby, id, name, &begun.early).await {
+            state.id = Some(id).filter(|_| !state.early.is_empty());
+            match self.open_on_standby(standby, id, name, &state.early).await {
                 Ok(answer) => return answer,
                 Err(ended) => {
                     tracing::debug!(target: "service-proxy", "a connection that stood by was dead: {ended}");
@@ -232,18 +237,18 @@ impl Opener {
                 }
             }
         }
-        Box::pin(self.open_anew(name, &begun)).await
+        Box::pin(self.open_new(name, &state)).await
     }
 
     /// One flight: the request, and what the application has said by now.
-    async fn open_on(
+    async fn open_on_standby(
         &self,
         mut standby: Standby,
         id: StreamId,
         name: Option<&StreamName>,
         early: &Bytes,
-    ) -> Result<Result<Opened, Refusal>, Ended> {
-        let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
+    ) -> Result<Result<OpenStream, Refusal>, Ended> {
+        let ProxyConfig { device, connect_timeout, response_timeout, line, client_factory, .. } = &*self.config;
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let open = ToHub::Open(Open {
             request_id: id,
@@ -255,22 +260,26 @@ impl Opener {
             early: early.len().try_into().unwrap_or_default(),
         });
         standby.channel.send_with(&open, early.clone()).await?;
-        let answer = timeout(*connect_timeout + *response_timeout + MARGIN, standby.channel.answer()).await;
+        let answer = timeout(*connect_timeout + *response_timeout + ROUND_TRIP_MARGIN, standby.channel.answer()).await;
         match answer.unwrap_or(Err(Ended::Silent))? {
             FromHub::Opened(opened) => {
-                if !opened.rests {
-                    self.standbys.grow();
+                if !opened.reusable {
+                    self.standbys.refill();
                 }
-                let (socket, kept) = standby.into_parts();
+                let (socket, slot) = standby.into_parts();
                 let tunnel = Tunnel {
                     socket,
-                    protocol: opened.protocol.as_deref().and_then(StreamProtocol::named),
+                    protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
                     pass: opened.way_back.and_then(|way| way.pass()),
                     begun: pump::Begun { sent: early.clone(), ..pump::Begun::default() },
-                    rests: opened.rests,
+                    reusable: opened.reusable,
                 };
-                let back = WayBack { enrol: enrol.clone(), url: opened.url, hub: kept.client.hub().clone() };
-                Ok(Ok(Opened { tunnel, back, kept: Some(kept) }))
+                let resume_target = ResumeTarget {
+                    client_factory: client_factory.clone(),
+                    url: opened.url,
+                    hub: slot.client.hub().clone(),
+                };
+                Ok(Ok(OpenStream { tunnel, resume_target, slot: Some(slot) }))
             }
             FromHub::Refused { reason } => {
                 self.standbys.put(standby);
@@ -281,9 +290,9 @@ impl Opener {
     }
 
     /// The spec's two steps, once; and once more with fresh particulars if the hub is no longer where or what it was.
-    async fn open_anew(&self, name: Option<&StreamName>, begun: &Begun) -> Result<Opened, Refusal> {
+    async fn open_new(&self, name: Option<&StreamName>, state: &OpenState) -> Result<OpenStream, Refusal> {
         let (client, new) = self.client(None).await?;
-        let refusal = match self.attempt(&client, name, begun).await {
+        let refusal = match self.attempt(&client, name, state).await {
             Err(refusal) if !new && is_stale(refusal.kind) => refusal,
             other => return other,
         };
@@ -291,7 +300,7 @@ impl Opener {
         if refusal.kind == RefusalKind::HubUnreachable && fresh.hub() == client.hub() {
             return Err(refusal);
         }
-        self.attempt(&fresh, name, begun).await
+        self.attempt(&fresh, name, state).await
     }
 
     /// The client in use, or a new one if there is none or it is the one that did not do, and whether it is new.
@@ -299,58 +308,67 @@ impl Opener {
     async fn client(&self, stale: Option<&Client>) -> Result<(Client, bool), Refusal> {
         let mut current = self.client.lock().await;
         match &*current {
-            Some(client) if stale.is_none_or(|stale| !stale.is(client)) => Ok((client.clone(), false)),
+            Some(client) if stale.is_none_or(|stale| !stale.is_same_enrolment(client)) => Ok((client.clone(), false)),
             _ => {
-                let client = (self.config.enrol)().await?;
+                let client = (self.config.client_factory)().await?;
                 *current = Some(client.clone());
                 Ok((client, true))
             }
         }
     }
 
-    async fn attempt(&self, client: &Client, name: Option<&StreamName>, begun: &Begun) -> Result<Opened, Refusal> {
-        let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
+    async fn attempt(
+        &self,
+        client: &Client,
+        name: Option<&StreamName>,
+        state: &OpenState,
+    ) -> Result<OpenStream, Refusal> {
+        let ProxyConfig { device, connect_timeout, response_timeout, line, client_factory, .. } = &*self.config;
         let route = Route::Open(device.clone(), name.cloned());
         let mut headers = vec![
             (CONNECT_TIMEOUT_HEADER, connect_timeout.as_secs_f64().to_string()),
             (RESPONSE_TIMEOUT_HEADER, response_timeout.as_secs_f64().to_string()),
             (STREAM_PROTOCOL_HEADER, line.protocols().join(", ")),
         ];
-        headers.extend(begun.id.map(|id| (STREAM_ID_HEADER, id.to_string())));
+        headers.extend(state.id.map(|id| (STREAM_ID_HEADER, id.to_string())));
         if line.standbys > 0 {
-            headers.push((standby::RESTS_HEADER, standby::RESTS.into()));
+            headers.push((standby::REUSABLE_HEADER, standby::REUSABLE.into()));
         }
-        let particulars =
-            Particulars { headers, patience: *connect_timeout + *response_timeout + MARGIN, ..Particulars::default() };
-        let response = client.ask(&route, particulars).await?;
+        let options = RequestOptions {
+            headers,
+            response_timeout: *connect_timeout + *response_timeout + ROUND_TRIP_MARGIN,
+            ..RequestOptions::default()
+        };
+        let response = client.request(&route, options).await?;
         if header(&response, ACCEPTED_HEADER) != Some("True") {
-            return Err(refusal(&response));
+            return Err(response_refusal(&response));
         }
         let incomplete = || Refusal::new(RefusalKind::BadRequest, "the hub's answer lacks the stream's URL or token");
         let url = header(&response, URL_HEADER).ok_or_else(incomplete)?;
         let token = header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
         let token = token.ok_or_else(incomplete)?;
-        let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::named);
+        let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::from_name);
         let hold = header(&response, standby::HOLD_HEADER).and_then(|hold| hold.parse().ok());
         let offer = header(&response, standby::URL_HEADER).zip(hold);
-        self.standbys.offered(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
-        let mut tunnel = client.stream(url, &token, protocol).await?;
-        tunnel.begun.to_send = begun.early.clone();
-        tunnel.rests = header(&response, standby::RESTS_HEADER) == Some(standby::RESTS);
-        let kept = tunnel.rests.then(|| self.standbys.adopt(client));
-        let back = WayBack { enrol: enrol.clone(), url: url.into(), hub: client.hub().clone() };
-        Ok(Opened { tunnel, back, kept })
+        self.standbys.update_offer(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
+        let mut tunnel = client.open_stream(url, &token, protocol).await?;
+        tunnel.begun.to_send = state.early.clone();
+        tunnel.reusable = header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE);
+        let slot = tunnel.reusable.then(|| self.standbys.adopt(client));
+        let resume_target =
+            ResumeTarget { client_factory: client_factory.clone(), url: url.into(), hub: client.hub().clone() };
+        Ok(OpenStream { tunnel, resume_target, slot })
     }
 }
 
 /// What an application says at once goes along with the request. What others say later is carried like everything else.
 async fn first_bytes<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Bytes> {
-    let mut bytes = BytesMut::with_capacity(FIRST_READ);
-    let mut source = local.take(EARLY_OPEN_BYTES as u64);
-    timeout(EARLY_WAIT, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
+    let mut bytes = BytesMut::with_capacity(FIRST_READ_BYTES);
+    let mut source = local.take(EARLY_DATA_BYTES as u64);
+    timeout(EARLY_DATA_WAIT, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
     // Where that was all there was room for, there may be more.
-    while bytes.len() == bytes.capacity() && bytes.len() < EARLY_OPEN_BYTES {
-        bytes.reserve(EARLY_OPEN_BYTES - bytes.len());
+    while bytes.len() == bytes.capacity() && bytes.len() < EARLY_DATA_BYTES {
+        bytes.reserve(EARLY_DATA_BYTES - bytes.len());
         if source.read_buf(&mut bytes).now_or_never().unwrap_or(Ok(0))? == 0 {
             break;
         }
@@ -375,10 +393,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_that_an_application_says_at_once_goes_along_up_to_the_limit() {
-        for (said, goes_along) in
-            [(0, 0), (1, 1), (1500, 1500), (FIRST_READ + 1, FIRST_READ + 1), (EARLY_OPEN_BYTES + 1, EARLY_OPEN_BYTES)]
-        {
-            let (mut application, mut local) = duplex(2 * EARLY_OPEN_BYTES);
+        for (said, goes_along) in [
+            (0, 0),
+            (1, 1),
+            (1500, 1500),
+            (FIRST_READ_BYTES + 1, FIRST_READ_BYTES + 1),
+            (EARLY_DATA_BYTES + 1, EARLY_DATA_BYTES),
+        ] {
+            let (mut application, mut local) = duplex(2 * EARLY_DATA_BYTES);
             application.write_all(&vec![7; said]).await.unwrap();
             assert_eq!(first_bytes(&mut local).await.unwrap().len(), goes_along, "{said}");
         }

@@ -83,7 +83,7 @@ fn other_stream_names_end_the_streams_outside_and_leave_the_others() {
     is_alive(&mut ServiceProxy::start(&laptop).connect());
     let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--stream", "web"]);
     assert_is(&finished, RefusalKind::NotPermitted);
-    hub.wait_activity("invoke", Some(RefusalKind::NotPermitted.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::NotPermitted.row().label));
 }
 
 #[test]

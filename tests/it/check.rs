@@ -59,7 +59,7 @@ impl Checked {
         assert_eq!((&last["hop"], &last["state"]), (&hop.into(), &"failed".into()), "{:#}", self.0);
         assert_eq!(
             (&last["word"], &self.0["exitCode"]),
-            (&kind.row().word.into(), &kind.row().exit.into()),
+            (&kind.row().label.into(), &kind.row().exit.into()),
             "{:#}",
             self.0
         );

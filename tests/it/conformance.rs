@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::http_server::{Answer, Limits, serve};
+use devstream::net::http_server::{HttpOutcome, Limits, serve};
 use devstream::net::websocket::{Endpoint, Incoming, Purpose, Transport, WebSocket, derive_accept_key};
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -46,7 +46,7 @@ fn the_hubs_end_of_a_websocket_passes_every_case() {
         let mut served = JoinSet::new();
         while let Ok((tcp, _)) = listener.accept().await {
             served.spawn(async {
-                let upgrade = async |_| Answer::Upgrade {
+                let upgrade = async |_| HttpOutcome::Upgrade {
                     protocol: None,
                     headers: Vec::new(),
                     purpose: Purpose::Stream,

@@ -24,7 +24,7 @@ fn a_device_lets_in_whom_it_names_and_nobody_else() {
     is_alive(&mut ServiceProxy::start(&scene.joined("carol")).connect());
     assert_rejected(&pipe(&bob, DEVICE), "it does not let bob in");
     scene.agent.wait_line("it does not let bob in");
-    scene.hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().word));
+    scene.hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));
 }
 
 /// Each stream name is a habit of the command.

@@ -101,7 +101,7 @@ fn a_side_that_never_comes_ends_the_handshake_in_time() {
     let (service, _) = handshake(&mut device, &alice, &[]);
     let mut service = service.bring();
     assert_eq!(service.expect_close(), RefusalKind::HandshakeTimedOut.row().close);
-    hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
 }
 
 #[test]
@@ -123,9 +123,9 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
                 "{end:?}"
             );
         } else {
-            hub.wait_activity("invoke", Some(row.word));
+            hub.wait_activity("invoke", Some(row.label));
             let answer = alice.bring(&ticket).err().unwrap();
-            assert!(answer.word() == row.word && answer.body.contains("it cannot come"), "{answer:?}");
+            assert!(answer.word() == row.label && answer.body.contains("it cannot come"), "{answer:?}");
         }
         let answer = device.identity.bring(&Ticket::from(&request)).err().unwrap();
         assert_eq!(answer.status, 401, "who takes it back does not come");
@@ -216,7 +216,7 @@ fn a_request_that_the_service_gives_up_is_void() {
     let request = device.request();
     drop(asked);
     device.expect_cancel(&request);
-    hub.wait_activity("invoke", Some(RefusalKind::PeerGone.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::PeerGone.row().label));
     device.accept(&request);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());

@@ -32,7 +32,7 @@ fn a_device_that_is_disabled_is_out_at_once_and_back_when_it_is_enabled() {
 
     let second = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
     second.wait_line(RefusalKind::Disabled.row().sentence);
-    hub.wait_activity("authenticate", Some(RefusalKind::Disabled.row().word));
+    hub.wait_activity("authenticate", Some(RefusalKind::Disabled.row().label));
     let finished = pipe(&laptop, DEVICE);
     assert_is(&finished, RefusalKind::DeviceOffline);
     assert!(finished.stderr.contains("disabled at the hub"), "{finished:?}");

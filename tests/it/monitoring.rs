@@ -127,12 +127,12 @@ fn every_number_is_what_happened() {
 
 #[test]
 fn who_is_turned_away_is_counted() {
-    let scene = Scene::new(&["--max-strangers-per-source", "3"]);
+    let scene = Scene::new(&["--max-unauthenticated-per-source", "3"]);
     let crowd: Vec<TcpStream> = (0..8).map(|_| connect(scene.hub.port)).collect();
-    let scrape = scene.wait_for("devstream_connections_turned_away_total{reason=\"strangers-per-source\"}", 5.0);
-    assert_eq!(scrape["devstream_strangers"], 3.0);
+    let scrape = scene.wait_for("devstream_connections_rejected_total{reason=\"unauthenticated-per-source\"}", 5.0);
+    assert_eq!(scrape["devstream_unauthenticated_connections"], 3.0);
     drop(crowd);
-    scene.wait_for("devstream_strangers", 0.0);
+    scene.wait_for("devstream_unauthenticated_connections", 0.0);
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn a_devices_own_reason_is_passed_on_without_what_a_terminal_would_act_on() {
     assert_eq!(drain(&mut local).end, End::Reset);
     let line = proxy.process.wait_line(RefusalKind::RejectedByDevice.row().sentence);
     assert!(line.contains("closed for") && line.contains("repairs") && !line.contains('\x1b'), "{line:?}");
-    hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));
     drop(rejecting.join().unwrap());
 }
 
@@ -159,7 +159,7 @@ fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: RefusalKind,
     assert_reset(port);
     let line = proxy.process.wait_line(kind.row().sentence);
     assert!(line.contains(particulars) && line.contains(kind.row().hint), "{line}");
-    let entry = hub.wait_activity("invoke", Some(kind.row().word));
+    let entry = hub.wait_activity("invoke", Some(kind.row().label));
     assert!(entry["properties"]["deviceId"].is_string() && entry["properties"]["serviceId"].is_string(), "{entry}");
 }
 

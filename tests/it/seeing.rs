@@ -180,7 +180,7 @@ fn the_hubs_status_counts_what_is_there() {
     let stranger = crate::support::roles::connect(hub.port);
     let busy = poll("the stranger", || {
         let status: HubStatus = hub.json(&["status"]);
-        (status.strangers == 1).then_some(status)
+        (status.unauthenticated_connections == 1).then_some(status)
     });
     let counts = |status: &HubStatus| (status.devices, status.online, status.services, status.streams);
     assert_eq!((counts(&idle), counts(&busy)), ((2, 1, 2, 0), (2, 1, 2, 2)));

@@ -49,7 +49,7 @@ fn every_wrong_token_gets_the_same_401() {
     assert_eq!(alice.bring(&own).err(), Some(refused.clone()), "used, after the stream");
 
     assert_eq!(refused.status, 401, "{refused:?}");
-    let entry = hub.wait_activity("authenticate", Some(RefusalKind::AuthenticationFailed.row().word));
+    let entry = hub.wait_activity("authenticate", Some(RefusalKind::AuthenticationFailed.row().label));
     assert!(!entry.to_string().contains(&own.token), "{entry}");
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use devstream::hub::broker::{Broker, Input};
 use devstream::proto::id::{ConnectionId, StreamId};
-use devstream::proto::keepalive::{Heartbeat, Patience};
-use devstream::proto::limits::{DIAL_TIMEOUT, FIRST_WINDOW, LARGEST_WINDOW};
+use devstream::proto::keepalive::{IdleTimeout, Keepalive};
+use devstream::proto::limits::{DIAL_TIMEOUT, INITIAL_WINDOW, MAX_WINDOW};
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::resume::Ticket;
 use devstream::proto::stream::{Ending, StreamControl};
@@ -128,7 +128,7 @@ struct Leg {
     last_up: Instant,
     last_down: Instant,
     place: Place,
-    heartbeat: Heartbeat,
+    keepalive: Keepalive,
     beat_at: Instant,
     said: Instant,
     heard: Instant,
@@ -151,7 +151,7 @@ struct Journey {
     grace: Duration,
     share: u64,
     faults: u64,
-    patience: Patience,
+    idle_timeout: IdleTimeout,
     pattern: Bytes,
     tally: Tally,
 }
@@ -173,16 +173,16 @@ impl Journey {
             stopping: false,
             gentle: seed.is_multiple_of(2),
             grace: Duration::from_secs(900),
-            share: FIRST_WINDOW,
+            share: INITIAL_WINDOW,
             faults: 0,
-            patience: Patience::default(),
+            idle_timeout: IdleTimeout::default(),
             pattern: pattern(),
             tally: Tally::default(),
         };
         if !journey.gentle {
             journey.grace = Duration::from_secs(20 + journey.roll(130));
         }
-        journey.share = FIRST_WINDOW << journey.roll(4);
+        journey.share = INITIAL_WINDOW << journey.roll(4);
         journey.faults = journey.roll(12);
         journey.plan_applications();
         journey.hub_starts();
@@ -199,7 +199,7 @@ impl Journey {
             self.one_event();
         }
         // What the hub still knows of the stream ends with the grace.
-        let until = self.now + self.grace + 3 * self.patience.dead_after;
+        let until = self.now + self.grace + 3 * self.idle_timeout.dead_after;
         while self.events.first_key_value().is_some_and(|((at, _), _)| *at <= until) {
             self.one_event();
         }
@@ -237,7 +237,7 @@ impl Journey {
             assert!((side.said - side.acknowledged) as u64 <= self.share, "keeps too much");
             assert!((side.end.queued() + side.writing) as u64 <= self.share, "was sent too much");
         }
-        assert!(self.share <= LARGEST_WINDOW);
+        assert!(self.share <= MAX_WINDOW);
     }
 
     fn verdict(mut self) -> Tally {

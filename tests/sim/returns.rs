@@ -86,8 +86,14 @@ impl World {
         let (connection, device) = (self.connection(), self.any_device());
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
         let run = *self.agents.entry(device.clone()).or_default();
-        let hello =
-            Hello { version: "1".into(), run, protocols, forwards: vec![name("ssh")], others: false, rests: false };
+        let hello = Hello {
+            version: "1".into(),
+            run,
+            protocols,
+            forwards: vec![name("ssh")],
+            accepts_any_name: false,
+            reusable: false,
+        };
         self.says_hello(connection, device.clone(), hello);
         self.carry_out();
         let (asker, service) = (self.connection(), service(self.dice % 3));
@@ -170,7 +176,9 @@ impl World {
             // What a service may not reach, or not any more, is not a matter of its ticket.
             let refused = kind == RefusalKind::NotResumed && self.has_another_run(&ticket)
                 || kind == RefusalKind::AuthenticationFailed && due != Due::Admission
-                || kind == RefusalKind::StreamOver && due != Due::Admission && self.ended_well.contains(&ticket.stream)
+                || kind == RefusalKind::AlreadyEnded
+                    && due != Due::Admission
+                    && self.ended_well.contains(&ticket.stream)
                 || kind == RefusalKind::NotPermitted && due != Due::Refusal && ticket.role == Role::Service;
             assert!(refused, "refused as {kind:?}, and was due {due:?}: {ticket:?}");
             return;

@@ -210,8 +210,8 @@ impl World {
             run: 1,
             protocols: Vec::new(),
             forwards: vec![name("ssh")],
-            others: false,
-            rests: false,
+            accepts_any_name: false,
+            reusable: false,
         };
         let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
         self.broker.handle(arrived, self.now);
@@ -225,7 +225,8 @@ impl World {
         let started_anew = self.roll(6) == 0;
         let run = self.agents.entry(device.clone()).or_default();
         *run += u64::from(started_anew);
-        let hello = Hello { version: "1".into(), run: *run, protocols, forwards, others: false, rests: false };
+        let hello =
+            Hello { version: "1".into(), run: *run, protocols, forwards, accepts_any_name: false, reusable: false };
         self.says_hello(connection, device, hello);
     }
 
@@ -274,7 +275,7 @@ impl World {
             response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
             protocols: self.any_protocols(),
             stream,
-            rests: self.roll(2) == 0,
+            reusable: self.roll(2) == 0,
             standby: self.roll(2) == 0,
             early: bytes::Bytes::from_static(if self.roll(2) == 0 { b"early" } else { b"" }),
         };
@@ -581,7 +582,7 @@ pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
         response_timeout: Duration::from_secs(60),
         protocols: vec![StreamProtocol::V1],
         stream: None,
-        rests: false,
+        reusable: false,
         standby: false,
         early: bytes::Bytes::new(),
     }

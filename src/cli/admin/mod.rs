@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use super::args::{
     Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
 };
-use super::{Failure, check, home, logs, text};
+use super::{Failure, check, logs, output, paths};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
 use crate::net::clock;
@@ -23,20 +23,20 @@ use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 
 /// Does what was asked: mostly a question to the hub, whose answer is printed.
 pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(), Failure> {
-    let state = home::hub_state(given)?;
+    let state = paths::hub_state(given)?;
     let (request, json) = match command {
         HubCommand::Check(listing) => return check::hub(&state, listing).await,
         HubCommand::Logs(wanted) => return logs::run(&wanted, &state).await,
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
-            text::err(&format!("{identities} identities, the keys and the certificates are in {}", file.display()));
-            text::err("whoever has this file can be your hub: keep it where only you read it");
+            output::err(&format!("{identities} identities, the keys and the certificates are in {}", file.display()));
+            output::err("whoever has this file can be your hub: keep it where only you read it");
             return Ok(());
         }
         HubCommand::Restore { file } => {
-            let state = home::own_hub_state(given)?;
+            let state = paths::own_hub_state(given)?;
             let identities = backup::restore(&file, &state)?;
-            text::err(&format!(
+            output::err(&format!(
                 "{identities} identities are back in {}; start it with `devstream hub`",
                 state.display()
             ));
@@ -61,7 +61,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
     {
-        text::err(&format!("{id} may reach nothing yet; `devstream hub service set {id} --device ID` changes that"));
+        output::err(&format!("{id} may reach nothing yet; `devstream hub service set {id} --device ID` changes that"));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use serde::Serialize;
 
-use crate::cli::text;
+use crate::cli::output;
 use crate::net::clock;
 use crate::proto::admin::{
     AdminAnswer, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
@@ -17,15 +17,15 @@ pub(super) fn answer(answer: AdminAnswer, as_json: bool, in_full: bool) -> anyho
     match answer {
         AdminAnswer::Hub(info) => json(&info)?,
         AdminAnswer::Link { link, until, enrolment: None } => {
-            text::err(&format!("Paste this on its machine; it works once, until {until}:"));
-            text::out(&format!("devstream join '{link}'"));
+            output::err(&format!("Paste this on its machine; it works once, until {until}:"));
+            output::out(&format!("devstream join '{link}'"));
         }
         AdminAnswer::Link { link, until, enrolment: Some(id) } => {
-            text::err(&format!(
+            output::err(&format!(
                 "Enrolment key {id}, good until {until}. It is a secret: put it into a file that only root"
             ));
-            text::err("reads, and run this on each machine: devstream join < FILE");
-            text::out(&link);
+            output::err("reads, and run this on each machine: devstream join < FILE");
+            output::out(&link);
         }
         AdminAnswer::Identities { identities } if as_json => json(&identities)?,
         AdminAnswer::Identities { identities } => {
@@ -38,7 +38,7 @@ pub(super) fn answer(answer: AdminAnswer, as_json: bool, in_full: bool) -> anyho
         AdminAnswer::Streams { streams } => show_streams(&streams),
         AdminAnswer::Status(status) if as_json => json(&status)?,
         AdminAnswer::Status(status) => show_status(&status),
-        AdminAnswer::Done => text::err("done"),
+        AdminAnswer::Done => output::err("done"),
         AdminAnswer::Failed { reason } => bail!(reason),
     }
     Ok(())
@@ -50,7 +50,7 @@ pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow
         return json(devices);
     }
     if devices.is_empty() {
-        text::err(
+        output::err(
             "there are none that you may reach; whoever runs the hub can let you: devstream hub service set NAME --device ID",
         );
         return Ok(());
@@ -59,12 +59,12 @@ pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow
         let state = presence(device.online.as_ref(), device.last_seen, "offline");
         [vec![device.id.to_string()], state].concat()
     });
-    text::table(&PRESENCE, rows);
+    output::table(&PRESENCE, rows);
     Ok(())
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
-    text::out(&serde_json::to_string_pretty(value)?);
+    output::out(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -72,13 +72,13 @@ const PRESENCE: [&str; 7] = ["ID", "STATE", "SINCE", "FROM", "VERSION", "ROUND T
 
 fn show_identities(identities: &[Identity]) {
     match identities.first().map(|identity| identity.principal.role) {
-        None => {
-            text::err("there are none yet; `devstream hub device add ID` or `devstream hub service add NAME` adds one")
-        }
-        Some(Role::Device) => text::table(&PRESENCE, identities.iter().map(device_row)),
+        None => output::err(
+            "there are none yet; `devstream hub device add ID` or `devstream hub service add NAME` adds one",
+        ),
+        Some(Role::Device) => output::table(&PRESENCE, identities.iter().map(device_row)),
         Some(Role::Service) => {
             let columns = ["NAME", "STATE", "DEVICES", "STREAMS", "UNTIL", "AT ONCE"];
-            text::table(&columns, identities.iter().map(service_row));
+            output::table(&columns, identities.iter().map(service_row));
         }
     }
 }
@@ -130,13 +130,13 @@ fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, otherwise: 
 fn show_keys(keys: &[KeyStatus]) {
     for KeyStatus { fingerprint, added, until } in keys {
         let until = until.map(|until| format!(", replaced, good until {until}")).unwrap_or_default();
-        text::out(&format!("key {fingerprint} since {added}{until}"));
+        output::out(&format!("key {fingerprint} since {added}{until}"));
     }
 }
 
 fn show_enrolments(enrolments: &[Enrolment]) {
     if enrolments.is_empty() {
-        return text::err("there are none; `devstream hub enroll add --device GLOB --uses N` makes one");
+        return output::err("there are none; `devstream hub enroll add --device GLOB --uses N` makes one");
     }
     let now = clock::now_utc();
     let row = |key: &Enrolment| {
@@ -148,12 +148,12 @@ fn show_enrolments(enrolments: &[Enrolment]) {
         let used = format!("{} of {}", key.used, key.uses);
         vec![key.id.to_string(), state.into(), key.devices.to_string(), used, key.until.to_string()]
     };
-    text::table(&["KEY", "STATE", "DEVICES", "USED", "UNTIL"], enrolments.iter().map(row));
+    output::table(&["KEY", "STATE", "DEVICES", "USED", "UNTIL"], enrolments.iter().map(row));
 }
 
 fn show_streams(streams: &[StreamStatus]) {
     if streams.is_empty() {
-        return text::err("there are no streams");
+        return output::err("there are no streams");
     }
     let row = |stream: &StreamStatus| {
         let name = stream.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
@@ -163,20 +163,20 @@ fn show_streams(streams: &[StreamStatus]) {
             stream.service.to_string(),
             format!("{}{name}", stream.device),
             stream.source.to_string(),
-            text::span(std::time::Duration::from_secs(stream.age_seconds)),
-            text::bytes(stream.bytes_to_device),
-            text::bytes(stream.bytes_to_service),
+            output::span(std::time::Duration::from_secs(stream.age_seconds)),
+            output::bytes(stream.bytes_to_device),
+            output::bytes(stream.bytes_to_service),
         ]
     };
     let columns = ["ID", "STATE", "SERVICE", "TO", "FROM", "AGE", "UP", "DOWN"];
-    text::table(&columns, streams.iter().map(row));
+    output::table(&columns, streams.iter().map(row));
 }
 
 fn show_status(status: &HubStatus) {
-    let limit = status.memory_limit_bytes.map(|limit| format!(" of {}", text::bytes(limit))).unwrap_or_default();
+    let limit = status.memory_limit_bytes.map(|limit| format!(" of {}", output::bytes(limit))).unwrap_or_default();
     let memory = match status.memory_bytes {
         0 => "not told by the system".to_owned(),
-        bytes => format!("{}{limit}", text::bytes(bytes)),
+        bytes => format!("{}{limit}", output::bytes(bytes)),
     };
     let state = if status.draining { "draining: no new streams" } else { "running" };
     let certificate = &status.certificate;
@@ -189,7 +189,7 @@ fn show_status(status: &HubStatus) {
         ("devices", format!("{} online of {}", status.online, status.devices)),
         ("services", status.services.to_string()),
         ("streams", status.streams.to_string()),
-        ("strangers", format!("{} connections not yet authenticated", status.strangers)),
+        ("unauthenticated", format!("{} connections not yet authenticated", status.unauthenticated_connections)),
         ("memory", memory),
         ("descriptors", status.descriptors_of()),
         ("congestion", status.congestion_control.clone().unwrap_or_else(|| "as the system has it".into())),
@@ -199,7 +199,7 @@ fn show_status(status: &HubStatus) {
         ),
         ("activity log", format!("{} lines lost", status.activity_lost)),
     ] {
-        text::out(&format!("{name:<14}{value}"));
+        output::out(&format!("{name:<14}{value}"));
     }
-    status.warnings.iter().for_each(|warning| text::out(&format!("warning: {warning}")));
+    status.warnings.iter().for_each(|warning| output::out(&format!("warning: {warning}")));
 }

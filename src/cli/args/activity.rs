@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 
-use super::units::{age, size};
+use super::value_parsers::{age, size};
 use crate::cli::complete::hub;
 use crate::hub::activity::Settings;
 use crate::proto::id::{DeviceId, ServiceName};

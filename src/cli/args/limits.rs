@@ -5,11 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::units::{at_least_one, seconds, size, some_seconds};
+use super::value_parsers::{at_least_one, seconds, size, some_seconds};
 use crate::hub::broker::Caps;
 use crate::hub::config::Limits;
-use crate::hub::connection_limiter::Places;
-use crate::hub::penalty::Rules;
+use crate::hub::connection_limiter::ConnectionLimits;
+use crate::hub::penalty::PenaltyPolicy;
 use crate::net::http_server;
 
 #[derive(Debug, Clone, Args)]
@@ -26,8 +26,8 @@ pub(in crate::cli) struct LimitArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = some_seconds, env = "DEVSTREAM_HEAD_TIMEOUT", hide_short_help = true)]
     head_timeout: Duration,
     /// Until a connection has proved who it is
-    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = some_seconds, env = "DEVSTREAM_STRANGER_TIMEOUT", hide_short_help = true)]
-    stranger_timeout: Duration,
+    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = some_seconds, env = "DEVSTREAM_AUTH_TIMEOUT", hide_short_help = true)]
+    auth_timeout: Duration,
     /// A request's line and headers
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size, env = "DEVSTREAM_MAX_HEAD", hide_short_help = true)]
     max_head: u64,
@@ -35,20 +35,20 @@ pub(in crate::cli) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one, env = "DEVSTREAM_MAX_HEAD_FIELDS", hide_short_help = true)]
     max_head_fields: usize,
     /// Connections that have not proved who they are; from half of them on, some are turned away at random
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one, env = "DEVSTREAM_MAX_STRANGERS", hide_short_help = true)]
-    max_strangers: usize,
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = at_least_one, env = "DEVSTREAM_MAX_UNAUTHENTICATED", hide_short_help = true)]
+    max_unauthenticated: usize,
     /// Connections from one IPv4 address or IPv6 /64 that have not proved who they are
     #[arg(
         long,
         value_name = "N",
         default_value_t = 64,
         value_parser = at_least_one,
-        env = "DEVSTREAM_MAX_STRANGERS_PER_SOURCE",
+        env = "DEVSTREAM_MAX_UNAUTHENTICATED_PER_SOURCE",
         hide_short_help = true
     )]
-    max_strangers_per_source: usize,
+    max_unauthenticated_per_source: usize,
     /// Handshakes under way
-    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.in_all, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = Caps::PENDING.total, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
     max_pending: usize,
     /// Handshakes under way to one device
     #[arg(long, value_name = "N", default_value_t = Caps::PENDING.per_device, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING_PER_DEVICE", hide_short_help = true)]
@@ -57,7 +57,7 @@ pub(in crate::cli) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = Caps::PENDING.per_service, value_parser = at_least_one, env = "DEVSTREAM_MAX_PENDING_PER_SERVICE", hide_short_help = true)]
     max_pending_per_service: usize,
     /// Streams
-    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.in_all, value_parser = at_least_one, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.total, value_parser = at_least_one, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
     max_streams: usize,
     /// Streams to one device
     #[arg(long, value_name = "N", default_value_t = Caps::STREAMS.per_device, value_parser = at_least_one, env = "DEVSTREAM_MAX_STREAMS_PER_DEVICE", hide_short_help = true)]
@@ -87,16 +87,19 @@ impl LimitArgs {
     pub(in crate::cli) fn limits(&self) -> Limits {
         Limits {
             tls_timeout: self.tls_timeout,
-            stranger_timeout: self.stranger_timeout,
+            auth_timeout: self.auth_timeout,
             http: http_server::Limits {
                 head_timeout: self.head_timeout,
                 head_bytes: usize::try_from(self.max_head).unwrap_or(usize::MAX),
                 headers: self.max_head_fields,
             },
-            strangers: Places { in_all: self.max_strangers, per_source: self.max_strangers_per_source },
-            penalties: Rules {
+            unauthenticated: ConnectionLimits {
+                total: self.max_unauthenticated,
+                per_source: self.max_unauthenticated_per_source,
+            },
+            penalties: PenaltyPolicy {
                 threshold: self.penalty_threshold,
-                longest: self.penalty_max,
+                max: self.penalty_max,
                 exempt: self.penalty_exempt.clone(),
             },
             memory: self.memory_budget,
@@ -108,7 +111,7 @@ impl LimitArgs {
         Caps {
             per_device: self.max_pending_per_device,
             per_service: self.max_pending_per_service,
-            in_all: self.max_pending,
+            total: self.max_pending,
         }
     }
 
@@ -117,7 +120,7 @@ impl LimitArgs {
         Caps {
             per_device: self.max_streams_per_device,
             per_service: self.max_streams_per_service,
-            in_all: self.max_streams,
+            total: self.max_streams,
         }
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::Logs;
-use super::units::age;
+use super::value_parsers::age;
 use crate::cli::complete::hub;
 use crate::proto::id::{DeviceId, ServiceName, StreamId};
 use crate::proto::scope::Glob;

@@ -1,13 +1,13 @@
 //! As a device: to the hub, and whether what is offered answers here.
 
-use super::greeting::listen;
-use super::telling::Telling;
-use super::way::{since, to_hub};
+use super::banner::listen;
+use super::hub_path::{since, to_hub};
+use super::reporter::Telling;
 use crate::agent::target::connect;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::configured::device_agent;
-use crate::cli::identity::{default_device, enrol};
+use crate::cli::identity::{client_factory, default_device};
+use crate::cli::role_settings::device_agent;
 use crate::net::clock;
 use crate::proto::check::{Finding, Hop, greeting};
 use crate::proto::forward::Forward;
@@ -30,7 +30,7 @@ pub(super) async fn check(telling: &Telling, check: Check) -> Result<(), Failure
     };
     let id = agent.id.map_or_else(|| default_device(&check.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
-    to_hub(telling, &principal, &enrol(principal.clone(), check.hub.or(agent.hub))).await;
+    to_hub(telling, &principal, &client_factory(principal.clone(), check.hub.or(agent.hub))).await;
     for forward in &forwards {
         telling.begin(Hop::Target, forward);
         telling.push(target(forward).await);

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::telling::Telling;
-use super::way::{since, to_door};
+use super::hub_path::{since, to_door};
+use super::reporter::Telling;
 use crate::cli::Failure;
 use crate::cli::admin::no_hub;
 use crate::cli::args::Listing;
-use crate::hub::state::{admin_socket, made};
+use crate::hub::state::{admin_socket, created_at};
 use crate::net::client::Client;
 use crate::net::tls::Trust;
 use crate::net::{clock, local, random, usage};
@@ -36,7 +36,7 @@ async fn check(telling: &Telling, state: &Path) -> anyhow::Result<()> {
         return Ok(());
     };
     telling.push(runs(&info, &status).took(since(began)));
-    telling.push(certificate(&status.certificate, clock::now_utc(), made(state)));
+    telling.push(certificate(&status.certificate, clock::now_utc(), created_at(state)));
     // As a machine would that has just been given a join link.
     let public = HubAddress { host: info.hostname.clone(), port: info.local.port };
     to_door(telling, &stranger(public, &info)?).await;

@@ -1,15 +1,15 @@
 //! `devstream check` and `devstream hub check`: what works, hop for hop. What it means is in `proto::check`.
 
+mod banner;
 mod device;
-mod greeting;
 mod hub;
+mod hub_path;
 mod operator;
-mod telling;
-mod way;
+mod reporter;
 
 pub(super) use self::hub::run as hub;
 
-use self::telling::Telling;
+use self::reporter::Telling;
 use super::Failure;
 use super::args::Check;
 use super::identity::Joined;

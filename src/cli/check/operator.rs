@@ -5,13 +5,13 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, copy, sink};
 use tokio::time::timeout;
 
-use super::greeting::listen;
-use super::telling::Telling;
-use super::way::{since, to_hub};
+use super::banner::listen;
+use super::hub_path::{since, to_hub};
+use super::reporter::Telling;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::configured::service_proxy;
-use crate::cli::identity::{enrol, service};
+use crate::cli::identity::{client_factory, service};
+use crate::cli::role_settings::service_proxy;
 use crate::net::clock;
 use crate::net::identity::Identity;
 use crate::net::stream::Stream;
@@ -25,17 +25,17 @@ use crate::proxy::Connector;
 const NO_DEVICE: &str = "none";
 
 /// What the target still says, and the way of the end to the device, take no longer.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) async fn check(telling: &Telling, check: Check) -> Result<(), Failure> {
     let proxy = service_proxy(check.hub.profile.as_ref(), &["--stdio", "--device", NO_DEVICE])?;
     let hub = check.hub.or(proxy.hub);
     let principal = Principal { role: Role::Service, id: service(&hub)? };
-    let enrol = enrol(principal.clone(), hub);
-    if let Some(devices) = to_hub(telling, &principal, &enrol).await
+    let client_factory = client_factory(principal.clone(), hub);
+    if let Some(devices) = to_hub(telling, &principal, &client_factory).await
         && let Some(device) = &check.device
     {
-        let connector = Connector::new(&Identity::enrolled_by(principal, enrol))?;
+        let connector = Connector::new(&Identity::with_client_factory(principal, client_factory))?;
         to_device(telling, &devices, connector, (device, check.stream)).await;
     }
     Ok(())
@@ -63,7 +63,7 @@ async fn to_device(
         }
         Err(refusal) => telling.push(no_stream(&at, &refusal).took(since(began))),
     }
-    connector.close(GOODBYE).await;
+    connector.close(CLOSE_GRACE).await;
 }
 
 fn online(device: &DeviceId, presence: &Presence) -> Finding {
@@ -94,5 +94,5 @@ async fn to_target(telling: &Telling, at: &str, known_as: Option<&StreamName>, m
         copy(&mut stream, &mut sink()).await
     };
     // Whatever comes of it, the target was heard.
-    let _ = timeout(GOODBYE, goodbye).await;
+    let _ = timeout(CLOSE_GRACE, goodbye).await;
 }

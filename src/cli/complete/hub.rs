@@ -3,8 +3,8 @@
 use clap_complete::engine::CompletionCandidate;
 use tokio::time::timeout;
 
-use super::{MOST, PATIENCE, line, list};
-use crate::cli::{configured, home};
+use super::{MOST, PATIENCE, argv, list};
+use crate::cli::{paths, role_settings};
 use crate::hub::state::admin_socket;
 use crate::net::local;
 use crate::proto::admin::{AdminAnswer, AdminRequest, Enrolment, Identity, StreamStatus};
@@ -71,8 +71,8 @@ fn state(identity: &Identity, well: &str) -> String {
 }
 
 fn ask(request: AdminRequest) -> Option<AdminAnswer> {
-    let given = configured::hub_state(&line::flags(&["state-dir"])).ok()?;
-    let socket = admin_socket(&home::hub_state(given.as_deref()).ok()?);
+    let given = role_settings::hub_state(&argv::flags(&["state-dir"])).ok()?;
+    let socket = admin_socket(&paths::hub_state(given.as_deref()).ok()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     runtime.block_on(async { timeout(PATIENCE, local::ask(&socket, &request)).await.ok()?.ok() })
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::cli::{home, text};
+use crate::cli::{output, paths};
 use crate::hub::state::write_private;
 
 /// Nobody's own is larger; what is, is something else.
@@ -14,37 +14,37 @@ const CONFIG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Writes the block into its file, and has `~/.ssh/config` include that.
 pub(super) fn include(block: &str) -> anyhow::Result<()> {
-    let (own, config) = (home::ssh_block()?, home::ssh_config()?);
+    let (own, config) = (paths::ssh_block()?, paths::ssh_config()?);
     let line = line(&own)?;
     directory(&own)?;
     write_private(&own, block)?;
-    text::err(&format!("ssh-config: wrote {}", own.display()));
+    output::err(&format!("ssh-config: wrote {}", own.display()));
     let content = read(&config)?;
     if content.split_inclusive(|byte| *byte == b'\n').any(|other| is(other, &line)) {
-        text::err(&format!("ssh-config: {} includes it already", config.display()));
+        output::err(&format!("ssh-config: {} includes it already", config.display()));
         return Ok(());
     }
     directory(&config)?;
     // At the top, since what stands after a Host line belongs to that.
     replace(&config, &[line.as_bytes(), b"\n", &content].concat())?;
-    text::err(&format!("ssh-config: {} includes it now", config.display()));
+    output::err(&format!("ssh-config: {} includes it now", config.display()));
     Ok(())
 }
 
 /// Takes away what [`include`] made.
 pub(super) fn remove() -> anyhow::Result<()> {
-    let (own, config) = (home::ssh_block()?, home::ssh_config()?);
+    let (own, config) = (paths::ssh_block()?, paths::ssh_config()?);
     let line = line(&own)?;
     let content = read(&config)?;
     let others = content.split_inclusive(|byte| *byte == b'\n').filter(|other| !is(other, &line));
     let others: Vec<u8> = others.flatten().copied().collect();
     if others.len() == content.len() {
-        text::err(&format!("ssh-config: {} does not include it", config.display()));
+        output::err(&format!("ssh-config: {} does not include it", config.display()));
     } else if others.is_empty() && !config.is_symlink() {
         remove_file(&config)?;
     } else {
         replace(&config, &others)?;
-        text::err(&format!("ssh-config: {} includes it no more", config.display()));
+        output::err(&format!("ssh-config: {} includes it no more", config.display()));
     }
     if own.exists() { remove_file(&own) } else { Ok(()) }
 }
@@ -112,6 +112,6 @@ fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 
 fn remove_file(path: &PathBuf) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-    text::err(&format!("ssh-config: removed {}", path.display()));
+    output::err(&format!("ssh-config: removed {}", path.display()));
     Ok(())
 }

@@ -17,9 +17,9 @@ use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
 use crate::proto::timestamp::Timestamp;
 
-type Done = Result<AdminAnswer, RegistryError>;
+type AdminResult = Result<AdminAnswer, RegistryError>;
 
-pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> Done {
+pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
     let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let adding = shared.registry.change(move |registry| {
@@ -31,7 +31,12 @@ pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, lin
     Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
-pub(super) async fn rotate(shared: &Shared, principal: Principal, overlap_seconds: u64, link_seconds: u64) -> Done {
+pub(super) async fn rotate(
+    shared: &Shared,
+    principal: Principal,
+    overlap_seconds: u64,
+    link_seconds: u64,
+) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
     let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
@@ -44,7 +49,7 @@ pub(super) async fn rotate(shared: &Shared, principal: Principal, overlap_second
     Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
-pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> Done {
+pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> AdminResult {
     let principal = Principal { role: Role::Service, id: service.clone().into() };
     let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
     let changing = shared.registry.change(move |registry| {
@@ -57,7 +62,7 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
     changing.await
 }
 
-pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> Done {
+pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> AdminResult {
     let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
     let changing = shared.registry.change(move |registry| {
         registry.set_disabled(&principal, !enabled)?;
@@ -72,18 +77,18 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
     changing.await
 }
 
-pub(super) async fn list(shared: &Shared, role: Role) -> Done {
+pub(super) async fn list(shared: &Shared, role: Role) -> AdminResult {
     let records = shared.registry.with(move |registry| registry.list(role)).await?;
-    let told = |record| identity(shared, shared.registry.refreshed(record));
-    Ok(AdminAnswer::Identities { identities: records.into_iter().map(told).collect() })
+    let to_identity = |record| identity(shared, shared.registry.refreshed(record));
+    Ok(AdminAnswer::Identities { identities: records.into_iter().map(to_identity).collect() })
 }
 
-pub(super) async fn show(shared: &Shared, principal: Principal) -> Done {
+pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
     let record = shared.registry.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
     Ok(AdminAnswer::Identities { identities: vec![identity(shared, record)] })
 }
 
-pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
+pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult {
     let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
     let removing = shared.registry.change(move |registry| {
         registry.remove(&principal)?;
@@ -95,7 +100,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
     removing.await
 }
 
-pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> Done {
+pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> AdminResult {
     let activity = shared.activity.clone();
     let enrolling = shared.registry.change(move |registry| {
         match registry.enrol(&principal, &key, clock::now_utc())? {
@@ -109,7 +114,7 @@ pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey)
     Ok(AdminAnswer::Hub(shared.info.clone()))
 }
 
-pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> Done {
+pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> AdminResult {
     let (code, hash) = new_code(seconds);
     let until = hash.until;
     let activity = shared.activity.clone();
@@ -123,12 +128,12 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     Ok(link(shared, Role::Device, None, code, until, Some(id)).await)
 }
 
-pub(super) async fn enrolments(shared: &Shared) -> Done {
+pub(super) async fn enrolments(shared: &Shared) -> AdminResult {
     let enrolments = shared.registry.with(|registry| registry.enrolments()).await?;
     Ok(AdminAnswer::Enrolments { enrolments })
 }
 
-pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> Done {
+pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> AdminResult {
     let activity = shared.activity.clone();
     let removing = shared.registry.change(move |registry| {
         registry.remove_enrolment(id)?;

@@ -10,14 +10,14 @@ use crate::proto::admin::{AdminAnswer, AdminRequest};
 use crate::proto::id::{Principal, StreamId};
 
 /// Answers one connection.
-pub(super) async fn converse(shared: &Shared, stream: LocalStream) {
-    if let Err(error) = local::answer(stream, |request| answer(shared, request)).await {
+pub(super) async fn serve(shared: &Shared, stream: LocalStream) {
+    if let Err(error) = local::answer(stream, |request| handle(shared, request)).await {
         tracing::debug!(target: "hub", %error, "an admin request failed");
     }
 }
 
-async fn answer(shared: &Shared, request: AdminRequest) -> AdminAnswer {
-    let done = match request {
+async fn handle(shared: &Shared, request: AdminRequest) -> AdminAnswer {
+    let result = match request {
         AdminRequest::Show => Ok(AdminAnswer::Hub(shared.info.clone())),
         AdminRequest::Add { principal, scope, link_seconds } => {
             identities::add(shared, principal, scope, link_seconds).await
@@ -40,11 +40,11 @@ async fn answer(shared: &Shared, request: AdminRequest) -> AdminAnswer {
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream)),
         AdminRequest::Status => status::status(shared).await,
     };
-    done.unwrap_or_else(|error| AdminAnswer::Failed { reason: advice(&error) })
+    result.unwrap_or_else(|error| AdminAnswer::Failed { reason: error_with_advice(&error) })
 }
 
 /// The error, and what to do about it.
-fn advice(error: &RegistryError) -> String {
+fn error_with_advice(error: &RegistryError) -> String {
     match error {
         RegistryError::AlreadyJoined(Principal { role, id }) => {
             format!("{error}; `devstream hub {role} rotate {id}` prints a link with which another machine takes over")

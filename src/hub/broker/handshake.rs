@@ -43,14 +43,14 @@ impl Broker {
     /// A request that is repeated, because the connection on which it was made broke before the answer. What came along with
     /// it may have reached the device, so it is not passed on a second time.
     fn asked_again(&mut self, id: StreamId, asker: ConnectionId, ask: &Ask, now: Instant) {
-        let refusal = Refusal::from(RefusalKind::OpeningBroke);
+        let refusal = Refusal::from(RefusalKind::LostWhileOpening);
         // One that comes on a standby connection is the first one, late: whoever repeats a request does so on another way.
         if !ask.standby && self.streams.get(&id).is_some_and(|stream| stream.ask.service == ask.service) {
             self.end(id, refusal.clone(), now);
         }
         let again = Stream::new(asker, ask.clone(), now);
-        let event = again.event(id, Operation::Invoke, refusal.kind.row().word, now);
-        self.record(Event { reason: RefusalKind::OpeningBroke.row().sentence.into(), ..event });
+        let event = again.event(id, Operation::Invoke, refusal.kind.row().label, now);
+        self.record(Event { reason: RefusalKind::LostWhileOpening.row().sentence.into(), ..event });
         self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
     }
 
@@ -78,7 +78,7 @@ impl Broker {
         };
         if stream.handshake_until.is_some() && stream.agent != seat.hello.run && !stream.ask.early.is_empty() {
             // The former agent may have passed on what came along with the request, and this one does not know.
-            return self.refuse(id, RefusalKind::OpeningBroke.into(), now);
+            return self.refuse(id, RefusalKind::LostWhileOpening.into(), now);
         }
         if let Some(leg) = stream.device.leg() {
             // It came in answer to an earlier request, on a control connection that is gone.
@@ -93,7 +93,7 @@ impl Broker {
         stream.ask.name = Some(name.clone());
         (stream.protocol, stream.agent) = (protocol, seat.hello.run);
         // Others cannot tell when the other end has everything.
-        stream.rests = stream.ask.rests && seat.hello.rests && stream.resumes();
+        stream.reusable = stream.ask.reusable && seat.hello.reusable && stream.resumes();
         stream.phase = Phase::Asked { connection: seat.connection };
         // Set once: a device that comes and goes must not keep the service waiting for ever.
         let handshake_until = *stream.handshake_until.get_or_insert(now + self.settings.handshake);
@@ -107,7 +107,7 @@ impl Broker {
             service: stream.ask.service.clone(),
             source: stream.ask.source,
             ticket: stream.ticket(id, Role::Device, self.run).zip(self.settings.resume),
-            rests: stream.rests,
+            reusable: stream.reusable,
             early: stream.ask.early.clone(),
         };
         self.outputs.push_back(Output::AskDevice { connection: seat.connection, request });
@@ -146,7 +146,7 @@ impl Broker {
         stream.phase = Phase::Accepted;
         stream.service.expect(&token, now + self.settings.token);
         let until = stream.handshake_until;
-        let (protocol, rests) = (stream.protocol, stream.rests);
+        let (protocol, reusable) = (stream.protocol, stream.reusable);
         stream.ask.early = Bytes::new();
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         let asker = stream.asker.take();
@@ -154,7 +154,7 @@ impl Broker {
         self.record(event);
         if let Some(asker) = asker {
             self.connections.remove(&asker);
-            let grant = Grant { stream: id, token, protocol, rests, has_early: standby };
+            let grant = Grant { stream: id, token, protocol, reusable, has_early: standby };
             self.outputs.push_back(Output::Answer { asker, answer: Ok(grant) });
         }
         self.set_timer(id, until);
@@ -209,8 +209,8 @@ impl Broker {
         }
         stream.side(principal.role).arrived(leg, *address);
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
-        let rests = stream.rests.then_some(stream.agent);
-        let admission = Admission { protocol: stream.protocol, ticket, rests };
+        let reusable = stream.reusable.then_some(stream.agent);
+        let admission = Admission { protocol: stream.protocol, ticket, reusable };
         self.connections.insert(leg, id);
         self.outputs.push_back(Output::Admit { leg, admission });
         self.join_if_complete(id, now);
@@ -230,8 +230,8 @@ impl Broker {
         let opened = stream.opened(id, now);
         stream.phase = Phase::Joined;
         let since = *stream.opened_at.get_or_insert(now);
-        let (protocol, rests) = (stream.protocol, stream.rests);
-        let joint = Joint { stream: id, device_leg, service_leg, protocol, rests, since, opened: opened.clone() };
+        let (protocol, reusable) = (stream.protocol, stream.reusable);
+        let joint = Joint { stream: id, device_leg, service_leg, protocol, reusable, since, opened: opened.clone() };
         if !resumed {
             self.pending.remove(&stream.ask.device, &stream.ask.service);
         }
@@ -279,7 +279,7 @@ impl Broker {
             }
             (Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_), _) => {
                 stream.side(role).left();
-                self.refuse(id, Refusal::new(RefusalKind::OpeningBroke, format!("that of the {role}")), now);
+                self.refuse(id, Refusal::new(RefusalKind::LostWhileOpening, format!("that of the {role}")), now);
             }
         }
     }

@@ -67,7 +67,7 @@ pub struct Ask {
     /// The stream's id, if the service has chosen one.
     pub stream: Option<StreamId>,
     /// Whether the connection of the service's side may go on after the stream.
-    pub rests: bool,
+    pub reusable: bool,
     /// Whether it came on a connection that stood by.
     pub standby: bool,
     /// What of the stream came along with the request.
@@ -181,7 +181,7 @@ pub struct Admission {
     /// What it may come back with, and how long an interruption may last.
     pub ticket: Option<(Ticket, Duration)>,
     /// Whether its connection goes on after the stream, and of which run of the device's agent that is one.
-    pub rests: Option<u64>,
+    pub reusable: Option<u64>,
 }
 
 /// A request as a device needs it.
@@ -202,7 +202,7 @@ pub struct DeviceAsk {
     /// What its side comes back with, and how long an interruption may last.
     pub ticket: Option<(Ticket, Duration)>,
     /// Whether the connections of both sides go on after the stream.
-    pub rests: bool,
+    pub reusable: bool,
     /// What of the stream came along with the request.
     pub early: Bytes,
 }
@@ -218,7 +218,7 @@ impl DeviceAsk {
             protocol: self.protocol.map(|protocol| protocol.as_str().to_owned()),
             service: self.service.clone(),
             source: self.source,
-            rests: self.rests,
+            reusable: self.reusable,
         }
     }
 }
@@ -233,7 +233,7 @@ pub struct Grant {
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
     /// Whether the connections of both sides go on after the stream.
-    pub rests: bool,
+    pub reusable: bool,
     /// Whether the device has what came early.
     pub has_early: bool,
 }
@@ -250,7 +250,7 @@ pub struct Joint {
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
     /// Whether their connections go on after the stream.
-    pub rests: bool,
+    pub reusable: bool,
     /// Since when it has been open, interruptions included.
     pub since: Instant,
     /// What the log will say when it ends; its address fields are filled in.

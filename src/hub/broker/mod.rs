@@ -182,7 +182,7 @@ impl Broker {
         let mut event = Event::new(Operation::DeviceConnected, "connected");
         if let Some(old) = &old {
             self.outputs.push_back(Output::Displace { connection: old.connection, by: address });
-            event = Event::new(Operation::DeviceDisplaced, RefusalKind::Displaced.row().word);
+            event = Event::new(Operation::DeviceDisplaced, RefusalKind::Displaced.row().label);
             event.peer = Some(old.address);
         }
         self.record(Event { device: Some(device.clone()), source: Some(address), ..event });
@@ -249,7 +249,7 @@ impl Broker {
         if matches!(stream.phase, Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. }) {
             return;
         }
-        let event = stream.event(id, Operation::Invoke, refusal.kind.row().word, now);
+        let event = stream.event(id, Operation::Invoke, refusal.kind.row().label, now);
         let event = Event { reason: refusal.detail.as_str().into(), ..event };
         if let Phase::Asked { connection } = stream.phase
             && !stream::DEVICE_KINDS.contains(&refusal.kind)

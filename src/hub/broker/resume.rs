@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::stream::{Phase, Stream};
 use super::{Ask, Broker, Event, Operation, Output, SideArrival};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
-use crate::proto::limits::ENDED_STREAMS;
+use crate::proto::limits::RECENTLY_CLOSED_STREAMS;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::Ticket;
 use crate::proto::scope::Scope;
@@ -38,7 +38,7 @@ impl EndedWell {
         if self.all.insert(id) {
             self.oldest_first.push_back(id);
         }
-        if self.oldest_first.len() > ENDED_STREAMS
+        if self.oldest_first.len() > RECENTLY_CLOSED_STREAMS
             && let Some(oldest) = self.oldest_first.pop_front()
         {
             self.all.remove(&oldest);
@@ -65,7 +65,7 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.device.left();
         stream.service.left();
-        stream.rests = false;
+        stream.reusable = false;
         stream.phase = Phase::Interrupted { since: now, until: now + grace };
         let until = stream.ask.until.map_or(now + grace, |until| until.min(now + grace));
         let (device, agent) = (stream.ask.device.clone(), stream.agent);
@@ -80,7 +80,7 @@ impl Broker {
         match self.recognise(&arrival, ticket, now) {
             // It lost its connection while the stream ended, and cannot know that it did.
             Err(ENDED) if self.ended_well.has(&ticket.stream) => {
-                let refusal = RefusalKind::StreamOver.into();
+                let refusal = RefusalKind::AlreadyEnded.into();
                 return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
             }
             Err(wrong) => return self.turn_away(&arrival, wrong),
@@ -173,7 +173,7 @@ impl Broker {
     /// An interrupted stream is over as it should be: one side has all of it, and knows that the other does.
     pub(super) fn end_well(&mut self, id: StreamId, now: Instant) {
         self.ended_well.note(id);
-        self.part(id, "closed", &RefusalKind::StreamOver.into(), now);
+        self.part(id, "closed", &RefusalKind::AlreadyEnded.into(), now);
     }
 
     fn part(&mut self, id: StreamId, result: &'static str, why: &Refusal, now: Instant) {
@@ -185,7 +185,7 @@ impl Broker {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: why.clone() });
         }
-        self.record(Event { reason: why.what(), took, ..event });
+        self.record(Event { reason: why.message(), took, ..event });
         self.forget(id);
     }
 
@@ -210,7 +210,7 @@ fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> St
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
         stream: Some(ticket.stream),
-        rests: false,
+        reusable: false,
         standby: false,
         early: Bytes::new(),
     };
@@ -246,9 +246,9 @@ mod tests {
     fn the_last_streams_that_ended_well_are_known_and_no_more_than_that() {
         let id = |number: usize| StreamId::from_bytes((number as u128).to_be_bytes());
         let mut well = EndedWell::default();
-        (0..ENDED_STREAMS + 2).for_each(|number| well.note(id(number)));
-        well.note(id(ENDED_STREAMS));
-        assert!(!well.has(&id(1)) && well.has(&id(2)) && well.has(&id(ENDED_STREAMS + 1)));
-        assert_eq!((well.all.len(), well.oldest_first.len()), (ENDED_STREAMS, ENDED_STREAMS));
+        (0..RECENTLY_CLOSED_STREAMS + 2).for_each(|number| well.note(id(number)));
+        well.note(id(RECENTLY_CLOSED_STREAMS));
+        assert!(!well.has(&id(1)) && well.has(&id(2)) && well.has(&id(RECENTLY_CLOSED_STREAMS + 1)));
+        assert_eq!((well.all.len(), well.oldest_first.len()), (RECENTLY_CLOSED_STREAMS, RECENTLY_CLOSED_STREAMS));
     }
 }

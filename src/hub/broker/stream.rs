@@ -64,7 +64,7 @@ pub(super) struct Stream {
     pub(super) handshake_until: Option<Instant>,
     pub(super) protocol: Option<StreamProtocol>,
     /// Whether the connections of both sides go on after the stream: those that first came to it.
-    pub(super) rests: bool,
+    pub(super) reusable: bool,
     /// The run of the agent that has, or had, the device's end.
     pub(super) agent: u64,
     /// When both sides first met, as far as this hub knows.
@@ -85,7 +85,7 @@ impl Stream {
             online_until: now + ask.connect_timeout,
             handshake_until: None,
             protocol: None,
-            rests: false,
+            reusable: false,
             agent: 0,
             opened_at: None,
             adopted: false,
@@ -99,7 +99,9 @@ impl Stream {
 
     /// Which of a device's forwards it is for.
     pub(super) fn choose(&self, hello: &Hello) -> Result<StreamName, Refusal> {
-        if let Some(asked) = self.ask.name.as_ref().filter(|name| hello.others && self.ask.scope.covers_stream(name)) {
+        if let Some(asked) =
+            self.ask.name.as_ref().filter(|name| hello.accepts_any_name && self.ask.scope.covers_stream(name))
+        {
             return Ok(asked.clone());
         }
         let mut offered = hello.forwards.iter().filter(|name| self.ask.scope.covers_stream(name));
@@ -227,6 +229,6 @@ pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {
 }
 
 pub(super) fn wrong_token(id: StreamId, principal: &Principal, wrong: &str, address: SocketAddr) -> Event {
-    let event = Event::about(principal, Operation::Authenticate, RefusalKind::AuthenticationFailed.row().word);
+    let event = Event::about(principal, Operation::Authenticate, RefusalKind::AuthenticationFailed.row().label);
     Event { stream: Some(id), source: Some(address), reason: wrong.into(), ..event }
 }

@@ -15,7 +15,7 @@ pub struct Caps {
     /// For one service.
     pub per_service: usize,
     /// In the hub.
-    pub in_all: usize,
+    pub total: usize,
 }
 
 impl Caps {
@@ -23,14 +23,14 @@ impl Caps {
     pub const PENDING: Self = Self {
         per_device: limits::PENDING_PER_DEVICE,
         per_service: limits::PENDING_PER_SERVICE,
-        in_all: limits::PENDING_PER_HUB,
+        total: limits::PENDING_PER_HUB,
     };
 
     /// For streams, handshakes included.
     pub const STREAMS: Self = Self {
         per_device: limits::STREAMS_PER_DEVICE,
         per_service: limits::STREAMS_PER_SERVICE,
-        in_all: limits::STREAMS_PER_HUB,
+        total: limits::STREAMS_PER_HUB,
     };
 }
 
@@ -52,7 +52,7 @@ impl Tally {
     /// Whose limit one more would pass, if any.
     pub(super) fn full(&self, ask: &Ask, own: Option<u32>) -> Option<&'static str> {
         let count = |map: Option<&usize>| map.copied().unwrap_or(0);
-        if self.all >= self.caps.in_all {
+        if self.all >= self.caps.total {
             Some("too many streams in the hub")
         } else if count(self.devices.get(&ask.device)) >= self.caps.per_device {
             Some("too many streams to this device")

@@ -368,8 +368,8 @@ mod tests {
             run: 1,
             protocols: Vec::new(),
             forwards: Vec::new(),
-            others: false,
-            rests: false,
+            accepts_any_name: false,
+            reusable: false,
         };
         let address = (std::net::Ipv4Addr::LOCALHOST, 1).into();
         let device = "pi-42".parse().unwrap();

@@ -7,7 +7,7 @@ pub use cache::RegistryCache;
 
 use std::time::Duration;
 
-use super::auth::Standing;
+use super::auth::AuthzSubject;
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
@@ -37,8 +37,8 @@ pub struct Record {
 
 impl Record {
     /// What decides over what it may do.
-    pub fn standing(&self) -> Standing<'_> {
-        Standing { principal: &self.principal, disabled: self.disabled, scope: &self.scope }
+    pub fn authz_subject(&self) -> AuthzSubject<'_> {
+        AuthzSubject { principal: &self.principal, disabled: self.disabled, scope: &self.scope }
     }
 
     /// This key, if the identity has it and it is still good.

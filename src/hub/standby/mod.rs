@@ -13,15 +13,15 @@ use http::header;
 
 use super::auth::{Action, authorize};
 use super::broker::{Shown, SideArrival};
-use super::connection::Visitor;
+use super::connection::ConnectionContext;
 use super::control::passed;
 use super::open::ends;
 use super::registry::Record;
 use super::streaming::Waiting;
-use super::{Next, Shared, responses};
+use super::{Shared, Upgraded, responses};
 use crate::net::channel::{ControlChannel, Ended};
 use crate::net::clock;
-use crate::net::http_server::{Answer, Asked};
+use crate::net::http_server::{HttpOutcome, HttpRequest};
 use crate::net::relay::Leg;
 use crate::net::tls::Socket;
 use crate::net::websocket::{Purpose, WebSocket};
@@ -93,49 +93,58 @@ pub(super) struct Arriving {
 }
 
 /// Lets a connection stand by, or not.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
-    let proven = match visitor.permit(shared, asked, Action::Standby).await {
-        Ok(proven) => proven,
-        Err(refusal) => return Answer::Reply(responses::refuse(&refusal)),
+pub(super) async fn upgrade(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+) -> HttpOutcome<Upgraded> {
+    let authenticated = match context.authenticate_and_authorize(shared, request, Action::Standby).await {
+        Ok(authenticated) => authenticated,
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
-    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
     if !lists(offered, STANDBY_PROTOCOL) {
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
-        return Answer::Reply(responses::refuse(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+        return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
-    let principal = proven.record.principal;
+    let principal = authenticated.record.principal;
     let Some(held) = shared.hold_standby(&principal) else {
         let refusal = Refusal::new(RefusalKind::HubBusy, "no more connections stand by");
-        return Answer::Reply(responses::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     };
-    let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
-    let (key, authority) = (proven.key.key, asked.authority.clone());
-    let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
-    Answer::Upgrade { protocol: Some(STANDBY_PROTOCOL.into()), headers: Vec::new(), purpose: Purpose::Stream, then }
+    let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
+    let (key, authority) = (authenticated.key.key, request.authority.clone());
+    let then = Upgraded::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
+    HttpOutcome::Upgrade {
+        protocol: Some(STANDBY_PROTOCOL.into()),
+        headers: Vec::new(),
+        purpose: Purpose::Stream,
+        then,
+    }
 }
 
 impl Shared {
     /// A place for one more, if there is room.
     fn hold_standby(&self, principal: &Principal) -> Option<Held> {
-        let most = self.pressure.most_connections() * SHARE / 100;
-        let room = !self.is_draining() && self.standbys.all() < most && self.pressure.has_room_for_stream().is_ok();
+        let most = self.pressure.max_connections() * SHARE / 100;
+        let room = !self.is_draining() && self.standbys.all() < most && self.pressure.check_stream_capacity().is_ok();
         self.standbys.hold(principal, self.config.standbys).filter(|_| room)
     }
 }
 
 /// A connection that was brought to stand by.
-pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
+pub(super) async fn run(shared: &Shared, context: &ConnectionContext, arriving: Arriving, socket: WebSocket<Socket>) {
     let Arriving { identity, held: _held } = arriving;
-    let channel = ControlChannel::new(socket, shared.config.patience);
-    Standby { shared, visitor, identity }.serve(channel).await;
+    let channel = ControlChannel::new(socket, shared.config.idle_timeout);
+    Standby { shared, context, identity }.serve(channel).await;
 }
 
 /// A connection that was brought for one stream, and stands by after it.
-pub(super) async fn go_on(shared: &Shared, visitor: &Visitor, identity: Identity, leg: Leg<Socket>) {
+pub(super) async fn go_on(shared: &Shared, context: &ConnectionContext, identity: Identity, leg: Leg<Socket>) {
     let Some((socket, _kept)) = leg.into_parts() else { return };
-    let channel = ControlChannel::new(socket, shared.config.patience);
+    let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     match shared.hold_standby(&identity.principal) {
-        Some(_held) => Standby { shared, visitor, identity }.serve(channel).await,
+        Some(_held) => Standby { shared, context, identity }.serve(channel).await,
         None => channel.leave().await,
     }
 }
@@ -156,7 +165,7 @@ impl From<Ended> for End {
 
 struct Standby<'a> {
     shared: &'a Shared,
-    visitor: &'a Visitor,
+    context: &'a ConnectionContext,
     identity: Identity,
 }
 
@@ -191,14 +200,14 @@ impl Standby<'_> {
             place: Bridge { hub: String::new(), device: device.clone(), stream, role },
             principal: self.identity.principal.clone(),
             shown,
-            address: self.visitor.address,
+            address: self.context.address,
             until: ends(&scope),
             scope,
         };
         let ((admission, meeting), farewell) = self.shared.broker.side(arrival)?;
-        let patience = admission.protocol.map(|_| self.shared.config.patience);
+        let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
         let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
-        Ok((Waiting { meeting, farewell, patience, rests: admission.rests.is_some() }, pass))
+        Ok((Waiting { meeting, farewell, idle_timeout, reusable: admission.reusable.is_some() }, pass))
     }
 
     fn pass(&self, ticket: &Ticket, grace: Duration) -> Pass {
@@ -235,14 +244,14 @@ impl Standby<'_> {
         let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
         let now = clock::now_utc();
         record.valid_key(&self.identity.key, now).ok_or(RefusalKind::KeyReplaced)?;
-        authorize(record.standing(), Action::Standby, now)?;
+        authorize(record.authz_subject(), Action::Standby, now)?;
         Ok(record)
     }
 
     /// A side that is done with its stream stands by again.
     fn back(&self, leg: Leg<Socket>) -> Option<Channel> {
         let (socket, _) = leg.into_parts()?;
-        Some(ControlChannel::new(socket, self.shared.config.patience))
+        Some(ControlChannel::new(socket, self.shared.config.idle_timeout))
     }
 }
 

@@ -40,7 +40,7 @@ impl Standby<'_> {
         let is_ahead = !ahead.is_empty();
         let granted = tokio::select! {
             granted = Box::pin(self.ask(open, ahead)) => granted,
-            departure = leg.hold(Some(self.shared.config.patience)) => {
+            departure = leg.hold(Some(self.shared.config.idle_timeout)) => {
                 leg.part(&departure).await;
                 return None;
             }
@@ -84,11 +84,11 @@ impl Standby<'_> {
             response_timeout: Duration::from_millis(open.response_timeout_ms),
             protocols: open::protocols(open.protocols.iter().map(String::as_str)),
             stream: Some(open.request_id),
-            rests: true,
+            reusable: true,
             standby: true,
             early,
         };
-        open::request(self.shared, self.visitor, record, wanted).await
+        open::request(self.shared, self.context, record, wanted).await
     }
 
     fn opened(&self, device: &DeviceId, grant: &Grant, pass: Option<&Pass>) -> FromHub {
@@ -96,7 +96,7 @@ impl Standby<'_> {
             url: self.shared.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
             way_back: pass.map(WayBack::from),
-            rests: grant.rests,
+            reusable: grant.reusable,
         })
     }
 

@@ -18,7 +18,7 @@ use crate::net::private::{private_directory, write_private};
 use crate::net::random::dice;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Trust;
-use crate::proto::backoff::spread;
+use crate::proto::backoff::random_duration;
 use crate::proto::secret::sha256;
 use crate::proto::via::Way;
 
@@ -156,7 +156,7 @@ impl AcmeKeeper {
 
 fn retry_after(failures: u32, dice: u64) -> Duration {
     let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LAST_RETRY);
-    pause + spread(pause / JITTER_SHARE, dice)
+    pause + random_duration(pause / JITTER_SHARE, dice)
 }
 
 #[cfg(test)]

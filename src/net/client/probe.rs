@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 
-use super::{Client, Connection, Particulars, exchange, refusal, request, text};
-use crate::net::authority::end_of;
-use crate::net::dial::{Trail, dial};
+use super::{Client, Connection, RequestOptions, build_request, header_value, response_refusal, round_trip};
+use crate::net::authority::expiry_of;
+use crate::net::dial::{DialTrace, dial};
 use crate::net::tls::{self, Trust};
 use crate::net::websocket::generate_key;
 use crate::proto::admin::DeviceStatus;
@@ -19,7 +19,7 @@ use crate::proto::timestamp::Timestamp;
 
 /// A hub's door: TLS is done, and nothing was said.
 #[derive(Debug)]
-pub struct Arrival<'a> {
+pub struct Probe<'a> {
     client: &'a Client,
     hub: &'a HubAddress,
     stream: Connection,
@@ -33,55 +33,55 @@ impl Client {
 
     /// Whether a proxy leads to the hub.
     pub fn has_proxy(&self) -> bool {
-        self.way.to(&self.hub().host).is_some()
+        self.proxy_config.to(&self.hub().host).is_some()
     }
 
     /// Goes as far as the hub's door.
-    pub async fn arrive(&self, trail: &mut Trail<'_>) -> Result<Arrival<'_>, Refusal> {
-        let (hub, stream) = self.reach(self.hub(), trail).await?;
-        Ok(Arrival { client: self, hub, stream })
+    pub async fn probe(&self, trace: &mut DialTrace<'_>) -> Result<Probe<'_>, Refusal> {
+        let (hub, stream) = self.connect(self.hub(), trace).await?;
+        Ok(Probe { client: self, hub, stream })
     }
 
     /// What time it is at the hub, where only the time is wrong with its certificate. It hears nothing but this question.
-    pub async fn hubs_time(&self) -> Option<Timestamp> {
-        let config = tls::timeless_config(&self.trust).ok()?;
-        let stream = dial(self.hub(), &self.way, config, &mut Trail::default()).await.ok()?;
-        let mut request = request(Route::Health.method(), &Route::Health.to_string()).ok()?;
-        request.headers_mut().insert(header::HOST, text(&self.hub().to_string()).ok()?);
-        let (response, _) = exchange(stream, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await.ok()?;
-        time_in(response.headers())
+    pub async fn hub_time(&self) -> Option<Timestamp> {
+        let config = tls::config_ignoring_expiry(&self.trust).ok()?;
+        let stream = dial(self.hub(), &self.proxy_config, config, &mut DialTrace::default()).await.ok()?;
+        let mut request = build_request(Route::Health.method(), &Route::Health.to_string()).ok()?;
+        request.headers_mut().insert(header::HOST, header_value(&self.hub().to_string()).ok()?);
+        let (response, _) = round_trip(stream, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await.ok()?;
+        date_header(response.headers())
     }
 }
 
-impl Arrival<'_> {
+impl Probe<'_> {
     /// Where the door is: of several addresses the one that answered.
     pub fn hub(&self) -> &HubAddress {
         self.hub
     }
 
     /// When the certificate ends that was shown.
-    pub fn expires(&self) -> Option<Timestamp> {
-        end_of(self.stream.get_ref().1.peer_certificates()?.first()?)
+    pub fn certificate_expiry(&self) -> Option<Timestamp> {
+        expiry_of(self.stream.get_ref().1.peer_certificates()?.first()?)
     }
 
     /// Proves who this is. A service is told its devices. A device only learns that it is known: it asks to come
     /// online in no version at all, as it would otherwise take the place of the agent that is.
-    pub async fn prove(self) -> Result<Proof, Refusal> {
+    pub async fn authenticate(self) -> Result<ProbeResult, Refusal> {
         let Self { client, hub, stream } = self;
         let id = client.principal.id.clone();
         let (route, headers) = match client.principal.role {
             Role::Service => (Route::Devices, Vec::new()),
-            Role::Device => (Route::Control(id.into()), upgrade_in_no_version()),
+            Role::Device => (Route::Control(id.into()), upgrade_without_version()),
         };
-        let particulars = Particulars { headers, answer_bytes: DEVICE_LIST_BYTES, ..Particulars::default() };
-        let (request, limits) = particulars.request(&route)?;
-        let (response, _) = Box::pin(client.send_on((hub, stream), request, limits)).await?;
-        let time = time_in(response.headers());
+        let options = RequestOptions { headers, max_response_bytes: DEVICE_LIST_BYTES, ..RequestOptions::default() };
+        let (request, limits) = options.request(&route)?;
+        let (response, _) = Box::pin(client.send_with_fallback((hub, stream), request, limits)).await?;
+        let time = date_header(response.headers());
         match client.principal.role {
-            Role::Service if response.status().is_success() => Ok(Proof { time, devices: devices(&response)? }),
-            Role::Service => Err(refusal(&response)),
-            Role::Device => match refusal(&response) {
-                Refusal { kind: RefusalKind::IncompatibleVersion, .. } => Ok(Proof { time, devices: Vec::new() }),
+            Role::Service if response.status().is_success() => Ok(ProbeResult { time, devices: devices(&response)? }),
+            Role::Service => Err(response_refusal(&response)),
+            Role::Device => match response_refusal(&response) {
+                Refusal { kind: RefusalKind::IncompatibleVersion, .. } => Ok(ProbeResult { time, devices: Vec::new() }),
                 refusal => Err(refusal),
             },
         }
@@ -90,7 +90,7 @@ impl Arrival<'_> {
 
 /// The hub's answer to who is known.
 #[derive(Debug)]
-pub struct Proof {
+pub struct ProbeResult {
     /// When it was given, by the hub's clock.
     pub time: Option<Timestamp>,
     /// The devices that a service may reach.
@@ -102,12 +102,12 @@ fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, Refusal> {
     serde_json::from_slice(response.body()).map_err(something_else)
 }
 
-fn upgrade_in_no_version() -> Vec<(&'static str, String)> {
+fn upgrade_without_version() -> Vec<(&'static str, String)> {
     let fields = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
     let fields = fields.into_iter().map(|(name, value)| (name, value.to_owned()));
     fields.chain([("sec-websocket-key", generate_key())]).collect()
 }
 
-fn time_in(headers: &HeaderMap) -> Option<Timestamp> {
+fn date_header(headers: &HeaderMap) -> Option<Timestamp> {
     Timestamp::parse_http_date(headers.get(header::DATE)?.to_str().ok()?)
 }

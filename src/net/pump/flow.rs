@@ -11,15 +11,15 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Begun, Tunnel};
 use crate::net::clock;
-use crate::proto::limits::{ALL_WINDOWS, DATA_MESSAGE_LIMIT, FIRST_WINDOW, FULL_MESSAGE_BYTES, LARGEST_WINDOW};
+use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW, WINDOW_BUDGET};
 use crate::proto::stream::Violation;
-use crate::proto::stream::end::{Due, End, Farewell};
+use crate::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};
 
-/// Streams that run in this process, which share [`ALL_WINDOWS`].
+/// Streams that run in this process, which share [`WINDOW_BUDGET`].
 static STREAMS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) struct Flow {
-    end: Mutex<End>,
+    endpoint: Mutex<StreamEndpoint>,
     /// There may be something to send.
     sender: AtomicBool,
     /// Something has changed for a part that was polled before.
@@ -34,7 +34,7 @@ impl Flow {
     pub(super) fn new<T>(tunnel: &Tunnel<T>) -> Self {
         STREAMS.fetch_add(1, Ordering::Relaxed);
         Self {
-            end: Mutex::new(begin(tunnel)),
+            endpoint: Mutex::new(begin(tunnel)),
             sender: AtomicBool::new(false),
             stirred: AtomicBool::new(false),
             local_reset: AtomicBool::new(false),
@@ -44,34 +44,34 @@ impl Flow {
     }
 
     /// Whether the WebSocket is used again after the stream.
-    pub(super) fn may_rest(&self) -> bool {
-        self.end().may_rest()
+    pub(super) fn is_reusable(&self) -> bool {
+        self.endpoint().is_reusable()
     }
 
     /// The peer is done with the stream.
-    pub(super) fn peer_rests(&self) -> Result<(), Violation> {
+    pub(super) fn peer_released(&self) -> Result<(), Violation> {
         self.stir();
-        self.end().peer_rests()
+        self.endpoint().peer_released()
     }
 
     /// Whether the peer says nothing more.
-    pub(super) fn has_peer_rested(&self) -> bool {
-        self.end().has_peer_rested()
+    pub(super) fn has_peer_released(&self) -> bool {
+        self.endpoint().has_peer_released()
     }
 
     /// Returns when neither end says anything more.
-    pub(super) async fn both_rest(&self) {
-        self.until(|end| end.have_both_rested().then_some(())).await;
+    pub(super) async fn both_released(&self) {
+        self.until(|end| end.have_both_released().then_some(())).await;
     }
 
     /// Whether the stream is over, if the peer says so.
     pub(super) fn may_have_ended(&self) -> bool {
-        self.end().may_have_ended()
+        self.endpoint().may_have_ended()
     }
 
     /// Whether this end has yet to say that it is done.
-    pub(super) fn take_rest(&self) -> bool {
-        self.end().take_rest()
+    pub(super) fn take_release(&self) -> bool {
+        self.endpoint().take_release()
     }
 
     /// Runs the parts that share this. They are one task, so what one leaves for another takes no waker, which would have
@@ -90,8 +90,8 @@ impl Flow {
     }
 
     /// Returns when there is something; to be asked within [`Self::drive`].
-    async fn until<O>(&self, mut look: impl FnMut(&mut End) -> Option<O>) -> O {
-        poll_fn(|_| look(&mut self.end()).map_or(Poll::Pending, Poll::Ready)).await
+    async fn until<O>(&self, mut look: impl FnMut(&mut StreamEndpoint) -> Option<O>) -> O {
+        poll_fn(|_| look(&mut self.endpoint()).map_or(Poll::Pending, Poll::Ready)).await
     }
 
     fn stir(&self) {
@@ -104,43 +104,43 @@ impl Flow {
     }
 
     /// Whether both ends keep to windows and end each direction by itself.
-    pub(super) fn half_close(&self) -> bool {
-        self.end().half_close()
+    pub(super) fn has_half_close(&self) -> bool {
+        self.endpoint().has_half_close()
     }
 
-    pub(super) fn resumable(&self) -> bool {
-        self.end().resumable()
+    pub(super) fn is_resumable(&self) -> bool {
+        self.endpoint().is_resumable()
     }
 
     /// A new WebSocket takes the place of the lost one.
     pub(super) fn attach(&self) {
-        self.end().attach();
+        self.endpoint().attach();
         self.wake_sender();
     }
 
     /// The peer says how far it is.
     pub(super) fn resumed(&self, received: u64) -> Result<(), Violation> {
         self.wake_sender();
-        self.end().resumed(received)
+        self.endpoint().resumed(received)
     }
 
     /// Whether the peer has not yet said how far it is.
-    pub(super) fn is_awaiting(&self) -> bool {
-        self.end().is_awaiting()
+    pub(super) fn is_awaiting_resume(&self) -> bool {
+        self.endpoint().is_awaiting_resume()
     }
 
     /// What is to be sent next.
-    pub(super) fn due(&self) -> Option<Due> {
-        let mut end = self.end();
+    pub(super) fn next_send(&self) -> Option<NextSend> {
+        let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.since));
-        end.due(share())
+        end.next_send(share())
     }
 
     /// It is on its way.
-    pub(super) fn said(&self) {
-        let mut end = self.end();
-        end.said();
-        if end.is_over() {
+    pub(super) fn flushed(&self) {
+        let mut end = self.endpoint();
+        end.flushed();
+        if end.is_finished() {
             self.stir();
         }
     }
@@ -151,27 +151,27 @@ impl Flow {
     }
 
     /// The peer is to be asked whether it is there.
-    pub(super) fn want_ping(&self) {
-        self.end().want_ping();
+    pub(super) fn queue_ping(&self) {
+        self.endpoint().queue_ping();
         self.wake_sender();
     }
 
     /// How many bytes may be read from the local side now.
-    pub(super) fn room(&self) -> u64 {
-        self.end().room(share())
+    pub(super) fn capacity(&self) -> u64 {
+        self.endpoint().capacity(share())
     }
 
     /// Empty memory for what it says, of this size or larger.
     pub(super) fn block(&self, size: usize) -> BytesMut {
-        let spare = if size == FULL_MESSAGE_BYTES { self.end().spare() } else { None };
+        let spare = if size == FULL_MESSAGE_BYTES { self.endpoint().take_spare_buffer() } else { None };
         spare.unwrap_or_else(|| BytesMut::with_capacity(size))
     }
 
     /// The local side said this; nothing once it has said all.
-    pub(super) fn take_from_local(&self, bytes: Bytes) {
+    pub(super) fn push_local(&self, bytes: Bytes) {
         let is_end = bytes.is_empty();
-        let mut end = self.end();
-        end.take_from_local(bytes);
+        let mut end = self.endpoint();
+        end.push_local(bytes);
         if is_end && self.is_end_passed_on.load(Ordering::Relaxed) {
             end.end_written();
             self.stir();
@@ -179,55 +179,55 @@ impl Flow {
     }
 
     /// Bytes that were sent, each once.
-    pub(super) fn sent(&self) -> u64 {
-        self.end().sent()
+    pub(super) fn bytes_sent(&self) -> u64 {
+        self.endpoint().bytes_sent()
     }
 
     /// The peer has written so much, takes more, and has passed on the end or not.
     pub(super) fn acknowledged(&self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
         self.wake_sender();
-        self.end().acknowledged(bytes, window, end)
+        self.endpoint().acknowledged(bytes, window, end)
     }
 
     /// Waits until there is room for another message from a peer that knows no windows.
     pub(super) async fn room_for_strangers(&self) {
-        self.until(|end| (end.half_close() || end.queued() < DATA_MESSAGE_LIMIT).then_some(())).await;
+        self.until(|end| (end.has_half_close() || end.queued() < DATA_MESSAGE_LIMIT).then_some(())).await;
     }
 
     /// Bytes came, for the local side.
     pub(super) fn received(&self, bytes: &Bytes) -> Result<(), Violation> {
         self.stir();
-        let mut end = self.end();
+        let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.since));
         end.received(bytes)
     }
 
     /// The peer's direction is over: this many bytes.
     pub(super) fn ended(&self, bytes: u64) -> Result<(), Violation> {
-        let fits = self.end().ended(bytes);
+        let fits = self.endpoint().ended(bytes);
         self.stir();
         fits
     }
 
     /// The peer has closed, and has said all.
     pub(super) fn closed(&self) {
-        self.end().closed();
+        self.endpoint().closed();
         self.stir();
     }
 
     /// Whether the peer has closed.
     pub(super) fn is_closed(&self) -> bool {
-        self.end().is_closed()
+        self.endpoint().is_closed()
     }
 
     /// What a close means.
-    pub(super) fn meaning(&self, told: Option<(u16, &str)>) -> Farewell {
-        self.end().meaning(told)
+    pub(super) fn interpret_close(&self, told: Option<(u16, &str)>) -> CloseMeaning {
+        self.endpoint().interpret_close(told)
     }
 
     /// The next of what is queued, waiting for some; `None` after the last.
-    pub(super) async fn take_for_local(&self) -> Option<Bytes> {
-        let taken = self.until(|end| match end.take_for_local() {
+    pub(super) async fn pop_local(&self) -> Option<Bytes> {
+        let taken = self.until(|end| match end.pop_local() {
             None => end.has_received_all().then_some(None),
             some => Some(some),
         });
@@ -236,11 +236,11 @@ impl Flow {
 
     /// Bytes were written to the local side.
     pub(super) fn written(&self, bytes: usize) {
-        let mut end = self.end();
+        let mut end = self.endpoint();
         end.written(bytes);
-        if end.has_news() {
+        if end.has_ack_due() {
             self.wake_sender();
-        } else if !end.half_close() {
+        } else if !end.has_half_close() {
             // There may be room for strangers.
             self.stir();
         }
@@ -258,7 +258,7 @@ impl Flow {
 
     /// The peer is to know that the end of its direction was passed on.
     pub(super) fn end_written(&self) {
-        self.end().end_written();
+        self.endpoint().end_written();
         self.wake_sender();
     }
 
@@ -279,32 +279,32 @@ impl Flow {
     }
 
     /// Whether both directions are over, and the peer knows all that it must.
-    pub(super) fn is_over(&self) -> bool {
-        self.end().is_over()
+    pub(super) fn is_finished(&self) -> bool {
+        self.endpoint().is_finished()
     }
 
     /// Returns when they are.
-    pub(super) async fn over(&self) {
-        self.until(|end| end.is_over().then_some(())).await;
+    pub(super) async fn finished(&self) {
+        self.until(|end| end.is_finished().then_some(())).await;
     }
 
-    fn end(&self) -> MutexGuard<'_, End> {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    fn endpoint(&self) -> MutexGuard<'_, StreamEndpoint> {
+        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The end of a stream of which some may be under way.
-fn begin<T>(tunnel: &Tunnel<T>) -> End {
+fn begin<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
     let Begun { to_send, sent, received } = &tunnel.begun;
-    let mut end = End::new(tunnel.protocol);
-    if tunnel.rests {
-        end.agree_to_rest();
+    let mut end = StreamEndpoint::new(tunnel.protocol);
+    if tunnel.reusable {
+        end.allow_reuse();
     }
     if !sent.is_empty() {
         end.begin_with(sent.clone());
     }
     if !to_send.is_empty() {
-        end.take_from_local(to_send.clone());
+        end.push_local(to_send.clone());
     }
     if !received.is_empty() {
         // Less than any window, before anything else.
@@ -323,5 +323,5 @@ impl Drop for Flow {
 /// This stream's share of what the process may be made to hold.
 fn share() -> u64 {
     let streams = STREAMS.load(Ordering::Relaxed).max(1);
-    (ALL_WINDOWS / streams).clamp(FIRST_WINDOW, LARGEST_WINDOW)
+    (WINDOW_BUDGET / streams).clamp(INITIAL_WINDOW, MAX_WINDOW)
 }

@@ -13,12 +13,12 @@ use crate::net::liveness::Liveness;
 use crate::net::relay::watch::lifeless;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::net::{clock, random};
-use crate::proto::keepalive::{Beat, Heartbeat};
+use crate::proto::keepalive::{Keepalive, KeepaliveAction};
 use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::stream::end::{Due, Farewell};
-use crate::proto::stream::lifeline::Lifeline;
-use crate::proto::stream::{CLOSE_RESET, REST, StreamControl, Violation};
+use crate::proto::stream::endpoint::{CloseMeaning, NextSend};
+use crate::proto::stream::rejoin::RejoinTimer;
+use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl, Violation};
 use crate::proto::websocket::Endpoint;
 
 /// A peer that does not take our bytes may have said why: it is read for so long. The network that swallowed them says
@@ -75,15 +75,15 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
     local: &mut R,
     mut socket: WebSocket<T>,
     flow: &Flow,
-    lifeline: &mut Lifeline,
+    rejoin_timer: &mut RejoinTimer,
     terms: &Terms<'_, J>,
 ) -> Parted<T> {
-    let awaited_until = lifeline.until();
+    let awaited_until = rejoin_timer.deadline();
     let pulse = socket.pulse.clone();
     let parted = tokio::select! {
         parted = send(local, &mut socket.writer, flow, terms) => parted,
-        parted = receive(&mut socket.reader, flow, lifeline, terms) => parted,
-        () = flow.over() => Parted::over(Ending::Clean, CLOSE_NORMAL, ""),
+        parted = receive(&mut socket.reader, flow, rejoin_timer, terms) => parted,
+        () = flow.finished() => Parted::over(Ending::Clean, CLOSE_NORMAL, ""),
         () = flow.local_reset() => Parted::over(Ending::LocalReset, CLOSE_RESET, "the application reset its connection"),
         () = silence(&pulse, flow, terms) => Broken::Silent.into(),
         () = awaited_in_vain(flow, awaited_until) => Parted::refused(RefusalKind::NotResumed),
@@ -91,14 +91,14 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
     };
     match &parted {
         // It was lost after the end, before anybody had said goodbye.
-        Parted::Lost(..) if flow.is_over() => return Parted::Over(Ending::Clean.into(), None),
-        Parted::Over(Outcome { ending: Ending::Clean, .. }, _) if flow.may_rest() => {
+        Parted::Lost(..) if flow.is_finished() => return Parted::Over(Ending::Clean.into(), None),
+        Parted::Over(Outcome { ending: Ending::Clean, .. }, _) if flow.is_reusable() => {
             return rest(socket, flow).await.map_or(parted, Parted::Resting);
         }
         // The close waits its turn behind what was sent before it, for as long as the peer takes to read that.
         Parted::Over(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
             () = socket.close(CLOSE_NORMAL, reason) => {}
-            () = lifeless(&pulse, flow.half_close().then_some(terms.patience)) => {}
+            () = lifeless(&pulse, flow.has_half_close().then_some(terms.idle_timeout)) => {}
         },
         Parted::Over(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
         Parted::Over(_, None) => socket.await_close().await,
@@ -110,12 +110,12 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
 /// Says that this end is done, and waits until the other one has said so too: nothing of the stream is under way then.
 async fn rest<T: Transport>(mut socket: WebSocket<T>, flow: &Flow) -> Option<WebSocket<T>> {
     let both = async {
-        if flow.take_rest() {
-            socket.writer.text(StreamControl::Rest.encode()).await?;
+        if flow.take_release() {
+            socket.writer.text(StreamControl::Release.encode()).await?;
         }
-        while !flow.has_peer_rested() {
+        while !flow.has_peer_released() {
             match socket.reader.next().await? {
-                Incoming::Text(text) if text == REST => break,
+                Incoming::Text(text) if text == RELEASE_MESSAGE => break,
                 // The hub may be about to end; what is merely late is of no interest.
                 Incoming::Text(_) | Incoming::Ping | Incoming::Pong => {}
                 Incoming::Bytes(_) | Incoming::Closed(_) => return Err(Broken::Truncated),
@@ -123,8 +123,8 @@ async fn rest<T: Transport>(mut socket: WebSocket<T>, flow: &Flow) -> Option<Web
         }
         Ok::<_, Broken>(())
     };
-    let rests = matches!(timeout(CLOSE_TIMEOUT, both).await, Ok(Ok(())));
-    rests.then_some(socket)
+    let reusable = matches!(timeout(CLOSE_TIMEOUT, both).await, Ok(Ok(())));
+    reusable.then_some(socket)
 }
 
 /// Local to tunnel, and what the peer must know of the other direction.
@@ -138,10 +138,10 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     loop {
         if let Err(broken) = say_all(writer, flow, &terms.counters.sent).await {
             // The other direction reads why, if the hub said why.
-            sleep(if flow.resumable() { LAST_WORDS } else { CLOSE_TIMEOUT }).await;
+            sleep(if flow.is_resumable() { LAST_WORDS } else { CLOSE_TIMEOUT }).await;
             return broken.into();
         }
-        let room = flow.room();
+        let room = flow.capacity();
         if room > 0 && !(block..=8 * block).contains(&buffer.capacity()) {
             buffer = flow.block(block);
         }
@@ -153,7 +153,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
                 // A reset is told once, and the writer has heard of it: to the reader it then looks like an end.
                 Ok(0) if flow.is_reset_by_local() => return std::future::pending().await,
                 Ok(read) => {
-                    flow.take_from_local(buffer.split().freeze());
+                    flow.push_local(buffer.split().freeze());
                     // There may be more where much came from.
                     block = (2 * read).clamp(SMALL_BLOCK, FULL_MESSAGE_BYTES);
                 }
@@ -169,19 +169,19 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
 /// All that is due, in as few calls as may be.
 async fn say_all<T: Transport>(writer: &mut Writer<T>, flow: &Flow, sent: &AtomicU64) -> Result<(), Broken> {
     let mut said = false;
-    while let Some(due) = flow.due() {
+    while let Some(due) = flow.next_send() {
         match due {
-            Due::Text(control) => writer.hold_text(control.encode()).await?,
-            Due::Bytes(bytes) => writer.bytes(bytes).await?,
-            Due::Ping => writer.hold_ping().await?,
-            Due::Close => writer.close(CLOSE_NORMAL, "").await?,
+            NextSend::Text(control) => writer.hold_text(control.encode()).await?,
+            NextSend::Bytes(bytes) => writer.bytes(bytes).await?,
+            NextSend::Ping => writer.hold_ping().await?,
+            NextSend::Close => writer.close(CLOSE_NORMAL, "").await?,
         }
         said = true;
-        sent.store(flow.sent(), Ordering::Relaxed);
+        sent.store(flow.bytes_sent(), Ordering::Relaxed);
     }
     if said {
         writer.flush().await?;
-        flow.said();
+        flow.flushed();
     }
     Ok(())
 }
@@ -190,7 +190,7 @@ async fn say_all<T: Transport>(writer: &mut Writer<T>, flow: &Flow, sent: &Atomi
 async fn receive<T: Transport, J>(
     reader: &mut Reader<T>,
     flow: &Flow,
-    lifeline: &mut Lifeline,
+    rejoin_timer: &mut RejoinTimer,
     terms: &Terms<'_, J>,
 ) -> Parted<T> {
     let mut back = Duration::ZERO;
@@ -199,29 +199,29 @@ async fn receive<T: Transport, J>(
         let heard = tokio::select! {
             biased;
             // What follows is the next stream's.
-            () = flow.both_rest() => return std::future::pending().await,
+            () = flow.both_released() => return std::future::pending().await,
             heard = reader.next() => heard,
         };
         let heard = match heard {
             Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => Ok(()),
             Ok(Incoming::Bytes(bytes)) => flow.received(&bytes),
-            Ok(Incoming::Text(text)) if flow.half_close() => match StreamControl::decode(&text) {
+            Ok(Incoming::Text(text)) if flow.has_half_close() => match StreamControl::decode(&text) {
                 Ok(StreamControl::End { bytes }) => flow.ended(bytes),
                 Ok(StreamControl::Ack { bytes, window, end }) => {
                     terms.counters.passed_on.store(bytes, Ordering::Relaxed);
                     flow.acknowledged(bytes, window, end)
                 }
                 Ok(StreamControl::Resume { received }) => flow.resumed(received).map(|()| {
-                    (terms.tell)(Happening::Resumed(lifeline.back(clock::now())));
+                    (terms.tell)(Happening::Resumed(rejoin_timer.restored(clock::now())));
                 }),
-                Ok(StreamControl::Drain { seconds, back_ms }) => {
-                    back = Duration::from_millis(back_ms).min(BACKOFF_CAP);
-                    if !flow.resumable() {
+                Ok(StreamControl::Drain { seconds, reconnect_delay_ms }) => {
+                    back = Duration::from_millis(reconnect_delay_ms).min(BACKOFF_CAP);
+                    if !flow.is_resumable() {
                         (terms.tell)(Happening::Draining(Duration::from_secs(seconds)));
                     }
                     Ok(())
                 }
-                Ok(StreamControl::Rest) => flow.peer_rests(),
+                Ok(StreamControl::Release) => flow.peer_released(),
                 Err(violation) => Err(violation),
             },
             Ok(Incoming::Text(_)) => Err(Violation::UnknownControl),
@@ -254,38 +254,38 @@ impl<T> Parted<T> {
 
 /// What a close frame means, if it is not merely that all is said.
 fn closed<T>(told: Option<(u16, String)>, flow: &Flow, back: Duration) -> Option<Parted<T>> {
-    match flow.meaning(told.as_ref().map(|(code, reason)| (*code, reason.as_str()))) {
-        Farewell::Done => None,
-        Farewell::Reset => Some(Parted::Over(Ending::PeerReset.into(), None)),
-        Farewell::Lost(why) => Some(Parted::Lost(why, back)),
-        Farewell::Broken(refusal) => Some(Parted::Over(Outcome { ending: Ending::Broken, refusal }, None)),
+    match flow.interpret_close(told.as_ref().map(|(code, reason)| (*code, reason.as_str()))) {
+        CloseMeaning::Done => None,
+        CloseMeaning::Reset => Some(Parted::Over(Ending::PeerReset.into(), None)),
+        CloseMeaning::Lost(why) => Some(Parted::Lost(why, back)),
+        CloseMeaning::Broken(refusal) => Some(Parted::Over(Outcome { ending: Ending::Broken, refusal }, None)),
     }
 }
 
 /// Returns when the peer has been silent for too long. Only ends that speak `devstream.v1` always read, and so answer;
 /// with others, the kernel's own probes tell the dead from those that are only slow.
 async fn silence<J>(pulse: &Liveness, flow: &Flow, terms: &Terms<'_, J>) {
-    if !flow.half_close() {
+    if !flow.has_half_close() {
         return std::future::pending().await;
     }
-    let mut heartbeat = Heartbeat::new(terms.patience, Endpoint::Client, clock::epoch(), random::dice());
+    let mut keepalive = Keepalive::new(terms.idle_timeout, Endpoint::Client, clock::epoch(), random::dice());
     let mut vigil = terms.vigil.clone();
     loop {
-        let pause = match heartbeat.poll(clock::now(), pulse.said(), pulse.heard()) {
-            Beat::GiveUp if flow.is_closed() => return std::future::pending().await,
-            Beat::GiveUp => return,
-            Beat::Ping => {
-                flow.want_ping();
+        let pause = match keepalive.poll(clock::now(), pulse.said(), pulse.heard()) {
+            KeepaliveAction::GiveUp if flow.is_closed() => return std::future::pending().await,
+            KeepaliveAction::GiveUp => return,
+            KeepaliveAction::Ping => {
+                flow.queue_ping();
                 clock::now() + BETWEEN_PINGS
             }
-            Beat::WaitUntil(at) => at,
+            KeepaliveAction::WaitUntil(at) => at,
         };
         tokio::select! {
             () = sleep_until(pause.into()) => {}
             // A stream that could not come back is better off waiting.
-            () = vigil.changed(), if flow.resumable() => {
-                heartbeat.ask(clock::now());
-                flow.want_ping();
+            () = vigil.changed(), if flow.is_resumable() => {
+                keepalive.probe(clock::now());
+                flow.queue_ping();
             }
         }
     }
@@ -297,7 +297,7 @@ async fn awaited_in_vain(flow: &Flow, until: Option<Instant>) {
         Some(until) => sleep_until(until.into()).await,
         None => std::future::pending().await,
     }
-    if !flow.is_awaiting() {
+    if !flow.is_awaiting_resume() {
         std::future::pending().await
     }
 }

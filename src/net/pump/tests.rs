@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, Purpose};
-use crate::proto::limits::{DATA_MESSAGE_BYTES, FIRST_WINDOW, LARGEST_WINDOW};
+use crate::proto::limits::{DATA_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW};
 use crate::proto::stream::{CLOSE_RESET, StreamControl};
 
 /// A pipe's buffer: small, so that everything blocks often.
@@ -62,7 +62,7 @@ fn resumable<J: Rejoin<DuplexStream>>(
             counters: &counters,
             tell: &|_| {},
             rejoin,
-            patience: Patience::default(),
+            idle_timeout: IdleTimeout::default(),
             vigil: NetworkMonitor::none(),
             stop: &stop,
         };
@@ -123,7 +123,7 @@ async fn a_reader_that_pauses_blocks_its_writer_and_nothing_else_for_hours() {
         tokio::select! { () = stalled => {} () = other_way => {} _ = &mut pumps => {} }
     };
     assert!(timeout(LONG * 3, paused).await.is_err(), "a stream ended");
-    assert!(written as u64 <= FIRST_WINDOW + 4 * PIPE as u64, "{written} bytes were taken from the writer");
+    assert!(written as u64 <= INITIAL_WINDOW + 4 * PIPE as u64, "{written} bytes were taken from the writer");
     let rest = async {
         let mut seen = 0;
         while seen < written {
@@ -139,7 +139,7 @@ async fn a_peer_that_ignores_the_window_breaks_its_stream() {
     let (_application, pump) = one(near, true);
     let flood = async {
         let piece = Bytes::from(vec![0; DATA_MESSAGE_BYTES]);
-        for _ in 0..=LARGEST_WINDOW / DATA_MESSAGE_BYTES as u64 {
+        for _ in 0..=MAX_WINDOW / DATA_MESSAGE_BYTES as u64 {
             if far.writer.bytes(piece.clone()).await.is_err() {
                 break;
             }
@@ -227,7 +227,7 @@ async fn a_reset_that_the_writer_met_is_no_end() {
             counters: &counters,
             tell: &|_| {},
             rejoin: NoWay,
-            patience: Patience::default(),
+            idle_timeout: IdleTimeout::default(),
             vigil: NetworkMonitor::none(),
             stop: &stop,
         };

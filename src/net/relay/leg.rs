@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::watch::Watch;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, Incoming, Transport, WebSocket};
-use crate::proto::keepalive::Patience;
-use crate::proto::limits::{CONTROL_SEND_TIMEOUT, EARLY_BYTES};
+use crate::proto::keepalive::IdleTimeout;
+use crate::proto::limits::{CONTROL_SEND_TIMEOUT, PENDING_LEG_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::CLOSE_RESET;
 
@@ -61,13 +61,13 @@ impl<T: Transport> Leg<T> {
         self.early.is_empty().then_some((self.socket, self.kept))
     }
 
-    /// Holds what the side sends while the other one is awaited, up to [`EARLY_BYTES`]; beyond that TCP holds it
+    /// Holds what the side sends while the other one is awaited, up to [`PENDING_LEG_BYTES`]; beyond that TCP holds it
     /// back. Returns only when the side has left. Safe to cancel. One that speaks `devstream.v1` is told that the hub
     /// is there, and must be.
-    pub async fn hold(&mut self, patience: Option<Patience>) -> Departure {
+    pub async fn hold(&mut self, idle_timeout: Option<IdleTimeout>) -> Departure {
         let mut held: usize = self.early.iter().flatten().map(size).sum();
-        let mut watch = Watch::new(patience, &self.socket.pulse, &self.socket.pulse);
-        while held < EARLY_BYTES {
+        let mut watch = Watch::new(idle_timeout, &self.socket.pulse, &self.socket.pulse);
+        while held < PENDING_LEG_BYTES {
             let heard = tokio::select! {
                 heard = self.socket.reader.next() => heard,
                 beat = watch.next() => match beat {

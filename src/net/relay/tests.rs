@@ -21,13 +21,13 @@ async fn left(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, S
     let terms = Terms {
         text_allowed: true,
         resumable: true,
-        rests: true,
+        reusable: true,
         carried: &Carried::default(),
         end: &end,
         draining: &draining,
         drain: Duration::ZERO,
         back: &|| Duration::ZERO,
-        patience: Patience::default(),
+        idle_timeout: IdleTimeout::default(),
     };
     let parting = relay(device, service, &terms).await;
     let (role, departure) = parting.left().expect("one of them");
@@ -89,14 +89,14 @@ async fn who_is_lost_when_both_ends_know_that_all_has_arrived_has_only_not_close
 async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothing_more_either() {
     let ((device, mut agent), (service, mut proxy)) = (side(), side());
     let ends = async {
-        agent.writer.text(REST.into()).await.unwrap();
-        assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(REST.into()));
+        agent.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
+        assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         sleep(Duration::from_secs(20)).await;
         let last = Bytes::from_static(b"last");
         proxy.writer.bytes(last.clone()).await.unwrap();
         assert_eq!(agent.reader.next().await.unwrap(), Incoming::Bytes(last));
-        proxy.writer.text(REST.into()).await.unwrap();
-        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(REST.into()));
+        proxy.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         (agent, proxy)
     };
     let (left, _ends) = tokio::join!(left(device, service), ends);
@@ -106,12 +106,14 @@ async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothi
 /// The other end would take it for what the hub asks of it next.
 #[tokio::test(start_paused = true)]
 async fn nothing_of_a_side_that_had_no_more_to_say_reaches_the_other() {
-    for word in
-        [Incoming::Text(REST.into()), Incoming::Text("next".into()), Incoming::Bytes(Bytes::from_static(b"next"))]
-    {
+    for word in [
+        Incoming::Text(RELEASE_MESSAGE.into()),
+        Incoming::Text("next".into()),
+        Incoming::Bytes(Bytes::from_static(b"next")),
+    ] {
         let ((device, mut agent), (service, mut proxy)) = (side(), side());
         let ends = async {
-            proxy.writer.text(REST.into()).await.unwrap();
+            proxy.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
             match word {
                 Incoming::Text(text) => proxy.writer.text(text).await.unwrap(),
                 Incoming::Bytes(bytes) => proxy.writer.bytes(bytes).await.unwrap(),
@@ -120,7 +122,7 @@ async fn nothing_of_a_side_that_had_no_more_to_say_reaches_the_other() {
         };
         let (left, ()) = tokio::join!(left(device, service), ends);
         assert!(left.0 == Role::Service && left.1.contains("it had no more to say"), "{left:?}");
-        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(REST.into()));
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         assert!(agent.reader.next().await.is_err(), "it was told more");
     }
 }

@@ -8,15 +8,15 @@ use tokio::time::{Sleep, sleep_until};
 use crate::net::liveness::Liveness;
 use crate::net::websocket::Broken;
 use crate::net::{clock, random};
-use crate::proto::keepalive::{Beat, Heartbeat, Patience};
+use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
 use crate::proto::websocket::Endpoint;
 
 /// No side is pinged again sooner.
 const BETWEEN_PINGS: Duration = Duration::from_secs(1);
 
 /// Returns when nothing has moved on a connection for too long, from when this is first asked.
-pub(in crate::net) async fn lifeless(pulse: &Liveness, limit: Option<Patience>) {
-    let Some(Patience { dead_after }) = limit else { return std::future::pending().await };
+pub(in crate::net) async fn lifeless(pulse: &Liveness, limit: Option<IdleTimeout>) {
+    let Some(IdleTimeout { dead_after }) = limit else { return std::future::pending().await };
     let asked = clock::now();
     loop {
         let until = asked.max(pulse.said()).max(pulse.heard()) + dead_after;
@@ -29,7 +29,7 @@ pub(in crate::net) async fn lifeless(pulse: &Liveness, limit: Option<Patience>) 
 
 /// When the one who reads from one side and writes to the other must say something to the latter, or give up the former.
 pub(super) struct Watch<'a> {
-    heartbeat: Option<Heartbeat>,
+    keepalive: Option<Keepalive>,
     from: &'a Liveness,
     to: &'a Liveness,
     /// While the other side takes its time, this one is not read: its silence counts from here.
@@ -38,11 +38,11 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(patience: Option<Patience>, from: &'a Liveness, to: &'a Liveness) -> Self {
-        let heartbeat =
-            patience.map(|patience| Heartbeat::new(patience, Endpoint::Server, clock::epoch(), random::dice()));
+    pub(super) fn new(idle_timeout: Option<IdleTimeout>, from: &'a Liveness, to: &'a Liveness) -> Self {
+        let keepalive = idle_timeout
+            .map(|idle_timeout| Keepalive::new(idle_timeout, Endpoint::Server, clock::epoch(), random::dice()));
         let now = clock::now();
-        Self { heartbeat, from, to, reading_since: now, timer: Box::pin(sleep_until(now.into())) }
+        Self { keepalive, from, to, reading_since: now, timer: Box::pin(sleep_until(now.into())) }
     }
 
     /// The source is read again.
@@ -52,18 +52,18 @@ impl<'a> Watch<'a> {
 
     /// Returns when a ping is due, or the source is dead. Safe to cancel.
     pub(super) async fn next(&mut self) -> Result<(), Broken> {
-        let Some(heartbeat) = &mut self.heartbeat else { return std::future::pending().await };
+        let Some(keepalive) = &mut self.keepalive else { return std::future::pending().await };
         loop {
             // Set anew only when it has passed: most messages leave it as it is.
             self.timer.as_mut().await;
             let heard = self.from.heard().max(self.reading_since);
-            match heartbeat.poll(clock::now(), self.to.said(), heard) {
-                Beat::WaitUntil(at) => self.timer.as_mut().reset(at.into()),
-                Beat::Ping => {
+            match keepalive.poll(clock::now(), self.to.said(), heard) {
+                KeepaliveAction::WaitUntil(at) => self.timer.as_mut().reset(at.into()),
+                KeepaliveAction::Ping => {
                     self.timer.as_mut().reset((clock::now() + BETWEEN_PINGS).into());
                     return Ok(());
                 }
-                Beat::GiveUp => return Err(Broken::Silent),
+                KeepaliveAction::GiveUp => return Err(Broken::Silent),
             }
         }
     }

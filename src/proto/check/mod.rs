@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use self::hub::{certificate, descriptors, disk};
 use self::rules::advice;
 pub use self::rules::{Greeting, belongs_to, clocks, expired, greeting, starts_after};
-use super::refusal::{Refusal, harmless};
+use super::refusal::{Refusal, sanitize};
 
 /// How a client names the signer of another hub's certificate.
 pub const ANOTHER_HUB: &str = "another devstream hub's authority";
@@ -118,7 +118,7 @@ impl Verdict {
     /// A refusal with other advice.
     pub fn because(refusal: &Refusal, advice: String) -> Self {
         let row = refusal.kind.row();
-        Self::Failed { word: row.word, cause: refusal.what(), advice, exit: row.exit }
+        Self::Failed { word: row.label, cause: refusal.message(), advice, exit: row.exit }
     }
 }
 
@@ -175,7 +175,7 @@ impl Finding {
 
 /// Another user's program may have said it.
 pub fn shown(value: impl fmt::Display) -> String {
-    value.to_string().chars().map(harmless).collect()
+    value.to_string().chars().map(sanitize).collect()
 }
 
 /// For a person: a line, with the cause and the next step below it where they are needed.
@@ -266,7 +266,7 @@ mod tests {
             (&"dns".into(), &"good".into(), &"10.0.0.1".into())
         );
         assert_eq!((&hops[1]["state"], &hops[1]["cause"]), (&"odd".into(), &"it limps".into()));
-        assert_eq!((&hops[2]["word"], &hops[2]["advice"]), (&row.word.into(), &row.hint.into()));
+        assert_eq!((&hops[2]["word"], &hops[2]["advice"]), (&row.label.into(), &row.hint.into()));
         assert_eq!(json["exitCode"], row.exit);
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
             "whoever runs the hub can let you have it: devstream hub service set NAME --stream NAME; \
              `devstream devices` shows what you may have"
         }
-        (Hop::Stream, RefusalKind::PeerGone | RefusalKind::OpeningBroke) => {
+        (Hop::Stream, RefusalKind::PeerGone | RefusalKind::LostWhileOpening) => {
             "its target may have reset the connection at once, or the device lost its own to the hub: try again, and run \
              `devstream check` on the device"
         }

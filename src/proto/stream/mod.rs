@@ -3,13 +3,13 @@
 //!
 //! Binary messages are bytes and their boundaries mean nothing. Text messages are small JSON controls, of which this
 //! module is the codec. WebSocket itself has no half-close; with `end`, and a close code of its own for a reset, a stream
-//! behaves as TCP does. Two ends that can also *resume* outlive their WebSockets: [`outgoing`] keeps what is not yet
-//! acknowledged, [`incoming`] counts, [`end`] puts the two together, and [`lifeline`] says when to come back and when to give up.
+//! behaves as TCP does. Two ends that can also *resume* outlive their WebSockets: [`send`] keeps what is not yet
+//! acknowledged, [`receive`] counts, [`endpoint`] puts the two together, and [`rejoin`] says when to come back and when to give up.
 
-pub mod end;
-pub mod incoming;
-pub mod lifeline;
-pub mod outgoing;
+pub mod endpoint;
+pub mod receive;
+pub mod rejoin;
+pub mod send;
 
 use std::fmt;
 
@@ -52,7 +52,8 @@ pub enum StreamControl {
     },
     /// The sender is done with the stream: both directions are over and acknowledged. Said instead of a close where the
     /// connection stands by for another stream after this one.
-    Rest,
+    #[serde(rename = "rest")]
+    Release,
     /// The hub is about to end, and this stream with it, if it has not ended by itself in this many seconds. Said by
     /// the hub, to both ends.
     Drain {
@@ -61,16 +62,16 @@ pub enum StreamControl {
         /// How long after the end of its WebSocket an end that can resume leaves the hub alone, so that not all come
         /// back in the same moment.
         #[serde(default, rename = "backMs")]
-        back_ms: u64,
+        reconnect_delay_ms: u64,
     },
 }
 
-/// [`StreamControl::Rest`] as it stands on the wire, for a hub that looks at nothing else but the next.
-pub const REST: &str = r#"{"type":"rest"}"#;
+/// [`StreamControl::Release`] as it stands on the wire, for a hub that looks at nothing else but the next.
+pub const RELEASE_MESSAGE: &str = r#"{"type":"rest"}"#;
 
 /// How a [`StreamControl::Ack`] ends with which the end of a direction is acknowledged, too. Once both are, the stream is over,
 /// and a connection that is lost then was only not yet closed.
-pub const END_ACKNOWLEDGED: &str = r#","end":true}"#;
+pub const END_ACK_SUFFIX: &str = r#","end":true}"#;
 
 /// What the other end did against the rules of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,10 +81,10 @@ pub enum Violation {
     UnknownControl,
     /// Bytes beyond the window, or after the end.
     #[error("more bytes than were allowed")]
-    TooMuch,
+    WindowExceeded,
     /// An end, an acknowledgement or a resumption at a place that does not fit what went before.
     #[error("counts that do not fit")]
-    Miscounted,
+    OffsetMismatch,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -129,7 +130,7 @@ impl StreamProtocol {
     }
 
     /// The one of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.as_str() == name)
     }
 
@@ -174,13 +175,16 @@ mod tests {
             (StreamControl::End { bytes: u64::MAX }, r#"{"type":"end","bytes":18446744073709551615}"#),
             (ack(false), r#"{"type":"ack","bytes":7,"window":9}"#),
             (ack(true), r#"{"type":"ack","bytes":7,"window":9,"end":true}"#),
-            (StreamControl::Rest, REST),
+            (StreamControl::Release, RELEASE_MESSAGE),
             (StreamControl::Resume { received: 7 }, r#"{"type":"resume","received":7}"#),
-            (StreamControl::Drain { seconds: 30, back_ms: 5 }, r#"{"type":"drain","seconds":30,"backMs":5}"#),
+            (
+                StreamControl::Drain { seconds: 30, reconnect_delay_ms: 5 },
+                r#"{"type":"drain","seconds":30,"backMs":5}"#,
+            ),
         ] {
             assert_eq!(message.encode(), text);
             assert_eq!(StreamControl::decode(text), Ok(message));
-            assert_eq!(text.ends_with(END_ACKNOWLEDGED), message == ack(true));
+            assert_eq!(text.ends_with(END_ACK_SUFFIX), message == ack(true));
         }
     }
 
@@ -195,9 +199,9 @@ mod tests {
     #[test]
     fn protocols_are_known_by_their_names() {
         for protocol in StreamProtocol::ALL {
-            assert_eq!(StreamProtocol::named(protocol.as_str()), Some(protocol));
+            assert_eq!(StreamProtocol::from_name(protocol.as_str()), Some(protocol));
         }
-        assert_eq!(StreamProtocol::named("devstream.v2"), None);
+        assert_eq!(StreamProtocol::from_name("devstream.v2"), None);
         assert!(StreamProtocol::offered(false).eq([StreamProtocol::V1]));
     }
 }

@@ -135,7 +135,7 @@ fn who_lets_no_stream_through_is_named() {
     proxy.process.wait_line("the hub is shutting down or restarting");
     check("web").fails("stream", RefusalKind::Draining, "shutting down", "try again shortly");
     let of_hub = Checked::by(hub.machine(), &["hub", "check"]);
-    assert_eq!(of_hub.hop("hub")["word"], RefusalKind::Draining.row().word, "{:#}", of_hub.0);
+    assert_eq!(of_hub.hop("hub")["word"], RefusalKind::Draining.row().label, "{:#}", of_hub.0);
 }
 
 #[test]

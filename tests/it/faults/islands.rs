@@ -117,7 +117,7 @@ fn a_filtered_target_is_named_within_its_time() {
     let took = clock::now() - start;
     assert!(took >= TARGET_TIMEOUT && took < TARGET_TIMEOUT + 3 * AT_ONCE, "{took:?}");
     scene.proxy.process.wait_line(RefusalKind::TargetTimedOut.row().sentence);
-    scene.hub.wait_activity("invoke", Some(RefusalKind::TargetTimedOut.row().word));
+    scene.hub.wait_activity("invoke", Some(RefusalKind::TargetTimedOut.row().label));
     assert!(scene.stayed_connected(), "{}", scene.agent.process);
     scene.far.run("iptables -F INPUT");
     is_alive(&mut scene.connect());

@@ -37,7 +37,7 @@ fn a_service_that_never_brings_its_stream_frees_the_devices_target_in_time() {
     let alice = Raw::join(&hub.service_link("alice"));
     let ticket = alice.open("ssh", &[]).answer().ticket();
     within(IN_TIME, "the target's end", || assert_eq!(target.seen().end, End::Reset));
-    hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
     assert_eq!(alice.bring(&ticket).err().map(|answer| answer.status), Some(401), "the token is void");
 }
 
@@ -51,7 +51,7 @@ fn a_device_that_accepts_and_never_brings_its_stream_resets_the_service_in_time(
     within(IN_TIME, "the reset", || assert_eq!(drain(&mut local).end, End::Reset));
     assert_eq!(requests.try_iter().count(), 1);
     proxy.process.wait_line(RefusalKind::HandshakeTimedOut.row().sentence);
-    hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
 }
 
 fn hub() -> (Machine, Hub) {

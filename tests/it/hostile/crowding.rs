@@ -32,7 +32,7 @@ fn a_service_that_opens_without_end_meets_its_own_limit() {
     let asked: Vec<_> = (0..LIMIT).map(|_| bob.send("POST", "/twins/silent/streams/ssh", &[], "")).collect();
     (0..LIMIT).for_each(|_| _ = silent.request());
     let refused = bob.ask("POST", "/twins/silent/streams/ssh", &[], "");
-    assert_eq!((refused.status, refused.word()), (busy.status, busy.word), "{refused:?}");
+    assert_eq!((refused.status, refused.word()), (busy.status, busy.label), "{refused:?}");
     // Ended before its proxy is killed, which the hub would take for an interruption.
     let proxy = ServiceProxy::start(&siege.scene.machine);
     let mut local = proxy.connect();

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use devstream::net::channel::ControlChannel;
-use devstream::net::http_server::{Answer, Asked, Limits, bare, serve};
+use devstream::net::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
 use devstream::net::websocket::{Endpoint, Incoming, Purpose, WebSocket};
 use devstream::proto::admin::AdminRequest;
-use devstream::proto::keepalive::Patience;
+use devstream::proto::keepalive::IdleTimeout;
 use devstream::proto::message::{ToDevice, ToHub};
 use http::StatusCode;
 use rustls::ClientConnection;
@@ -126,9 +126,9 @@ async fn a_server_of_requests_ends_with_every_nonsense() {
         let mut dice = Dice::new(seed);
         let (near, far) = duplex(64 * 1024);
         let nonsense = dice.nonsense(&requests());
-        let served = serve(near, Limits::default(), async |asked: Asked| match asked.is_upgrade {
-            true => Answer::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Stream, then: () },
-            false => Answer::Reply(bare(StatusCode::NOT_FOUND)),
+        let served = serve(near, Limits::default(), async |request: HttpRequest| match request.is_upgrade {
+            true => HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Stream, then: () },
+            false => HttpOutcome::Reply(empty_response(StatusCode::NOT_FOUND)),
         });
         let served = async { drop(served.await) };
         assert!(ends(served, far, &nonsense, dice.roll(2) == 0).await, "seed {seed}");
@@ -158,7 +158,7 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
         let (near, far) = duplex(64 * 1024);
         let socket = WebSocket::new(near, &[], endpoint, Purpose::Control);
         let talk = async {
-            let mut channel = ControlChannel::new(socket, Patience::default());
+            let mut channel = ControlChannel::new(socket, IdleTimeout::default());
             let why = loop {
                 let heard = match endpoint {
                     Endpoint::Server => channel.next::<ToHub>().await.map(drop),

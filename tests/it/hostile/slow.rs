@@ -20,7 +20,7 @@ const OF_EACH_FORM: u8 = 125;
 const PER_SOURCE: u8 = 25;
 
 /// The hub's patience in this test: with TLS, with a head, and altogether.
-const PATIENCE: [&str; 6] = ["--tls-timeout", "4", "--head-timeout", "4", "--stranger-timeout", "6"];
+const PATIENCE: [&str; 6] = ["--tls-timeout", "4", "--head-timeout", "4", "--auth-timeout", "6"];
 const LIMIT: Duration = Duration::from_secs(6 + 5);
 
 /// How a TLS ClientHello of 508 bytes begins, in a record of its own (RFC 8446 sections 4 and 5.1).

@@ -61,7 +61,7 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
 fn a_handler_for_others_has_every_name_that_has_none_of_its_own() {
     let scene = Scene::new(|device| {
         let device = device.handle(name("own"), |incoming| says(incoming, "own"));
-        device.handle_others(|incoming| {
+        device.handle_fallback(|incoming| {
             let name = incoming.stream_name().to_string();
             says(incoming, &format!("other {name}"))
         })
@@ -109,7 +109,7 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
     let scene = Scene::new(|device| device.handle(name("echo"), echo));
     let asks = async |first: &[u8]| {
         let (device, echo) = (DEVICE.parse().unwrap(), name("echo"));
-        let mut stream = scene.connector.open_saying(&device, Some(&echo), first).await.unwrap();
+        let mut stream = scene.connector.open_with_data(&device, Some(&echo), first).await.unwrap();
         let mut back = vec![0; first.len()];
         stream.read_exact(&mut back).await.unwrap();
         assert!(back == first, "{} bytes", first.len());
@@ -119,7 +119,7 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
     const DELAY: Duration = Duration::from_millis(400);
     scene.run(async {
         let (device, more) = (DEVICE.parse().unwrap(), vec![0; 64 * 1024 + 1]);
-        let refusal = scene.connector.open_saying(&device, Some(&name("echo")), &more).await.unwrap_err();
+        let refusal = scene.connector.open_with_data(&device, Some(&name("echo")), &more).await.unwrap_err();
         assert_eq!(refusal.kind, RefusalKind::BadRequest, "nobody would read what comes back meanwhile");
         // The long way, then on what stands by.
         for length in [5, 64 * 1024, 64 * 1024, 5, 0] {
@@ -254,7 +254,7 @@ fn a_connector_that_is_closed_says_so_and_one_that_is_dropped_leaves_its_streams
         let error = seen.recv().await.unwrap().unwrap_err();
         assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::PeerGone, "{error}");
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
-        assert_eq!(scene.open(Some("echo")).await.unwrap_err().kind, RefusalKind::EndedHere);
+        assert_eq!(scene.open(Some("echo")).await.unwrap_err().kind, RefusalKind::LocalShutdown);
     });
 }
 
@@ -287,7 +287,7 @@ impl Scene {
         runtime.spawn(offering(Device::new(&device).unwrap()).run(Shutdown::default()));
         let connector = {
             let _guard = runtime.enter();
-            Connector::new(&service).unwrap().waiting_for_devices(Duration::from_secs(30))
+            Connector::new(&service).unwrap().with_connect_timeout(Duration::from_secs(30))
         };
         Self { connector, device, service, runtime, chaos, hub }
     }

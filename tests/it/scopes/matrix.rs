@@ -1,6 +1,6 @@
 //! The table, and each of its cells at the function that decides.
 
-use devstream::hub::auth::{Action, Standing, authenticate, authorize};
+use devstream::hub::auth::{Action, AuthzSubject, authenticate, authorize};
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
@@ -119,11 +119,11 @@ fn word(short: &'static str) -> &'static str {
         "ended" => RefusalKind::AccessEnded,
         "not-offered" => RefusalKind::StreamNotOffered,
         _ => {
-            assert!(short == "yes" || TABLE.iter().any(|row| row.word == short), "{short}");
+            assert!(short == "yes" || TABLE.iter().any(|row| row.label == short), "{short}");
             return short;
         }
     };
-    kind.row().word
+    kind.row().label
 }
 
 #[test]
@@ -159,13 +159,13 @@ fn decide(role: Role, state: State, typed: &[&str], entry: &str) -> &'static str
     let binding = Binding { method: "GET", authority: "hub", path: "/", session: Session::Channel(&[0; 32]) };
     let credential = Credential::sign(principal.clone(), &key, &binding);
     if authenticate(&credential, &known, &binding).is_err() {
-        return RefusalKind::AuthenticationFailed.row().word;
+        return RefusalKind::AuthenticationFailed.row().label;
     }
     let scope = scope(typed, (state == State::Ended).then_some(Timestamp(100)));
-    let who = Standing { principal: &principal, disabled: state == State::Disabled, scope: &scope };
+    let who = AuthzSubject { principal: &principal, disabled: state == State::Disabled, scope: &scope };
     match authorize(who, action(role, entry, &Named::new()), Timestamp(100)) {
         Ok(()) => "yes",
-        Err(kind) => kind.row().word,
+        Err(kind) => kind.row().label,
     }
 }
 
@@ -214,7 +214,7 @@ impl Named {
 }
 
 fn action<'a>(role: Role, entry: &str, named: &'a Named) -> Action<'a> {
-    let open = |device, known, name| Action::Open { device, known, name };
+    let open = |device, exists, name| Action::Open { device, exists, name };
     match entry {
         "be-device" => Action::Control(&named.device),
         "be-another-device" => Action::Control(&named.another),

@@ -4,7 +4,7 @@ use std::net::{Shutdown, TcpStream};
 
 use devstream::net::random;
 use devstream::proto::id::StreamId;
-use devstream::proto::limits::EARLY_OPEN_BYTES;
+use devstream::proto::limits::EARLY_DATA_BYTES;
 use devstream::proto::message::StreamResponse;
 use devstream::proto::message::{decode, encode};
 use devstream::proto::refusal::RefusalKind;
@@ -104,7 +104,7 @@ fn response(request_id: StreamId, accepted: bool) -> String {
 fn a_service_that_says_what_makes_no_sense_is_sent_away() {
     let mut scene = Scene::new(&[]);
     let valid = encode(&ToHub::Open(open(DEVICE, 5)));
-    let too_early = valid.replace("\"early\":5", &format!("\"early\":{}", EARLY_OPEN_BYTES + 1));
+    let too_early = valid.replace("\"early\":5", &format!("\"early\":{}", EARLY_DATA_BYTES + 1));
     assert_ne!(valid, too_early);
     let bad_request = RefusalKind::BadRequest.row().close;
     let a_devices = response(StreamId::from_bytes([1; 16]), true);
@@ -262,7 +262,7 @@ fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_
     let mut scene = Scene::new(&["--standbys", "3"]);
     let mut held: Vec<_> = (0..3).map(|_| scene.standby()).collect();
     let refused = scene.alice.standby().err().expect("there is no room");
-    assert_eq!(refused.word(), RefusalKind::HubBusy.row().word, "{refused:?}");
+    assert_eq!(refused.word(), RefusalKind::HubBusy.row().label, "{refused:?}");
     // Nobody else's room is taken.
     let bob = Raw::join(&scene.whole.hub.service_link("bob"));
     drop(bob.standby().expect("bob has his own"));
@@ -272,7 +272,7 @@ fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_
     drop(held);
 
     let none = Scene::new(&["--standbys", "0"]);
-    assert_eq!(none.alice.standby().err().map(|answer| answer.word()), Some(RefusalKind::HubBusy.row().word));
+    assert_eq!(none.alice.standby().err().map(|answer| answer.word()), Some(RefusalKind::HubBusy.row().label));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn nobody_stands_by_who_is_unknown_or_may_not_or_is_of_another_run() {
     assert_eq!(stranger.standby().err().map(|answer| answer.status), Some(401));
     scene.whole.hub.ask(&["service", "disable", "alice"]);
     let refused = scene.alice.standby().err().map(|answer| answer.word());
-    assert_eq!(refused, Some(RefusalKind::Disabled.row().word));
+    assert_eq!(refused, Some(RefusalKind::Disabled.row().label));
     // The device is not online, so nobody would ask it there.
     let device = Raw::join(&scene.whole.hub.device_link("absent"));
     let mut standby = device.standby().expect("it is who it says");

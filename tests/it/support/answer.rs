@@ -28,7 +28,7 @@ impl Answer {
     pub(crate) fn word(&self) -> &'static str {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
         match serde_json::from_value::<Refusal>(body["refusal"].clone()) {
-            Ok(refusal) => refusal.kind.row().word,
+            Ok(refusal) => refusal.kind.row().label,
             Err(_) => {
                 assert!(self.status < 300, "neither a yes nor a refusal: {self:?}");
                 "yes"

@@ -100,7 +100,7 @@ impl FakeHub {
             protocol: Some(STREAM_PROTOCOL.into()),
             service: "alice".parse().expect("a name"),
             source: ([127, 0, 0, 1], 1).into(),
-            rests: false,
+            reusable: false,
         };
         agent.text(&encode(&ToDevice::StreamRequest(request))).expect("the agent reads");
         let answer = agent.next().expect("an answer");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devstream::agent;
-use devstream::agent::config::{AgentConfig, Consent};
-use devstream::net::client::{Client, Particulars};
+use devstream::agent::config::{AccessPolicy, AgentConfig};
+use devstream::net::client::{Client, RequestOptions};
 use devstream::net::clock;
 use devstream::net::pump::Line;
 use devstream::net::random;
@@ -27,7 +27,7 @@ const JOINING_AT_ONCE: usize = 16;
 
 /// What every hub of a fleet is told: all of it is at one address, and half of what a hub holds of strangers is not
 /// turned away at random.
-pub(crate) const ONE_ADDRESS: [&str; 2] = ["--max-strangers-per-source", "512"];
+pub(crate) const ONE_ADDRESS: [&str; 2] = ["--max-unauthenticated-per-source", "512"];
 
 /// Agents, online or on their way. They end when this is dropped.
 pub(crate) struct Fleet {
@@ -101,7 +101,7 @@ async fn join(link: JoinLink, device: DeviceId) -> Client {
     let principal = Principal { role: Role::Device, id: device.into() };
     let trust = Trust::Pin(link.pin.expect("a pin"));
     let client = Client::new(link.hub, &trust, principal, Arc::new(key)).expect("a client");
-    let answer = client.ask(&Route::Join, Particulars { body: body.into(), ..Particulars::default() }).await;
+    let answer = client.request(&Route::Join, RequestOptions { body: body.into(), ..RequestOptions::default() }).await;
     let answer = answer.expect("the hub answers");
     assert!(answer.status().is_success(), "{answer:?}");
     client
@@ -111,13 +111,13 @@ fn config(client: Client) -> AgentConfig {
     let device = client.principal().id.as_str().parse().expect("an id");
     AgentConfig {
         device,
-        enrol: Arc::new(move || {
+        client_factory: Arc::new(move || {
             let client = client.clone();
             Box::pin(async move { Ok(client) })
         }),
-        offers: ["22".parse().expect("a forward")].into_iter().collect(),
-        consent: Consent::default(),
-        renewed_by_restart: false,
+        targets: ["22".parse().expect("a forward")].into_iter().collect(),
+        access_policy: AccessPolicy::default(),
+        exit_when_key_refused: false,
         line: Line::default(),
         drain: Duration::ZERO,
         observer: Arc::new(|_| {}),

@@ -278,8 +278,8 @@ impl RawDevice {
             run: 1,
             protocols,
             forwards,
-            others: false,
-            rests: false,
+            accepts_any_name: false,
+            reusable: false,
         }));
         let welcome = device.hear();
         assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");

@@ -5,7 +5,7 @@ use super::*;
 use devstream::hub::broker::{Ask, Left, Output, Settings, Shown, SideArrival};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
-use devstream::proto::keepalive::Beat;
+use devstream::proto::keepalive::KeepaliveAction;
 use devstream::proto::message::{Hello, StreamResponse};
 use devstream::proto::refusal::Refusal;
 use devstream::proto::scope::Scope;
@@ -26,8 +26,14 @@ impl Journey {
         self.broker = Some(Broker::new(settings, random(mix(self.dice ^ self.run))));
         let connection = ConnectionId(self.run);
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
-        let hello =
-            Hello { version: "1".into(), run: 1, protocols, forwards: vec![name("ssh")], others: false, rests: false };
+        let hello = Hello {
+            version: "1".into(),
+            run: 1,
+            protocols,
+            forwards: vec![name("ssh")],
+            accepts_any_name: false,
+            reusable: false,
+        };
         let device = "device-0".parse().unwrap();
         self.tell(Input::DeviceArrived { device, connection, hello, address: address() });
         self.after(Duration::from_secs(1), Event::HubLooks);
@@ -80,7 +86,7 @@ impl Journey {
             last_up: self.now,
             last_down: self.now,
             place: Place::Gone,
-            heartbeat: Heartbeat::new(self.patience, Endpoint::Server, self.start, self.dice),
+            keepalive: Keepalive::new(self.idle_timeout, Endpoint::Server, self.start, self.dice),
             beat_at: self.now,
             said: self.now,
             heard: self.now,
@@ -296,14 +302,14 @@ impl Journey {
 
     fn hub_beats(&mut self, leg: usize) {
         let now = self.now;
-        let Leg { heartbeat, said, heard, beat_at, up, down, side, .. } = &mut self.legs[leg];
-        match heartbeat.poll(now, *said, *heard) {
-            Beat::WaitUntil(at) => *beat_at = at,
-            Beat::Ping => {
+        let Leg { keepalive, said, heard, beat_at, up, down, side, .. } = &mut self.legs[leg];
+        match keepalive.poll(now, *said, *heard) {
+            KeepaliveAction::WaitUntil(at) => *beat_at = at,
+            KeepaliveAction::Ping => {
                 *beat_at = now + Duration::from_secs(1);
                 self.send_down(leg, Message::Ping);
             }
-            Beat::GiveUp => {
+            KeepaliveAction::GiveUp => {
                 let sound = *up && *down && self.sides[*side].leg == Some(leg);
                 assert!(!sound, "the hub gave up a side that is there");
                 self.hub_loses(leg);
@@ -343,10 +349,10 @@ impl Journey {
             return;
         }
         self.tell(Input::Drain);
-        let back_ms = self.roll(3000);
+        let reconnect_delay_ms = self.roll(3000);
         for leg in 0..self.legs.len() {
             if self.legs[leg].run == self.run && matches!(self.legs[leg].place, Place::Joined(_)) {
-                self.send_down(leg, Message::Text(StreamControl::Drain { seconds: 2, back_ms }));
+                self.send_down(leg, Message::Text(StreamControl::Drain { seconds: 2, reconnect_delay_ms }));
             }
         }
         let left = self.up_to(2000);

@@ -2,16 +2,16 @@
 
 use super::*;
 
-use devstream::proto::keepalive::Beat;
+use devstream::proto::keepalive::KeepaliveAction;
 use devstream::proto::limits::DATA_MESSAGE_BYTES;
-use devstream::proto::stream::end::{Due, End, Farewell};
-use devstream::proto::stream::lifeline::{Lifeline, Step};
+use devstream::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};
+use devstream::proto::stream::rejoin::{RejoinAction, RejoinTimer};
 use devstream::proto::stream::{CLOSE_NORMAL, CLOSE_RESET, StreamProtocol};
 
 pub(super) struct Side {
     number: usize,
-    pub(super) end: End,
-    lifeline: Lifeline,
+    pub(super) end: StreamEndpoint,
+    rejoin_timer: RejoinTimer,
     pub(super) ticket: Option<Ticket>,
     pub(super) leg: Option<usize>,
     attempt: u64,
@@ -19,7 +19,7 @@ pub(super) struct Side {
     /// The other end is awaited on this connection until then.
     awaited_until: Option<Instant>,
     back: Duration,
-    heartbeat: Heartbeat,
+    keepalive: Keepalive,
     beat_at: Instant,
     last_said: Instant,
     last_heard: Instant,
@@ -50,15 +50,15 @@ impl Side {
     pub(super) fn new(number: usize, now: Instant) -> Self {
         Self {
             number,
-            end: End::new(Some(StreamProtocol::Resumable)),
-            lifeline: Lifeline::new(Duration::ZERO),
+            end: StreamEndpoint::new(Some(StreamProtocol::Resumable)),
+            rejoin_timer: RejoinTimer::new(Duration::ZERO),
             ticket: None,
             leg: None,
             attempt: 0,
             trying: false,
             awaited_until: None,
             back: Duration::ZERO,
-            heartbeat: Heartbeat::new(Patience::default(), Endpoint::Client, now, 0),
+            keepalive: Keepalive::new(IdleTimeout::default(), Endpoint::Client, now, 0),
             beat_at: now,
             last_said: now,
             last_heard: now,
@@ -83,8 +83,8 @@ impl Side {
     }
 
     pub(super) fn begins(&mut self, leg: usize, ticket: Ticket, grace: Duration, now: Instant) {
-        self.lifeline = Lifeline::new(grace);
-        self.lifeline.back(now);
+        self.rejoin_timer = RejoinTimer::new(grace);
+        self.rejoin_timer.restored(now);
         (self.ticket, self.leg) = (Some(ticket), Some(leg));
     }
 
@@ -143,20 +143,20 @@ impl Journey {
         let other = &self.sides[1 - number];
         let (others_said, others_all) = (other.said, other.finished);
         let side = &mut self.sides[number];
-        let room = usize::try_from(side.end.room(share)).unwrap();
+        let room = usize::try_from(side.end.capacity(share)).unwrap();
         let length = room.min(side.step).min(side.size - side.said).min(DATA_MESSAGE_BYTES);
         if length > 0 {
-            side.end.take_from_local(self.pattern.slice(side.said..side.said + length));
+            side.end.push_local(self.pattern.slice(side.said..side.said + length));
             side.said += length;
         }
         // The end of file is read as bytes are: when there is room for some.
         if side.said == side.size && !side.finished && room > 0 {
-            side.end.take_from_local(Bytes::new());
+            side.end.push_local(Bytes::new());
             side.finished = true;
         }
         if side.reads(now) {
             if side.writing == 0
-                && let Some(bytes) = side.end.take_for_local()
+                && let Some(bytes) = side.end.pop_local()
             {
                 let expected = &self.pattern[side.heard..side.heard + bytes.len()];
                 assert!(bytes == expected, "other bytes at {} of {others_said}", side.heard);
@@ -175,7 +175,7 @@ impl Journey {
                 side.end.end_written();
             }
         }
-        let more_to_say = !side.finished && side.end.room(share) > 0;
+        let more_to_say = !side.finished && side.end.capacity(share) > 0;
         let more_to_hear = side.writing > 0 || side.end.queued() > 0;
         more_to_say || more_to_hear && side.reads(now)
     }
@@ -191,19 +191,19 @@ impl Journey {
             self.over(number, Ending::LocalReset, Some(CLOSE_RESET));
             return None;
         }
-        if side.awaited_until.is_some_and(|until| now >= until) && side.end.is_awaiting() {
+        if side.awaited_until.is_some_and(|until| now >= until) && side.end.is_awaiting_resume() {
             self.over(number, Ending::Broken, Some(RefusalKind::NotResumed.row().close));
             return None;
         }
         if now >= side.beat_at {
-            match side.heartbeat.poll(now, side.last_said, side.last_heard) {
-                Beat::WaitUntil(at) => side.beat_at = at,
-                Beat::Ping => {
-                    side.end.want_ping();
+            match side.keepalive.poll(now, side.last_said, side.last_heard) {
+                KeepaliveAction::WaitUntil(at) => side.beat_at = at,
+                KeepaliveAction::Ping => {
+                    side.end.queue_ping();
                     side.beat_at = now + Duration::from_secs(1);
                 }
-                Beat::GiveUp if side.end.is_closed() => side.beat_at = now + LIMIT,
-                Beat::GiveUp => {
+                KeepaliveAction::GiveUp if side.end.is_closed() => side.beat_at = now + LIMIT,
+                KeepaliveAction::GiveUp => {
                     let leg = &self.legs[side.leg.unwrap()];
                     let sound = leg.up && leg.down && leg.run == self.run && !matches!(leg.place, Place::Gone);
                     assert!(!sound, "an end gave up a hub that is there");
@@ -213,21 +213,21 @@ impl Journey {
             }
         }
         let side = &self.sides[number];
-        let awaited = side.awaited_until.filter(|_| side.end.is_awaiting());
+        let awaited = side.awaited_until.filter(|_| side.end.is_awaiting_resume());
         Some(awaited.map_or(side.beat_at, |until| until.min(side.beat_at)))
     }
 
     fn come_back(&mut self, number: usize) -> Option<Instant> {
         let now = self.now;
-        let until = self.sides[number].lifeline.until().unwrap_or(now);
-        match self.sides[number].lifeline.poll(now) {
-            Step::GiveUp => {
+        let until = self.sides[number].rejoin_timer.deadline().unwrap_or(now);
+        match self.sides[number].rejoin_timer.poll(now) {
+            RejoinAction::GiveUp => {
                 self.over(number, Ending::Broken, None);
                 None
             }
             _ if self.sides[number].trying => Some(until),
-            Step::WaitUntil(at) => Some(at),
-            Step::Try => {
+            RejoinAction::WaitUntil(at) => Some(at),
+            RejoinAction::Attempt => {
                 let side = &mut self.sides[number];
                 side.attempt += 1;
                 side.trying = true;
@@ -249,7 +249,7 @@ impl Journey {
         side.trying = false;
         match kind {
             None | Some(RefusalKind::Draining | RefusalKind::Interrupted | RefusalKind::HubBusy) => {
-                side.lifeline.lost(now, Duration::ZERO, dice);
+                side.rejoin_timer.connection_lost(now, Duration::ZERO, dice);
                 self.look_soon(number);
             }
             Some(_) => self.over(number, Ending::Broken, None),
@@ -269,7 +269,7 @@ impl Journey {
     fn lost(&mut self, number: usize, back: Duration, dice: u64) {
         let Some(leg) = self.sides[number].leg.take() else { return };
         self.hang_up(leg);
-        self.sides[number].lifeline.lost(self.now, back, dice);
+        self.sides[number].rejoin_timer.connection_lost(self.now, back, dice);
     }
 
     /// The hub notices, if the way there is open.
@@ -300,19 +300,19 @@ impl Journey {
     fn flush(&mut self, number: usize) {
         while let Some(leg) = self.sides[number].leg {
             let side = &mut self.sides[number];
-            if side.end.is_over() {
+            if side.end.is_finished() {
                 return self.over(number, Ending::Clean, Some(CLOSE_NORMAL));
             }
-            let message = match side.end.due(self.share) {
-                Some(Due::Text(control)) => Message::Text(control),
-                Some(Due::Bytes(bytes)) => Message::Bytes(bytes),
-                Some(Due::Ping) => Message::Ping,
-                Some(Due::Close) => panic!("both ends have a half-close"),
+            let message = match side.end.next_send(self.share) {
+                Some(NextSend::Text(control)) => Message::Text(control),
+                Some(NextSend::Bytes(bytes)) => Message::Bytes(bytes),
+                Some(NextSend::Ping) => Message::Ping,
+                Some(NextSend::Close) => panic!("both ends have a half-close"),
                 None => return,
             };
             side.last_said = self.now;
             self.send_up(leg, message);
-            self.sides[number].end.said();
+            self.sides[number].end.flushed();
         }
     }
 
@@ -345,13 +345,13 @@ impl Journey {
                 side.end.acknowledged(bytes, window, end)
             }
             Message::Text(StreamControl::Resume { received }) => {
-                side.lifeline.back(now);
+                side.rejoin_timer.restored(now);
                 self.tally.resumed += 1;
                 side.end.resumed(received)
             }
-            Message::Text(StreamControl::Rest) => side.end.peer_rests(),
-            Message::Text(StreamControl::Drain { back_ms, .. }) => {
-                side.back = Duration::from_millis(back_ms);
+            Message::Text(StreamControl::Release) => side.end.peer_released(),
+            Message::Text(StreamControl::Drain { reconnect_delay_ms, .. }) => {
+                side.back = Duration::from_millis(reconnect_delay_ms);
                 Ok(())
             }
             Message::Ping => {
@@ -361,14 +361,14 @@ impl Journey {
             }
             Message::Pong | Message::Welcome(..) => Ok(()),
             Message::Close(code, reason) => {
-                match side.end.meaning(Some((code, &reason))) {
-                    Farewell::Done => side.end.closed(),
-                    Farewell::Reset => self.over(number, Ending::PeerReset, None),
-                    Farewell::Lost(_) => {
+                match side.end.interpret_close(Some((code, &reason))) {
+                    CloseMeaning::Done => side.end.closed(),
+                    CloseMeaning::Reset => self.over(number, Ending::PeerReset, None),
+                    CloseMeaning::Lost(_) => {
                         let back = side.back;
                         self.lost(number, back, dice);
                     }
-                    Farewell::Broken(_) => self.over(number, Ending::Broken, None),
+                    CloseMeaning::Broken(_) => self.over(number, Ending::Broken, None),
                 }
                 Ok(())
             }
@@ -382,11 +382,11 @@ impl Journey {
         let (now, dice) = (self.now, self.random());
         let side = &mut self.sides[number];
         assert_eq!(side.number, number);
-        side.lifeline.set_grace(grace);
+        side.rejoin_timer.set_grace(grace);
         (side.trying, side.leg, side.ticket) = (false, Some(leg), Some(ticket));
-        (side.awaited_until, side.back) = (side.lifeline.until(), Duration::ZERO);
+        (side.awaited_until, side.back) = (side.rejoin_timer.deadline(), Duration::ZERO);
         (side.last_said, side.last_heard, side.beat_at) = (now, now, now);
-        side.heartbeat = Heartbeat::new(self.patience, Endpoint::Client, self.start, dice);
+        side.keepalive = Keepalive::new(self.idle_timeout, Endpoint::Client, self.start, dice);
         side.end.attach();
     }
 }

@@ -22,8 +22,8 @@ use tokio::time::timeout;
 
 use super::Acme;
 use crate::net::certificate::shown::Shown;
-use crate::net::client::exchange;
-use crate::net::dial::{Trail, dial};
+use crate::net::client::round_trip;
+use crate::net::dial::{DialTrace, dial};
 use crate::net::private::{private_file, write_private};
 use crate::net::tls::{client_config, provider};
 use crate::proto::join::{DEFAULT_PORT, HubAddress};
@@ -177,12 +177,12 @@ async fn send(
     let body = body.collect().await?.to_bytes();
     let server = address(&head.uri)?;
     let failed = |why: &dyn Display| anyhow!("{server}: {why}");
-    let dialled = dial(&server, way, tls, &mut Trail::default()).await;
+    let dialled = dial(&server, way, tls, &mut DialTrace::default()).await;
     let stream = dialled.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     head.headers.insert(header::HOST, HeaderValue::try_from(server.to_string())?);
     head.uri = head.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
     let answer =
-        exchange(stream, Request::from_parts(head, Full::new(body)), REQUEST_TIMEOUT, RESPONSE_BODY_BYTES).await;
+        round_trip(stream, Request::from_parts(head, Full::new(body)), REQUEST_TIMEOUT, RESPONSE_BODY_BYTES).await;
     let (response, _) = answer.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     Ok(response.map(Full::new))
 }

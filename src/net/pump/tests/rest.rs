@@ -3,14 +3,14 @@
 use super::*;
 use crate::net::websocket::{CLOSE_POLICY, Incoming};
 use crate::proto::resume::ResumeToken;
-use crate::proto::stream::{END_ACKNOWLEDGED, REST};
+use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE};
 
 type Tunnelled = Tunnel<DuplexStream>;
 
 /// A stream that leaves its WebSocket for the next one.
 fn resting(socket: WebSocket<DuplexStream>, begun: Begun) -> Tunnelled {
     let pass = Pass { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) };
-    Tunnel { begun, rests: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass)) }
+    Tunnel { begun, reusable: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass)) }
 }
 
 /// A pump that gives its WebSocket back, and the application's end of its local side.
@@ -22,7 +22,7 @@ fn pumped(tunnel: Tunnelled) -> (DuplexStream, impl Future<Output = (Outcome, Op
             counters: &counters,
             tell: &|_| {},
             rejoin: NoWay,
-            patience: Patience::default(),
+            idle_timeout: IdleTimeout::default(),
             vigil: NetworkMonitor::none(),
             stop: &stop,
         };
@@ -59,7 +59,7 @@ async fn one_stream_after_another_over_the_same_pair_has_its_own_bytes() {
 async fn a_stream_that_was_reset_or_has_an_end_that_does_not_agree_leaves_nothing() {
     let (near, far) = sockets();
     let (a, left) = pumped(resting(near, Begun::default()));
-    let (b, right) = pumped(Tunnel { rests: false, ..resting(far, Begun::default()) });
+    let (b, right) = pumped(Tunnel { reusable: false, ..resting(far, Begun::default()) });
     let all = async { tokio::join!(left, right, exchange(a, pattern(5000, 1)), exchange(b, pattern(5000, 2))) };
     let ((_, one), (_, other), ..) = timeout(LONG, all).await.unwrap();
     assert!(one.is_none() && other.is_none());
@@ -76,7 +76,7 @@ async fn a_peer_that_rests_before_all_is_said_breaks_the_stream() {
     let (near, mut far) = sockets();
     let (_application, pump) = pumped(resting(near, Begun::default()));
     let told = async {
-        far.writer.text(StreamControl::Rest.encode()).await.unwrap();
+        far.writer.text(StreamControl::Release.encode()).await.unwrap();
         loop {
             if let Incoming::Closed(told) = far.reader.next().await.unwrap() {
                 return told.map(|(code, _)| code);
@@ -99,7 +99,7 @@ async fn an_end_is_acknowledged_together_with_the_one_that_answers_it_or_soon() 
         let peer = async {
             let began = clock::now();
             far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
-            while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text.ends_with(END_ACKNOWLEDGED)) {}
+            while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text.ends_with(END_ACK_SUFFIX)) {}
             clock::now() - began
         };
         let target = async {
@@ -123,8 +123,8 @@ async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
         let peer = async {
             application.shutdown().await.unwrap();
             far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
-            while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text.ends_with(END_ACKNOWLEDGED)) {}
-            let acknowledged = StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true };
+            while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text.ends_with(END_ACK_SUFFIX)) {}
+            let acknowledged = StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true };
             far.writer.text(acknowledged.encode()).await.unwrap();
             drop(far);
         };
@@ -141,11 +141,11 @@ async fn an_end_that_has_told_all_says_so_before_its_own_direction_is_acknowledg
     let peer = async {
         application.shutdown().await.unwrap();
         far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
-        while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text == REST) {}
+        while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text == RELEASE_MESSAGE) {}
         // As long as the local side takes there.
         sleep(Duration::from_secs(10)).await;
-        far.writer.text(StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true }.encode()).await.unwrap();
-        far.writer.text(REST.into()).await.unwrap();
+        far.writer.text(StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true }.encode()).await.unwrap();
+        far.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
         let pong = async { while far.reader.next().await.is_ok() {} };
         tokio::select! { () = pong => panic!("closed"), () = std::future::pending() => {} }
     };
@@ -156,15 +156,15 @@ async fn an_end_that_has_told_all_says_so_before_its_own_direction_is_acknowledg
 #[tokio::test(start_paused = true)]
 async fn what_follows_the_last_word_of_a_stream_is_left_for_the_next_one() {
     let end = StreamControl::End { bytes: 0 }.encode();
-    let ack = StreamControl::Ack { bytes: 0, window: FIRST_WINDOW, end: true }.encode();
+    let ack = StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true }.encode();
     for peer_is_last in [false, true] {
         let (near, mut far) = sockets();
         let (mut application, pump) = pumped(resting(near, Begun::default()));
         application.shutdown().await.unwrap();
         let (first, awaited, then) = if peer_is_last {
-            (vec![&end], REST, vec![&ack, REST, "next"])
+            (vec![&end], RELEASE_MESSAGE, vec![&ack, RELEASE_MESSAGE, "next"])
         } else {
-            (vec![], end.as_str(), vec![&end, &ack, REST])
+            (vec![], end.as_str(), vec![&end, &ack, RELEASE_MESSAGE])
         };
         let peer = async {
             for word in first {
@@ -176,7 +176,7 @@ async fn what_follows_the_last_word_of_a_stream_is_left_for_the_next_one() {
             }
             far.writer.flush().await.unwrap();
             if !peer_is_last {
-                while far.reader.next().await.unwrap() != Incoming::Text(REST.into()) {}
+                while far.reader.next().await.unwrap() != Incoming::Text(RELEASE_MESSAGE.into()) {}
                 far.writer.text("next".into()).await.unwrap();
             }
         };

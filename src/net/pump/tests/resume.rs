@@ -36,7 +36,7 @@ impl Rejoin<DuplexStream> for Way {
         }
         if self.meeting.ended_well.load(Ordering::Relaxed) {
             self.meeting.told.fetch_add(1, Ordering::Relaxed);
-            return Err(RefusalKind::StreamOver.into());
+            return Err(RefusalKind::AlreadyEnded.into());
         }
         let other = self.meeting.waiting.lock().unwrap().take();
         let socket = match other {
@@ -133,7 +133,7 @@ async fn a_stream_that_is_cut_at_any_byte_of_its_goodbye_has_ended_well_for_both
             let waiting = meeting.waiting.lock().unwrap().take();
             if let Some((_, waiting)) = waiting {
                 meeting.told.fetch_add(1, Ordering::Relaxed);
-                waiting.refuse(&RefusalKind::StreamOver.into()).await;
+                waiting.refuse(&RefusalKind::AlreadyEnded.into()).await;
             }
         };
         let ends = async { tokio::join!(async { noted(left.await).await }, async { noted(right.await).await }) };

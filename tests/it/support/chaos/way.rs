@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use devstream::proto::backoff::spread;
+use devstream::proto::backoff::random_duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
@@ -161,7 +161,7 @@ impl Lane {
             changed[position] ^= 1;
             bytes = changed.into();
         }
-        let due = Instant::now() + now.delay + spread(now.jitter, self.dice);
+        let due = Instant::now() + now.delay + random_duration(now.jitter, self.dice);
         let due = self.queue.back().map_or(due, |(last, _)| due.max(*last));
         self.queued += bytes.len();
         self.queue.push_back((due, bytes));

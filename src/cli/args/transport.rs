@@ -10,12 +10,12 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, ValueHint};
 
-use super::units::{age, seconds};
-use crate::cli::home;
+use super::value_parsers::{age, seconds};
+use crate::cli::paths;
 use crate::net::private::given_secret;
 use crate::net::pump::Line;
-use crate::proto::keepalive::Patience;
-use crate::proto::limits::{DEAD_AFTER_RANGE, LONGEST_RESUME_GRACE, MOST_STANDBYS, STANDBYS_PER_IDENTITY};
+use crate::proto::keepalive::IdleTimeout;
+use crate::proto::limits::{DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::Login;
 use crate::proto::via::{Via, Way};
@@ -86,7 +86,7 @@ impl ViaArgs {
 
 fn login(file: &Path) -> anyhow::Result<Login> {
     let unusable = || format!("cannot use --via-login {}", file.display());
-    let handed_over = home::credential(VIA_LOGIN);
+    let handed_over = paths::credential(VIA_LOGIN);
     let bytes = given_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
     let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("it is not text").with_context(unusable)?);
     Login::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
@@ -139,12 +139,12 @@ pub(in crate::cli) struct LineArgs {
 impl LineArgs {
     /// For the two ends of streams.
     pub(in crate::cli) fn line(&self) -> Line {
-        Line { resume: !self.no_resume, patience: self.patience(), standbys: self.standbys }
+        Line { resume: !self.no_resume, idle_timeout: self.idle_timeout(), standbys: self.standbys }
     }
 
     /// For the hub.
-    pub(in crate::cli) fn patience(&self) -> Patience {
-        Patience { dead_after: self.dead_after }
+    pub(in crate::cli) fn idle_timeout(&self) -> IdleTimeout {
+        IdleTimeout { dead_after: self.dead_after }
     }
 }
 
@@ -164,8 +164,8 @@ impl ResumeArgs {
     }
 
     /// How long a connection may be silent.
-    pub(in crate::cli) fn patience(&self) -> Patience {
-        self.line.patience()
+    pub(in crate::cli) fn idle_timeout(&self) -> IdleTimeout {
+        self.line.idle_timeout()
     }
 
     /// How many connections of one identity may stand by.
@@ -182,11 +182,11 @@ fn dead_after(text: &str) -> Result<Duration, String> {
 }
 
 fn standbys(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| *number <= MOST_STANDBYS);
-    number.ok_or_else(|| format!("it must be a number from 0 to {MOST_STANDBYS}"))
+    let number = text.parse().ok().filter(|number| *number <= MAX_STANDBYS_PER_IDENTITY);
+    number.ok_or_else(|| format!("it must be a number from 0 to {MAX_STANDBYS_PER_IDENTITY}"))
 }
 
 fn grace(text: &str) -> Result<Duration, String> {
     let given = age(text)?;
-    if given <= LONGEST_RESUME_GRACE { Ok(given) } else { Err("it must be at most 24h".into()) }
+    if given <= MAX_RESUME_GRACE { Ok(given) } else { Err("it must be at most 24h".into()) }
 }

@@ -3,10 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::telling::Telling;
-use crate::net::client::{Arrival, Client, Enrol};
+use super::reporter::Telling;
+use crate::net::client::{Client, ClientFactory, Probe};
 use crate::net::clock;
-use crate::net::dial::{self, Step, Trail};
+use crate::net::dial::{self, DialStep, DialTrace};
 use crate::net::tls::Trust;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::check::{Finding, Hop, Verdict, clocks, expired};
@@ -15,9 +15,13 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
 
 /// Every hop as far as the hub; the devices that it knows, if it knows this machine as a service.
-pub(super) async fn to_hub(telling: &Telling, principal: &Principal, enrol: &Enrol) -> Option<Vec<DeviceStatus>> {
+pub(super) async fn to_hub(
+    telling: &Telling,
+    principal: &Principal,
+    client_factory: &ClientFactory,
+) -> Option<Vec<DeviceStatus>> {
     telling.begin(Hop::Identity, principal);
-    let client = match enrol().await {
+    let client = match client_factory().await {
         Ok(client) => client,
         Err(refusal) => {
             telling.push(Finding::failed(Hop::Identity, principal, &refusal));
@@ -25,10 +29,10 @@ pub(super) async fn to_hub(telling: &Telling, principal: &Principal, enrol: &Enr
         }
     };
     telling.push(Finding::good(Hop::Identity, principal).fact("hub", client.hub()));
-    let arrival = to_door(telling, &client).await?;
-    let (began, at) = (clock::now(), format!("{principal} at {}", arrival.hub()));
+    let probe = to_door(telling, &client).await?;
+    let (began, at) = (clock::now(), format!("{principal} at {}", probe.hub()));
     telling.begin(Hop::Authentication, &at);
-    match arrival.prove().await {
+    match probe.authenticate().await {
         Ok(proof) => {
             telling.push(Finding::good(Hop::Authentication, at).took(since(began)));
             if let Some(there) = proof.time {
@@ -45,21 +49,21 @@ pub(super) async fn to_hub(telling: &Telling, principal: &Principal, enrol: &Enr
 }
 
 /// Every hop as far as the hub's door.
-pub(super) async fn to_door<'a>(telling: &Telling, client: &'a Client) -> Option<Arrival<'a>> {
+pub(super) async fn to_door<'a>(telling: &Telling, client: &'a Client) -> Option<Probe<'a>> {
     let steps = Steps { telling, through_proxy: client.has_proxy(), last: Mutex::default() };
-    let tell = |step: &Step| steps.see(step);
-    let arrived = client.arrive(&mut Trail::telling(&tell)).await;
+    let tell = |step: &DialStep| steps.see(step);
+    let arrived = client.probe(&mut DialTrace::with_observer(&tell)).await;
     let last = steps.last.into_inner().unwrap_or_else(PoisonError::into_inner);
     match (last, arrived) {
-        (Some((finding, _)), Ok(arrival)) => {
-            telling.push(agreed(finding, client, arrival.expires()));
-            Some(arrival)
+        (Some((finding, _)), Ok(probe)) => {
+            telling.push(agreed(finding, client, probe.certificate_expiry()));
+            Some(probe)
         }
         (Some((finding, refusal)), Err(all)) => {
             telling.push(failed(finding, client, &refusal.unwrap_or(all)).await);
             None
         }
-        (None, Ok(arrival)) => Some(arrival),
+        (None, Ok(probe)) => Some(probe),
         (None, Err(refusal)) => {
             telling.push(Finding::failed(Hop::Dns, client.hub(), &refusal));
             None
@@ -76,16 +80,16 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    fn see(&self, step: &Step) {
+    fn see(&self, step: &DialStep) {
         let hop = hop(step.hop, self.through_proxy);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(took) = step.took else {
+        let Some(took) = step.elapsed else {
             if let Some((finding, refusal)) = last.take() {
                 self.telling.push(passed_over(finding, refusal));
             }
-            return self.telling.begin(hop, &step.at);
+            return self.telling.begin(hop, &step.target);
         };
-        let finding = Finding::good(hop, &step.at).took(took);
+        let finding = Finding::good(hop, &step.target).took(took);
         if hop == Hop::Tls || step.refusal.is_some() {
             *last = Some((finding, step.refusal.clone()));
         } else {
@@ -96,7 +100,7 @@ impl Steps<'_> {
 
 fn passed_over(finding: Finding, refusal: Option<Refusal>) -> Finding {
     let Some(refusal) = refusal else { return finding };
-    finding.judged(Verdict::Odd { cause: refusal.what(), advice: "the hub's next address is tried".into() })
+    finding.judged(Verdict::Odd { cause: refusal.message(), advice: "the hub's next address is tried".into() })
 }
 
 /// The proxy's own hops come before it is asked for the way.
@@ -127,7 +131,7 @@ fn agreed(finding: Finding, client: &Client, expires: Option<Timestamp>) -> Find
 /// A certificate that is not valid by this clock may be by the hub's.
 async fn failed(finding: Finding, client: &Client, refusal: &Refusal) -> Finding {
     let verdict = if refusal.kind == RefusalKind::ClockOrInspection {
-        expired(refusal, clock::now_utc(), client.hubs_time().await)
+        expired(refusal, clock::now_utc(), client.hub_time().await)
     } else {
         Verdict::failed(finding.hop, refusal)
     };

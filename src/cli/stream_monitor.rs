@@ -10,10 +10,10 @@ use tokio::time::Instant;
 pub(super) use self::table::Table;
 use super::args::{Cli, Command};
 use super::logging::Format;
-use super::text::{bytes, span};
+use super::output::{bytes, span};
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
-use crate::proxy::{Event, View};
+use crate::proxy::{Event, StreamInfo};
 
 /// Where running streams are shown, if the command has any and a person looks on.
 pub(super) fn table(cli: &Cli) -> Option<Table> {
@@ -47,7 +47,7 @@ pub(super) struct Watcher {
 
 #[derive(Default)]
 struct Seen {
-    running: HashMap<u64, (Arc<View>, Instant)>,
+    running: HashMap<u64, (Arc<StreamInfo>, Instant)>,
     opened: u64,
     refused: u64,
     interruptions: u64,
@@ -67,39 +67,39 @@ impl Watcher {
             draw(table, &event);
         }
         match event {
-            Event::Asked(view) => drop(self.seen().running.insert(view.number, (view, Instant::now()))),
-            Event::Opened(view) => {
+            Event::Requested(info) => drop(self.seen().running.insert(info.number, (info, Instant::now()))),
+            Event::Opened(info) => {
                 self.seen().opened += 1;
                 // Whoever has a table sees it there.
                 if self.table.is_none() {
-                    tracing::info!(target: "service-proxy", "{}: opened", name(&view));
+                    tracing::info!(target: "service-proxy", "{}: opened", name(&info));
                 }
             }
-            Event::Draining(view, left) => {
-                let (name, left) = (name(&view), left.as_secs());
+            Event::Draining(info, left) => {
+                let (name, left) = (name(&info), left.as_secs());
                 let advice = "connect again once it is back";
                 tracing::warn!(target: "service-proxy", "{name}: the hub is shutting down or restarting, and ends this in {left} s; {advice}");
             }
-            Event::Interrupted(view, why) => {
+            Event::Interrupted(info, why) => {
                 self.seen().interruptions += 1;
-                let name = name(&view);
+                let name = name(&info);
                 tracing::warn!(target: "service-proxy", "{name}: interrupted ({why}); it comes back by itself");
             }
-            Event::Resumed(view, after) => {
-                let (name, seconds) = (name(&view), after.as_secs_f64());
+            Event::Resumed(info, after) => {
+                let (name, seconds) = (name(&info), after.as_secs_f64());
                 tracing::info!(target: "service-proxy", "{name}: resumed after {seconds:.1} s");
             }
-            Event::Refused(view, refusal) => {
+            Event::Refused(info, refusal) => {
                 {
                     let mut seen = self.seen();
                     seen.refused += 1;
-                    seen.running.remove(&view.number);
+                    seen.running.remove(&info.number);
                 }
-                tracing::warn!(target: "service-proxy", "{}: {refusal}", view.to);
+                tracing::warn!(target: "service-proxy", "{}: {refusal}", info.to);
             }
-            Event::Ended(view, ending, refusal) => {
-                let since = self.seen().over(&view);
-                ended(&view, ending, refusal, since);
+            Event::Ended(info, ending, refusal) => {
+                let since = self.seen().over(&info);
+                ended(&info, ending, refusal, since);
             }
         }
     }
@@ -107,9 +107,9 @@ impl Watcher {
     /// All of it together, once nothing runs any more; nothing, if there never was anything.
     pub(super) fn total(&self) -> Option<String> {
         let mut seen = self.seen();
-        let cut: Vec<_> = seen.running.values().map(|(view, _)| view.clone()).collect();
-        for view in &cut {
-            let _ = seen.over(view);
+        let cut: Vec<_> = seen.running.values().map(|(info, _)| info.clone()).collect();
+        for info in &cut {
+            let _ = seen.over(info);
         }
         let Seen { opened, refused, interruptions, up, down, .. } = *seen;
         let (up, down, time) = (bytes(up), bytes(down), span(self.since.elapsed()));
@@ -126,33 +126,33 @@ impl Watcher {
 
 impl Seen {
     /// Counts a stream that is over, and tells when it was asked for.
-    fn over(&mut self, view: &View) -> Option<Instant> {
-        let (down, up) = view.counters.received_and_sent();
+    fn over(&mut self, info: &StreamInfo) -> Option<Instant> {
+        let (down, up) = info.counters.received_and_sent();
         self.up += up;
         self.down += down;
-        self.running.remove(&view.number).map(|(_, since)| since)
+        self.running.remove(&info.number).map(|(_, since)| since)
     }
 }
 
 fn draw(table: &Table, event: &Event) {
     match event {
-        Event::Asked(view) => table.asked(view),
-        Event::Opened(view) | Event::Resumed(view, _) => table.opened(view.number),
-        Event::Interrupted(view, _) => table.interrupted(view.number),
-        Event::Refused(view, _) | Event::Ended(view, ..) => table.ended(view.number),
+        Event::Requested(info) => table.asked(info),
+        Event::Opened(info) | Event::Resumed(info, _) => table.opened(info.number),
+        Event::Interrupted(info, _) => table.interrupted(info.number),
+        Event::Refused(info, _) | Event::Ended(info, ..) => table.ended(info.number),
         Event::Draining(..) => {}
     }
 }
 
-fn name(view: &View) -> String {
-    let from = view.from.map(|from| format!(" from {from}")).unwrap_or_default();
-    format!("{} #{}{from}", view.to, view.number)
+fn name(info: &StreamInfo) -> String {
+    let from = info.from.map(|from| format!(" from {from}")).unwrap_or_default();
+    format!("{} #{}{from}", info.to, info.number)
 }
 
-fn ended(view: &View, ending: Ending, refusal: Option<Refusal>, since: Option<Instant>) {
-    let (down, up) = view.counters.received_and_sent();
+fn ended(info: &StreamInfo, ending: Ending, refusal: Option<Refusal>, since: Option<Instant>) {
+    let (down, up) = info.counters.received_and_sent();
     let age = since.map(|since| span(since.elapsed())).unwrap_or_default();
-    let (name, up, down) = (name(view), bytes(up), bytes(down));
+    let (name, up, down) = (name(info), bytes(up), bytes(down));
     match (ending, refusal) {
         (Ending::Broken, Some(refusal)) => {
             tracing::warn!(target: "service-proxy", "{name}: {refusal}; up {up}, down {down}, after {age}");

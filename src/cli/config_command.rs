@@ -8,16 +8,16 @@ use clap::ValueEnum as _;
 use super::args::{Configuration, ConfigurationCommand, ShowConfiguration};
 use super::config::{self, Mistake, Shown};
 use super::profile::Profile;
-use super::{Failure, home, text};
+use super::{Failure, output, paths};
 
 pub(super) fn run(configuration: Configuration) -> Result<(), Failure> {
-    let (named, usual) = (configuration.file.config, home::config_file());
+    let (named, usual) = (configuration.file.config, paths::config_file());
     match configuration.command {
         ConfigurationCommand::Init { force } => {
             let nowhere = || anyhow!("there is no configuration directory; set HOME, or name a file with --config");
             let path = named.or(usual).ok_or_else(|| Failure::Usage(nowhere()))?;
             config::init(&path, force)?;
-            text::err(&format!("wrote {}; `devstream config show` tells what holds", path.display()));
+            output::err(&format!("wrote {}; `devstream config show` tells what holds", path.display()));
             Ok(())
         }
         ConfigurationCommand::Show(show) => {
@@ -40,7 +40,7 @@ fn show(
         Mistake::Written(mistakes) => Failure::Usage(anyhow!(mistakes.join("\n"))),
     })?;
     if show.listing.json {
-        text::out(&serde_json::to_string_pretty(&shown).map_err(anyhow::Error::from)?);
+        output::out(&serde_json::to_string_pretty(&shown).map_err(anyhow::Error::from)?);
         return Ok(());
     }
     let rows = shown.into_iter().map(|Shown { role, key, values, otherwise, source, from }| {
@@ -48,6 +48,6 @@ fn show(
         let value = if values.is_empty() { nothing() } else { values.join(", ") };
         vec![role.to_owned(), key, value, from.unwrap_or_else(|| source.into())]
     });
-    text::table(&["ROLE", "KEY", "VALUE", "FROM"], rows);
+    output::table(&["ROLE", "KEY", "VALUE", "FROM"], rows);
     Ok(())
 }

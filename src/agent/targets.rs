@@ -29,7 +29,7 @@ pub struct Incoming {
     service: ServiceName,
     source: SocketAddr,
     stream_name: StreamName,
-    answer: oneshot::Sender<Result<Local, Refusal>>,
+    response: oneshot::Sender<Result<Local, Refusal>>,
 }
 
 impl Incoming {
@@ -52,14 +52,14 @@ impl Incoming {
     pub fn accept(self) -> Stream {
         let (stream, local) = pair();
         // A request that was withdrawn takes the stream with it.
-        let _ = self.answer.send(Ok(local));
+        let _ = self.response.send(Ok(local));
         stream
     }
 
     /// Says no. The service is told why: `Refusal::new(RefusalKind::RejectedByDevice, "closed for repairs")`, or one of the kinds
     /// that are about a target; any other kind is passed on as the first.
     pub fn reject(self, why: impl Into<Refusal>) {
-        let _ = self.answer.send(Err(why.into()));
+        let _ = self.response.send(Err(why.into()));
     }
 }
 
@@ -68,32 +68,32 @@ type Handler = Arc<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = ()> + Send>> 
 
 /// What becomes of the streams of one name.
 #[derive(Clone)]
-pub(super) enum Offer {
-    Target(Forward),
-    Program(Handler),
+pub(super) enum TargetKind {
+    Forward(Forward),
+    Handler(Handler),
 }
 
-impl Offer {
+impl TargetKind {
     /// This end of a stream, if it can be had and is wanted.
-    pub(super) async fn open(&self, request: &StreamRequest, handlers: &Tasks) -> Result<Target, Refusal> {
+    pub(super) async fn open(&self, request: &StreamRequest, handlers: &Tasks) -> Result<TargetConnection, Refusal> {
         match self {
-            Self::Target(forward) => target::connect(forward).await.map(Target::Tcp),
-            Self::Program(handler) => ask(handler, request, handlers).await.map(Target::Program),
+            Self::Forward(forward) => target::connect(forward).await.map(TargetConnection::Tcp),
+            Self::Handler(handler) => call_handler(handler, request, handlers).await.map(TargetConnection::Handler),
         }
     }
 }
 
 /// All that a device offers.
 #[derive(Clone, Default)]
-pub struct Offers {
-    named: Vec<(StreamName, Offer)>,
-    others: Option<Offer>,
+pub struct Targets {
+    named: Vec<(StreamName, TargetKind)>,
+    fallback: Option<TargetKind>,
 }
 
-impl Offers {
+impl Targets {
     /// A target under its name. What was offered under that name before is not any more.
     pub fn forward(&mut self, forward: Forward) {
-        self.put(forward.name.clone(), Offer::Target(forward));
+        self.put(forward.name.clone(), TargetKind::Forward(forward));
     }
 
     /// A handler for streams of this name, in the same way.
@@ -102,16 +102,16 @@ impl Offers {
         F: Fn(Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        self.put(name, program(handler));
+        self.put(name, handler_target(handler));
     }
 
     /// A handler for streams of any other name.
-    pub fn handle_others<F, A>(&mut self, handler: F)
+    pub fn handle_fallback<F, A>(&mut self, handler: F)
     where
         F: Fn(Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        self.others = Some(program(handler));
+        self.fallback = Some(handler_target(handler));
     }
 
     /// The names, the default one first.
@@ -120,83 +120,83 @@ impl Offers {
     }
 
     /// Whether there is a handler for all other names.
-    pub(super) fn has_others(&self) -> bool {
-        self.others.is_some()
+    pub(super) fn has_fallback(&self) -> bool {
+        self.fallback.is_some()
     }
 
     /// What there is under this name.
-    pub(super) fn find(&self, name: &StreamName) -> Option<&Offer> {
+    pub(super) fn find(&self, name: &StreamName) -> Option<&TargetKind> {
         let named = self.named.iter().find(|(named, _)| named == name);
-        named.map(|(_, offer)| offer).or(self.others.as_ref())
+        named.map(|(_, target)| target).or(self.fallback.as_ref())
     }
 
-    fn put(&mut self, name: StreamName, offer: Offer) {
+    fn put(&mut self, name: StreamName, target: TargetKind) {
         match self.named.iter_mut().find(|(named, _)| *named == name) {
-            Some((_, former)) => *former = offer,
-            None => self.named.push((name, offer)),
+            Some((_, former)) => *former = target,
+            None => self.named.push((name, target)),
         }
     }
 }
 
-impl FromIterator<Forward> for Offers {
+impl FromIterator<Forward> for Targets {
     fn from_iter<I: IntoIterator<Item = Forward>>(forwards: I) -> Self {
-        let mut offers = Self::default();
-        forwards.into_iter().for_each(|forward| offers.forward(forward));
-        offers
+        let mut targets = Self::default();
+        forwards.into_iter().for_each(|forward| targets.forward(forward));
+        targets
     }
 }
 
-impl fmt::Display for Offers {
+impl fmt::Display for Targets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let named = self.named.iter().map(|(name, offer)| match offer {
-            Offer::Target(forward) => forward.to_string(),
-            Offer::Program(_) => name.to_string(),
+        let named = self.named.iter().map(|(name, target)| match target {
+            TargetKind::Forward(forward) => forward.to_string(),
+            TargetKind::Handler(_) => name.to_string(),
         });
-        let others = self.others.iter().map(|_| "any other name".to_owned());
-        f.write_str(&named.chain(others).collect::<Vec<_>>().join(", "))
+        let fallback = self.fallback.iter().map(|_| "any other name".to_owned());
+        f.write_str(&named.chain(fallback).collect::<Vec<_>>().join(", "))
     }
 }
 
-fn program<F, A>(handler: F) -> Offer
+fn handler_target<F, A>(handler: F) -> TargetKind
 where
     F: Fn(Incoming) -> A + Send + Sync + 'static,
     A: Future<Output = ()> + Send + 'static,
 {
-    Offer::Program(Arc::new(move |incoming| Box::pin(handler(incoming))))
+    TargetKind::Handler(Arc::new(move |incoming| Box::pin(handler(incoming))))
 }
 
 /// A handler has a task of its own, since it goes on for as long as its stream. Until it has answered, it is wanted for no
 /// longer than the request.
-async fn ask(handler: &Handler, request: &StreamRequest, handlers: &Tasks) -> Result<Local, Refusal> {
-    let no = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
-    let (sender, answer) = oneshot::channel();
+async fn call_handler(handler: &Handler, request: &StreamRequest, handlers: &Tasks) -> Result<Local, Refusal> {
+    let rejected = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
+    let (sender, response) = oneshot::channel();
     let StreamRequest { service, source, stream_name, .. } = request.clone();
-    let work = handler(Incoming { service, source, stream_name, answer: sender });
+    let work = handler(Incoming { service, source, stream_name, response: sender });
     let withdrawn = CancellationToken::new();
-    let wanted = withdrawn.clone().drop_guard();
+    let cancel_on_drop = withdrawn.clone().drop_guard();
     handlers.spawn(async move {
         tokio::select! {
             () = withdrawn.cancelled() => {}
             () = work => {}
         }
     });
-    match timeout(DECISION_TIMEOUT, answer).await {
-        Ok(Ok(answer)) => {
-            wanted.disarm();
-            answer
+    match timeout(DECISION_TIMEOUT, response).await {
+        Ok(Ok(response)) => {
+            cancel_on_drop.disarm();
+            response
         }
-        Ok(Err(_)) => Err(no("its handler gave no answer".into())),
-        Err(_) => Err(no(format!("its handler took more than {} s", DECISION_TIMEOUT.as_secs()))),
+        Ok(Err(_)) => Err(rejected("its handler gave no answer".into())),
+        Err(_) => Err(rejected(format!("its handler took more than {} s", DECISION_TIMEOUT.as_secs()))),
     }
 }
 
 /// This device's end of a stream.
-pub(super) enum Target {
+pub(super) enum TargetConnection {
     Tcp(TcpStream),
-    Program(Local),
+    Handler(Local),
 }
 
-impl Target {
+impl TargetConnection {
     /// Carries the stream. A target's connection comes back, since how it is closed is to say how the stream ended.
     pub(super) async fn carry<J: Rejoin<Connection>>(
         self,
@@ -208,7 +208,7 @@ impl Target {
                 let (outcome, socket) = pump(tcp.split(), tunnel, terms).await;
                 (outcome, socket, Some(tcp))
             }
-            Self::Program(local) => {
+            Self::Handler(local) => {
                 let (outcome, socket) = Box::pin(local.carry(tunnel, terms)).await;
                 (outcome, socket, None)
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::args::Listing;
-use crate::cli::{Failure, text};
+use crate::cli::{Failure, output};
 use crate::proto::check::{Finding, Hop, Report};
 
 /// How often the hop under way is drawn anew.
@@ -55,7 +55,7 @@ impl Telling {
         let mut so_far = self.so_far();
         so_far.take_its_place(None);
         if !self.is_json {
-            text::out(&finding.to_string());
+            output::out(&finding.to_string());
         }
         so_far.report.push(finding);
     }
@@ -65,7 +65,7 @@ impl Telling {
         let mut so_far = self.so_far.into_inner().unwrap_or_else(PoisonError::into_inner);
         so_far.take_its_place(None);
         if self.is_json {
-            text::out(&format!("{:#}", so_far.report.json()));
+            output::out(&format!("{:#}", so_far.report.json()));
         }
         match so_far.report.exit() {
             0 => Ok(()),

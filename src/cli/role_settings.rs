@@ -9,7 +9,7 @@ use clap::CommandFactory as _;
 use super::args::{Cli, Command, DeviceAgent, Devices, ServiceProxy};
 use super::config::{self, Mistake};
 use super::profile::Profile;
-use super::{Failure, home};
+use super::{Failure, paths};
 
 /// The service-proxy with these flags.
 pub(super) fn service_proxy(profile: Option<&Profile>, flags: &[&str]) -> Result<ServiceProxy, Failure> {
@@ -40,7 +40,7 @@ pub(super) fn hub_state(flags: &[String]) -> Result<Option<PathBuf>, Failure> {
 fn parse(role: &str, profile: Option<&Profile>, flags: &[&str]) -> Result<Command, Failure> {
     let profile = profile.map(|named| OsString::from(format!("--profile={named}")));
     let words: Vec<_> = ["devstream", role].iter().chain(flags).map(OsString::from).chain(profile).collect();
-    match config::parse(Cli::command(), &words, home::config_file().as_deref()) {
+    match config::parse(Cli::command(), &words, paths::config_file().as_deref()) {
         Ok(cli) => Ok(cli.command),
         Err(Mistake::Typed(error)) => Err(Failure::Usage(anyhow!("the {role}'s settings would not do:\n{error}"))),
         Err(Mistake::Written(mistakes)) => Err(Failure::Usage(anyhow!(mistakes.join("\n")))),

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 
 use super::{MOST, PATIENCE};
 use crate::cli::args::HubArgs;
-use crate::cli::home;
 use crate::cli::identity::Joined;
+use crate::cli::paths;
 use crate::cli::profile::Profile;
 use crate::hub::state::{admin_socket, private_directory, private_file, write_private};
 use crate::net::clock;
@@ -49,7 +49,7 @@ pub(super) fn devices(given: &HubArgs, flags: &[String]) -> Vec<DeviceStatus> {
     if !has_hub(&profile) {
         return Vec::new();
     }
-    let (Ok(file), Ok(hub)) = (home::known_devices(&profile), hub(&profile, given)) else { return Vec::new() };
+    let (Ok(file), Ok(hub)) = (paths::known_devices(&profile), hub(&profile, given)) else { return Vec::new() };
     if let Some(told) = read(&file, &hub, FRESH) {
         return told.devices;
     }
@@ -61,7 +61,7 @@ pub(super) fn devices(given: &HubArgs, flags: &[String]) -> Vec<DeviceStatus> {
 pub(in crate::cli) fn remember(given: &HubArgs, devices: &[DeviceStatus]) {
     let keep = || {
         let profile = Profile::chosen(given.profile.as_ref())?;
-        let file = home::known_devices(&profile)?;
+        let file = paths::known_devices(&profile)?;
         private_directory(file.parent().context("a file has a directory")?)?;
         let devices = devices.iter().take(MOST).cloned().collect();
         let told = Told { at: clock::now_utc(), hub: hub(&profile, given)?, devices };
@@ -82,7 +82,7 @@ fn hub(profile: &Profile, given: &HubArgs) -> anyhow::Result<Vec<HubAddress>> {
 
 /// Whether somebody can be asked at all. A TAB makes no key.
 fn has_hub(profile: &Profile) -> bool {
-    let own = || profile.is_default() && home::hub_state(None).is_ok_and(|state| admin_socket(&state).exists());
+    let own = || profile.is_default() && paths::hub_state(None).is_ok_and(|state| admin_socket(&state).exists());
     Joined::load(profile, Role::Service).is_ok_and(|joined| joined.is_some()) || own()
 }
 

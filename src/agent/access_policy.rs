@@ -12,32 +12,32 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::config::Consent;
+use super::config::AccessPolicy;
 use crate::proto::id::DeviceId;
 use crate::proto::limits::{ACCEPT_COMMAND_TIMEOUT, REASON_CHARS};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// For what a command that has ended said just before.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const OUTPUT_GRACE: Duration = Duration::from_millis(100);
 
 /// Whether this device wants the stream.
-pub(super) async fn ask(consent: &Consent, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
-    let allowed = &consent.services;
+pub(super) async fn check(policy: &AccessPolicy, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
+    let allowed = &policy.services;
     if !allowed.is_empty() && !allowed.iter().any(|glob| glob.matches(request.service.as_str())) {
         let detail = format!("it does not let {} in", request.service);
         return Err(Refusal::new(RefusalKind::RejectedByDevice, detail));
     }
-    match &consent.command {
-        Some(command) => run(command, device, request).await,
+    match &policy.command {
+        Some(command) => run_accept_command(command, device, request).await,
         None => Ok(()),
     }
 }
 
 /// Runs the command with the particulars in its environment. Status 0 is a yes; with anything else, the first line of
 /// its output is the reason.
-async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
-    let no = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
+async fn run_accept_command(command: &str, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
+    let rejected = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
     let child = shell(command)
         .env("DEVSTREAM_DEVICE", device.as_str())
         .env("DEVSTREAM_SERVICE", request.service.as_str())
@@ -48,17 +48,19 @@ async fn run(command: &str, device: &DeviceId, request: &StreamRequest) -> Resul
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn();
-    let mut child = child.map_err(|error| no(format!("its accept command cannot run: {error}")))?;
-    let mut family = Family::of(&child);
-    let ended = timeout(ACCEPT_COMMAND_TIMEOUT, outcome(&mut child)).await;
+    let mut child = child.map_err(|error| rejected(format!("its accept command cannot run: {error}")))?;
+    let mut process_group = ProcessGroup::of(&child);
+    let ended = timeout(ACCEPT_COMMAND_TIMEOUT, wait_with_output(&mut child)).await;
     if ended.is_ok() {
-        family.let_go();
+        process_group.disarm();
     }
     match ended {
         Ok(Ok((status, _))) if status.success() => Ok(()),
-        Ok(Ok((status, said))) => Err(no(said.unwrap_or_else(|| format!("its accept command said no: {status}")))),
-        Ok(Err(error)) => Err(no(format!("its accept command failed: {error}"))),
-        Err(_) => Err(no(format!("its accept command took more than {} s", ACCEPT_COMMAND_TIMEOUT.as_secs()))),
+        Ok(Ok((status, captured))) => {
+            Err(rejected(captured.unwrap_or_else(|| format!("its accept command said no: {status}"))))
+        }
+        Ok(Err(error)) => Err(rejected(format!("its accept command failed: {error}"))),
+        Err(_) => Err(rejected(format!("its accept command took more than {} s", ACCEPT_COMMAND_TIMEOUT.as_secs()))),
     }
 }
 
@@ -80,23 +82,23 @@ fn shell(command: &str) -> Command {
 
 /// A command and all that it started: they are ended with it, unless it has ended by itself.
 #[cfg(unix)]
-struct Family(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
 #[cfg(unix)]
-impl Family {
+impl ProcessGroup {
     /// The command leads a group of its own.
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)))
     }
 
     /// What it left behind may stay.
-    fn let_go(&mut self) {
+    fn disarm(&mut self) {
         self.0 = None;
     }
 }
 
 #[cfg(unix)]
-impl Drop for Family {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
             // Some of them, or all, may have ended at this moment.
@@ -107,45 +109,45 @@ impl Drop for Family {
 
 /// The command alone, which is ended when it is dropped.
 #[cfg(not(unix))]
-struct Family;
+struct ProcessGroup;
 
 #[cfg(not(unix))]
-impl Family {
+impl ProcessGroup {
     fn of(_: &Child) -> Self {
         Self
     }
 
-    fn let_go(&mut self) {}
+    fn disarm(&mut self) {}
 }
 
 /// How the command ended, and the first line of what it said.
-async fn outcome(child: &mut Child) -> io::Result<(ExitStatus, Option<String>)> {
-    let mut said = Vec::new();
+async fn wait_with_output(child: &mut Child) -> io::Result<(ExitStatus, Option<String>)> {
+    let mut captured = Vec::new();
     let output = child.stdout.take();
     let status = {
-        let mut heard = pin!(hear(output, &mut said));
-        let mut all = false;
+        let mut reading = pin!(read_output(output, &mut captured));
+        let mut is_complete = false;
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status?,
-                () = &mut heard, if !all => all = true,
+                () = &mut reading, if !is_complete => is_complete = true,
             }
         };
         // Its words may lie in the pipe yet, and somebody it left behind may hold that open.
-        if !all {
-            let _ = timeout(LAST_WORDS, heard).await;
+        if !is_complete {
+            let _ = timeout(OUTPUT_GRACE, reading).await;
         }
         status
     };
-    let said = String::from_utf8_lossy(&said).lines().next().map(str::trim).map(str::to_owned);
-    Ok((status, said.filter(|line| !line.is_empty())))
+    let captured = String::from_utf8_lossy(&captured).lines().next().map(str::trim).map(str::to_owned);
+    Ok((status, captured.filter(|line| !line.is_empty())))
 }
 
 /// Reads to the end, and keeps the beginning. The rest is of no interest, but who says it must not be stopped by that.
-async fn hear(output: Option<ChildStdout>, said: &mut Vec<u8>) {
+async fn read_output(output: Option<ChildStdout>, captured: &mut Vec<u8>) {
     let Some(mut output) = output else { return };
     // What cannot be read was not said.
-    let _ = (&mut output).take(REASON_CHARS as u64).read_to_end(said).await;
+    let _ = (&mut output).take(REASON_CHARS as u64).read_to_end(captured).await;
     let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
 }
 
@@ -170,9 +172,9 @@ mod tests {
             protocol: None,
             service: "alice".parse().unwrap(),
             source: ([192, 0, 2, 1], 50000).into(),
-            rests: false,
+            reusable: false,
         };
-        let refusal = run(TELL, &"pi-42".parse().unwrap(), &request).await.unwrap_err();
+        let refusal = run_accept_command(TELL, &"pi-42".parse().unwrap(), &request).await.unwrap_err();
         assert_eq!(refusal.detail.as_str(), r#""alice" ssh 192.0.2.1:50000"#);
     }
 }

@@ -22,6 +22,6 @@ pub fn service() -> Result<Identity, Refusal> {
 fn identity_of(role: Role, id: anyhow::Result<PrincipalId>) -> Result<Identity, Refusal> {
     let id = id.map_err(|error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}")))?;
     let principal = Principal { role, id };
-    let enrol = identity::enrol(principal.clone(), HubArgs::none());
-    Ok(Identity::enrolled_by(principal, enrol))
+    let client_factory = identity::client_factory(principal.clone(), HubArgs::none());
+    Ok(Identity::with_client_factory(principal, client_factory))
 }

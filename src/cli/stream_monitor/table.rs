@@ -8,8 +8,8 @@ use std::time::Duration;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use super::super::text::{bytes, columns, span};
-use crate::proxy::View;
+use super::super::output::{bytes, columns, span};
+use crate::proxy::StreamInfo;
 
 /// How often it is drawn anew.
 const TICK: Duration = Duration::from_millis(250);
@@ -34,7 +34,7 @@ pub(in crate::cli) struct Table {
 struct Rows(Arc<Mutex<BTreeMap<u64, Row>>>);
 
 struct Row {
-    view: Arc<View>,
+    info: Arc<StreamInfo>,
     since: Instant,
     state: State,
     interruptions: u32,
@@ -78,11 +78,11 @@ impl Table {
     }
 
     /// A stream was asked for, and its device is waited for.
-    pub(super) fn asked(&self, view: &Arc<View>) {
+    pub(super) fn asked(&self, info: &Arc<StreamInfo>) {
         let now = Instant::now();
         let rate = Rate { since: now, total: 0, latest: 0.0 };
-        let row = Row { view: view.clone(), since: now, state: State::Waiting, interruptions: 0, rate };
-        self.rows.lock().insert(view.number, row);
+        let row = Row { info: info.clone(), since: now, state: State::Waiting, interruptions: 0, rate };
+        self.rows.lock().insert(info.number, row);
     }
 
     /// It is open, or open again.
@@ -130,13 +130,13 @@ impl Rows {
 
 impl Row {
     fn cells(&mut self, now: Instant) -> Vec<String> {
-        let (down, up) = self.view.counters.received_and_sent();
+        let (down, up) = self.info.counters.received_and_sent();
         let age = now.saturating_duration_since(self.since);
         let turn = age.as_millis() / TICK.as_millis();
         let spinner = SPINNER[(turn % SPINNER.len() as u128) as usize];
-        let from = self.view.from.map(|from| from.to_string()).unwrap_or_default();
+        let from = self.info.from.map(|from| from.to_string()).unwrap_or_default();
         let rate = format!("{}/s", bytes(self.rate.at(now, up + down)));
-        let to = format!("{spinner} {} #{}", self.view.to, self.view.number);
+        let to = format!("{spinner} {} #{}", self.info.to, self.info.number);
         vec![to, from, bytes(up), bytes(down), rate, FormattedDuration(age).to_string(), self.remark(now)]
     }
 
@@ -172,9 +172,9 @@ mod tests {
         let (rows, since) = (Rows::default(), Instant::now());
         for number in 1..=count {
             let from = "127.0.0.1:50000".parse().ok();
-            let view = Arc::new(View { number, from, to: "pi-42/ssh".into(), counters: Default::default() });
+            let info = Arc::new(StreamInfo { number, from, to: "pi-42/ssh".into(), counters: Default::default() });
             let rate = Rate { since, total: 0, latest: 0.0 };
-            rows.lock().insert(number, Row { view, since, state: State::Open, interruptions: 0, rate });
+            rows.lock().insert(number, Row { info, since, state: State::Open, interruptions: 0, rate });
         }
         (rows, since)
     }

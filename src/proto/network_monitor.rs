@@ -8,7 +8,7 @@ use super::timestamp::Timestamp;
 
 /// What a machine looks like at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct Snapshot {
     /// The clock that stands still while the machine sleeps.
     pub now: Instant,
     /// The one on the wall.
@@ -21,21 +21,21 @@ pub struct Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// The machine was asleep, or this process was stopped, or somebody set the clock.
-    Slept,
+    WokeUp,
     /// It has another address, or has one again.
-    Moved,
+    AddressChanged,
 }
 
 /// Compares two looks that should be `interval` apart. The loss of an address is no news yet: there is nothing to do
 /// about it.
-pub fn compare(before: &Look, after: &Look, interval: Duration) -> Option<Change> {
-    let passed = after.now.saturating_duration_since(before.now);
-    let on_the_wall = after.wall.0.saturating_sub(before.wall.0);
-    let jump = on_the_wall.saturating_sub(i64::try_from(passed.as_secs()).unwrap_or(i64::MAX)).unsigned_abs();
-    if jump >= CLOCK_JUMP.as_secs() || passed >= interval + CLOCK_JUMP {
-        return Some(Change::Slept);
+pub fn detect_change(before: &Snapshot, after: &Snapshot, interval: Duration) -> Option<Change> {
+    let elapsed = after.now.saturating_duration_since(before.now);
+    let wall_elapsed = after.wall.0.saturating_sub(before.wall.0);
+    let jump = wall_elapsed.saturating_sub(i64::try_from(elapsed.as_secs()).unwrap_or(i64::MAX)).unsigned_abs();
+    if jump >= CLOCK_JUMP.as_secs() || elapsed >= interval + CLOCK_JUMP {
+        return Some(Change::WokeUp);
     }
-    (after.address.is_some() && after.address != before.address).then_some(Change::Moved)
+    (after.address.is_some() && after.address != before.address).then_some(Change::AddressChanged)
 }
 
 #[cfg(test)]
@@ -47,9 +47,9 @@ mod tests {
 
     fn after(now: Duration, wall: i64, address: Option<&str>) -> Option<Change> {
         let home = Some("192.0.2.1".parse().unwrap());
-        let before = Look { now: Instant::now(), wall: Timestamp(1_000_000), address: home };
+        let before = Snapshot { now: Instant::now(), wall: Timestamp(1_000_000), address: home };
         let address = address.map(|address| address.parse().unwrap());
-        compare(&before, &Look { now: before.now + now, wall: Timestamp(1_000_000 + wall), address }, SECOND)
+        detect_change(&before, &Snapshot { now: before.now + now, wall: Timestamp(1_000_000 + wall), address }, SECOND)
     }
 
     #[test]
@@ -61,14 +61,14 @@ mod tests {
 
     #[test]
     fn a_sleep_shows_on_the_wall_and_a_stopped_process_on_both_clocks() {
-        assert_eq!(after(SECOND, 3600, Some("192.0.2.1")), Some(Change::Slept));
-        assert_eq!(after(SECOND, -3600, Some("192.0.2.1")), Some(Change::Slept), "somebody set the clock");
-        assert_eq!(after(90 * SECOND, 90, Some("192.0.2.1")), Some(Change::Slept));
+        assert_eq!(after(SECOND, 3600, Some("192.0.2.1")), Some(Change::WokeUp));
+        assert_eq!(after(SECOND, -3600, Some("192.0.2.1")), Some(Change::WokeUp), "somebody set the clock");
+        assert_eq!(after(90 * SECOND, 90, Some("192.0.2.1")), Some(Change::WokeUp));
     }
 
     #[test]
     fn another_address_is_a_move_and_none_is_not() {
-        assert_eq!(after(SECOND, 1, Some("198.51.100.7")), Some(Change::Moved));
+        assert_eq!(after(SECOND, 1, Some("198.51.100.7")), Some(Change::AddressChanged));
         assert_eq!(after(SECOND, 1, None), None);
     }
 }

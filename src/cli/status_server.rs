@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::home;
+use super::paths;
 use crate::agent;
 use crate::hub::state::private_directory;
-use crate::net::client::Enrol;
+use crate::net::client::ClientFactory;
 use crate::net::clock;
 use crate::net::local::{self, LocalListener, LocalStream};
 use crate::net::tasks::Tasks;
@@ -27,7 +27,7 @@ pub(super) const LISTED: usize = 256;
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// When no socket can be had, accepting pauses: descriptors come back as streams end.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
 /// One role's. Clones are the same.
 #[derive(Clone)]
@@ -64,10 +64,10 @@ impl Bulletin {
     }
 
     /// The same way to become a client, which tells this where the hub is.
-    pub(super) fn noting_the_hub(&self, enrol: Enrol) -> Enrol {
+    pub(super) fn noting_the_hub(&self, client_factory: ClientFactory) -> ClientFactory {
         let own = self.clone();
         Arc::new(move || {
-            let (own, client) = (own.clone(), enrol());
+            let (own, client) = (own.clone(), client_factory());
             Box::pin(async move {
                 let client = client.await?;
                 own.now().status.hub = Some(client.hub().clone());
@@ -87,8 +87,8 @@ impl Bulletin {
         match event {
             agent::Event::Online => now.is_well(),
             agent::Event::Offline(reason) => now.failed(RoleState::Retrying, reason),
-            agent::Event::Asked(number, what) => now.begun(number, what),
-            agent::Event::Over(number) => drop(now.streams.remove(&number)),
+            agent::Event::StreamRequested(number, what) => now.begun(number, what),
+            agent::Event::StreamClosed(number) => drop(now.streams.remove(&number)),
         }
     }
 
@@ -96,21 +96,21 @@ impl Bulletin {
     pub(super) fn note_proxy(&self, event: &proxy::Event) {
         let mut now = self.now();
         match event {
-            proxy::Event::Asked(view) => {
-                let from = view.from.map(|from| format!(" from {from}")).unwrap_or_default();
-                now.begun(view.number, format!("{}{from}", view.to));
+            proxy::Event::Requested(info) => {
+                let from = info.from.map(|from| format!(" from {from}")).unwrap_or_default();
+                now.begun(info.number, format!("{}{from}", info.to));
             }
             proxy::Event::Opened(_) => now.is_well(),
-            proxy::Event::Refused(view, refusal) => {
-                now.streams.remove(&view.number);
+            proxy::Event::Refused(info, refusal) => {
+                now.streams.remove(&info.number);
                 now.failed(RoleState::Failing, refusal.to_string());
             }
-            proxy::Event::Interrupted(view, why) => {
-                now.failed(RoleState::Retrying, format!("{} #{}: interrupted ({why})", view.to, view.number));
+            proxy::Event::Interrupted(info, why) => {
+                now.failed(RoleState::Retrying, format!("{} #{}: interrupted ({why})", info.to, info.number));
             }
             proxy::Event::Resumed(..) => now.is_well(),
-            proxy::Event::Ended(view, _, refusal) => {
-                now.streams.remove(&view.number);
+            proxy::Event::Ended(info, _, refusal) => {
+                now.streams.remove(&info.number);
                 match refusal {
                     Some(refusal) => now.failed(RoleState::Failing, refusal.to_string()),
                     None => now.is_well(),
@@ -159,18 +159,18 @@ impl Bulletin {
                 Ok(stream) => tasks.spawn(converse(self.clone(), stream)),
                 Err(error) => {
                     tracing::debug!(%error, "could not accept on the status socket");
-                    sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_BACKOFF).await;
                 }
             }
         }
     }
 
     fn listen(&self) -> anyhow::Result<LocalListener> {
-        let directory = home::status_place()?;
+        let directory = paths::status_place()?;
         private_directory(&directory)?;
         let path = {
             let RoleStatus { role, process, .. } = &self.now().status;
-            home::status_socket(&directory, role, *process)
+            paths::status_socket(&directory, role, *process)
         };
         Ok(LocalListener::bind(&path)?)
     }

@@ -1,0 +1,144 @@
+//! PURE. When an end that has lost its WebSocket comes back to its stream, and when it gives up.
+
+use std::time::{Duration, Instant};
+
+use crate::proto::backoff::random_duration;
+use crate::proto::limits::{REJOIN_BASE, REJOIN_CAP, REJOIN_RESET_AFTER};
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejoinAction {
+    /// Nothing before this time.
+    WaitUntil(Instant),
+    /// Try to come back.
+    Attempt,
+    /// It has taken too long.
+    GiveUp,
+}
+
+/// The state of one end's connection to its stream.
+#[derive(Debug)]
+pub struct RejoinTimer {
+    grace: Duration,
+    /// Since when the stream has been interrupted; both ends being back is the end of that.
+    lost_at: Option<Instant>,
+    retry_at: Option<Instant>,
+    failures: u32,
+    connected_since: Option<Instant>,
+}
+
+impl RejoinTimer {
+    /// A stream that stands.
+    pub fn new(grace: Duration) -> Self {
+        Self { grace, lost_at: None, retry_at: None, failures: 0, connected_since: None }
+    }
+
+    /// How long an interruption may last; the hub says so anew each time.
+    pub fn set_grace(&mut self, grace: Duration) {
+        self.grace = grace;
+    }
+
+    /// The WebSocket is gone, or an attempt to bring a new one failed. Not before `delay` has passed.
+    pub fn connection_lost(&mut self, now: Instant, delay: Duration, random: u64) {
+        let uptime = self.connected_since.take().map(|since| now.saturating_duration_since(since));
+        if uptime.is_some_and(|uptime| uptime >= REJOIN_RESET_AFTER) {
+            self.failures = 0;
+        }
+        let bound = REJOIN_BASE.saturating_mul(1 << self.failures.min(16)).min(REJOIN_CAP);
+        self.failures = self.failures.saturating_add(1);
+        self.lost_at.get_or_insert(now);
+        self.retry_at = Some(now + delay + random_duration(bound, random));
+    }
+
+    /// What to do at this time.
+    pub fn poll(&self, now: Instant) -> RejoinAction {
+        let Some(lost) = self.lost_at else { return RejoinAction::Attempt };
+        let until = lost + self.grace;
+        match self.retry_at {
+            _ if now >= until => RejoinAction::GiveUp,
+            Some(at) if now < at => RejoinAction::WaitUntil(at.min(until)),
+            _ => RejoinAction::Attempt,
+        }
+    }
+
+    /// Something has changed on this machine's way to the hub: the next attempt is now.
+    pub fn retry_now(&mut self, now: Instant) {
+        if self.lost_at.is_some() {
+            (self.retry_at, self.failures) = (Some(now), 0);
+        }
+    }
+
+    /// Until when the other end may come back, while it is awaited.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.lost_at.map(|lost| lost + self.grace)
+    }
+
+    /// Both ends are back. Returns how long they were not.
+    pub fn restored(&mut self, now: Instant) -> Duration {
+        self.connected_since = Some(now);
+        self.lost_at.take().map(|lost| now.saturating_duration_since(lost)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(120);
+
+    #[test]
+    fn it_tries_until_the_grace_is_over_however_often_it_fails() {
+        let start = Instant::now();
+        let (mut timer, mut now, mut tries) = (RejoinTimer::new(GRACE), start, 0);
+        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        loop {
+            match timer.poll(now) {
+                RejoinAction::WaitUntil(at) => now = at,
+                RejoinAction::Attempt => {
+                    tries += 1;
+                    timer.connection_lost(now, Duration::ZERO, u64::MAX);
+                }
+                RejoinAction::GiveUp => break,
+            }
+        }
+        assert_eq!(now, start + GRACE);
+        assert!((60..70).contains(&tries), "{tries}");
+    }
+
+    #[test]
+    fn the_first_attempts_are_quick_and_a_nudge_is_at_once() {
+        let now = Instant::now();
+        let mut timer = RejoinTimer::new(GRACE);
+        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + REJOIN_BASE));
+        timer.retry_now(now);
+        assert_eq!(timer.poll(now), RejoinAction::Attempt);
+    }
+
+    #[test]
+    fn who_is_asked_to_stay_away_for_a_while_does() {
+        let now = Instant::now();
+        let mut timer = RejoinTimer::new(GRACE);
+        timer.connection_lost(now, Duration::from_secs(3), 0);
+        assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_stream_that_breaks_again_at_once_is_tried_more_slowly() {
+        let mut now = Instant::now();
+        let mut timer = RejoinTimer::new(GRACE);
+        for _ in 0..20 {
+            timer.connection_lost(now, Duration::ZERO, u64::MAX);
+            let RejoinAction::WaitUntil(at) = timer.poll(now) else { panic!("at once") };
+            now = at;
+            assert_eq!(timer.poll(now), RejoinAction::Attempt);
+            timer.restored(now);
+        }
+        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + REJOIN_CAP));
+        timer.restored(now);
+        timer.connection_lost(now + REJOIN_RESET_AFTER, Duration::ZERO, 0);
+        assert_eq!(timer.poll(now + REJOIN_RESET_AFTER), RejoinAction::Attempt);
+    }
+}
