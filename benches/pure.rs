@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use devstream::hub::broker::{Ask, Broker, Input, Left, Output, Settings, Shown, SideArrival};
+use devstream::hub::broker::{Broker, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings};
 use devstream::net::clock;
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
@@ -101,7 +101,7 @@ fn credentials(criterion: &mut Criterion) {
     let header = Credential::sign(principal, &key, &binding).to_string();
     let public = key.public();
     criterion.bench_function("read and verify a credential", |bencher| {
-        bencher.iter(|| black_box(&header).parse::<Credential>().unwrap().is_proven_by(&public, &binding));
+        bencher.iter(|| black_box(&header).parse::<Credential>().unwrap().is_signed_by(&public, &binding));
     });
 }
 
@@ -140,7 +140,7 @@ impl Meeting {
                 reusable: false,
             };
             let (device, connection) = (format!("device-{number}").parse().unwrap(), ConnectionId(number));
-            meeting.tell(Input::DeviceArrived { device, connection, hello, address: address() });
+            meeting.tell(Input::DeviceConnected { device, connection, hello, address: address() });
         }
         meeting
     }
@@ -160,8 +160,8 @@ impl Meeting {
 
     /// From the request to the end.
     fn stream(&mut self) {
-        let (asker, device): (_, DeviceId) = (self.connection(), "device-4711".parse().unwrap());
-        let ask = Ask {
+        let (requester, device): (_, DeviceId) = (self.connection(), "device-4711".parse().unwrap());
+        let ask = OpenRequest {
             device: device.clone(),
             name: None,
             scope: Scope::everything(),
@@ -176,32 +176,32 @@ impl Meeting {
             standby: false,
             early: bytes::Bytes::new(),
         };
-        let outputs = self.tell(Input::Asked { asker, ask });
+        let outputs = self.tell(Input::OpenRequested { requester, request: ask });
         let asked = outputs.into_iter().find_map(|output| {
-            if let Output::AskDevice { connection, request } = output { Some((connection, request)) } else { None }
+            if let Output::RequestDevice { connection, request } = output { Some((connection, request)) } else { None }
         });
         let (connection, request) = asked.unwrap();
         let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-        let outputs = self.tell(Input::Answered { connection, response, standby: false });
-        let granted = outputs
-            .into_iter()
-            .find_map(|output| if let Output::Answer { answer, .. } = output { Some(answer.unwrap()) } else { None });
+        let outputs = self.tell(Input::DeviceResponded { connection, response, standby: false });
+        let granted = outputs.into_iter().find_map(|output| {
+            if let Output::CompleteOpen { result: answer, .. } = output { Some(answer.unwrap()) } else { None }
+        });
         let (near, far) = (granted.unwrap(), request);
         let leg = self.side(&device, near.stream, Role::Service, &near.token);
         self.side(&device, far.stream, Role::Device, &far.token);
-        self.tell(Input::SideLeft { leg, how: Left::Meant });
-        self.tell(Input::AskerLeft { asker });
+        self.tell(Input::LegLeft { leg, exit: LegExit::Deliberate });
+        self.tell(Input::RequesterLeft { requester });
         assert_eq!(self.broker.streams(), 0, "the stream has ended");
     }
 
     fn side(&mut self, device: &DeviceId, stream: StreamId, role: Role, token: &StreamToken) -> ConnectionId {
         let leg = self.connection();
         let id = if role == Role::Device { device.as_str() } else { "laptop" };
-        self.tell(Input::SideArrived(SideArrival {
+        self.tell(Input::LegAttached(LegAttach {
             leg,
-            place: Bridge { hub: "hub.example.com".into(), device: device.clone(), stream, role },
+            bridge: Bridge { hub: "hub.example.com".into(), device: device.clone(), stream, role },
             principal: Principal { role, id: id.to_owned().try_into().unwrap() },
-            shown: Shown::Token(token.hash()),
+            credential: LegCredential::Token(token.hash()),
             address: address(),
             scope: Scope::everything(),
             until: None,

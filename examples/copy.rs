@@ -18,7 +18,7 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A sender waits so long for a device that is not online yet, and for its own goodbye.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a terminal")]
@@ -81,7 +81,7 @@ async fn keep(mut stream: Stream, mut file: File) -> io::Result<Stream> {
 async fn send(device: &str, path: &Path) -> Result<u64, Box<dyn Error>> {
     let name: StreamName = path.file_name().and_then(|name| name.to_str()).ok_or("a file has a name")?.parse()?;
     let mut file = File::open(path).await?;
-    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(PATIENCE);
+    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(TIMEOUT);
     let mut stream = connector.open(&device.parse()?, Some(&name)).await?;
     let sent = tokio::io::copy(&mut file, &mut stream).await?;
     stream.shutdown().await?;
@@ -89,6 +89,6 @@ async fn send(device: &str, path: &Path) -> Result<u64, Box<dyn Error>> {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await?;
     drop(stream);
-    connector.close(PATIENCE).await;
+    connector.close(TIMEOUT).await;
     if kept == sent && rest.is_empty() { Ok(sent) } else { Err(format!("{kept} of {sent} bytes arrived").into()) }
 }

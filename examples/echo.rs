@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 const ECHO: &str = "echo";
 
 /// A caller waits so long for a device that is not online yet, and for its own goodbye.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a terminal")]
@@ -48,7 +48,7 @@ async fn serve(id: &str) -> Result<(), Box<dyn Error>> {
     tokio::select! {
         done = &mut running => done?,
         _ = tokio::signal::ctrl_c() => {
-            shutdown.ask();
+            shutdown.request();
             running.await?;
         }
     }
@@ -69,13 +69,13 @@ async fn echo(incoming: Incoming) {
 
 /// Says something, and gives what came back.
 async fn call(device: &str, text: &str) -> Result<String, Box<dyn Error>> {
-    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(PATIENCE);
+    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(TIMEOUT);
     let mut stream = connector.open(&device.parse()?, Some(&ECHO.parse()?)).await?;
     stream.write_all(text.as_bytes()).await?;
     stream.shutdown().await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     drop(stream);
-    connector.close(PATIENCE).await;
+    connector.close(TIMEOUT).await;
     Ok(answer)
 }

@@ -1,13 +1,13 @@
 //! The configuration file: every mistake has its place in the text, and TOML that is none is one.
 
-use devstream::cli::mistakes;
+use devstream::cli::config_errors;
 
 use super::input::text;
 
 pub fn check(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
-    let found = mistakes(text);
-    assert_eq!(found, mistakes(text), "the same file, the same mistakes");
+    let found = config_errors(text);
+    assert_eq!(found, config_errors(text), "the same file, the same mistakes");
     let is_toml = toml::from_str::<toml::Table>(text).is_ok();
     assert!(is_toml || !found.is_empty(), "taken, and yet no TOML");
     for mistake in &found {

@@ -22,8 +22,8 @@ fn received(text: &str) {
         assert!(is_printable(&written) || !is_printable(text));
         assert_eq!(written.parse(), Ok(credential));
     }
-    if let Some(challenge) = Challenge::demanded(text) {
-        assert_eq!(Challenge::demanded(&challenge.demand()), Some(challenge));
+    if let Some(challenge) = Challenge::from_header(text) {
+        assert_eq!(Challenge::from_header(&challenge.to_header()), Some(challenge));
     }
     if let Ok(key) = text.parse::<PublicKey>() {
         assert_eq!(String::from(key), text, "one key, two spellings");
@@ -79,10 +79,10 @@ fn signed(mut input: Input<'_>) {
     let credential = own.bound(|binding| Credential::sign(own.principal.clone(), &key, binding));
     let read: Credential = credential.to_string().parse().expect("as it was written");
     assert_eq!(read, credential);
-    assert!(own.bound(|binding| read.is_proven_by(&key.public(), binding)));
+    assert!(own.bound(|binding| read.is_signed_by(&key.public(), binding)));
     // The same proof in another's name, or for another request.
     let mut stolen = read;
     stolen.principal = other.principal.clone();
-    let holds = other.bound(|binding| stolen.is_proven_by(&key.public(), binding));
+    let holds = other.bound(|binding| stolen.is_signed_by(&key.public(), binding));
     assert_eq!(holds, own == other, "a signature for one request is good for another");
 }

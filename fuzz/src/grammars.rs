@@ -3,7 +3,7 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use devstream::proto::forward::{Forward, Local, Target};
+use devstream::proto::forward::{Forward, HostPort, LocalForward};
 use devstream::proto::id::{DeviceId, ServiceName, StreamId, StreamName};
 use devstream::proto::join::{HubAddress, JoinLink, Pin};
 use devstream::proto::scope::Glob;
@@ -47,9 +47,9 @@ fn timestamp(text: &str) {
 }
 
 fn local(text: &str) {
-    let Ok(local) = text.parse::<Local>() else { return };
+    let Ok(local) = text.parse::<LocalForward>() else { return };
     let stream = local.stream.as_ref().map(|name| format!("={name}")).unwrap_or_default();
-    let written = format!("{}{stream}", Target(&local.bind, local.port));
+    let written = format!("{}{stream}", HostPort(&local.bind, local.port));
     assert!(is_printable(&written), "{written:?}");
     assert_eq!(written.parse(), Ok(local));
 }

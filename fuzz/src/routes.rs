@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devstream::proto::http::{Bridge, Route, lists, seconds};
+use devstream::proto::http::{Bridge, Route, list_contains, parse_timeout};
 
 use super::input::{Input, is_printable};
 
@@ -36,7 +36,7 @@ fn round_trip(route: &Route) {
 }
 
 fn timeout(text: &str) {
-    if let Some(duration) = seconds(text, LIMIT) {
+    if let Some(duration) = parse_timeout(text, LIMIT) {
         assert!(duration <= LIMIT);
         let number: f64 = text.trim().parse().expect("it was taken for a number");
         assert!(number >= 0.0 && (number >= LIMIT.as_secs_f64() || (duration.as_secs_f64() - number).abs() < 1e-6));
@@ -44,10 +44,13 @@ fn timeout(text: &str) {
 }
 
 fn list(header: &str, wanted: &str) {
-    if lists(header, wanted) {
+    if list_contains(header, wanted) {
         assert!(header.contains(wanted));
     }
     if !wanted.contains(',') {
-        assert!(lists(&format!("{header}, {wanted}"), wanted) && lists(&format!("{wanted} ,{header}"), wanted));
+        assert!(
+            list_contains(&format!("{header}, {wanted}"), wanted)
+                && list_contains(&format!("{wanted} ,{header}"), wanted)
+        );
     }
 }

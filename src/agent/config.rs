@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Event;
 use super::targets::Targets;
 use crate::net::client::ClientFactory;
-use crate::net::pump::Line;
+use crate::net::pump::TransportOptions;
 use crate::proto::id::DeviceId;
 use crate::proto::scope::Glob;
 
@@ -33,7 +33,7 @@ pub struct AgentConfig {
     /// Its key is a copy that only its next start renews: it ends when the hub no longer accepts it.
     pub exit_when_key_refused: bool,
     /// How it keeps its connections.
-    pub line: Line,
+    pub transport: TransportOptions,
     /// How long running streams may go on after it was asked to stop.
     pub drain: Duration,
     /// Told what happens.

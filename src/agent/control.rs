@@ -105,7 +105,7 @@ pub(super) async fn session(
 async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
     let client = (config.client_factory)().await?;
     let socket = client.open_control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
-    Ok((client, ControlChannel::new(socket, config.line.idle_timeout)))
+    Ok((client, ControlChannel::new(socket, config.transport.idle_timeout)))
 }
 
 struct Session {
@@ -127,18 +127,18 @@ impl Session {
         let hello = ToHub::Hello(Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             run: self.context.run,
-            protocols: self.context.config.line.protocols(),
+            protocols: self.context.config.transport.protocols(),
             forwards: self.context.config.targets.names(),
             accepts_any_name: self.context.config.targets.has_fallback(),
-            reusable: self.context.config.line.standbys > 0,
+            reusable: self.context.config.transport.standbys > 0,
         });
         if let Err(ended) = channel.send(&hello).await {
             return ended.into();
         }
-        let mut vigil = self.context.vigil.clone();
+        let mut network = self.context.network.clone();
         loop {
             let step = tokio::select! {
-                () = vigil.changed() => channel.probe().await.map_err(SessionEnd::from),
+                () = network.changed() => channel.probe().await.map_err(SessionEnd::from),
                 message = channel.next() => match message {
                     Ok(message) => self.handle_message(message, backoff),
                     Err(ended) => Err(ended.into()),

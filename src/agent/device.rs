@@ -7,7 +7,7 @@ use super::Event;
 use super::config::{AccessPolicy, AgentConfig};
 use super::targets::{Incoming, Targets};
 use crate::net::identity::Identity;
-use crate::net::pump::Line;
+use crate::net::pump::TransportOptions;
 use crate::net::shutdown::Shutdown;
 use crate::proto::forward::Forward;
 use crate::proto::id::{Role, StreamName};
@@ -31,7 +31,7 @@ impl Device {
             targets: Targets::default(),
             access_policy: AccessPolicy::default(),
             exit_when_key_refused: false,
-            line: Line::default(),
+            transport: TransportOptions::default(),
             drain: DRAIN,
             observer: Arc::new(|_| {}),
         };

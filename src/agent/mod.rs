@@ -48,13 +48,13 @@ pub enum Event {
 /// renews.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal> {
     let (tasks, watch) = (Tasks::default(), Tasks::default());
-    let (vigil, watching) = NetworkMonitor::new();
-    watch.spawn(watching);
-    let run = random::dice();
+    let (network, monitor_task) = NetworkMonitor::new();
+    watch.spawn(monitor_task);
+    let run = random::u64();
     let context = AgentContext {
-        standbys: Arc::new(Standbys::new(config.line, run)),
+        standbys: Arc::new(Standbys::new(config.transport, run)),
         config: Arc::new(config),
-        vigil,
+        network,
         run,
         stream_shutdown: CancellationToken::new(),
         streams: tasks.clone(),
@@ -70,16 +70,16 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         let seconds = config.drain.as_secs();
         tracing::info!(target: "device-agent", "{running} streams may go on for {seconds} s; stop again to end them now");
         tokio::select! {
-            _ = timeout(config.drain, tasks.ended()) => {}
+            _ = timeout(config.drain, tasks.wait()) => {}
             () = shutdown.now.cancelled() => {}
         }
     }
     // The other ends are told, and do not wait for this one to come back. Cutting a stream resets its target.
     context.stream_shutdown.cancel();
-    tasks.end(CLOSE_GRACE).await;
+    tasks.shutdown(CLOSE_GRACE).await;
     // What they held is over; they have a moment to tidy up.
-    handlers.end(CLOSE_GRACE).await;
-    watch.end(Duration::ZERO).await;
+    handlers.shutdown(CLOSE_GRACE).await;
+    watch.shutdown(Duration::ZERO).await;
     done
 }
 
@@ -87,7 +87,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
 #[derive(Clone)]
 struct AgentContext {
     config: Arc<AgentConfig>,
-    vigil: NetworkMonitor,
+    network: NetworkMonitor,
     /// Which run this is.
     run: u64,
     /// Streams end, and say so.
@@ -126,7 +126,7 @@ impl Drop for StreamGuard {
 }
 
 async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Result<(), Refusal> {
-    let (config, mut vigil) = (&context.config, context.vigil.clone());
+    let (config, mut network) = (&context.config, context.network.clone());
     let mut backoff = Backoff::default();
     while !stop.is_cancelled() {
         let Some(end) = control::session(context, &mut backoff, stop).await else { break };
@@ -139,7 +139,7 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         tokio::select! {
             () = sleep(retry_delay) => action.into_result()?,
             // A refusal stays one wherever this machine is.
-            () = vigil.changed(), if end.is_network_failure() => {}
+            () = network.changed(), if end.is_network_failure() => {}
             () = stop.cancelled() => {}
         }
     }
@@ -191,13 +191,13 @@ impl fmt::Display for RetryAction {
 /// How long to leave the hub alone. Two agents with one id must not take turns, and a key that is refused will
 /// still be refused a second later.
 fn retry_delay(end: &SessionEnd, backoff: &mut Backoff) -> Duration {
-    let next = backoff.next_delay(clock::now(), random::dice());
+    let next = backoff.next_delay(clock::now(), random::u64());
     match end {
-        SessionEnd::Displaced { .. } => DISPLACED_WAIT + random_duration(DISPLACED_WAIT, random::dice()),
+        SessionEnd::Displaced { .. } => DISPLACED_WAIT + random_duration(DISPLACED_WAIT, random::u64()),
         SessionEnd::Refused(refusal)
             if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) =>
         {
-            BACKOFF_CAP / 2 + random_duration(BACKOFF_CAP / 2, random::dice())
+            BACKOFF_CAP / 2 + random_duration(BACKOFF_CAP / 2, random::u64())
         }
         // `devstream join` may be about to write the new key down: the old one, shown again, is refused for longer.
         SessionEnd::Refused(Refusal { kind: RefusalKind::KeyReplaced, .. }) => BACKOFF_BASE + next,

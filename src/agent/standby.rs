@@ -10,18 +10,18 @@ use tokio::sync::oneshot;
 use super::{AgentContext, stream};
 use crate::net::channel::Ended;
 use crate::net::client::Client;
-use crate::net::pump::Line;
-use crate::net::standby::{Kept, Standby, Supply};
+use crate::net::pump::TransportOptions;
+use crate::net::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::tasks::Tasks;
 use crate::proto::id::StreamId;
-use crate::proto::standby::{FromHub, Offer, Request};
+use crate::proto::standby::{FromHub, Request, StandbyOffer};
 
 /// Requests that are remembered: far more than there are under way.
 const MAX_RECENT_REQUESTS: usize = 4096;
 
 /// All of this agent's.
 pub(super) struct Standbys {
-    pool: Supply,
+    pool: StandbyPool,
     tasks: Tasks,
     recent_requests: Mutex<RecentRequests>,
 }
@@ -41,31 +41,35 @@ pub(super) enum RequestPath {
 }
 
 impl Standbys {
-    pub(super) fn new(line: Line, run: u64) -> Self {
-        Self { pool: Supply::new(line, Some(run)), tasks: Tasks::default(), recent_requests: Mutex::default() }
+    pub(super) fn new(transport: TransportOptions, run: u64) -> Self {
+        Self {
+            pool: StandbyPool::new(transport, Some(run)),
+            tasks: Tasks::default(),
+            recent_requests: Mutex::default(),
+        }
     }
 
     /// The hub takes them, or not.
-    pub(super) fn update_offer(&self, client: &Client, offer: Option<Offer>) {
-        self.pool.offered(client, offer);
+    pub(super) fn update_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
+        self.pool.set_offer(client, offer);
     }
 
     /// A stream was asked for, and none stood by: next time one will.
     pub(super) fn refill(&self, context: &AgentContext) {
-        if !self.pool.missed() {
+        if !self.pool.needs_refill() {
             return;
         }
         let context = context.clone();
         self.tasks.spawn(async move {
-            while let Some(standby) = context.standbys.pool.next().await {
+            while let Some(standby) = context.standbys.pool.refill_next().await {
                 context.standbys.put(&context, standby);
             }
         });
     }
 
     /// A connection that was brought for one stream may stand by after it.
-    pub(super) fn adopt(&self, client: &Client) -> Kept {
-        self.pool.adopt(client)
+    pub(super) fn adopt(&self, client: &Client) -> PoolSlot {
+        self.pool.reserve(client)
     }
 
     /// This connection stands by.
@@ -92,20 +96,20 @@ impl Standbys {
 
     /// No more of them. Streams go on.
     pub(super) async fn end(&self) {
-        self.tasks.clone().end(Duration::ZERO).await;
+        self.tasks.clone().shutdown(Duration::ZERO).await;
     }
 }
 
 /// One stream after another. Each is counted, and waited for, with all others.
 async fn standby_loop(context: AgentContext, mut standby: Standby) {
     loop {
-        if context.standbys.pool.gives_up(&mut standby) {
-            return standby.end(None).await;
+        if context.standbys.pool.should_evict(&mut standby) {
+            return standby.close(None).await;
         }
         let (request, early) = match next_request(&context, &mut standby).await {
             Ok(Some(received)) => received,
-            Ok(None) => return standby.end(None).await,
-            Err(ended) => return standby.end(Some(ended)).await,
+            Ok(None) => return standby.close(None).await,
+            Err(ended) => return standby.close(Some(ended)).await,
         };
         if !request.stream.reusable {
             // It does not come back.
@@ -126,7 +130,7 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
 }
 
 async fn next_request(context: &AgentContext, standby: &mut Standby) -> Result<Option<(Request, Bytes)>, Ended> {
-    let Some(FromHub::StreamRequest(request)) = standby.idle(&context.vigil).await? else { return Ok(None) };
+    let Some(FromHub::StreamRequest(request)) = standby.next_command(&context.network).await? else { return Ok(None) };
     let early = standby.channel.accompanying(request.early.bytes()).await?;
     Ok(Some((request, early)))
 }

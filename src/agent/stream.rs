@@ -9,8 +9,8 @@ use super::standby::RequestPath;
 use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
 use crate::net::client::{Client, Connection, ResumeTarget};
-use crate::net::pump::{Begun, Counters, Happening, Outcome, Terms, Tunnel};
-use crate::net::socket::end_cleanly;
+use crate::net::pump::{Counters, EarlyData, Outcome, PumpContext, StreamEvent, Tunnel};
+use crate::net::socket::close_gracefully;
 use crate::net::standby::Standby;
 use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
@@ -42,7 +42,7 @@ pub(super) async fn serve(
                 let slot = request.reusable.then(|| context.standbys.adopt(&client));
                 let idle_socket = carry(&context, &client, &request, target, tunnel).await;
                 if let Some((socket, slot)) = idle_socket.zip(slot) {
-                    context.standbys.put(&context, Standby::again(socket, slot));
+                    context.standbys.put(&context, Standby::from_parts(socket, slot));
                 }
             }
             // Unless the control connection has ended too, the service hears why, instead of waiting for nobody.
@@ -60,7 +60,7 @@ pub(super) async fn serve_standby(
     mut standby: Standby,
     full: bool,
 ) -> Option<Standby> {
-    let Request { stream: request, way_back, .. } = standby_request;
+    let Request { stream: request, resume_grant, .. } = standby_request;
     let connect = async {
         if context.standbys.is_first_delivery(request.request_id, RequestPath::Standby) {
             target(&context, &request, full).await
@@ -72,7 +72,7 @@ pub(super) async fn serve_standby(
         connected = connect => connected,
         // Meanwhile the hub hears that the device is there. Whatever it says, it wants the stream no more.
         message = standby.channel.next::<FromHub>() => {
-            standby.end(message.err()).await;
+            standby.close(message.err()).await;
             return None;
         }
     };
@@ -88,12 +88,12 @@ pub(super) async fn serve_standby(
     let tunnel = Tunnel {
         socket,
         protocol: request.protocol.as_deref().and_then(StreamProtocol::from_name),
-        pass: way_back.and_then(|grant| grant.pass()),
-        begun: Begun { received: early, ..Begun::default() },
+        resume_credential: resume_grant.and_then(|grant| grant.credential()),
+        early: EarlyData { received: early, ..EarlyData::default() },
         reusable: request.reusable,
     };
     let socket = carry(&context, &slot.client, &request, target, tunnel).await?;
-    Some(Standby::again(socket, slot))
+    Some(Standby::from_parts(socket, slot))
 }
 
 /// What came along with a request may have reached its target, and must not do so twice.
@@ -158,19 +158,19 @@ async fn carry(
     let StreamRequest { stream_name, service, source, request_id, url, .. } = request;
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
     let counters = Counters::default();
-    let terms = Terms {
+    let pump_context = PumpContext {
         counters: &counters,
-        tell: &|event| log_event(request, &event),
+        on_event: &|event| log_event(request, &event),
         rejoin: ResumeTarget {
             client_factory: context.config.client_factory.clone(),
             url: url.clone(),
             hub: client.hub().clone(),
         },
-        idle_timeout: context.config.line.idle_timeout,
-        vigil: context.vigil.clone(),
+        idle_timeout: context.config.transport.idle_timeout,
+        network: context.network.clone(),
         stop: &context.stream_shutdown,
     };
-    let (Outcome { ending, refusal }, socket, target) = target.carry(tunnel, terms).await;
+    let (Outcome { ending, refusal }, socket, target) = target.carry(tunnel, pump_context).await;
     let (to_target, from_target) = counters.received_and_sent();
     let why = refusal.map(|refusal| format!(": {}", refusal.message())).unwrap_or_default();
     tracing::info!(
@@ -179,20 +179,20 @@ async fn carry(
     );
     if let Some(target) = target.filter(|_| ending == Ending::Clean) {
         // What the target still says is none of the next stream's business.
-        context.streams.spawn(end_cleanly(target));
+        context.streams.spawn(close_gracefully(target));
     }
     socket
 }
 
-fn log_event(request: &StreamRequest, event: &Happening) {
+fn log_event(request: &StreamRequest, event: &StreamEvent) {
     let StreamRequest { stream_name, request_id, .. } = request;
     match event {
         // The control connection hears of it as well, once for all streams.
-        Happening::Draining(_) => {}
-        Happening::Interrupted(why) => {
+        StreamEvent::Draining(_) => {}
+        StreamEvent::Interrupted(why) => {
             tracing::info!(target: "device-agent", "{stream_name}: interrupted ({why}); coming back id={request_id}");
         }
-        Happening::Resumed(after) => {
+        StreamEvent::Resumed(after) => {
             let seconds = after.as_secs_f64();
             tracing::info!(target: "device-agent", "{stream_name}: resumed after {seconds:.1} s id={request_id}");
         }

@@ -6,13 +6,13 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::net::socket;
-use crate::proto::forward::{Forward, Target};
+use crate::proto::forward::{Forward, HostPort};
 use crate::proto::limits::TARGET_TIMEOUT;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Connects to the target, whichever of its addresses answers.
 pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
-    let named = Target(&forward.host, forward.port);
+    let named = HostPort(&forward.host, forward.port);
     match timeout(TARGET_TIMEOUT, first(forward)).await {
         Ok(Ok(stream)) => {
             socket::tune(&stream);

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::target;
 use crate::net::client::Connection;
-use crate::net::pump::{Outcome, Rejoin, Terms, Tunnel, pump};
-use crate::net::stream::{Local, Stream, pair};
+use crate::net::pump::{Outcome, PumpContext, Rejoin, Tunnel, pump};
+use crate::net::stream::{Stream, StreamDriver, pair};
 use crate::net::tasks::Tasks;
 use crate::net::websocket::WebSocket;
 use crate::proto::forward::Forward;
@@ -29,7 +29,7 @@ pub struct Incoming {
     service: ServiceName,
     source: SocketAddr,
     stream_name: StreamName,
-    response: oneshot::Sender<Result<Local, Refusal>>,
+    response: oneshot::Sender<Result<StreamDriver, Refusal>>,
 }
 
 impl Incoming {
@@ -167,7 +167,7 @@ where
 
 /// A handler has a task of its own, since it goes on for as long as its stream. Until it has answered, it is wanted for no
 /// longer than the request.
-async fn call_handler(handler: &Handler, request: &StreamRequest, handlers: &Tasks) -> Result<Local, Refusal> {
+async fn call_handler(handler: &Handler, request: &StreamRequest, handlers: &Tasks) -> Result<StreamDriver, Refusal> {
     let rejected = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
     let (sender, response) = oneshot::channel();
     let StreamRequest { service, source, stream_name, .. } = request.clone();
@@ -193,7 +193,7 @@ async fn call_handler(handler: &Handler, request: &StreamRequest, handlers: &Tas
 /// This device's end of a stream.
 pub(super) enum TargetConnection {
     Tcp(TcpStream),
-    Handler(Local),
+    Handler(StreamDriver),
 }
 
 impl TargetConnection {
@@ -201,15 +201,15 @@ impl TargetConnection {
     pub(super) async fn carry<J: Rejoin<Connection>>(
         self,
         tunnel: Tunnel<Connection>,
-        terms: Terms<'_, J>,
+        pump_context: PumpContext<'_, J>,
     ) -> (Outcome, Option<WebSocket<Connection>>, Option<TcpStream>) {
         match self {
             Self::Tcp(mut tcp) => {
-                let (outcome, socket) = pump(tcp.split(), tunnel, terms).await;
+                let (outcome, socket) = pump(tcp.split(), tunnel, pump_context).await;
                 (outcome, socket, Some(tcp))
             }
             Self::Handler(local) => {
-                let (outcome, socket) = Box::pin(local.carry(tunnel, terms)).await;
+                let (outcome, socket) = Box::pin(local.drive(tunnel, pump_context)).await;
                 (outcome, socket, None)
             }
         }

@@ -9,14 +9,14 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 /// What `devstream join` left on this machine for a device, or, where this user runs a hub, a device of that. Without an id
 /// it is the one that was joined, or the machine's name.
 pub fn device(id: Option<DeviceId>) -> Result<Identity, Refusal> {
-    let id = id.map_or_else(|| identity::default_device(&HubArgs::none()), |id| Ok(id.into()));
+    let id = id.map_or_else(|| identity::default_device_id(&HubArgs::none()), |id| Ok(id.into()));
     identity_of(Role::Device, id)
 }
 
 /// What `devstream join` left on this machine for a service, or, where this user runs a hub, a service of that by the
 /// user's name.
 pub fn service() -> Result<Identity, Refusal> {
-    identity_of(Role::Service, identity::service(&HubArgs::none()))
+    identity_of(Role::Service, identity::default_service_id(&HubArgs::none()))
 }
 
 fn identity_of(role: Role, id: anyhow::Result<PrincipalId>) -> Result<Identity, Refusal> {

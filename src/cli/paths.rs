@@ -28,10 +28,10 @@ pub(super) fn own_hub_state(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// The state directory of a hub to speak to: for root, who has none, also the one of the machine's service.
 pub(super) fn hub_state(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let own = own_hub_state(given)?;
-    Ok(if given.is_some() { own } else { own_or_services(own, SERVICE_STATE.into()) })
+    Ok(if given.is_some() { own } else { user_or_service_state(own, SERVICE_STATE.into()) })
 }
 
-fn own_or_services(own: PathBuf, service: PathBuf) -> PathBuf {
+fn user_or_service_state(own: PathBuf, service: PathBuf) -> PathBuf {
     if !own.exists() && service.is_dir() { service } else { own }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn config_file() -> Option<PathBuf> {
 }
 
 /// What `~/.ssh/config` includes.
-pub(super) fn ssh_block() -> anyhow::Result<PathBuf> {
+pub(super) fn ssh_config_block() -> anyhow::Result<PathBuf> {
     let base = dirs::config_dir().context("there is no home directory to keep things in; set HOME")?;
     Ok(base.join("devstream").join("ssh_config"))
 }
@@ -71,12 +71,12 @@ pub(super) fn profiles() -> anyhow::Result<PathBuf> {
 }
 
 /// The file that says which profile holds where none is named.
-pub(super) fn usual_profile() -> anyhow::Result<PathBuf> {
+pub(super) fn default_profile_file() -> anyhow::Result<PathBuf> {
     Ok(data()?.join("profile"))
 }
 
 /// What a profile's hub told about its devices, for completions.
-pub(super) fn known_devices(profile: &Profile) -> anyhow::Result<PathBuf> {
+pub(super) fn device_cache(profile: &Profile) -> anyhow::Result<PathBuf> {
     let base = dirs::cache_dir().context("there is no home directory to keep things in; set HOME")?;
     Ok(base.join("devstream").join(format!("devices-{profile}.json")))
 }
@@ -89,32 +89,32 @@ const SERVICE_STATUS: [&str; 2] = ["/run/devstream/device-agent", "/run/devstrea
 
 /// Where a role that runs here puts its status socket: where the service manager says, first of all if it says several
 /// places, else in the user's own place.
-pub(super) fn status_place() -> anyhow::Result<PathBuf> {
+pub(super) fn status_directory() -> anyhow::Result<PathBuf> {
     let given = env::var_os("RUNTIME_DIRECTORY").and_then(|given| env::split_paths(&given).next());
-    given.map_or_else(own_status_place, Ok)
+    given.map_or_else(user_status_directory, Ok)
 }
 
 /// A new status socket for a process. Its name says on which machine that is, as several may share a home directory; and it is
 /// nobody else's, as containers may share the rest.
 pub(super) fn status_socket(directory: &Path, role: &str, process: u32) -> PathBuf {
-    let (machine, unique) = (machine_name().unwrap_or_default(), random::dice() as u32);
+    let (machine, unique) = (machine_name().unwrap_or_default(), random::u64() as u32);
     directory.join(format!("{role}-{process}-{unique:08x}@{machine}.{STATUS_SOCKET}"))
 }
 
 /// Whether it is that of a process of this machine.
-pub(super) fn is_of_this_machine(socket: &Path) -> bool {
+pub(super) fn is_local_socket(socket: &Path) -> bool {
     let stem = socket.file_stem().and_then(|stem| stem.to_str());
     let machine = stem.and_then(|stem| stem.rsplit_once('@')).map(|(_, machine)| machine);
     machine.is_some() && machine == machine_name().as_deref()
 }
 
 /// Where such sockets are that this user may speak to.
-pub(super) fn status_places() -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn status_directories() -> anyhow::Result<Vec<PathBuf>> {
     let services = SERVICE_STATUS.map(PathBuf::from);
-    Ok([own_status_place()?].into_iter().chain(services).collect())
+    Ok([user_status_directory()?].into_iter().chain(services).collect())
 }
 
-fn own_status_place() -> anyhow::Result<PathBuf> {
+fn user_status_directory() -> anyhow::Result<PathBuf> {
     Ok(data()?.join("run"))
 }
 
@@ -131,9 +131,9 @@ mod tests {
     fn a_socket_of_another_machine_in_the_same_home_is_told_from_an_own_one() {
         let directory = Path::new("/home/alice");
         let own = status_socket(directory, "device-agent", 7);
-        assert!(is_of_this_machine(&own), "{own:?}");
+        assert!(is_local_socket(&own), "{own:?}");
         for other in ["device-agent-7@other-machine.sock", "device-agent-7.sock", "device-agent-7@.sock", ".sock"] {
-            assert!(!is_of_this_machine(&directory.join(other)), "{other}");
+            assert!(!is_local_socket(&directory.join(other)), "{other}");
         }
     }
 
@@ -141,7 +141,7 @@ mod tests {
     fn the_machines_hub_is_spoken_to_where_there_is_no_own_one() {
         let directory = tempfile::tempdir().unwrap();
         let [own, service] = ["own", "service"].map(|name| directory.path().join(name));
-        let chosen = || own_or_services(own.clone(), service.clone());
+        let chosen = || user_or_service_state(own.clone(), service.clone());
         assert_eq!(chosen(), own, "neither is there");
         std::fs::create_dir(&service).unwrap();
         assert_eq!(chosen(), service);

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::CommandFactory as _;
 
 use super::args::{Cli, Command, DeviceAgent, Devices, ServiceProxy};
-use super::config::{self, Mistake};
+use super::config::{self, ConfigError};
 use super::profile::Profile;
 use super::{Failure, paths};
 
@@ -39,11 +39,11 @@ pub(super) fn hub_state(flags: &[String]) -> Result<Option<PathBuf>, Failure> {
 
 fn parse(role: &str, profile: Option<&Profile>, flags: &[&str]) -> Result<Command, Failure> {
     let profile = profile.map(|named| OsString::from(format!("--profile={named}")));
-    let words: Vec<_> = ["devstream", role].iter().chain(flags).map(OsString::from).chain(profile).collect();
-    match config::parse(Cli::command(), &words, paths::config_file().as_deref()) {
+    let args: Vec<_> = ["devstream", role].iter().chain(flags).map(OsString::from).chain(profile).collect();
+    match config::parse(Cli::command(), &args, paths::config_file().as_deref()) {
         Ok(cli) => Ok(cli.command),
-        Err(Mistake::Typed(error)) => Err(Failure::Usage(anyhow!("the {role}'s settings would not do:\n{error}"))),
-        Err(Mistake::Written(mistakes)) => Err(Failure::Usage(anyhow!(mistakes.join("\n")))),
+        Err(ConfigError::Args(error)) => Err(Failure::Usage(anyhow!("the {role}'s settings would not do:\n{error}"))),
+        Err(ConfigError::File(errors)) => Err(Failure::Usage(anyhow!(errors.join("\n")))),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::paths;
 use crate::agent;
-use crate::hub::state::private_directory;
+use crate::hub::state::create_private_directory;
 use crate::net::client::ClientFactory;
 use crate::net::clock;
 use crate::net::local::{self, LocalListener, LocalStream};
@@ -21,27 +21,27 @@ use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusR
 use crate::proxy;
 
 /// Streams that are listed; more are counted.
-pub(super) const LISTED: usize = 256;
+pub(super) const MAX_LISTED_STREAMS: usize = 256;
 
 /// A session of `ssh` is there within this time, and only then makes a socket; many are over by then.
-const HEAD_START: Duration = Duration::from_millis(250);
+const SOCKET_DELAY: Duration = Duration::from_millis(250);
 
 /// When no socket can be had, accepting pauses: descriptors come back as streams end.
 const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
 /// One role's. Clones are the same.
 #[derive(Clone)]
-pub(super) struct Bulletin(Arc<Mutex<Now>>);
+pub(super) struct StatusServer(Arc<Mutex<Inner>>);
 
-struct Now {
+struct Inner {
     /// Without its streams.
     status: RoleStatus,
     /// The state where all is well.
-    well: RoleState,
+    healthy_state: RoleState,
     streams: BTreeMap<u64, OpenStream>,
 }
 
-impl Bulletin {
+impl StatusServer {
     /// Of a role that has just started.
     pub(super) fn new(role: &str, identity: Principal, serves: Vec<String>, state: RoleState) -> Self {
         let since = clock::now_utc();
@@ -59,61 +59,61 @@ impl Bulletin {
             streams: 0,
             oldest_streams: Vec::new(),
         };
-        let well = if state == RoleState::Connecting { RoleState::Connected } else { state };
-        Self(Arc::new(Mutex::new(Now { status, well, streams: BTreeMap::new() })))
+        let healthy_state = if state == RoleState::Connecting { RoleState::Connected } else { state };
+        Self(Arc::new(Mutex::new(Inner { status, healthy_state, streams: BTreeMap::new() })))
     }
 
     /// The same way to become a client, which tells this where the hub is.
-    pub(super) fn noting_the_hub(&self, client_factory: ClientFactory) -> ClientFactory {
+    pub(super) fn record_hub(&self, client_factory: ClientFactory) -> ClientFactory {
         let own = self.clone();
         Arc::new(move || {
             let (own, client) = (own.clone(), client_factory());
             Box::pin(async move {
                 let client = client.await?;
-                own.now().status.hub = Some(client.hub().clone());
+                own.lock().status.hub = Some(client.hub().clone());
                 Ok(client)
             })
         })
     }
 
     /// What it serves, where that is only known now.
-    pub(super) fn serves(&self, what: Vec<String>) {
-        self.now().status.serves = what;
+    pub(super) fn set_serves(&self, what: Vec<String>) {
+        self.lock().status.serves = what;
     }
 
     /// Takes note of what happens to a device.
-    pub(super) fn note_agent(&self, event: agent::Event) {
-        let mut now = self.now();
+    pub(super) fn on_agent_event(&self, event: agent::Event) {
+        let mut inner = self.lock();
         match event {
-            agent::Event::Online => now.is_well(),
-            agent::Event::Offline(reason) => now.failed(RoleState::Retrying, reason),
-            agent::Event::StreamRequested(number, what) => now.begun(number, what),
-            agent::Event::StreamClosed(number) => drop(now.streams.remove(&number)),
+            agent::Event::Online => inner.mark_healthy(),
+            agent::Event::Offline(reason) => inner.mark_failed(RoleState::Retrying, reason),
+            agent::Event::StreamRequested(number, what) => inner.stream_started(number, what),
+            agent::Event::StreamClosed(number) => drop(inner.streams.remove(&number)),
         }
     }
 
     /// Takes note of what happens to a service.
-    pub(super) fn note_proxy(&self, event: &proxy::Event) {
-        let mut now = self.now();
+    pub(super) fn on_proxy_event(&self, event: &proxy::Event) {
+        let mut inner = self.lock();
         match event {
             proxy::Event::Requested(info) => {
                 let from = info.from.map(|from| format!(" from {from}")).unwrap_or_default();
-                now.begun(info.number, format!("{}{from}", info.to));
+                inner.stream_started(info.number, format!("{}{from}", info.to));
             }
-            proxy::Event::Opened(_) => now.is_well(),
+            proxy::Event::Opened(_) => inner.mark_healthy(),
             proxy::Event::Refused(info, refusal) => {
-                now.streams.remove(&info.number);
-                now.failed(RoleState::Failing, refusal.to_string());
+                inner.streams.remove(&info.number);
+                inner.mark_failed(RoleState::Failing, refusal.to_string());
             }
             proxy::Event::Interrupted(info, why) => {
-                now.failed(RoleState::Retrying, format!("{} #{}: interrupted ({why})", info.to, info.number));
+                inner.mark_failed(RoleState::Retrying, format!("{} #{}: interrupted ({why})", info.to, info.number));
             }
-            proxy::Event::Resumed(..) => now.is_well(),
+            proxy::Event::Resumed(..) => inner.mark_healthy(),
             proxy::Event::Ended(info, _, refusal) => {
-                now.streams.remove(&info.number);
+                inner.streams.remove(&info.number);
                 match refusal {
-                    Some(refusal) => now.failed(RoleState::Failing, refusal.to_string()),
-                    None => now.is_well(),
+                    Some(refusal) => inner.mark_failed(RoleState::Failing, refusal.to_string()),
+                    None => inner.mark_healthy(),
                 }
             }
             proxy::Event::Draining(..) => {}
@@ -121,26 +121,26 @@ impl Bulletin {
     }
 
     /// Answers for as long as the role works. Without a socket it works as well, and `devstream status` misses it.
-    pub(super) async fn while_answering<R>(&self, work: impl Future<Output = R>) -> R {
-        self.while_answering_after(None, work).await
+    pub(super) async fn serve_while<R>(&self, work: impl Future<Output = R>) -> R {
+        self.serve_after(None, work).await
     }
 
     /// The same for a session of `ssh`, which is in a hurry at first, and whose person need not hear of a socket.
-    pub(super) async fn while_answering_later<R>(&self, work: impl Future<Output = R>) -> R {
-        self.while_answering_after(Some(HEAD_START), work).await
+    pub(super) async fn serve_while_delayed<R>(&self, work: impl Future<Output = R>) -> R {
+        self.serve_after(Some(SOCKET_DELAY), work).await
     }
 
-    async fn while_answering_after<R>(&self, head_start: Option<Duration>, work: impl Future<Output = R>) -> R {
+    async fn serve_after<R>(&self, delay: Option<Duration>, work: impl Future<Output = R>) -> R {
         let tasks = Tasks::default();
         let answering = async {
-            if let Some(head_start) = head_start {
-                sleep(head_start).await;
+            if let Some(delay) = delay {
+                sleep(delay).await;
             }
             let error = match self.listen() {
-                Ok(listener) => return self.answer(&listener, &tasks).await,
+                Ok(listener) => return self.accept_loop(&listener, &tasks).await,
                 Err(error) => error,
             };
-            if head_start.is_none() {
+            if delay.is_none() {
                 tracing::info!("`devstream status` will not show this: {error:#}");
             }
             pending().await
@@ -149,14 +149,14 @@ impl Bulletin {
             done = work => done,
             never = answering => match never {},
         };
-        tasks.end(Duration::ZERO).await;
+        tasks.shutdown(Duration::ZERO).await;
         done
     }
 
-    async fn answer(&self, listener: &LocalListener, tasks: &Tasks) -> Infallible {
+    async fn accept_loop(&self, listener: &LocalListener, tasks: &Tasks) -> Infallible {
         loop {
             match listener.accept().await {
-                Ok(stream) => tasks.spawn(converse(self.clone(), stream)),
+                Ok(stream) => tasks.spawn(handle_connection(self.clone(), stream)),
                 Err(error) => {
                     tracing::debug!(%error, "could not accept on the status socket");
                     sleep(ACCEPT_BACKOFF).await;
@@ -166,51 +166,51 @@ impl Bulletin {
     }
 
     fn listen(&self) -> anyhow::Result<LocalListener> {
-        let directory = paths::status_place()?;
-        private_directory(&directory)?;
+        let directory = paths::status_directory()?;
+        create_private_directory(&directory)?;
         let path = {
-            let RoleStatus { role, process, .. } = &self.now().status;
+            let RoleStatus { role, process, .. } = &self.lock().status;
             paths::status_socket(&directory, role, *process)
         };
         Ok(LocalListener::bind(&path)?)
     }
 
     fn status(&self) -> RoleStatus {
-        let now = self.now();
-        let oldest_streams = now.streams.values().take(LISTED).cloned().collect();
-        RoleStatus { streams: now.streams.len(), oldest_streams, ..now.status.clone() }
+        let inner = self.lock();
+        let oldest_streams = inner.streams.values().take(MAX_LISTED_STREAMS).cloned().collect();
+        RoleStatus { streams: inner.streams.len(), oldest_streams, ..inner.status.clone() }
     }
 
-    fn now(&self) -> MutexGuard<'_, Now> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn converse(bulletin: Bulletin, stream: LocalStream) {
-    let answered = local::answer(stream, |StatusRequest::Status| async move { bulletin.status() }).await;
+async fn handle_connection(status_server: StatusServer, stream: LocalStream) {
+    let answered = local::serve(stream, |StatusRequest::Status| async move { status_server.status() }).await;
     if let Err(error) = answered {
         tracing::debug!(%error, "a question about the status failed");
     }
 }
 
-impl Now {
-    fn is_well(&mut self) {
-        self.enter(self.well);
+impl Inner {
+    fn mark_healthy(&mut self) {
+        self.set_state(self.healthy_state);
     }
 
-    fn enter(&mut self, state: RoleState) {
+    fn set_state(&mut self, state: RoleState) {
         if self.status.state != state {
             self.status.state = state;
             self.status.state_since = clock::now_utc();
         }
     }
 
-    fn failed(&mut self, state: RoleState, reason: String) {
-        self.enter(state);
+    fn mark_failed(&mut self, state: RoleState, reason: String) {
+        self.set_state(state);
         self.status.last_error = Some(LastError { at: clock::now_utc(), reason });
     }
 
-    fn begun(&mut self, number: u64, what: String) {
+    fn stream_started(&mut self, number: u64, what: String) {
         self.streams.insert(number, OpenStream { what, since: clock::now_utc() });
     }
 }

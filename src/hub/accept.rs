@@ -58,7 +58,7 @@ pub(super) async fn admin(shared: Arc<Shared>, admin: LocalListener, tasks: Task
 /// Running out of descriptors must neither end nor spin an accept loop.
 pub(super) async fn accept_backoff(shared: &Shared, error: &io::Error, failures: &mut u32) {
     shared.metrics.accept_failed();
-    if shared.overload_log.is_due() {
+    if shared.overload_log.should_log() {
         tracing::error!(target: "hub", %error, "could not accept a connection; raise the limit of open files");
     }
     let (base, cap) = BACKOFF;

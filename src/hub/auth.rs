@@ -38,7 +38,7 @@ pub fn authenticate(
     binding: &Binding<'_>,
 ) -> Result<PublicKey, AuthnError> {
     let named = keys.iter().find(|key| key.fingerprint() == credential.key);
-    let proven = credential.is_proven_by(named.unwrap_or(&PublicKey::from_bytes(DUMMY_KEY)), binding);
+    let proven = credential.is_signed_by(named.unwrap_or(&PublicKey::from_bytes(DUMMY_KEY)), binding);
     match named {
         None if keys.is_empty() => Err(AuthnError::NoKey),
         None => Err(AuthnError::OtherKey),
@@ -90,7 +90,7 @@ pub fn authorize(who: AuthzSubject<'_>, action: Action<'_>, now: Timestamp) -> R
     }
     match who.principal.role {
         Role::Device => authorize_device(who.principal, action),
-        Role::Service if who.scope.has_ended(now) && !is_foreign_resource(action) => Err(RefusalKind::AccessEnded),
+        Role::Service if who.scope.has_expired(now) && !is_foreign_resource(action) => Err(RefusalKind::AccessEnded),
         Role::Service => authorize_service(who.scope, action),
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::state::{REGISTRY, StateDirectory, private_directory, write_private_bytes};
+use super::state::{REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
 
 /// What is made anew, or only says what happened.
 const EXCLUDED: [&str; 5] = [REGISTRY, "lock", "admin.sock", "activity", "backup."];
@@ -66,7 +66,7 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     files.iter().try_for_each(|(path, _)| ensure_relative(path))?;
     for (path, content) in files {
         let path = state.join(path);
-        private_directory(path.parent().context("a file needs a directory")?)?;
+        create_private_directory(path.parent().context("a file needs a directory")?)?;
         write_private_bytes(&path, &content)?;
     }
     backup.execute_batch("DROP TABLE file; VACUUM")?;

@@ -23,7 +23,7 @@ use crate::net::random;
 use crate::net::socket;
 use crate::net::tls::{Acceptor, Socket};
 use crate::proto::auth::{Binding, Credential, Exporter, HEADER, Session};
-use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_name};
+use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_id};
 use crate::proto::http::Route;
 use crate::proto::id::{ConnectionId, Principal};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -106,7 +106,7 @@ pub(super) fn admit(shared: &Shared, address: SocketAddr) -> Option<ConnectionPe
         Err(Exhausted::Memory) => "memory",
     };
     shared.metrics.rejected(rejection);
-    if shared.overload_log.is_due() {
+    if shared.overload_log.should_log() {
         let pressure = shared.pressure.warning().unwrap_or_default();
         tracing::warn!(target: "hub", "turning connections away, such as {address}: {rejection} {pressure}");
     }
@@ -141,16 +141,16 @@ pub(super) async fn run(
         shared.record_penalty(address, PenaltyReason::AuthFailed);
     }
     match upgraded {
-        Some((Upgraded::Control(arriving), socket)) => {
-            Box::pin(control::run(&shared, &context, arriving, socket)).await;
+        Some((Upgraded::Control(upgrade), socket)) => {
+            Box::pin(control::run(&shared, &context, upgrade, socket)).await;
         }
-        Some((Upgraded::Standby(arriving), socket)) => {
-            Box::pin(standby::run(&shared, &context, *arriving, socket)).await;
+        Some((Upgraded::Standby(upgrade), socket)) => {
+            Box::pin(standby::run(&shared, &context, *upgrade, socket)).await;
         }
         // The other side's task may come to hold the socket, and what goes with it.
-        Some((Upgraded::Stream(arrived), socket)) => {
-            let kept = (slot, context.auth_state.clone());
-            Box::pin(streaming::run(&shared, &context, arrived, socket, kept)).await;
+        Some((Upgraded::Stream(leg), socket)) => {
+            let resources = (slot, context.auth_state.clone());
+            Box::pin(streaming::run(&shared, &context, leg, socket, resources)).await;
         }
         None => {}
     }
@@ -210,7 +210,7 @@ async fn route(shared: &Shared, context: &ConnectionContext, request: &HttpReque
             return streaming::upgrade(shared, context, request, bridge).await;
         }
         Some(Route::Standby) if request.is_upgrade => return standby::upgrade(shared, context, request).await,
-        Some(Route::Open(device, name)) => open::ask(shared, context, request, device, name).await,
+        Some(Route::Open(device, name)) => open::respond(shared, context, request, device, name).await,
         Some(Route::Devices) => devices::list(shared, context, request).await,
         Some(Route::Join) => enrol::join(shared, context, request).await,
         Some(Route::Health) => monitor::health(shared).await,
@@ -246,11 +246,11 @@ impl ConnectionContext {
         }
         let mut insert =
             |name, value: String| HeaderValue::try_from(value).map(|value| response.headers_mut().insert(name, value));
-        let _ = insert(HeaderName::from_static(CHANNEL_HEADER), channel_name(&self.exporter));
+        let _ = insert(HeaderName::from_static(CHANNEL_HEADER), channel_id(&self.exporter));
         if let Some(challenges) = &shared.challenges {
             let challenge = Challenge::new(random::bytes());
             challenges.issue(challenge, clock::now());
-            let _ = insert(header::WWW_AUTHENTICATE, challenge.demand());
+            let _ = insert(header::WWW_AUTHENTICATE, challenge.to_header());
         }
         outcome
     }
@@ -307,7 +307,7 @@ impl ConnectionContext {
         };
         self.set_auth_pending();
         let found = shared.registry.find(&credential.principal).await;
-        let record = found.map_err(|error| error.to_strangers())?;
+        let record = found.map_err(|error| error.to_public_refusal())?;
         let now = clock::now_utc();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();

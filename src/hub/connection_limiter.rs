@@ -69,7 +69,7 @@ impl ConnectionLimiter {
         if own >= self.limits.per_source {
             return Err(Rejection::SourceLimit);
         }
-        if is_dropped(counts.all, self.limits.total, random::dice()) {
+        if is_dropped(counts.all, self.limits.total, random::u64()) {
             return Err(Rejection::GlobalLimit);
         }
         counts.all += 1;

@@ -33,11 +33,11 @@ async fn visible_devices(
     // Each goes through the whole registry: one after another, so that nobody's lists hold up everybody's proofs.
     let _lock = shared.list_lock.lock().await;
     let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
-    let devices = devices.map_err(|error| error.to_strangers())?;
+    let devices = devices.map_err(|error| error.to_public_refusal())?;
     let now = clock::now_utc();
     let can_see = |id: &DeviceId| authorize(service.authz_subject(), Action::See(id), now).is_ok();
     let status = |record: Record| {
-        let Record { principal, last_seen, .. } = shared.registry.refreshed(record);
+        let Record { principal, last_seen, .. } = shared.registry.with_last_seen(record);
         let id: DeviceId = principal.id.into();
         can_see(&id).then(|| {
             let online = shared.broker.presence(&id).map(|presence| filter_forwards(presence, &service));

@@ -34,7 +34,7 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
     let Some((credential, JoinRequest { code, key })) = credential.zip(join) else {
         return Err(context.auth_failed(shared, None, "not a join request"));
     };
-    if !credential.is_proven_by(&key, &context.binding(shared, request, &credential)) {
+    if !credential.is_signed_by(&key, &context.binding(shared, request, &credential)) {
         return Err(context.reject_proof(shared, &credential, AuthnError::WrongSignature));
     }
     let (who, hash, source) = (credential.principal.clone(), code.hash(), context.address);
@@ -56,7 +56,7 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
             context.exempt_from_penalty();
             Err(context.auth_failed(shared, Some(&credential.principal), "a wrong, used or expired join code"))
         }
-        Err(error) => Err(error.to_strangers()),
+        Err(error) => Err(error.to_public_refusal()),
     }
 }
 
@@ -69,9 +69,9 @@ fn join_event(who: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event
 /// What an earlier key of the same identity holds: ended where that key is void by now, looked at where it will be.
 fn revoke_replaced_key(broker: &BrokerHandle<Socket>, who: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
-        let why = Refusal::new(RefusalKind::KeyReplaced, who.to_string());
-        broker.tell(Input::Revoked { principal: who, why });
+        let reason = Refusal::new(RefusalKind::KeyReplaced, who.to_string());
+        broker.handle(Input::IdentityRevoked { principal: who, reason });
     } else if who.role == Role::Device {
-        broker.tell(Input::KeysChanged { device: who.id.into() });
+        broker.handle(Input::KeysChanged { device: who.id.into() });
     }
 }

@@ -9,14 +9,17 @@ use tokio::net::TcpListener;
 use super::config::HubConfig;
 use super::connection::ListenerKind;
 use crate::net::socket;
-use crate::net::socket_activation::Inherited;
+use crate::net::socket_activation::InheritedSockets;
 
 /// What the service manager calls the streaming endpoint's sockets.
 const STREAMING: &str = "streaming";
 
 /// Every listener. Inherited sockets take the place of the configured addresses, of the main ones and of the streaming
 /// endpoint's each by itself.
-pub(super) fn bind_all(config: &HubConfig, inherited: Inherited) -> anyhow::Result<Vec<(TcpListener, ListenerKind)>> {
+pub(super) fn bind_all(
+    config: &HubConfig,
+    inherited: InheritedSockets,
+) -> anyhow::Result<Vec<(TcpListener, ListenerKind)>> {
     let (streams, others) = inherited.split(STREAMING);
     if config.streaming.is_none() && !streams.is_empty() {
         bail!("a socket named '{STREAMING}' was inherited, but there is no --streaming-endpoint that leads to it");
@@ -37,7 +40,7 @@ pub(super) fn bind_all(config: &HubConfig, inherited: Inherited) -> anyhow::Resu
             listeners.push((TcpListener::from_std(socket).context("cannot use an inherited socket")?, listener_kind));
         }
     }
-    listeners.iter().for_each(|(listener, _)| socket::suit_tunnel(listener));
+    listeners.iter().for_each(|(listener, _)| socket::set_congestion_control(listener));
     Ok(listeners)
 }
 

@@ -50,7 +50,7 @@ use self::challenge::PendingChallenges;
 use self::config::HubConfig;
 use self::connection::ListenerKind;
 use self::connection_limiter::ConnectionLimiter;
-use self::control::Arriving;
+use self::control::ControlUpgrade;
 pub use self::listen::BindError;
 use self::metrics::Metrics;
 use self::penalty::{PenaltyReason, SourceStatus};
@@ -58,15 +58,15 @@ use self::pressure::Pressure;
 use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
-use self::streaming::Arrived;
-use crate::net::certificate::{HubCertificate, Shown, names};
+use self::streaming::AcceptedLeg;
+use crate::net::certificate::{CertificateResolver, HubCertificate, names};
 use crate::net::clock;
 use crate::net::local::LocalListener;
 use crate::net::log_throttle::LogThrottle;
 use crate::net::random;
 use crate::net::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
-use crate::net::socket_activation::Inherited;
+use crate::net::socket_activation::InheritedSockets;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
@@ -76,7 +76,7 @@ use crate::proto::id::ConnectionId;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::RECONNECTS_PER_SECOND;
 use crate::proto::resume::ResumeKey;
-use crate::proto::standby::Offer;
+use crate::proto::standby::StandbyOffer;
 use crate::proto::timestamp::Timestamp;
 
 /// The whole of what connections share.
@@ -86,7 +86,7 @@ struct Shared {
     /// What join links say.
     public: HubAddress,
     /// What clients are shown.
-    certificate: Arc<Shown>,
+    certificate: Arc<CertificateResolver>,
     registry: RegistryCache,
     broker: BrokerHandle<Socket>,
     activity: Activity,
@@ -103,7 +103,7 @@ struct Shared {
     /// Where TLS inspection is allowed.
     challenges: Option<PendingChallenges>,
     /// Connections that stand by, of each identity.
-    standbys: standby::Counts,
+    standbys: standby::StandbyCounts,
     /// Signs what the sides of a stream come back with.
     resume_key: ResumeKey,
     /// No new streams.
@@ -115,11 +115,11 @@ struct Shared {
 /// What an upgraded connection goes on as.
 enum Upgraded {
     /// A device's control connection.
-    Control(Arriving),
+    Control(ControlUpgrade),
     /// One side of a stream.
-    Stream(Box<Arrived>),
+    Stream(Box<AcceptedLeg>),
     /// A connection that stands by.
-    Standby(Box<standby::Arriving>),
+    Standby(Box<standby::StandbyUpgrade>),
 }
 
 /// After a drain, connections get this long to say goodbye.
@@ -139,13 +139,13 @@ pub struct Hub {
     admin: LocalListener,
     certificate: HubCertificate,
     reload: Reload,
-    writer: activity::Writer,
+    writer: activity::WriterHandle,
     _state: StateDirectory,
 }
 
 impl Hub {
     /// Opens the state directory and every listener that was not inherited.
-    pub fn bind(config: HubConfig, inherited: Inherited) -> anyhow::Result<Self> {
+    pub fn bind(config: HubConfig, inherited: InheritedSockets) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
         let authority = state.authority()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
@@ -173,7 +173,7 @@ impl Hub {
         let info = info(&config, &public, first_address, pin);
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
         let challenges = config.allow_tls_inspection.then(PendingChallenges::default);
-        let (limits, standbys) = (config.limits.clone(), standby::Counts::default());
+        let (limits, standbys) = (config.limits.clone(), standby::StandbyCounts::default());
         let pressure = Arc::new(Pressure::new(limits.memory));
         metrics.set_limit("connections", pressure.max_connections() as f64);
         if let Some(budget) = pressure.budget() {
@@ -183,7 +183,7 @@ impl Hub {
             config,
             info,
             public,
-            certificate: certificate.shown(),
+            certificate: certificate.resolver(),
             registry,
             broker,
             activity,
@@ -245,17 +245,17 @@ impl Hub {
         if let Some(listener) = monitor {
             tasks.spawn(run_until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
-        tasks.spawn(run_until(stopping.clone(), shared.broker.clone().keep_time()));
-        tasks.spawn(run_until(stopping.clone(), shared.registry.clone().keep_sightings()));
-        tasks.spawn(run_until(stopping.clone(), certificate.keep(reload)));
+        tasks.spawn(run_until(stopping.clone(), shared.broker.clone().run_timers()));
+        tasks.spawn(run_until(stopping.clone(), shared.registry.clone().run_last_seen_writer()));
+        tasks.spawn(run_until(stopping.clone(), certificate.run(reload)));
         tasks.spawn(run_until(stopping.clone(), accept::admin(shared.clone(), admin, tasks.clone())));
         tasks.spawn(run_until(stopping, watchdog(shared.clone())));
         shutdown.drain.cancelled().await;
         let cut = drain(&shared, &shutdown).await;
         let registry = shared.registry.clone();
         drop(shared);
-        tasks.end(CLOSE_GRACE).await;
-        registry.write_sightings().await;
+        tasks.shutdown(CLOSE_GRACE).await;
+        registry.flush_last_seen().await;
         // A disk that hangs does not keep the hub from ending.
         if timeout(LOG_FLUSH_TIMEOUT, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
             tracing::error!(target: "hub", "the end of the activity log is lost: its disk does not answer");
@@ -295,7 +295,7 @@ impl Shared {
     /// so that it can take them.
     fn reconnect_delay(&self) -> Duration {
         let connections = u32::try_from(self.pressure.connections()).unwrap_or(u32::MAX);
-        RESTART_TIME + random_duration(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::dice())
+        RESTART_TIME + random_duration(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::u64())
     }
 
     fn is_draining(&self) -> bool {
@@ -307,9 +307,9 @@ impl Shared {
     }
 
     /// Where standby connections come to, if any may.
-    fn standby_offer(&self, authority: &str) -> Option<Offer> {
+    fn standby_offer(&self, authority: &str) -> Option<StandbyOffer> {
         let url = format!("{}{}", self.streaming_base(authority), Route::Standby);
-        Some(Offer { url, hold: self.config.standbys }).filter(|offer| offer.hold > 0 && !self.is_draining())
+        Some(StandbyOffer { url, limit: self.config.standbys }).filter(|offer| offer.limit > 0 && !self.is_draining())
     }
 }
 
@@ -341,7 +341,7 @@ async fn watchdog(shared: Arc<Shared>) {
 async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     shared.draining.cancel();
     shared.broker.drain();
-    let (running, all) = (shared.broker.holding(), shared.broker.streams());
+    let (running, all) = (shared.broker.blocking_streams(), shared.broker.streams());
     if all > running {
         let resuming = all - running;
         tracing::info!(target: "hub", "{resuming} streams go on by themselves when the hub is back");
@@ -352,10 +352,10 @@ async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
         tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
     }
     tokio::select! {
-        _ = timeout(shared.config.drain, shared.broker.drained()) => {}
+        _ = timeout(shared.config.drain, shared.broker.wait_drained()) => {}
         () = shutdown.now.cancelled() => {}
     }
-    let cut = shared.broker.holding();
+    let cut = shared.broker.blocking_streams();
     shared.broker.end_all();
     shared.stopping.cancel();
     cut

@@ -86,7 +86,7 @@ pub(super) fn ready(shared: &Shared) -> Response<Bytes> {
 
 async fn metrics(shared: &Shared) -> Response<Bytes> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await.unwrap_or_default();
-    let open = shared.broker.carried();
+    let open = shared.broker.bytes_carried();
     let measured = [
         (Measure::Start, shared.started_at.0 as f64),
         (Measure::Draining, f64::from(u8::from(shared.is_draining()))),
@@ -96,7 +96,7 @@ async fn metrics(shared: &Shared) -> Response<Bytes> {
         (Measure::Streams, shared.broker.streams() as f64),
         (Measure::Unauthenticated, shared.limiter.count() as f64),
         (Measure::Penalised, shared.limiter.penalised() as f64),
-        (Measure::Memory, usage::memory() as f64),
+        (Measure::Memory, usage::resident_memory() as f64),
         (Measure::Descriptors, usage::descriptors().0 as f64),
         (Measure::CertificateEnd, shared.certificate.status().not_after.0 as f64),
     ];

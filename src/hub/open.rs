@@ -6,14 +6,14 @@ use bytes::Bytes;
 use http::Response;
 
 use super::auth::Action;
-use super::broker::{Ask, Event, Grant, Operation};
+use super::broker::{Event, Grant, OpenRequest, Operation};
 use super::connection::ConnectionContext;
 use super::registry::Record;
 use super::{Shared, responses};
 use crate::net::clock;
 use crate::net::http_server::HttpRequest;
 use crate::proto::http::{
-    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds,
+    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
 };
 use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
@@ -23,7 +23,7 @@ use crate::proto::standby;
 use crate::proto::stream::StreamProtocol;
 
 /// Authorises, asks the broker, and answers when the device has.
-pub(super) async fn ask(
+pub(super) async fn respond(
     shared: &Shared,
     context: &ConnectionContext,
     http_request: &HttpRequest,
@@ -34,12 +34,12 @@ pub(super) async fn ask(
         Ok(authenticated) => authenticated.record,
         Err(refusal) => return responses::refusal(&refusal),
     };
-    let wanted = match wanted(shared, http_request, device, name) {
-        Ok(wanted) => wanted,
+    let params = match parse_params(shared, http_request, device, name) {
+        Ok(params) => params,
         Err(refusal) => return responses::refusal(&refusal),
     };
-    let device = wanted.device.clone();
-    match request(shared, context, service, wanted).await {
+    let device = params.device.clone();
+    match open_stream(shared, context, service, params).await {
         Ok(grant) => {
             let url = shared.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
             responses::stream_granted(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
@@ -49,7 +49,7 @@ pub(super) async fn ask(
 }
 
 /// A stream that is asked for.
-pub(super) struct Wanted {
+pub(super) struct OpenParams {
     pub(super) device: DeviceId,
     pub(super) name: Option<StreamName>,
     pub(super) connect_timeout: Duration,
@@ -62,64 +62,64 @@ pub(super) struct Wanted {
 }
 
 /// The same for every way in: may this service have it, is there room, and what does the device say?
-pub(super) async fn request(
+pub(super) async fn open_stream(
     shared: &Shared,
     context: &ConnectionContext,
     service: Record,
-    wanted: Wanted,
+    params: OpenParams,
 ) -> Result<Grant, Refusal> {
-    let principal = Principal { role: Role::Device, id: wanted.device.clone().into() };
+    let principal = Principal { role: Role::Device, id: params.device.clone().into() };
     let known = shared.registry.find(&principal).await;
-    let known = known.map_err(|error| error.to_strangers())?;
-    let action = Action::Open { device: &wanted.device, exists: known.is_some(), name: wanted.name.as_ref() };
+    let known = known.map_err(|error| error.to_public_refusal())?;
+    let action = Action::Open { device: &params.device, exists: known.is_some(), name: params.name.as_ref() };
     context.authorize(shared, &service, action)?;
     let audit = shared.activity.audit()?;
     let limit = shared.config.broker.handshake;
-    let ask = Ask {
-        device: wanted.device,
-        name: wanted.name,
-        until: ends(&service.scope),
+    let request = OpenRequest {
+        device: params.device,
+        name: params.name,
+        until: access_deadline(&service.scope),
         scope: service.scope,
         service: service.principal.id.into(),
         source: context.address,
-        connect_timeout: wanted.connect_timeout.min(limit),
-        response_timeout: wanted.response_timeout.min(limit),
-        protocols: wanted.protocols,
-        stream: wanted.stream,
-        reusable: wanted.reusable && shared.config.standbys > 0,
-        standby: wanted.standby,
-        early: wanted.early,
+        connect_timeout: params.connect_timeout.min(limit),
+        response_timeout: params.response_timeout.min(limit),
+        protocols: params.protocols,
+        stream: params.stream,
+        reusable: params.reusable && shared.config.standbys > 0,
+        standby: params.standby,
+        early: params.early,
     };
     if let Err(refusal) = shared.pressure.check_stream_capacity() {
-        return Err(shed(shared, &ask, refusal));
+        return Err(record_overload(shared, &request, refusal));
     }
-    match shared.broker.ask(shared.next_connection(), ask).await {
+    match shared.broker.open_stream(shared.next_connection(), request).await {
         Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
         Err(refusal) if refusal.kind == RefusalKind::DeviceOffline => {
-            Err(Refusal::new(RefusalKind::DeviceOffline, known.map(since).unwrap_or_default()))
+            Err(Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()))
         }
         Err(refusal) => Err(refusal),
     }
 }
 
 /// What the request's headers say.
-fn wanted(
+fn parse_params(
     shared: &Shared,
     http_request: &HttpRequest,
     device: DeviceId,
     name: Option<StreamName>,
-) -> Result<Wanted, Refusal> {
+) -> Result<OpenParams, Refusal> {
     let limit = shared.config.broker.handshake;
     let wrong = |header: &str, text: &str| Refusal::new(RefusalKind::BadRequest, format!("{header}: {text}"));
     let timeout = |header, default: Duration| match http_request.header(header) {
-        Some(text) => seconds(text, limit).ok_or_else(|| wrong(header, text)),
+        Some(text) => parse_timeout(text, limit).ok_or_else(|| wrong(header, text)),
         None => Ok(default),
     };
     let stream = match http_request.header(STREAM_ID_HEADER) {
         Some(text) => Some(text.parse().map_err(|_| wrong(STREAM_ID_HEADER, text))?),
         None => None,
     };
-    Ok(Wanted {
+    Ok(OpenParams {
         device,
         name,
         connect_timeout: timeout(CONNECT_TIMEOUT_HEADER, Duration::ZERO)?,
@@ -141,25 +141,25 @@ pub(super) fn protocols<'a>(offered: impl Iterator<Item = &'a str>) -> Vec<Strea
 }
 
 /// The hub has no room: said before anything is made for the stream.
-fn shed(shared: &Shared, ask: &Ask, refusal: Refusal) -> Refusal {
+fn record_overload(shared: &Shared, request: &OpenRequest, refusal: Refusal) -> Refusal {
     shared.activity.record(Event {
         reason: refusal.detail.as_str().into(),
-        device: Some(ask.device.clone()),
-        service: Some(ask.service.clone()),
-        name: ask.name.clone(),
-        source: Some(ask.source),
+        device: Some(request.device.clone()),
+        service: Some(request.service.clone()),
+        name: request.name.clone(),
+        source: Some(request.source),
         ..Event::new(Operation::Invoke, refusal.kind.row().label)
     });
     refusal
 }
 
 /// When a service's access ends, by the clock that does not step.
-pub(super) fn ends(scope: &Scope) -> Option<Instant> {
+pub(super) fn access_deadline(scope: &Scope) -> Option<Instant> {
     scope.until.map(|until| clock::now() + until.since(clock::now_utc()))
 }
 
 /// Why a device is not there.
-fn since(device: Record) -> String {
+fn offline_detail(device: Record) -> String {
     match device.last_seen {
         _ if device.disabled => "it is disabled at the hub".into(),
         Some(seen) => format!("last seen {}", seen.rfc3339()),

@@ -125,6 +125,6 @@ impl Pressure {
 
 /// Nothing where nothing limits it.
 fn share(budget: Option<u64>) -> u64 {
-    let of_budget = budget.map(|budget| usage::memory().saturating_mul(1000) / budget.max(1));
-    of_budget.into_iter().chain(usage::memory_share()).max().unwrap_or(0)
+    let of_budget = budget.map(|budget| usage::resident_memory().saturating_mul(1000) / budget.max(1));
+    of_budget.into_iter().chain(usage::memory_permille()).max().unwrap_or(0)
 }

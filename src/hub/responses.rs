@@ -9,7 +9,7 @@ use crate::net::clock::now_rfc3339;
 use crate::net::http_server::empty_response;
 use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
 use crate::proto::refusal::Refusal;
-use crate::proto::standby::{self, Offer};
+use crate::proto::standby::{self, StandbyOffer};
 
 /// The answer to everything that is not there, whatever it was.
 pub(super) fn not_found() -> Response<Bytes> {
@@ -48,7 +48,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
 }
 
 /// A yes: where to bring the stream's WebSocket, and what lets it in.
-pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&Offer>) -> Response<Bytes> {
+pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&StandbyOffer>) -> Response<Bytes> {
     let mut response = empty_response(StatusCode::OK);
     let fields = [
         (ACCEPTED_HEADER, Some("True".to_owned())),
@@ -57,7 +57,7 @@ pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&Offer>) 
         (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
         (standby::REUSABLE_HEADER, grant.reusable.then(|| standby::REUSABLE.to_owned())),
         (standby::URL_HEADER, standby.map(|offer| offer.url.clone())),
-        (standby::HOLD_HEADER, standby.map(|offer| offer.hold.to_string())),
+        (standby::LIMIT_HEADER, standby.map(|offer| offer.limit.to_string())),
     ];
     for (name, value) in fields {
         if let Some(Ok(mut value)) = value.map(HeaderValue::try_from) {

@@ -60,7 +60,7 @@ impl RoundTrip {
 impl<T: Transport> ControlChannel<T> {
     /// On a WebSocket that was just made.
     pub fn new(socket: WebSocket<T>, patience: IdleTimeout) -> Self {
-        let heartbeat = Keepalive::new(patience, socket.endpoint, clock::epoch(), random::dice());
+        let heartbeat = Keepalive::new(patience, socket.endpoint, clock::epoch(), random::u64());
         Self { socket, heartbeat, pinged: None, round_trip: Arc::default() }
     }
 
@@ -133,8 +133,8 @@ impl<T: Transport> ControlChannel<T> {
     /// The next message, while keeping the connection alive. Safe to cancel.
     pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
         loop {
-            let pulse = &self.socket.pulse;
-            match self.heartbeat.poll(clock::now(), pulse.said(), pulse.heard()) {
+            let liveness = &self.socket.liveness;
+            match self.heartbeat.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
                 KeepaliveAction::GiveUp => return Err(Ended::Silent),
                 KeepaliveAction::Ping => self.ping().await?,
                 KeepaliveAction::WaitUntil(at) => {

@@ -29,18 +29,18 @@ use super::tls_interception;
 use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
 use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
 use crate::proto::challenge::Challenge;
-use crate::proto::check::NO_HUB;
-use crate::proto::http::{Route, lists};
+use crate::proto::check::NOT_A_HUB;
+use crate::proto::http::{Route, list_contains};
 use crate::proto::id::Principal;
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
 use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind, TABLE};
-use crate::proto::resume::{self, Pass};
+use crate::proto::resume::{self, ResumeCredential};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, STANDBY_PROTOCOL};
 use crate::proto::stream::StreamProtocol;
-use crate::proto::via::Way;
+use crate::proto::via::ProxySettings;
 
 /// A client's connection to the hub.
 pub type Connection = TlsStream<ReadAhead<TcpStream>>;
@@ -49,7 +49,7 @@ pub type Connection = TlsStream<ReadAhead<TcpStream>>;
 #[derive(Debug, Clone)]
 pub struct Client {
     hubs: HubAddresses,
-    proxy_config: Way,
+    proxy_settings: ProxySettings,
     trust: Arc<Trust>,
     tls: Arc<ClientConfig>,
     principal: Principal,
@@ -69,10 +69,10 @@ impl Client {
         principal: Principal,
         key: Arc<PrivateKey>,
     ) -> Result<Self, rustls::Error> {
-        let (hubs, proxy_config, tls) = (hubs.into(), Way::default(), tls::client_config(trust)?);
+        let (hubs, proxy_settings, tls) = (hubs.into(), ProxySettings::default(), tls::client_config(trust)?);
         Ok(Self {
             hubs,
-            proxy_config,
+            proxy_settings,
             trust: Arc::new(trust.clone()),
             tls,
             principal,
@@ -83,8 +83,8 @@ impl Client {
 
     /// Through the proxy that leads to the hub, if one does.
     #[must_use]
-    pub fn with_proxy(self, proxy_config: Way) -> Self {
-        Self { proxy_config, ..self }
+    pub fn with_proxy(self, proxy_settings: ProxySettings) -> Self {
+        Self { proxy_settings, ..self }
     }
 
     /// Whether a proxy on the way may inspect TLS, if the hub allows it too.
@@ -152,9 +152,9 @@ impl Client {
         let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), further: None };
         let (socket, answer) = self.upgrade(upgrade, Purpose::Stream).await?;
         let header = |name: &str| answer.headers().get(name)?.to_str().ok();
-        let pass = header(resume::TOKEN_HEADER).zip(header(resume::GRACE_HEADER));
-        let pass = pass.and_then(|(token, grace)| Pass::parse(token, grace));
-        Ok(Tunnel::new(socket, protocol, pass))
+        let resume_credential = header(resume::TOKEN_HEADER).zip(header(resume::GRACE_HEADER));
+        let resume_credential = resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace));
+        Ok(Tunnel::new(socket, protocol, resume_credential))
     }
 
     async fn upgrade(
@@ -238,7 +238,7 @@ impl Client {
     ) -> Result<(&'a HubAddress, Connection), Refusal> {
         let mut refusals = Vec::new();
         for hub in self.hubs.candidates(there) {
-            match dial(hub, &self.proxy_config, self.tls.clone(), trace).await {
+            match dial(hub, &self.proxy_settings, self.tls.clone(), trace).await {
                 Ok(stream) => {
                     self.hubs.prefer(hub);
                     return Ok((hub, stream));
@@ -289,12 +289,12 @@ pub struct ResumeTarget {
 }
 
 impl Rejoin<Connection> for ResumeTarget {
-    async fn rejoin(&self, pass: &Pass) -> Result<Tunnel<Connection>, Refusal> {
+    async fn rejoin(&self, resume_credential: &ResumeCredential) -> Result<Tunnel<Connection>, Refusal> {
         let client = (self.client_factory)().await?;
         let (there, path) = parse_stream_url(&self.url)?;
         // A streaming endpoint of its own is where it was; the hub's own is where the hub is.
         let hub = if there == self.hub { client.hub() } else { &there };
-        let token = format!("{} {}", resume::SCHEME, pass.token.reveal());
+        let token = format!("{} {}", resume::SCHEME, resume_credential.token.reveal());
         client.open_tunnel(hub, path, token, Some(StreamProtocol::Resumable)).await
     }
 }
@@ -341,7 +341,7 @@ fn verify_upgrade(response: &Response<Bytes>, key: &str, protocol: Option<&str>)
         return Err(Refusal::new(RefusalKind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
     }
     match (protocol, header(header::SEC_WEBSOCKET_PROTOCOL)) {
-        (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(()),
+        (Some(wanted), Some(chosen)) if list_contains(chosen, wanted) => Ok(()),
         (None, None) => Ok(()),
         (wanted, chosen) => {
             let versions = format!("here {}, there {}", wanted.unwrap_or("none"), chosen.unwrap_or("none"));
@@ -368,7 +368,7 @@ pub fn response_refusal(response: &Response<Bytes>) -> Refusal {
         }
         _ => Refusal::new(
             RefusalKind::HubUnreachable,
-            format!("{NO_HUB}, or a proxy in front of it says no: HTTP {status}"),
+            format!("{NOT_A_HUB}, or a proxy in front of it says no: HTTP {status}"),
         ),
     }
 }

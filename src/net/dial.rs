@@ -16,11 +16,11 @@ use tokio_rustls::client::TlsStream;
 use super::happy_eyeballs::{FailedAttempt, race};
 use super::read_ahead::ReadAhead;
 use super::{clock, network_monitor, proxy_connect, socket, tls};
-use crate::proto::forward::Target;
+use crate::proto::forward::HostPort;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::DIAL_TIMEOUT;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::via::{Via, Way};
+use crate::proto::via::{ProxySettings, ProxyUrl};
 
 /// A part of the way to a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,17 +107,17 @@ impl fmt::Display for DialTrace<'_> {
 /// Connects and completes TLS. Names are looked up anew each time: addresses change.
 pub async fn dial(
     hub: &HubAddress,
-    proxy_config: &Way,
+    proxy_settings: &ProxySettings,
     config: Arc<ClientConfig>,
     trace: &mut DialTrace<'_>,
 ) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
     let steps = async {
-        let tcp = match proxy_config.to(&hub.host) {
+        let tcp = match proxy_settings.proxy_for(&hub.host) {
             None => connect(hub, None, trace).await?.0,
             Some(proxy) => {
-                let (mut tcp, address) = connect(&proxy.at, Some(proxy), trace).await?;
+                let (mut tcp, address) = connect(&proxy.address, Some(proxy), trace).await?;
                 trace.begin(Hop::Proxy, proxy.to_string());
-                let opened = proxy_connect::open_tunnel(&mut tcp, proxy, Target(&hub.host, hub.port)).await;
+                let opened = proxy_connect::open_tunnel(&mut tcp, proxy, HostPort(&hub.host, hub.port)).await;
                 opened.map_err(|why| unreachable(format!("the proxy {proxy} at {} {why}", address.ip())))?;
                 trace.complete(None);
                 tcp
@@ -139,7 +139,7 @@ pub async fn dial(
 /// To whichever of the name's addresses answers first: the hub's, or those of the proxy before it.
 async fn connect(
     to: &HubAddress,
-    proxy: Option<&Via>,
+    proxy: Option<&ProxyUrl>,
     trace: &mut DialTrace<'_>,
 ) -> Result<(TcpStream, SocketAddr), Refusal> {
     let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
@@ -159,9 +159,9 @@ async fn connect(
     })?;
     trace.complete(Some(address.to_string()));
     socket::tune(&stream);
-    socket::suit_tunnel(&stream);
+    socket::set_congestion_control(&stream);
     tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
-    network_monitor::reached(address);
+    network_monitor::record_hub_address(address);
     Ok((stream, address))
 }
 
@@ -209,7 +209,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let hub: HubAddress = if via.is_some() { "hub.invalid".into() } else { address.to_string() }.parse().unwrap();
-        let proxy_config = via.map(|scheme| format!("{scheme}{address}").parse::<Via>().unwrap()).map(Way::through);
+        let proxy_settings =
+            via.map(|scheme| format!("{scheme}{address}").parse::<ProxyUrl>().unwrap()).map(ProxySettings::always);
         let listener = listens.then_some(listener);
         let accept_and_close = async {
             if let Some(listener) = listener {
@@ -219,8 +220,8 @@ mod tests {
         };
         let mut trace = DialTrace::default();
         let config = client_config(&Trust::Public).unwrap();
-        let proxy_config = proxy_config.unwrap_or_default();
-        let (refused, ()) = tokio::join!(dial(&hub, &proxy_config, config, &mut trace), accept_and_close);
+        let proxy_settings = proxy_settings.unwrap_or_default();
+        let (refused, ()) = tokio::join!(dial(&hub, &proxy_settings, config, &mut trace), accept_and_close);
         assert_eq!(refused.unwrap_err().kind, RefusalKind::HubUnreachable);
         assert!(trace.steps.iter().all(|step| step.elapsed.is_some()), "{trace}");
         (trace.steps.iter().map(|step| (step.hop, step.refusal.is_none())).collect(), trace.to_string())

@@ -16,26 +16,26 @@ use super::clock;
 pub struct Liveness {
     since: Instant,
     /// In nanoseconds since then: an answer may come within microseconds of its question. They last for centuries.
-    heard: AtomicU64,
-    said: AtomicU64,
+    last_read: AtomicU64,
+    last_write: AtomicU64,
 }
 
 impl Liveness {
     fn new() -> Arc<Self> {
-        Arc::new(Self { since: clock::now(), heard: AtomicU64::new(0), said: AtomicU64::new(0) })
+        Arc::new(Self { since: clock::now(), last_read: AtomicU64::new(0), last_write: AtomicU64::new(0) })
     }
 
     /// When the peer last sent something.
-    pub fn heard(&self) -> Instant {
-        self.since + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
+    pub fn last_read(&self) -> Instant {
+        self.since + Duration::from_nanos(self.last_read.load(Ordering::Relaxed))
     }
 
     /// When it last took something.
-    pub fn said(&self) -> Instant {
-        self.since + Duration::from_nanos(self.said.load(Ordering::Relaxed))
+    pub fn last_write(&self) -> Instant {
+        self.since + Duration::from_nanos(self.last_write.load(Ordering::Relaxed))
     }
 
-    fn note(&self, which: &AtomicU64) {
+    fn touch(&self, which: &AtomicU64) {
         let passed = clock::now().saturating_duration_since(self.since).as_nanos();
         which.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -45,14 +45,14 @@ impl Liveness {
 #[derive(Debug)]
 pub struct LivenessIo<T> {
     inner: T,
-    pulse: Arc<Liveness>,
+    liveness: Arc<Liveness>,
 }
 
 impl<T> LivenessIo<T> {
     /// Feels the pulse of a connection from now on.
     pub fn new(inner: T) -> (Self, Arc<Liveness>) {
-        let pulse = Liveness::new();
-        (Self { inner, pulse: pulse.clone() }, pulse)
+        let liveness = Liveness::new();
+        (Self { inner, liveness: liveness.clone() }, liveness)
     }
 }
 
@@ -65,7 +65,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for LivenessIo<T> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         if buffer.filled().len() > before {
-            self.pulse.note(&self.pulse.heard);
+            self.liveness.touch(&self.liveness.last_read);
         }
         Poll::Ready(Ok(()))
     }
@@ -74,7 +74,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for LivenessIo<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for LivenessIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
-        self.pulse.note(&self.pulse.said);
+        self.liveness.touch(&self.liveness.last_write);
         Poll::Ready(Ok(written))
     }
 
@@ -84,7 +84,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for LivenessIo<T> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, bytes))?;
-        self.pulse.note(&self.pulse.said);
+        self.liveness.touch(&self.liveness.last_write);
         Poll::Ready(Ok(written))
     }
 
@@ -111,13 +111,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_heard_right_after_a_question_is_no_older_than_it() {
         let (near, mut far) = tokio::io::duplex(8);
-        let (mut near, pulse) = LivenessIo::new(near);
+        let (mut near, liveness) = LivenessIo::new(near);
         advance(Duration::from_micros(1500)).await;
-        let asked = clock::now();
+        let before = clock::now();
         far.write_all(b"x").await.unwrap();
         near.read_u8().await.unwrap();
-        assert!(pulse.heard() >= asked);
+        assert!(liveness.last_read() >= before);
         near.write_all(b"x").await.unwrap();
-        assert!(pulse.said() >= asked);
+        assert!(liveness.last_write() >= before);
     }
 }

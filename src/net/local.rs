@@ -25,41 +25,41 @@ use self::unix::connect;
 pub use self::unix::{LocalListener, LocalStream};
 
 /// One question and its answer: the hub only looks into its registry.
-const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One line; a list of every identity is the longest answer.
-const LINE_BYTES: u64 = 64 * 1024 * 1024;
+const RESPONSE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A question is short.
-const QUESTION_BYTES: u64 = 64 * 1024;
+const REQUEST_BYTES: u64 = 64 * 1024;
 
 /// Asks the program that listens there.
-pub async fn ask<Q: Serialize, A: DeserializeOwned>(path: &Path, question: &Q) -> io::Result<A> {
-    ask_within(path, question, LINE_BYTES).await
+pub async fn request<Q: Serialize, A: DeserializeOwned>(path: &Path, request: &Q) -> io::Result<A> {
+    request_limited(path, request, RESPONSE_BYTES).await
 }
 
 /// The same, of a program whose answer is no longer than this.
-pub async fn ask_within<Q: Serialize, A: DeserializeOwned>(path: &Path, question: &Q, bytes: u64) -> io::Result<A> {
+pub async fn request_limited<Q: Serialize, A: DeserializeOwned>(path: &Path, request: &Q, bytes: u64) -> io::Result<A> {
     let exchange = async {
         let mut stream = connect(path).await?;
-        write_line(&mut stream, question).await?;
+        write_line(&mut stream, request).await?;
         read_line(&mut stream, bytes).await
     };
-    timeout(EXCHANGE_TIMEOUT, exchange).await?
+    timeout(REQUEST_TIMEOUT, exchange).await?
 }
 
 /// Answers one question.
-pub async fn answer<Q, A, F>(mut stream: LocalStream, decide: impl FnOnce(Q) -> F) -> io::Result<()>
+pub async fn serve<Q, A, F>(mut stream: LocalStream, handle: impl FnOnce(Q) -> F) -> io::Result<()>
 where
     Q: DeserializeOwned,
     A: Serialize,
     F: Future<Output = A>,
 {
     let exchange = async {
-        let question = read_line(&mut stream, QUESTION_BYTES).await?;
-        write_line(&mut stream, &decide(question).await).await
+        let request = read_line(&mut stream, REQUEST_BYTES).await?;
+        write_line(&mut stream, &handle(request).await).await
     };
-    timeout(EXCHANGE_TIMEOUT, exchange).await?
+    timeout(REQUEST_TIMEOUT, exchange).await?
 }
 
 async fn write_line<M: Serialize>(stream: &mut LocalStream, message: &M) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 
 /// Between two times: often enough for whoever looks on, and a terminal can still be read.
-const PAUSE: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Something that is said now and then.
 #[derive(Debug, Default)]
@@ -14,12 +14,12 @@ pub struct LogThrottle(Mutex<Option<Instant>>);
 
 impl LogThrottle {
     /// Whether it is time to say it.
-    pub fn is_due(&self) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn should_log(&self) -> bool {
+        let mut last_logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
-        let due = said.is_none_or(|said| now.saturating_duration_since(said) >= PAUSE);
+        let due = last_logged.is_none_or(|last_logged| now.saturating_duration_since(last_logged) >= INTERVAL);
         if due {
-            *said = Some(now);
+            *last_logged = Some(now);
         }
         due
     }

@@ -12,7 +12,7 @@ use crate::proto::limits::NETWORK_CHECK_INTERVAL;
 use crate::proto::network_monitor::{Change, Snapshot, detect_change};
 
 /// Where this process last reached its hub: what matters is the way there.
-static HUB: Mutex<Option<SocketAddr>> = Mutex::new(None);
+static HUB_ADDRESS: Mutex<Option<SocketAddr>> = Mutex::new(None);
 
 /// Hears of changes.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ impl NetworkMonitor {
     /// What hears, and the task that watches.
     pub fn new() -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = watch::channel(0);
-        (Self(receiver), keep(sender))
+        (Self(receiver), run(sender))
     }
 
     /// One that never hears of anything.
-    pub fn none() -> Self {
+    pub fn disabled() -> Self {
         Self(watch::channel(0).1)
     }
 
@@ -48,18 +48,18 @@ impl NetworkMonitor {
 }
 
 /// A connection to the hub was made to this address.
-pub(super) fn reached(hub: SocketAddr) {
-    *HUB.lock().unwrap_or_else(PoisonError::into_inner) = Some(hub);
+pub(super) fn record_hub_address(hub: SocketAddr) {
+    *HUB_ADDRESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(hub);
 }
 
-async fn keep(changes: watch::Sender<u64>) {
+async fn run(changes: watch::Sender<u64>) {
     let mut ticks = interval(NETWORK_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut before, mut knew_the_hub) = (snapshot(), false);
+    let (mut before, mut hub_was_known) = (snapshot(), false);
     loop {
         ticks.tick().await;
-        let (after, knows_the_hub) = (snapshot(), hub().is_some());
-        let first = knows_the_hub && !std::mem::replace(&mut knew_the_hub, knows_the_hub);
+        let (after, hub_is_known) = (snapshot(), hub_address().is_some());
+        let first = hub_is_known && !std::mem::replace(&mut hub_was_known, hub_is_known);
         // That there is a way to the hub, once the hub is known, is no move.
         let change = detect_change(&before, &after, NETWORK_CHECK_INTERVAL)
             .filter(|change| !(first && *change == Change::AddressChanged));
@@ -78,8 +78,8 @@ async fn keep(changes: watch::Sender<u64>) {
     }
 }
 
-fn hub() -> Option<SocketAddr> {
-    *HUB.lock().unwrap_or_else(PoisonError::into_inner)
+fn hub_address() -> Option<SocketAddr> {
+    *HUB_ADDRESS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn snapshot() -> Snapshot {
@@ -88,7 +88,7 @@ fn snapshot() -> Snapshot {
 
 /// The address from which the hub would be reached. Connecting a UDP socket sends nothing.
 fn own_address() -> Option<IpAddr> {
-    let hub = hub()?;
+    let hub = hub_address()?;
     let any: IpAddr = if hub.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect(hub).ok()?;
@@ -106,10 +106,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_change_of_the_past_is_no_news_to_whoever_begins_to_watch() {
         let (sender, receiver) = watch::channel(0);
-        let vigil = NetworkMonitor(receiver);
-        let mut before = vigil.clone();
+        let network = NetworkMonitor(receiver);
+        let mut before = network.clone();
         sender.send_modify(|count| *count += 1);
         before.changed().await;
-        assert!(timeout(Duration::from_secs(1), vigil.clone().changed()).await.is_err());
+        assert!(timeout(Duration::from_secs(1), network.clone().changed()).await.is_err());
     }
 }

@@ -6,25 +6,25 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::proto::forward::Target;
+use crate::proto::forward::HostPort;
 use crate::proto::limits::{PROXY_RESPONSE_BYTES, PROXY_TIMEOUT};
-use crate::proto::via::{Speech, Via, connect, socks};
+use crate::proto::via::{ProxyProtocol, ProxyUrl, connect, socks};
 
 /// Opens the way to a host through the proxy at the other end of the stream. An error is what the proxy did, and follows
 /// its name.
-pub(super) async fn open_tunnel<S>(stream: &mut S, proxy: &Via, target: Target<'_>) -> Result<(), String>
+pub(super) async fn open_tunnel<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let opening = async {
-        match proxy.speech {
-            Speech::Connect => http_connect(stream, proxy, target).await,
-            Speech::Socks => socks_connect(stream, proxy, target).await,
+        match proxy.protocol {
+            ProxyProtocol::HttpConnect => http_connect(stream, proxy, target).await,
+            ProxyProtocol::Socks5 => socks_connect(stream, proxy, target).await,
         }
     };
-    let kind = match proxy.speech {
-        Speech::Connect => "an HTTP",
-        Speech::Socks => "a SOCKS 5",
+    let kind = match proxy.protocol {
+        ProxyProtocol::HttpConnect => "an HTTP",
+        ProxyProtocol::Socks5 => "a SOCKS 5",
     };
     let seconds = PROXY_TIMEOUT.as_secs();
     let slow =
@@ -32,15 +32,15 @@ where
     timeout(PROXY_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
 }
 
-async fn http_connect<S>(stream: &mut S, proxy: &Via, target: Target<'_>) -> Result<(), String>
+async fn http_connect<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    stream.write_all(connect::request(target, proxy.login.as_ref()).as_bytes()).await.map_err(io_failure)?;
+    stream.write_all(connect::request(target, proxy.credentials.as_ref()).as_bytes()).await.map_err(io_failure)?;
     let mut head = Vec::with_capacity(1024);
-    let answer = loop {
-        if let Some(answer) = connect::answer(&head).map_err(message)? {
-            break answer;
+    let response = loop {
+        if let Some(response) = connect::parse_response(&head).map_err(message)? {
+            break response;
         }
         if head.len() >= PROXY_RESPONSE_BYTES {
             return Err(format!("answers with a head of more than {PROXY_RESPONSE_BYTES} bytes"));
@@ -50,27 +50,27 @@ where
             return Err(io_failure(io::ErrorKind::UnexpectedEof.into()));
         }
     };
-    if !answer.is_yes() {
-        return Err(answer.no(target, proxy.login.is_some()));
+    if !response.is_success() {
+        return Err(response.failure(target, proxy.credentials.is_some()));
     }
     // With TLS it is the client that speaks first.
-    if answer.length < head.len() { Err("sends bytes that nobody asked for".into()) } else { Ok(()) }
+    if response.length < head.len() { Err("sends bytes that nobody asked for".into()) } else { Ok(()) }
 }
 
-async fn socks_connect<S>(stream: &mut S, proxy: &Via, target: Target<'_>) -> Result<(), String>
+async fn socks_connect<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let login = proxy.login.as_ref();
-    stream.write_all(socks::greeting(login)).await.map_err(io_failure)?;
-    if socks::wants_login(read(stream).await?, login).map_err(message)?
-        && let Some(login) = login
+    let credentials = proxy.credentials.as_ref();
+    stream.write_all(socks::method_selection(credentials)).await.map_err(io_failure)?;
+    if socks::requires_auth(read(stream).await?, credentials).map_err(message)?
+        && let Some(credentials) = credentials
     {
-        stream.write_all(&socks::credentials(login)).await.map_err(io_failure)?;
-        socks::admitted(read(stream).await?).map_err(message)?;
+        stream.write_all(&socks::auth_request(credentials)).await.map_err(io_failure)?;
+        socks::check_auth(read(stream).await?).map_err(message)?;
     }
     stream.write_all(&socks::request(target.0, target.1).map_err(message)?).await.map_err(io_failure)?;
-    let more = socks::granted(read(stream).await?).map_err(message)?;
+    let more = socks::parse_reply(read(stream).await?).map_err(message)?;
     stream.read_exact(&mut vec![0; more]).await.map_err(io_failure)?;
     Ok(())
 }
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    const HUB: Target<'_> = Target("hub.corp", 443);
+    const HUB: HostPort<'_> = HostPort("hub.corp", 443);
 
     /// What comes of a proxy that answers this, in pieces of this size; and what was left for the hub to say.
     async fn against(proxy: &str, answer: &[u8], piece: usize) -> Result<Vec<u8>, String> {

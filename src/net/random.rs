@@ -16,6 +16,6 @@ pub fn secret<const N: usize>() -> Secret<N> {
 }
 
 /// A random number, for jitter.
-pub fn dice() -> u64 {
+pub fn u64() -> u64 {
     u64::from_ne_bytes(bytes())
 }

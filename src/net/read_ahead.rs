@@ -8,34 +8,34 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// Four records, as a sender with much to say writes them in one call.
-const BLOCK: usize = 66 * 1024;
+const READ_BLOCK: usize = 66 * 1024;
 
 /// What comes in smaller pieces is no bulk (any more), and is read to where it is wanted.
-const LITTLE: usize = BLOCK / 16;
+const BULK_THRESHOLD: usize = READ_BLOCK / 16;
 
 /// A connection whose reads are few and large while much comes. While nothing comes, it holds no memory.
 #[derive(Debug)]
 pub struct ReadAhead<T> {
     inner: T,
-    read: BytesMut,
+    read_buffer: BytesMut,
     is_bulk: bool,
 }
 
 impl<T> ReadAhead<T> {
     /// From now on.
     pub fn new(inner: T) -> Self {
-        Self { inner, read: BytesMut::new(), is_bulk: false }
+        Self { inner, read_buffer: BytesMut::new(), is_bulk: false }
     }
 }
 
 impl<T: AsyncRead + Unpin> ReadAhead<T> {
-    fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.read.reserve(BLOCK);
-        let read = pin!(self.inner.read_buf(&mut self.read)).poll(context);
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.read_buffer.reserve(READ_BLOCK);
+        let read = pin!(self.inner.read_buf(&mut self.read_buffer)).poll(context);
         if read.is_pending() {
-            self.read = BytesMut::new();
+            self.read_buffer = BytesMut::new();
         }
-        self.is_bulk = ready!(read)? >= LITTLE;
+        self.is_bulk = ready!(read)? >= BULK_THRESHOLD;
         Poll::Ready(Ok(()))
     }
 }
@@ -46,18 +46,18 @@ impl<T: AsyncRead + Unpin> AsyncRead for ReadAhead<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
+        if self.read_buffer.is_empty() {
             if !self.is_bulk {
-                self.read = BytesMut::new();
+                self.read_buffer = BytesMut::new();
                 ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
                 self.is_bulk = buffer.remaining() == 0;
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_block(context))?;
+            ready!(self.poll_fill(context))?;
         }
-        let count = self.read.len().min(buffer.remaining());
-        buffer.put_slice(&self.read[..count]);
-        self.read.advance(count);
+        let count = self.read_buffer.len().min(buffer.remaining());
+        buffer.put_slice(&self.read_buffer[..count]);
+        self.read_buffer.advance(count);
         Poll::Ready(Ok(()))
     }
 }
@@ -111,8 +111,8 @@ mod tests {
         }
         assert!(read == sent);
         assert!(futures_util::poll!(pin!(near.read(&mut [0; 8]))).is_pending());
-        assert_eq!(near.read.capacity(), 0);
-        assert!(near.is_bulk || near.read.is_empty());
+        assert_eq!(near.read_buffer.capacity(), 0);
+        assert!(near.is_bulk || near.read_buffer.is_empty());
         far.write_all(b"x").await.unwrap();
         assert_eq!(near.read_u8().await.unwrap(), b'x');
     }

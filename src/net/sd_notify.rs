@@ -12,21 +12,21 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// It serves from now on.
 pub fn ready(status: &str) {
-    tell(&format!("READY=1\nSTATUS={}", one_line(status)));
+    notify(&format!("READY=1\nSTATUS={}", one_line(status)));
 }
 
 /// What it is doing, for a person who asks the service manager.
 pub fn status(status: &str) {
-    tell(&format!("STATUS={}", one_line(status)));
+    notify(&format!("STATUS={}", one_line(status)));
 }
 
 /// It has begun to end.
 pub fn stopping() {
-    tell("STOPPING=1");
+    notify("STOPPING=1");
 }
 
 /// Does the work, and tells the watchdog so from the same task: work that blocks its task is no longer alive.
-pub async fn while_alive<R>(work: impl Future<Output = R>) -> R {
+pub async fn with_watchdog<R>(work: impl Future<Output = R>) -> R {
     tokio::select! {
         result = work => result,
         never = watchdog(|| std::future::ready(true)) => match never {},
@@ -36,18 +36,22 @@ pub async fn while_alive<R>(work: impl Future<Output = R>) -> R {
 /// For as long as the answer is yes, and comes in time, tells the watchdog, twice in the time that it allows.
 pub async fn watchdog<F: Future<Output = bool>>(is_alive: impl Fn() -> F) -> Infallible {
     match period(|name| env::var(name).ok()) {
-        Some(period) => beat(period, is_alive, || tell("WATCHDOG=1")).await,
+        Some(period) => ping_periodically(period, is_alive, || notify("WATCHDOG=1")).await,
         None => std::future::pending().await,
     }
 }
 
-async fn beat<F: Future<Output = bool>>(period: Duration, is_alive: impl Fn() -> F, tell: impl Fn()) -> Infallible {
+async fn ping_periodically<F: Future<Output = bool>>(
+    period: Duration,
+    is_alive: impl Fn() -> F,
+    notify: impl Fn(),
+) -> Infallible {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         if timeout(period, is_alive()).await == Ok(true) {
-            tell();
+            notify();
         } else {
             tracing::warn!("something does not answer; the service manager's watchdog is not told that all is well");
         }
@@ -63,7 +67,7 @@ fn period(variable: impl Fn(&str) -> Option<String>) -> Option<Duration> {
     Some(Duration::from_micros(microseconds / 2)).filter(|period| !period.is_zero())
 }
 
-fn tell(state: &str) {
+fn notify(state: &str) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET") else { return };
     if let Err(error) = send(&socket, state) {
         tracing::debug!(%error, "could not tell the service manager");
@@ -132,10 +136,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_is_told_only_of_what_answers() {
         let second = Duration::from_secs(1);
-        let told = Cell::new(0);
+        let pings = Cell::new(0);
         let run = async |is_alive: &dyn Fn() -> BoxFuture<'static, bool>| {
-            let _ = timeout(second * 21 / 2, beat(second, is_alive, || told.set(told.get() + 1))).await;
-            told.replace(0)
+            let _ = timeout(second * 21 / 2, ping_periodically(second, is_alive, || pings.set(pings.get() + 1))).await;
+            pings.replace(0)
         };
         assert_eq!(run(&|| ready(true).boxed()).await, 11, "at once, and then every second");
         assert_eq!(run(&|| ready(false).boxed()).await, 0);

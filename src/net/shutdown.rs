@@ -16,7 +16,7 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Asks once more: the first time for a drain, then for an end.
-    pub fn ask(&self) {
+    pub fn request(&self) {
         if self.drain.is_cancelled() {
             self.now.cancel();
         }
@@ -30,12 +30,12 @@ pub struct Reload(Arc<Notify>);
 
 impl Reload {
     /// Asks for the files to be read again; asking twice before it is done is asking once.
-    pub fn ask(&self) {
+    pub fn request(&self) {
         self.0.notify_one();
     }
 
     /// Returns when that is asked for, or has been since the last time.
-    pub async fn asked(&self) {
+    pub async fn requested(&self) {
         self.0.notified().await;
     }
 }

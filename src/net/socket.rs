@@ -38,8 +38,8 @@ const CONGESTION_CONTROL: &str = "bbr";
 
 /// Asks for the congestion control that suits a tunnel, where the kernel allows it; what else it has will do. What a
 /// listener is given, all connections have that it accepts.
-pub fn suit_tunnel<'a>(socket: impl Into<SockRef<'a>>) {
-    if let Err(error) = set_congestion_control(&socket.into(), CONGESTION_CONTROL) {
+pub fn set_congestion_control<'a>(socket: impl Into<SockRef<'a>>) {
+    if let Err(error) = apply_congestion_control(&socket.into(), CONGESTION_CONTROL) {
         tracing::trace!(%error, "{CONGESTION_CONTROL} is not to be had");
     }
 }
@@ -52,7 +52,7 @@ pub fn congestion_control<'a>(socket: impl Into<SockRef<'a>>) -> Option<String> 
 }
 
 #[cfg(target_os = "linux")]
-fn set_congestion_control(socket: &SockRef<'_>, name: &str) -> io::Result<()> {
+fn apply_congestion_control(socket: &SockRef<'_>, name: &str) -> io::Result<()> {
     socket.set_tcp_congestion(name.as_bytes())
 }
 
@@ -62,7 +62,7 @@ fn read_congestion_control(socket: &SockRef<'_>) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn set_congestion_control(_: &SockRef<'_>, _: &str) -> io::Result<()> {
+fn apply_congestion_control(_: &SockRef<'_>, _: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -72,7 +72,7 @@ fn read_congestion_control(_: &SockRef<'_>) -> io::Result<Vec<u8>> {
 }
 
 /// From here on the connection ends as a reset, however it ends (a lost tunnel, a deadline, a panic, `kill -9`), so that
-/// what arrived never looks like the whole; unless [`end_cleanly`] says otherwise.
+/// what arrived never looks like the whole; unless [`close_gracefully`] says otherwise.
 pub fn reset_on_drop(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "could not set a socket to be reset");
@@ -81,7 +81,7 @@ pub fn reset_on_drop(stream: &TcpStream) {
 
 /// Ends a connection on which all is said. What its peer still sends is read and dropped for a moment: a socket closed
 /// with bytes unread is reset, and takes with it what the peer has not yet read.
-pub async fn end_cleanly(mut stream: TcpStream) {
+pub async fn close_gracefully(mut stream: TcpStream) {
     if let Err(error) = SockRef::from(&stream).set_linger(None) {
         tracing::debug!(%error, "could not set a socket to be closed");
     }
@@ -125,7 +125,7 @@ mod tests {
     async fn a_kernel_that_has_not_what_is_asked_for_keeps_its_own() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let before = congestion_control(&listener).unwrap();
-        set_congestion_control(&SockRef::from(&listener), "no-such-thing").unwrap_err();
+        apply_congestion_control(&SockRef::from(&listener), "no-such-thing").unwrap_err();
         assert_eq!(congestion_control(&listener), Some(before));
     }
 
@@ -133,7 +133,7 @@ mod tests {
     async fn a_connection_has_what_its_listener_was_given() {
         // Everybody may have this one, and nobody has it by default.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        set_congestion_control(&SockRef::from(&listener), "reno").unwrap();
+        apply_congestion_control(&SockRef::from(&listener), "reno").unwrap();
         let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = listener.accept().await.unwrap();
         assert_eq!(congestion_control(&accepted).as_deref(), Some("reno"));

@@ -10,21 +10,21 @@ use listenfd::ListenFd;
 
 /// Sockets that were handed to this process, each with its name.
 #[derive(Debug, Default)]
-pub struct Inherited(Vec<(String, TcpListener)>);
+pub struct InheritedSockets(Vec<(String, TcpListener)>);
 
-impl Inherited {
+impl InheritedSockets {
     /// Takes them out of the environment, so that no child takes them for its own. To be called once, while there is
     /// no other thread: changing the environment is not safe beside others.
-    pub fn take() -> anyhow::Result<Self> {
+    pub fn from_env() -> anyhow::Result<Self> {
         // Without the process id they could be meant for a parent.
         if env::var("LISTEN_PID").ok().is_none_or(|id| id != std::process::id().to_string()) {
             return Ok(Self::default());
         }
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
-        let mut given = ListenFd::from_env();
+        let mut passed = ListenFd::from_env();
         let mut sockets = Vec::new();
-        for (index, name) in (0..given.len()).zip(names.split(':').chain(std::iter::repeat(""))) {
-            let socket = adopt(&mut given, index);
+        for (index, name) in (0..passed.len()).zip(names.split(':').chain(std::iter::repeat(""))) {
+            let socket = adopt(&mut passed, index);
             sockets.push((name.to_owned(), socket.with_context(|| format!("inherited socket {index} '{name}'"))?));
         }
         Ok(Self(sockets))
@@ -38,8 +38,8 @@ impl Inherited {
     }
 }
 
-fn adopt(given: &mut ListenFd, index: usize) -> anyhow::Result<TcpListener> {
-    let Some(socket) = given.take_tcp_listener(index)? else { bail!("it is not there") };
+fn adopt(passed: &mut ListenFd, index: usize) -> anyhow::Result<TcpListener> {
+    let Some(socket) = passed.take_tcp_listener(index)? else { bail!("it is not there") };
     if !is_listening(&socket)? {
         bail!("it is a TCP socket that does not listen");
     }

@@ -11,13 +11,13 @@ use tokio::time::{sleep, timeout};
 use super::channel::{ControlChannel, Ended};
 use super::client::{Client, Connection};
 use super::network_monitor::NetworkMonitor;
-use super::pump::Line;
+use super::pump::TransportOptions;
 use super::websocket::WebSocket;
 use super::{clock, random};
 use crate::proto::backoff::Backoff;
 use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_INTERVAL};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::standby::{FromHub, Offer};
+use crate::proto::standby::{FromHub, StandbyOffer};
 
 /// What is brought for a stream that found none, beside its own: while it ends, which takes longer than to open one, the next
 /// ones shall find some.
@@ -29,43 +29,43 @@ pub struct Standby {
     /// What is said on it between streams.
     pub channel: ControlChannel<Connection>,
     /// What it keeps while it carries a stream.
-    pub kept: Kept,
+    pub slot: PoolSlot,
 }
 
 /// What outlives a stream.
 #[derive(Debug)]
-pub struct Kept {
+pub struct PoolSlot {
     /// As whom it was brought.
     pub client: Client,
-    line: Line,
-    place: Place,
+    transport: TransportOptions,
+    permit: PoolPermit,
 }
 
 impl Standby {
     /// The WebSocket, for a stream.
-    pub fn into_parts(self) -> (WebSocket<Connection>, Kept) {
-        (self.channel.into_socket(), self.kept)
+    pub fn into_parts(self) -> (WebSocket<Connection>, PoolSlot) {
+        (self.channel.into_socket(), self.slot)
     }
 
     /// After a stream.
-    pub fn again(socket: WebSocket<Connection>, kept: Kept) -> Self {
-        Self { channel: ControlChannel::new(socket, kept.line.idle_timeout), kept }
+    pub fn from_parts(socket: WebSocket<Connection>, slot: PoolSlot) -> Self {
+        Self { channel: ControlChannel::new(socket, slot.transport.idle_timeout), slot }
     }
 
     /// What the hub says next; nothing when nobody wanted the connection for long.
-    pub async fn idle(&mut self, vigil: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
-        let (mut vigil, mut enough) = (vigil.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
+    pub async fn next_command(&mut self, network: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
+        let (mut network, mut enough) = (network.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
         loop {
             tokio::select! {
-                said = self.channel.next() => return said.map(Some),
-                () = vigil.changed() => self.channel.probe().await?,
+                command = self.channel.next() => return command.map(Some),
+                () = network.changed() => self.channel.probe().await?,
                 () = &mut enough => return Ok(None),
             }
         }
     }
 
     /// Ends it, for this reason or because nobody wants it.
-    pub async fn end(self, why: Option<Ended>) {
+    pub async fn close(self, why: Option<Ended>) {
         match why {
             Some(why) => self.channel.end(&why).await,
             None => self.channel.leave().await,
@@ -75,162 +75,167 @@ impl Standby {
 
 /// One of those that there may be.
 #[derive(Debug)]
-struct Place {
-    counts: Arc<Counts>,
+struct PoolPermit {
+    counts: Arc<PoolCounts>,
     /// It is given up, and kept until its socket is closed.
-    goes: bool,
+    evicted: bool,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct PoolCounts {
     all: AtomicUsize,
     /// Of these, so many are given up.
-    going: AtomicUsize,
+    evicting: AtomicUsize,
 }
 
-impl Drop for Place {
+impl Drop for PoolPermit {
     fn drop(&mut self) {
         self.counts.all.fetch_sub(1, Ordering::Relaxed);
-        self.counts.going.fetch_sub(self.goes.into(), Ordering::Relaxed);
+        self.counts.evicting.fetch_sub(self.evicted.into(), Ordering::Relaxed);
     }
 }
 
 /// How many there are, and ought to be.
 #[derive(Debug)]
-pub struct Supply {
-    line: Line,
+pub struct StandbyPool {
+    transport: TransportOptions,
     /// The run of an agent, if they are a device's.
     run: Option<u64>,
-    counts: Arc<Counts>,
+    counts: Arc<PoolCounts>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// Where to bring them, and as whom.
-    offer: Option<(Client, Offer)>,
+    offer: Option<(Client, StandbyOffer)>,
     /// The hub took none, or was out of reach: it is left alone until then.
-    not_before: Option<Instant>,
+    retry_at: Option<Instant>,
     backoff: Backoff,
     /// It has taken some.
-    proven: bool,
+    has_connected: bool,
     /// So many are to be brought.
-    wanted: usize,
+    to_open: usize,
     /// Somebody sees to that.
-    growing: bool,
+    refilling: bool,
 }
 
-impl Supply {
+impl StandbyPool {
     /// None yet.
-    pub fn new(line: Line, run: Option<u64>) -> Self {
-        Self { line, run, counts: Arc::default(), state: Mutex::default() }
+    pub fn new(transport: TransportOptions, run: Option<u64>) -> Self {
+        Self { transport, run, counts: Arc::default(), state: Mutex::default() }
     }
 
     /// The hub takes them, or not.
-    pub fn offered(&self, client: &Client, offer: Option<Offer>) {
+    pub fn set_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
         let mut state = self.state();
-        let former = std::mem::replace(&mut state.offer, offer.map(|offer| (client.clone(), offer)));
-        let url = |offer: &Option<(Client, Offer)>| offer.as_ref().map(|(_, offer)| offer.url.clone());
-        if url(&former) != url(&state.offer) {
+        let previous = std::mem::replace(&mut state.offer, offer.map(|offer| (client.clone(), offer)));
+        let url = |offer: &Option<(Client, StandbyOffer)>| offer.as_ref().map(|(_, offer)| offer.url.clone());
+        if url(&previous) != url(&state.offer) {
             // What was found out is of the other one.
-            (state.proven, state.not_before) = (false, None);
+            (state.has_connected, state.retry_at) = (false, None);
         }
     }
 
-    /// A stream found none. Whether [`Self::next`] is to be called until there is nothing more: one after another, since
+    /// A stream found none. Whether [`Self::refill_next`] is to be called until there is nothing more: one after another, since
     /// the stream's own connection will stand by as well.
-    pub fn missed(&self) -> bool {
+    pub fn needs_refill(&self) -> bool {
         let mut state = self.state();
-        if self.possible(&state).is_none() {
+        if self.available_offer(&state).is_none() {
             return false;
         }
-        state.wanted = SPARES;
-        !std::mem::replace(&mut state.growing, true)
+        state.to_open = SPARES;
+        !std::mem::replace(&mut state.refilling, true)
     }
 
     /// Where one more can be brought now, and as whom.
-    fn possible(&self, state: &State) -> Option<(Client, Offer)> {
-        let left_alone = state.not_before.is_some_and(|until| clock::now() < until);
-        let has_room = |offer: &Offer| self.counts.all.load(Ordering::Relaxed) < offer.hold.min(self.line.standbys);
+    fn available_offer(&self, state: &State) -> Option<(Client, StandbyOffer)> {
+        let left_alone = state.retry_at.is_some_and(|until| clock::now() < until);
+        let has_room =
+            |offer: &StandbyOffer| self.counts.all.load(Ordering::Relaxed) < offer.limit.min(self.transport.standbys);
         state.offer.clone().filter(|(_, offer)| !left_alone && has_room(offer))
     }
 
     /// A connection that was brought for one stream may stand by after it.
-    pub fn adopt(&self, client: &Client) -> Kept {
+    pub fn reserve(&self, client: &Client) -> PoolSlot {
         self.counts.all.fetch_add(1, Ordering::Relaxed);
-        Kept { client: client.clone(), line: self.line, place: Place { counts: self.counts.clone(), goes: false } }
+        PoolSlot {
+            client: client.clone(),
+            transport: self.transport,
+            permit: PoolPermit { counts: self.counts.clone(), evicted: false },
+        }
     }
 
     /// Whether this one is to be ended because there are more than there ought to be. As many go as are too many, and not
     /// all that ask at the same time.
-    pub fn gives_up(&self, standby: &mut Standby) -> bool {
+    pub fn should_evict(&self, standby: &mut Standby) -> bool {
         let state = self.state();
-        let most = state.offer.as_ref().map_or(0, |(_, offer)| offer.hold.min(self.line.standbys));
-        let Counts { all, going } = &*self.counts;
-        let staying = all.load(Ordering::Relaxed).saturating_sub(going.load(Ordering::Relaxed));
-        if staying > most && !standby.kept.place.goes {
-            standby.kept.place.goes = true;
-            going.fetch_add(1, Ordering::Relaxed);
+        let limit = state.offer.as_ref().map_or(0, |(_, offer)| offer.limit.min(self.transport.standbys));
+        let PoolCounts { all, evicting } = &*self.counts;
+        let remaining = all.load(Ordering::Relaxed).saturating_sub(evicting.load(Ordering::Relaxed));
+        if remaining > limit && !standby.slot.permit.evicted {
+            standby.slot.permit.evicted = true;
+            evicting.fetch_add(1, Ordering::Relaxed);
         }
-        standby.kept.place.goes
+        standby.slot.permit.evicted
     }
 
     /// One that stands by, as long as some are wanted.
-    pub async fn next(&self) -> Option<Standby> {
+    pub async fn refill_next(&self) -> Option<Standby> {
         let (client, offer) = {
             let mut state = self.state();
-            let offer = self.possible(&state).filter(|_| state.wanted > 0);
-            state.wanted = offer.as_ref().map_or(0, |_| state.wanted - 1);
-            state.growing = offer.is_some();
+            let offer = self.available_offer(&state).filter(|_| state.to_open > 0);
+            state.to_open = offer.as_ref().map_or(0, |_| state.to_open - 1);
+            state.refilling = offer.is_some();
             offer?
         };
-        let brought = self.bring_as(&client, &offer).await;
-        if brought.is_none() {
-            self.state().growing = false;
+        let connected = self.connect_as(&client, &offer).await;
+        if connected.is_none() {
+            self.state().refilling = false;
         }
-        brought
+        connected
     }
 
     /// One for a stream that found none, where some were taken before: that is fewer handshakes than the long way.
-    pub async fn bring(&self) -> Option<Standby> {
+    pub async fn connect(&self) -> Option<Standby> {
         let (client, offer) = {
             let state = self.state();
-            self.possible(&state).filter(|_| state.proven)?
+            self.available_offer(&state).filter(|_| state.has_connected)?
         };
         // Elsewhere the hub may be within reach.
-        let brought = timeout(PROBE_TIMEOUT, self.bring_as(&client, &offer)).await;
-        brought.unwrap_or_else(|_| {
-            self.refused(&RefusalKind::HubUnreachable.into());
+        let connected = timeout(PROBE_TIMEOUT, self.connect_as(&client, &offer)).await;
+        connected.unwrap_or_else(|_| {
+            self.back_off(&RefusalKind::HubUnreachable.into());
             None
         })
     }
 
-    async fn bring_as(&self, client: &Client, offer: &Offer) -> Option<Standby> {
-        let kept = self.adopt(client);
+    async fn connect_as(&self, client: &Client, offer: &StandbyOffer) -> Option<Standby> {
+        let slot = self.reserve(client);
         match client.open_standby(&offer.url, self.run).await {
             Ok(socket) => {
                 let mut state = self.state();
                 state.backoff.connected(clock::now());
-                state.proven = true;
+                state.has_connected = true;
                 drop(state);
-                Some(Standby::again(socket, kept))
+                Some(Standby::from_parts(socket, slot))
             }
             Err(refusal) => {
-                self.refused(&refusal);
+                self.back_off(&refusal);
                 None
             }
         }
     }
 
-    fn refused(&self, refusal: &Refusal) {
+    fn back_off(&self, refusal: &Refusal) {
         tracing::debug!("no connection stands by: {refusal}");
         let mut state = self.state();
-        (state.wanted, state.proven) = (0, false);
+        (state.to_open, state.has_connected) = (0, false);
         let now = clock::now();
         // What a hub has refused it will refuse again; a network may be there again in a moment.
         let is_refused = refusal.kind != RefusalKind::HubUnreachable;
-        let pause = if is_refused { STANDBY_RETRY_INTERVAL } else { state.backoff.next_delay(now, random::dice()) };
-        state.not_before = Some(now + pause);
+        let pause = if is_refused { STANDBY_RETRY_INTERVAL } else { state.backoff.next_delay(now, random::u64()) };
+        state.retry_at = Some(now + pause);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -257,22 +262,22 @@ mod tests {
         let principal = Principal { role: Role::Service, id: "alice".parse().unwrap() };
         let client =
             Client::new("hub".parse::<HubAddress>().unwrap(), &Trust::Public, principal, Arc::new(key)).unwrap();
-        let supply = Supply::new(Line::default(), None);
-        supply.offered(&client, Some(Offer { url: "wss://hub/standby".into(), hold: 1 }));
+        let pool = StandbyPool::new(TransportOptions::default(), None);
+        pool.set_offer(&client, Some(StandbyOffer { url: "wss://hub/standby".into(), limit: 1 }));
         for (kind, left_alone) in [
             (RefusalKind::HubUnreachable, BACKOFF_BASE),
             (RefusalKind::HubUnreachable, 2 * BACKOFF_BASE),
             (RefusalKind::HubBusy, STANDBY_RETRY_INTERVAL),
         ] {
-            assert!(supply.missed(), "{kind:?}");
-            supply.refused(&kind.into());
-            supply.state().growing = false;
+            assert!(pool.needs_refill(), "{kind:?}");
+            pool.back_off(&kind.into());
+            pool.state().refilling = false;
             advance(left_alone).await;
         }
-        assert!(supply.missed());
-        supply.refused(&RefusalKind::HubBusy.into());
-        supply.state().growing = false;
+        assert!(pool.needs_refill());
+        pool.back_off(&RefusalKind::HubBusy.into());
+        pool.state().refilling = false;
         advance(STANDBY_RETRY_INTERVAL - Duration::from_millis(1)).await;
-        assert!(!supply.missed(), "it has said no");
+        assert!(!pool.needs_refill(), "it has said no");
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHal
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::pump::{Counters, Outcome, Rejoin, Terms, Tunnel, pump};
+use super::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use super::websocket::{Transport, WebSocket};
 use crate::proto::limits::{PROGRAM_BYTES, PROGRAM_LINGER};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -38,7 +38,7 @@ pub struct Stream {
 
 /// The pump's end of a [`Stream`].
 #[derive(Debug)]
-pub struct Local {
+pub struct StreamDriver {
     pipe: DuplexStream,
     shared: Arc<Shared>,
 }
@@ -49,34 +49,34 @@ pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
 }
 
 /// A stream for a program, and what carries it.
-pub fn pair() -> (Stream, Local) {
+pub fn pair() -> (Stream, StreamDriver) {
     let (pipe, local) = duplex(PROGRAM_BYTES);
     let shared = Arc::new(Shared::default());
-    (Stream { pipe, shared: shared.clone(), is_shut: false }, Local { pipe: local, shared })
+    (Stream { pipe, shared: shared.clone(), is_shut: false }, StreamDriver { pipe: local, shared })
 }
 
 /// What both ends know of each other.
 #[derive(Debug, Default)]
 struct Shared {
     /// The other end's direction has come to its end, all of it.
-    is_whole: AtomicBool,
+    is_complete: AtomicBool,
     /// The program let go of the stream without having ended its direction.
     is_reset: AtomicBool,
-    let_go: CancellationToken,
+    dropped: CancellationToken,
     outcome: OnceLock<Outcome>,
 }
 
 impl Shared {
     /// What was written still has somewhere to go, or has arrived.
-    fn lives(&self) -> io::Result<()> {
+    fn check_alive(&self) -> io::Result<()> {
         match self.outcome.get() {
-            Some(Outcome { ending: Ending::PeerReset | Ending::Broken, .. }) => Err(self.broken()),
+            Some(Outcome { ending: Ending::PeerReset | Ending::Broken, .. }) => Err(self.failure()),
             Some(Outcome { ending: Ending::Clean | Ending::LocalReset, .. }) | None => Ok(()),
         }
     }
 
     /// Why nothing more comes, or goes.
-    fn broken(&self) -> io::Error {
+    fn failure(&self) -> io::Error {
         let Some(Outcome { ending, refusal }) = self.outcome.get() else {
             let why = Refusal::from(RefusalKind::LocalShutdown);
             return io::Error::new(io::ErrorKind::ConnectionAborted, why);
@@ -100,8 +100,8 @@ impl AsyncRead for Stream {
         let (before, wanted) = (into.filled().len(), into.remaining());
         ready!(Pin::new(&mut self.pipe).poll_read(cx, into))?;
         let ended = into.filled().len() == before && wanted > 0;
-        if ended && !self.shared.is_whole.load(Ordering::Acquire) {
-            return Poll::Ready(Err(self.shared.broken()));
+        if ended && !self.shared.is_complete.load(Ordering::Acquire) {
+            return Poll::Ready(Err(self.shared.failure()));
         }
         Poll::Ready(Ok(()))
     }
@@ -110,18 +110,18 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.pipe).poll_write(cx, bytes));
-        Poll::Ready(written.map_err(|error| if self.is_shut { error } else { self.shared.broken() }))
+        Poll::Ready(written.map_err(|error| if self.is_shut { error } else { self.shared.failure() }))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.pipe).poll_flush(cx))?;
-        Poll::Ready(self.shared.lives())
+        Poll::Ready(self.shared.check_alive())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.pipe).poll_shutdown(cx))?;
         self.is_shut = true;
-        Poll::Ready(self.shared.lives())
+        Poll::Ready(self.shared.check_alive())
     }
 }
 
@@ -129,25 +129,25 @@ impl Drop for Stream {
     fn drop(&mut self) {
         // Before the pipe itself ends, which then means this.
         self.shared.is_reset.store(!self.is_shut, Ordering::Release);
-        self.shared.let_go.cancel();
+        self.shared.dropped.cancel();
     }
 }
 
-impl Local {
+impl StreamDriver {
     /// Carries the stream until it is over, which its program then hears.
-    pub async fn carry<T, J>(self, tunnel: Tunnel<T>, terms: Terms<'_, J>) -> (Outcome, Option<WebSocket<T>>)
+    pub async fn drive<T, J>(self, tunnel: Tunnel<T>, context: PumpContext<'_, J>) -> (Outcome, Option<WebSocket<T>>)
     where
         T: Transport,
         J: Rejoin<T>,
     {
         let Self { pipe, shared } = self;
         let (reader, writer) = split(pipe);
-        let (mut reader, mut writer) = (Reader(reader, &shared), Writer(writer, &shared));
-        let (counters, stop) = (terms.counters, terms.stop.child_token());
-        let pumped = Box::pin(pump((&mut reader, &mut writer), tunnel, Terms { stop: &stop, ..terms }));
+        let (mut reader, mut writer) = (DriverReader(reader, &shared), DriverWriter(writer, &shared));
+        let (counters, stop) = (context.counters, context.stop.child_token());
+        let pumped = Box::pin(pump((&mut reader, &mut writer), tunnel, PumpContext { stop: &stop, ..context }));
         let done = tokio::select! {
             done = pumped => done,
-            never = forsaken(&shared, counters, &stop) => match never {},
+            never = reap_dropped(&shared, counters, &stop) => match never {},
         };
         // Known before the pipe ends, which is when the program asks.
         let _ = shared.outcome.set(done.0.clone());
@@ -156,11 +156,11 @@ impl Local {
 }
 
 /// Stops what nobody holds any more and does not end by itself: as the kernel does with a socket that was closed.
-async fn forsaken(shared: &Shared, counters: &Counters, stop: &CancellationToken) -> Infallible {
-    shared.let_go.cancelled().await;
+async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &CancellationToken) -> Infallible {
+    shared.dropped.cancelled().await;
     let mut before = None;
     // What is sent has yet to be passed on, by a target that may be slow.
-    let progress = || (counters.received_and_sent(), counters.passed_on.load(Ordering::Relaxed));
+    let progress = || (counters.received_and_sent(), counters.delivered.load(Ordering::Relaxed));
     while before != Some(progress()) {
         before = Some(progress());
         sleep(PROGRAM_LINGER).await;
@@ -170,9 +170,9 @@ async fn forsaken(shared: &Shared, counters: &Counters, stop: &CancellationToken
 }
 
 /// What the program writes.
-struct Reader<'a>(ReadHalf<DuplexStream>, &'a Shared);
+struct DriverReader<'a>(ReadHalf<DuplexStream>, &'a Shared);
 
-impl AsyncRead for Reader<'_> {
+impl AsyncRead for DriverReader<'_> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (before, wanted) = (into.filled().len(), into.remaining());
         ready!(Pin::new(&mut self.0).poll_read(cx, into))?;
@@ -185,9 +185,9 @@ impl AsyncRead for Reader<'_> {
 }
 
 /// What the program reads.
-struct Writer<'a>(WriteHalf<DuplexStream>, &'a Shared);
+struct DriverWriter<'a>(WriteHalf<DuplexStream>, &'a Shared);
 
-impl AsyncWrite for Writer<'_> {
+impl AsyncWrite for DriverWriter<'_> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
@@ -198,7 +198,7 @@ impl AsyncWrite for Writer<'_> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Before the pipe itself ends, which then means this.
-        self.1.is_whole.store(true, Ordering::Release);
+        self.1.is_complete.store(true, Ordering::Release);
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
@@ -214,10 +214,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_nobody_holds_is_stopped_once_nothing_moves() {
         let (shared, counters, stop) = (Shared::default(), Counters::default(), CancellationToken::new());
-        let mut watched = Box::pin(forsaken(&shared, &counters, &stop));
+        let mut watched = Box::pin(reap_dropped(&shared, &counters, &stop));
         assert!(timeout(PROGRAM_LINGER * 10, &mut watched).await.is_err());
         assert!(!stop.is_cancelled(), "its program has it");
-        shared.let_go.cancel();
+        shared.dropped.cancel();
         for _ in 0..10 {
             counters.sent.fetch_add(1, Ordering::Relaxed);
             assert!(timeout(PROGRAM_LINGER / 2, &mut watched).await.is_err());
@@ -235,7 +235,7 @@ mod tests {
     async fn a_pump_that_is_cut_off_leaves_an_error_and_what_came_before() {
         let (mut stream, local) = pair();
         let (reader, writer) = split(local.pipe);
-        let (reader, mut writer) = (Reader(reader, &local.shared), Writer(writer, &local.shared));
+        let (reader, mut writer) = (DriverReader(reader, &local.shared), DriverWriter(writer, &local.shared));
         writer.write_all(b"some").await.unwrap();
         drop((reader, writer));
         let mut heard = Vec::new();
@@ -250,7 +250,7 @@ mod tests {
         for shut in [true, false] {
             let (mut stream, local) = pair();
             let (reader, _) = split(local.pipe);
-            let mut reader = Reader(reader, &local.shared);
+            let mut reader = DriverReader(reader, &local.shared);
             stream.write_all(b"all").await.unwrap();
             if shut {
                 stream.shutdown().await.unwrap();

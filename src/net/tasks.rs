@@ -22,18 +22,18 @@ pub fn panics() -> u64 {
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
-    cut: CancellationToken,
+    abort: CancellationToken,
 }
 
 impl Tasks {
     /// Starts one more.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.clone();
+        let abort = self.abort.clone();
         // In its own place, or it would take its room twice: where it came from, and where it runs.
         let task = Box::pin(task);
         self.tracker.spawn(async move {
             tokio::select! {
-                () = cut.cancelled() => {}
+                () = abort.cancelled() => {}
                 // What it panicked over was its own: the others go on.
                 done = AssertUnwindSafe(task).catch_unwind() => if done.is_err() {
                     PANICS.fetch_add(1, Ordering::Relaxed);
@@ -48,22 +48,22 @@ impl Tasks {
     }
 
     /// Waits until the last one has ended by itself.
-    pub async fn ended(&self) {
+    pub async fn wait(&self) {
         self.tracker.close();
         self.tracker.wait().await;
         self.tracker.reopen();
     }
 
     /// Ends them, without waiting until they have: for a `drop`, which cannot wait.
-    pub fn cut(&self) {
-        self.cut.cancel();
+    pub fn abort(&self) {
+        self.abort.cancel();
     }
 
     /// Gives them a moment to end by themselves, then ends them.
-    pub async fn end(self, grace: Duration) {
-        if timeout(grace, self.ended()).await.is_err() {
-            self.cut.cancel();
-            self.ended().await;
+    pub async fn shutdown(self, grace: Duration) {
+        if timeout(grace, self.wait()).await.is_err() {
+            self.abort.cancel();
+            self.wait().await;
         }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         }
         tasks.spawn(async move { survived.store(true, Ordering::Relaxed) });
         go.send(()).unwrap();
-        tasks.ended().await;
+        tasks.wait().await;
         assert!(other.load(Ordering::Relaxed), "one that ran goes on");
         assert!(saw.1.load(Ordering::Relaxed), "and new ones start");
         assert_eq!((tasks.count(), panics()), (0, before + 1));

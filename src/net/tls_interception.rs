@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
 use crate::proto::auth::Exporter;
-use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_name};
+use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_id};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// What the request is to be signed with instead of the TLS channel, if the hub sees another channel than we do and
@@ -16,10 +16,10 @@ pub(super) fn detect(
 ) -> Result<Option<Challenge>, Refusal> {
     let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
     let hub_channel = text(CHANNEL_HEADER).filter(|_| response.status() == StatusCode::UNAUTHORIZED);
-    if hub_channel.is_none_or(|hub_channel| hub_channel == channel_name(exporter)) {
+    if hub_channel.is_none_or(|hub_channel| hub_channel == channel_id(exporter)) {
         return Ok(None);
     }
-    let challenge = text(header::WWW_AUTHENTICATE.as_str()).and_then(Challenge::demanded);
+    let challenge = text(header::WWW_AUTHENTICATE.as_str()).and_then(Challenge::from_header);
     match (allowed, challenge) {
         (true, Some(challenge)) => Ok(Some(challenge)),
         (true, None) => Err(Refusal::new(RefusalKind::TlsInspected, "the hub does not allow it")),

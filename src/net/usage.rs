@@ -4,19 +4,19 @@ use std::fs;
 use std::path::Path;
 
 /// A process's resident memory, in bytes; 0 where the system does not say.
-pub fn memory() -> u64 {
+pub fn resident_memory() -> u64 {
     statm(1).unwrap_or(0)
 }
 
 /// What memory is held to from outside: by a control group, or a limit of the address space.
 pub fn memory_limit() -> Option<u64> {
-    group().map(|group| group.limit).into_iter().chain(address_space_limit()).min()
+    tightest_group().map(|group| group.limit).into_iter().chain(address_space_limit()).min()
 }
 
 /// How much of that is in use, in thousandths.
-pub fn memory_share() -> Option<u64> {
+pub fn memory_permille() -> Option<u64> {
     let share = |used: u64, limit: u64| used.saturating_mul(1000) / limit.max(1);
-    let of_group = group().map(|group| share(group.used, group.limit));
+    let of_group = tightest_group().map(|group| share(group.used, group.limit));
     let of_space = address_space_limit().map(|limit| share(statm(0).unwrap_or(0), limit));
     of_group.into_iter().chain(of_space).max()
 }
@@ -24,8 +24,7 @@ pub fn memory_share() -> Option<u64> {
 /// Open file descriptors, and how many there may be.
 pub fn descriptors() -> (u64, u64) {
     // The first is Linux's; every Unix has the second, which on a small Linux nobody may have made.
-    let open =
-        ["/proc/self/fd", "/dev/fd"].iter().find_map(|place| fs::read_dir(place).ok()).map_or(0, Iterator::count);
+    let open = ["/proc/self/fd", "/dev/fd"].iter().find_map(|path| fs::read_dir(path).ok()).map_or(0, Iterator::count);
     #[cfg(unix)]
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     #[cfg(not(unix))]
@@ -36,14 +35,14 @@ pub fn descriptors() -> (u64, u64) {
 
 /// What is free of the disk with this place, for users like this one, and how large it is: in bytes, if the system tells.
 #[cfg(unix)]
-pub fn disk(place: &Path) -> Option<(u64, u64)> {
-    let disk = rustix::fs::statvfs(place).ok()?;
+pub fn disk_space(path: &Path) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(path).ok()?;
     Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
 }
 
 /// Not told here.
 #[cfg(not(unix))]
-pub fn disk(_: &Path) -> Option<(u64, u64)> {
+pub fn disk_space(_: &Path) -> Option<(u64, u64)> {
     None
 }
 
@@ -67,37 +66,37 @@ fn address_space_limit() -> Option<u64> {
 }
 
 /// The tightest control group around this process.
-struct Group {
+struct ControlGroup {
     limit: u64,
     /// Without the page cache, which the kernel gives back when it must.
     used: u64,
 }
 
 /// Where a group's numbers stand in each version of control groups: limit, use, and the cache's line in `memory.stat`.
-const VERSIONS: [(&str, &str, &str); 2] =
+const GROUP_FILES: [(&str, &str, &str); 2] =
     [("memory.max", "memory.current", "file "), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache ")];
 
-fn group() -> Option<Group> {
-    groups()
+fn tightest_group() -> Option<ControlGroup> {
+    group_paths()
         .iter()
-        .flat_map(|place| VERSIONS.iter().filter_map(move |version| read(place, version)))
+        .flat_map(|path| GROUP_FILES.iter().filter_map(move |version| read(path, version)))
         .min_by_key(|group| group.limit)
 }
 
-fn read(place: &str, (limit, used, cache): &(&str, &str, &str)) -> Option<Group> {
+fn read(path: &str, (limit, used, cache): &(&str, &str, &str)) -> Option<ControlGroup> {
     // Version 1 writes a number near the largest for none.
     const NONE: u64 = 1 << 60;
-    let number = |name: &str| fs::read_to_string(format!("{place}/{name}")).ok()?.trim().parse::<u64>().ok();
+    let number = |name: &str| fs::read_to_string(format!("{path}/{name}")).ok()?.trim().parse::<u64>().ok();
     let limit = number(limit).filter(|limit| *limit < NONE)?;
-    let statistics = fs::read_to_string(format!("{place}/memory.stat")).unwrap_or_default();
+    let statistics = fs::read_to_string(format!("{path}/memory.stat")).unwrap_or_default();
     let cached = statistics.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok());
-    Some(Group { limit, used: number(used)?.saturating_sub(cached.unwrap_or(0)) })
+    Some(ControlGroup { limit, used: number(used)?.saturating_sub(cached.unwrap_or(0)) })
 }
 
 /// Where this process's groups may stand (cgroups(7)), each with all those around it.
-fn groups() -> Vec<String> {
+fn group_paths() -> Vec<String> {
     let lines = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let places = lines.lines().filter_map(|line| {
+    let paths = lines.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (kinds, path) = (fields.next()?, fields.next()?);
         match kinds {
@@ -106,9 +105,9 @@ fn groups() -> Vec<String> {
             _ => None,
         }
     });
-    let around = |(root, path): (&str, String)| {
+    let with_ancestors = |(root, path): (&str, String)| {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         ends.map(|end| format!("{root}{}", &path[..end])).collect::<Vec<_>>()
     };
-    places.flat_map(around).collect()
+    paths.flat_map(with_ancestors).collect()
 }

@@ -131,7 +131,7 @@ pub struct WebSocket<T> {
     /// What is sent.
     pub writer: Writer<T>,
     /// When either last happened.
-    pub pulse: Arc<Liveness>,
+    pub liveness: Arc<Liveness>,
     /// Which end this is.
     pub endpoint: Endpoint,
 }
@@ -139,11 +139,11 @@ pub struct WebSocket<T> {
 impl<T: Transport> WebSocket<T> {
     /// On a connection whose upgrade is done; `early` is what was read beyond the upgrade's head.
     pub fn new(transport: T, early: &[u8], endpoint: Endpoint, purpose: Purpose) -> Self {
-        let (transport, pulse) = LivenessIo::new(transport);
+        let (transport, liveness) = LivenessIo::new(transport);
         let line = Line::new(transport, endpoint, Decoder::new(endpoint, purpose.limit(), early));
         let line = Arc::new(Mutex::new(line));
         let reader = Reader { line: line.clone(), allowance: TokenBucket::new(clock::now()), rests_until: None };
-        Self { reader, writer: Writer { line }, pulse, endpoint }
+        Self { reader, writer: Writer { line }, liveness, endpoint }
     }
 
     /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its

@@ -102,7 +102,7 @@ pub enum AdminRequest {
 /// The hub's answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum AdminAnswer {
+pub enum AdminResponse {
     /// To [`AdminRequest::Show`] and [`AdminRequest::Enrol`].
     Hub(HubInfo),
     /// To [`AdminRequest::Add`], [`AdminRequest::Rotate`] and [`AdminRequest::AddEnrolment`].

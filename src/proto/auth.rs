@@ -91,7 +91,7 @@ impl Credential {
     }
 
     /// Whether the owner of `key` made this credential for that request, tied to exactly that session.
-    pub fn is_proven_by(&self, key: &PublicKey, binding: &Binding<'_>) -> bool {
+    pub fn is_signed_by(&self, key: &PublicKey, binding: &Binding<'_>) -> bool {
         self.challenge == binding.challenge() && key.verifies(&binding.message(&self.principal), &self.signature)
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         let credential = Credential::sign(device("pi-42"), &key, &binding());
         let parsed: Credential = credential.to_string().parse().unwrap();
         assert_eq!(parsed, credential);
-        assert!(parsed.is_proven_by(&key.public(), &binding()));
+        assert!(parsed.is_signed_by(&key.public(), &binding()));
     }
 
     #[test]
@@ -180,13 +180,13 @@ mod tests {
             Binding { path: "/devices/pi-43/control", ..binding() },
             Binding { session: Session::Channel(&other_session), ..binding() },
         ] {
-            assert!(!good.is_proven_by(&key.public(), &other), "{other:?}");
+            assert!(!good.is_signed_by(&key.public(), &other), "{other:?}");
         }
         let mut stolen = good;
         stolen.principal.role = Role::Service;
-        assert!(!stolen.is_proven_by(&key.public(), &binding()));
+        assert!(!stolen.is_signed_by(&key.public(), &binding()));
         stolen.principal = device("pi-43");
-        assert!(!stolen.is_proven_by(&key.public(), &binding()));
+        assert!(!stolen.is_signed_by(&key.public(), &binding()));
     }
 
     #[test]
@@ -197,14 +197,14 @@ mod tests {
         let answer = Credential::sign(device("pi-42"), &key, &answered);
         let parsed: Credential = answer.to_string().parse().unwrap();
         assert_eq!(parsed, answer);
-        assert!(parsed.is_proven_by(&key.public(), &answered));
-        assert!(!parsed.is_proven_by(&key.public(), &binding()), "the same bytes, from the channel");
+        assert!(parsed.is_signed_by(&key.public(), &answered));
+        assert!(!parsed.is_signed_by(&key.public(), &binding()), "the same bytes, from the channel");
         let relabelled = Credential { challenge: None, ..answer.clone() };
-        assert!(!relabelled.is_proven_by(&key.public(), &binding()));
+        assert!(!relabelled.is_signed_by(&key.public(), &binding()));
         let other = Challenge::new([6; 32]);
-        assert!(!answer.is_proven_by(&key.public(), &Binding { session: Session::Challenge(&other), ..binding() }));
+        assert!(!answer.is_signed_by(&key.public(), &Binding { session: Session::Challenge(&other), ..binding() }));
         let direct = Credential::sign(device("pi-42"), &key, &binding());
-        assert!(!direct.is_proven_by(&key.public(), &answered));
+        assert!(!direct.is_signed_by(&key.public(), &answered));
     }
 
     #[test]

@@ -19,7 +19,7 @@ const CHANNEL_LABEL: &[u8] = b"devstream-channel-v1\0";
 const SCHEME: &str = "DevStream";
 
 /// A TLS channel's name: a hash, so that what signatures are made with stays inside.
-pub fn channel_name(exporter: &Exporter) -> String {
+pub fn channel_id(exporter: &Exporter) -> String {
     URL_SAFE_NO_PAD.encode(sha256(&[CHANNEL_LABEL, exporter].concat()))
 }
 
@@ -39,12 +39,12 @@ impl Challenge {
     }
 
     /// As the value of a `WWW-Authenticate` header.
-    pub fn demand(&self) -> String {
+    pub fn to_header(&self) -> String {
         format!("{SCHEME} challenge=\"{self}\"")
     }
 
     /// The one in a `WWW-Authenticate` header, if there is one.
-    pub fn demanded(header: &str) -> Option<Self> {
+    pub fn from_header(header: &str) -> Option<Self> {
         let value = header.strip_prefix(SCHEME)?.trim().strip_prefix("challenge=\"")?;
         value.strip_suffix('"')?.parse().ok()
     }
@@ -76,16 +76,16 @@ mod tests {
     #[test]
     fn a_challenge_survives_its_header() {
         let challenge = Challenge::new([7; 32]);
-        assert_eq!(Challenge::demanded(&challenge.demand()), Some(challenge));
+        assert_eq!(Challenge::from_header(&challenge.to_header()), Some(challenge));
         for bad in ["", "DevStream", "Basic challenge=\"x\"", "DevStream challenge=\"AAAA\""] {
-            assert_eq!(Challenge::demanded(bad), None, "{bad}");
+            assert_eq!(Challenge::from_header(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn channels_have_different_names_that_do_not_show_them() {
-        let name = channel_name(&[1; 32]);
-        assert_ne!(name, channel_name(&[2; 32]));
+        let name = channel_id(&[1; 32]);
+        assert_ne!(name, channel_id(&[2; 32]));
         assert_ne!(name, URL_SAFE_NO_PAD.encode([1; 32]));
     }
 }

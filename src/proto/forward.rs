@@ -18,7 +18,7 @@ pub struct Forward {
 
 /// A local listener and the stream its connections ask for: `[BIND:]PORT[=STREAM]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Local {
+pub struct LocalForward {
     /// The address to listen on.
     pub bind: String,
     /// The port; 0 lets the system choose.
@@ -52,7 +52,7 @@ impl FromStr for Forward {
             Some((name, target)) => (Some(name.parse()?), target),
             None => (None, text),
         };
-        let (host, port) = host_and_port(target)?;
+        let (host, port) = parse_host_port(target)?;
         if port == 0 {
             return Err(InvalidForward::Port("0".into()));
         }
@@ -63,11 +63,11 @@ impl FromStr for Forward {
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.name, Target(&self.host, self.port))
+        write!(f, "{}={}", self.name, HostPort(&self.host, self.port))
     }
 }
 
-impl FromStr for Local {
+impl FromStr for LocalForward {
     type Err = InvalidForward;
 
     fn from_str(text: &str) -> Result<Self, InvalidForward> {
@@ -75,16 +75,16 @@ impl FromStr for Local {
             Some((listener, stream)) => (listener, Some(stream.parse()?)),
             None => (text, None),
         };
-        let (bind, port) = host_and_port(listener)?;
+        let (bind, port) = parse_host_port(listener)?;
         Ok(Self { bind: bind.unwrap_or(LOOPBACK).into(), port, stream })
     }
 }
 
 /// `HOST:PORT`, with an IPv6 address in brackets.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a>(pub &'a str, pub u16);
+pub struct HostPort<'a>(pub &'a str, pub u16);
 
-impl fmt::Display for Target<'_> {
+impl fmt::Display for HostPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(host, port) = self;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
@@ -92,9 +92,9 @@ impl fmt::Display for Target<'_> {
 }
 
 /// Splits `[HOST:]PORT`; the host comes back without its brackets.
-pub fn host_and_port(text: &str) -> Result<(Option<&str>, u16), InvalidForward> {
+pub fn parse_host_port(text: &str) -> Result<(Option<&str>, u16), InvalidForward> {
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (Some(bare_host(host)?), port),
+        Some((host, port)) => (Some(parse_host(host)?), port),
         None => (None, text),
     };
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
@@ -103,7 +103,7 @@ pub fn host_and_port(text: &str) -> Result<(Option<&str>, u16), InvalidForward> 
 }
 
 /// A host name or address, without the brackets of an IPv6 literal.
-pub fn bare_host(host: &str) -> Result<&str, InvalidForward> {
+pub fn parse_host(host: &str) -> Result<&str, InvalidForward> {
     let invalid = || InvalidForward::Host(host.into());
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if let Some(inner) = host.strip_prefix('[') {
@@ -169,13 +169,13 @@ mod tests {
 
     #[test]
     fn listeners_as_people_write_them() {
-        let local: Local = "0.0.0.0:2222=ssh".parse().unwrap();
+        let local: LocalForward = "0.0.0.0:2222=ssh".parse().unwrap();
         assert_eq!((local.bind.as_str(), local.port, local.stream.unwrap().as_str()), ("0.0.0.0", 2222, "ssh"));
-        let local: Local = "0".parse().unwrap();
+        let local: LocalForward = "0".parse().unwrap();
         assert_eq!((local.bind.as_str(), local.port, local.stream), ("127.0.0.1", 0, None));
-        assert_eq!("[::1]:2222".parse::<Local>().unwrap().bind, "::1");
+        assert_eq!("[::1]:2222".parse::<LocalForward>().unwrap().bind, "::1");
         for bad in ["", "x", "2222=", "2222=a/b", ":2222", "-1"] {
-            assert!(bad.parse::<Local>().is_err(), "{bad:?}");
+            assert!(bad.parse::<LocalForward>().is_err(), "{bad:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::forward::bare_host;
+use super::forward::parse_host;
 use super::id::{DeviceId, Role, StreamId, StreamName};
 
 /// Subprotocol of a device's control connection.
@@ -63,7 +63,7 @@ impl Route {
             ("POST", ["twins", id, "streams"]) => Some(Self::Open(id.parse().ok()?, None)),
             ("POST", ["twins", id, "streams", name]) => Some(Self::Open(id.parse().ok()?, Some(name.parse().ok()?))),
             ("GET", ["bridges", "ih", hub, "d", device, "sid", stream, "r", role]) => Some(Self::Bridge(Bridge {
-                hub: bare_host(hub).ok().filter(|hub| !hub.contains("..")).map(str::to_owned)?,
+                hub: parse_host(hub).ok().filter(|hub| !hub.contains("..")).map(str::to_owned)?,
                 device: device.parse().ok()?,
                 stream: stream.parse().ok()?,
                 role: role.parse().ok()?,
@@ -119,14 +119,14 @@ pub struct Bridge {
 }
 
 /// A timeout header's value: decimal seconds, fractions allowed; more than `limit` is `limit`. Anything else is `None`.
-pub fn seconds(text: &str, limit: Duration) -> Option<Duration> {
+pub fn parse_timeout(text: &str, limit: Duration) -> Option<Duration> {
     let number: f64 = text.trim().parse().ok()?;
     let duration = Duration::try_from_secs_f64(number).ok()?;
     Some(duration.min(limit))
 }
 
 /// Whether a list header such as `Sec-WebSocket-Protocol` names this one.
-pub fn lists(header: &str, wanted: &str) -> bool {
+pub fn list_contains(header: &str, wanted: &str) -> bool {
     header.split(',').any(|item| item.trim() == wanted)
 }
 
@@ -171,11 +171,11 @@ mod tests {
     #[test]
     fn timeouts_are_decimal_seconds_within_the_limit() {
         let limit = Duration::from_secs(60);
-        assert_eq!(seconds("30", limit), Some(Duration::from_secs(30)));
-        assert_eq!(seconds(" 0.5 ", limit), Some(Duration::from_millis(500)));
-        assert_eq!(seconds("1e9", limit), Some(limit));
+        assert_eq!(parse_timeout("30", limit), Some(Duration::from_secs(30)));
+        assert_eq!(parse_timeout(" 0.5 ", limit), Some(Duration::from_millis(500)));
+        assert_eq!(parse_timeout("1e9", limit), Some(limit));
         for bad in ["", "-1", "nan", "inf", "1s", "1e999"] {
-            assert_eq!(seconds(bad, limit), None, "{bad}");
+            assert_eq!(parse_timeout(bad, limit), None, "{bad}");
         }
     }
 }

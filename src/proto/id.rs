@@ -7,28 +7,28 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// Device ids, service names and stream names: up to this many characters (the original's limit for device ids).
-const NAME_CHARS: usize = 128;
+const MAX_NAME_CHARS: usize = 128;
 
 /// Why a name was not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be 1 to {NAME_CHARS} of the characters A-Z a-z 0-9 . _ -, and not '.' or '..'")]
+#[error("{kind} must be 1 to {MAX_NAME_CHARS} of the characters A-Z a-z 0-9 . _ -, and not '.' or '..'")]
 pub struct InvalidName {
-    what: &'static str,
+    kind: &'static str,
 }
 
-fn checked(text: &str, what: &'static str) -> Result<Arc<str>, InvalidName> {
+fn validate_name(text: &str, kind: &'static str) -> Result<Arc<str>, InvalidName> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let sized = (1..=NAME_CHARS).contains(&text.len());
+    let sized = (1..=MAX_NAME_CHARS).contains(&text.len());
     // "." and ".." would be folded away by anything that normalises a URL path.
     if sized && text.chars().all(allowed) && text != "." && text != ".." {
         Ok(text.into())
     } else {
-        Err(InvalidName { what })
+        Err(InvalidName { kind })
     }
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+    ($(#[$doc:meta])* $type:ident, $kind:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -44,7 +44,7 @@ macro_rules! name {
         impl FromStr for $type {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
-                checked(text, $what).map(Self)
+                validate_name(text, $kind).map(Self)
             }
         }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-use super::forward::{InvalidForward, Target, bare_host, host_and_port};
+use super::forward::{HostPort, InvalidForward, parse_host, parse_host_port};
 use super::id::{PrincipalId, Role};
 use super::key::PublicKey;
 use super::secret::JoinCode;
@@ -39,9 +39,9 @@ impl HubAddress {
     pub(super) fn parse(text: &str, default_port: u16) -> Result<Self, InvalidForward> {
         let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         if !has_port {
-            return Ok(Self { host: bare_host(text)?.into(), port: default_port });
+            return Ok(Self { host: parse_host(text)?.into(), port: default_port });
         }
-        match host_and_port(text)? {
+        match parse_host_port(text)? {
             (Some(host), port @ 1..) => Ok(Self { host: host.into(), port }),
             _ => Err(InvalidForward::Port(text.into())),
         }
@@ -51,7 +51,7 @@ impl HubAddress {
 /// As in a URL or a `Host` header: the port only where it is not the default.
 impl fmt::Display for HubAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let full = Target(&self.host, self.port).to_string();
+        let full = HostPort(&self.host, self.port).to_string();
         let default_port = format!(":{DEFAULT_PORT}");
         f.write_str(full.strip_suffix(&default_port).unwrap_or(&full))
     }

@@ -9,7 +9,7 @@ use super::id::{ServiceName, StreamId, StreamName};
 use super::limits::{CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH};
 use super::refusal::{Detail, Refusal};
 use super::secret::StreamToken;
-use super::standby::Offer;
+use super::standby::StandbyOffer;
 
 /// What a device says to the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub enum ToDevice {
         version: String,
         /// Where to bring standby connections, if the hub takes any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        standby: Option<Offer>,
+        standby: Option<StandbyOffer>,
     },
     /// A service asks for a stream.
     StreamRequest(StreamRequest),

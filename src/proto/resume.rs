@@ -25,7 +25,7 @@ pub const GRACE_HEADER: &str = "devstream-resume-grace";
 /// Everything about a stream that a hub must know to join its ends again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ticket {
+pub struct ResumeTicket {
     /// Which stream.
     pub stream: StreamId,
     /// Which of its forwards.
@@ -42,7 +42,7 @@ pub struct Ticket {
     pub hub: u64,
 }
 
-impl Ticket {
+impl ResumeTicket {
     /// The identity it is for.
     pub fn principal(&self) -> Principal {
         let id = match self.role {
@@ -79,14 +79,14 @@ impl fmt::Debug for ResumeToken {
 
 /// What an end needs to come back.
 #[derive(Debug, Clone)]
-pub struct Pass {
+pub struct ResumeCredential {
     /// To be shown.
     pub token: ResumeToken,
     /// How long an interruption may last.
     pub grace: Duration,
 }
 
-impl Pass {
+impl ResumeCredential {
     /// From the two headers.
     pub fn parse(token: &str, grace: &str) -> Option<Self> {
         let grace = Duration::from_secs(grace.parse().ok()?).min(MAX_RESUME_GRACE);
@@ -105,14 +105,14 @@ impl ResumeKey {
 
     /// Signs a ticket.
     #[expect(clippy::expect_used, reason = "ids, names and numbers always serialise")]
-    pub fn sign(&self, ticket: &Ticket) -> ResumeToken {
+    pub fn sign(&self, ticket: &ResumeTicket) -> ResumeToken {
         let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(ticket).expect("plain data serialises"));
         let tag = hmac::sign(&self.0, body.as_bytes());
         ResumeToken(format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag)))
     }
 
     /// The ticket, if it is one of ours. The signature is checked first, and in constant time.
-    pub fn open(&self, token: &ResumeToken) -> Option<Ticket> {
+    pub fn verify(&self, token: &ResumeToken) -> Option<ResumeTicket> {
         let (body, tag) = token.0.split_once('.')?;
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
         hmac::verify(&self.0, body.as_bytes(), &tag).ok()?;
@@ -130,8 +130,8 @@ impl fmt::Debug for ResumeKey {
 mod tests {
     use super::*;
 
-    fn ticket() -> Ticket {
-        Ticket {
+    fn ticket() -> ResumeTicket {
+        ResumeTicket {
             stream: StreamId::from_bytes([7; 16]),
             name: "ssh".parse().unwrap(),
             device: "d".repeat(128).parse().unwrap(),
@@ -146,21 +146,21 @@ mod tests {
     fn a_ticket_comes_back_as_it_was_and_fits_its_header() {
         let key = ResumeKey::new(&Secret::new([1; 32]));
         let token = key.sign(&ticket());
-        assert_eq!(key.open(&ResumeToken::parse(token.reveal()).unwrap()), Some(ticket()));
+        assert_eq!(key.verify(&ResumeToken::parse(token.reveal()).unwrap()), Some(ticket()));
     }
 
     #[test]
     fn a_ticket_that_was_touched_or_signed_by_another_is_none() {
         let key = ResumeKey::new(&Secret::new([1; 32]));
         let token = key.sign(&ticket());
-        assert_eq!(ResumeKey::new(&Secret::new([2; 32])).open(&token), None);
+        assert_eq!(ResumeKey::new(&Secret::new([2; 32])).verify(&token), None);
         for index in 0..token.0.len() {
             let mut bytes = token.0.clone().into_bytes();
             bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
             let touched = ResumeToken(String::from_utf8(bytes).unwrap());
-            assert_eq!(key.open(&touched).filter(|_| touched != token), None, "{index}");
+            assert_eq!(key.verify(&touched).filter(|_| touched != token), None, "{index}");
         }
-        assert_eq!(key.open(&ResumeToken::parse("x.y").unwrap()), None);
+        assert_eq!(key.verify(&ResumeToken::parse("x.y").unwrap()), None);
     }
 
     #[test]

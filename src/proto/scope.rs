@@ -14,14 +14,14 @@ use super::timestamp::Timestamp;
 pub struct Glob(String);
 
 /// As long as the longest id, so that every id can be named.
-const GLOB_CHARS: usize = 128;
+const MAX_GLOB_CHARS: usize = 128;
 
 /// Patterns in one scope; each is tried for each request.
-const GLOBS: usize = 256;
+const MAX_GLOBS: usize = 256;
 
 /// Why a pattern was not one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a pattern is 1 to {GLOB_CHARS} of the characters A-Z a-z 0-9 . _ - and * ?")]
+#[error("a pattern is 1 to {MAX_GLOB_CHARS} of the characters A-Z a-z 0-9 . _ - and * ?")]
 pub struct InvalidGlob;
 
 impl Glob {
@@ -40,7 +40,7 @@ impl FromStr for Glob {
     type Err = InvalidGlob;
     fn from_str(text: &str) -> Result<Self, InvalidGlob> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*' | '?');
-        let fits = (1..=GLOB_CHARS).contains(&text.len()) && text.chars().all(allowed);
+        let fits = (1..=MAX_GLOB_CHARS).contains(&text.len()) && text.chars().all(allowed);
         if fits { Ok(Self(text.into())) } else { Err(InvalidGlob) }
     }
 }
@@ -99,13 +99,13 @@ impl Scope {
     }
 
     /// Whether its time is over.
-    pub fn has_ended(&self, now: Timestamp) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| now >= until)
     }
 
     /// Whether it is of a size that can be looked through for each request.
-    pub fn is_reasonable(&self) -> bool {
-        self.devices.len() <= GLOBS && self.streams.len() <= GLOBS
+    pub fn within_limits(&self) -> bool {
+        self.devices.len() <= MAX_GLOBS && self.streams.len() <= MAX_GLOBS
     }
 }
 
@@ -132,16 +132,18 @@ pub struct ScopeChange {
 #[serde(rename_all = "camelCase")]
 pub enum Limit<T> {
     /// Up to here.
-    To(T),
+    #[serde(rename = "to")]
+    At(T),
     /// As much as there is.
-    Without,
+    #[serde(rename = "without")]
+    Unlimited,
 }
 
 impl<T> From<Limit<T>> for Option<T> {
     fn from(limit: Limit<T>) -> Self {
         match limit {
-            Limit::To(value) => Some(value),
-            Limit::Without => None,
+            Limit::At(value) => Some(value),
+            Limit::Unlimited => None,
         }
     }
 }
@@ -190,12 +192,12 @@ mod tests {
     use super::*;
 
     /// By the definition, without a thought for time.
-    fn plainly_matches(glob: &[u8], text: &[u8]) -> bool {
+    fn naive_matches(glob: &[u8], text: &[u8]) -> bool {
         match (glob.split_first(), text.split_first()) {
             (None, _) => text.is_empty(),
-            (Some((b'*', rest)), _) => (0..=text.len()).any(|taken| plainly_matches(rest, &text[taken..])),
-            (Some((b'?', rest)), Some((_, left))) => plainly_matches(rest, left),
-            (Some((wanted, rest)), Some((found, left))) => wanted == found && plainly_matches(rest, left),
+            (Some((b'*', rest)), _) => (0..=text.len()).any(|taken| naive_matches(rest, &text[taken..])),
+            (Some((b'?', rest)), Some((_, left))) => naive_matches(rest, left),
+            (Some((wanted, rest)), Some((found, left))) => wanted == found && naive_matches(rest, left),
             (Some(_), None) => false,
         }
     }
@@ -206,7 +208,7 @@ mod tests {
         #[test]
         fn a_glob_and_its_plain_definition_agree_on_every_id(glob in "[ab.*?*-]{1,12}", id in "[ab.-]{1,12}") {
             let parsed: Glob = glob.parse().unwrap();
-            prop_assert_eq!(parsed.matches(&id), plainly_matches(glob.as_bytes(), id.as_bytes()));
+            prop_assert_eq!(parsed.matches(&id), naive_matches(glob.as_bytes(), id.as_bytes()));
         }
 
         #[test]
@@ -258,12 +260,13 @@ mod tests {
     #[test]
     fn a_change_leaves_alone_what_it_does_not_name() {
         let mut scope = Scope { max_streams: Some(3), ..Scope::everything() };
-        let change = ScopeChange { until: Some(Limit::To(Timestamp(7))), ..ScopeChange::default() };
+        let change = ScopeChange { until: Some(Limit::At(Timestamp(7))), ..ScopeChange::default() };
         change.apply(&mut scope);
         assert_eq!(scope, Scope { until: Some(Timestamp(7)), max_streams: Some(3), ..Scope::everything() });
-        let change = ScopeChange { max_streams: Some(Limit::Without), streams: Some(Vec::new()), ..Default::default() };
+        let change =
+            ScopeChange { max_streams: Some(Limit::Unlimited), streams: Some(Vec::new()), ..Default::default() };
         change.apply(&mut scope);
         assert_eq!((scope.max_streams, scope.streams.len(), scope.until), (None, 0, Some(Timestamp(7))));
-        assert!(scope.has_ended(Timestamp(7)) && !scope.has_ended(Timestamp(6)));
+        assert!(scope.has_expired(Timestamp(7)) && !scope.has_expired(Timestamp(6)));
     }
 }

@@ -77,19 +77,19 @@ impl<'de, const N: usize> Deserialize<'de> for Secret<N> {
 }
 
 /// Longest user and password each, in bytes (RFC 1929 section 2).
-const LOGIN_BYTES: usize = 255;
+const MAX_CREDENTIAL_BYTES: usize = 255;
 
 /// What a proxy wants to know of its user.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Login {
+pub struct ProxyCredentials {
     user: String,
     password: String,
 }
 
-impl Login {
+impl ProxyCredentials {
     /// Of this user.
     pub fn new(user: &str, password: &str) -> Result<Self, InvalidSecret> {
-        let fits = |text: &str| text.len() <= LOGIN_BYTES && !text.contains(['\r', '\n', '\0']);
+        let fits = |text: &str| text.len() <= MAX_CREDENTIAL_BYTES && !text.contains(['\r', '\n', '\0']);
         // RFC 7617 section 2: the colon ends the user.
         let valid = !user.is_empty() && !user.contains(':') && fits(user) && fits(password);
         if valid { Ok(Self { user: user.into(), password: password.into() }) } else { Err(InvalidSecret) }
@@ -112,13 +112,13 @@ impl Login {
     }
 
     /// Both as RFC 7617 has them in a header.
-    pub fn basic(&self) -> Zeroizing<String> {
+    pub fn basic_auth(&self) -> Zeroizing<String> {
         let both = Zeroizing::new([self.user.as_str(), ":", &self.password].concat());
         Zeroizing::new(STANDARD.encode(both.as_bytes()))
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for ProxyCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
     }
@@ -179,11 +179,11 @@ mod tests {
 
     #[test]
     fn a_login_is_one_line_with_a_user_and_never_shows() {
-        let login = Login::parse("alice:hunter2: x\r\n").unwrap();
+        let login = ProxyCredentials::parse("alice:hunter2: x\r\n").unwrap();
         assert_eq!((login.user(), login.password()), ("alice", "hunter2: x"));
         assert_eq!(format!("{login:?}"), "[secret]");
         for text in ["", "alice", ":hunter2", "a:b\nc:d", &format!("a:{}", "x".repeat(256))] {
-            assert!(Login::parse(text).is_err(), "{text:?}");
+            assert!(ProxyCredentials::parse(text).is_err(), "{text:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::id::{DeviceId, StreamId, StreamName};
 use super::limits::EARLY_DATA_BYTES;
 use super::message::{StreamRequest, StreamResponse};
 use super::refusal::Refusal;
-use super::resume::Pass;
+use super::resume::ResumeCredential;
 
 /// Subprotocol of a standby connection.
 pub const STANDBY_PROTOCOL: &str = "devstream.standby.v1";
@@ -19,7 +19,7 @@ pub const RUN_HEADER: &str = "devstream-run";
 pub const URL_HEADER: &str = "devstream-standby-url";
 
 /// … and how many it holds for one identity.
-pub const HOLD_HEADER: &str = "devstream-standby-hold";
+pub const LIMIT_HEADER: &str = "devstream-standby-hold";
 
 /// In a service's request: its connection may stand by after the stream. In the answer: both will.
 pub const REUSABLE_HEADER: &str = "devstream-rests";
@@ -30,11 +30,12 @@ pub const REUSABLE: &str = "true";
 /// Where a hub takes standby connections, and how many of one identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Offer {
+pub struct StandbyOffer {
     /// `wss://HOST[:PORT]/standby`.
     pub url: String,
     /// At most so many.
-    pub hold: usize,
+    #[serde(rename = "hold")]
+    pub limit: usize,
 }
 
 /// What an end says.
@@ -80,7 +81,7 @@ pub struct Open {
     /// What the service speaks on a stream.
     pub protocols: Vec<String>,
     /// So many bytes of the stream follow at once, as one binary message.
-    pub early: Early,
+    pub early: EarlyLength,
 }
 
 /// A request as a device gets it. It comes with no token: the connection it comes on is the device's side.
@@ -92,9 +93,9 @@ pub struct Request {
     pub stream: StreamRequest,
     /// What to come back with.
     #[serde(flatten)]
-    pub way_back: Option<WayBack>,
+    pub resume_grant: Option<ResumeGrant>,
     /// So many bytes of the stream follow at once, as one binary message.
-    pub early: Early,
+    pub early: EarlyLength,
 }
 
 /// The yes to a service.
@@ -108,7 +109,7 @@ pub struct Opened {
     pub protocol: Option<String>,
     /// What to come back with.
     #[serde(flatten)]
-    pub way_back: Option<WayBack>,
+    pub resume_grant: Option<ResumeGrant>,
     /// Whether the connections of both sides stand by again after the stream.
     #[serde(rename = "rests")]
     pub reusable: bool,
@@ -117,30 +118,30 @@ pub struct Opened {
 /// What an end comes back with, as in the answer to an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WayBack {
+pub struct ResumeGrant {
     resume_token: String,
     resume_grace: u64,
 }
 
-impl From<&Pass> for WayBack {
-    fn from(pass: &Pass) -> Self {
-        Self { resume_token: pass.token.reveal().into(), resume_grace: pass.grace.as_secs() }
+impl From<&ResumeCredential> for ResumeGrant {
+    fn from(resume_credential: &ResumeCredential) -> Self {
+        Self { resume_token: resume_credential.token.reveal().into(), resume_grace: resume_credential.grace.as_secs() }
     }
 }
 
-impl WayBack {
+impl ResumeGrant {
     /// What to come back with, if it is any good.
-    pub fn pass(&self) -> Option<Pass> {
-        Pass::parse(&self.resume_token, &self.resume_grace.to_string())
+    pub fn credential(&self) -> Option<ResumeCredential> {
+        ResumeCredential::parse(&self.resume_token, &self.resume_grace.to_string())
     }
 }
 
 /// How many bytes come along with a request: never more than [`EARLY_DATA_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "usize", into = "usize")]
-pub struct Early(usize);
+pub struct EarlyLength(usize);
 
-impl Early {
+impl EarlyLength {
     /// How many.
     pub fn bytes(self) -> usize {
         self.0
@@ -150,17 +151,17 @@ impl Early {
 /// More than anyone may send ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {EARLY_DATA_BYTES} bytes ahead of the answer")]
-pub struct TooEarly;
+pub struct EarlyTooLong;
 
-impl TryFrom<usize> for Early {
-    type Error = TooEarly;
-    fn try_from(bytes: usize) -> Result<Self, TooEarly> {
-        if bytes <= EARLY_DATA_BYTES { Ok(Self(bytes)) } else { Err(TooEarly) }
+impl TryFrom<usize> for EarlyLength {
+    type Error = EarlyTooLong;
+    fn try_from(bytes: usize) -> Result<Self, EarlyTooLong> {
+        if bytes <= EARLY_DATA_BYTES { Ok(Self(bytes)) } else { Err(EarlyTooLong) }
     }
 }
 
-impl From<Early> for usize {
-    fn from(early: Early) -> Self {
+impl From<EarlyLength> for usize {
+    fn from(early: EarlyLength) -> Self {
         early.0
     }
 }
@@ -186,21 +187,31 @@ mod tests {
             r#"{{"type":"open","requestId":"{id}","device":"pi-42","connectTimeoutMs":0,"responseTimeoutMs":60000,"protocols":["devstream.v1"],"early":3}}"#
         );
         assert_eq!(encode(&ToHub::Open(open)), text);
-        let pass = Pass::parse("t", "120").unwrap();
-        let opened = Opened { url: "wss://h/".into(), protocol: None, way_back: Some((&pass).into()), reusable: true };
+        let resume_credential = ResumeCredential::parse("t", "120").unwrap();
+        let opened = Opened {
+            url: "wss://h/".into(),
+            protocol: None,
+            resume_grant: Some((&resume_credential).into()),
+            reusable: true,
+        };
         let text = r#"{"type":"opened","url":"wss://h/","resumeToken":"t","resumeGrace":120,"rests":true}"#;
         assert_eq!(encode(&FromHub::Opened(opened)), text);
         let FromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };
-        assert_eq!(back.way_back.and_then(|way| way.pass()).map(|pass| pass.grace.as_secs()), Some(120));
+        assert_eq!(
+            back.resume_grant
+                .and_then(|grant| grant.credential())
+                .map(|resume_credential| resume_credential.grace.as_secs()),
+            Some(120)
+        );
         let bare = r#"{"type":"opened","url":"wss://h/","rests":false}"#;
         let FromHub::Opened(back) = decode(bare).unwrap() else { panic!("not an answer") };
-        assert_eq!(back.way_back, None);
+        assert_eq!(back.resume_grant, None);
     }
 
     #[test]
     fn nobody_sends_more_ahead_than_the_limit() {
-        assert!(Early::try_from(EARLY_DATA_BYTES).is_ok());
-        assert!(Early::try_from(EARLY_DATA_BYTES + 1).is_err());
+        assert!(EarlyLength::try_from(EARLY_DATA_BYTES).is_ok());
+        assert!(EarlyLength::try_from(EARLY_DATA_BYTES + 1).is_err());
         let long = format!(r#"{{"type":"streamResponse","requestId":"{}"}}"#, "1".repeat(31));
         assert!(decode::<ToHub>(&long).is_err());
     }

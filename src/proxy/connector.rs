@@ -10,7 +10,7 @@ use super::drain_streams;
 use super::stream::{self, Opener};
 use crate::net::identity::Identity;
 use crate::net::network_monitor::NetworkMonitor;
-use crate::net::pump::Line;
+use crate::net::pump::TransportOptions;
 use crate::net::shutdown::Shutdown;
 use crate::net::stream::{Stream, refusal_of};
 use crate::net::tasks::Tasks;
@@ -48,14 +48,14 @@ impl Connector {
             locals: Vec::new(),
             connect_timeout: Duration::ZERO,
             response_timeout: RESPONSE_TIMEOUT,
-            line: Line::default(),
+            transport: TransportOptions::default(),
             drain: Duration::ZERO,
             observer: Arc::new(|_| {}),
         };
-        let (vigil, watching) = NetworkMonitor::new();
+        let (network, monitor_task) = NetworkMonitor::new();
         let watch = Tasks::default();
-        watch.spawn(watching);
-        let opener = Opener::new(Arc::new(config), vigil);
+        watch.spawn(monitor_task);
+        let opener = Opener::new(Arc::new(config), network);
         let inner = Arc::new(Inner { opener, streams: Tasks::default(), watch });
         Ok(Self { inner, connect_timeout: Duration::ZERO })
     }
@@ -103,13 +103,13 @@ impl Connector {
     pub async fn close(self, drain: Duration) {
         let Inner { opener, streams, watch } = &*self.inner;
         drain_streams(opener, streams.clone(), drain, &Shutdown::default()).await;
-        watch.clone().end(Duration::ZERO).await;
+        watch.clone().shutdown(Duration::ZERO).await;
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.opener.standbys.abort();
-        self.watch.cut();
+        self.watch.abort();
     }
 }

@@ -21,11 +21,11 @@ use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::stream::Opener;
 use crate::net::network_monitor::NetworkMonitor;
-use crate::net::pump::{Counters, Line};
+use crate::net::pump::{Counters, TransportOptions};
 use crate::net::shutdown::Shutdown;
 use crate::net::socket;
 use crate::net::tasks::Tasks;
-use crate::proto::forward::{Local, Target};
+use crate::proto::forward::{HostPort, LocalForward};
 use crate::proto::id::StreamName;
 use crate::proto::limits::STREAMS_PER_SERVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -98,9 +98,9 @@ impl ServiceProxy {
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { config, listeners } = self;
         let (accepting, streams, watch) = (Tasks::default(), Tasks::default(), Tasks::default());
-        let (vigil, watching) = NetworkMonitor::new();
-        watch.spawn(watching);
-        let opener = Arc::new(Opener::new(config.clone(), vigil));
+        let (network, monitor_task) = NetworkMonitor::new();
+        watch.spawn(monitor_task);
+        let opener = Arc::new(Opener::new(config.clone(), network));
         let count = Arc::new(AtomicU64::new(1));
         // The hub would refuse more; others wait in the system's queue, instead of taking descriptors here.
         let permits = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
@@ -119,9 +119,9 @@ impl ServiceProxy {
             });
         }
         shutdown.drain.cancelled().await;
-        accepting.end(Duration::ZERO).await;
+        accepting.shutdown(Duration::ZERO).await;
         drain_streams(&opener, streams, config.drain, &shutdown).await;
-        watch.end(Duration::ZERO).await;
+        watch.shutdown(Duration::ZERO).await;
     }
 }
 
@@ -130,13 +130,13 @@ impl ServiceProxy {
 async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
     if streams.count() > 0 {
         tokio::select! {
-            _ = timeout(drain, streams.ended()) => {}
+            _ = timeout(drain, streams.wait()) => {}
             () = shutdown.now.cancelled() => {}
         }
     }
     opener.stream_shutdown.cancel();
     opener.standbys.end().await;
-    streams.end(CLOSE_GRACE).await;
+    streams.shutdown(CLOSE_GRACE).await;
 }
 
 /// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants. Asked to stop, it has a moment
@@ -151,10 +151,10 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let (vigil, watching) = NetworkMonitor::new();
+    let (network, monitor_task) = NetworkMonitor::new();
     // There is only one stream.
-    let config = ProxyConfig { line: Line { standbys: 0, ..config.line }, ..config };
-    let opener = Opener::new(Arc::new(config), vigil);
+    let config = ProxyConfig { transport: TransportOptions { standbys: 0, ..config.transport }, ..config };
+    let opener = Opener::new(Arc::new(config), network);
     let stopped = async {
         shutdown.drain.cancelled().await;
         let _ = timeout(CLOSE_GRACE, shutdown.now.cancelled()).await;
@@ -164,7 +164,7 @@ where
     tokio::select! {
         done = stream::pipe(&opener, name, pipes) => done,
         () = stopped => Err((Ending::Broken, RefusalKind::LocalShutdown.into())),
-        () = watching => Ok(()),
+        () = monitor_task => Ok(()),
     }
 }
 
@@ -174,17 +174,17 @@ async fn connection(opener: Arc<Opener>, tcp: TcpStream, from: SocketAddr, numbe
     stream::serve(&opener, tcp, from, number, name).await;
 }
 
-async fn listen(local: &Local) -> anyhow::Result<TcpListener> {
+async fn listen(local: &LocalForward) -> anyhow::Result<TcpListener> {
     let wanted = (local.bind.as_str(), local.port);
     match TcpListener::bind(wanted).await {
         Ok(listener) => Ok(listener),
         Err(error) => Err(anyhow!(advice(local, &error).await))
-            .with_context(|| format!("cannot listen on {}: {error}", Target(&local.bind, local.port))),
+            .with_context(|| format!("cannot listen on {}: {error}", HostPort(&local.bind, local.port))),
     }
 }
 
 /// A port that would have worked, or what else to do.
-async fn advice(local: &Local, error: &io::Error) -> String {
+async fn advice(local: &LocalForward, error: &io::Error) -> String {
     if local.port == 0 || error.kind() == io::ErrorKind::AddrNotAvailable {
         return format!("{} is not an address of this machine", local.bind);
     }

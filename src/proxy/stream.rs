@@ -20,8 +20,8 @@ use super::{Event, StreamInfo};
 use crate::net::channel::Ended;
 use crate::net::client::{Client, Connection, RequestOptions, ResumeTarget, response_refusal};
 use crate::net::network_monitor::NetworkMonitor;
-use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
-use crate::net::standby::{Kept, Standby};
+use crate::net::pump::{self, Counters, Outcome, PumpContext, StreamEvent, Tunnel, pump};
+use crate::net::standby::{PoolSlot, Standby};
 use crate::net::stream::{Stream, pair};
 use crate::net::{random, socket};
 use crate::proto::http::{
@@ -32,7 +32,7 @@ use crate::proto::id::{DeviceId, StreamId, StreamName};
 use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
-use crate::proto::standby::{self, FromHub, Offer, Open, ToHub};
+use crate::proto::standby::{self, FromHub, Open, StandbyOffer, ToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// The hub answers within the two timeouts; this much more is for the way there and back.
@@ -54,17 +54,17 @@ pub(super) async fn serve(
     number: u64,
     name: Option<StreamName>,
 ) {
-    let (info, tell) = (opener.stream_info(number, Some(from), name.as_ref()), &opener.config.observer);
+    let (info, on_event) = (opener.stream_info(number, Some(from), name.as_ref()), &opener.config.observer);
     match opener.open_and_carry(name.as_ref(), tcp.split(), &info).await {
         Ok(Outcome { ending, refusal }) => {
             if ending == Ending::Clean {
-                socket::end_cleanly(tcp).await;
+                socket::close_gracefully(tcp).await;
             }
-            tell(Event::Ended(info, ending, refusal));
+            on_event(Event::Ended(info, ending, refusal));
         }
         Err(refusal) => {
             drop(tcp);
-            tell(Event::Refused(info, refusal));
+            on_event(Event::Refused(info, refusal));
         }
     }
 }
@@ -79,10 +79,10 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let (info, tell) = (opener.stream_info(1, None, name.as_ref()), &opener.config.observer);
+    let (info, on_event) = (opener.stream_info(1, None, name.as_ref()), &opener.config.observer);
     match opener.open_and_carry(name.as_ref(), pipes, &info).await {
         Ok(Outcome { ending, refusal }) => {
-            tell(Event::Ended(info, ending, refusal.clone()));
+            on_event(Event::Ended(info, ending, refusal.clone()));
             match ending {
                 // An application that stops reading ends the session in its own time.
                 Ending::Clean | Ending::LocalReset => Ok(()),
@@ -92,7 +92,7 @@ where
             }
         }
         Err(refusal) => {
-            tell(Event::Refused(info, refusal.clone()));
+            on_event(Event::Refused(info, refusal.clone()));
             Err((Ending::Broken, refusal))
         }
     }
@@ -108,9 +108,9 @@ pub(super) async fn open(
     let (stream, local) = pair();
     let work = async move {
         let counters = Counters::default();
-        let (_, socket) = local.carry(tunnel, opener.terms(resume_target, &counters, &|_| {})).await;
+        let (_, socket) = local.drive(tunnel, opener.pump_context(resume_target, &counters, &|_| {})).await;
         if let (Some(socket), Some(slot)) = (socket, slot) {
-            opener.standbys.put(Standby::again(socket, slot));
+            opener.standbys.put(Standby::from_parts(socket, slot));
         }
     };
     Ok((stream, work))
@@ -121,7 +121,7 @@ pub(super) struct Opener {
     config: Arc<ProxyConfig>,
     /// The client that worked last; enrolling anew for every connection would cost a round trip.
     client: Arc<Mutex<Option<Client>>>,
-    vigil: NetworkMonitor,
+    network: NetworkMonitor,
     pub(super) standbys: Standbys,
     /// Streams end, and say so.
     pub(super) stream_shutdown: CancellationToken,
@@ -132,7 +132,7 @@ struct OpenStream {
     tunnel: Tunnel<Connection>,
     resume_target: ResumeTarget,
     /// Of a connection that stood by.
-    slot: Option<Kept>,
+    slot: Option<PoolSlot>,
 }
 
 /// What has become of a stream before its connection was lost.
@@ -145,16 +145,16 @@ struct OpenState {
 }
 
 impl Opener {
-    pub(super) fn new(config: Arc<ProxyConfig>, vigil: NetworkMonitor) -> Self {
-        let standbys = Standbys::new(config.line, vigil.clone());
-        Self { config, client: Arc::default(), vigil, standbys, stream_shutdown: CancellationToken::new() }
+    pub(super) fn new(config: Arc<ProxyConfig>, network: NetworkMonitor) -> Self {
+        let standbys = Standbys::new(config.transport, network.clone());
+        Self { config, client: Arc::default(), network, standbys, stream_shutdown: CancellationToken::new() }
     }
 
     /// The same, to another device.
     pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration) -> Self {
         let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
         let (client, standbys) = (self.client.clone(), self.standbys.clone());
-        Self { config, client, vigil: self.vigil.clone(), standbys, stream_shutdown: self.stream_shutdown.clone() }
+        Self { config, client, network: self.network.clone(), standbys, stream_shutdown: self.stream_shutdown.clone() }
     }
 
     fn stream_info(&self, number: u64, from: Option<SocketAddr>, name: Option<&StreamName>) -> Arc<StreamInfo> {
@@ -173,10 +173,10 @@ impl Opener {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let tell = &self.config.observer;
-        tell(Event::Requested(info.clone()));
+        let on_event = &self.config.observer;
+        on_event(Event::Requested(info.clone()));
         let opened = self.open(name, &mut reader).await?;
-        tell(Event::Opened(info.clone()));
+        on_event(Event::Opened(info.clone()));
         Ok(self.carry((reader, writer), opened, info).await)
     }
 
@@ -186,30 +186,30 @@ impl Opener {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let tell = |event| {
+        let on_event = |event| {
             let info = info.clone();
             (self.config.observer)(match event {
-                Happening::Draining(left) => Event::Draining(info, left),
-                Happening::Interrupted(why) => Event::Interrupted(info, why),
-                Happening::Resumed(after) => Event::Resumed(info, after),
+                StreamEvent::Draining(left) => Event::Draining(info, left),
+                StreamEvent::Interrupted(why) => Event::Interrupted(info, why),
+                StreamEvent::Resumed(after) => Event::Resumed(info, after),
             });
         };
         let (outcome, socket) =
-            pump(local, opened.tunnel, self.terms(opened.resume_target, &info.counters, &tell)).await;
+            pump(local, opened.tunnel, self.pump_context(opened.resume_target, &info.counters, &on_event)).await;
         if let (Some(socket), Some(slot)) = (socket, opened.slot) {
-            self.standbys.put(Standby::again(socket, slot));
+            self.standbys.put(Standby::from_parts(socket, slot));
         }
         outcome
     }
 
-    fn terms<'a>(
+    fn pump_context<'a>(
         &'a self,
         rejoin: ResumeTarget,
         counters: &'a Counters,
-        tell: &'a (dyn Fn(Happening) + Sync),
-    ) -> Terms<'a, ResumeTarget> {
-        let (idle_timeout, vigil) = (self.config.line.idle_timeout, self.vigil.clone());
-        Terms { counters, tell, rejoin, idle_timeout, vigil, stop: &self.stream_shutdown }
+        on_event: &'a (dyn Fn(StreamEvent) + Sync),
+    ) -> PumpContext<'a, ResumeTarget> {
+        let (idle_timeout, network) = (self.config.transport.idle_timeout, self.network.clone());
+        PumpContext { counters, on_event, rejoin, idle_timeout, network, stop: &self.stream_shutdown }
     }
 
     /// On a connection that stands by, or is brought for that; else the long way.
@@ -248,7 +248,7 @@ impl Opener {
         name: Option<&StreamName>,
         early: &Bytes,
     ) -> Result<Result<OpenStream, Refusal>, Ended> {
-        let ProxyConfig { device, connect_timeout, response_timeout, line, client_factory, .. } = &*self.config;
+        let ProxyConfig { device, connect_timeout, response_timeout, transport, client_factory, .. } = &*self.config;
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let open = ToHub::Open(Open {
             request_id: id,
@@ -256,7 +256,7 @@ impl Opener {
             stream_name: name.cloned(),
             connect_timeout_ms: millis(connect_timeout),
             response_timeout_ms: millis(response_timeout),
-            protocols: line.protocols(),
+            protocols: transport.protocols(),
             early: early.len().try_into().unwrap_or_default(),
         });
         standby.channel.send_with(&open, early.clone()).await?;
@@ -270,8 +270,8 @@ impl Opener {
                 let tunnel = Tunnel {
                     socket,
                     protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
-                    pass: opened.way_back.and_then(|way| way.pass()),
-                    begun: pump::Begun { sent: early.clone(), ..pump::Begun::default() },
+                    resume_credential: opened.resume_grant.and_then(|grant| grant.credential()),
+                    early: pump::EarlyData { sent: early.clone(), ..pump::EarlyData::default() },
                     reusable: opened.reusable,
                 };
                 let resume_target = ResumeTarget {
@@ -323,15 +323,15 @@ impl Opener {
         name: Option<&StreamName>,
         state: &OpenState,
     ) -> Result<OpenStream, Refusal> {
-        let ProxyConfig { device, connect_timeout, response_timeout, line, client_factory, .. } = &*self.config;
+        let ProxyConfig { device, connect_timeout, response_timeout, transport, client_factory, .. } = &*self.config;
         let route = Route::Open(device.clone(), name.cloned());
         let mut headers = vec![
             (CONNECT_TIMEOUT_HEADER, connect_timeout.as_secs_f64().to_string()),
             (RESPONSE_TIMEOUT_HEADER, response_timeout.as_secs_f64().to_string()),
-            (STREAM_PROTOCOL_HEADER, line.protocols().join(", ")),
+            (STREAM_PROTOCOL_HEADER, transport.protocols().join(", ")),
         ];
         headers.extend(state.id.map(|id| (STREAM_ID_HEADER, id.to_string())));
-        if line.standbys > 0 {
+        if transport.standbys > 0 {
             headers.push((standby::REUSABLE_HEADER, standby::REUSABLE.into()));
         }
         let options = RequestOptions {
@@ -348,11 +348,11 @@ impl Opener {
         let token = header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
         let token = token.ok_or_else(incomplete)?;
         let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::from_name);
-        let hold = header(&response, standby::HOLD_HEADER).and_then(|hold| hold.parse().ok());
-        let offer = header(&response, standby::URL_HEADER).zip(hold);
-        self.standbys.update_offer(client, offer.map(|(url, hold)| Offer { url: url.into(), hold }));
+        let limit = header(&response, standby::LIMIT_HEADER).and_then(|limit| limit.parse().ok());
+        let offer = header(&response, standby::URL_HEADER).zip(limit);
+        self.standbys.update_offer(client, offer.map(|(url, limit)| StandbyOffer { url: url.into(), limit }));
         let mut tunnel = client.open_stream(url, &token, protocol).await?;
-        tunnel.begun.to_send = state.early.clone();
+        tunnel.early.to_send = state.early.clone();
         tunnel.reusable = header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE);
         let slot = tunnel.reusable.then(|| self.standbys.adopt(client));
         let resume_target =

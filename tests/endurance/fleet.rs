@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::say;
 use super::support::bytes::MIB;
-use super::support::fleet::{Fleet, ONE_ADDRESS, Return};
+use super::support::fleet::{Fleet, ONE_ADDRESS, Reconnect};
 use super::support::machine::Machine;
 use super::support::roles::Hub;
 
@@ -27,9 +27,9 @@ pub(crate) fn campaign(count: &str) -> ExitCode {
     let mut hub = Hub::start_with(&Machine::new(), &ONE_ADDRESS);
     let fleet = Fleet::join(&hub, "fleet", count);
     fleet.wait_online(&hub, ARRIVAL);
-    let returns: Vec<Return> = (0..DEATHS).map(|_| fleet.comes_back(&mut hub, &ONE_ADDRESS, ARRIVAL)).collect();
+    let returns: Vec<Reconnect> = (0..DEATHS).map(|_| fleet.reconnect(&mut hub, &ONE_ADDRESS, ARRIVAL)).collect();
     let good = returns.iter().all(|back| back.took <= BACK && back.peak < 2 * back.steady);
-    let each = |back: &Return| {
+    let each = |back: &Reconnect| {
         let [steady, peak] = [back.steady, back.peak].map(|bytes| bytes / MIB);
         format!("{:.1} s, {steady} MiB steady, {peak} MiB at most", back.took.as_secs_f64())
     };

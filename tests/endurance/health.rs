@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::bell::Bell;
-use super::scene::Scene;
+use super::fixture::Fixture;
 use super::support::bytes::MIB;
 use super::support::process::Process;
 
@@ -48,10 +48,10 @@ pub(crate) struct Memory(Mutex<Vec<(String, Vec<u64>)>>);
 
 impl Memory {
     /// Looks again and again until the bell rings.
-    pub(crate) fn watch(&self, scene: &Scene, bell: &Bell) {
+    pub(crate) fn watch(&self, fixture: &Fixture, bell: &Bell) {
         while !bell.rings_within(LOOK_EVERY) {
             let mut all = self.0.lock().unwrap();
-            for (at, (name, usage)) in scene.usage().into_iter().enumerate() {
+            for (at, (name, usage)) in fixture.usage().into_iter().enumerate() {
                 if all.len() <= at {
                     all.push((name, Vec::new()));
                 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use devstream::net::clock;
 
 use super::bell::Bell;
-use super::dice::Dice;
+use super::rng::Rng;
 use super::support::bytes::{KIB, MIB, Pattern, read_some, reset};
 use super::target::{ANSWER, BEFORE_RESET, ECHO, RESET};
 
@@ -80,7 +80,7 @@ impl Tally {
 /// Loads these ports until the bell rings, and then until everything that was begun has ended.
 pub(crate) fn load(ports: &[u16], seed: u64, tally: &Tally, bell: &Bell) {
     let patterns: Vec<Pattern> = (1..=PATTERNS).map(Pattern::new).collect();
-    let mut dice = Dice::new(seed);
+    let mut rng = Rng::new(seed);
     thread::scope(|scope| {
         for port in ports {
             scope.spawn(|| count_for_ever(*port, tally, bell));
@@ -92,8 +92,8 @@ pub(crate) fn load(ports: &[u16], seed: u64, tally: &Tally, bell: &Bell) {
                 return;
             }
             if tally.at_once.load(Ordering::Relaxed) < AT_ONCE {
-                let port = *dice.pick(ports);
-                open(scope, port, dice.roll(100), dice.pick(&patterns), tally);
+                let port = *rng.pick(ports);
+                open(scope, port, rng.below(100), rng.pick(&patterns), tally);
             }
         }
     });

@@ -5,13 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
 mod bell;
-mod dice;
 mod faults;
+mod fixture;
 mod fleet;
 mod health;
 mod idle;
 mod load;
-mod scene;
+mod rng;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "what the tests need besides")]
 mod support;
@@ -24,9 +24,9 @@ mod resume {
     pub(crate) mod counter;
     pub(crate) mod cuts;
     pub(crate) mod fairness;
+    mod fixture;
     pub(crate) mod paused;
     pub(crate) mod restarts;
-    mod scene;
 }
 
 use std::fmt::Display;
@@ -38,9 +38,9 @@ use std::time::Duration;
 use devstream::net::clock;
 
 use self::bell::Bell;
+use self::fixture::Fixture;
 use self::health::{Memory, Usage, leaks};
 use self::load::{OPENS_PER_SECOND, Tally, load};
-use self::scene::Scene;
 use self::support::bytes::MIB;
 
 /// Whether streams outlive their legs. If they do, none may break; if not, what breaks must be a reset.
@@ -74,36 +74,36 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let scene = Scene::start();
-    let complaints = soak(&scene, Duration::from_secs(60 * minutes), seed);
+    let fixture = Fixture::start();
+    let complaints = soak(&fixture, Duration::from_secs(60 * minutes), seed);
     if complaints == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Returns how much is to be complained about.
-fn soak(scene: &Scene, time: Duration, seed: u64) -> usize {
+fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
     let (warm, bell) = (Tally::default(), Bell::default());
     thread::scope(|scope| {
-        scope.spawn(|| load(&scene.ports(), seed, &warm, &bell));
+        scope.spawn(|| load(&fixture.ports(), seed, &warm, &bell));
         bell.rings_within(WARM_UP);
         bell.ring();
     });
-    let mut complaints = rest(scene);
-    let before = scene.usage();
+    let mut complaints = rest(fixture);
+    let before = fixture.usage();
 
     let (tally, bell, memory, faults) = (Tally::default(), Bell::default(), Memory::default(), AtomicU64::new(0));
     let start = clock::now();
     // A hub that has just started has not yet taken what it takes.
     let (last_death, memory_from) = (time / 3, time / 2);
     thread::scope(|scope| {
-        scope.spawn(|| load(&scene.ports(), seed.wrapping_add(1), &tally, &bell));
-        scope.spawn(|| faults.store(faults::make_trouble(scene, seed, start + last_death, &bell), Ordering::Relaxed));
+        scope.spawn(|| load(&fixture.ports(), seed.wrapping_add(1), &tally, &bell));
+        scope.spawn(|| faults.store(faults::make_trouble(fixture, seed, start + last_death, &bell), Ordering::Relaxed));
         bell.rings_within(memory_from);
-        scope.spawn(|| memory.watch(scene, &bell));
+        scope.spawn(|| memory.watch(fixture, &bell));
         bell.rings_within(time.saturating_sub(start.elapsed()));
         bell.ring();
     });
-    complaints.extend(rest(scene));
-    let after = until_back(scene, &before);
+    complaints.extend(rest(fixture));
+    let after = until_back(fixture, &before);
 
     complaints.extend(of_the_load(&warm, 0, false));
     let expected = time.as_secs() * u64::from(OPENS_PER_SECOND);
@@ -112,7 +112,7 @@ fn soak(scene: &Scene, time: Duration, seed: u64) -> usize {
     let growth = memory.growth();
     let grown = growth.iter().filter(|(_, bytes)| leaks(*bytes));
     complaints.extend(grown.map(|(name, bytes)| format!("{name} has {} MiB more", mib(*bytes))));
-    let panics = scene.metric("devstream_panics_total");
+    let panics = fixture.metric("devstream_panics_total");
     complaints.extend((panics > 0).then(|| format!("{panics} tasks of the hub panicked")));
     complaints.iter().for_each(say);
 
@@ -136,17 +136,17 @@ fn soak(scene: &Scene, time: Duration, seed: u64) -> usize {
     complaints.len()
 }
 
-fn rest(scene: &Scene) -> Vec<String> {
-    let busy = scene.wait_until_idle();
+fn rest(fixture: &Fixture) -> Vec<String> {
+    let busy = fixture.wait_until_idle();
     Bell::default().rings_within(REST);
     busy.into_iter().collect()
 }
 
 /// Helpers go one by one.
-fn until_back(scene: &Scene, before: &[(String, Usage)]) -> Vec<(String, Usage)> {
+fn until_back(fixture: &Fixture, before: &[(String, Usage)]) -> Vec<(String, Usage)> {
     let deadline = clock::now() + 4 * REST;
     loop {
-        let now = scene.usage();
+        let now = fixture.usage();
         let back = before.iter().zip(&now).all(|(old, new)| new.1.is_back_to(&old.1));
         if back || clock::now() > deadline {
             return now;

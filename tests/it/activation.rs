@@ -13,10 +13,10 @@ use devstream::net::clock;
 
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, closed_port, is_alive};
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, TIMEOUT};
 
 #[test]
 fn a_restart_drops_no_connection_attempt() {
@@ -24,9 +24,9 @@ fn a_restart_drops_no_connection_attempt() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut hub = Hub::start_inheriting(&machine, &socket);
     assert_eq!(hub.port, socket.local_addr().unwrap().port(), "it says where it really listens");
-    let visitor = Raw::join(&hub.device_link(DEVICE));
+    let visitor = RawClient::join(&hub.device_link(DEVICE));
     let (served, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     let _hub = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -71,7 +71,7 @@ fn the_streaming_endpoint_has_a_socket_of_its_own() {
     let hub = Process::start(command.args(["--streaming-endpoint", &format!("wss://{streams}")]));
     hub.wait_line("Listening on");
     let port = main.rsplit(':').next().unwrap().parse().unwrap();
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(clock::now() < deadline, "{hub}");
     }
@@ -171,9 +171,9 @@ fn tells_its_life(role: &Process, manager: &UnixDatagram, ready: &str) {
 
 /// The next message with this in it; others pass.
 fn until(manager: &UnixDatagram, role: &Process, wanted: &str) -> String {
-    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut buffer = [0; 1024];
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     while clock::now() < deadline {
         let length = manager.recv(&mut buffer).unwrap_or_else(|error| panic!("{error} from {role}"));
         let message = String::from_utf8_lossy(&buffer[..length]);

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::support::bytes::read_some;
 use crate::support::kosoku::{Kosoku, Remarks};
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice, Tls};
+use crate::support::raw::{RawClient, RawDevice, Tls};
 use crate::support::roles::Hub;
 use crate::support::{DEVICE, STREAM_PROTOCOL};
 
@@ -79,8 +79,8 @@ fn a_clients_end_of_a_websocket_passes_every_case() {
 #[test]
 fn a_stream_through_the_hub_passes_every_case() {
     let hub = Hub::start(&Machine::new());
-    RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["echo"]).echoing();
-    let alice = Raw::join(&hub.service_link("alice"));
+    RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["echo"]).echoing();
+    let alice = RawClient::join(&hub.service_link("alice"));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let suite = Kosoku::against_server(listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -130,8 +130,8 @@ async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
 }
 
 /// The suite's connection goes on as alice's end of a stream, on which text is allowed.
-fn lead_through_the_hub(mut plain: std::net::TcpStream, alice: &Raw) {
-    let mut ticket = alice.open("echo", &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]).answer().ticket();
+fn lead_through_the_hub(mut plain: std::net::TcpStream, alice: &RawClient) {
+    let mut ticket = alice.open("echo", &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]).answer().grant();
     ticket.protocol = Some(STREAM_PROTOCOL.into());
     let stream = alice.bring(&ticket).expect("the hub lets alice in");
     let accept = derive_accept_key(key_asked_with(&mut plain).as_bytes());

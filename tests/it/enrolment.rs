@@ -8,7 +8,7 @@ use devstream::proto::refusal::RefusalKind;
 
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, assert_is};
 
 #[test]
@@ -45,7 +45,7 @@ fn who_hangs_up_while_joining_has_joined_and_is_in_the_log_or_neither() {
     let hub = Hub::start(&Machine::new());
     for number in 0..MACHINES {
         let link = hub.device_link(&format!("pi-{number}"));
-        Raw::before_joining(&link).redeem_and_leave(&link);
+        RawClient::before_joining(&link).redeem_and_leave(&link);
     }
     // The last thing in the log; all that went before it is there too.
     hub.ask(&["device", "remove", "pi-0"]);
@@ -140,12 +140,12 @@ fn a_join_code_expires() {
 fn a_join_whose_answer_was_lost_can_be_repeated_and_by_nobody_else() {
     let hub = Hub::start(&Machine::new());
     let link = hub.device_link("pi-1");
-    let machine = Raw::before_joining(&link);
+    let machine = RawClient::before_joining(&link);
     assert_eq!((machine.redeem(&link).status, machine.redeem(&link).status), (204, 204));
-    assert_eq!(Raw::before_joining(&link).redeem(&link).status, 401, "another key");
+    assert_eq!(RawClient::before_joining(&link).redeem(&link).status, 401, "another key");
 
     let shared = hub.link(&["enroll", "add", "--device", "*", "--uses", "2"]);
-    let machine = Raw::before_joining(&named(&shared, "pi-2"));
+    let machine = RawClient::before_joining(&named(&shared, "pi-2"));
     assert_eq!((machine.redeem(&shared).status, machine.redeem(&shared).status), (204, 204));
     assert_eq!(key(&hub, 1).used, 1, "one machine, one use");
 }
@@ -154,8 +154,8 @@ fn a_join_whose_answer_was_lost_can_be_repeated_and_by_nobody_else() {
 fn a_service_does_not_join_with_a_secret_for_devices() {
     let hub = Hub::start(&Machine::new());
     let shared = hub.link(&["enroll", "add", "--device", "*", "--uses", "2"]);
-    let bent = named(&shared, "alice").replace("role=device", "role=service");
-    assert_eq!(Raw::before_joining(&bent).redeem(&shared).status, 401);
+    let malformed = named(&shared, "alice").replace("role=device", "role=service");
+    assert_eq!(RawClient::before_joining(&malformed).redeem(&shared).status, 401);
     assert!(hub.json::<Vec<Identity>>(&["service", "list"]).is_empty());
 }
 

@@ -8,7 +8,7 @@ use devstream::proto::refusal::{Refusal, RefusalKind};
 
 use crate::support::bytes::{KIB, MIB, Pattern};
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::roles::{Agent, Hub};
 use crate::support::targets::Target;
 use crate::support::websocket::{Frame, WebSocket};
@@ -16,13 +16,13 @@ use crate::support::{DEVICE, STREAM_PROTOCOL};
 
 #[test]
 fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
-    let (hub, mut device, alice) = meeting(&[]);
+    let (hub, mut device, alice) = setup(&[]);
     let asked = alice.open("ssh?api-version=2020-09-30", &[]);
     let request = device.request();
     assert_eq!(request.stream_name.as_str(), "ssh");
     assert_eq!(request.service.as_str(), "alice");
     device.accept(&request);
-    let ticket = asked.answer().ticket();
+    let ticket = asked.answer().grant();
     assert!(ticket.url.starts_with(&format!("wss://{}/bridges/ih/", hub.address())), "{}", ticket.url);
     assert!(ticket.url.ends_with("/r/service") && request.url.ends_with("/r/device"), "{} {}", ticket.url, request.url);
     assert_ne!(ticket.token, request.authorization_token.as_ref().expect("a token").reveal());
@@ -32,7 +32,7 @@ fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
 
 #[test]
 fn a_devices_no_is_a_200_without_them() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let asked = alice.open("ssh", &[]);
     let request = device.request();
     device.reject(&request, Refusal::new(RefusalKind::RejectedByDevice, "not today"));
@@ -44,7 +44,7 @@ fn a_devices_no_is_a_200_without_them() {
 
 #[test]
 fn a_hubs_no_has_the_originals_status_and_name() {
-    let (hub, device, alice) = meeting(&[]);
+    let (hub, device, alice) = setup(&[]);
     for (kind, path, headers) in [
         (RefusalKind::UnknownDevice, "/twins/nobody/streams/ssh".to_owned(), vec![]),
         (RefusalKind::StreamNotOffered, format!("/twins/{DEVICE}/streams/web"), vec![]),
@@ -67,7 +67,7 @@ fn a_hubs_no_has_the_originals_status_and_name() {
 
 #[test]
 fn either_side_may_come_first_and_what_it_sends_early_is_held() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let early = Pattern::new(1).prefix(256 * KIB);
     for service_first in [true, false] {
         let (service, device) = handshake(&mut device, &alice, &[]);
@@ -85,7 +85,7 @@ fn either_side_may_come_first_and_what_it_sends_early_is_held() {
 
 #[test]
 fn what_a_side_sent_before_it_closed_is_heard_by_the_one_that_comes_later() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let mut early = service.bring();
     early.bytes(b"said and done").unwrap();
@@ -97,7 +97,7 @@ fn what_a_side_sent_before_it_closed_is_heard_by_the_one_that_comes_later() {
 
 #[test]
 fn a_side_that_never_comes_ends_the_handshake_in_time() {
-    let (hub, mut device, alice) = meeting(&["--handshake-timeout", "1"]);
+    let (hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);
     let (service, _) = handshake(&mut device, &alice, &[]);
     let mut service = service.bring();
     assert_eq!(service.expect_close(), RefusalKind::HandshakeTimedOut.row().close);
@@ -106,14 +106,14 @@ fn a_side_that_never_comes_ends_the_handshake_in_time() {
 
 #[test]
 fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
-    let (hub, mut device, alice) = meeting(&[]);
+    let (hub, mut device, alice) = setup(&[]);
     let row = RefusalKind::RejectedByDevice.row();
     let no = || Refusal::new(RefusalKind::RejectedByDevice, "it cannot come");
     for service_is_there in [false, true] {
         let asked = alice.open("ssh", &[]);
         let request = device.request();
         device.accept(&request);
-        let ticket = asked.answer().ticket();
+        let ticket = asked.answer().grant();
         let waiting = service_is_there.then(|| alice.bring(&ticket).unwrap());
         device.reject(&request, no());
         if let Some(mut waiting) = waiting {
@@ -125,29 +125,29 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
         } else {
             hub.wait_activity("invoke", Some(row.label));
             let answer = alice.bring(&ticket).err().unwrap();
-            assert!(answer.word() == row.label && answer.body.contains("it cannot come"), "{answer:?}");
+            assert!(answer.refusal_label() == row.label && answer.body.contains("it cannot come"), "{answer:?}");
         }
-        let answer = device.identity.bring(&Ticket::from(&request)).err().unwrap();
+        let answer = device.identity.bring(&StreamGrant::from(&request)).err().unwrap();
         assert_eq!(answer.status, 401, "who takes it back does not come");
     }
 }
 
 #[test]
 fn a_device_that_came_takes_nothing_back() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let asked = alice.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
-    let mut there = device.identity.bring(&Ticket::from(&request)).unwrap();
+    let mut there = device.identity.bring(&StreamGrant::from(&request)).unwrap();
     device.reject(&request, RefusalKind::RejectedByDevice.into());
-    let mut here = alice.bring(&asked.answer().ticket()).unwrap();
+    let mut here = alice.bring(&asked.answer().grant()).unwrap();
     here.bytes(b"hello").unwrap();
     assert_eq!(there.expect_bytes(5), b"hello");
 }
 
 #[test]
 fn messages_are_at_most_64_kib_however_they_came() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());
     let large = Pattern::new(1).prefix(200 * KIB);
@@ -163,7 +163,7 @@ fn messages_are_at_most_64_kib_however_they_came() {
 
 #[test]
 fn a_side_that_breaks_off_is_told_to_the_other_as_the_original_did() {
-    let (hub, mut device, alice) = meeting(&[]);
+    let (hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (service, mut device) = (service.bring(), device.bring());
     drop(service);
@@ -173,7 +173,7 @@ fn a_side_that_breaks_off_is_told_to_the_other_as_the_original_did() {
 
 #[test]
 fn a_clean_close_reaches_the_other_side_as_one() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());
     service.bytes(b"the last words").unwrap();
@@ -187,8 +187,8 @@ fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close(
     let target = Target::source(1, 8 * MIB);
     let (machine, hub) = hub(&[]);
     let _agent = Agent::start(&machine, &[&format!("ssh={}", target.port)]);
-    let alice = Raw::join(&hub.service_link("alice"));
-    let ticket = alice.open("ssh", &[]).answer().ticket();
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let ticket = alice.open("ssh", &[]).answer().grant();
     let mut stream = alice.bring(&ticket).expect("let in");
     let whole = stream.expect_bytes(usize::try_from(8 * MIB).unwrap());
     Pattern::new(1).expect(&mut whole.as_slice(), 8 * MIB);
@@ -197,7 +197,7 @@ fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close(
 
 #[test]
 fn text_means_something_only_where_both_ends_agreed_on_it() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let (service, plain) = handshake(&mut device, &alice, &[]);
     let (mut service, _plain) = (service.bring(), plain.bring());
     service.text(r#"{"type":"end","bytes":0}"#).unwrap();
@@ -211,7 +211,7 @@ fn text_means_something_only_where_both_ends_agreed_on_it() {
 
 #[test]
 fn a_request_that_the_service_gives_up_is_void() {
-    let (hub, mut device, alice) = meeting(&[]);
+    let (hub, mut device, alice) = setup(&[]);
     let asked = alice.open("ssh", &[]);
     let request = device.request();
     drop(asked);
@@ -225,7 +225,7 @@ fn a_request_that_the_service_gives_up_is_void() {
 }
 
 /// One side's way into a stream.
-struct Place<'a>(&'a Raw, Ticket);
+struct Place<'a>(&'a RawClient, StreamGrant);
 
 impl Place<'_> {
     fn bring(&self) -> WebSocket {
@@ -233,11 +233,15 @@ impl Place<'_> {
     }
 }
 
-fn handshake<'a>(device: &'a mut RawDevice, service: &'a Raw, headers: &[(&str, &str)]) -> (Place<'a>, Place<'a>) {
+fn handshake<'a>(
+    device: &'a mut RawDevice,
+    service: &'a RawClient,
+    headers: &[(&str, &str)],
+) -> (Place<'a>, Place<'a>) {
     let asked = service.open("ssh", headers);
     let request = device.request();
     device.accept(&request);
-    let mut ticket = asked.answer().ticket();
+    let mut ticket = asked.answer().grant();
     ticket.protocol = request.protocol.clone();
     (Place(service, ticket), Place(&device.identity, (&request).into()))
 }
@@ -248,9 +252,9 @@ fn hub(arguments: &[&str]) -> (Machine, Hub) {
     (machine, hub)
 }
 
-fn meeting(arguments: &[&str]) -> (Hub, RawDevice, Raw) {
+fn setup(arguments: &[&str]) -> (Hub, RawDevice, RawClient) {
     let (_machine, hub) = hub(arguments);
-    let device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
-    let alice = Raw::join(&hub.service_link("alice"));
+    let device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let alice = RawClient::join(&hub.service_link("alice"));
     (hub, device, alice)
 }

@@ -11,7 +11,7 @@ use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub};
 
 /// A device and a laptop that joined a hub whose certificate an authority signed that both trust.
-struct Scene {
+struct Fixture {
     authority: Authority,
     files: Files,
     hub: Hub,
@@ -20,7 +20,7 @@ struct Scene {
     _machine: Machine,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let authority = Authority::new();
         let machine = Machine::new();
@@ -69,9 +69,9 @@ while True:
 
 #[test]
 fn each_fault_of_a_hubs_tls_is_refused_with_its_reason() {
-    let scene = Scene::new();
-    let (own, other) = (&scene.authority, Authority::new());
-    scene.hub.process.kill();
+    let fixture = Fixture::new();
+    let (own, other) = (&fixture.authority, Authority::new());
+    fixture.hub.process.kill();
     let (new, old) = ("TLSv1_3", "TLSv1_2");
     let faults: [(&str, Pair, &str, RefusalKind, &str); 5] = [
         ("expired", own.certify_for(NAME, -1), new, RefusalKind::ClockOrInspection, "expired"),
@@ -87,12 +87,12 @@ fn each_fault_of_a_hubs_tls_is_refused_with_its_reason() {
         ("old TLS, and all else right", own.certify(NAME), old, RefusalKind::HubUnreachable, "TLS"),
     ];
     for (what, pair, version, kind, words) in faults {
-        scene.files.write(&pair);
+        fixture.files.write(&pair);
         let mut python = Command::new("/usr/bin/python3");
-        python.args(["-c", IMPOSTOR]).args([&scene.files.certificate, &scene.files.key]);
-        let impostor = Process::start(python.arg(scene.hub.port.to_string()).arg(version));
+        python.args(["-c", IMPOSTOR]).args([&fixture.files.certificate, &fixture.files.key]);
+        let impostor = Process::start(python.arg(fixture.hub.port.to_string()).arg(version));
         impostor.wait_line("listening");
-        scene.assert_refused(what, kind, words);
+        fixture.assert_refused(what, kind, words);
         assert!(!impostor.log().contains("trusted"), "{what}: {impostor}");
     }
 }

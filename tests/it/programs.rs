@@ -1,7 +1,7 @@
 //! Programs that are built on this crate: the examples, as processes of their own, and streams within this one.
 
+mod in_process;
 mod other_languages;
-mod within;
 
 use std::fs;
 use std::io::Write as _;

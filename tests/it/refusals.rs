@@ -8,10 +8,10 @@ use devstream::net::clock;
 use devstream::proto::refusal::{Refusal, RefusalKind};
 
 use crate::support::DEVICE;
-use crate::support::bytes::{End, drain};
+use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, connect};
 use crate::support::sshd::Sshd;
 use crate::support::targets::{Target, closed_port, is_alive};
@@ -33,10 +33,10 @@ fn a_device_that_was_never_online_is_offline() {
 
 #[test]
 fn a_device_whose_agent_ended_is_offline() {
-    let scene = OneMachine::forwarding(closed_port());
-    scene.agent.process.kill();
-    scene.hub.wait_activity("deviceDisconnected", None);
-    assert_refused(&scene.hub, &scene.proxy, scene.proxy.port, RefusalKind::DeviceOffline, "");
+    let fixture = OneMachine::forwarding(closed_port());
+    fixture.agent.process.kill();
+    fixture.hub.wait_activity("deviceDisconnected", None);
+    assert_refused(&fixture.hub, &fixture.proxy, fixture.proxy.port, RefusalKind::DeviceOffline, "");
 }
 
 #[test]
@@ -64,18 +64,18 @@ fn a_stream_name_that_is_not_offered_is_answered_with_those_that_are() {
 #[test]
 fn a_closed_target_port_is_named_within_a_second() {
     let target = closed_port();
-    let scene = OneMachine::forwarding(target);
+    let fixture = OneMachine::forwarding(target);
     let start = clock::now();
-    assert_reset(scene.proxy.port);
+    assert_reset(fixture.proxy.port);
     let elapsed = clock::now() - start;
     assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
-    assert_refused(&scene.hub, &scene.proxy, scene.proxy.port, RefusalKind::TargetRefused, &target.to_string());
+    assert_refused(&fixture.hub, &fixture.proxy, fixture.proxy.port, RefusalKind::TargetRefused, &target.to_string());
 }
 
 #[test]
 fn a_devices_own_reason_is_passed_on_without_what_a_terminal_would_act_on() {
     let (machine, hub) = hub();
-    let mut device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let mut device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
     let rejecting = thread::spawn(move || {
         let request = device.request();
         device.reject(&request, Refusal::new(RefusalKind::RejectedByDevice, "closed for\x1b[2J repairs"));
@@ -83,7 +83,7 @@ fn a_devices_own_reason_is_passed_on_without_what_a_terminal_would_act_on() {
     });
     let proxy = ServiceProxy::start(&machine);
     let mut local = proxy.connect();
-    assert_eq!(drain(&mut local).end, End::Reset);
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
     let line = proxy.process.wait_line(RefusalKind::RejectedByDevice.row().sentence);
     assert!(line.contains("closed for") && line.contains("repairs") && !line.contains('\x1b'), "{line:?}");
     hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));

@@ -11,28 +11,28 @@ use devstream::proto::timestamp::Timestamp;
 use proptest::prelude::*;
 
 use crate::support::DEVICE;
-use crate::support::answer::Answer;
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
+use crate::support::response::HttpResponse;
 use crate::support::roles::Hub;
 
 #[test]
 fn a_device_outside_the_scope_looks_like_one_that_does_not_exist_whatever_it_is_doing() {
     let hub = Hub::start(&Machine::new());
-    let _seen = RawDevice::online(Raw::join(&hub.device_link("mine")), &["ssh"]);
-    let alice = Raw::join(&hub.service_link_with("alice", &["--device", "mine", "--stream", "ssh"]));
-    let answers = || -> Vec<Answer> {
+    let _seen = RawDevice::online(RawClient::join(&hub.device_link("mine")), &["ssh"]);
+    let alice = RawClient::join(&hub.service_link_with("alice", &["--device", "mine", "--stream", "ssh"]));
+    let answers = || -> Vec<HttpResponse> {
         let ask = |method, path: String| alice.ask(method, &path, &[], "");
         let open = |stream: &str| ask("POST", format!("/twins/{DEVICE}/streams{stream}"));
         vec![open("/ssh"), open("/web"), open(""), ask("GET", "/devices".into())]
     };
     let unknown = answers();
-    assert_eq!(unknown[0].word(), RefusalKind::UnknownDevice.row().label);
+    assert_eq!(unknown[0].refusal_label(), RefusalKind::UnknownDevice.row().label);
     assert!(unknown[3].body.contains("mine"), "{unknown:?}");
 
     let link = hub.device_link(DEVICE);
     assert_eq!(answers(), unknown, "added");
-    let device = RawDevice::online(Raw::join(&link), &["ssh"]);
+    let device = RawDevice::online(RawClient::join(&link), &["ssh"]);
     assert_eq!(answers(), unknown, "online");
     hub.ask(&["device", "disable", DEVICE]);
     assert_eq!(answers(), unknown, "disabled");

@@ -69,7 +69,7 @@ fn a_device_may_not_open_streams_and_a_service_may_not_be_a_device() {
     let as_service = device.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
     assert!(as_service.code.is_some_and(|code| code > 0), "{as_service:?}");
     let as_device = laptop.start(&["device-agent", "--forward", "22"]);
-    assert_eq!(as_device.look_for(0, "is online", std::time::Duration::from_secs(2)), None);
+    assert_eq!(as_device.find_line(0, "is online", std::time::Duration::from_secs(2)), None);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use devstream::proto::id::{ConnectionId, StreamId};
 use devstream::proto::keepalive::{IdleTimeout, Keepalive};
 use devstream::proto::limits::{DIAL_TIMEOUT, INITIAL_WINDOW, MAX_WINDOW};
 use devstream::proto::refusal::RefusalKind;
-use devstream::proto::resume::Ticket;
+use devstream::proto::resume::ResumeTicket;
 use devstream::proto::stream::{Ending, StreamControl};
 use devstream::proto::websocket::Endpoint;
 
@@ -85,7 +85,7 @@ enum Message {
     Pong,
     Close(u16, String),
     /// The answer to the upgrade.
-    Welcome(Box<Ticket>, Duration),
+    Welcome(Box<ResumeTicket>, Duration),
 }
 
 /// What happens at a time.

@@ -9,14 +9,14 @@ mod world;
 
 use std::time::Instant;
 
-use devstream::hub::broker::{Broker, Grant, Input, Output, Shown, SideArrival};
+use devstream::hub::broker::{Broker, Grant, Input, LegAttach, LegCredential, Output};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
 use devstream::proto::message::StreamResponse;
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::scope::Scope;
 
-use self::world::{World, address, plain_ask, service};
+use self::world::{World, address, plain_request, service};
 
 const SEEDS: u64 = 10_000;
 const STEPS: u64 = 150;
@@ -47,9 +47,9 @@ fn refused_streams_take_nothing_from_anybodys_limit() {
     let mut world = World::new(1);
     let device = world.some_device_arrives();
     for _ in 0..3_000 {
-        let asker = world.connection();
-        let ask = plain_ask(&device);
-        world.broker.handle(Input::Asked { asker, ask }, world.now);
+        let requester = world.connection();
+        let ask = plain_request(&device);
+        world.broker.handle(Input::OpenRequested { requester, request: ask }, world.now);
         let refusals = refuse_all(&mut world.broker, world.now);
         assert_eq!(refusals, [RefusalKind::TargetRefused], "the device's answer, and no limit");
     }
@@ -73,35 +73,35 @@ fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge(
     let mut world = World::new(1);
     let device = world.some_device_arrives();
     let narrowed = Scope { streams: vec!["web".parse().unwrap()], ..Scope::everything() };
-    let changed = Input::Rescoped { service: service(0), scope: narrowed.clone(), until: None };
+    let changed = Input::ScopeChanged { service: service(0), scope: narrowed.clone(), until: None };
     world.broker.handle(changed, world.now);
-    let asker = world.connection();
-    let ask = plain_ask(&device);
-    world.broker.handle(Input::Asked { asker, ask }, world.now);
+    let requester = world.connection();
+    let ask = plain_request(&device);
+    world.broker.handle(Input::OpenRequested { requester, request: ask }, world.now);
     let (leg, mut refused) = (world.connection(), false);
     while let Some(output) = world.broker.next_output() {
         match output {
-            Output::AskDevice { connection, request } => {
+            Output::RequestDevice { connection, request } => {
                 let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-                world.broker.handle(Input::Answered { connection, response, standby: false }, world.now);
+                world.broker.handle(Input::DeviceResponded { connection, response, standby: false }, world.now);
             }
-            Output::Answer { answer: Ok(Grant { stream, token, .. }), .. } => {
-                let place = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
+            Output::CompleteOpen { result: Ok(Grant { stream, token, .. }), .. } => {
+                let bridge = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
                 let principal = Principal { role: Role::Service, id: service(0).into() };
-                let (shown, address, scope) = (Shown::Token(token.hash()), address(), narrowed.clone());
-                let side = SideArrival { leg, place, principal, shown, address, scope, until: None };
-                world.broker.handle(Input::SideArrived(side), world.now);
+                let (credential, address, scope) = (LegCredential::Token(token.hash()), address(), narrowed.clone());
+                let side = LegAttach { leg, bridge, principal, credential, address, scope, until: None };
+                world.broker.handle(Input::LegAttached(side), world.now);
             }
             Output::Refuse { refusal, .. } => refused = refusal.kind == RefusalKind::NotPermitted,
             Output::Admit { .. } => panic!("let in beyond its scope"),
             Output::Displace { .. }
             | Output::Dismiss { .. }
-            | Output::Recheck { .. }
-            | Output::CancelDevice { .. }
-            | Output::Answer { .. }
+            | Output::RevalidateKey { .. }
+            | Output::CancelRequest { .. }
+            | Output::CompleteOpen { .. }
             | Output::Join(_)
             | Output::EndStream { .. }
-            | Output::Ended { .. }
+            | Output::StreamEnded { .. }
             | Output::Record(_) => {}
         }
     }
@@ -125,11 +125,11 @@ impl Drop for Seed {
 fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<RefusalKind> {
     let mut heard = Vec::new();
     while let Some(output) = broker.next_output() {
-        if let Output::AskDevice { connection, request } = output {
+        if let Output::RequestDevice { connection, request } = output {
             let reason = Some(RefusalKind::TargetRefused.into());
             let response = StreamResponse { request_id: request.stream, accepted: false, reason };
-            broker.handle(Input::Answered { connection, response, standby: false }, now);
-        } else if let Output::Answer { answer: Err(refusal), .. } = output {
+            broker.handle(Input::DeviceResponded { connection, response, standby: false }, now);
+        } else if let Output::CompleteOpen { result: Err(refusal), .. } = output {
             heard.push(refusal.kind);
         }
     }

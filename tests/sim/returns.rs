@@ -2,13 +2,13 @@
 
 use super::*;
 
-use devstream::hub::broker::Joint;
+use devstream::hub::broker::JoinedStream;
 use devstream::proto::resume;
 
 /// What a run of the hub gave out.
 #[derive(Clone)]
 pub(super) struct Pass {
-    pub(super) ticket: resume::Ticket,
+    pub(super) ticket: resume::ResumeTicket,
     run: u64,
     /// The device was asked anew since: that handshake counts.
     void: bool,
@@ -25,7 +25,7 @@ enum Due {
 
 /// Who shows a ticket.
 pub(super) struct Return {
-    ticket: resume::Ticket,
+    ticket: resume::ResumeTicket,
     due: Due,
 }
 
@@ -56,27 +56,27 @@ impl World {
     fn returns(&mut self, pass: Pass, other: &Pass, how: u64) {
         let Pass { ticket, run, void } = pass;
         let mut principal = ticket.principal();
-        let mut place =
+        let mut bridge =
             Bridge { hub: "hub".into(), device: ticket.device.clone(), stream: ticket.stream, role: ticket.role };
         match how {
             0 => principal = other.ticket.principal(),
-            1 => (principal.role, place.role) = (!principal.role, !place.role),
-            2 => place.stream = other.ticket.stream,
-            3 => place.device = other.ticket.device.clone(),
-            4 => place.role = !place.role,
+            1 => (principal.role, bridge.role) = (!principal.role, !bridge.role),
+            2 => bridge.stream = other.ticket.stream,
+            3 => bridge.device = other.ticket.device.clone(),
+            4 => bridge.role = !bridge.role,
             _ => {}
         }
         let own = principal == ticket.principal()
-            && (&place.device, place.stream, place.role) == (&ticket.device, ticket.stream, ticket.role);
+            && (&bridge.device, bridge.stream, bridge.role) == (&ticket.device, ticket.stream, ticket.role);
         let good = !void || self.passes.iter().any(|pass| !pass.void && pass.ticket == ticket);
         let due = if own && good { self.due(&ticket, run) } else { Due::Refusal };
         let leg = self.connection();
         self.returning.insert(leg, Return { ticket: ticket.clone(), due });
         let named = ServiceName::from(principal.id.clone());
         let (scope, until) = self.scopes.get(&named).cloned().unwrap_or((Scope::everything(), None));
-        let shown = Shown::Ticket(Box::new(ticket));
-        let arrival = SideArrival { leg, place, principal, shown, address: address(), scope, until };
-        self.broker.handle(Input::SideArrived(arrival), self.now);
+        let credential = LegCredential::Ticket(Box::new(ticket));
+        let arrival = LegAttach { leg, bridge, principal, credential, address: address(), scope, until };
+        self.broker.handle(Input::LegAttached(arrival), self.now);
         self.carry_out();
         assert!(!self.returning.contains_key(&leg), "neither let in nor refused");
     }
@@ -96,19 +96,20 @@ impl World {
         };
         self.says_hello(connection, device.clone(), hello);
         self.carry_out();
-        let (asker, service) = (self.connection(), service(self.dice % 3));
+        let (requester, service) = (self.connection(), service(self.dice % 3));
         let (scope, until) = self.scopes.get(&service).cloned().unwrap_or((Scope::everything(), None));
         if !scope.covers_device(&device) {
             return;
         }
-        let ask = Ask { service, scope, until, protocols: StreamProtocol::ALL.to_vec(), ..plain_ask(&device) };
+        let ask =
+            OpenRequest { service, scope, until, protocols: StreamProtocol::ALL.to_vec(), ..plain_request(&device) };
         let answer_by = self.now + self.settings.handshake + TICK;
-        self.requests.insert(asker, Request { ask: ask.clone(), answer_by, repeated: false });
-        self.broker.handle(Input::Asked { asker, ask }, self.now);
+        self.requests.insert(requester, Request { ask: ask.clone(), answer_by, repeated: false });
+        self.broker.handle(Input::OpenRequested { requester, request: ask }, self.now);
         self.carry_out();
         let Some((connection, asked)) = self.asks.pop() else { return };
         let response = StreamResponse { request_id: asked.stream, accepted: true, reason: None };
-        self.broker.handle(Input::Answered { connection, response, standby: false }, self.now);
+        self.broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
         self.carry_out();
         let invited: Vec<_> = self.tickets.iter().filter(|ticket| ticket.stream == asked.stream).cloned().collect();
         for ticket in invited {
@@ -118,13 +119,13 @@ impl World {
     }
 
     /// Another run of the agent is online: nobody can go on with what the former one had.
-    fn has_another_run(&self, ticket: &resume::Ticket) -> bool {
+    fn has_another_run(&self, ticket: &resume::ResumeTicket) -> bool {
         let another = self.agents.get(&ticket.device).is_some_and(|run| *run != ticket.agent);
         another && self.current.contains_key(&ticket.device)
     }
 
     /// How the owner of a ticket must be taken.
-    fn due(&self, ticket: &resume::Ticket, run: u64) -> Due {
+    fn due(&self, ticket: &resume::ResumeTicket, run: u64) -> Due {
         let word = self.word(ticket.stream);
         if self.over.contains(&ticket.stream) {
             return Due::Refusal;
@@ -187,8 +188,8 @@ impl World {
         assert!(known, "refused a side that is not there");
     }
 
-    pub(super) fn join(&mut self, joint: Joint) {
-        let Joint { stream, device_leg, service_leg, protocol, opened, .. } = joint;
+    pub(super) fn join(&mut self, joined: JoinedStream) {
+        let JoinedStream { stream, device_leg, service_leg, protocol, opened, .. } = joined;
         assert!(!self.over.contains(&stream), "joined a stream that is over");
         assert!(self.accepted.contains(&stream), "joined before the device accepted");
         let untold = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
@@ -222,7 +223,7 @@ impl World {
     }
 
     /// These streams end now, and not for a while.
-    pub(super) fn doom(&mut self, whose: impl Fn(&Ask) -> bool) {
+    pub(super) fn doom(&mut self, whose: impl Fn(&OpenRequest) -> bool) {
         let doomed = self.broker.all_streams().filter(|(_, ask, ..)| whose(ask)).map(|(id, ..)| id);
         self.over.extend(doomed);
     }
@@ -235,7 +236,7 @@ impl World {
         if let Some(leg) = gone
             && let Some((stream, _)) = self.inside.remove(&leg)
         {
-            let how = [lost(), Left::Meant, Left::Closed][self.roll(3) as usize].clone();
+            let how = [lost(), LegExit::Deliberate, LegExit::Closed][self.roll(3) as usize].clone();
             self.leaves((leg, stream), how, false);
         }
     }
@@ -252,8 +253,8 @@ impl World {
         let is_lost = self.roll(3) > 0;
         let how = match (is_lost, told) {
             (true, _) => lost(),
-            (false, Some(RefusalKind::Interrupted)) => Left::Closed,
-            (false, _) => [Left::Meant, Left::Closed][self.roll(2) as usize].clone(),
+            (false, Some(RefusalKind::Interrupted)) => LegExit::Closed,
+            (false, _) => [LegExit::Deliberate, LegExit::Closed][self.roll(2) as usize].clone(),
         };
         let before = self.word(stream);
         self.leaves((leg, stream), how, told == Some(RefusalKind::Interrupted));
@@ -276,12 +277,12 @@ impl World {
     }
 
     /// Only who leaves with all of it, and is the stream's when it does, has ended it well.
-    fn leaves(&mut self, (leg, stream): (ConnectionId, StreamId), how: Left, is_former: bool) {
+    fn leaves(&mut self, (leg, stream): (ConnectionId, StreamId), how: LegExit, is_former: bool) {
         let is_present = self.word(stream) == Some("interrupted") || !is_former && self.word(stream) == Some("open");
-        if how == Left::Closed && is_present {
+        if how == LegExit::Closed && is_present {
             self.ended_well.insert(stream);
         }
-        self.broker.handle(Input::SideLeft { leg, how }, self.now);
+        self.broker.handle(Input::LegLeft { leg, exit: how }, self.now);
     }
 
     /// Everybody must come again; of its streams the new run knows nothing.

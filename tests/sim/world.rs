@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use devstream::hub::broker::{
-    Admission, Ask, Broker, DeviceAsk, Event, Grant, Input, Left, Output, Settings, Shown, SideArrival,
+    Admission, Broker, DeviceRequest, Event, Grant, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output,
+    Settings,
 };
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
@@ -25,7 +26,7 @@ const TICK: Duration = Duration::from_secs(2);
 
 /// A request that waits for its answer.
 struct Request {
-    ask: Ask,
+    ask: OpenRequest,
     answer_by: Instant,
     /// It was made before, and its stream is there.
     repeated: bool,
@@ -50,7 +51,7 @@ pub(crate) struct World {
     settings: Settings,
     next: u64,
     devices: HashMap<ConnectionId, DeviceId>,
-    asks: Vec<(ConnectionId, DeviceAsk)>,
+    asks: Vec<(ConnectionId, DeviceRequest)>,
     requests: HashMap<ConnectionId, Request>,
     answered: HashSet<ConnectionId>,
     tickets: Vec<Ticket>,
@@ -213,7 +214,7 @@ impl World {
             accepts_any_name: false,
             reusable: false,
         };
-        let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
+        let arrived = Input::DeviceConnected { device: device.clone(), connection, hello, address: address() };
         self.broker.handle(arrived, self.now);
         device
     }
@@ -234,7 +235,7 @@ impl World {
         self.devices.insert(connection, device.clone());
         self.runs.insert(connection, hello.run);
         self.current.insert(device.clone(), connection);
-        self.broker.handle(Input::DeviceArrived { device, connection, hello, address: address() }, self.now);
+        self.broker.handle(Input::DeviceConnected { device, connection, hello, address: address() }, self.now);
     }
 
     fn device_leaves(&mut self) {
@@ -243,12 +244,12 @@ impl World {
             self.devices = devices;
             let device = self.devices.remove(&connection).unwrap();
             self.current.retain(|_, newest| *newest != connection);
-            self.broker.handle(Input::DeviceLeft { device, connection, reason: String::new() }, self.now);
+            self.broker.handle(Input::DeviceDisconnected { device, connection, reason: String::new() }, self.now);
         }
     }
 
     fn service_asks(&mut self) {
-        let asker = self.connection();
+        let requester = self.connection();
         let wanted = match self.roll(4) {
             0 => None,
             1 => Some(name("nothing")),
@@ -264,7 +265,7 @@ impl World {
         let there: Vec<_> =
             if self.roll(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
         let stream = self.pick_id(there);
-        let ask = Ask {
+        let ask = OpenRequest {
             device,
             name: wanted,
             scope,
@@ -282,15 +283,15 @@ impl World {
         // A device that comes and goes may be asked anew for as long as the service waits for it.
         let answer_by = self.now + ask.connect_timeout + self.settings.handshake + TICK;
         let repeated = ask.stream.is_some();
-        self.requests.insert(asker, Request { ask: ask.clone(), answer_by, repeated });
-        self.broker.handle(Input::Asked { asker, ask: ask.clone() }, self.now);
+        self.requests.insert(requester, Request { ask: ask.clone(), answer_by, repeated });
+        self.broker.handle(Input::OpenRequested { requester, request: ask.clone() }, self.now);
         if let Some(id) = stream {
             self.asked_again(id, &ask);
         }
     }
 
     /// Who repeats a request ends what has become of it; a late first one, or somebody else's, ends nothing.
-    fn asked_again(&mut self, id: StreamId, ask: &Ask) {
+    fn asked_again(&mut self, id: StreamId, ask: &OpenRequest) {
         self.repeated += 1;
         let theirs = |service: &ServiceName| *service == ask.service && !ask.standby;
         match self
@@ -314,10 +315,10 @@ impl World {
         let requests = std::mem::take(&mut self.requests);
         let gone = self.pick_key(&requests);
         self.requests = requests;
-        if let Some(asker) = gone {
-            self.requests.remove(&asker);
-            self.answered.insert(asker);
-            self.broker.handle(Input::AskerLeft { asker }, self.now);
+        if let Some(requester) = gone {
+            self.requests.remove(&requester);
+            self.answered.insert(requester);
+            self.broker.handle(Input::RequesterLeft { requester }, self.now);
         }
     }
 
@@ -337,7 +338,7 @@ impl World {
         let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
         let response = StreamResponse { request_id: ask.stream, accepted, reason };
         let standby = self.roll(2) == 0;
-        self.broker.handle(Input::Answered { connection, response, standby }, self.now);
+        self.broker.handle(Input::DeviceResponded { connection, response, standby }, self.now);
     }
 
     /// Mostly who was invited; sometimes with another's token, in another's name, or for the second time.
@@ -362,11 +363,11 @@ impl World {
         let leg = self.connection();
         let Ticket { stream, device, principal, token, .. } = ticket.clone();
         self.knocking.insert(leg, ticket);
-        let place = Bridge { hub: "hub".into(), device, stream, role: principal.role };
+        let bridge = Bridge { hub: "hub".into(), device, stream, role: principal.role };
         let own = ServiceName::from(principal.id.clone());
         let (scope, until) = self.scopes.get(&own).cloned().unwrap_or((Scope::everything(), None));
-        let (shown, address) = (Shown::Token(token.hash()), address());
-        let arrived = Input::SideArrived(SideArrival { leg, place, principal, shown, address, scope, until });
+        let (credential, address) = (LegCredential::Token(token.hash()), address());
+        let arrived = Input::LegAttached(LegAttach { leg, bridge, principal, credential, address, scope, until });
         self.broker.handle(arrived, self.now);
     }
 
@@ -376,12 +377,13 @@ impl World {
         } else {
             Principal { role: Role::Service, id: service(self.dice % 3).into() }
         };
-        let theirs = |ask: &Ask| match principal.role {
+        let theirs = |ask: &OpenRequest| match principal.role {
             Role::Device => ask.device.as_str() == principal.id.as_str(),
             Role::Service => ask.service.as_str() == principal.id.as_str(),
         };
         self.doom(theirs);
-        self.broker.handle(Input::Revoked { principal, why: RefusalKind::AuthenticationFailed.into() }, self.now);
+        self.broker
+            .handle(Input::IdentityRevoked { principal, reason: RefusalKind::AuthenticationFailed.into() }, self.now);
     }
 
     fn rescope(&mut self) {
@@ -395,18 +397,18 @@ impl World {
             _ => {}
         }
         self.scopes.insert(whose.clone(), (scope.clone(), until));
-        let covers = |ask: &Ask| {
+        let covers = |ask: &OpenRequest| {
             scope.covers_device(&ask.device) && ask.name.as_ref().is_none_or(|name| scope.covers_stream(name))
         };
         self.doom(|ask| ask.service == whose && !covers(ask));
-        self.broker.handle(Input::Rescoped { service: whose, scope, until }, self.now);
+        self.broker.handle(Input::ScopeChanged { service: whose, scope, until }, self.now);
     }
 
     pub(crate) fn kill(&mut self) {
         let ids = self.broker.all_streams().map(|(id, ..)| id).collect();
         if let Some(stream) = self.pick_id(ids) {
             self.over.insert(stream);
-            self.broker.handle(Input::Killed { stream }, self.now);
+            self.broker.handle(Input::StreamKilled { stream }, self.now);
             self.carry_out();
             let gone = self.broker.all_streams().all(|(id, ..)| id != stream);
             assert!(gone || self.is_told_to_end(stream), "a stream that was killed goes on");
@@ -427,13 +429,13 @@ impl World {
     fn carry_out(&mut self) {
         while let Some(output) = self.broker.next_output() {
             match output {
-                Output::AskDevice { connection, request } => self.asked(connection, request),
-                Output::Answer { asker, answer } => self.answer(asker, answer),
+                Output::RequestDevice { connection, request } => self.asked(connection, request),
+                Output::CompleteOpen { requester, result } => self.answer(requester, result),
                 Output::Admit { leg, admission } => self.admit(leg, admission),
                 Output::Refuse { leg, refusal } => self.refused(leg, refusal.kind),
-                Output::Join(joint) => self.join(joint),
+                Output::Join(joined) => self.join(joined),
                 Output::EndStream { stream, refusal } => self.end_stream(stream, refusal.kind),
-                Output::Ended { stream } => {
+                Output::StreamEnded { stream } => {
                     self.over.insert(stream);
                     assert!(
                         self.joined.contains(&stream) || self.passes.iter().any(|pass| pass.ticket.stream == stream)
@@ -443,14 +445,14 @@ impl World {
                 }
                 Output::Displace { .. }
                 | Output::Dismiss { .. }
-                | Output::Recheck { .. }
-                | Output::CancelDevice { .. }
+                | Output::RevalidateKey { .. }
+                | Output::CancelRequest { .. }
                 | Output::Record(_) => {}
             }
         }
     }
 
-    fn asked(&mut self, connection: ConnectionId, request: DeviceAsk) {
+    fn asked(&mut self, connection: ConnectionId, request: DeviceRequest) {
         let device = self.devices.get(&connection).expect("asked a device that is not there").clone();
         let principal = Principal { role: Role::Device, id: device.clone().into() };
         let (stream, token) = (request.stream, request.token.clone());
@@ -465,9 +467,9 @@ impl World {
         self.asks.push((connection, request));
     }
 
-    fn answer(&mut self, asker: ConnectionId, answer: Result<Grant, Refusal>) {
-        let request = self.requests.remove(&asker).expect("answered nobody, or twice");
-        assert!(self.answered.insert(asker), "answered twice");
+    fn answer(&mut self, requester: ConnectionId, answer: Result<Grant, Refusal>) {
+        let request = self.requests.remove(&requester).expect("answered nobody, or twice");
+        assert!(self.answered.insert(requester), "answered twice");
         assert!(self.now <= request.answer_by, "answered late: {answer:?}");
         assert!(!request.repeated || answer.is_err(), "one request, two streams");
         match answer {
@@ -489,16 +491,18 @@ impl World {
         if let Some(returned) = self.returning.remove(&leg) {
             return self.admit_again(leg, &returned, admission);
         }
-        let shown = self.knocking.remove(&leg).expect("let in somebody who did not knock");
+        let credential = self.knocking.remove(&leg).expect("let in somebody who did not knock");
         let same = |ticket: &&Ticket| {
-            ticket.stream == shown.stream && ticket.device == shown.device && ticket.principal == shown.principal
+            ticket.stream == credential.stream
+                && ticket.device == credential.device
+                && ticket.principal == credential.principal
         };
         let given = self.tickets.iter().find(same).expect("let in somebody who was not invited");
-        assert!(given.token.hash() == shown.token.hash(), "let in with another token");
+        assert!(given.token.hash() == credential.token.hash(), "let in with another token");
         assert!(self.now < given.given + self.settings.token, "let in with an expired token");
-        assert!(!self.spent.iter().any(|spent| spent.hash() == shown.token.hash()), "a token let in twice");
-        self.spent.push(shown.token.clone());
-        self.enter(leg, (shown.stream, shown.principal.role), admission);
+        assert!(!self.spent.iter().any(|spent| spent.hash() == credential.token.hash()), "a token let in twice");
+        self.spent.push(credential.token.clone());
+        self.enter(leg, (credential.stream, credential.principal.role), admission);
     }
 
     fn check(&mut self) {
@@ -525,13 +529,13 @@ impl World {
     pub(crate) fn wind_down(&mut self) {
         self.current.clear();
         for (connection, device) in std::mem::take(&mut self.devices) {
-            self.broker.handle(Input::DeviceLeft { device, connection, reason: String::new() }, self.now);
+            self.broker.handle(Input::DeviceDisconnected { device, connection, reason: String::new() }, self.now);
         }
         self.wait();
         assert!(self.requests.is_empty(), "requests without an answer");
         assert!(self.inside.is_empty(), "sides that wait for ever");
         for leg in std::mem::take(&mut self.open).into_keys() {
-            self.broker.handle(Input::SideLeft { leg, how: lost() }, self.now);
+            self.broker.handle(Input::LegLeft { leg, exit: lost() }, self.now);
         }
         self.carry_out();
         self.wait();
@@ -539,7 +543,7 @@ impl World {
         assert_eq!(self.broker.next_deadline(), None);
         assert_eq!(self.broker.devices_online(), 0);
         self.nothing_happens();
-        assert_eq!(self.broker.remembered(), 0, "ended streams that are never forgotten");
+        assert_eq!(self.broker.retained(), 0, "ended streams that are never forgotten");
     }
 
     /// Longer than anything may take.
@@ -570,8 +574,8 @@ pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
 }
 
 /// For a device that is there, by a service that may do anything.
-pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
-    Ask {
+pub(crate) fn plain_request(device: &DeviceId) -> OpenRequest {
+    OpenRequest {
         device: device.clone(),
         name: None,
         scope: Scope::everything(),
@@ -597,8 +601,8 @@ pub(crate) fn name(text: &str) -> StreamName {
 }
 
 /// A side's connection is lost.
-pub(crate) fn lost() -> Left {
-    Left::Lost(None, String::new())
+pub(crate) fn lost() -> LegExit {
+    LegExit::Lost(None, String::new())
 }
 
 pub(crate) fn address() -> SocketAddr {

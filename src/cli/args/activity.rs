@@ -76,8 +76,8 @@ pub(in crate::cli) struct Logs {
 }
 
 /// Files are named by the second: smaller ones would come faster than their names can tell.
-const SMALLEST_FILE: u64 = 64 * 1024;
+const MIN_ROTATE_SIZE: u64 = 64 * 1024;
 
 fn rotate_size(text: &str) -> Result<u64, String> {
-    size(text).and_then(|size| if size < SMALLEST_FILE { Err("at least 64KiB".into()) } else { Ok(size) })
+    size(text).and_then(|size| if size < MIN_ROTATE_SIZE { Err("at least 64KiB".into()) } else { Ok(size) })
 }

@@ -12,13 +12,13 @@ use clap::{Arg, Args, Command, ValueHint};
 
 use super::value_parsers::{age, seconds};
 use crate::cli::paths;
-use crate::net::private::given_secret;
-use crate::net::pump::Line;
+use crate::net::private::read_secret;
+use crate::net::pump::TransportOptions;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, STANDBYS_PER_IDENTITY};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::secret::Login;
-use crate::proto::via::{Via, Way};
+use crate::proto::secret::ProxyCredentials;
+use crate::proto::via::{ProxySettings, ProxyUrl};
 
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ViaArgs {
@@ -39,7 +39,7 @@ pub(in crate::cli) struct ViaArgs {
 #[derive(Debug, Clone)]
 enum ViaChoice {
     Direct,
-    Proxy(Via),
+    Proxy(ProxyUrl),
 }
 
 /// The file with a proxy's login, as the service manager hands it over.
@@ -50,8 +50,8 @@ const LOGIN_FILE_BYTES: u64 = 1024;
 
 impl ViaArgs {
     /// What leads to the hub, read anew for each connection that is made: a file may be better the next time.
-    pub(in crate::cli) fn way(&self) -> Result<Way, Refusal> {
-        self.find().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")))
+    pub(in crate::cli) fn proxy_settings(&self) -> Result<ProxySettings, Refusal> {
+        self.resolve().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")))
     }
 
     /// What was typed here, else what was set for the role.
@@ -66,30 +66,30 @@ impl ViaArgs {
 
     /// Whether it is for the environment to say, and this program's does: a service would have another one.
     pub(in crate::cli) fn is_in_environment(&self) -> bool {
-        self.via.is_none() && self.way().is_ok_and(|way| way.has_proxy())
+        self.via.is_none() && self.proxy_settings().is_ok_and(|proxy| proxy.has_proxy())
     }
 
     /// The same, for who does not speak of the hub.
-    pub(in crate::cli) fn find(&self) -> anyhow::Result<Way> {
-        let way = match &self.via {
-            Some(ViaChoice::Direct) => Way::default(),
-            Some(ViaChoice::Proxy(via)) => Way::through(via.clone()),
+    pub(in crate::cli) fn resolve(&self) -> anyhow::Result<ProxySettings> {
+        let proxy = match &self.via {
+            Some(ViaChoice::Direct) => ProxySettings::default(),
+            Some(ViaChoice::Proxy(via)) => ProxySettings::always(via.clone()),
             // What is no text leads nowhere, but never past the proxy.
-            None => Way::from_environment(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))?,
+            None => ProxySettings::from_environment(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))?,
         };
         match &self.via_login {
-            Some(file) => Ok(way.with_login(login(file)?)),
-            None => Ok(way),
+            Some(file) => Ok(proxy.with_credentials(login(file)?)),
+            None => Ok(proxy),
         }
     }
 }
 
-fn login(file: &Path) -> anyhow::Result<Login> {
+fn login(file: &Path) -> anyhow::Result<ProxyCredentials> {
     let unusable = || format!("cannot use --via-login {}", file.display());
     let handed_over = paths::credential(VIA_LOGIN);
-    let bytes = given_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
+    let bytes = read_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
     let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("it is not text").with_context(unusable)?);
-    Login::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
+    ProxyCredentials::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
 }
 
 /// Never repeats what it was given: there may be a password in it.
@@ -111,8 +111,8 @@ impl TypedValueParser for ViaParser {
         if text == "direct" {
             return Ok(ViaChoice::Direct);
         }
-        match text.parse::<Via>() {
-            Ok(via) if via.login.is_none() => Ok(ViaChoice::Proxy(via)),
+        match text.parse::<ProxyUrl>() {
+            Ok(via) if via.credentials.is_none() => Ok(ViaChoice::Proxy(via)),
             Ok(_) => Err(wrong(NO_PASSWORD_HERE)),
             Err(error) => Err(wrong(&format!("--via: {error}"))),
         }
@@ -120,7 +120,7 @@ impl TypedValueParser for ViaParser {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(in crate::cli) struct LineArgs {
+pub(in crate::cli) struct TransportArgs {
     /// Reset a stream's local connections when its connection to the hub breaks, instead of resuming it
     #[arg(long, env = "DEVSTREAM_NO_RESUME")]
     no_resume: bool,
@@ -136,10 +136,10 @@ pub(in crate::cli) struct LineArgs {
     standbys: usize,
 }
 
-impl LineArgs {
+impl TransportArgs {
     /// For the two ends of streams.
-    pub(in crate::cli) fn line(&self) -> Line {
-        Line { resume: !self.no_resume, idle_timeout: self.idle_timeout(), standbys: self.standbys }
+    pub(in crate::cli) fn options(&self) -> TransportOptions {
+        TransportOptions { resume: !self.no_resume, idle_timeout: self.idle_timeout(), standbys: self.standbys }
     }
 
     /// For the hub.
@@ -151,7 +151,7 @@ impl LineArgs {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ResumeArgs {
     #[command(flatten)]
-    line: LineArgs,
+    transport: TransportArgs,
     /// How long a stream may be interrupted before its local connections are reset, such as 30s, 2m or 8h; at most a day
     #[arg(long, value_name = "AGE", default_value = "2m", value_parser = grace, env = "DEVSTREAM_RESUME_GRACE")]
     resume_grace: Duration,
@@ -160,17 +160,17 @@ pub(in crate::cli) struct ResumeArgs {
 impl ResumeArgs {
     /// How long a stream may be interrupted, if it may be at all.
     pub(in crate::cli) fn grace(&self) -> Option<Duration> {
-        Some(self.resume_grace).filter(|grace| !self.line.no_resume && !grace.is_zero())
+        Some(self.resume_grace).filter(|grace| !self.transport.no_resume && !grace.is_zero())
     }
 
     /// How long a connection may be silent.
     pub(in crate::cli) fn idle_timeout(&self) -> IdleTimeout {
-        self.line.idle_timeout()
+        self.transport.idle_timeout()
     }
 
     /// How many connections of one identity may stand by.
     pub(in crate::cli) fn standbys(&self) -> usize {
-        self.line.standbys
+        self.transport.standbys
     }
 }
 

@@ -3,22 +3,22 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::proto::forward::bare_host;
+use crate::proto::forward::parse_host;
 use crate::proto::limits::HANDSHAKE_TIMEOUT;
 
 /// A year: nobody waits longer for anything that is typed in seconds, and clocks can still add it.
-const MOST_SECONDS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const MAX_SECONDS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A hundred years: longer than any of this, and a date that can still be written.
-const OLDEST: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
+const MAX_AGE: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
 
 /// A number of seconds, fractions allowed.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    seconds_up_to(MOST_SECONDS, text)
+    seconds_up_to(MAX_SECONDS, text)
 }
 
 /// The same, for a deadline: without any time nothing could meet it.
-pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn positive_seconds(text: &str) -> Result<Duration, String> {
     seconds(text).and_then(|time| if time.is_zero() { Err("it must be more than 0".into()) } else { Ok(time) })
 }
 
@@ -34,7 +34,7 @@ fn seconds_up_to(most: Duration, text: &str) -> Result<Duration, String> {
 }
 
 /// How many there may be of something that must be possible at all.
-pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn positive_count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it must be a number from 1 on".into())
 }
 
@@ -50,7 +50,7 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     let age = number.and_then(|number| number.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)?;
-    if age <= OLDEST { Ok(age) } else { Err(format!("it must be at most {}d", OLDEST.as_secs() / (24 * 60 * 60))) }
+    if age <= MAX_AGE { Ok(age) } else { Err(format!("it must be at most {}d", MAX_AGE.as_secs() / (24 * 60 * 60))) }
 }
 
 /// A number of bytes, with or without a binary unit.
@@ -73,7 +73,7 @@ pub(super) fn hostname(text: &str) -> Result<String, String> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok(text.to_owned());
     }
-    let name = bare_host(text).map_err(|_| format!("'{text}' is not the name or address of a machine"))?;
+    let name = parse_host(text).map_err(|_| format!("'{text}' is not the name or address of a machine"))?;
     Ok(name.to_owned())
 }
 
@@ -103,10 +103,10 @@ mod tests {
             assert!(seconds(text).is_err(), "{text}");
         }
         assert_eq!((seconds("0"), seconds("0.5")), (Ok(Duration::ZERO), Ok(Duration::from_millis(500))));
-        assert!(some_seconds("0").is_err() && some_seconds("0.5").is_ok());
+        assert!(positive_seconds("0").is_err() && positive_seconds("0.5").is_ok());
         assert!(handshake_seconds("61").is_err() && handshake_seconds("60").is_ok());
         assert!(age("36526d").is_err() && age("36525d").is_ok());
-        assert!(at_least_one("0").is_err() && at_least_one("1").is_ok());
+        assert!(positive_count("0").is_err() && positive_count("1").is_ok());
     }
 
     #[test]

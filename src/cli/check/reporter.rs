@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::args::Listing;
+use crate::cli::args::OutputArgs;
 use crate::cli::{Failure, output};
 use crate::proto::check::{Finding, Hop, Report};
 
@@ -16,72 +16,72 @@ use crate::proto::check::{Finding, Hop, Report};
 const TICK: Duration = Duration::from_millis(100);
 
 /// Its columns are those of a hop that is done.
-const UNDER_WAY: &str = "{prefix:15} {spinner:6} {elapsed:>11}  {msg}";
+const ROW_TEMPLATE: &str = "{prefix:15} {spinner:6} {elapsed:>11}  {msg}";
 
 /// For a person, hop by hop; for a program, one document at the end.
-pub(super) struct Telling {
+pub(super) struct Reporter {
     is_json: bool,
-    is_watched: bool,
-    so_far: Mutex<SoFar>,
+    shows_progress: bool,
+    state: Mutex<ReportState>,
 }
 
 #[derive(Default)]
-struct SoFar {
+struct ReportState {
     report: Report,
-    under_way: Option<ProgressBar>,
+    current_row: Option<ProgressBar>,
 }
 
-impl Telling {
-    pub(super) fn new(listing: Listing) -> Self {
+impl Reporter {
+    pub(super) fn new(output: OutputArgs) -> Self {
         // Log lines and a row that is drawn anew would be in each other's way.
         let is_quiet = !tracing::enabled!(tracing::Level::DEBUG);
         let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
-        Self { is_json: listing.json, is_watched: !listing.json && is_terminal && is_quiet, so_far: Mutex::default() }
+        Self { is_json: output.json, shows_progress: !output.json && is_terminal && is_quiet, state: Mutex::default() }
     }
 
     /// This hop is under way.
     pub(super) fn begin(&self, hop: Hop, at: impl Display) {
-        let style = ProgressStyle::with_template(UNDER_WAY);
-        if let (true, Ok(style)) = (self.is_watched, style) {
+        let style = ProgressStyle::with_template(ROW_TEMPLATE);
+        if let (true, Ok(style)) = (self.shows_progress, style) {
             let row = ProgressBar::new_spinner().with_style(style).with_prefix(hop.as_str());
             row.set_message(at.to_string());
             row.enable_steady_tick(TICK);
-            self.so_far().take_its_place(Some(row));
+            self.state().set_row(Some(row));
         }
     }
 
     /// This is what came of it.
     pub(super) fn push(&self, finding: Finding) {
-        let mut so_far = self.so_far();
-        so_far.take_its_place(None);
+        let mut state = self.state();
+        state.set_row(None);
         if !self.is_json {
-            output::out(&finding.to_string());
+            output::print(&finding.to_string());
         }
-        so_far.report.push(finding);
+        state.report.push(finding);
     }
 
     /// There is nothing more to find.
     pub(super) fn end(self) -> Result<(), Failure> {
-        let mut so_far = self.so_far.into_inner().unwrap_or_else(PoisonError::into_inner);
-        so_far.take_its_place(None);
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.set_row(None);
         if self.is_json {
-            output::out(&format!("{:#}", so_far.report.json()));
+            output::print(&format!("{:#}", state.report.json()));
         }
-        match so_far.report.exit() {
+        match state.report.exit() {
             0 => Ok(()),
-            code => Err(Failure::Said(code)),
+            code => Err(Failure::AlreadyReported(code)),
         }
     }
 
-    fn so_far(&self) -> MutexGuard<'_, SoFar> {
-        self.so_far.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ReportState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl SoFar {
+impl ReportState {
     /// On a terminal there is one row at most.
-    fn take_its_place(&mut self, row: Option<ProgressBar>) {
-        if let Some(before) = std::mem::replace(&mut self.under_way, row) {
+    fn set_row(&mut self, row: Option<ProgressBar>) {
+        if let Some(before) = std::mem::replace(&mut self.current_row, row) {
             before.finish_and_clear();
         }
     }

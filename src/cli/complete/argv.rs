@@ -9,9 +9,9 @@ pub(super) fn value(flag: &str) -> Option<String> {
 
 /// All values of a flag that may be repeated.
 pub(super) fn values(flag: &str) -> Vec<String> {
-    let words: Vec<String> =
+    let args: Vec<String> =
         env::args_os().skip_while(|word| word != "--").filter_map(|word| word.into_string().ok()).collect();
-    values_in(&words, &format!("--{flag}"))
+    values_in(&args, &format!("--{flag}"))
 }
 
 /// These flags with their values, each as one word, as they were typed.
@@ -19,12 +19,12 @@ pub(super) fn flags(names: &[&str]) -> Vec<String> {
     names.iter().flat_map(|name| values(name).into_iter().map(move |value| format!("--{name}={value}"))).collect()
 }
 
-fn values_in(words: &[String], flag: &str) -> Vec<String> {
+fn values_in(args: &[String], flag: &str) -> Vec<String> {
     let of = |(index, word): (usize, &String)| {
         let after = word.strip_prefix(flag)?;
-        if after.is_empty() { words.get(index + 1).cloned() } else { after.strip_prefix('=').map(str::to_owned) }
+        if after.is_empty() { args.get(index + 1).cloned() } else { after.strip_prefix('=').map(str::to_owned) }
     };
-    words.iter().enumerate().filter_map(of).collect()
+    args.iter().enumerate().filter_map(of).collect()
 }
 
 #[cfg(test)]
@@ -33,8 +33,8 @@ mod tests {
 
     #[test]
     fn a_flags_values_are_found_however_they_are_written() {
-        let words = ["--", "devstream", "--hub", "a:1", "--hub=b", "--hubris=c", "--hub"].map(str::to_owned);
-        assert_eq!(values_in(&words, "--hub"), ["a:1", "b"]);
-        assert_eq!(values_in(&words, "--via"), [""; 0]);
+        let args = ["--", "devstream", "--hub", "a:1", "--hub=b", "--hubris=c", "--hub"].map(str::to_owned);
+        assert_eq!(values_in(&args, "--hub"), ["a:1", "b"]);
+        assert_eq!(values_in(&args, "--via"), [""; 0]);
     }
 }

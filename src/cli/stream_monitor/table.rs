@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
-use super::super::output::{bytes, columns, span};
+use super::super::output::{format_bytes, format_columns, format_duration};
 use crate::proxy::StreamInfo;
 
 /// How often it is drawn anew.
@@ -78,7 +78,7 @@ impl Table {
     }
 
     /// A stream was asked for, and its device is waited for.
-    pub(super) fn asked(&self, info: &Arc<StreamInfo>) {
+    pub(super) fn add(&self, info: &Arc<StreamInfo>) {
         let now = Instant::now();
         let rate = Rate { since: now, total: 0, latest: 0.0 };
         let row = Row { info: info.clone(), since: now, state: State::Waiting, interruptions: 0, rate };
@@ -86,7 +86,7 @@ impl Table {
     }
 
     /// It is open, or open again.
-    pub(super) fn opened(&self, number: u64) {
+    pub(super) fn set_open(&self, number: u64) {
         if let Some(row) = self.rows.lock().get_mut(&number) {
             if matches!(row.state, State::Waiting) {
                 row.since = Instant::now();
@@ -96,7 +96,7 @@ impl Table {
     }
 
     /// Its connection is lost for now.
-    pub(super) fn interrupted(&self, number: u64) {
+    pub(super) fn set_interrupted(&self, number: u64) {
         if let Some(row) = self.rows.lock().get_mut(&number) {
             row.state = State::Interrupted(Instant::now());
             row.interruptions += 1;
@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// It is over.
-    pub(super) fn ended(&self, number: u64) {
+    pub(super) fn remove(&self, number: u64) {
         self.rows.lock().remove(&number);
     }
 }
@@ -116,7 +116,7 @@ impl Rows {
             return String::new();
         }
         let shown = rows.values_mut().take(ROWS).map(|row| row.cells(now)).collect();
-        let mut lines = columns(&["  TO", "FROM", "UP", "DOWN", "RATE", "AGE", ""], shown);
+        let mut lines = format_columns(&["  TO", "FROM", "UP", "DOWN", "RATE", "AGE", ""], shown);
         if rows.len() > ROWS {
             lines.push(format!("  and {} more", rows.len() - ROWS));
         }
@@ -135,16 +135,27 @@ impl Row {
         let turn = age.as_millis() / TICK.as_millis();
         let spinner = SPINNER[(turn % SPINNER.len() as u128) as usize];
         let from = self.info.from.map(|from| from.to_string()).unwrap_or_default();
-        let rate = format!("{}/s", bytes(self.rate.at(now, up + down)));
+        let rate = format!("{}/s", format_bytes(self.rate.at(now, up + down)));
         let to = format!("{spinner} {} #{}", self.info.to, self.info.number);
-        vec![to, from, bytes(up), bytes(down), rate, FormattedDuration(age).to_string(), self.remark(now)]
+        vec![
+            to,
+            from,
+            format_bytes(up),
+            format_bytes(down),
+            rate,
+            FormattedDuration(age).to_string(),
+            self.status_text(now),
+        ]
     }
 
-    fn remark(&self, now: Instant) -> String {
+    fn status_text(&self, now: Instant) -> String {
         match (&self.state, self.interruptions) {
             (State::Waiting, _) => "waiting for the device".into(),
             (State::Interrupted(since), _) => {
-                format!("interrupted for {}, comes back by itself", span(now.saturating_duration_since(*since)))
+                format!(
+                    "interrupted for {}, comes back by itself",
+                    format_duration(now.saturating_duration_since(*since))
+                )
             }
             (State::Open, 0) => String::new(),
             (State::Open, 1) => "1 interruption".into(),

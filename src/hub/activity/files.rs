@@ -9,7 +9,7 @@ use crate::proto::timestamp::Timestamp;
 /// A file that was put aside. Its moment is later than every line in it, and than that of every older file: the order
 /// of the names is that of the lines, whatever the clock did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Aside(pub(super) Timestamp);
+pub(super) struct RotatedFile(pub(super) Timestamp);
 
 /// Where they are.
 #[derive(Debug, Clone)]
@@ -32,25 +32,25 @@ impl Files {
     }
 
     /// A file that was put aside.
-    pub(super) fn aside(&self, aside: Aside) -> PathBuf {
-        let compact = aside.0.rfc3339().replace(['-', ':'], "");
+    pub(super) fn rotated(&self, rotated: RotatedFile) -> PathBuf {
+        let compact = rotated.0.rfc3339().replace(['-', ':'], "");
         self.current.with_file_name(format!("{}{compact}{SUFFIX}", self.prefix()))
     }
 
     /// All of those, oldest first.
-    pub(super) fn all_aside(&self) -> io::Result<Vec<Aside>> {
+    pub(super) fn rotated_files(&self) -> io::Result<Vec<RotatedFile>> {
         let directory = self.current.parent().filter(|path| !path.as_os_str().is_empty());
         let prefix = self.prefix();
         let entries = fs::read_dir(directory.unwrap_or(Path::new(".")))?;
-        let mut found: Vec<_> = entries.filter_map(|entry| timestamp(&entry.ok()?, &prefix).map(Aside)).collect();
+        let mut found: Vec<_> = entries.filter_map(|entry| timestamp(&entry.ok()?, &prefix).map(RotatedFile)).collect();
         found.sort_unstable();
         Ok(found)
     }
 
     /// Those after this one, oldest first; all if there is none before them.
-    pub(super) fn aside_after(&self, after: Option<Aside>) -> io::Result<Vec<Aside>> {
-        let mut found = self.all_aside()?;
-        found.retain(|aside| Some(*aside) > after);
+    pub(super) fn rotated_after(&self, after: Option<RotatedFile>) -> io::Result<Vec<RotatedFile>> {
+        let mut found = self.rotated_files()?;
+        found.retain(|rotated| Some(*rotated) > after);
         Ok(found)
     }
 

@@ -29,12 +29,12 @@ use super::broker::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
 use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 
-/// LineReader not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
+/// Lines not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
 const QUEUE: usize = 4096;
 
 /// A stream that must be logged waits this long for a disk, and asks this often whether it is done.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
-const AUDIT_LOOK: Duration = Duration::from_millis(2);
+const AUDIT_POLL: Duration = Duration::from_millis(2);
 
 /// When the file is put aside for a new one, what is kept of those, and what happens when it cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub struct Activity {
 #[derive(Debug, Default)]
 struct Counters {
     queued: AtomicUsize,
-    /// LineReader that were recorded, and those of them that were written or lost.
+    /// Lines that were recorded, and those of them that were written or lost.
     recorded: AtomicU64,
     settled: AtomicU64,
     lost: AtomicU64,
@@ -83,18 +83,18 @@ struct Counters {
 
 /// The thread that writes; ends when every [`Activity`] is gone.
 #[derive(Debug)]
-pub struct Writer(JoinHandle<()>);
+pub struct WriterHandle(JoinHandle<()>);
 
 impl Activity {
     /// Appends to a file, beside which it puts those that are full.
-    pub(super) fn open(path: &Path, settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, Writer)> {
+    pub(super) fn open(path: &Path, settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, WriterHandle)> {
         let store = Store::open(path, settings)?;
         let (lines, queue) = sync_channel(QUEUE);
         let counters = Arc::new(Counters::default());
         let thread = std::thread::Builder::new().name("activity-log".into());
-        let writer = writer::Loop::new(store, counters.clone(), settings.required);
+        let writer = writer::LogWriter::new(store, counters.clone(), settings.required);
         let thread = thread.spawn(move || writer.run(&queue))?;
-        Ok((Self { lines, metrics, counters, required: settings.required }, Writer(thread)))
+        Ok((Self { lines, metrics, counters, required: settings.required }, WriterHandle(thread)))
     }
 
     /// Notes an event, with the present time.
@@ -143,19 +143,19 @@ impl Activity {
         let recorded = self.counters.recorded.load(Ordering::Relaxed);
         let written = async {
             while self.counters.settled.load(Ordering::Acquire) < recorded {
-                sleep(AUDIT_LOOK).await;
+                sleep(AUDIT_POLL).await;
             }
         };
         let in_time = timeout(AUDIT_TIMEOUT, written).await.is_ok();
         if in_time && self.lost() == audit.0 { Ok(()) } else { Err(RefusalKind::AuditFailed.into()) }
     }
 
-    /// LineReader that could not be written.
+    /// Lines that could not be written.
     pub fn lost(&self) -> u64 {
         self.counters.lost.load(Ordering::Acquire)
     }
 
-    /// LineReader that were written.
+    /// Lines that were written.
     pub fn written(&self) -> u64 {
         self.counters.written.load(Ordering::Relaxed)
     }
@@ -170,7 +170,7 @@ impl Activity {
 #[derive(Debug)]
 pub struct Audit(u64);
 
-impl Writer {
+impl WriterHandle {
     /// Waits until everything is with the system, which writes it to the disk in its own time.
     pub fn finish(self) {
         if self.0.join().is_err() {

@@ -7,7 +7,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use memchr::{memchr, memrchr};
 
 use super::line::Line;
-use super::line_reader::LONGEST;
+use super::line_reader::MAX_LINE_BYTES;
 
 /// Read at once; some hundred lines.
 const BLOCK: u64 = 64 * 1024;
@@ -23,14 +23,14 @@ pub(super) fn end(file: &File) -> io::Result<u64> {
 /// The last lines that somebody wants, so far.
 pub(super) struct TailReader<F> {
     count: usize,
-    wanted: F,
+    matcher: F,
     lines: VecDeque<Line>,
 }
 
 impl<F: Fn(&[u8]) -> Option<Line>> TailReader<F> {
     /// At most so many.
-    pub(super) fn new(count: usize, wanted: F) -> Self {
-        Self { count, wanted, lines: VecDeque::new() }
+    pub(super) fn new(count: usize, matcher: F) -> Self {
+        Self { count, matcher, lines: VecDeque::new() }
     }
 
     /// Whether no more are wanted.
@@ -39,23 +39,23 @@ impl<F: Fn(&[u8]) -> Option<Line>> TailReader<F> {
     }
 
     /// Adds lines of an earlier file, as far as the given offset, before those that there are.
-    pub(super) fn look_in(&mut self, file: &File, end: u64) -> io::Result<()> {
+    pub(super) fn prepend_from(&mut self, file: &File, end: u64) -> io::Result<()> {
         let (mut at, mut tail) = (end, Vec::new());
         while at > 0 && !self.is_complete() {
             let start = at.saturating_sub(BLOCK);
-            let mut piece = block(file, start, at)?;
-            piece.append(&mut tail);
+            let mut chunk = block(file, start, at)?;
+            chunk.append(&mut tail);
             // The first line of a block begins in the one before it.
-            let begin = if start == 0 { 0 } else { memchr(b'\n', &piece).map_or(piece.len(), |newline| newline + 1) };
-            for line in piece[begin..].rsplit(|byte| *byte == b'\n') {
+            let begin = if start == 0 { 0 } else { memchr(b'\n', &chunk).map_or(chunk.len(), |newline| newline + 1) };
+            for line in chunk[begin..].rsplit(|byte| *byte == b'\n') {
                 if !self.is_complete()
-                    && let Some(line) = (self.wanted)(line)
+                    && let Some(line) = (self.matcher)(line)
                 {
                     self.lines.push_front(line);
                 }
             }
-            piece.truncate(begin.min(LONGEST));
-            (at, tail) = (start, piece);
+            chunk.truncate(begin.min(MAX_LINE_BYTES));
+            (at, tail) = (start, chunk);
         }
         Ok(())
     }

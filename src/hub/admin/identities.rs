@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::hub::Shared;
 use crate::hub::broker::{Event, Input, Operation};
-use crate::hub::open::ends;
+use crate::hub::open::access_deadline;
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::net::{clock, random};
-use crate::proto::admin::{AdminAnswer, Identity, KeyStatus};
+use crate::proto::admin::{AdminResponse, Identity, KeyStatus};
 use crate::proto::id::{Principal, PrincipalId, Role, ServiceName};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
@@ -17,7 +17,7 @@ use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
 use crate::proto::timestamp::Timestamp;
 
-type AdminResult = Result<AdminAnswer, RegistryError>;
+type AdminResult = Result<AdminResponse, RegistryError>;
 
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
@@ -55,9 +55,9 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
     let changing = shared.registry.change(move |registry| {
         let scope = registry.rescope(&principal, change)?;
         activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
-        let until = ends(&scope);
-        broker.tell(Input::Rescoped { service, scope, until });
-        Ok(AdminAnswer::Done)
+        let until = access_deadline(&scope);
+        broker.handle(Input::ScopeChanged { service, scope, until });
+        Ok(AdminResponse::Done)
     });
     changing.await
 }
@@ -69,23 +69,23 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool)
         let word = if enabled { "enabled" } else { "disabled" };
         activity.record(Event::about(&principal, Operation::IdentityChanged, word));
         if !enabled {
-            let why = Refusal::new(RefusalKind::Disabled, principal.to_string());
-            broker.tell(Input::Revoked { principal, why });
+            let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
+            broker.handle(Input::IdentityRevoked { principal, reason });
         }
-        Ok(AdminAnswer::Done)
+        Ok(AdminResponse::Done)
     });
     changing.await
 }
 
 pub(super) async fn list(shared: &Shared, role: Role) -> AdminResult {
     let records = shared.registry.with(move |registry| registry.list(role)).await?;
-    let to_identity = |record| identity(shared, shared.registry.refreshed(record));
-    Ok(AdminAnswer::Identities { identities: records.into_iter().map(to_identity).collect() })
+    let to_identity = |record| identity(shared, shared.registry.with_last_seen(record));
+    Ok(AdminResponse::Identities { identities: records.into_iter().map(to_identity).collect() })
 }
 
 pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
     let record = shared.registry.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
-    Ok(AdminAnswer::Identities { identities: vec![identity(shared, record)] })
+    Ok(AdminResponse::Identities { identities: vec![identity(shared, record)] })
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult {
@@ -93,9 +93,9 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult
     let removing = shared.registry.change(move |registry| {
         registry.remove(&principal)?;
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
-        let why = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
-        broker.tell(Input::Revoked { principal, why });
-        Ok(AdminAnswer::Done)
+        let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
+        broker.handle(Input::IdentityRevoked { principal, reason });
+        Ok(AdminResponse::Done)
     });
     removing.await
 }
@@ -104,14 +104,14 @@ pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey)
     let activity = shared.activity.clone();
     let enrolling = shared.registry.change(move |registry| {
         match registry.enrol(&principal, &key, clock::now_utc())? {
-            Enrolled::New => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
-            Enrolled::WithNewKey => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
-            Enrolled::Already => {}
+            Enrolled::Created => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
+            Enrolled::KeyReplaced => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
+            Enrolled::Unchanged => {}
         }
         Ok(())
     });
     enrolling.await?;
-    Ok(AdminAnswer::Hub(shared.info.clone()))
+    Ok(AdminResponse::Hub(shared.info.clone()))
 }
 
 pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> AdminResult {
@@ -130,7 +130,7 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
 
 pub(super) async fn enrolments(shared: &Shared) -> AdminResult {
     let enrolments = shared.registry.with(|registry| registry.enrolments()).await?;
-    Ok(AdminAnswer::Enrolments { enrolments })
+    Ok(AdminResponse::Enrolments { enrolments })
 }
 
 pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> AdminResult {
@@ -139,7 +139,7 @@ pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> AdminResult {
         registry.remove_enrolment(id)?;
         let reason = format!("enrolment key {id}");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentRemoved, "removed") });
-        Ok(AdminAnswer::Done)
+        Ok(AdminResponse::Done)
     });
     removing.await
 }
@@ -157,9 +157,9 @@ async fn link(
     code: JoinCode,
     until: Timestamp,
     enrolment: Option<u64>,
-) -> AdminAnswer {
+) -> AdminResponse {
     let link = JoinLink { hub: shared.public.clone(), role, id, pin: shared.link_pin().await, code };
-    AdminAnswer::Link { link: link.reveal(), until, enrolment }
+    AdminResponse::Link { link: link.reveal(), until, enrolment }
 }
 
 fn identity(shared: &Shared, record: Record) -> Identity {

@@ -3,9 +3,9 @@
 use crate::hub::Shared;
 use crate::hub::registry::RegistryError;
 use crate::net::{clock, usage};
-use crate::proto::admin::{AdminAnswer, CertificateReport, HubStatus};
+use crate::proto::admin::{AdminResponse, CertificateReport, HubStatus};
 
-pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError> {
+pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryError> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await?;
     let (descriptors, descriptor_limit) = usage::descriptors();
     let (certificate, now) = (shared.certificate.status(), clock::now_utc());
@@ -20,7 +20,7 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         services,
         streams: shared.broker.streams() as u64,
         unauthenticated_connections: shared.limiter.count() as u64,
-        memory_bytes: usage::memory(),
+        memory_bytes: usage::resident_memory(),
         memory_limit_bytes: shared.pressure.budget(),
         descriptors,
         descriptor_limit,
@@ -36,5 +36,5 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         activity_lost: shared.activity.lost(),
         warnings: shared.warnings(),
     };
-    Ok(AdminAnswer::Status(Box::new(status)))
+    Ok(AdminResponse::Status(Box::new(status)))
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Caps, Event};
+use super::{Event, StreamLimits};
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::Ticket;
+use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
@@ -24,9 +24,9 @@ pub struct Settings {
     /// From giving out a token until it must have been used.
     pub token: Duration,
     /// Handshakes at once.
-    pub pending: Caps,
+    pub pending: StreamLimits,
     /// Streams at once.
-    pub streams: Caps,
+    pub streams: StreamLimits,
     /// How long a stream may be interrupted, if its ends may resume at all.
     pub resume: Option<Duration>,
 }
@@ -36,8 +36,8 @@ impl Default for Settings {
         Self {
             handshake: HANDSHAKE_TIMEOUT,
             token: TOKEN_LIFETIME,
-            pending: Caps::PENDING,
-            streams: Caps::STREAMS,
+            pending: StreamLimits::PENDING,
+            streams: StreamLimits::STREAMS,
             resume: Some(RESUME_GRACE),
         }
     }
@@ -45,7 +45,7 @@ impl Default for Settings {
 
 /// A service's request for a stream. Whether it may ask was decided before.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct OpenRequest {
     /// To which device.
     pub device: DeviceId,
     /// For which of its forwards; the first if none is named.
@@ -76,15 +76,15 @@ pub struct Ask {
 
 /// An authenticated side of a stream at the streaming endpoint, with what it shows.
 #[derive(Debug, Clone)]
-pub struct SideArrival {
+pub struct LegAttach {
     /// Its connection.
     pub leg: ConnectionId,
     /// The place it came to.
-    pub place: Bridge,
+    pub bridge: Bridge,
     /// Who it is.
     pub principal: Principal,
     /// What lets it in.
-    pub shown: Shown,
+    pub credential: LegCredential,
     /// Where it comes from.
     pub address: SocketAddr,
     /// What a service may reach by now, which may be other than when it asked.
@@ -95,20 +95,20 @@ pub struct SideArrival {
 
 /// What a side shows.
 #[derive(Debug, Clone)]
-pub enum Shown {
+pub enum LegCredential {
     /// The token of its handshake, which is good once.
     Token(SecretHash),
     /// A ticket of this hub's, whose signature was checked: it has been here before.
-    Ticket(Box<Ticket>),
+    Ticket(Box<ResumeTicket>),
 }
 
 /// How a side left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Left {
+pub enum LegExit {
     /// It has all of the stream, and knows that the other side does.
     Closed,
     /// It, or the stream, came to another end.
-    Meant,
+    Deliberate,
     /// A connection was lost, which nobody meant: of this side, if it is known, for this reason.
     Lost(Option<Role>, String),
 }
@@ -118,27 +118,27 @@ pub enum Left {
 #[expect(missing_docs, reason = "the fields are the nouns of each variant's sentence")]
 pub enum Input {
     /// An authenticated device said hello.
-    DeviceArrived { device: DeviceId, connection: ConnectionId, hello: Hello, address: SocketAddr },
+    DeviceConnected { device: DeviceId, connection: ConnectionId, hello: Hello, address: SocketAddr },
     /// A device's control connection ended.
-    DeviceLeft { device: DeviceId, connection: ConnectionId, reason: String },
+    DeviceDisconnected { device: DeviceId, connection: ConnectionId, reason: String },
     /// A service asks for a stream, on this connection.
-    Asked { asker: ConnectionId, ask: Ask },
+    OpenRequested { requester: ConnectionId, request: OpenRequest },
     /// It hung up before its answer.
-    AskerLeft { asker: ConnectionId },
+    RequesterLeft { requester: ConnectionId },
     /// A device answered, on a standby connection or on its control connection.
-    Answered { connection: ConnectionId, response: StreamResponse, standby: bool },
+    DeviceResponded { connection: ConnectionId, response: StreamResponse, standby: bool },
     /// An authenticated side of a stream came to the streaming endpoint with a token.
-    SideArrived(SideArrival),
+    LegAttached(LegAttach),
     /// A side left, or the joined stream whose service's side it was came apart.
-    SideLeft { leg: ConnectionId, how: Left },
+    LegLeft { leg: ConnectionId, exit: LegExit },
     /// An identity is no longer let in: its connections and streams end.
-    Revoked { principal: Principal, why: Refusal },
+    IdentityRevoked { principal: Principal, reason: Refusal },
     /// A service may reach something else: streams outside of that end.
-    Rescoped { service: ServiceName, scope: Scope, until: Option<Instant> },
+    ScopeChanged { service: ServiceName, scope: Scope, until: Option<Instant> },
     /// A device's keys have changed.
     KeysChanged { device: DeviceId },
     /// Whoever runs the hub wants a stream to end.
-    Killed { stream: StreamId },
+    StreamKilled { stream: StreamId },
     /// No new streams from here on.
     Drain,
 }
@@ -150,25 +150,25 @@ pub enum Output {
     /// End a device's control connection in favour of a newer one.
     Displace { connection: ConnectionId, by: SocketAddr },
     /// End a device's control connection because its identity is no longer let in.
-    Dismiss { connection: ConnectionId, why: RefusalKind },
+    Dismiss { connection: ConnectionId, reason: RefusalKind },
     /// See whether the key with which a control connection was made is still good.
-    Recheck { connection: ConnectionId },
-    /// Pass a request on to a device.
-    AskDevice { connection: ConnectionId, request: DeviceAsk },
+    RevalidateKey { connection: ConnectionId },
+    /// ResumeCredential a request on to a device.
+    RequestDevice { connection: ConnectionId, request: DeviceRequest },
     /// Tell a device that a request is void.
-    CancelDevice { connection: ConnectionId, stream: StreamId },
+    CancelRequest { connection: ConnectionId, stream: StreamId },
     /// Answer a service.
-    Answer { asker: ConnectionId, answer: Result<Grant, Refusal> },
+    CompleteOpen { requester: ConnectionId, result: Result<Grant, Refusal> },
     /// Let a side in; it waits for the other one.
     Admit { leg: ConnectionId, admission: Admission },
     /// Send a side away, before it was let in or after.
     Refuse { leg: ConnectionId, refusal: Refusal },
     /// Join two sides that were let in.
-    Join(Joint),
+    Join(JoinedStream),
     /// End a joined stream.
     EndStream { stream: StreamId, refusal: Refusal },
     /// A joined stream is over.
-    Ended { stream: StreamId },
+    StreamEnded { stream: StreamId },
     /// Write it down.
     Record(Event),
 }
@@ -179,14 +179,14 @@ pub struct Admission {
     /// What both ends speak.
     pub protocol: Option<StreamProtocol>,
     /// What it may come back with, and how long an interruption may last.
-    pub ticket: Option<(Ticket, Duration)>,
+    pub ticket: Option<(ResumeTicket, Duration)>,
     /// Whether its connection goes on after the stream, and of which run of the device's agent that is one.
     pub reusable: Option<u64>,
 }
 
 /// A request as a device needs it.
 #[derive(Debug, Clone)]
-pub struct DeviceAsk {
+pub struct DeviceRequest {
     /// Which stream.
     pub stream: StreamId,
     /// Which forward.
@@ -200,16 +200,16 @@ pub struct DeviceAsk {
     /// From where.
     pub source: SocketAddr,
     /// What its side comes back with, and how long an interruption may last.
-    pub ticket: Option<(Ticket, Duration)>,
+    pub ticket: Option<(ResumeTicket, Duration)>,
     /// Whether the connections of both sides go on after the stream.
     pub reusable: bool,
     /// What of the stream came along with the request.
     pub early: Bytes,
 }
 
-impl DeviceAsk {
+impl DeviceRequest {
     /// What the device is sent, which is to bring its side to this URL.
-    pub fn request(&self, url: String) -> StreamRequest {
+    pub fn to_stream_request(&self, url: String) -> StreamRequest {
         StreamRequest {
             request_id: self.stream,
             stream_name: self.name.clone(),
@@ -240,7 +240,7 @@ pub struct Grant {
 
 /// Two sides that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Joint {
+pub struct JoinedStream {
     /// Which stream.
     pub stream: StreamId,
     /// The device's side.

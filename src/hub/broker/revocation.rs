@@ -9,19 +9,19 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::Scope;
 
 impl Broker {
-    pub(super) fn revoked(&mut self, principal: &Principal, why: &Refusal, now: Instant) {
+    pub(super) fn identity_revoked(&mut self, principal: &Principal, reason: &Refusal, now: Instant) {
         if principal.role == Role::Device
-            && let Some(seat) = self.seats.get(&DeviceId::from(principal.id.clone()))
+            && let Some(online) = self.devices.get(&DeviceId::from(principal.id.clone()))
         {
-            self.outputs.push_back(Output::Dismiss { connection: seat.connection, why: why.kind });
+            self.outputs.push_back(Output::Dismiss { connection: online.connection, reason: reason.kind });
         }
-        for id in self.ids(|stream| stream.is_side(principal)) {
-            self.end(id, why.clone(), now);
+        for id in self.ids(|stream| stream.belongs_to(principal)) {
+            self.end(id, reason.clone(), now);
         }
     }
 
-    pub(super) fn rescoped(&mut self, service: &ServiceName, scope: &Scope, until: Option<Instant>, now: Instant) {
-        for id in self.ids(|stream| stream.ask.service == *service) {
+    pub(super) fn scope_changed(&mut self, service: &ServiceName, scope: &Scope, until: Option<Instant>, now: Instant) {
+        for id in self.ids(|stream| stream.request.service == *service) {
             self.rescope(id, scope, until, now);
         }
     }
@@ -29,14 +29,16 @@ impl Broker {
     /// A stream's service may reach this from now on; the stream ends if it is outside of it.
     pub(super) fn rescope(&mut self, id: StreamId, scope: &Scope, until: Option<Instant>, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.ask.scope = scope.clone();
-        stream.ask.until = until;
-        let named = stream.ask.name.as_ref();
-        let covered = scope.covers_device(&stream.ask.device) && named.is_none_or(|name| scope.covers_stream(name));
+        stream.request.scope = scope.clone();
+        stream.request.until = until;
+        let named = stream.request.name.as_ref();
+        let covered = scope.covers_device(&stream.request.device) && named.is_none_or(|name| scope.covers_stream(name));
         let timer = match stream.phase {
             Phase::Joined => Some(until),
             Phase::Interrupted { until: grace, .. } => Some(Some(until.map_or(grace, |until| until.min(grace)))),
-            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) | Phase::Ending(_) => None,
+            Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_) | Phase::Ending(_) => {
+                None
+            }
         };
         if !covered {
             self.end(id, Refusal::new(RefusalKind::NotPermitted, "the service may no longer reach this"), now);
@@ -48,23 +50,25 @@ impl Broker {
     }
 
     pub(super) fn keys_changed(&mut self, device: &DeviceId) {
-        if let Some(seat) = self.seats.get(device) {
-            self.outputs.push_back(Output::Recheck { connection: seat.connection });
+        if let Some(online) = self.devices.get(device) {
+            self.outputs.push_back(Output::RevalidateKey { connection: online.connection });
         }
     }
 
     /// Ends a stream, however far it has come.
-    pub(super) fn end(&mut self, id: StreamId, why: Refusal, now: Instant) {
+    pub(super) fn end(&mut self, id: StreamId, reason: Refusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         match stream.phase {
             Phase::Ending(_) => {}
             Phase::Joined => {
-                stream.phase = Phase::Ending(why.clone());
+                stream.phase = Phase::Ending(reason.clone());
                 self.set_timer(id, None);
-                self.outputs.push_back(Output::EndStream { stream: id, refusal: why });
+                self.outputs.push_back(Output::EndStream { stream: id, refusal: reason });
             }
-            Phase::Interrupted { .. } => self.give_up(id, why, now),
-            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_) => self.refuse(id, why, now),
+            Phase::Interrupted { .. } => self.abandon(id, reason, now),
+            Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_) => {
+                self.refuse(id, reason, now)
+            }
         }
     }
 

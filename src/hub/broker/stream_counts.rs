@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::Ask;
+use super::OpenRequest;
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::limits;
 
 /// How many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caps {
+pub struct StreamLimits {
     /// To one device.
     pub per_device: usize,
     /// For one service.
@@ -18,7 +18,7 @@ pub struct Caps {
     pub total: usize,
 }
 
-impl Caps {
+impl StreamLimits {
     /// For handshakes under way.
     pub const PENDING: Self = Self {
         per_device: limits::PENDING_PER_DEVICE,
@@ -36,29 +36,31 @@ impl Caps {
 
 /// The counts against one set of caps.
 #[derive(Debug)]
-pub(super) struct Tally {
-    caps: Caps,
+pub(super) struct StreamCounts {
+    limits: StreamLimits,
     devices: HashMap<DeviceId, usize>,
     services: HashMap<ServiceName, usize>,
-    all: usize,
+    total: usize,
 }
 
-impl Tally {
+impl StreamCounts {
     /// Nothing yet.
-    pub(super) fn new(caps: Caps) -> Self {
-        Self { caps, devices: HashMap::new(), services: HashMap::new(), all: 0 }
+    pub(super) fn new(limits: StreamLimits) -> Self {
+        Self { limits, devices: HashMap::new(), services: HashMap::new(), total: 0 }
     }
 
     /// Whose limit one more would pass, if any.
-    pub(super) fn full(&self, ask: &Ask, own: Option<u32>) -> Option<&'static str> {
+    pub(super) fn exceeded_limit(&self, request: &OpenRequest, service_limit: Option<u32>) -> Option<&'static str> {
         let count = |map: Option<&usize>| map.copied().unwrap_or(0);
-        if self.all >= self.caps.total {
+        if self.total >= self.limits.total {
             Some("too many streams in the hub")
-        } else if count(self.devices.get(&ask.device)) >= self.caps.per_device {
+        } else if count(self.devices.get(&request.device)) >= self.limits.per_device {
             Some("too many streams to this device")
-        } else if count(self.services.get(&ask.service)) >= self.caps.per_service {
+        } else if count(self.services.get(&request.service)) >= self.limits.per_service {
             Some("too many streams for this service")
-        } else if own.is_some_and(|own| count(self.services.get(&ask.service)) >= own as usize) {
+        } else if service_limit
+            .is_some_and(|service_limit| count(self.services.get(&request.service)) >= service_limit as usize)
+        {
             Some("as many streams as this service may have")
         } else {
             None
@@ -69,19 +71,19 @@ impl Tally {
     pub(super) fn add(&mut self, device: &DeviceId, service: &ServiceName) {
         *self.devices.entry(device.clone()).or_default() += 1;
         *self.services.entry(service.clone()).or_default() += 1;
-        self.all += 1;
+        self.total += 1;
     }
 
     /// One less.
     pub(super) fn remove(&mut self, device: &DeviceId, service: &ServiceName) {
         decrease(&mut self.devices, device);
         decrease(&mut self.services, service);
-        self.all = self.all.saturating_sub(1);
+        self.total = self.total.saturating_sub(1);
     }
 
     /// How many in all.
-    pub(super) fn all(&self) -> usize {
-        self.all
+    pub(super) fn total(&self) -> usize {
+        self.total
     }
 }
 

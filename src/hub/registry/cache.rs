@@ -14,7 +14,7 @@ use crate::proto::timestamp::Timestamp;
 
 /// Between two writings of who was here: a fleet that comes back at once costs one transaction, not one per device. A
 /// hub that is killed forgets this much.
-const SIGHTINGS_INTERVAL: Duration = Duration::from_secs(5);
+const LAST_SEEN_FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The registry, for any task.
 #[derive(Clone)]
@@ -22,18 +22,18 @@ pub struct RegistryCache {
     registry: Arc<dyn Registry>,
     changes: Arc<Mutex<()>>,
     /// What was read, until something changes: every stream asks who its service and its device are.
-    known: Arc<Mutex<Known>>,
-    told: watch::Sender<u64>,
+    cached: Arc<Mutex<CachedRecords>>,
+    change_count: watch::Sender<u64>,
     /// Of known identities only, hence bounded by their number.
-    sightings: Arc<Mutex<HashMap<Principal, Timestamp>>>,
+    last_seen_updates: Arc<Mutex<HashMap<Principal, Timestamp>>>,
 }
 
 /// Records that are read from memory; more are read from the registry.
-const MOST_KNOWN: usize = 16 * 1024;
+const MAX_CACHED: usize = 16 * 1024;
 
 /// Records as they are in the registry.
 #[derive(Default)]
-struct Known {
+struct CachedRecords {
     records: HashMap<Principal, Record>,
     /// What was read before a change is not kept after it …
     changes: u64,
@@ -41,46 +41,46 @@ struct Known {
     changing: bool,
 }
 
-impl Known {
+impl CachedRecords {
     fn get(&self, principal: &Principal) -> Option<&Record> {
         self.records.get(principal).filter(|_| !self.changing)
     }
 
     /// Read when there had been so many changes.
-    fn keep(&mut self, record: &Record, changes: u64) {
+    fn insert(&mut self, record: &Record, changes: u64) {
         if self.changing || self.changes != changes {
             return;
         }
-        if self.records.len() >= MOST_KNOWN {
+        if self.records.len() >= MAX_CACHED {
             self.records.clear();
         }
         self.records.insert(record.principal.clone(), record.clone());
     }
 
     /// These are no longer as they were.
-    fn forget<'a>(&mut self, principals: impl Iterator<Item = &'a Principal>) {
+    fn invalidate<'a>(&mut self, principals: impl Iterator<Item = &'a Principal>) {
         self.changes += 1;
         principals.for_each(|principal| drop(self.records.remove(principal)));
     }
 }
 
 /// A change is under way until this is dropped.
-struct Changing<'a>(&'a Mutex<Known>);
+struct ChangeGuard<'a>(&'a Mutex<CachedRecords>);
 
-impl<'a> Changing<'a> {
-    fn begin(known: &'a Mutex<Known>) -> Self {
-        let mut begun = known.lock().unwrap_or_else(PoisonError::into_inner);
+impl<'a> ChangeGuard<'a> {
+    fn begin(cached: &'a Mutex<CachedRecords>) -> Self {
+        let mut begun = cached.lock().unwrap_or_else(PoisonError::into_inner);
         begun.changing = true;
         begun.records.clear();
-        Self(known)
+        Self(cached)
     }
 }
 
-impl Drop for Changing<'_> {
+impl Drop for ChangeGuard<'_> {
     fn drop(&mut self) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.changing = false;
-        known.changes += 1;
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.changing = false;
+        cached.changes += 1;
     }
 }
 
@@ -88,8 +88,14 @@ impl RegistryCache {
     /// Around any registry.
     pub fn new(registry: impl Registry + 'static) -> Self {
         let registry = Arc::new(registry);
-        let told = watch::Sender::new(0);
-        Self { registry, changes: Arc::default(), known: Arc::default(), told, sightings: Arc::default() }
+        let change_count = watch::Sender::new(0);
+        Self {
+            registry,
+            changes: Arc::default(),
+            cached: Arc::default(),
+            change_count,
+            last_seen_updates: Arc::default(),
+        }
     }
 
     /// Does something with the registry.
@@ -110,13 +116,13 @@ impl RegistryCache {
         R: Send + 'static,
         F: FnOnce(&dyn Registry) -> Result<R, RegistryError> + Send + 'static,
     {
-        let (changes, known, told) = (self.changes.clone(), self.known.clone(), self.told.clone());
+        let (changes, cached, change_count) = (self.changes.clone(), self.cached.clone(), self.change_count.clone());
         self.with(move |registry| {
             let _turn = changes.lock().unwrap_or_else(PoisonError::into_inner);
-            let changing = Changing::begin(&known);
+            let changing = ChangeGuard::begin(&cached);
             let done = work(registry);
             drop(changing);
-            told.send_modify(|count| *count += 1);
+            change_count.send_modify(|count| *count += 1);
             done
         })
         .await
@@ -124,64 +130,64 @@ impl RegistryCache {
 
     /// Hears of every change from here on.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.told.subscribe()
+        self.change_count.subscribe()
     }
 
     /// One identity.
     pub async fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
         let changes = {
-            let known = self.known();
-            if let Some(record) = known.get(principal) {
-                return Ok(Some(self.refreshed(record.clone())));
+            let cached = self.cached();
+            if let Some(record) = cached.get(principal) {
+                return Ok(Some(self.with_last_seen(record.clone())));
             }
-            known.changes
+            cached.changes
         };
         let principal = principal.clone();
         let Some(record) = self.with(move |registry| registry.find(&principal)).await? else { return Ok(None) };
-        self.known().keep(&record, changes);
-        Ok(Some(self.refreshed(record)))
+        self.cached().insert(&record, changes);
+        Ok(Some(self.with_last_seen(record)))
     }
 
-    fn sightings(&self) -> MutexGuard<'_, HashMap<Principal, Timestamp>> {
-        self.sightings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last_seen_updates(&self) -> MutexGuard<'_, HashMap<Principal, Timestamp>> {
+        self.last_seen_updates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> MutexGuard<'_, CachedRecords> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An identity is connected now.
     pub fn note_seen(&self, principal: Principal) {
-        self.sightings().insert(principal, clock::now_utc());
+        self.last_seen_updates().insert(principal, clock::now_utc());
     }
 
     /// With a sighting that is not yet written.
-    pub fn refreshed(&self, mut record: Record) -> Record {
-        let sightings = self.sightings();
-        record.last_seen = sightings.get(&record.principal).copied().or(record.last_seen);
+    pub fn with_last_seen(&self, mut record: Record) -> Record {
+        let last_seen_updates = self.last_seen_updates();
+        record.last_seen = last_seen_updates.get(&record.principal).copied().or(record.last_seen);
         record
     }
 
     /// Writes sightings down, for ever.
-    pub async fn keep_sightings(self) {
+    pub async fn run_last_seen_writer(self) {
         loop {
-            sleep(SIGHTINGS_INTERVAL).await;
-            self.write_sightings().await;
+            sleep(LAST_SEEN_FLUSH_INTERVAL).await;
+            self.flush_last_seen().await;
         }
     }
 
     /// Writes down who was seen since the last time. What cannot be written is forgotten: the next sighting is better.
-    pub async fn write_sightings(&self) {
-        let noted = self.sightings().clone();
+    pub async fn flush_last_seen(&self) {
+        let noted = self.last_seen_updates().clone();
         if noted.is_empty() {
             return;
         }
-        let sightings: Vec<_> = noted.iter().map(|(principal, at)| (principal.clone(), *at)).collect();
-        if let Err(error) = self.with(move |registry| registry.seen(&sightings)).await {
+        let last_seen_updates: Vec<_> = noted.iter().map(|(principal, at)| (principal.clone(), *at)).collect();
+        if let Err(error) = self.with(move |registry| registry.set_last_seen(&last_seen_updates)).await {
             tracing::warn!(target: "hub", %error, "could not note who was here");
         }
-        self.known().forget(noted.keys());
-        self.sightings().retain(|principal, at| noted.get(principal) != Some(at));
+        self.cached().invalidate(noted.keys());
+        self.last_seen_updates().retain(|principal, at| noted.get(principal) != Some(at));
     }
 }
 
@@ -194,18 +200,18 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_known_is_never_older_than_the_last_change() {
-        let place = tempfile::tempdir().unwrap();
-        let cache = RegistryCache::new(SqliteRegistry::open(&place.path().join("registry")).unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let cache = RegistryCache::new(SqliteRegistry::open(&directory.path().join("registry")).unwrap());
         let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
         let (added, key) = (principal.clone(), PublicKey::from_bytes([1; 32]));
         cache.change(move |registry| registry.enrol(&added, &key, Timestamp(1))).await.unwrap();
         for disabled in [true, false, true] {
             assert!(cache.find(&principal).await.unwrap().is_some());
-            let (changed, known) = (principal.clone(), cache.clone());
+            let (changed, cached) = (principal.clone(), cache.clone());
             let change = move |registry: &dyn Registry| {
                 registry.set_disabled(&changed, disabled)?;
                 // What follows is told here, and whoever hears of it may look at once.
-                Ok(known.known().get(&changed).cloned())
+                Ok(cached.cached().get(&changed).cloned())
             };
             assert_eq!(cache.change(change).await.unwrap(), None);
             assert_eq!(cache.find(&principal).await.unwrap().map(|record| record.disabled), Some(disabled));
@@ -214,9 +220,9 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_change_is_not_kept_after_it() {
-        let (known, cache) = (Mutex::new(Known::default()), Known::default());
+        let (cached, cache) = (Mutex::new(CachedRecords::default()), CachedRecords::default());
         let before = cache.changes;
-        drop(Changing::begin(&known));
-        assert_ne!(known.lock().unwrap().changes, before);
+        drop(ChangeGuard::begin(&cached));
+        assert_ne!(cached.lock().unwrap().changes, before);
     }
 }

@@ -80,11 +80,11 @@ pub struct CodeHash {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enrolled {
     /// It was there, with this key.
-    Already,
+    Unchanged,
     /// It was there, and has this key now.
-    WithNewKey,
+    KeyReplaced,
     /// It is new.
-    New,
+    Created,
 }
 
 /// A join code that was good.
@@ -118,7 +118,7 @@ pub enum RegistryError {
 
 impl RegistryError {
     /// What somebody elsewhere is told, while the hub's log has the rest.
-    pub fn to_strangers(&self) -> Refusal {
+    pub fn to_public_refusal(&self) -> Refusal {
         tracing::error!(target: "hub", "{self}");
         RefusalKind::HubFailed.into()
     }
@@ -167,7 +167,7 @@ pub trait Registry: Send + Sync {
     fn remove(&self, principal: &Principal) -> Result<(), RegistryError>;
 
     /// They were connected at these times.
-    fn seen(&self, sightings: &[(Principal, Timestamp)]) -> Result<(), RegistryError>;
+    fn set_last_seen(&self, last_seen_updates: &[(Principal, Timestamp)]) -> Result<(), RegistryError>;
 
     /// Makes an enrolment key, and gives its number.
     fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Timestamp) -> Result<u64, RegistryError>;

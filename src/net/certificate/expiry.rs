@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::CHECK_INTERVAL;
-use super::shown::{CertificateStatus, Shown};
+use super::resolver::{CertificateResolver, CertificateStatus};
 use crate::net::clock;
 use crate::proto::timestamp::Timestamp;
 
 /// Often enough to be seen, seldom enough to be read.
-const AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Warns whenever it is due, for ever.
-pub(super) async fn watch(shown: &Shown) {
+pub(super) async fn warn_when_due(resolver: &CertificateResolver) {
     let mut warnings = Warnings::default();
     loop {
-        if let Some(warning) = warnings.due(&shown.status(), clock::now_utc(), clock::now()) {
+        if let Some(warning) = warnings.due(&resolver.status(), clock::now_utc(), clock::now()) {
             tracing::warn!(target: "hub", "{warning}");
         }
         // Whichever comes first, it is looked at again.
-        let _ = timeout(CHECK_INTERVAL, shown.changed()).await;
+        let _ = timeout(CHECK_INTERVAL, resolver.changed()).await;
     }
 }
 
@@ -31,7 +31,7 @@ struct Warnings(Option<(Timestamp, Instant)>);
 impl Warnings {
     fn due(&mut self, status: &CertificateStatus, now: Timestamp, at: Instant) -> Option<String> {
         let end = status.not_after;
-        let recent = self.0.is_some_and(|(warned, since)| warned == end && at < since + AGAIN_AFTER);
+        let recent = self.0.is_some_and(|(warned, since)| warned == end && at < since + REPEAT_INTERVAL);
         if now < status.warn_from || recent {
             return None;
         }
@@ -80,7 +80,7 @@ mod tests {
         assert!(lines[0].contains("in 14 days"), "{lines:#?}");
         assert!(lines[12].contains("in 2 days") && lines[13].contains("in 1 day ("), "{lines:#?}");
         assert!(lines[14].contains("within a day"), "{lines:#?}");
-        let late = warnings.due(&status(end), end.after(AGAIN_AFTER), clock::now() + AGAIN_AFTER * 17).unwrap();
+        let late = warnings.due(&status(end), end.after(REPEAT_INTERVAL), clock::now() + REPEAT_INTERVAL * 17).unwrap();
         assert!(late.contains("has expired"), "{late}");
     }
 

@@ -9,7 +9,7 @@ use crate::net::dial::{DialTrace, dial};
 use crate::net::tls::{self, Trust};
 use crate::net::websocket::generate_key;
 use crate::proto::admin::DeviceStatus;
-use crate::proto::check::NO_HUB;
+use crate::proto::check::NOT_A_HUB;
 use crate::proto::http::Route;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
@@ -33,7 +33,7 @@ impl Client {
 
     /// Whether a proxy leads to the hub.
     pub fn has_proxy(&self) -> bool {
-        self.proxy_config.to(&self.hub().host).is_some()
+        self.proxy_settings.proxy_for(&self.hub().host).is_some()
     }
 
     /// Goes as far as the hub's door.
@@ -45,7 +45,7 @@ impl Client {
     /// What time it is at the hub, where only the time is wrong with its certificate. It hears nothing but this question.
     pub async fn hub_time(&self) -> Option<Timestamp> {
         let config = tls::config_ignoring_expiry(&self.trust).ok()?;
-        let stream = dial(self.hub(), &self.proxy_config, config, &mut DialTrace::default()).await.ok()?;
+        let stream = dial(self.hub(), &self.proxy_settings, config, &mut DialTrace::default()).await.ok()?;
         let mut request = build_request(Route::Health.method(), &Route::Health.to_string()).ok()?;
         request.headers_mut().insert(header::HOST, header_value(&self.hub().to_string()).ok()?);
         let (response, _) = round_trip(stream, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await.ok()?;
@@ -98,7 +98,8 @@ pub struct ProbeResult {
 }
 
 fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, Refusal> {
-    let something_else = |_| Refusal::new(RefusalKind::HubUnreachable, format!("{NO_HUB}: it sent no list of devices"));
+    let something_else =
+        |_| Refusal::new(RefusalKind::HubUnreachable, format!("{NOT_A_HUB}: it sent no list of devices"));
     serde_json::from_slice(response.body()).map_err(something_else)
 }
 

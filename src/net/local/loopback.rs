@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::net::private::{private_file, write_private};
+use crate::net::private::{read_private, write_private};
 use crate::net::random;
 use crate::proto::secret::Secret;
 
@@ -43,9 +43,9 @@ impl LocalListener {
     pub async fn accept(&self) -> io::Result<LocalStream> {
         loop {
             let (mut stream, _) = self.listener.accept().await?;
-            let mut shown = [0; 32];
-            let read = timeout(SECRET_TIMEOUT, stream.read_exact(&mut shown)).await;
-            if matches!(read, Ok(Ok(_))) && Secret::new(shown).hash() == self.secret.hash() {
+            let mut presented = [0; 32];
+            let read = timeout(SECRET_TIMEOUT, stream.read_exact(&mut presented)).await;
+            if matches!(read, Ok(Ok(_))) && Secret::new(presented).hash() == self.secret.hash() {
                 return Ok(stream);
             }
             tracing::warn!("refused another user at the admin port");
@@ -65,7 +65,7 @@ impl Drop for LocalListener {
 pub(super) async fn connect(path: &Path) -> io::Result<LocalStream> {
     // That nobody listens is told by what is missing.
     std::fs::metadata(path)?;
-    let text = private_file(path).map_err(io::Error::other)?;
+    let text = read_private(path).map_err(io::Error::other)?;
     let read = || {
         let (port, secret) = text.split_once(' ')?;
         Some((port.parse::<u16>().ok()?, Secret::<32>::parse(secret).ok()?))
@@ -87,14 +87,14 @@ mod tests {
         let path = directory.path().join("admin");
         let listener = LocalListener::bind(&path).unwrap();
         let port = listener.listener.local_addr().unwrap().port();
-        let mut stranger = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        stranger.write_all(&[7; 32 + 3]).await.unwrap();
+        let mut other = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        other.write_all(&[7; 32 + 3]).await.unwrap();
         let mut own = connect(&path).await.unwrap();
         own.write_all(b"own").await.unwrap();
         let mut said = [0; 3];
         listener.accept().await.unwrap().read_exact(&mut said).await.unwrap();
         assert_eq!(&said, b"own");
-        assert!(matches!(stranger.read(&mut said).await, Ok(0) | Err(_)));
+        assert!(matches!(other.read(&mut said).await, Ok(0) | Err(_)));
         drop(listener);
         assert_eq!(connect(&path).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }

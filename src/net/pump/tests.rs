@@ -39,7 +39,7 @@ fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
 struct NoWay;
 
 impl Rejoin<DuplexStream> for NoWay {
-    async fn rejoin(&self, _: &Pass) -> Result<Tunnel<DuplexStream>, Refusal> {
+    async fn rejoin(&self, _: &ResumeCredential) -> Result<Tunnel<DuplexStream>, Refusal> {
         Err(RefusalKind::PeerGone.into())
     }
 }
@@ -58,15 +58,15 @@ fn resumable<J: Rejoin<DuplexStream>>(
     let (application, local) = duplex(PIPE);
     let pump = async move {
         let (counters, stop) = (Counters::default(), CancellationToken::new());
-        let terms = Terms {
+        let context = PumpContext {
             counters: &counters,
-            tell: &|_| {},
+            on_event: &|_| {},
             rejoin,
             idle_timeout: IdleTimeout::default(),
-            vigil: NetworkMonitor::none(),
+            network: NetworkMonitor::disabled(),
             stop: &stop,
         };
-        pump(split(local), tunnel, terms).await.0
+        pump(split(local), tunnel, context).await.0
     };
     (application, pump)
 }
@@ -223,15 +223,15 @@ async fn a_reset_that_the_writer_met_is_no_end() {
         let (near, mut far) = sockets();
         let local = ResetOnce::default();
         let (counters, stop) = (Counters::default(), CancellationToken::new());
-        let terms = Terms {
+        let context = PumpContext {
             counters: &counters,
-            tell: &|_| {},
+            on_event: &|_| {},
             rejoin: NoWay,
             idle_timeout: IdleTimeout::default(),
-            vigil: NetworkMonitor::none(),
+            network: NetworkMonitor::disabled(),
             stop: &stop,
         };
-        let pump = pump((local.clone(), local), Tunnel::new(near, Some(StreamProtocol::V1), None), terms);
+        let pump = pump((local.clone(), local), Tunnel::new(near, Some(StreamProtocol::V1), None), context);
         let hears = async {
             far.writer.bytes(Bytes::from_static(b"x")).await.unwrap();
             loop {

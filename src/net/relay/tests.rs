@@ -18,20 +18,20 @@ fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
 /// Who left a stream between two that can resume, and how.
 async fn left(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, String) {
     let (end, draining) = (CancellationToken::new(), CancellationToken::new());
-    let terms = Terms {
+    let context = RelayContext {
         text_allowed: true,
         resumable: true,
         reusable: true,
-        carried: &Carried::default(),
-        end: &end,
+        counters: &ByteCounters::default(),
+        cancel: &end,
         draining: &draining,
-        drain: Duration::ZERO,
-        back: &|| Duration::ZERO,
+        drain_timeout: Duration::ZERO,
+        reconnect_delay: &|| Duration::ZERO,
         idle_timeout: IdleTimeout::default(),
     };
-    let parting = relay(device, service, &terms).await;
-    let (role, departure) = parting.left().expect("one of them");
-    (role, departure.reason())
+    let relay_end = relay(device, service, &context).await;
+    let (role, leg_close) = relay_end.closed_first().expect("one of them");
+    (role, leg_close.reason())
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,7 +42,7 @@ async fn who_takes_nothing_any_more_may_have_said_why() {
         agent.writer.close(CLOSE_RESET, "").await.unwrap();
         // Its socket is gone, with its last words in ours, and there is still something for it.
         drop(agent);
-        service.begin_with(Bytes::from_static(b"more"));
+        service.prepend(Bytes::from_static(b"more"));
         assert_eq!(left(device, service).await, (Role::Device, "reset".into()));
     }
 }
@@ -52,9 +52,9 @@ async fn who_left_in_the_moment_in_which_it_was_joined_is_heard_before_it_is_mis
     for _ in 0..DRAWS {
         let ((mut device, mut agent), (mut service, _proxy)) = (side(), side());
         agent.writer.close(CLOSE_RESET, "").await.unwrap();
-        let departure = device.hold(None).await;
-        device.departed(departure);
-        service.begin_with(Bytes::from_static(b"more"));
+        let leg_close = device.buffer_until_joined(None).await;
+        device.record_close(leg_close);
+        service.prepend(Bytes::from_static(b"more"));
         assert_eq!(left(device, service).await, (Role::Device, "reset".into()));
     }
 }
@@ -63,7 +63,7 @@ async fn who_left_in_the_moment_in_which_it_was_joined_is_heard_before_it_is_mis
 async fn who_is_lost_without_a_word_is_lost() {
     let ((device, agent), (mut service, _proxy)) = (side(), side());
     drop(agent);
-    service.begin_with(Bytes::from_static(b"more"));
+    service.prepend(Bytes::from_static(b"more"));
     let (role, reason) = left(device, service).await;
     assert_eq!((role, reason.as_str()), (Role::Device, "the connection ended without a close"));
 }
@@ -73,14 +73,14 @@ async fn who_is_lost_when_both_ends_know_that_all_has_arrived_has_only_not_close
     for (service_knows, result) in [(true, "closed"), (false, "the connection ended without a close")] {
         let ((device, mut agent), (service, mut proxy)) = (side(), side());
         let ack = |end| StreamControl::Ack { bytes: 1, window: 1, end }.encode();
-        let ends = async {
+        let end_acknowledged = async {
             proxy.writer.text(ack(true)).await.unwrap();
             assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(ack(true)));
             agent.writer.text(ack(service_knows)).await.unwrap();
             assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(ack(service_knows)));
             drop(agent);
         };
-        let (left, ()) = tokio::join!(left(device, service), ends);
+        let (left, ()) = tokio::join!(left(device, service), end_acknowledged);
         assert_eq!(left, (Role::Device, result.into()));
     }
 }
@@ -88,7 +88,7 @@ async fn who_is_lost_when_both_ends_know_that_all_has_arrived_has_only_not_close
 #[tokio::test(start_paused = true)]
 async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothing_more_either() {
     let ((device, mut agent), (service, mut proxy)) = (side(), side());
-    let ends = async {
+    let end_acknowledged = async {
         agent.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
         assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         sleep(Duration::from_secs(20)).await;
@@ -99,7 +99,7 @@ async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothi
         assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         (agent, proxy)
     };
-    let (left, _ends) = tokio::join!(left(device, service), ends);
+    let (left, _ends) = tokio::join!(left(device, service), end_acknowledged);
     assert_eq!(left, (Role::Service, "closed".into()));
 }
 
@@ -112,7 +112,7 @@ async fn nothing_of_a_side_that_had_no_more_to_say_reaches_the_other() {
         Incoming::Bytes(Bytes::from_static(b"next")),
     ] {
         let ((device, mut agent), (service, mut proxy)) = (side(), side());
-        let ends = async {
+        let end_acknowledged = async {
             proxy.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
             match word {
                 Incoming::Text(text) => proxy.writer.text(text).await.unwrap(),
@@ -120,9 +120,9 @@ async fn nothing_of_a_side_that_had_no_more_to_say_reaches_the_other() {
                 Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => unreachable!("none of those"),
             }
         };
-        let (left, ()) = tokio::join!(left(device, service), ends);
+        let (left, ()) = tokio::join!(left(device, service), end_acknowledged);
         assert!(left.0 == Role::Service && left.1.contains("it had no more to say"), "{left:?}");
         assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
-        assert!(agent.reader.next().await.is_err(), "it was told more");
+        assert!(agent.reader.next().await.is_err(), "it was close_frame more");
     }
 }

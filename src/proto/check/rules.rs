@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ANOTHER_HUB, Finding, Hop, NO_HUB, Verdict};
+use super::{ANOTHER_HUB, Finding, Hop, NOT_A_HUB, Verdict};
 use crate::proto::id::StreamName;
 use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
@@ -13,22 +13,22 @@ const DAY: i64 = 24 * 60 * 60;
 pub(super) const CLOCK_TOLERANCE: i64 = 5 * 60;
 
 /// A server may wait for its client to speak first: after this it is taken for one that does.
-const GREETING: Duration = Duration::from_secs(1);
+const BANNER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One that must speak first has this long, also on a slow machine at the end of a slow line.
-const SURE_GREETING: Duration = Duration::from_secs(5);
+const EXPECTED_BANNER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Of what a target says first, more is of no use on one line.
-const GREETING_CHARS: usize = 80;
+const BANNER_CHARS: usize = 80;
 
 /// Where more than one in so many characters cannot be shown, it is no text …
 const TEXT_SHARE: usize = 4;
 
 /// … and so many of its bytes are shown: by them, protocols are known.
-const GREETING_HEX: usize = 16;
+const BANNER_HEX_BYTES: usize = 16;
 
 /// The names under which servers are offered that speak first, with the ports of those that a forward names by its port.
-const GREETERS: [&str; 13] =
+const BANNER_SERVICES: [&str; 13] =
     ["ssh", "vnc", "ftp", "smtp", "imap", "pop3", "mysql", "21", "25", "110", "143", "587", "3306"];
 
 /// What to do about a refusal that was met at this hop. The table's own advice is for whoever does not know where it was.
@@ -46,7 +46,7 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
             "what is sent there is dropped: by a firewall on the way, or because the address is wrong; networks let out \
              port 443 and their own proxy (--via) most often"
         }
-        (Hop::Tcp, RefusalKind::HubUnreachable) if has_no_way(detail) => {
+        (Hop::Tcp, RefusalKind::HubUnreachable) if has_no_route(detail) => {
             "this machine has no way there: is it connected to a network, and does that carry IPv6 if the address is one?"
         }
         (Hop::Tcp, RefusalKind::HubUnreachable) => {
@@ -71,7 +71,7 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
         (Hop::Tls, RefusalKind::CertificateNotTrusted) if detail.contains("not valid for name") => {
             "another server answers there, or the hub does not know that it is called so: start it with --hostname NAME"
         }
-        (Hop::Authentication, RefusalKind::HubUnreachable) if detail.contains(NO_HUB) => {
+        (Hop::Authentication, RefusalKind::HubUnreachable) if detail.contains(NOT_A_HUB) => {
             "something else answers there, such as a web server in front of the hub, or the page where this network wants a \
              login: see what a browser shows there; --hub HOST:PORT names another"
         }
@@ -93,14 +93,14 @@ pub(super) fn advice(hop: Hop, refusal: &Refusal) -> String {
 }
 
 /// Whether this is about addresses that nothing leads to, and none of them refused.
-fn has_no_way(detail: &str) -> bool {
+fn has_no_route(detail: &str) -> bool {
     let is_unreachable = ["unreachable", "No route to host"].iter().any(|words| detail.contains(words));
     is_unreachable && !detail.contains("refused")
 }
 
 /// Where a request for a stream failed, by what it was refused with. That the hub is there, and knows who asks, was seen
 /// before.
-pub fn belongs_to(kind: RefusalKind) -> Hop {
+pub fn hop_of(kind: RefusalKind) -> Hop {
     const DEVICE: [RefusalKind; 2] = [RefusalKind::UnknownDevice, RefusalKind::DeviceOffline];
     const TARGET: [RefusalKind; 3] =
         [RefusalKind::TargetRefused, RefusalKind::TargetUnreachable, RefusalKind::TargetTimedOut];
@@ -114,11 +114,11 @@ pub fn belongs_to(kind: RefusalKind) -> Hop {
 }
 
 /// Whether this machine's clock and the hub's agree.
-pub fn clocks(here: Timestamp, there: Timestamp) -> Finding {
+pub fn compare_clocks(here: Timestamp, there: Timestamp) -> Finding {
     let finding = Finding::good(Hop::Clock, here).fact("hub", there);
     match difference(here, there) {
         None => finding,
-        Some(difference) => finding.judged(Verdict::Odd {
+        Some(difference) => finding.with_verdict(Verdict::Warning {
             cause: format!("this machine's clock is {difference} the hub's"),
             advice:
                 "set the one that is wrong, for example with `timedatectl set-ntp true`; certificates are good for a \
@@ -129,7 +129,7 @@ pub fn clocks(here: Timestamp, there: Timestamp) -> Finding {
 }
 
 /// What it means that the hub's certificate is not valid by this machine's clock; `there` is the hub's, if it told.
-pub fn expired(refusal: &Refusal, here: Timestamp, there: Option<Timestamp>) -> Verdict {
+pub fn expired_certificate(refusal: &Refusal, here: Timestamp, there: Option<Timestamp>) -> Verdict {
     let with = |what: String, advice: &str| {
         let detail = format!("{what}: {}", refusal.detail.as_str());
         Verdict::because(&Refusal::new(refusal.kind, detail), advice.to_owned())
@@ -161,55 +161,55 @@ fn difference(here: Timestamp, there: Timestamp) -> Option<String> {
 
 /// What a target did within its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Greeting {
+pub enum Banner {
     /// It said this first.
-    Said(Vec<u8>),
+    Received(Vec<u8>),
     /// It said nothing.
-    Silence,
+    Silent,
     /// It ended the connection without a word.
-    End,
+    Closed,
 }
 
 /// How long a target of this name may take for its first word.
-pub fn starts_after(name: Option<&StreamName>) -> Duration {
-    if speaks_first(name) { SURE_GREETING } else { GREETING }
+pub fn banner_timeout(name: Option<&StreamName>) -> Duration {
+    if sends_banner(name) { EXPECTED_BANNER_TIMEOUT } else { BANNER_TIMEOUT }
 }
 
-fn speaks_first(name: Option<&StreamName>) -> bool {
-    name.is_some_and(|name| GREETERS.contains(&name.as_str()))
+fn sends_banner(name: Option<&StreamName>) -> bool {
+    name.is_some_and(|name| BANNER_SERVICES.contains(&name.as_str()))
 }
 
 /// What that means.
-pub fn greeting(at: &str, name: Option<&StreamName>, greeting: &Greeting) -> Finding {
+pub fn judge_banner(at: &str, name: Option<&StreamName>, banner: &Banner) -> Finding {
     let finding = Finding::good(Hop::Target, at);
-    let seconds = starts_after(name).as_secs();
+    let seconds = banner_timeout(name).as_secs();
     let failed = |kind, what: String| Finding::failed(Hop::Target, at, &Refusal::new(kind, what));
-    match greeting {
-        Greeting::Said(bytes) => finding.fact("says", first_words(bytes)),
-        Greeting::Silence if speaks_first(name) => failed(
+    match banner {
+        Banner::Received(bytes) => finding.fact("says", banner_text(bytes)),
+        Banner::Silent if sends_banner(name) => failed(
             RefusalKind::TargetTimedOut,
             format!("it took the connection and said nothing in {seconds} s, though such servers speak first"),
         ),
-        Greeting::Silence => {
+        Banner::Silent => {
             finding.fact("says", format!("nothing in {seconds} s, as servers do that wait for the client"))
         }
-        Greeting::End => {
+        Banner::Closed => {
             failed(RefusalKind::TargetRefused, "it took the connection, and ended it without a word".into())
         }
     }
 }
 
 /// The first line that has something in it, without what a terminal would act on; of what is no text the first bytes.
-fn first_words(bytes: &[u8]) -> String {
+fn banner_text(bytes: &[u8]) -> String {
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let line = bytes.split(is_break).find(|line| !line.is_empty()).unwrap_or_default();
-    let text: String = String::from_utf8_lossy(line).chars().take(GREETING_CHARS).collect();
+    let text: String = String::from_utf8_lossy(line).chars().take(BANNER_CHARS).collect();
     let shown = Detail::from(text.as_str());
     let lost = shown.as_str().chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();
     if lost * TEXT_SHARE <= text.chars().count() {
         return shown.as_str().to_owned();
     }
-    let some: Vec<_> = bytes.iter().take(GREETING_HEX).map(|byte| format!("{byte:02x}")).collect();
+    let some: Vec<_> = bytes.iter().take(BANNER_HEX_BYTES).map(|byte| format!("{byte:02x}")).collect();
     format!("no text: {} ...", some.join(" "))
 }
 
@@ -227,8 +227,8 @@ mod tests {
             (NOON.after(Duration::from_secs(360)), Some("6 minutes ahead of the hub's")),
             (NOON.before(Duration::from_secs(400 * DAY as u64)), Some("400 days behind the hub's")),
         ] {
-            let cause = match clocks(here, NOON).verdict {
-                Verdict::Odd { cause, .. } => Some(cause),
+            let cause = match compare_clocks(here, NOON).verdict {
+                Verdict::Warning { cause, .. } => Some(cause),
                 Verdict::Good | Verdict::Failed { .. } => None,
             };
             assert_eq!(cause.is_some(), said.is_some(), "{cause:?}");
@@ -239,9 +239,9 @@ mod tests {
     #[test]
     fn a_certificate_that_is_over_and_a_clock_that_is_wrong_are_told_apart() {
         let refusal = Refusal::new(RefusalKind::ClockOrInspection, "certificate expired");
-        let told = |there| match expired(&refusal, NOON, there) {
+        let told = |there| match expired_certificate(&refusal, NOON, there) {
             Verdict::Failed { cause, advice, .. } => cause + &advice,
-            Verdict::Good | Verdict::Odd { .. } => panic!("a certificate that is over is no oddity"),
+            Verdict::Good | Verdict::Warning { .. } => panic!("a certificate that is over is no oddity"),
         };
         assert!(told(Some(NOON)).contains("by the hub's clock too") && told(Some(NOON)).contains("renew"));
         let other = told(Some(NOON.before(Duration::from_secs(365 * DAY as u64))));
@@ -252,23 +252,23 @@ mod tests {
     #[test]
     fn who_is_silent_has_failed_only_where_such_servers_speak_first() {
         let (ssh, web) = ("ssh".parse().unwrap(), "web".parse().unwrap());
-        let is_good = |name, heard| greeting("x", name, &heard).verdict == Verdict::Good;
-        assert!(!is_good(Some(&ssh), Greeting::Silence) && is_good(Some(&web), Greeting::Silence));
-        assert!(is_good(None, Greeting::Silence) && !is_good(None, Greeting::End));
-        assert!(starts_after(Some(&ssh)) > starts_after(Some(&web)));
-        let said = greeting("x", Some(&ssh), &Greeting::Said(b"SSH-2.0-x\x1b[2J\r\nmore".to_vec()));
+        let is_good = |name, heard| judge_banner("x", name, &heard).verdict == Verdict::Good;
+        assert!(!is_good(Some(&ssh), Banner::Silent) && is_good(Some(&web), Banner::Silent));
+        assert!(is_good(None, Banner::Silent) && !is_good(None, Banner::Closed));
+        assert!(banner_timeout(Some(&ssh)) > banner_timeout(Some(&web)));
+        let said = judge_banner("x", Some(&ssh), &Banner::Received(b"SSH-2.0-x\x1b[2J\r\nmore".to_vec()));
         assert_eq!(said.facts["says"], "SSH-2.0-x\u{fffd}[2J");
     }
 
     #[test]
     fn of_what_a_target_says_first_a_person_reads_what_helps() {
-        let says = |bytes: &[u8]| first_words(bytes);
+        let says = |bytes: &[u8]| banner_text(bytes);
         assert_eq!(says(b"\r\n\nhello\r\n"), "hello");
         assert_eq!(says(b"\r\n"), "");
-        assert_eq!(says(&[b'x'; 512]), "x".repeat(GREETING_CHARS));
+        assert_eq!(says(&[b'x'; 512]), "x".repeat(BANNER_CHARS));
         assert_eq!(says("größer".as_bytes()), "größer");
         assert_eq!(says(b"\xff\xfd\x18\xff"), "no text: ff fd 18 ff ...");
-        assert_eq!(says(&[0; 512]), format!("no text: {}...", "00 ".repeat(GREETING_HEX)));
+        assert_eq!(says(&[0; 512]), format!("no text: {}...", "00 ".repeat(BANNER_HEX_BYTES)));
         assert!(!says(b"\x1b[2J\xc2\x9b31mred").contains(char::is_control));
     }
 
@@ -286,7 +286,7 @@ mod tests {
                 unreachable("x at [::1]: Network is unreachable; at 1: Connection refused"),
                 "is the hub running",
             ),
-            (Hop::Authentication, unreachable(NO_HUB), "see what a browser shows"),
+            (Hop::Authentication, unreachable(NOT_A_HUB), "see what a browser shows"),
             (Hop::Stream, RefusalKind::NotPermitted.into(), "devstream hub service set"),
             (Hop::Stream, RefusalKind::PeerGone.into(), "on the device"),
             (Hop::ProxyTcp, unreachable("x: Connection refused"), "is the proxy running"),

@@ -3,23 +3,23 @@
 use httparse::{EMPTY_HEADER, Response, Status};
 use zeroize::Zeroizing;
 
-use crate::proto::forward::Target;
-use crate::proto::secret::Login;
+use crate::proto::forward::HostPort;
+use crate::proto::secret::ProxyCredentials;
 
 /// Header fields in an answer; proxies send a dozen.
-const HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 
 /// A reason phrase as it is shown, in characters.
 const REASON_CHARS: usize = 40;
 
 /// What asks for the way to a host.
-pub fn request(target: Target<'_>, login: Option<&Login>) -> Zeroizing<String> {
+pub fn request(target: HostPort<'_>, credentials: Option<&ProxyCredentials>) -> Zeroizing<String> {
     let version = env!("CARGO_PKG_VERSION");
     let mut head = Zeroizing::new(String::with_capacity(1024));
     head.push_str(&format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: devstream/{version}\r\n"));
-    if let Some(login) = login {
+    if let Some(credentials) = credentials {
         head.push_str("Proxy-Authorization: Basic ");
-        head.push_str(&login.basic());
+        head.push_str(&credentials.basic_auth());
         head.push_str("\r\n");
     }
     head.push_str("\r\n");
@@ -28,7 +28,7 @@ pub fn request(target: Target<'_>, login: Option<&Login>) -> Zeroizing<String> {
 
 /// A proxy's answer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ConnectResponse {
     /// Its status and reason phrase.
     pub status: u16,
     reason: String,
@@ -44,13 +44,13 @@ pub struct Answer {
 pub struct NotHttp;
 
 /// The answer, once its head is whole.
-pub fn answer(bytes: &[u8]) -> Result<Option<Answer>, NotHttp> {
-    let mut headers = [EMPTY_HEADER; HEADERS];
+pub fn parse_response(bytes: &[u8]) -> Result<Option<ConnectResponse>, NotHttp> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut response = Response::new(&mut headers);
     let Status::Complete(length) = response.parse(bytes).map_err(|_| NotHttp)? else { return Ok(None) };
     let wanted = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("proxy-authenticate"));
     let scheme = |value: &[u8]| String::from_utf8_lossy(value).split([' ', ',']).next().unwrap_or_default().to_owned();
-    Ok(Some(Answer {
+    Ok(Some(ConnectResponse {
         status: response.code.ok_or(NotHttp)?,
         reason: response.reason.unwrap_or_default().chars().take(REASON_CHARS).collect(),
         schemes: wanted.map(|header| scheme(header.value)).collect(),
@@ -58,14 +58,14 @@ pub fn answer(bytes: &[u8]) -> Result<Option<Answer>, NotHttp> {
     }))
 }
 
-impl Answer {
+impl ConnectResponse {
     /// Whether the way is open.
-    pub fn is_yes(&self) -> bool {
+    pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     /// What a no means, and what to do about it.
-    pub fn no(&self, target: Target<'_>, logged_in: bool) -> String {
+    pub fn failure(&self, target: HostPort<'_>, has_credentials: bool) -> String {
         let status = format!("{} {}", self.status, self.reason);
         let status = status.trim();
         let takes_basic = self.schemes.is_empty() || self.schemes.iter().any(|s| s.eq_ignore_ascii_case("basic"));
@@ -74,7 +74,9 @@ impl Answer {
                 "answered {status}: it takes {} and devstream can do Basic; let a helper such as cntlm log in",
                 self.schemes.join(", ")
             ),
-            407 if logged_in => format!("answered {status}: it does not accept the user and password it was given"),
+            407 if has_credentials => {
+                format!("answered {status}: it does not accept the user and password it was given")
+            }
             407 => {
                 format!("answered {status}: give it credentials with --via-login FILE, with USER:PASSWORD in the file")
             }
@@ -89,7 +91,7 @@ impl Answer {
 mod tests {
     use super::*;
 
-    const HUB: Target<'_> = Target("hub.corp", 443);
+    const HUB: HostPort<'_> = HostPort("hub.corp", 443);
 
     #[test]
     fn a_request_names_the_port_and_has_credentials_where_there_are_some() {
@@ -97,8 +99,8 @@ mod tests {
         assert!(head.starts_with("CONNECT hub.corp:443 HTTP/1.1\r\nHost: hub.corp:443\r\n"), "{head:?}");
         assert!(head.ends_with("\r\n\r\n") && !head.contains("Proxy-Authorization"), "{head:?}");
         // RFC 7617 section 2.
-        let login = Login::new("Aladdin", "open sesame").unwrap();
-        let head = request(Target("fd00::1", 8443), Some(&login));
+        let credentials = ProxyCredentials::new("Aladdin", "open sesame").unwrap();
+        let head = request(HostPort("fd00::1", 8443), Some(&credentials));
         assert!(head.contains("CONNECT [fd00::1]:8443 "), "{head:?}");
         assert!(head.contains("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"), "{head:?}");
     }
@@ -108,11 +110,11 @@ mod tests {
         let text = b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\nhello";
         let head = text.len() - 5;
         for cut in 0..head {
-            assert_eq!(answer(&text[..cut]), Ok(None), "{cut}");
+            assert_eq!(parse_response(&text[..cut]), Ok(None), "{cut}");
         }
-        let answer = answer(text).unwrap().unwrap();
-        assert!(answer.is_yes());
-        assert_eq!(answer.length, head);
+        let response = parse_response(text).unwrap().unwrap();
+        assert!(response.is_success());
+        assert_eq!(response.length, head);
     }
 
     #[test]
@@ -123,15 +125,17 @@ mod tests {
             "HTTP/1.1 twohundred\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\0: x\r\n\r\n",
         ] {
-            assert_eq!(answer(text.as_bytes()), Err(NotHttp), "{text:?}");
+            assert_eq!(parse_response(text.as_bytes()), Err(NotHttp), "{text:?}");
         }
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
-        assert_eq!(answer(many.as_bytes()), Err(NotHttp));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
+        assert_eq!(parse_response(many.as_bytes()), Err(NotHttp));
     }
 
     #[test]
     fn each_no_says_who_and_what_to_do() {
-        let no = |text: &str, logged_in| answer(text.as_bytes()).unwrap().unwrap().no(HUB, logged_in);
+        let no = |text: &str, has_credentials| {
+            parse_response(text.as_bytes()).unwrap().unwrap().failure(HUB, has_credentials)
+        };
         let basic = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n";
         assert!(no(basic, false).contains("407 Proxy Authentication Required: give it credentials with --via-login"));
         assert!(no(basic, true).contains("does not accept the user and password"));

@@ -4,19 +4,19 @@ use std::io::Write as _;
 
 use devstream::proto::refusal::RefusalKind;
 
-use super::scene::{LITTLE, Scene};
-use crate::support::bytes::{End, drain};
+use super::fixture::{Fixture, LITTLE};
+use crate::support::bytes::{StreamEnd, drain};
 use crate::support::targets::Target;
 use crate::support::{DEVICE, SOON, poll, within};
 
 /// The local connection is reset, and the proxy says why. Gives what it says, from the reason on.
-fn refusal(scene: &Scene, name: &str, kind: RefusalKind) -> String {
-    let lines = scene.proxy.process.lines();
-    let mut local = scene.connect_to(name);
+fn refusal(fixture: &Fixture, name: &str, kind: RefusalKind) -> String {
+    let lines = fixture.proxy.process.lines();
+    let mut local = fixture.connect_to(name);
     // It may be gone before it has taken anything.
     let _ = local.write_all(b"early");
-    assert_eq!(drain(&mut local).end, End::Reset, "{kind:?}");
-    let line = scene.proxy.process.wait_line_after(lines, kind.row().sentence);
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset, "{kind:?}");
+    let line = fixture.proxy.process.wait_line_after(lines, kind.row().sentence);
     let said = &line[line.find(kind.row().sentence).unwrap()..];
     // Each scene has its own port that is closed.
     said.chars().filter(|character| !character.is_ascii_digit()).collect()
@@ -47,8 +47,8 @@ const CASES: [Case; 6] = [
 #[test]
 fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_same() {
     let target = Target::echo();
-    let slow = Scene::with(&target, [&[], &[], &["--standbys", "0"]]);
-    let fast = Scene::forwarding(&target);
+    let slow = Fixture::with(&target, [&[], &[], &["--standbys", "0"]]);
+    let fast = Fixture::forwarding(&target);
     fast.warm(3);
     for case in CASES {
         let (of_slow, _) = refused_and_again(&slow, &case);
@@ -65,62 +65,62 @@ fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_sa
 }
 
 /// Gives what the proxy says, and how many connections it makes for that and for the next stream.
-fn refused_and_again(scene: &Scene, (change, name, kind, undo): &Case) -> (String, u64) {
-    let before = scene.above.connections();
+fn refused_and_again(fixture: &Fixture, (change, name, kind, undo): &Case) -> (String, u64) {
+    let before = fixture.above.connections();
     if !change.is_empty() {
-        scene.hub.ask(change);
+        fixture.hub.ask(change);
     }
-    let said = refusal(scene, name, *kind);
-    let lines = scene.agent.lines();
+    let said = refusal(fixture, name, *kind);
+    let lines = fixture.agent.lines();
     if !undo.is_empty() {
-        scene.hub.ask(undo);
+        fixture.hub.ask(undo);
     }
     if *kind == RefusalKind::DeviceOffline {
-        scene.agent.wait_line_after(lines, "is online");
+        fixture.agent.wait_line_after(lines, "is online");
     }
-    scene.echo(1, LITTLE);
-    (said, scene.above.connections() - before)
+    fixture.echo(1, LITTLE);
+    (said, fixture.above.connections() - before)
 }
 
 #[test]
 fn a_device_that_has_gone_is_offline_on_a_connection_that_stands_by_as_well() {
     let target = Target::echo();
-    let mut scene = Scene::forwarding(&target);
-    scene.warm(2);
-    scene.agent.kill();
-    scene.hub.wait_activity("deviceDisconnected", None);
-    let before = scene.above.connections();
-    refusal(&scene, "target", RefusalKind::DeviceOffline);
-    assert_eq!(scene.above.connections(), before);
-    scene.agent = scene.another_agent();
-    scene.echo(1, LITTLE);
+    let mut fixture = Fixture::forwarding(&target);
+    fixture.warm(2);
+    fixture.agent.kill();
+    fixture.hub.wait_activity("deviceDisconnected", None);
+    let before = fixture.above.connections();
+    refusal(&fixture, "target", RefusalKind::DeviceOffline);
+    assert_eq!(fixture.above.connections(), before);
+    fixture.agent = fixture.another_agent();
+    fixture.echo(1, LITTLE);
     // The new agent has none yet, so the proxy's is used up, and replaced.
-    assert!(scene.above.connections() <= before + 1, "the connection stands by still");
+    assert!(fixture.above.connections() <= before + 1, "the connection stands by still");
 }
 
 #[test]
 fn who_was_removed_or_has_another_key_has_no_stream_on_a_connection_of_before() {
     let target = Target::echo();
-    let scene = Scene::forwarding(&target);
-    scene.warm(2);
-    scene.hub.ask(&["device", "remove", DEVICE]);
-    refusal(&scene, "target", RefusalKind::UnknownDevice);
+    let fixture = Fixture::forwarding(&target);
+    fixture.warm(2);
+    fixture.hub.ask(&["device", "remove", DEVICE]);
+    refusal(&fixture, "target", RefusalKind::UnknownDevice);
 
-    let scene = Scene::forwarding(&target);
-    scene.warm(2);
-    scene.hub.ask(&["service", "remove", "alice"]);
-    refusal(&scene, "target", RefusalKind::AuthenticationFailed);
+    let fixture = Fixture::forwarding(&target);
+    fixture.warm(2);
+    fixture.hub.ask(&["service", "remove", "alice"]);
+    refusal(&fixture, "target", RefusalKind::AuthenticationFailed);
 }
 
 #[test]
 fn connections_of_who_may_no_longer_stand_by_are_closed_though_nobody_uses_them() {
     let target = Target::echo();
-    let scene = Scene::forwarding(&target);
-    scene.warm(3);
-    assert!(scene.above.live() >= 3 && scene.below.live() >= 4);
-    scene.hub.ask(&["service", "disable", "alice"]);
-    within(SOON, "the end of the service's", || poll("it", || (scene.above.live() == 0).then_some(())));
-    scene.hub.ask(&["device", "remove", DEVICE]);
+    let fixture = Fixture::forwarding(&target);
+    fixture.warm(3);
+    assert!(fixture.above.live() >= 3 && fixture.below.live() >= 4);
+    fixture.hub.ask(&["service", "disable", "alice"]);
+    within(SOON, "the end of the service's", || poll("it", || (fixture.above.live() == 0).then_some(())));
+    fixture.hub.ask(&["device", "remove", DEVICE]);
     // An agent whose device is not known any more asks for its control again and again.
-    within(SOON, "the end of the device's", || poll("it", || (scene.below.live() <= 1).then_some(())));
+    within(SOON, "the end of the device's", || poll("it", || (fixture.below.live() <= 1).then_some(())));
 }

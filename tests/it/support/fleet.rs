@@ -7,7 +7,7 @@ use devstream::agent;
 use devstream::agent::config::{AccessPolicy, AgentConfig};
 use devstream::net::client::{Client, RequestOptions};
 use devstream::net::clock;
-use devstream::net::pump::Line;
+use devstream::net::pump::TransportOptions;
 use devstream::net::random;
 use devstream::net::shutdown::Shutdown;
 use devstream::net::tls::Trust;
@@ -37,7 +37,7 @@ pub(crate) struct Fleet {
 
 /// How a fleet came back.
 #[derive(Debug)]
-pub(crate) struct Return {
+pub(crate) struct Reconnect {
     /// From the hub's start until the last one was online.
     pub(crate) took: Duration,
     /// The hub's memory before, with everybody online …
@@ -73,13 +73,13 @@ impl Fleet {
     }
 
     /// Kills the hub, starts it again where it was, and waits until all are back.
-    pub(crate) fn comes_back(&self, hub: &mut Hub, arguments: &[&str], deadline: Duration) -> Return {
+    pub(crate) fn reconnect(&self, hub: &mut Hub, arguments: &[&str], deadline: Duration) -> Reconnect {
         let steady = hub.process.memory().now;
         hub.process.kill();
         let start: Instant = clock::now();
         *hub = Hub::start_on(&hub.machine().clone(), hub.port, arguments);
         self.wait_online(hub, deadline);
-        Return { took: clock::now() - start, steady, peak: hub.process.memory().peak }
+        Reconnect { took: clock::now() - start, steady, peak: hub.process.memory().peak }
     }
 }
 
@@ -118,7 +118,7 @@ fn config(client: Client) -> AgentConfig {
         targets: ["22".parse().expect("a forward")].into_iter().collect(),
         access_policy: AccessPolicy::default(),
         exit_when_key_refused: false,
-        line: Line::default(),
+        transport: TransportOptions::default(),
         drain: Duration::ZERO,
         observer: Arc::new(|_| {}),
     }

@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::machine::{DEVSTREAM, Machine};
 use super::process::{Finished, Process};
 use super::targets::closed_port;
-use super::{DEVICE, LOOK_AGAIN, PATIENCE};
+use super::{DEVICE, POLL_INTERVAL, TIMEOUT};
 
 /// A running hub.
 pub(crate) struct Hub {
@@ -138,7 +138,7 @@ impl Hub {
     /// The first entry in the activity log for this operation with this result. The log may lag behind what the log
     /// is about, so it is read until the entry is there.
     pub(crate) fn wait_activity(&self, operation: &str, result: Option<&str>) -> Value {
-        let deadline = clock::now() + PATIENCE;
+        let deadline = clock::now() + TIMEOUT;
         loop {
             let log = self.activity();
             let fits = |entry: &&Value| {
@@ -148,7 +148,7 @@ impl Hub {
                 return entry.clone();
             }
             assert!(clock::now() < deadline, "no {operation} with {result:?} in {log:#?}");
-            thread::park_timeout(LOOK_AGAIN);
+            thread::park_timeout(POLL_INTERVAL);
         }
     }
 }
@@ -212,8 +212,8 @@ impl ServiceProxy {
 /// A connection to this machine, on which nothing waits for ever.
 pub(crate) fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("something listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
-    stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a socket takes a timeout");
+    stream.set_write_timeout(Some(TIMEOUT)).expect("a socket takes a timeout");
     stream
 }
 
@@ -223,8 +223,8 @@ pub(crate) fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
     socket.bind(&SocketAddr::from((from, 0)).into())?;
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }
 

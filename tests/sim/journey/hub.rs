@@ -2,7 +2,7 @@
 
 use super::*;
 
-use devstream::hub::broker::{Ask, Left, Output, Settings, Shown, SideArrival};
+use devstream::hub::broker::{LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
 use devstream::proto::keepalive::KeepaliveAction;
@@ -11,7 +11,7 @@ use devstream::proto::refusal::Refusal;
 use devstream::proto::scope::Scope;
 use devstream::proto::stream::{CLOSE_NORMAL, StreamProtocol};
 
-use crate::world::{self, address, name, plain_ask, random, service};
+use crate::world::{self, address, name, plain_request, random, service};
 
 const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
@@ -35,44 +35,44 @@ impl Journey {
             reusable: false,
         };
         let device = "device-0".parse().unwrap();
-        self.tell(Input::DeviceArrived { device, connection, hello, address: address() });
+        self.tell(Input::DeviceConnected { device, connection, hello, address: address() });
         self.after(Duration::from_secs(1), Event::HubLooks);
     }
 
     /// The handshake: it is the other simulation's matter, and goes well.
     pub(super) fn open(&mut self) {
         let device = "device-0".parse().unwrap();
-        let ask = Ask { protocols: StreamProtocol::ALL.to_vec(), ..plain_ask(&device) };
+        let ask = OpenRequest { protocols: StreamProtocol::ALL.to_vec(), ..plain_request(&device) };
         let broker = self.broker.as_mut().unwrap();
-        broker.handle(Input::Asked { asker: ConnectionId(999), ask }, self.now);
+        broker.handle(Input::OpenRequested { requester: ConnectionId(999), request: ask }, self.now);
         let mut tokens = Vec::new();
         while let Some(output) = broker.next_output() {
             match output {
-                Output::AskDevice { connection, request } => {
+                Output::RequestDevice { connection, request } => {
                     tokens.push(request.token);
                     self.stream = request.stream;
                     let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-                    broker.handle(Input::Answered { connection, response, standby: false }, self.now);
+                    broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
                 }
-                Output::Answer { answer, .. } => tokens.push(answer.unwrap().token),
+                Output::CompleteOpen { result: answer, .. } => tokens.push(answer.unwrap().token),
                 Output::Displace { .. }
                 | Output::Dismiss { .. }
-                | Output::Recheck { .. }
-                | Output::CancelDevice { .. }
+                | Output::RevalidateKey { .. }
+                | Output::CancelRequest { .. }
                 | Output::Admit { .. }
                 | Output::Refuse { .. }
                 | Output::Join(_)
                 | Output::EndStream { .. }
-                | Output::Ended { .. }
+                | Output::StreamEnded { .. }
                 | Output::Record(_) => {}
             }
         }
         for (side, token) in tokens.into_iter().enumerate() {
-            self.arrives(side, 0, Shown::Token(token.hash()));
+            self.arrives(side, 0, LegCredential::Token(token.hash()));
         }
     }
 
-    fn arrives(&mut self, side: usize, attempt: u64, shown: Shown) {
+    fn arrives(&mut self, side: usize, attempt: u64, credential: LegCredential) {
         let role = ROLES[side];
         let device: devstream::proto::id::DeviceId = "device-0".parse().unwrap();
         let id = if role == Role::Device { device.clone().into() } else { service(0).into() };
@@ -91,10 +91,18 @@ impl Journey {
             said: self.now,
             heard: self.now,
         });
-        let place = Bridge { hub: "hub".into(), device, stream: self.stream, role };
+        let bridge = Bridge { hub: "hub".into(), device, stream: self.stream, role };
         let principal = Principal { role, id };
         let (scope, until) = (Scope::everything(), None);
-        self.tell(Input::SideArrived(SideArrival { leg, place, principal, shown, address: address(), scope, until }));
+        self.tell(Input::LegAttached(LegAttach {
+            leg,
+            bridge,
+            principal,
+            credential,
+            address: address(),
+            scope,
+            until,
+        }));
     }
 
     /// A side is back at the door.
@@ -104,7 +112,7 @@ impl Journey {
             return self.after(late, Event::Refused(side, attempt, None));
         }
         let ticket = self.sides[side].ticket.clone().unwrap();
-        self.arrives(side, attempt, Shown::Ticket(Box::new(ticket)));
+        self.arrives(side, attempt, LegCredential::Ticket(Box::new(ticket)));
     }
 
     fn tell(&mut self, input: Input) {
@@ -141,15 +149,15 @@ impl Journey {
                         Place::Joined(_) => panic!("refused a side that is joined"),
                     }
                 }
-                Output::Join(joint) => self.join(index(joint.device_leg), index(joint.service_leg)),
+                Output::Join(joined) => self.join(index(joined.device_leg), index(joined.service_leg)),
                 Output::EndStream { refusal, .. } => self.end_relay(&refusal),
                 Output::Displace { .. }
                 | Output::Dismiss { .. }
-                | Output::Recheck { .. }
-                | Output::AskDevice { .. }
-                | Output::CancelDevice { .. }
-                | Output::Answer { .. }
-                | Output::Ended { .. }
+                | Output::RevalidateKey { .. }
+                | Output::RequestDevice { .. }
+                | Output::CancelRequest { .. }
+                | Output::CompleteOpen { .. }
+                | Output::StreamEnded { .. }
                 | Output::Record(_) => {}
             }
         }
@@ -272,7 +280,7 @@ impl Journey {
 
     pub(super) fn farewell(&mut self, run: u64, leg: ConnectionId, lost: bool) {
         if run == self.run {
-            self.tell(Input::SideLeft { leg, how: if lost { world::lost() } else { Left::Meant } });
+            self.tell(Input::LegLeft { leg, exit: if lost { world::lost() } else { LegExit::Deliberate } });
         }
     }
 
@@ -376,12 +384,12 @@ impl Journey {
     }
 
     pub(super) fn kill(&mut self) {
-        self.tell(Input::Killed { stream: self.stream });
+        self.tell(Input::StreamKilled { stream: self.stream });
     }
 
     pub(super) fn revoke(&mut self) {
         let principal = Principal { role: Role::Service, id: service(0).into() };
-        self.tell(Input::Revoked { principal, why: RefusalKind::AuthenticationFailed.into() });
+        self.tell(Input::IdentityRevoked { principal, reason: RefusalKind::AuthenticationFailed.into() });
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) struct Side {
     number: usize,
     pub(super) end: StreamEndpoint,
     rejoin_timer: RejoinTimer,
-    pub(super) ticket: Option<Ticket>,
+    pub(super) ticket: Option<ResumeTicket>,
     pub(super) leg: Option<usize>,
     attempt: u64,
     trying: bool,
@@ -82,7 +82,7 @@ impl Side {
         }
     }
 
-    pub(super) fn begins(&mut self, leg: usize, ticket: Ticket, grace: Duration, now: Instant) {
+    pub(super) fn begins(&mut self, leg: usize, ticket: ResumeTicket, grace: Duration, now: Instant) {
         self.rejoin_timer = RejoinTimer::new(grace);
         self.rejoin_timer.restored(now);
         (self.ticket, self.leg) = (Some(ticket), Some(leg));
@@ -378,7 +378,7 @@ impl Journey {
         self.look_soon(number);
     }
 
-    fn attach(&mut self, number: usize, leg: usize, ticket: Ticket, grace: Duration) {
+    fn attach(&mut self, number: usize, leg: usize, ticket: ResumeTicket, grace: Duration) {
         let (now, dice) = (self.now, self.random());
         let side = &mut self.sides[number];
         assert_eq!(side.number, number);

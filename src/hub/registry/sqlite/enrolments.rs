@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::RegistryError;
-use super::rows::unreadable;
+use super::rows::corrupt_column;
 use crate::hub::registry::CodeHash;
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
@@ -58,7 +58,7 @@ fn enrolment(row: &Row<'_>) -> rusqlite::Result<Enrolment> {
     let devices: String = row.get(1)?;
     Ok(Enrolment {
         id: row.get(0)?,
-        devices: Glob::try_from(devices).map_err(|error| unreadable(1, error))?,
+        devices: Glob::try_from(devices).map_err(|error| corrupt_column(1, error))?,
         uses: row.get(2)?,
         used: row.get(3)?,
         created: Timestamp(row.get(4)?),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use self::rows::{find, insert, join, known, parts, records, update};
+use self::rows::{columns, find, find_existing, insert, join, records, update};
 use super::{CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
@@ -69,7 +69,7 @@ impl Registry for SqliteRegistry {
 
     fn rotate(&self, principal: &Principal, code: &CodeHash, overlap: Duration) -> Result<(), RegistryError> {
         self.change(|transaction| {
-            known(transaction, principal)?;
+            find_existing(transaction, principal)?;
             put_code(transaction, principal, code, Some(overlap))
         })
     }
@@ -103,17 +103,17 @@ impl Registry for SqliteRegistry {
     fn enrol(&self, principal: &Principal, key: &PublicKey, now: Timestamp) -> Result<Enrolled, RegistryError> {
         self.change(|transaction| {
             let done = match find(transaction, principal)? {
-                Some(record) if record.valid_key(key, now).is_some() => return Ok(Enrolled::Already),
+                Some(record) if record.valid_key(key, now).is_some() => return Ok(Enrolled::Unchanged),
                 Some(record) if record.keys.iter().any(|stored| !stored.local) => {
                     return Err(RegistryError::AlreadyJoined(principal.clone()));
                 }
-                Some(_) => Enrolled::WithNewKey,
+                Some(_) => Enrolled::KeyReplaced,
                 None => {
                     insert(transaction, principal, &Scope::everything(), None, now)?;
-                    Enrolled::New
+                    Enrolled::Created
                 }
             };
-            rows::forget_secrets(transaction, principal)?;
+            rows::delete_credentials(transaction, principal)?;
             rows::put_key(transaction, principal, key, true, now)?;
             Ok(done)
         })
@@ -125,9 +125,9 @@ impl Registry for SqliteRegistry {
 
     fn rescope(&self, principal: &Principal, change: ScopeChange) -> Result<Scope, RegistryError> {
         self.change(|transaction| {
-            let mut scope = known(transaction, principal)?.scope;
+            let mut scope = find_existing(transaction, principal)?.scope;
             change.apply(&mut scope);
-            if !scope.is_reasonable() {
+            if !scope.within_limits() {
                 return Err(RegistryError::ScopeTooLarge);
             }
             insert(transaction, principal, &scope, None, Timestamp(0))?;
@@ -150,17 +150,17 @@ impl Registry for SqliteRegistry {
     }
 
     fn remove(&self, principal: &Principal) -> Result<(), RegistryError> {
-        let (role, id) = parts(principal);
+        let (role, id) = columns(principal);
         let removed = self.connection().execute("DELETE FROM identity WHERE role = ? AND id = ?", [role, id])?;
         if removed == 0 { Err(RegistryError::Unknown(principal.clone())) } else { Ok(()) }
     }
 
-    fn seen(&self, sightings: &[(Principal, Timestamp)]) -> Result<(), RegistryError> {
+    fn set_last_seen(&self, last_seen_updates: &[(Principal, Timestamp)]) -> Result<(), RegistryError> {
         self.change(|transaction| {
             let sql = "UPDATE identity SET last_seen = ? WHERE role = ? AND id = ?";
             let mut update = transaction.prepare_cached(sql)?;
-            for (principal, at) in sightings {
-                let (role, id) = parts(principal);
+            for (principal, at) in last_seen_updates {
+                let (role, id) = columns(principal);
                 update.execute(params![at.0, role, id])?;
             }
             Ok(())
@@ -193,7 +193,7 @@ fn put_code(
     code: &CodeHash,
     overlap: Option<Duration>,
 ) -> Result<(), RegistryError> {
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let overlap = overlap.map(|overlap| i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
     let sql = "INSERT OR REPLACE INTO code (role, id, hash, until, overlap) VALUES (?, ?, ?, ?, ?)";
     connection.execute(sql, params![role, id, code.hash.bytes(), code.until.0, overlap])?;
@@ -209,7 +209,7 @@ fn spend_code(
     joined: bool,
     now: Timestamp,
 ) -> Result<Option<Duration>, RegistryError> {
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let sql = "SELECT hash, until, overlap FROM code WHERE role = ? AND id = ?";
     let found = connection.query_row(sql, [role, id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
     let Some((hash, until, overlap)): Option<([u8; 32], i64, Option<u64>)> = found else { return Ok(None) };

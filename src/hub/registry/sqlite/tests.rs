@@ -167,7 +167,7 @@ fn changes_to_an_identity_are_kept() {
     let change = ScopeChange { devices: Some(vec!["pi-*".parse().unwrap()]), ..ScopeChange::default() };
     let scope = registry.rescope(&service(), change).unwrap();
     registry.set_disabled(&service(), true).unwrap();
-    registry.seen(&[(service(), Timestamp(5)), (device("unknown"), Timestamp(5))]).unwrap();
+    registry.set_last_seen(&[(service(), Timestamp(5)), (device("unknown"), Timestamp(5))]).unwrap();
     let record = registry.find(&service()).unwrap().unwrap();
     assert_eq!((record.scope, record.disabled, record.last_seen), (scope, true, Some(Timestamp(5))));
     assert_eq!((record.created, record.keys.len()), (Timestamp(0), 1));

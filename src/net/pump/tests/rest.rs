@@ -8,9 +8,10 @@ use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE};
 type Tunnelled = Tunnel<DuplexStream>;
 
 /// A stream that leaves its WebSocket for the next one.
-fn resting(socket: WebSocket<DuplexStream>, begun: Begun) -> Tunnelled {
-    let pass = Pass { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) };
-    Tunnel { begun, reusable: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass)) }
+fn resting(socket: WebSocket<DuplexStream>, early: EarlyData) -> Tunnelled {
+    let resume_credential =
+        ResumeCredential { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) };
+    Tunnel { early, reusable: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential)) }
 }
 
 /// A pump that gives its WebSocket back, and the application's end of its local side.
@@ -18,15 +19,15 @@ fn pumped(tunnel: Tunnelled) -> (DuplexStream, impl Future<Output = (Outcome, Op
     let (application, local) = duplex(PIPE);
     let pump = async move {
         let (counters, stop) = (Counters::default(), CancellationToken::new());
-        let terms = Terms {
+        let context = PumpContext {
             counters: &counters,
-            tell: &|_| {},
+            on_event: &|_| {},
             rejoin: NoWay,
             idle_timeout: IdleTimeout::default(),
-            vigil: NetworkMonitor::none(),
+            network: NetworkMonitor::disabled(),
             stop: &stop,
         };
-        pump(split(local), tunnel, terms).await
+        pump(split(local), tunnel, context).await
     };
     (application, pump)
 }
@@ -44,8 +45,8 @@ async fn one_stream_after_another_over_the_same_pair_has_its_own_bytes() {
         // Some of it goes along with the request, and is with the other end already.
         let early = Bytes::copy_from_slice(&up[..roll(up.len() as u64 + 1)]);
         let rest = up[early.len()..].to_vec();
-        let (a, left) = pumped(resting(near, Begun { sent: early.clone(), ..Begun::default() }));
-        let (b, right) = pumped(resting(far, Begun { received: early, ..Begun::default() }));
+        let (a, left) = pumped(resting(near, EarlyData { sent: early.clone(), ..EarlyData::default() }));
+        let (b, right) = pumped(resting(far, EarlyData { received: early, ..EarlyData::default() }));
         let all = async { tokio::join!(left, right, exchange(a, rest), exchange(b, down.clone())) };
         let ((left, one), (right, other), at_a, at_b) =
             timeout(LONG, all).await.unwrap_or_else(|_| panic!("round {round} stands still"));
@@ -58,14 +59,14 @@ async fn one_stream_after_another_over_the_same_pair_has_its_own_bytes() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_was_reset_or_has_an_end_that_does_not_agree_leaves_nothing() {
     let (near, far) = sockets();
-    let (a, left) = pumped(resting(near, Begun::default()));
-    let (b, right) = pumped(Tunnel { reusable: false, ..resting(far, Begun::default()) });
+    let (a, left) = pumped(resting(near, EarlyData::default()));
+    let (b, right) = pumped(Tunnel { reusable: false, ..resting(far, EarlyData::default()) });
     let all = async { tokio::join!(left, right, exchange(a, pattern(5000, 1)), exchange(b, pattern(5000, 2))) };
     let ((_, one), (_, other), ..) = timeout(LONG, all).await.unwrap();
     assert!(one.is_none() && other.is_none());
 
     let (near, mut far) = sockets();
-    let (_application, pump) = pumped(resting(near, Begun::default()));
+    let (_application, pump) = pumped(resting(near, EarlyData::default()));
     far.writer.close(4000, "").await.unwrap();
     let (outcome, socket) = timeout(LONG, pump).await.unwrap();
     assert!(socket.is_none() && outcome.ending == Ending::PeerReset, "{outcome:?}");
@@ -74,7 +75,7 @@ async fn a_stream_that_was_reset_or_has_an_end_that_does_not_agree_leaves_nothin
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_rests_before_all_is_said_breaks_the_stream() {
     let (near, mut far) = sockets();
-    let (_application, pump) = pumped(resting(near, Begun::default()));
+    let (_application, pump) = pumped(resting(near, EarlyData::default()));
     let told = async {
         far.writer.text(StreamControl::Release.encode()).await.unwrap();
         loop {
@@ -92,10 +93,10 @@ async fn a_peer_that_rests_before_all_is_said_breaks_the_stream() {
 #[tokio::test(start_paused = true)]
 async fn an_end_is_acknowledged_together_with_the_one_that_answers_it_or_soon() {
     for (answered_after, heard_after) in
-        [(Duration::ZERO, Duration::ZERO), (ENDS_TOGETHER / 2, ENDS_TOGETHER / 2), (LONG, ENDS_TOGETHER)]
+        [(Duration::ZERO, Duration::ZERO), (END_COALESCE_DELAY / 2, END_COALESCE_DELAY / 2), (LONG, END_COALESCE_DELAY)]
     {
         let (near, mut far) = sockets();
-        let (mut application, pump) = pumped(resting(near, Begun::default()));
+        let (mut application, pump) = pumped(resting(near, EarlyData::default()));
         let peer = async {
             let began = clock::now();
             far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
@@ -119,7 +120,7 @@ async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
     // The order in which the parts of a pump are looked at is drawn by lot.
     for _ in 0..32 {
         let (near, mut far) = sockets();
-        let (mut application, pump) = pumped(resting(near, Begun::default()));
+        let (mut application, pump) = pumped(resting(near, EarlyData::default()));
         let peer = async {
             application.shutdown().await.unwrap();
             far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
@@ -137,7 +138,7 @@ async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
 #[tokio::test(start_paused = true)]
 async fn an_end_that_has_told_all_says_so_before_its_own_direction_is_acknowledged() {
     let (near, mut far) = sockets();
-    let (mut application, pump) = pumped(resting(near, Begun::default()));
+    let (mut application, pump) = pumped(resting(near, EarlyData::default()));
     let peer = async {
         application.shutdown().await.unwrap();
         far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
@@ -159,7 +160,7 @@ async fn what_follows_the_last_word_of_a_stream_is_left_for_the_next_one() {
     let ack = StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true }.encode();
     for peer_is_last in [false, true] {
         let (near, mut far) = sockets();
-        let (mut application, pump) = pumped(resting(near, Begun::default()));
+        let (mut application, pump) = pumped(resting(near, EarlyData::default()));
         application.shutdown().await.unwrap();
         let (first, awaited, then) = if peer_is_last {
             (vec![&end], RELEASE_MESSAGE, vec![&ack, RELEASE_MESSAGE, "next"])

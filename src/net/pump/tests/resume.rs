@@ -30,7 +30,7 @@ struct Way {
 }
 
 impl Rejoin<DuplexStream> for Way {
-    async fn rejoin(&self, pass: &Pass) -> Result<Tunnel<DuplexStream>, Refusal> {
+    async fn rejoin(&self, resume_credential: &ResumeCredential) -> Result<Tunnel<DuplexStream>, Refusal> {
         if let Some(kind) = *self.meeting.refuse.lock().unwrap() {
             return Err(kind.into());
         }
@@ -50,12 +50,12 @@ impl Rejoin<DuplexStream> for Way {
                 near
             }
         };
-        Ok(Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass.clone())))
+        Ok(Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential.clone())))
     }
 }
 
-fn pass() -> Pass {
-    Pass { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) }
+fn resume_credential() -> ResumeCredential {
+    ResumeCredential { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) }
 }
 
 /// A WebSocket from end to end that is cut after so many bytes, both directions counted together.
@@ -92,7 +92,7 @@ fn two(meeting: &Arc<Meeting>) -> [(DuplexStream, impl Future<Output = Outcome>)
     let cut = meeting.cuts.lock().unwrap().pop_front();
     let (near, far) = pair(cut, Endpoint::Client);
     let side = |socket, role| {
-        let tunnel = Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass()));
+        let tunnel = Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential()));
         resumable(tunnel, Way { meeting: meeting.clone(), role })
     };
     [side(near, Endpoint::Client), side(far, Endpoint::Server)]
@@ -175,7 +175,7 @@ async fn a_hub_that_no_longer_knows_the_stream_is_believed_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_resumes_at_an_impossible_place_ends_the_stream() {
     let (near, mut far) = sockets();
-    let tunnel = Tunnel::new(near, Some(StreamProtocol::Resumable), Some(pass()));
+    let tunnel = Tunnel::new(near, Some(StreamProtocol::Resumable), Some(resume_credential()));
     let (_application, pump) = resumable(tunnel, NoWay);
     far.writer.text(StreamControl::Resume { received: 0 }.encode()).await.unwrap();
     assert_eq!(timeout(LONG, pump).await.unwrap().ending, Ending::Broken, "nothing was interrupted");
@@ -185,7 +185,7 @@ async fn a_peer_that_resumes_at_an_impossible_place_ends_the_stream() {
 async fn a_tunnel_that_swallows_everything_is_left_for_another() {
     let meeting = Arc::new(Meeting::default());
     let (near, silent) = duplex(PIPE);
-    let tunnel = |socket| Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(pass()));
+    let tunnel = |socket| Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential()));
     let way = Way { meeting: meeting.clone(), role: Endpoint::Client };
     let (_application, pump) = resumable(tunnel(socket(near, Endpoint::Client)), way);
     let start = clock::now();

@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use devstream::net::clock;
 use devstream::proto::refusal::RefusalKind;
 
-use crate::support::bytes::{End, MIB, drain};
+use crate::support::bytes::{MIB, StreamEnd, drain};
 use crate::support::machine::Machine;
 use crate::support::memory::MemoryGroup;
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, TIMEOUT};
 
 /// A second address of this machine, as somebody else's.
-const THIEF: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 const WRONG_KEYS: u32 = 100_000;
 const THREADS: u32 = 4;
@@ -30,13 +30,13 @@ fn a_hundred_thousand_wrong_keys_let_nobody_in_and_hold_nobody_up() {
     let proxy = ServiceProxy::start(&machine);
     let mut running = proxy.connect();
     is_alive(&mut running);
-    let alice = Raw::join(&hub.service_link("alice"));
+    let alice = RawClient::join(&hub.service_link("alice"));
     let calm = median_first_byte(&proxy);
     let before = hub.process.memory().now;
 
     let storms: Vec<_> = (0..THREADS)
         .map(|_| {
-            let thief = alice.impostor(THIEF);
+            let thief = alice.impostor(ATTACKER);
             thread::spawn(move || {
                 let answers = (0..WRONG_KEYS / THREADS).map(|_| thief.try_ask("GET", "/devices"));
                 answers.filter_map(Result::ok).map(|answer| answer.status).collect::<Vec<_>>()
@@ -59,7 +59,7 @@ fn a_hundred_thousand_wrong_keys_let_nobody_in_and_hold_nobody_up() {
 #[test]
 fn a_source_that_holds_good_connections_is_slowed_and_not_kept_away() {
     let (_machine, hub) = hub_with(&[]);
-    let alice = Raw::join(&hub.service_link("alice"));
+    let alice = RawClient::join(&hub.service_link("alice"));
     let thief = alice.impostor(Ipv4Addr::LOCALHOST);
     let _good = alice.dial();
     let held = alice.open("ssh", &[("iothub-streaming-connect-timeout-in-seconds", "60")]);
@@ -79,8 +79,8 @@ fn a_source_that_holds_good_connections_is_slowed_and_not_kept_away() {
 #[test]
 fn where_tls_inspection_is_allowed_wrong_keys_are_still_held_against_their_source() {
     let (_machine, hub) = hub_with(&["--allow-tls-inspection"]);
-    let alice = Raw::join(&hub.service_link("alice"));
-    let thief = alice.impostor(THIEF);
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let thief = alice.impostor(ATTACKER);
     let answers = (0..20).filter(|_| thief.try_ask("GET", "/devices").is_ok()).count();
     assert!(answers < 10, "{answers} of 20 wrong keys were looked at");
     hub.wait_activity("sourcePenalised", Some("banned"));
@@ -169,7 +169,7 @@ fn answers(local: &mut TcpStream) -> bool {
 
 /// The pressure is over: streams are opened again.
 fn wait_until_served(proxy: &ServiceProxy) {
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     while !answers(&mut proxy.connect()) {
         assert!(clock::now() < deadline, "the hub does not recover");
     }
@@ -184,7 +184,7 @@ fn median_first_byte(proxy: &ServiceProxy) -> Duration {
             assert!(answers(&mut local));
             let took = start.elapsed();
             local.shutdown(std::net::Shutdown::Write).unwrap();
-            assert_eq!(drain(&mut local).end, End::Eof);
+            assert_eq!(drain(&mut local).end, StreamEnd::Eof);
             took
         })
         .collect();

@@ -7,12 +7,12 @@ use std::thread;
 
 use devstream::proto::refusal::RefusalKind;
 
-use super::{Checked, WAY};
+use super::{CheckReport, HUB_PATH};
 use crate::support::DEVICE;
 use crate::support::certificates::{Authority, NAME};
 use crate::support::fake_hub::FakeHub;
-use crate::support::island::Island;
 use crate::support::machine::Machine;
+use crate::support::netns::NetNs;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, closed_port, is_alive};
 
@@ -50,7 +50,7 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
     let (hub, [laptop, device]) = (Hub::start(&Machine::new()), [(); 2].map(|()| Machine::new()));
     laptop.ask(&["join", &hub.service_link("alice")]);
     device.ask(&["join", &hub.device_link(DEVICE)]);
-    let at = |address: &str| Checked::on(&laptop, &["--hub", address]);
+    let at = |address: &str| CheckReport::on(&laptop, &["--hub", address]);
     for (answer, cause) in [(PAGE, "does not speak TLS"), ("SSH-2.0-Test\r\n", "does not speak TLS"), ("", "TLS: ")] {
         let checked = answering(answer, false, at);
         checked.fails("tls", RefusalKind::HubUnreachable, cause, "does a hub listen there, or something else?");
@@ -62,8 +62,8 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
             let fake = FakeHub::on(port, &authority.certify(NAME));
             let arguments = ["--hub", &format!("{NAME}:{port}"), "--ca", &authority.file(machine)];
             thread::scope(|scope| {
-                scope.spawn(|| fake.accept().answer(answer.as_bytes()));
-                let checked = Checked::on(machine, &arguments);
+                scope.spawn(|| fake.accept().respond(answer.as_bytes()));
+                let checked = CheckReport::on(machine, &arguments);
                 checked.fails(
                     "authentication",
                     RefusalKind::HubUnreachable,
@@ -73,7 +73,7 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
             });
         }
     }
-    let through = |proxy: &str| Checked::on(&laptop, &["--hub", "hub.test", "--via", &format!("http://{proxy}")]);
+    let through = |proxy: &str| CheckReport::on(&laptop, &["--hub", "hub.test", "--via", &format!("http://{proxy}")]);
     for (answer, hold, cause) in [
         (PORTAL, false, "answered 302 Found"),
         (PAGE, false, "bytes that nobody asked for"),
@@ -99,8 +99,8 @@ fn what_a_target_says_is_shown_as_far_as_it_helps() {
     let forwards = targets.each_ref().map(|(name, target)| format!("{name}={}", target.port));
     let agent = Agent::start(&device, &forwards.each_ref().map(String::as_str));
     for (name, _, said) in &says {
-        let checked = Checked::on(&laptop, &["--device", DEVICE, "--stream", name]);
-        checked.is_well(&[&WAY[..], &["device", "stream", "target"]].concat());
+        let checked = CheckReport::on(&laptop, &["--device", DEVICE, "--stream", name]);
+        checked.is_well(&[&HUB_PATH[..], &["device", "stream", "target"]].concat());
         assert_eq!(checked.hop("target")["facts"]["says"], *said, "{:#}", checked.0);
         agent.process.wait_line(&format!("{name}: closed"));
     }
@@ -118,7 +118,7 @@ fn who_lets_no_stream_through_is_named() {
     let web = format!("web={}", echo.port);
     let mut agent = device.start(&["device-agent", "--forward", &web, "--allow-service", "bob"]);
     agent.wait_line("is online");
-    let check = |name: &str| Checked::on(&laptop, &["--device", DEVICE, "--stream", name]);
+    let check = |name: &str| CheckReport::on(&laptop, &["--device", DEVICE, "--stream", name]);
     check("ssh").fails("stream", RefusalKind::NotPermitted, "not permitted", "devstream hub service set NAME --stream");
     check("web").fails("stream", RefusalKind::RejectedByDevice, "it does not let alice in", "the device's log");
 
@@ -134,15 +134,15 @@ fn who_lets_no_stream_through_is_named() {
     hub.process.signal("TERM");
     proxy.process.wait_line("the hub is shutting down or restarting");
     check("web").fails("stream", RefusalKind::Draining, "shutting down", "try again shortly");
-    let of_hub = Checked::by(hub.machine(), &["hub", "check"]);
+    let of_hub = CheckReport::by(hub.machine(), &["hub", "check"]);
     assert_eq!(of_hub.hop("hub")["word"], RefusalKind::Draining.row().label, "{:#}", of_hub.0);
 }
 
 #[test]
 fn of_a_name_with_several_addresses_one_is_enough_and_where_nothing_leads_that_is_said() {
-    let [near, far] = Island::two();
-    for (island, address) in [(&near, "fd00::1/64"), (&far, "fd00::2/64")] {
-        island.run(&format!("ip address add {address} dev cable nodad"));
+    let [near, far] = NetNs::two();
+    for (netns, address) in [(&near, "fd00::1/64"), (&far, "fd00::2/64")] {
+        netns.run(&format!("ip address add {address} dev cable nodad"));
     }
     let names = "10.0.0.9 hub.test\\n10.0.0.1 hub.test\\nfd00::1 six.test\\n203.0.113.1 nowhere.test\\n";
     far.run(&format!(
@@ -152,14 +152,14 @@ fn of_a_name_with_several_addresses_one_is_enough_and_where_nothing_leads_that_i
     let laptop = far.machine();
     let hub = Hub::start_at(&near.machine(), "[::]:0", &["--hostname", "hub.test", "--hostname", "six.test"]);
     laptop.ask(&["join", &hub.service_link("alice")]);
-    let some = Checked::on(&laptop, &[]);
-    some.is_well(&WAY);
+    let some = CheckReport::on(&laptop, &[]);
+    some.is_well(&HUB_PATH);
     assert_eq!(some.hop("tcp")["at"], format!("10.0.0.1:{}", hub.port));
-    let six = Checked::on(&laptop, &["--hub", &format!("six.test:{}", hub.port)]);
-    six.is_well(&WAY);
+    let six = CheckReport::on(&laptop, &["--hub", &format!("six.test:{}", hub.port)]);
+    six.is_well(&HUB_PATH);
     assert_eq!(six.hop("tcp")["at"], format!("[fd00::1]:{}", hub.port));
-    let nowhere = Checked::on(&laptop, &["--hub", "nowhere.test"]);
+    let nowhere = CheckReport::on(&laptop, &["--hub", "nowhere.test"]);
     nowhere.fails("tcp", RefusalKind::HubUnreachable, "Network is unreachable", "this machine has no way there");
-    let zero = Checked::on(&laptop, &["--hub", "0.0.0.0:1"]);
+    let zero = CheckReport::on(&laptop, &["--hub", "0.0.0.0:1"]);
     zero.fails("tcp", RefusalKind::HubUnreachable, "0.0.0.0:1 at 0.0.0.0:1: Connection refused", "is the hub running");
 }

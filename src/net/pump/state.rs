@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Begun, Tunnel};
+use super::{EarlyData, Tunnel};
 use crate::net::clock;
 use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW, WINDOW_BUDGET};
 use crate::proto::stream::Violation;
@@ -18,28 +18,28 @@ use crate::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};
 /// Streams that run in this process, which share [`WINDOW_BUDGET`].
 static STREAMS: AtomicU64 = AtomicU64::new(0);
 
-pub(super) struct Flow {
+pub(super) struct PumpState {
     endpoint: Mutex<StreamEndpoint>,
     /// There may be something to send.
-    sender: AtomicBool,
+    sender_wakeup: AtomicBool,
     /// Something has changed for a part that was polled before.
-    stirred: AtomicBool,
+    repoll: AtomicBool,
     local_reset: AtomicBool,
     /// The end of the peer's direction was passed on, and the peer hears so together with the local side's end.
-    is_end_passed_on: AtomicBool,
-    since: Instant,
+    end_delivered: AtomicBool,
+    started_at: Instant,
 }
 
-impl Flow {
+impl PumpState {
     pub(super) fn new<T>(tunnel: &Tunnel<T>) -> Self {
         STREAMS.fetch_add(1, Ordering::Relaxed);
         Self {
-            endpoint: Mutex::new(begin(tunnel)),
-            sender: AtomicBool::new(false),
-            stirred: AtomicBool::new(false),
+            endpoint: Mutex::new(initial_endpoint(tunnel)),
+            sender_wakeup: AtomicBool::new(false),
+            repoll: AtomicBool::new(false),
             local_reset: AtomicBool::new(false),
-            is_end_passed_on: AtomicBool::new(false),
-            since: clock::now(),
+            end_delivered: AtomicBool::new(false),
+            started_at: clock::now(),
         }
     }
 
@@ -50,7 +50,7 @@ impl Flow {
 
     /// The peer is done with the stream.
     pub(super) fn peer_released(&self) -> Result<(), Violation> {
-        self.stir();
+        self.request_poll();
         self.endpoint().peer_released()
     }
 
@@ -80,7 +80,7 @@ impl Flow {
         poll_fn(|context| {
             loop {
                 match parts.as_mut().poll(context) {
-                    Poll::Pending if self.stirred.swap(false, Ordering::Relaxed) => {}
+                    Poll::Pending if self.repoll.swap(false, Ordering::Relaxed) => {}
                     Poll::Pending => return Poll::Pending,
                     done @ Poll::Ready(_) => return done,
                 }
@@ -90,17 +90,17 @@ impl Flow {
     }
 
     /// Returns when there is something; to be asked within [`Self::drive`].
-    async fn until<O>(&self, mut look: impl FnMut(&mut StreamEndpoint) -> Option<O>) -> O {
-        poll_fn(|_| look(&mut self.endpoint()).map_or(Poll::Pending, Poll::Ready)).await
+    async fn until<O>(&self, mut check: impl FnMut(&mut StreamEndpoint) -> Option<O>) -> O {
+        poll_fn(|_| check(&mut self.endpoint()).map_or(Poll::Pending, Poll::Ready)).await
     }
 
-    fn stir(&self) {
-        self.stirred.store(true, Ordering::Relaxed);
+    fn request_poll(&self) {
+        self.repoll.store(true, Ordering::Relaxed);
     }
 
     fn wake_sender(&self) {
-        self.sender.store(true, Ordering::Relaxed);
-        self.stir();
+        self.sender_wakeup.store(true, Ordering::Relaxed);
+        self.request_poll();
     }
 
     /// Whether both ends keep to windows and end each direction by itself.
@@ -132,8 +132,8 @@ impl Flow {
     /// What is to be sent next.
     pub(super) fn next_send(&self) -> Option<NextSend> {
         let mut end = self.endpoint();
-        end.set_now(clock::now().saturating_duration_since(self.since));
-        end.next_send(share())
+        end.set_now(clock::now().saturating_duration_since(self.started_at));
+        end.next_send(window_share())
     }
 
     /// It is on its way.
@@ -141,13 +141,13 @@ impl Flow {
         let mut end = self.endpoint();
         end.flushed();
         if end.is_finished() {
-            self.stir();
+            self.request_poll();
         }
     }
 
     /// Returns when there may be something to send, or more room.
     pub(super) async fn sender_woken(&self) {
-        self.until(|_| self.sender.swap(false, Ordering::Relaxed).then_some(())).await;
+        self.until(|_| self.sender_wakeup.swap(false, Ordering::Relaxed).then_some(())).await;
     }
 
     /// The peer is to be asked whether it is there.
@@ -158,7 +158,7 @@ impl Flow {
 
     /// How many bytes may be read from the local side now.
     pub(super) fn capacity(&self) -> u64 {
-        self.endpoint().capacity(share())
+        self.endpoint().capacity(window_share())
     }
 
     /// Empty memory for what it says, of this size or larger.
@@ -172,9 +172,9 @@ impl Flow {
         let is_end = bytes.is_empty();
         let mut end = self.endpoint();
         end.push_local(bytes);
-        if is_end && self.is_end_passed_on.load(Ordering::Relaxed) {
+        if is_end && self.end_delivered.load(Ordering::Relaxed) {
             end.end_written();
-            self.stir();
+            self.request_poll();
         }
     }
 
@@ -190,29 +190,29 @@ impl Flow {
     }
 
     /// Waits until there is room for another message from a peer that knows no windows.
-    pub(super) async fn room_for_strangers(&self) {
+    pub(super) async fn wait_for_legacy_room(&self) {
         self.until(|end| (end.has_half_close() || end.queued() < DATA_MESSAGE_LIMIT).then_some(())).await;
     }
 
     /// Bytes came, for the local side.
     pub(super) fn received(&self, bytes: &Bytes) -> Result<(), Violation> {
-        self.stir();
+        self.request_poll();
         let mut end = self.endpoint();
-        end.set_now(clock::now().saturating_duration_since(self.since));
+        end.set_now(clock::now().saturating_duration_since(self.started_at));
         end.received(bytes)
     }
 
     /// The peer's direction is over: this many bytes.
     pub(super) fn ended(&self, bytes: u64) -> Result<(), Violation> {
         let fits = self.endpoint().ended(bytes);
-        self.stir();
+        self.request_poll();
         fits
     }
 
     /// The peer has closed, and has said all.
     pub(super) fn closed(&self) {
         self.endpoint().closed();
-        self.stir();
+        self.request_poll();
     }
 
     /// Whether the peer has closed.
@@ -221,8 +221,8 @@ impl Flow {
     }
 
     /// What a close means.
-    pub(super) fn interpret_close(&self, told: Option<(u16, &str)>) -> CloseMeaning {
-        self.endpoint().interpret_close(told)
+    pub(super) fn interpret_close(&self, close_frame: Option<(u16, &str)>) -> CloseMeaning {
+        self.endpoint().interpret_close(close_frame)
     }
 
     /// The next of what is queued, waiting for some; `None` after the last.
@@ -242,17 +242,17 @@ impl Flow {
             self.wake_sender();
         } else if !end.has_half_close() {
             // There may be room for strangers.
-            self.stir();
+            self.request_poll();
         }
     }
 
     /// The end of the peer's direction was passed on to the local side, which may answer it with its own.
-    pub(super) fn passed_on_end(&self) {
-        self.is_end_passed_on.store(true, Ordering::Relaxed);
+    pub(super) fn mark_end_delivered(&self) {
+        self.end_delivered.store(true, Ordering::Relaxed);
     }
 
     /// Returns when the local side has said all.
-    pub(super) async fn local_end(&self) {
+    pub(super) async fn local_finished(&self) {
         self.until(|end| (!end.is_local_open()).then_some(())).await;
     }
 
@@ -263,19 +263,19 @@ impl Flow {
     }
 
     /// The local side has reset its connection.
-    pub(super) fn reset_by_local(&self) {
+    pub(super) fn mark_local_reset(&self) {
         self.local_reset.store(true, Ordering::Relaxed);
-        self.stir();
+        self.request_poll();
     }
 
     /// Whether the local connection was reset.
-    pub(super) fn is_reset_by_local(&self) -> bool {
+    pub(super) fn is_local_reset(&self) -> bool {
         self.local_reset.load(Ordering::Relaxed)
     }
 
     /// Returns when it has.
-    pub(super) async fn local_reset(&self) {
-        self.until(|_| self.is_reset_by_local().then_some(())).await;
+    pub(super) async fn wait_local_reset(&self) {
+        self.until(|_| self.is_local_reset().then_some(())).await;
     }
 
     /// Whether both directions are over, and the peer knows all that it must.
@@ -294,8 +294,8 @@ impl Flow {
 }
 
 /// The end of a stream of which some may be under way.
-fn begin<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
-    let Begun { to_send, sent, received } = &tunnel.begun;
+fn initial_endpoint<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
+    let EarlyData { to_send, sent, received } = &tunnel.early;
     let mut end = StreamEndpoint::new(tunnel.protocol);
     if tunnel.reusable {
         end.allow_reuse();
@@ -314,14 +314,14 @@ fn begin<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
     end
 }
 
-impl Drop for Flow {
+impl Drop for PumpState {
     fn drop(&mut self) {
         STREAMS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// This stream's share of what the process may be made to hold.
-fn share() -> u64 {
+fn window_share() -> u64 {
     let streams = STREAMS.load(Ordering::Relaxed).max(1);
     (WINDOW_BUDGET / streams).clamp(INITIAL_WINDOW, MAX_WINDOW)
 }

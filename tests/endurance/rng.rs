@@ -1,14 +1,14 @@
 //! Random numbers that a seed decides.
 
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// From 0, less than `sides`. Steele, Lea and Flood's SplitMix64.
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn below(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,7 +18,7 @@ impl Dice {
 
     /// One of them, of which there are some.
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        let index = self.roll(items.len() as u64);
+        let index = self.below(items.len() as u64);
         &items[usize::try_from(index).unwrap()]
     }
 }

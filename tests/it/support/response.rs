@@ -6,11 +6,11 @@ use devstream::proto::challenge::CHANNEL_HEADER;
 use devstream::proto::http::{ACCEPTED_HEADER, TOKEN_HEADER, URL_HEADER};
 use devstream::proto::refusal::Refusal;
 
-use super::raw::{Ticket, Tls};
+use super::raw::{StreamGrant, Tls};
 
 /// An HTTP answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     /// Names in lower case. Without the date, here and in the body, the length that depends on it, and the name of
     /// the TLS channel: nothing else may differ between equal answers.
@@ -18,14 +18,14 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-impl Answer {
+impl HttpResponse {
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     /// The word of the refusal in it, or `yes`.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn refusal_label(&self) -> &'static str {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
         match serde_json::from_value::<Refusal>(body["refusal"].clone()) {
             Ok(refusal) => refusal.kind.row().label,
@@ -37,15 +37,15 @@ impl Answer {
     }
 
     /// What a device that said yes made possible.
-    pub(crate) fn ticket(&self) -> Ticket {
+    pub(crate) fn grant(&self) -> StreamGrant {
         assert_eq!((self.status, self.header(ACCEPTED_HEADER)), (200, Some("True")), "{self:?}");
         let header = |name| self.header(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned();
-        Ticket { url: header(URL_HEADER), token: header(TOKEN_HEADER), protocol: None }
+        StreamGrant { url: header(URL_HEADER), token: header(TOKEN_HEADER), protocol: None }
     }
 }
 
 /// Reads one answer, as long as its head says.
-pub(crate) fn read_answer(stream: &mut Tls) -> io::Result<Answer> {
+pub(crate) fn read_response(stream: &mut Tls) -> io::Result<HttpResponse> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -63,7 +63,7 @@ pub(crate) fn read_answer(stream: &mut Tls) -> io::Result<Answer> {
     let mut body = vec![0; length];
     stream.read_exact(&mut body)?;
     let body = undated(&String::from_utf8_lossy(&body));
-    Ok(Answer { status: status.unwrap_or_else(|| panic!("no status in {head}")), headers, body })
+    Ok(HttpResponse { status: status.unwrap_or_else(|| panic!("no status in {head}")), headers, body })
 }
 
 fn undated(body: &str) -> String {

@@ -19,7 +19,7 @@ use crate::proto::timestamp::Timestamp;
 const DAY: u64 = 24 * 60 * 60;
 
 /// A certificate is warned about this long before its end …
-const WARNING: Duration = Duration::from_secs(14 * DAY);
+const WARNING_PERIOD: Duration = Duration::from_secs(14 * DAY);
 /// … or in the last quarter of its life, where that is shorter: one that is made to live for days is not late yet.
 const WARNING_SHARE: i64 = 4;
 
@@ -59,16 +59,16 @@ impl Certificate {
 
     /// When a third of its life is left, which is when a public authority wants it renewed.
     pub(super) fn renew_from(&self) -> Timestamp {
-        Timestamp(self.not_after.0 - self.life() / 3)
+        Timestamp(self.not_after.0 - self.lifetime() / 3)
     }
 
     /// When a person must be told that its end is near.
     pub(super) fn warn_from(&self) -> Timestamp {
-        let ahead = Duration::from_secs(u64::try_from(self.life() / WARNING_SHARE).unwrap_or(0));
-        self.not_after.before(WARNING.min(ahead))
+        let ahead = Duration::from_secs(u64::try_from(self.lifetime() / WARNING_SHARE).unwrap_or(0));
+        self.not_after.before(WARNING_PERIOD.min(ahead))
     }
 
-    fn life(&self) -> i64 {
+    fn lifetime(&self) -> i64 {
         self.not_after.0.saturating_sub(self.not_before.0)
     }
 }
@@ -101,7 +101,7 @@ impl CertificateStatus {
 
 /// The certificates in use.
 #[derive(Debug)]
-pub struct Shown {
+pub struct CertificateResolver {
     state: RwLock<State>,
     changed: Notify,
 }
@@ -117,7 +117,7 @@ struct State {
     challenges: HashMap<String, Arc<CertifiedKey>>,
 }
 
-impl Shown {
+impl CertificateResolver {
     /// With the hub's own leaf.
     pub(super) fn new(own: Certificate) -> Self {
         let state = State {
@@ -152,20 +152,20 @@ impl Shown {
     /// Whether a client without a pin trusts what it is shown under this name. Reads the system's authorities.
     pub fn is_publicly_trusted(&self, name: &str) -> bool {
         let Ok(server_name) = ServerName::try_from(name) else { return false };
-        let asked = matches!(server_name, ServerName::DnsName(_)).then_some(name);
-        is_publicly_trusted(&self.choose(asked, false).cert, &server_name)
+        let server_name_sent = matches!(server_name, ServerName::DnsName(_)).then_some(name);
+        is_publicly_trusted(&self.select(server_name_sent, false).cert, &server_name)
     }
 
     /// Which certificate a client gets. One that has a pin says so, and gets the leaf that the pin is for, whatever
     /// else the hub has.
-    pub(super) fn choose(&self, name: Option<&str>, pinned: bool) -> Arc<CertifiedKey> {
+    pub(super) fn select(&self, name: Option<&str>, pinned: bool) -> Arc<CertifiedKey> {
         let state = self.read();
         let other = state.other.as_ref().filter(|other| !pinned && other.covers(name));
         other.unwrap_or(&state.own).key.clone()
     }
 
     /// The next leaf of the hub's own.
-    pub(super) fn show_own(&self, leaf: Certificate) {
+    pub(super) fn install_own(&self, leaf: Certificate) {
         let mut state = self.write();
         if state.other.is_none() {
             state.since = clock::now_utc();
@@ -174,7 +174,7 @@ impl Shown {
     }
 
     /// The next certificate from elsewhere.
-    pub(super) fn show(&self, source: &'static str, certificate: Certificate) {
+    pub(super) fn install(&self, source: &'static str, certificate: Certificate) {
         let mut state = self.write();
         (state.source, state.since, state.last_error) = (source, clock::now_utc(), None);
         state.other = Some(certificate);
@@ -183,11 +183,11 @@ impl Shown {
     }
 
     /// Keeps why there is no next one, and tells whether that is news.
-    pub(super) fn keep_error(&self, error: &str) -> bool {
+    pub(super) fn record_error(&self, error: &str) -> bool {
         let mut state = self.write();
-        let is_news = state.last_error.as_deref() != Some(error);
+        let is_new = state.last_error.as_deref() != Some(error);
         state.last_error = Some(error.into());
-        is_news
+        is_new
     }
 
     /// The files are again what they were when they were good.
@@ -195,7 +195,7 @@ impl Shown {
         self.write().last_error = None;
     }
 
-    /// Returns after the next [`Shown::show`].
+    /// Returns after the next [`CertificateResolver::install`].
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -206,12 +206,12 @@ impl Shown {
     }
 
     /// The answer to an ACME server that asks for this name.
-    pub(super) fn prove(&self, name: &str, answer: CertifiedKey) {
+    pub(super) fn add_challenge(&self, name: &str, answer: CertifiedKey) {
         self.write().challenges.insert(name.to_ascii_lowercase(), Arc::new(answer));
     }
 
     /// Nobody is to ask any more.
-    pub(super) fn forget_proofs(&self) {
+    pub(super) fn clear_challenges(&self) {
         self.write().challenges.clear();
     }
 
@@ -224,18 +224,18 @@ impl Shown {
     }
 }
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let pinned = hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == PIN_ALPN));
-        Some(self.choose(hello.server_name(), pinned))
+        Some(self.select(hello.server_name(), pinned))
     }
 }
 
 /// RFC 8737: the certificates that answer `acme-tls/1`, and no others.
 #[derive(Debug)]
-pub(super) struct Proofs(pub(super) Arc<Shown>);
+pub(super) struct AcmeChallengeResolver(pub(super) Arc<CertificateResolver>);
 
-impl ResolvesServerCert for Proofs {
+impl ResolvesServerCert for AcmeChallengeResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.read().challenges.get(&hello.server_name()?.to_ascii_lowercase()).cloned()
     }

@@ -43,7 +43,7 @@ fn answer_one(mut stream: impl Read + Write, answer: &str) -> std::io::Result<()
 }
 
 /// A laptop and a device that joined a hub and are then led elsewhere, where the certificate is good.
-struct Led {
+struct Redirected {
     _hub: Hub,
     laptop: Machine,
     device: Machine,
@@ -51,7 +51,7 @@ struct Led {
     tls: Arc<ServerConfig>,
 }
 
-impl Led {
+impl Redirected {
     fn new() -> Self {
         let (hub, laptop, device) = (Hub::start(&Machine::new()), Machine::new(), Machine::new());
         laptop.ask(&["join", &hub.service_link("alice")]);
@@ -81,7 +81,7 @@ impl Led {
 
 #[test]
 fn an_answer_that_is_no_hubs_is_named_by_its_status() {
-    let led = Led::new();
+    let led = Redirected::new();
     for (status, body) in [
         ("200 OK", "<html>Welcome to our hotel</html>"),
         ("502 Bad Gateway", "<html>nginx</html>"),
@@ -96,7 +96,7 @@ fn an_answer_that_is_no_hubs_is_named_by_its_status() {
 
 #[test]
 fn a_redirect_is_named_and_never_followed() {
-    let led = Led::new();
+    let led = Redirected::new();
     let lure = TcpListener::bind("127.0.0.1:0").unwrap();
     lure.set_nonblocking(true).unwrap();
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
@@ -109,7 +109,7 @@ fn a_redirect_is_named_and_never_followed() {
 
 #[test]
 fn an_upgrade_that_something_else_answered_is_not_taken_for_the_hubs() {
-    let led = Led::new();
+    let led = Redirected::new();
     let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket";
     let answer = format!("{head}\r\nsec-websocket-accept: c29tZXRoaW5nIGVsc2UncyE=\r\n\r\n");
     let port = answering(&answer, Some(led.tls.clone()));
@@ -121,7 +121,7 @@ fn an_upgrade_that_something_else_answered_is_not_taken_for_the_hubs() {
 
 #[test]
 fn what_speaks_no_tls_is_named() {
-    let led = Led::new();
+    let led = Redirected::new();
     for answer in ["HTTP/1.1 302 Found\r\nlocation: http://portal.test/\r\ncontent-length: 0\r\n\r\n", "220 ready\r\n"]
     {
         led.are_told(answering(answer, None), "TLS");
@@ -130,7 +130,7 @@ fn what_speaks_no_tls_is_named() {
 
 #[test]
 fn what_hangs_up_or_is_not_there_is_named() {
-    let led = Led::new();
+    let led = Redirected::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || listener.incoming().flatten().for_each(|stream: TcpStream| drop(stream)));

@@ -20,11 +20,11 @@ use crate::support::bytes::{MIB, Pattern};
 use crate::support::chaos::{Chaos, Fault};
 use crate::support::machine::Machine;
 use crate::support::roles::Hub;
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, TIMEOUT};
 
 #[test]
 fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
-    let scene = Scene::new(|device| {
+    let fixture = Fixture::new(|device| {
         let told = |incoming: Incoming| async move {
             let words = format!("{} {} {}", incoming.service(), incoming.stream_name(), incoming.source());
             let mut stream = incoming.accept();
@@ -40,9 +40,9 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
         let device = device.handle(name("mute"), |incoming| async { drop(incoming) });
         device.handle(name("broken"), |_| async { panic!("this is a test") })
     });
-    scene.run(async {
+    fixture.run(async {
         for (asked, got) in [(Some("first"), "alice first 127.0.0.1:"), (None, "alice first 127.0.0.1:")] {
-            let words = all(scene.open(asked).await.unwrap()).await;
+            let words = all(fixture.open(asked).await.unwrap()).await;
             assert!(words.starts_with(got), "{words}");
         }
         for (asked, kind, detail) in [
@@ -51,48 +51,48 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
             ("mute", RefusalKind::RejectedByDevice, "its handler gave no answer"),
             ("broken", RefusalKind::RejectedByDevice, "its handler gave no answer"),
         ] {
-            assert_eq!(scene.open(Some(asked)).await.unwrap_err(), Refusal::new(kind, detail), "{asked}");
+            assert_eq!(fixture.open(Some(asked)).await.unwrap_err(), Refusal::new(kind, detail), "{asked}");
         }
-        assert_eq!(scene.open(Some("other")).await.unwrap_err().kind, RefusalKind::StreamNotOffered);
+        assert_eq!(fixture.open(Some("other")).await.unwrap_err().kind, RefusalKind::StreamNotOffered);
     });
 }
 
 #[test]
 fn a_handler_for_others_has_every_name_that_has_none_of_its_own() {
-    let scene = Scene::new(|device| {
+    let fixture = Fixture::new(|device| {
         let device = device.handle(name("own"), |incoming| says(incoming, "own"));
         device.handle_fallback(|incoming| {
             let name = incoming.stream_name().to_string();
             says(incoming, &format!("other {name}"))
         })
     });
-    scene.run(async {
+    fixture.run(async {
         for (asked, said) in [(Some("own"), "own"), (None, "own"), (Some("a.b"), "other a.b"), (Some("-e"), "other -e")]
         {
-            assert_eq!(all(scene.open(asked).await.unwrap()).await, said);
+            assert_eq!(all(fixture.open(asked).await.unwrap()).await, said);
         }
     });
     // What the service may not ask for, the device is not asked.
-    scene.hub.ask(&["service", "set", "alice", "--device", "*", "--stream", "own"]);
-    scene.run(async {
-        assert_eq!(all(scene.open(Some("own")).await.unwrap()).await, "own");
-        assert_eq!(scene.open(Some("a.b")).await.unwrap_err().kind, RefusalKind::NotPermitted);
+    fixture.hub.ask(&["service", "set", "alice", "--device", "*", "--stream", "own"]);
+    fixture.run(async {
+        assert_eq!(all(fixture.open(Some("own")).await.unwrap()).await, "own");
+        assert_eq!(fixture.open(Some("a.b")).await.unwrap_err().kind, RefusalKind::NotPermitted);
     });
 }
 
 #[test]
 fn all_arrives_both_ways_and_each_direction_ends_by_itself_whatever_breaks_below() {
     const LENGTH: u64 = 24 * MIB;
-    let scene = Scene::new(|device| device.handle(name("echo"), echo));
+    let fixture = Fixture::new(|device| device.handle(name("echo"), echo));
     let whole = Pattern::new(3).prefix(LENGTH);
-    scene.run(async {
-        let (mut reader, mut writer) = split(scene.open(Some("echo")).await.unwrap());
+    fixture.run(async {
+        let (mut reader, mut writer) = split(fixture.open(Some("echo")).await.unwrap());
         let mut back = Vec::new();
         let sent = async {
             for (number, part) in whole.chunks(whole.len() / 4).enumerate() {
                 writer.write_all(part).await.unwrap();
                 if number == 1 {
-                    assert!(scene.chaos.hit_all(Fault::Cut) > 0);
+                    assert!(fixture.chaos.hit_all(Fault::Cut) > 0);
                 }
             }
             writer.shutdown().await.unwrap();
@@ -101,15 +101,15 @@ fn all_arrives_both_ways_and_each_direction_ends_by_itself_whatever_breaks_below
         read.unwrap();
         assert!(back == whole, "{} of {} bytes", back.len(), whole.len());
     });
-    scene.hub.wait_activity("streamResumed", None);
+    fixture.hub.wait_activity("streamResumed", None);
 }
 
 #[test]
 fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
-    let scene = Scene::new(|device| device.handle(name("echo"), echo));
+    let fixture = Fixture::new(|device| device.handle(name("echo"), echo));
     let asks = async |first: &[u8]| {
         let (device, echo) = (DEVICE.parse().unwrap(), name("echo"));
-        let mut stream = scene.connector.open_with_data(&device, Some(&echo), first).await.unwrap();
+        let mut stream = fixture.connector.open_with_data(&device, Some(&echo), first).await.unwrap();
         let mut back = vec![0; first.len()];
         stream.read_exact(&mut back).await.unwrap();
         assert!(back == first, "{} bytes", first.len());
@@ -117,15 +117,15 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
     };
     const DELAY: Duration = Duration::from_millis(400);
-    scene.run(async {
+    fixture.run(async {
         let (device, more) = (DEVICE.parse().unwrap(), vec![0; 64 * 1024 + 1]);
-        let refusal = scene.connector.open_with_data(&device, Some(&name("echo")), &more).await.unwrap_err();
+        let refusal = fixture.connector.open_with_data(&device, Some(&name("echo")), &more).await.unwrap_err();
         assert_eq!(refusal.kind, RefusalKind::BadRequest, "nobody would read what comes back meanwhile");
         // The long way, then on what stands by.
         for length in [5, 64 * 1024, 64 * 1024, 5, 0] {
             asks(&Pattern::new(length).prefix(length)).await;
         }
-        assert!(scene.chaos.hit_all(Fault::Delay { delay: DELAY, jitter: Duration::ZERO }) > 0);
+        assert!(fixture.chaos.hit_all(Fault::Delay { delay: DELAY, jitter: Duration::ZERO }) > 0);
         let start = clock::now();
         asks(b"hello").await;
         let took = clock::now() - start;
@@ -138,7 +138,7 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
 #[test]
 fn a_stream_that_is_dropped_is_an_error_at_the_other_end_and_never_an_end() {
     let (sender, mut seen) = mpsc::channel(8);
-    let scene = Scene::new(move |device| {
+    let fixture = Fixture::new(move |device| {
         let device = device.handle(name("drops"), |incoming| async { drop(half(incoming).await) });
         let device = device.handle(name("panics"), |incoming| async {
             let _stream = half(incoming).await;
@@ -153,9 +153,9 @@ fn a_stream_that_is_dropped_is_an_error_at_the_other_end_and_never_an_end() {
             }
         })
     });
-    scene.run(async {
+    fixture.run(async {
         for handler in ["drops", "panics"] {
-            let (mut stream, mut heard) = (scene.open(Some(handler)).await.unwrap(), Vec::new());
+            let (mut stream, mut heard) = (fixture.open(Some(handler)).await.unwrap(), Vec::new());
             stream.write_all(b"x").await.unwrap();
             let error = stream.read_to_end(&mut heard).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
@@ -163,14 +163,14 @@ fn a_stream_that_is_dropped_is_an_error_at_the_other_end_and_never_an_end() {
             assert!(HALF.starts_with(&heard));
             assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::PeerGone);
         }
-        let mut stream = scene.open(Some("hears")).await.unwrap();
+        let mut stream = fixture.open(Some("hears")).await.unwrap();
         stream.write_all(HALF).await.unwrap();
         drop(stream);
         let (heard, read) = seen.recv().await.unwrap();
         assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert!(HALF.starts_with(&heard));
         // All of it, and let go at once.
-        let mut stream = scene.open(Some("hears")).await.unwrap();
+        let mut stream = fixture.open(Some("hears")).await.unwrap();
         stream.write_all(&vec![7; 3 << 20]).await.unwrap();
         stream.shutdown().await.unwrap();
         drop(stream);
@@ -192,7 +192,7 @@ async fn half(incoming: Incoming) -> Stream {
 #[test]
 fn who_ends_a_stream_is_what_both_ends_read_and_write() {
     let (sender, mut seen) = mpsc::channel(1);
-    let scene = Scene::new(move |device| {
+    let fixture = Fixture::new(move |device| {
         device.handle(name("waits"), move |incoming| {
             let sender = sender.clone();
             async move {
@@ -202,10 +202,10 @@ fn who_ends_a_stream_is_what_both_ends_read_and_write() {
             }
         })
     });
-    scene.run(async {
-        let mut stream = scene.open(Some("waits")).await.unwrap();
-        let running: Vec<StreamStatus> = scene.hub.json(&["streams"]);
-        scene.hub.ask(&["streams", "kill", &running[0].id.to_string()]);
+    fixture.run(async {
+        let mut stream = fixture.open(Some("waits")).await.unwrap();
+        let running: Vec<StreamStatus> = fixture.hub.json(&["streams"]);
+        fixture.hub.ask(&["streams", "kill", &running[0].id.to_string()]);
         let here = (stream.read(&mut [0; 1]).await, stream.write(b"x").await);
         let there = seen.recv().await.unwrap();
         for error in [here.0, here.1, there.0, there.1].map(Result::unwrap_err) {
@@ -217,14 +217,14 @@ fn who_ends_a_stream_is_what_both_ends_read_and_write() {
 
 #[test]
 fn who_does_not_read_holds_its_writer_up() {
-    let scene = Scene::new(|device| {
+    let fixture = Fixture::new(|device| {
         device.handle(name("idle"), |incoming| async {
             let _stream = incoming.accept();
             std::future::pending().await
         })
     });
-    scene.run(async {
-        let mut stream = scene.open(Some("idle")).await.unwrap();
+    fixture.run(async {
+        let mut stream = fixture.open(Some("idle")).await.unwrap();
         let mut taken = 0;
         while let Ok(written) = timeout(Duration::from_secs(1), stream.write(&[0; 64 * 1024])).await {
             taken += written.unwrap();
@@ -236,38 +236,38 @@ fn who_does_not_read_holds_its_writer_up() {
 #[test]
 fn a_connector_that_is_closed_says_so_and_one_that_is_dropped_leaves_its_streams() {
     let (sender, mut seen) = mpsc::channel(1);
-    let scene = Scene::new(move |device| {
+    let fixture = Fixture::new(move |device| {
         let device = device.handle(name("echo"), echo);
         device.handle(name("waits"), move |incoming| {
             let sender = sender.clone();
             async move { sender.send(incoming.accept().read(&mut [0; 1]).await).await.unwrap() }
         })
     });
-    scene.run(async {
-        let dropped = scene.connector.clone();
-        let mut stream = scene.open(Some("echo")).await.unwrap();
-        let _held = scene.open(Some("waits")).await.unwrap();
+    fixture.run(async {
+        let dropped = fixture.connector.clone();
+        let mut stream = fixture.open(Some("echo")).await.unwrap();
+        let _held = fixture.open(Some("waits")).await.unwrap();
         drop(dropped);
         stream.write_all(b"still there").await.unwrap();
         stream.read_exact(&mut [0; 11]).await.unwrap();
-        scene.connector.clone().close(Duration::ZERO).await;
+        fixture.connector.clone().close(Duration::ZERO).await;
         let error = seen.recv().await.unwrap().unwrap_err();
         assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::PeerGone, "{error}");
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
-        assert_eq!(scene.open(Some("echo")).await.unwrap_err().kind, RefusalKind::LocalShutdown);
+        assert_eq!(fixture.open(Some("echo")).await.unwrap_err().kind, RefusalKind::LocalShutdown);
     });
 }
 
 #[test]
 fn an_identity_has_one_role() {
-    let scene = Scene::new(|device| device);
-    let _guard = scene.runtime.enter();
-    assert_eq!(Connector::new(&scene.device).err().map(|no| no.kind), Some(RefusalKind::NotPermitted));
-    assert_eq!(Device::new(&scene.service).err().map(|no| no.kind), Some(RefusalKind::NotPermitted));
+    let fixture = Fixture::new(|device| device);
+    let _guard = fixture.runtime.enter();
+    assert_eq!(Connector::new(&fixture.device).err().map(|no| no.kind), Some(RefusalKind::NotPermitted));
+    assert_eq!(Device::new(&fixture.service).err().map(|no| no.kind), Some(RefusalKind::NotPermitted));
 }
 
 /// A hub, a device that this process is, and `alice`, who may reach it.
-struct Scene {
+struct Fixture {
     connector: Connector,
     device: Identity,
     service: Identity,
@@ -277,7 +277,7 @@ struct Scene {
     hub: Hub,
 }
 
-impl Scene {
+impl Fixture {
     fn new(offering: impl FnOnce(Device) -> Device) -> Self {
         let runtime = Runtime::new().unwrap();
         let hub = Hub::start(&Machine::new());
@@ -298,7 +298,7 @@ impl Scene {
     }
 
     fn run(&self, work: impl Future<Output = ()>) {
-        self.runtime.block_on(async { timeout(PATIENCE, work).await.expect("it takes no minute") });
+        self.runtime.block_on(async { timeout(TIMEOUT, work).await.expect("it takes no minute") });
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Fault, Link, Way, mixed, pick};
+use super::{Direction, Fault, Link, pick, splitmix64};
 
 /// Read at once: large, so that a debug build carries hundreds of MiB a second.
 const CHUNK: usize = 256 * 1024;
@@ -39,17 +39,17 @@ pub(super) struct Rules {
 
 impl Rules {
     /// As far as the fault is about this direction.
-    pub(super) fn suffer(&mut self, fault: Fault, own: Way) {
-        let meant = |way: Way| way == own || way == Way::Both;
+    pub(super) fn apply(&mut self, fault: Fault, own: Direction) {
+        let applies = |direction: Direction| direction == own || direction == Direction::Both;
         match fault {
             Fault::Cut => {}
-            Fault::Close(way) => self.closed |= meant(way),
-            Fault::Truncate(way) => self.truncated |= meant(way),
-            Fault::BlackHole(way) => self.black_hole |= meant(way),
-            Fault::Freeze(way) => self.frozen |= meant(way),
+            Fault::Close(direction) => self.closed |= applies(direction),
+            Fault::Truncate(direction) => self.truncated |= applies(direction),
+            Fault::BlackHole(direction) => self.black_hole |= applies(direction),
+            Fault::Freeze(direction) => self.frozen |= applies(direction),
             Fault::Delay { delay, jitter } => (self.delay, self.jitter) = (delay, jitter),
             Fault::Trickle(rate) => self.rate = Some(rate),
-            Fault::Corrupt(way) => self.corruptions += u32::from(meant(way)),
+            Fault::Corrupt(direction) => self.corruptions += u32::from(applies(direction)),
         }
     }
 
@@ -59,7 +59,7 @@ impl Rules {
         *self = Self { closed, truncated, corruptions, ..Self::default() };
     }
 
-    pub(super) fn is_well(&self) -> bool {
+    pub(super) fn is_healthy(&self) -> bool {
         !(self.closed || self.truncated || self.black_hole || self.frozen)
     }
 }
@@ -72,20 +72,20 @@ pub(super) async fn carry(
     passed: &AtomicU64,
 ) -> io::Result<()> {
     let mut rules = link.rules[direction].subscribe();
-    let mut lane = Lane { dice: 2 * link.number + direction as u64, ..Lane::default() };
+    let mut channel = Channel { random: 2 * link.number + direction as u64, ..Channel::default() };
     let mut buffer = BytesMut::new();
-    while !(lane.source_ended && lane.sink_ended) {
+    while !(channel.source_ended && channel.sink_ended) {
         let now = *rules.borrow_and_update();
-        lane.cut_off |= now.closed || now.truncated && lane.records.is_at_an_edge();
+        channel.cut_off |= now.closed || now.truncated && channel.records.is_at_an_edge();
         let passes = !now.frozen && !now.black_hole;
-        if passes && lane.is_said() {
+        if passes && channel.is_drained() {
             // Where the other end is gone already, its own direction shows it.
             let _ = to.shutdown().await;
-            lane.sink_ended = true;
+            channel.sink_ended = true;
             continue;
         }
         buffer.reserve(CHUNK);
-        let (front, due) = lane.front(now.rate);
+        let (front, due) = channel.front(now.rate);
         let (waits, is_due) = (passes && !front.is_empty(), due <= Instant::now());
         tokio::select! {
             biased;
@@ -93,20 +93,20 @@ pub(super) async fn carry(
             written = to.write(front), if waits && is_due => {
                 let written = written?;
                 passed.fetch_add(written as u64, Ordering::Relaxed);
-                lane.wrote(written, now.rate);
+                channel.wrote(written, now.rate);
             }
             () = sleep_until(due), if waits && !is_due => {}
-            read = from.read_buf(&mut buffer), if !now.frozen && lane.has_room(&now) => match read {
+            read = from.read_buf(&mut buffer), if !now.frozen && channel.has_room(&now) => match read {
                 Ok(count) if count > 0 && now.black_hole => {
                     buffer.clear();
                     link.lost.store(true, Ordering::Relaxed);
                 }
-                Ok(count) if count > 0 => lane.take(buffer.split().freeze(), &now),
-                Err(error) if !now.black_hole && !lane.cut_off => return Err(error),
+                Ok(count) if count > 0 => channel.take(buffer.split().freeze(), &now),
+                Err(error) if !now.black_hole && !channel.cut_off => return Err(error),
                 Ok(_) | Err(_) => {
-                    lane.source_ended = true;
+                    channel.source_ended = true;
                     if now.black_hole {
-                        link.left_in_silence();
+                        link.end_left();
                     }
                 }
             },
@@ -117,28 +117,28 @@ pub(super) async fn carry(
 
 /// What is on its way.
 #[derive(Default)]
-struct Lane {
+struct Channel {
     queue: VecDeque<(Instant, Bytes)>,
     queued: usize,
     /// When a trickle may drip again.
     next: Option<Instant>,
     records: Records,
     corrupted: u32,
-    dice: u64,
+    random: u64,
     source_ended: bool,
     /// What comes now is dropped.
     cut_off: bool,
     sink_ended: bool,
 }
 
-impl Lane {
+impl Channel {
     fn has_room(&self, now: &Rules) -> bool {
         let limit = if now.delay.is_zero() { QUEUE } else { DELAYED_QUEUE };
         !self.source_ended && (self.cut_off || self.queued < limit)
     }
 
     /// Nothing more will be passed on.
-    fn is_said(&self) -> bool {
+    fn is_drained(&self) -> bool {
         !self.sink_ended && self.queue.is_empty() && (self.source_ended || self.cut_off)
     }
 
@@ -153,15 +153,15 @@ impl Lane {
         } else {
             self.records.pass(&bytes);
         }
-        self.dice = mixed(self.dice);
+        self.random = splitmix64(self.random);
         if self.corrupted < now.corruptions {
             self.corrupted = now.corruptions;
             let mut changed = bytes.to_vec();
-            let position = pick(self.dice, changed.len());
+            let position = pick(self.random, changed.len());
             changed[position] ^= 1;
             bytes = changed.into();
         }
-        let due = Instant::now() + now.delay + random_duration(now.jitter, self.dice);
+        let due = Instant::now() + now.delay + random_duration(now.jitter, self.random);
         let due = self.queue.back().map_or(due, |(last, _)| due.max(*last));
         self.queued += bytes.len();
         self.queue.push_back((due, bytes));

@@ -13,14 +13,14 @@ use super::process::{Finished, Process};
 
 /// A network and mounts that only those have who are in it; gone with its last process.
 #[derive(Clone)]
-pub(crate) struct Island(Arc<Process>);
+pub(crate) struct NetNs(Arc<Process>);
 
-impl Island {
+impl NetNs {
     /// A new one, in which there is nothing but its own loopback.
     pub(crate) fn new() -> Self {
         let holding = "ip link set lo up && echo ready && exec tail -f /dev/null";
         let holder = Process::start(Command::new("unshare").args(["--net", "--mount", "--", "sh", "-c", holding]));
-        let ready = holder.look_for(0, "ready", super::PATIENCE);
+        let ready = holder.find_line(0, "ready", super::TIMEOUT);
         assert!(
             ready.is_some(),
             "network namespaces need root and the package iproute2: run the tests as root: {holder}"
@@ -28,18 +28,18 @@ impl Island {
         Self(Arc::new(holder))
     }
 
-    /// Two, with a cable between: the first is 10.0.0.1, the second 10.0.0.2, each with `cable` as its end.
+    /// Two, with a cable between: the first is 10.0.0.1, the second 10.0.0.2, each with `veth` as its end.
     pub(crate) fn two() -> [Self; 2] {
         let [first, second] = [(); 2].map(|()| Self::new());
-        first.join(&second, "10.0.0.1/24", "10.0.0.2/24", "cable");
+        first.join(&second, "10.0.0.1/24", "10.0.0.2/24", "veth");
         [first, second]
     }
 
     /// Lays a cable, whose ends have this name, to another one. It carries packets of the usual size, no larger ones.
-    pub(crate) fn join(&self, other: &Self, own: &str, others: &str, cable: &str) {
-        self.run(&format!("ip link add {cable} type veth peer name {cable} netns {}", other.0.id()));
-        for (island, address) in [(self, own), (other, others)] {
-            island.run(&format!("ip address add {address} dev {cable} && ip link set {cable} gso_max_segs 1 up"));
+    pub(crate) fn join(&self, other: &Self, own: &str, others: &str, veth: &str) {
+        self.run(&format!("ip link add {veth} type veth peer name {veth} netns {}", other.0.id()));
+        for (netns, address) in [(self, own), (other, others)] {
+            netns.run(&format!("ip address add {address} dev {veth} && ip link set {veth} gso_max_segs 1 up"));
         }
     }
 

@@ -10,7 +10,7 @@ use devstream::proto::message::{decode, encode};
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::standby::{FromHub, Open, Opened, Request, ToHub};
 
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::{OneMachine, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::{Frame, WebSocket};
@@ -21,24 +21,24 @@ const CLOSE_UNSUPPORTED: u16 = 1003;
 const CLOSE_POLICY: u16 = 1008;
 
 /// Alice, who says what she likes, beside a proxy and an agent whose stream goes on.
-struct Scene {
+struct Fixture {
     stream: TcpStream,
-    alice: Raw,
+    alice: RawClient,
     whole: OneMachine,
     _target: Target,
 }
 
-impl Scene {
+impl Fixture {
     fn new(arguments: &[&str]) -> Self {
         let target = Target::echo();
         let whole = OneMachine::with_hub(target.port, arguments);
         let mut stream = whole.proxy.connect();
         is_alive(&mut stream);
-        let alice = Raw::join(&whole.hub.service_link("alice"));
+        let alice = RawClient::join(&whole.hub.service_link("alice"));
         Self { stream, alice, whole, _target: target }
     }
 
-    fn held(&mut self) {
+    fn assert_undisturbed(&mut self) {
         is_alive(&mut self.stream);
         let mut next = self.whole.proxy.connect();
         is_alive(&mut next);
@@ -51,7 +51,7 @@ impl Scene {
 
     /// A device with somebody else than an agent behind it, and a connection of its that stands by.
     fn device(&self, name: &str) -> (RawDevice, WebSocket) {
-        let device = RawDevice::online(Raw::join(&self.whole.hub.device_link(name)), &["target"]);
+        let device = RawDevice::online(RawClient::join(&self.whole.hub.device_link(name)), &["target"]);
         let standby = device.identity.standby().expect("the hub lets it stand by");
         (device, standby)
     }
@@ -102,7 +102,7 @@ fn response(request_id: StreamId, accepted: bool) -> String {
 
 #[test]
 fn a_service_that_says_what_makes_no_sense_is_sent_away() {
-    let mut scene = Scene::new(&[]);
+    let mut fixture = Fixture::new(&[]);
     let valid = encode(&ToHub::Open(open(DEVICE, 5)));
     let too_early = valid.replace("\"early\":5", &format!("\"early\":{}", EARLY_DATA_BYTES + 1));
     assert_ne!(valid, too_early);
@@ -118,7 +118,7 @@ fn a_service_that_says_what_makes_no_sense_is_sent_away() {
         (Some(&valid), b"sixsix", CLOSE_UNSUPPORTED),
         (Some(&a_devices), b"", bad_request),
     ] {
-        let mut standby = scene.standby();
+        let mut standby = fixture.standby();
         if let Some(text) = text {
             standby.text(text).unwrap();
         }
@@ -126,22 +126,22 @@ fn a_service_that_says_what_makes_no_sense_is_sent_away() {
             standby.bytes(follows).unwrap();
         }
         assert_eq!(standby.expect_close(), code, "{text:?}, {follows:?}");
-        scene.held();
+        fixture.assert_undisturbed();
     }
-    let mut standby = scene.standby();
+    let mut standby = fixture.standby();
     standby.text(&valid).unwrap();
     standby.text(&valid).unwrap();
     assert_eq!(standby.expect_close(), CLOSE_UNSUPPORTED, "text where bytes were announced");
-    scene.held();
+    fixture.assert_undisturbed();
 }
 
 #[test]
 fn a_service_that_rests_in_the_middle_of_a_stream_loses_it_and_its_connection() {
-    let mut scene = Scene::new(&[]);
+    let mut fixture = Fixture::new(&[]);
     // The agent has one that stands by, as well.
-    scene.held();
+    fixture.assert_undisturbed();
     for early in [false, true] {
-        let mut standby = scene.standby();
+        let mut standby = fixture.standby();
         ask(&mut standby, open(DEVICE, 0));
         opened(&mut standby);
         if early {
@@ -149,14 +149,14 @@ fn a_service_that_rests_in_the_middle_of_a_stream_loses_it_and_its_connection() 
         }
         standby.text(r#"{"type":"rest"}"#).unwrap();
         standby.expect_close();
-        scene.held();
+        fixture.assert_undisturbed();
     }
 }
 
 #[test]
 fn a_stream_without_an_end_is_refused_and_the_connection_asks_for_another() {
-    let mut scene = Scene::new(&[]);
-    let mut standby = scene.standby();
+    let mut fixture = Fixture::new(&[]);
+    let mut standby = fixture.standby();
     for _ in 0..3 {
         ask(&mut standby, open("nobody", 0));
         assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice));
@@ -174,17 +174,17 @@ fn a_stream_without_an_end_is_refused_and_the_connection_asks_for_another() {
             Frame::Close(code, why) => panic!("{code} {why}"),
         }
     }
-    scene.held();
+    fixture.assert_undisturbed();
 }
 
 #[test]
 fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
-    let mut scene = Scene::new(&[]);
-    let (mut first, mut again) = (scene.standby(), scene.standby());
+    let mut fixture = Fixture::new(&[]);
+    let (mut first, mut again) = (fixture.standby(), fixture.standby());
     let request = open(DEVICE, 0);
     ask(&mut first, request.clone());
     opened(&mut first);
-    let bob = Raw::join(&scene.whole.hub.service_link("bob"));
+    let bob = RawClient::join(&fixture.whole.hub.service_link("bob"));
     let mut bobs = bob.standby().unwrap();
     ask(&mut bobs, request.clone());
     assert!(matches!(hear(&mut bobs), FromHub::Refused { .. }), "another's");
@@ -198,15 +198,15 @@ fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
             Frame::Close(code, why) => panic!("{code} {why}"),
         }
     }
-    scene.held();
+    fixture.assert_undisturbed();
 }
 
 #[test]
 fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_way() {
-    let mut scene = Scene::new(&[]);
+    let mut fixture = Fixture::new(&[]);
     let bad_request = RefusalKind::BadRequest.row().close;
-    let (mut device, mut standby) = scene.device("wrong");
-    let mut service = scene.standby();
+    let (mut device, mut standby) = fixture.device("wrong");
+    let mut service = fixture.standby();
     ask(&mut service, open("wrong", 0));
     requested(&mut standby);
     standby.text(&response(StreamId::from_bytes([1; 16]), true)).unwrap();
@@ -215,7 +215,7 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
     device.reject(&request, RefusalKind::TargetRefused.into());
     assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
 
-    let (_twice, mut standby) = scene.device("twice");
+    let (_twice, mut standby) = fixture.device("twice");
     ask(&mut service, open("twice", 5));
     service.bytes(b"early").unwrap();
     let request = requested(&mut standby);
@@ -226,25 +226,25 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
     assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
     assert_eq!(standby.expect_close(), bad_request);
 
-    let (_asking, mut standby) = scene.device("asking");
+    let (_asking, mut standby) = fixture.device("asking");
     ask(&mut standby, open(DEVICE, 0));
     assert_eq!(standby.expect_close(), bad_request);
 
-    let (mut silent, mut standby) = scene.device("silent");
+    let (mut silent, mut standby) = fixture.device("silent");
     ask(&mut service, open("silent", 0));
     requested(&mut standby);
-    standby.hang_up();
+    standby.disconnect();
     let request = silent.request();
     silent.reject(&request, RefusalKind::TargetRefused.into());
     assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
-    scene.held();
+    fixture.assert_undisturbed();
 }
 
 #[test]
 fn a_device_that_is_slow_to_answer_is_asked_the_other_way_and_told_that_it_is_no_interruption() {
-    let mut scene = Scene::new(&[]);
-    let (mut slow, mut standby) = scene.device("slow");
-    let mut service = scene.standby();
+    let mut fixture = Fixture::new(&[]);
+    let (mut slow, mut standby) = fixture.device("slow");
+    let mut service = fixture.standby();
     ask(&mut service, open("slow", 0));
     let late = requested(&mut standby);
     let request = slow.request();
@@ -254,38 +254,38 @@ fn a_device_that_is_slow_to_answer_is_asked_the_other_way_and_told_that_it_is_no
     assert_eq!(standby.expect_close(), RefusalKind::PeerGone.row().close);
     slow.reject(&request, RefusalKind::TargetRefused.into());
     assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
-    scene.held();
+    fixture.assert_undisturbed();
 }
 
 #[test]
 fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_gone() {
-    let mut scene = Scene::new(&["--standbys", "3"]);
-    let mut held: Vec<_> = (0..3).map(|_| scene.standby()).collect();
-    let refused = scene.alice.standby().err().expect("there is no room");
-    assert_eq!(refused.word(), RefusalKind::HubBusy.row().label, "{refused:?}");
+    let mut fixture = Fixture::new(&["--standbys", "3"]);
+    let mut held: Vec<_> = (0..3).map(|_| fixture.standby()).collect();
+    let refused = fixture.alice.standby().err().expect("there is no room");
+    assert_eq!(refused.refusal_label(), RefusalKind::HubBusy.row().label, "{refused:?}");
     // Nobody else's room is taken.
-    let bob = Raw::join(&scene.whole.hub.service_link("bob"));
+    let bob = RawClient::join(&fixture.whole.hub.service_link("bob"));
     drop(bob.standby().expect("bob has his own"));
-    held.pop().unwrap().hang_up();
-    poll("room", || scene.alice.standby().ok());
-    scene.held();
+    held.pop().unwrap().disconnect();
+    poll("room", || fixture.alice.standby().ok());
+    fixture.assert_undisturbed();
     drop(held);
 
-    let none = Scene::new(&["--standbys", "0"]);
-    assert_eq!(none.alice.standby().err().map(|answer| answer.word()), Some(RefusalKind::HubBusy.row().label));
+    let none = Fixture::new(&["--standbys", "0"]);
+    assert_eq!(none.alice.standby().err().map(|answer| answer.refusal_label()), Some(RefusalKind::HubBusy.row().label));
 }
 
 #[test]
 fn nobody_stands_by_who_is_unknown_or_may_not_or_is_of_another_run() {
-    let scene = Scene::new(&[]);
-    let stranger = scene.alice.clone().without_key();
-    assert_eq!(stranger.standby().err().map(|answer| answer.status), Some(401));
-    scene.whole.hub.ask(&["service", "disable", "alice"]);
-    let refused = scene.alice.standby().err().map(|answer| answer.word());
+    let fixture = Fixture::new(&[]);
+    let peer = fixture.alice.clone().without_key();
+    assert_eq!(peer.standby().err().map(|answer| answer.status), Some(401));
+    fixture.whole.hub.ask(&["service", "disable", "alice"]);
+    let refused = fixture.alice.standby().err().map(|answer| answer.refusal_label());
     assert_eq!(refused, Some(RefusalKind::Disabled.row().label));
     // The device is not online, so nobody would ask it there.
-    let device = Raw::join(&scene.whole.hub.device_link("absent"));
+    let device = RawClient::join(&fixture.whole.hub.device_link("absent"));
     let mut standby = device.standby().expect("it is who it says");
     assert_eq!(standby.expect_close(), RefusalKind::PeerGone.row().close);
-    is_alive(&mut ServiceProxy::start(&scene.whole.machine).connect());
+    is_alive(&mut ServiceProxy::start(&fixture.whole.machine).connect());
 }

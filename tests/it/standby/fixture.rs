@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use devstream::net::clock;
 
-use crate::support::bytes::{End, KIB, Pattern, Seen, all_there_and_back, drain};
+use crate::support::bytes::{KIB, Observed, Pattern, StreamEnd, drain, echo_to_eof};
 use crate::support::chaos::Chaos;
 use crate::support::machine::Machine;
 use crate::support::process::Process;
@@ -15,7 +15,7 @@ use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, poll};
 
 /// [`DEVICE`] with forwards `target` and `closed`, and `alice` with a port for each, and for `nothing`.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) proxy: ServiceProxy,
     pub(crate) agent: Process,
     /// What is in the agent's way to the hub …
@@ -29,7 +29,7 @@ pub(crate) struct Scene {
     arguments: [Vec<String>; 3],
 }
 
-impl Scene {
+impl Fixture {
     pub(crate) fn forwarding(target: &Target) -> Self {
         Self::with(target, [&[]; 3])
     }
@@ -69,7 +69,7 @@ impl Scene {
 
     /// One stream from its beginning to both its ends.
     pub(crate) fn echo(&self, seed: u64, length: u64) {
-        all_there_and_back(&self.proxy.connect(), seed, length);
+        echo_to_eof(&self.proxy.connect(), seed, length);
     }
 
     /// The same with a pattern that is there already.
@@ -83,7 +83,7 @@ impl Scene {
             });
             pattern.expect(&mut reader, length);
         });
-        assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
+        assert_eq!(drain(&mut stream.try_clone().unwrap()), Observed { bytes: 0, end: StreamEnd::Eof });
     }
 
     /// Has streams, so many at once, until they need no new connection, and then one more, so that all others stand by.
@@ -94,7 +94,7 @@ impl Scene {
             let streams: Vec<_> = (0..at_once).map(|_| self.alive()).collect();
             for mut stream in streams {
                 stream.shutdown(Shutdown::Write).unwrap();
-                assert_eq!(drain(&mut stream), Seen { bytes: 0, end: End::Eof });
+                assert_eq!(drain(&mut stream), Observed { bytes: 0, end: StreamEnd::Eof });
             }
             if round > 1 && self.connections() == before {
                 self.echo(round, LITTLE);

@@ -4,9 +4,9 @@ use std::net::Shutdown;
 
 use devstream::proto::refusal::RefusalKind;
 
-use super::Siege;
-use crate::support::bytes::{End, drain};
-use crate::support::raw::{Raw, RawDevice};
+use super::HostileFixture;
+use crate::support::bytes::{StreamEnd, drain};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::ServiceProxy;
 use crate::support::targets::is_alive;
 use crate::support::websocket::Frame;
@@ -15,38 +15,39 @@ use crate::support::websocket::Frame;
 fn a_service_that_opens_without_end_meets_its_own_limit() {
     const LIMIT: usize = 5;
     let limit = LIMIT.to_string();
-    let siege = Siege::begin_with(&["--max-streams-per-service", &limit, "--max-pending-per-service", &limit]);
+    let hostile =
+        HostileFixture::begin_with(&["--max-streams-per-service", &limit, "--max-pending-per-service", &limit]);
     let busy = RefusalKind::HubBusy.row();
     let mut open = Vec::new();
     for attempt in 0..20 * LIMIT {
-        let answer = siege.alice.open("target", &[]).answer();
+        let answer = hostile.alice.open("target", &[]).answer();
         if attempt < LIMIT {
-            open.push(siege.alice.bring(&answer.ticket()).expect("let in"));
+            open.push(hostile.alice.bring(&answer.grant()).expect("let in"));
         } else {
             assert_ne!(answer.status, 200, "attempt {attempt}: {answer:?}");
         }
     }
     // Requests that nobody answers are limited as well, and nobody else's are.
-    let mut silent = RawDevice::online(Raw::join(&siege.scene.hub.device_link("silent")), &["ssh"]);
-    let bob = Raw::join(&siege.scene.hub.service_link("bob"));
+    let mut silent = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("silent")), &["ssh"]);
+    let bob = RawClient::join(&hostile.fixture.hub.service_link("bob"));
     let asked: Vec<_> = (0..LIMIT).map(|_| bob.send("POST", "/twins/silent/streams/ssh", &[], "")).collect();
     (0..LIMIT).for_each(|_| _ = silent.request());
     let refused = bob.ask("POST", "/twins/silent/streams/ssh", &[], "");
-    assert_eq!((refused.status, refused.word()), (busy.status, busy.label), "{refused:?}");
+    assert_eq!((refused.status, refused.refusal_label()), (busy.status, busy.label), "{refused:?}");
     // Ended before its proxy is killed, which the hub would take for an interruption.
-    let proxy = ServiceProxy::start(&siege.scene.machine);
+    let proxy = ServiceProxy::start(&hostile.fixture.machine);
     let mut local = proxy.connect();
     is_alive(&mut local);
     local.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(drain(&mut local).end, End::Eof);
+    assert_eq!(drain(&mut local).end, StreamEnd::Eof);
     drop((open, asked, silent));
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn a_device_that_comes_again_and_again_is_one_device() {
-    let siege = Siege::begin();
-    let device = Raw::join(&siege.scene.hub.device_link("restless"));
+    let hostile = HostileFixture::begin();
+    let device = RawClient::join(&hostile.fixture.hub.device_link("restless"));
     let mut last = RawDevice::online(device.clone(), &["ssh"]);
     for _ in 0..100 {
         let next = RawDevice::online(device.clone(), &["ssh"]);
@@ -55,10 +56,10 @@ fn a_device_that_comes_again_and_again_is_one_device() {
         assert_eq!(last.control.expect_close(), RefusalKind::Displaced.row().close);
         last = next;
     }
-    let asked = siege.alice.send("POST", "/twins/restless/streams/ssh", &[], "");
+    let asked = hostile.alice.send("POST", "/twins/restless/streams/ssh", &[], "");
     let request = last.request();
     last.accept(&request);
-    asked.answer().ticket();
+    asked.answer().grant();
     drop(last);
-    siege.end();
+    hostile.end();
 }

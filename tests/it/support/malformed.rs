@@ -5,16 +5,16 @@ use super::websocket::{BINARY, CLOSE, FINAL, PING, TEXT, frame, head};
 const CONTINUATION: u8 = 0;
 
 /// Something to send, and the close code that answers it.
-pub(crate) struct Bent {
+pub(crate) struct Malformed {
     pub(crate) what: String,
     pub(crate) bytes: Vec<u8>,
     pub(crate) code: u16,
 }
 
 /// Every one that a client (which masks) or a server can send to a peer with this limit of a message.
-pub(crate) fn all(masked: bool, limit: usize) -> Vec<Bent> {
+pub(crate) fn all(masked: bool, limit: usize) -> Vec<Malformed> {
     let mut all = Vec::new();
-    let mut add = |what: &str, bytes: Vec<u8>, code| all.push(Bent { what: what.to_owned(), bytes, code });
+    let mut add = |what: &str, bytes: Vec<u8>, code| all.push(Malformed { what: what.to_owned(), bytes, code });
     let frame = |first, payload: &[u8]| frame(masked, first, payload);
     let binary = FINAL | BINARY;
     for length in [limit as u64 + 1, 1 << 40, u64::MAX >> 1] {

@@ -7,9 +7,9 @@ use devstream::net::clock;
 use devstream::proto::admin::{DeviceStatus, HubStatus, Identity, Presence, StreamStatus};
 use devstream::proto::refusal::RefusalKind;
 
-use crate::support::bytes::{End, KIB, Pattern, drain};
+use crate::support::bytes::{KIB, Pattern, StreamEnd, drain};
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::{Agent, Hub, ThreeMachines, assert_is};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, SOON, poll, within};
@@ -63,7 +63,7 @@ fn the_hubs_user_sees_every_device_and_how_far_away_it_is() {
 #[test]
 fn a_service_sees_the_devices_it_may_reach_and_what_it_may_ask_of_them() {
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
-    let online = |id: &str| RawDevice::online(Raw::join(&hub.device_link(id)), &["ssh", "web"]);
+    let online = |id: &str| RawDevice::online(RawClient::join(&hub.device_link(id)), &["ssh", "web"]);
     let (_one, two, _other) = (online("pi-1"), online("pi-2"), online("other"));
     hub.device_link("pi-3");
     laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "pi-*", "--stream", "web"])]);
@@ -129,7 +129,7 @@ fn a_stream_can_be_ended_and_both_ends_are_told_why() {
     is_alive(&mut kept);
     let [stream] = streams(&hub).try_into().expect("one stream");
     let kill = || hub.ask(&["streams", "kill", &stream.id.to_string()]);
-    assert_eq!(within(SOON, "its end", || (kill(), drain(&mut kept))).1.end, End::Reset);
+    assert_eq!(within(SOON, "its end", || (kill(), drain(&mut kept))).1.end, StreamEnd::Reset);
     for process in [&proxy.process, &agent.process] {
         process.wait_line(RefusalKind::StreamKilled.row().sentence);
     }
@@ -148,11 +148,11 @@ fn a_program_whose_stream_was_ended_says_so_with_its_exit_code() {
     // It takes connections, and then nothing happens.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
-    let scene = ThreeMachines::forwarding(port, EVERYTHING);
-    let piped = scene.laptop.start(&["service-proxy", "--device", DEVICE, "--stdio"]);
-    let open = || streams(&scene.hub).into_iter().find(|stream| stream.state == "open");
+    let fixture = ThreeMachines::forwarding(port, EVERYTHING);
+    let piped = fixture.laptop.start(&["service-proxy", "--device", DEVICE, "--stdio"]);
+    let open = || streams(&fixture.hub).into_iter().find(|stream| stream.state == "open");
     let id = poll("the stream", open).id.to_string();
-    let kill = || scene.hub.ask(&["streams", "kill", &id]);
+    let kill = || fixture.hub.ask(&["streams", "kill", &id]);
     assert_is(&within(SOON, "its end", || (kill(), piped.finish())).1, RefusalKind::StreamKilled);
     assert_eq!(RefusalKind::StreamKilled.row().exit, 34, "as the manual says");
 }
@@ -177,8 +177,8 @@ fn the_hubs_status_counts_what_is_there() {
     let idle: HubStatus = hub.json(&["status"]);
     let mut local = [(); 2].map(|()| proxy.connect());
     local.iter_mut().for_each(is_alive);
-    let stranger = crate::support::roles::connect(hub.port);
-    let busy = poll("the stranger", || {
+    let peer = crate::support::roles::connect(hub.port);
+    let busy = poll("the peer", || {
         let status: HubStatus = hub.json(&["status"]);
         (status.unauthenticated_connections == 1).then_some(status)
     });
@@ -194,7 +194,7 @@ fn the_hubs_status_counts_what_is_there() {
     for part in ["running", "1 online of 2", &busy.since.to_string(), &busy.process.to_string()] {
         assert!(text.contains(part), "no {part} in {text}");
     }
-    drop(stranger);
+    drop(peer);
     hub.process.signal("TERM");
     hub.process.wait_line("draining");
     assert!(hub.json::<HubStatus>(&["status"]).draining);

@@ -20,7 +20,7 @@ pub(crate) const SILENCE: [&str; 2] = ["--dead-after", "4"];
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(4);
 
 /// Control, requests and streams all go through the network.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) proxy: ServiceProxy,
     pub(crate) agent: Process,
     /// What is in the agent's way to the hub …
@@ -32,7 +32,7 @@ pub(crate) struct Scene {
     _machines: [Machine; 2],
 }
 
-impl Scene {
+impl Fixture {
     /// With a forward to each of these ports, and these arguments for every role.
     pub(crate) fn forwarding(ports: &[u16], arguments: &'static [&'static str]) -> Self {
         let hub = Hub::start_with(&Machine::new(), arguments);

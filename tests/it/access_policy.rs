@@ -18,17 +18,17 @@ use crate::support::{DEVICE, poll};
 #[test]
 fn a_device_lets_in_whom_it_names_and_nobody_else() {
     let target = Target::echo();
-    let scene = Scene::new(&["--allow-service", "al*", "--allow-service", "carol", "--forward", &port(&target)]);
-    let bob = scene.joined("bob");
-    is_alive(&mut ServiceProxy::start(&scene.laptop).connect());
-    is_alive(&mut ServiceProxy::start(&scene.joined("carol")).connect());
+    let fixture = Fixture::new(&["--allow-service", "al*", "--allow-service", "carol", "--forward", &port(&target)]);
+    let bob = fixture.joined("bob");
+    is_alive(&mut ServiceProxy::start(&fixture.laptop).connect());
+    is_alive(&mut ServiceProxy::start(&fixture.joined("carol")).connect());
     assert_rejected(&pipe(&bob, DEVICE), "it does not let bob in");
-    scene.agent.wait_line("it does not let bob in");
-    scene.hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));
+    fixture.agent.wait_line("it does not let bob in");
+    fixture.hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));
 }
 
 /// Each stream name is a habit of the command.
-const HABITS: &str = "case $DEVSTREAM_STREAM in
+const ACCEPT_SCRIPT: &str = "case $DEVSTREAM_STREAM in
     yes) ;;
     no) exit 3 ;;
     alice) test \"$DEVSTREAM_SERVICE\" = alice ;;
@@ -46,38 +46,38 @@ fn a_commands_status_decides_and_its_first_line_is_the_reason() {
     let names = ["yes", "no", "alice", "reason", "talkative", "verbose", "unfair", "helper", "missing"];
     let forwards: Vec<_> = names.iter().map(|name| format!("--forward={name}={}", target.port)).collect();
     let forwards: Vec<_> = forwards.iter().map(String::as_str).collect();
-    let scene = Scene::new(&[&["--accept-command", HABITS], &forwards[..]].concat());
-    let bob = scene.joined("bob");
+    let fixture = Fixture::new(&[&["--accept-command", ACCEPT_SCRIPT], &forwards[..]].concat());
+    let bob = fixture.joined("bob");
     assert_eq!(MIB, 1_048_576);
     for name in ["yes", "alice", "talkative", "helper"] {
         let start = clock::now();
-        is_alive(&mut ServiceProxy::start_with(&scene.laptop, DEVICE, &format!("0={name}"), &[]).connect());
+        is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, &format!("0={name}"), &[]).connect());
         assert!(clock::now() - start < Duration::from_secs(5), "{name}");
     }
     for (machine, name, reason) in [
-        (&scene.laptop, "no", "its accept command said no: exit status: 3"),
+        (&fixture.laptop, "no", "its accept command said no: exit status: 3"),
         (&bob, "alice", "its accept command said no: exit status: 1"),
-        (&scene.laptop, "reason", "(closed for repairs)"),
-        (&scene.laptop, "verbose", "(indeed)"),
-        (&scene.laptop, "unfair", "its accept command said no: signal: 9"),
-        (&scene.laptop, "missing", "its accept command said no: exit status: 127"),
+        (&fixture.laptop, "reason", "(closed for repairs)"),
+        (&fixture.laptop, "verbose", "(indeed)"),
+        (&fixture.laptop, "unfair", "its accept command said no: signal: 9"),
+        (&fixture.laptop, "missing", "its accept command said no: exit status: 127"),
     ] {
         assert_rejected(&ask(machine, name, &[]), reason);
     }
 }
 
 /// Hangs, with something it started, and leaves word of both.
-const HANGING: &str = "test $DEVSTREAM_STREAM = hang || exit 0; sleep 1000 & echo $$ $! >> pids; wait";
+const HANGING_SCRIPT: &str = "test $DEVSTREAM_STREAM = hang || exit 0; sleep 1000 & echo $$ $! >> pids; wait";
 
 #[test]
 fn a_command_that_hangs_is_ended_with_all_that_it_started() {
     let target = Target::echo();
     let (hang, other) = (format!("hang={}", target.port), format!("other={}", target.port));
-    let scene = Scene::new(&["--accept-command", HANGING, "--forward", &hang, "--forward", &other]);
+    let fixture = Fixture::new(&["--accept-command", HANGING_SCRIPT, "--forward", &hang, "--forward", &other]);
     let start = clock::now();
-    let asked = scene.laptop.start(&["service-proxy", "--device", DEVICE, "--stdio", "--stream", "hang"]);
-    let running = scene.pids(2);
-    is_alive(&mut ServiceProxy::start_with(&scene.laptop, DEVICE, "0=other", &[]).connect());
+    let asked = fixture.laptop.start(&["service-proxy", "--device", DEVICE, "--stdio", "--stream", "hang"]);
+    let running = fixture.pids(2);
+    is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, "0=other", &[]).connect());
     assert!(running.iter().all(|id| is_running(*id)), "{running:?}");
     assert_rejected(&asked.finish(), "its accept command took more than 10 s");
     let took = clock::now() - start;
@@ -88,11 +88,11 @@ fn a_command_that_hangs_is_ended_with_all_that_it_started() {
 #[test]
 fn a_command_whose_question_is_void_is_ended_with_all_that_it_started() {
     let target = Target::echo();
-    let scene = Scene::new(&["--accept-command", HANGING, "--forward", &format!("hang={}", target.port)]);
-    let asked = ask(&scene.laptop, "hang", &["--response-timeout", "1"]);
+    let fixture = Fixture::new(&["--accept-command", HANGING_SCRIPT, "--forward", &format!("hang={}", target.port)]);
+    let asked = ask(&fixture.laptop, "hang", &["--response-timeout", "1"]);
     assert_is(&asked, RefusalKind::HandshakeTimedOut);
     let start = clock::now();
-    let running = scene.pids(2);
+    let running = fixture.pids(2);
     poll("the command's end", || running.iter().all(|id| !is_running(*id)).then_some(()));
     assert!(clock::now() - start < ACCEPT_COMMAND_TIMEOUT / 2, "it was not waited for");
 }
@@ -105,15 +105,15 @@ fn a_command_knows_who_asks_and_no_name_is_more_than_a_name() {
     let forwards: Vec<_> = names.iter().map(|name| format!("--forward={name}={}", target.port)).collect();
     let forwards: Vec<_> = forwards.iter().map(String::as_str).collect();
     let command = "env > $DEVSTREAM_REQUEST";
-    let scene = Scene::new(&[&["--accept-command", command], &forwards[..]].concat());
+    let fixture = Fixture::new(&[&["--accept-command", command], &forwards[..]].concat());
     for name in names {
-        is_alive(&mut ServiceProxy::start_with(&scene.laptop, DEVICE, &format!("0={name}"), &[]).connect());
+        is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, &format!("0={name}"), &[]).connect());
         let fits =
             |entry: &serde_json::Value| entry["operationName"] == "invoke" && entry["properties"]["streamName"] == name;
-        let noted = poll("the hub's note of it", || scene.hub.activity().into_iter().find(fits));
+        let noted = poll("the hub's note of it", || fixture.hub.activity().into_iter().find(fits));
         let properties = &noted["properties"];
         let word = |name: &str| properties[name].as_str().expect("a word").to_owned();
-        let written = fs::read_to_string(scene.device.home().join(word("streamId"))).expect("the command wrote it");
+        let written = fs::read_to_string(fixture.device.home().join(word("streamId"))).expect("the command wrote it");
         let told: BTreeMap<_, _> = written
             .lines()
             .filter(|line| line.starts_with("DEVSTREAM_"))
@@ -131,14 +131,14 @@ fn a_command_knows_who_asks_and_no_name_is_more_than_a_name() {
 }
 
 /// A device with a say of its own, and alice's laptop.
-struct Scene {
+struct Fixture {
     hub: Hub,
     device: Machine,
     laptop: Machine,
     agent: Process,
 }
 
-impl Scene {
+impl Fixture {
     fn new(arguments: &[&str]) -> Self {
         let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
         device.ask(&["join", &hub.device_link(DEVICE)]);

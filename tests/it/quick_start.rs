@@ -7,8 +7,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 
 use tempfile::TempDir;
 
-use crate::support::island::Island;
 use crate::support::machine::DEVSTREAM;
+use crate::support::netns::NetNs;
 use crate::support::process::{Finished, Process};
 use crate::support::sshd::Sshd;
 
@@ -22,8 +22,8 @@ const HOME: &str = "/root";
 
 #[test]
 fn the_readme_alone_leads_to_ssh_on_three_clean_machines_in_three_commands_each() {
-    let [hub, device, laptop] = Computer::three();
-    let sshd = Sshd::start_at(&device.island.machine(), 22).expect("a network of its own has a free port 22");
+    let [hub, device, laptop] = TestMachine::three();
+    let sshd = Sshd::start_at(&device.netns.machine(), 22).expect("a network of its own has a free port 22");
     laptop.has_used_ssh(&sshd);
     let [on_hub, on_device, on_laptop] = ["On the hub", "On the device", "On the laptop"].map(commands);
 
@@ -60,25 +60,25 @@ fn the_readme_alone_leads_to_ssh_on_three_clean_machines_in_three_commands_each(
 }
 
 /// A machine with a network, a user and a home of its own.
-struct Computer {
+struct TestMachine {
     running: RefCell<Vec<Process>>,
-    island: Island,
+    netns: NetNs,
     home: TempDir,
 }
 
-impl Computer {
+impl TestMachine {
     /// A hub that the other two reach by its name, and by nothing else.
     fn three() -> [Self; 3] {
-        let islands = [(); 3].map(|()| Island::new());
+        let islands = [(); 3].map(|()| NetNs::new());
         let [hub, device, laptop] = &islands;
         hub.join(device, "10.0.1.1/24", "10.0.1.2/24", "cable");
         hub.join(laptop, "10.0.2.1/24", "10.0.2.2/24", "wire");
         let [hub, device, laptop] = islands;
         [(hub, "hub", "10.0.1.1"), (device, "device", "10.0.1.1"), (laptop, "laptop", "10.0.2.1")]
-            .map(|(island, name, address)| Self::new(island, name, address))
+            .map(|(netns, name, address)| Self::new(netns, name, address))
     }
 
-    fn new(island: Island, name: &str, hub: &str) -> Self {
+    fn new(netns: NetNs, name: &str, hub: &str) -> Self {
         let home = TempDir::with_prefix("devstream-").expect("a temporary directory");
         let path = home.path().display();
         for directory in ["bin", ".ssh"] {
@@ -88,11 +88,11 @@ impl Computer {
         fs::write(home.path().join("hosts"), format!("127.0.0.1 localhost\n{hub} hub.example.com\n"))
             .expect("the same");
         // OpenSSH asks the password database where the user is at home, so that is where he has to be.
-        island.run(&format!(
+        netns.run(&format!(
             "mount --bind {path}/hosts /etc/hosts && touch {path}/bin/devstream && mount --bind {DEVSTREAM} \
              {path}/bin/devstream && mount --rbind {path} {HOME}"
         ));
-        Self { running: RefCell::default(), island, home }
+        Self { running: RefCell::default(), netns, home }
     }
 
     /// Its user has a key that the server knows, and does not want to be asked.
@@ -110,7 +110,7 @@ impl Computer {
     /// What is typed into a shell that has nothing in its environment but what none can do without.
     fn types(&self, command: &str) -> Process {
         let path = format!("PATH={HOME}/bin:/usr/bin:/bin");
-        let mut shell = self.island.machine().command("env");
+        let mut shell = self.netns.machine().command("env");
         shell.current_dir("/");
         shell.args(["-i", &format!("HOME={HOME}"), &path, "sh", "-c", &format!("cd && {command}")]);
         Process::start(&mut shell)

@@ -8,7 +8,7 @@ use devstream::net::clock;
 
 use super::bell::Bell;
 use super::health::Usage;
-use super::support::PATIENCE;
+use super::support::TIMEOUT;
 use super::support::chaos::Chaos;
 use super::support::machine::Machine;
 use super::support::process::Process;
@@ -18,11 +18,11 @@ use super::target::Server;
 /// Devices, each with a proxy of its own.
 const PAIRS: usize = 3;
 
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 const HUB_ARGUMENTS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) target: Server,
     /// On the devices' side of the hub, and on the operators'.
     pub(crate) sides: [Chaos; 2],
@@ -33,7 +33,7 @@ pub(crate) struct Scene {
     _homes: Vec<Machine>,
 }
 
-impl Scene {
+impl Fixture {
     /// Everybody has joined and is online.
     pub(crate) fn start() -> Self {
         let target = Server::start();
@@ -88,7 +88,7 @@ impl Scene {
 
     /// Waits until every stream has ended and every device is back; what is still to come when that takes too long.
     pub(crate) fn wait_until_idle(&self) -> Option<String> {
-        let deadline = clock::now() + PATIENCE;
+        let deadline = clock::now() + TIMEOUT;
         loop {
             let (streams, devices) = (self.metric("devstream_streams"), self.metric("devstream_devices_online"));
             let connections = self.target.open();
@@ -99,7 +99,7 @@ impl Scene {
                 let left = format!("{streams} streams and {connections} connections do not end");
                 return Some(format!("{left}; {devices} of {PAIRS} devices are online"));
             }
-            Bell::default().rings_within(LOOK_AGAIN);
+            Bell::default().rings_within(POLL_INTERVAL);
         }
     }
 
