@@ -66,9 +66,9 @@ fn the_protocols_limits_are_the_constants() {
     let head = format!("{head:?} and {} KiB in {REQUEST_HEADERS} headers", REQUEST_HEAD_BYTES / 1024);
     for row in [
         format!("{tls:?}; {head}; {body:?} and {} KiB", REQUEST_BODY_BYTES / 1024),
-        format!("from the connection to a good credential | {AUTH_TIMEOUT:?}"),
+        format!("from connecting to a valid credential | {AUTH_TIMEOUT:?}"),
         format!("from one address | {UNAUTHENTICATED_CONNECTIONS_PER_SOURCE}"),
-        format!("stands by | {control} KiB {CONTROL_MESSAGE_DEPTH} brackets deep"),
+        format!("on a standby connection | {control} KiB nested {CONTROL_MESSAGE_DEPTH} levels deep"),
         format!("names in a hello | {FORWARDS_PER_DEVICE}"),
         format!("a text message on a stream | {text} KiB"),
         format!(
