@@ -3,6 +3,8 @@
 
 #[path = "layering/circles.rs"]
 mod circles;
+#[path = "layering/words.rs"]
+mod words;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -240,7 +242,8 @@ fn files_of(folder: &str) -> BTreeMap<String, String> {
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
         (path, code_of(&text))
     };
-    files.into_iter().map(read).collect()
+    let sources = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    sources.map(read).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -248,7 +251,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else {
             files.push(path);
         }
     }

@@ -1,0 +1,87 @@
+//! Names that an engineer would have to look up do not come back: the field has its own.
+
+use std::fs;
+use std::path::Path;
+
+use super::{code_of, collect};
+
+/// Refused as whole words, in code, comments and texts alike. Each has a standard term: a `Stranger` is an unauthenticated
+/// connection, a `Moment` a timestamp, an `Offence` the reason of a penalty.
+const REFUSED: &str = "
+    Arrival Aside AtItsLast Bulletin Caps Chooser DeviceAsk DeviceAsked EndedHere EndedWell Farewell Felt FindWay
+    Forsaken GOODBYE Happening Joint LAST_WORDS Lifeline Loitering Mistake NOBODYS_KEY Offence OpeningBroke Particulars
+    Proven Pulse STRANGER_TIMEOUT SideArrival Sight Sparingly Stranger Strangers StreamOver Unproven VISIT VISITORS
+    Vigil Visitor Visitors Watcher WayBack accompanying come_back_after confess devstream_strangers forsaken
+    from_strangers gives_up good_arrived good_left heed held_against in_doubt is_anothers_place is_reasonable lifeless
+    max_strangers open_saying outstays own_user room_for_strangers say_goodbye sightings stranger stranger_timeout
+    strangers suit_tunnel take_sooner to_strangers turned_away visitor visitors waiting_for_devices way_back wind_up
+";
+
+/// Refused as names in code: in a sentence they may be the right word.
+const REFUSED_IN_CODE: &str = "
+    Arriving Asked Begun Crowd Departure Desk Heard Held Kept Known Meeting Moment Nonsense Odd Parted Parting Patience
+    Said Seat Serves Shown Speech Standing Swarm Telling Trail Turned
+";
+
+/// Where people and programs read words.
+const PLACES: [&str; 11] = [
+    "src",
+    "tests",
+    "fuzz/src",
+    "fuzz/fuzz_targets",
+    "benches",
+    "examples",
+    "man",
+    "completions",
+    "deb",
+    "README.md",
+    "CONTRIBUTING.md",
+];
+
+#[test]
+fn no_name_that_has_a_standard_term_comes_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for place in PLACES {
+        let path = root.join(place);
+        assert!(path.exists(), "{place} is gone");
+        if path.is_dir() { collect(&path, &mut files) } else { files.push(path) }
+    }
+    let own = root.join("tests/layering/words.rs");
+    let found: Vec<_> = files.iter().filter(|file| **file != own).flat_map(|file| refused_in(root, file)).collect();
+    assert!(found.is_empty(), "names with a standard term:\n{}", found.join("\n"));
+}
+
+#[test]
+fn whole_words_are_refused_and_parts_of_others_are_not() {
+    for text in ["let x: Vec<Visitor> = y;", "// a stranger's", "self.strangers.count()", "\"in_doubt\""] {
+        assert_eq!(words_in(text, REFUSED), 1, "{text}");
+    }
+    for text in ["Visitation", "estranger", "own_users", "the odd one", "STRANGE"] {
+        assert_eq!(words_in(text, REFUSED), 0, "{text}");
+    }
+    for (text, count) in [("struct Asked;", 1), ("// Asked again, it answers the same.", 0)] {
+        assert_eq!(words_in(&code_of(text), REFUSED_IN_CODE), count, "{text}");
+    }
+}
+
+fn refused_in(root: &Path, file: &Path) -> Vec<String> {
+    let Ok(text) = fs::read_to_string(file) else { return Vec::new() };
+    let path = file.strip_prefix(root).unwrap_or(file).display().to_string();
+    let code = if path.ends_with(".rs") { code_of(&text) } else { String::new() };
+    let found = found_in(&text, REFUSED).chain(found_in(&code, REFUSED_IN_CODE));
+    found.map(|(line, word)| format!("{path}:{line}: {word}")).collect()
+}
+
+/// The refused words of a text, with the numbers of their lines.
+fn found_in<'a>(text: &'a str, refused: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+    let words = text.lines().enumerate().flat_map(|(index, line)| {
+        let words = line.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        words.map(move |word| (index + 1, word))
+    });
+    words.filter(|(_, word)| refused.split_whitespace().any(|refused| refused == *word))
+}
+
+fn words_in(text: &str, refused: &str) -> usize {
+    found_in(text, refused).count()
+}
