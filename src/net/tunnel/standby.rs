@@ -15,7 +15,7 @@ use crate::net::os::random;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::websocket::WebSocket;
 use crate::net::websocket::channel::{ControlChannel, Ended};
-use crate::proto::backoff::Backoff;
+use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_INTERVAL};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::standby::{FromHub, StandbyOffer};
@@ -112,7 +112,7 @@ struct State {
     offer: Option<(Client, StandbyOffer)>,
     /// The hub took none, or was out of reach: it is left alone until then.
     retry_at: Option<Instant>,
-    backoff: Backoff,
+    backoff: ReconnectBackoff,
     /// It has taken some.
     has_connected: bool,
     /// So many are to be brought.

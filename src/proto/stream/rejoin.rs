@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::proto::backoff::jittered;
+use crate::proto::backoff::{Backoff, Jitter, ReconnectBackoff};
 use crate::proto::limits::{REJOIN_BASE, REJOIN_CAP, REJOIN_RESET_AFTER};
 
 /// What to do.
@@ -23,14 +23,15 @@ pub struct RejoinTimer {
     /// Since when the stream has been interrupted; both ends being back is the end of that.
     lost_at: Option<Instant>,
     retry_at: Option<Instant>,
-    failures: u32,
-    connected_since: Option<Instant>,
+    backoff: ReconnectBackoff,
 }
 
 impl RejoinTimer {
     /// A stream that stands.
     pub fn new(grace: Duration) -> Self {
-        Self { grace, lost_at: None, retry_at: None, failures: 0, connected_since: None }
+        let backoff = Backoff::new(REJOIN_BASE, REJOIN_CAP, Jitter::Full);
+        let backoff = ReconnectBackoff::new(backoff, REJOIN_RESET_AFTER);
+        Self { grace, lost_at: None, retry_at: None, backoff }
     }
 
     /// How long an interruption may last; the hub says so anew each time.
@@ -40,14 +41,8 @@ impl RejoinTimer {
 
     /// The WebSocket is gone, or an attempt to bring a new one failed. Not before `delay` has passed.
     pub fn connection_lost(&mut self, now: Instant, delay: Duration, random: u64) {
-        let uptime = self.connected_since.take().map(|since| now.saturating_duration_since(since));
-        if uptime.is_some_and(|uptime| uptime >= REJOIN_RESET_AFTER) {
-            self.failures = 0;
-        }
-        let bound = REJOIN_BASE.saturating_mul(1 << self.failures.min(16)).min(REJOIN_CAP);
-        self.failures = self.failures.saturating_add(1);
         self.lost_at.get_or_insert(now);
-        self.retry_at = Some(now + delay + jittered(bound, random));
+        self.retry_at = Some(now + delay + self.backoff.next_delay(now, random));
     }
 
     /// What to do at this time.
@@ -64,7 +59,8 @@ impl RejoinTimer {
     /// Something has changed on this machine's way to the hub: the next attempt is now.
     pub fn retry_now(&mut self, now: Instant) {
         if self.lost_at.is_some() {
-            (self.retry_at, self.failures) = (Some(now), 0);
+            self.retry_at = Some(now);
+            self.backoff.reset();
         }
     }
 
@@ -75,20 +71,20 @@ impl RejoinTimer {
 
     /// Both ends are back. Returns how long they were not.
     pub fn restored(&mut self, now: Instant) -> Duration {
-        self.connected_since = Some(now);
+        self.backoff.connected(now);
         self.lost_at.take().map(|lost| now.saturating_duration_since(lost)).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's virtual time")]
 mod tests {
     use super::*;
 
     const GRACE: Duration = Duration::from_secs(120);
 
     #[test]
-    fn it_tries_until_the_grace_is_over_however_often_it_fails() {
+    fn attempts_go_on_until_the_grace_is_over() {
         let start = Instant::now();
         let (mut timer, mut now, mut tries) = (RejoinTimer::new(GRACE), start, 0);
         timer.connection_lost(now, Duration::ZERO, u64::MAX);
@@ -107,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_attempts_are_quick_and_a_nudge_is_at_once() {
+    fn the_first_attempts_are_quick_and_retry_now_is_immediate() {
         let now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
         timer.connection_lost(now, Duration::ZERO, u64::MAX);
@@ -117,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_asked_to_stay_away_for_a_while_does() {
+    fn a_requested_delay_is_honoured() {
         let now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
         timer.connection_lost(now, Duration::from_secs(3), 0);
@@ -125,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_breaks_again_at_once_is_tried_more_slowly() {
+    fn a_stream_that_is_lost_again_immediately_backs_off() {
         let mut now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
         for _ in 0..20 {
