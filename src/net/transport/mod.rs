@@ -1,5 +1,6 @@
 //! Connections between hub and client: dialling (DNS, TCP, proxy, TLS), and HTTP requests on accepted ones.
 
+pub mod accept;
 pub mod dial;
 mod happy_eyeballs;
 pub mod http_server;
