@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod auth;
 pub mod backoff;
+pub mod bounded_map;
 pub mod challenge;
 pub mod check;
 pub mod forward;
