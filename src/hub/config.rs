@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::activity;
+use super::admission::connection_limiter::ConnectionLimits;
+use super::admission::penalty::PenaltyPolicy;
 use super::broker::Settings;
-use super::connection_limiter::ConnectionLimits;
-use super::penalty::PenaltyPolicy;
-use crate::net::certificate::Source;
+use super::certificate::Source;
 use crate::net::transport::http_server;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{

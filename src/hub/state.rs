@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::net::authority::Authority;
+use super::certificate::authority::Authority;
 pub use crate::net::os::private_files::{
     create_private_directory, read_credential, read_private, write_private, write_private_bytes, write_private_once,
 };

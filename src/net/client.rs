@@ -300,10 +300,10 @@ impl Rejoin<Connection> for ResumeTarget {
     }
 }
 
-pub(super) type UpgradedParts = Option<(Connection, Bytes)>;
+pub(crate) type UpgradedParts = Option<(Connection, Bytes)>;
 
 /// Sends one request and reads its answer; after a 101, the connection comes back for other uses.
-pub(super) async fn round_trip(
+pub(crate) async fn round_trip(
     stream: Connection,
     request: Request<Full<Bytes>>,
     response_timeout: Duration,

@@ -1,7 +1,5 @@
 //! Sockets and bytes. Knows the protocol; knows no role.
 
-pub mod authority;
-pub mod certificate;
 pub mod client;
 pub mod identity;
 pub mod liveness;

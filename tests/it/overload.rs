@@ -108,7 +108,7 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
     assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
     // Strangers on top of that.
     let strangers: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
-    hub.process.wait_line("turning connections away");
+    hub.process.wait_line("rejecting connections");
     running.iter_mut().for_each(is_alive);
     assert!(hub.ask(&["status"]).contains("no new streams"), "the hub's own user still gets in, and sees why");
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::hub::broker::Event;
+use crate::hub::event::Event;
 use crate::net::os::clock::now_rfc3339;
 use crate::proto::timestamp::Timestamp;
 

@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 pub use self::line::Line;
 pub use self::reader::{Filter, Reader};
 use self::store::Store;
-use super::broker::{ACCEPTED, Event, Operation};
+use super::event::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
 use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::store::Store;
 use super::{Counters, QUEUE, line};
-use crate::hub::broker::{Event, Operation};
+use crate::hub::event::{Event, Operation};
 use crate::net::os::clock;
 
 /// A disk that failed is tried again this often, however many lines there are.

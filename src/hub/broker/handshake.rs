@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::stream::{self, Phase, Stream};
 use super::{
-    ACCEPTED, Admission, Broker, DeviceRequest, Event, Grant, JoinedStream, LegAttach, LegCredential, LegExit,
-    OpenRequest, Operation, Output,
+    Admission, Broker, DeviceRequest, Grant, JoinedStream, LegAttach, LegCredential, LegExit, OpenRequest, Output,
 };
+use crate::hub::event::{ACCEPTED, Event, Operation};
 use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -274,7 +274,7 @@ impl Broker {
                 self.abandon(id, reason, now);
             }
             (Phase::Joined, LegExit::Closed) if resumes => {
-                self.recently_closed.insert(id);
+                self.recently_closed.insert(id, ());
                 self.forget(id);
             }
             (Phase::Joined | Phase::Ending(_), _) => self.forget(id),

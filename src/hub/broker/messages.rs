@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Event, StreamLimits};
+use super::StreamLimits;
+use crate::hub::event::Event;
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};

@@ -4,7 +4,6 @@
 //! back at [`Broker::next_deadline`]. Bytes never pass through here. Randomness comes in with the
 //! constructor, so a run is one seed.
 
-mod event;
 mod handshake;
 mod messages;
 mod resume;
@@ -18,17 +17,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-pub use event::{ACCEPTED, Event, Operation};
 pub use messages::{
     Admission, DeviceRequest, Grant, Input, JoinedStream, LegAttach, LegCredential, LegExit, OpenRequest, Output,
     Settings,
 };
-use resume::RecentlyClosed;
 use stream::{Phase, Stream};
 use stream_counts::StreamCounts;
 pub use stream_counts::StreamLimits;
 
+use super::event::{Event, Operation};
+use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
+use crate::proto::limits::RECENTLY_CLOSED_STREAMS;
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -59,7 +59,8 @@ pub struct Broker {
     started_at: Option<Instant>,
     /// Streams of an earlier run that were here again, and have ended.
     ended_adopted: HashSet<StreamId>,
-    recently_closed: RecentlyClosed,
+    /// The last streams that both ends closed: a leg that lost its connection meanwhile is refused as `AlreadyEnded`.
+    recently_closed: BoundedMap<StreamId, ()>,
     outputs: VecDeque<Output>,
 }
 
@@ -85,7 +86,7 @@ impl Broker {
             run,
             started_at: None,
             ended_adopted: HashSet::new(),
-            recently_closed: RecentlyClosed::default(),
+            recently_closed: BoundedMap::new(RECENTLY_CLOSED_STREAMS),
             outputs: VecDeque::new(),
         }
     }

@@ -3,15 +3,15 @@
 //! Nothing here is needed for the sides to come back: what a ticket says is enough, for a hub that has started anew as
 //! well. What is remembered of an interrupted stream is what lets it be ended.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::stream::{Phase, Stream};
-use super::{Broker, Event, LegAttach, OpenRequest, Operation, Output};
+use super::{Broker, LegAttach, OpenRequest, Output};
+use crate::hub::event::{Event, Operation};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
-use crate::proto::limits::RECENTLY_CLOSED_STREAMS;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
@@ -25,30 +25,6 @@ const AGENT_STARTED: &str = "the agent was started anew";
 
 /// Whose stream it was, is certain by then.
 const ENDED: &str = "the resume token of an ended stream";
-
-/// The last streams that ended well.
-#[derive(Debug, Default)]
-pub(super) struct RecentlyClosed {
-    ids: HashSet<StreamId>,
-    oldest_first: VecDeque<StreamId>,
-}
-
-impl RecentlyClosed {
-    pub(super) fn insert(&mut self, id: StreamId) {
-        if self.ids.insert(id) {
-            self.oldest_first.push_back(id);
-        }
-        if self.oldest_first.len() > RECENTLY_CLOSED_STREAMS
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-    }
-
-    fn contains(&self, id: &StreamId) -> bool {
-        self.ids.contains(id)
-    }
-}
 
 impl Broker {
     /// A joined stream has come apart: both sides are awaited. Another run of the agent than had it cannot go on with it.
@@ -173,7 +149,7 @@ impl Broker {
 
     /// An interrupted stream is over as it should be: one side has all of it, and knows that the other does.
     pub(super) fn close(&mut self, id: StreamId, now: Instant) {
-        self.recently_closed.insert(id);
+        self.recently_closed.insert(id, ());
         self.finish_interrupted(id, "closed", &RefusalKind::AlreadyEnded.into(), now);
     }
 
@@ -236,22 +212,5 @@ impl Stream {
             | Phase::Joined
             | Phase::Ending(_) => self.event(id, Operation::StreamOpened, "opened", now),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_streams_that_ended_well_are_known_and_no_more_than_that() {
-        let id = |number: usize| StreamId::from_bytes((number as u128).to_be_bytes());
-        let mut recent = RecentlyClosed::default();
-        (0..RECENTLY_CLOSED_STREAMS + 2).for_each(|number| recent.insert(id(number)));
-        recent.insert(id(RECENTLY_CLOSED_STREAMS));
-        assert!(
-            !recent.contains(&id(1)) && recent.contains(&id(2)) && recent.contains(&id(RECENTLY_CLOSED_STREAMS + 1))
-        );
-        assert_eq!((recent.ids.len(), recent.oldest_first.len()), (RECENTLY_CLOSED_STREAMS, RECENTLY_CLOSED_STREAMS));
     }
 }

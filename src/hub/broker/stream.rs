@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Event, OpenRequest, Operation};
+use super::OpenRequest;
+use crate::hub::event::{Event, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};

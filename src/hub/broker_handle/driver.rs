@@ -12,9 +12,8 @@ use super::{
     StreamTotals,
 };
 use crate::hub::activity::Activity;
-use crate::hub::broker::{
-    Broker, DeviceRequest, Input, JoinedStream, LegAttach, OpenRequest, Operation, Output, Settings,
-};
+use crate::hub::broker::{Broker, DeviceRequest, Input, JoinedStream, LegAttach, OpenRequest, Output, Settings};
+use crate::hub::event::Operation;
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::websocket::Transport;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 
 use super::{Client, Connection, RequestOptions, build_request, header_value, response_refusal, round_trip};
-use crate::net::authority::expiry_of;
+use crate::net::tls::x509::expiry_of;
 use crate::net::tls::{self, Trust};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::websocket::generate_key;

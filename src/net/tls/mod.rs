@@ -2,6 +2,7 @@
 
 pub(super) mod interception;
 pub mod read_ahead;
+pub mod x509;
 
 use std::io;
 use std::path::Path;
@@ -26,8 +27,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::net::authority::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
 use crate::net::tls::read_ahead::ReadAhead;
+use crate::net::tls::x509::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
 use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;
@@ -37,7 +38,7 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 const ALPN: &[u8] = b"http/1.1";
 /// Offered beside it by a client that has a pin, so that the hub shows it the certificate that the pin is for, whatever
 /// other certificate the hub has for the name. Never chosen.
-pub(super) const PIN_ALPN: &[u8] = b"devstream-pin";
+pub const PIN_ALPN: &[u8] = b"devstream-pin";
 /// RFC 8737: an ACME server wants to see the proof that this hub answers for a name, and nothing else.
 const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13];
@@ -159,7 +160,7 @@ fn is_acme_challenge(hello: &ClientHello<'_>) -> bool {
 }
 
 /// Whether clients without a pin trust this chain for this name at this time, as far as this machine can tell.
-pub(super) fn is_publicly_trusted(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
+pub fn is_publicly_trusted(chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> bool {
     let Some((leaf, intermediates)) = chain.split_first() else { return false };
     chain_verifier(public_roots())
         .is_ok_and(|chain| chain.verify_server_cert(leaf, intermediates, name, &[], UnixTime::now()).is_ok())
@@ -206,7 +207,7 @@ fn unreachable(what: &str, error: &rustls::Error) -> Refusal {
 
 /// aws-lc-rs with X25519MLKEM768 first (the crate's `prefer-post-quantum`), and AES-128-GCM before AES-256-GCM, as browsers
 /// have it: it takes ten rounds where the other takes fourteen, and a hub does four for each byte.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub fn provider() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     Arc::new(provider)
@@ -339,8 +340,8 @@ mod tests {
     use tokio_rustls::TlsConnector;
 
     use super::*;
-    use crate::net::authority::Authority;
-    use crate::net::certificate::{HubCertificate, Source};
+    use crate::hub::certificate::authority::Authority;
+    use crate::hub::certificate::{HubCertificate, Source};
 
     fn acceptor(authority: &Authority) -> Acceptor {
         let own = Authority::load(authority.certificate_pem(), &authority.key_pem()).unwrap();

@@ -5,6 +5,7 @@
 //! authority (`acme`). `resolver` holds both and chooses; `expiry` warns. Running connections keep what they were shown.
 
 pub mod acme;
+pub mod authority;
 mod expiry;
 mod own;
 pub mod pem;
@@ -16,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::acme::{Acme, AcmeRenewer};
+use self::authority::Authority;
 use self::own::OwnLeaf;
 use self::pem::{PemPair, PemWatcher};
 use self::resolver::AcmeChallengeResolver;
 pub use self::resolver::{CertificateResolver, CertificateStatus};
-use crate::net::authority::Authority;
+use crate::net::os::hostname::machine_name;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Acceptor;
 
@@ -103,11 +105,4 @@ pub fn names(configured: impl IntoIterator<Item = String>, listening: &[SocketAd
         }
     }
     names
-}
-
-/// What this machine calls itself, if that can stand in a certificate.
-pub fn machine_name() -> Option<String> {
-    let name = hostname::get().ok()?.into_string().ok()?;
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    (!name.is_empty() && name.chars().all(fits)).then_some(name)
 }

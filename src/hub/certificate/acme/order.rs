@@ -21,7 +21,7 @@ use rustls::sign::CertifiedKey;
 use tokio::time::timeout;
 
 use super::Acme;
-use crate::net::certificate::resolver::CertificateResolver;
+use crate::hub::certificate::resolver::CertificateResolver;
 use crate::net::client::round_trip;
 use crate::net::os::private_files::{read_private, write_private};
 use crate::net::tls::{client_config, provider};

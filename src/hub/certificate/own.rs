@@ -3,8 +3,8 @@
 use tokio::time::sleep;
 
 use super::CHECK_INTERVAL;
+use super::authority::{Authority, LEAF_RENEWAL};
 use super::resolver::{Certificate, CertificateResolver};
-use crate::net::authority::{Authority, LEAF_RENEWAL};
 use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
@@ -50,8 +50,8 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::net::authority::pin_of;
-    use crate::net::certificate::names;
+    use crate::hub::certificate::names;
+    use crate::net::tls::x509::pin_of;
 
     #[tokio::test(start_paused = true)]
     async fn a_leaf_that_is_due_is_renewed_under_the_same_pin() {

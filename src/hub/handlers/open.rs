@@ -1,16 +1,18 @@
-//! A service asks for a stream: `POST /twins/{device}/streams/{name}`, or on a connection that stands by.
+//! Opening a stream for a service: by `POST /twins/{device}/streams/{name}`, or on a standby connection.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 
-use super::auth::Action;
-use super::broker::{Event, Grant, OpenRequest, Operation};
-use super::connection::ConnectionContext;
-use super::registry::Record;
-use super::{Shared, responses};
-use crate::net::os::clock;
+use crate::hub::auth::Action;
+use crate::hub::broker::{Grant, OpenRequest};
+use crate::hub::connection::ConnectionContext;
+use crate::hub::event::{Event, Operation};
+use crate::hub::registry::Record;
+use crate::hub::responses;
+use crate::hub::revalidation::access_deadline;
+use crate::hub::shared::Shared;
 use crate::net::transport::http_server::HttpRequest;
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
@@ -18,12 +20,11 @@ use crate::proto::http::{
 use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::scope::Scope;
 use crate::proto::standby;
 use crate::proto::stream::StreamProtocol;
 
-/// Authorises, asks the broker, and answers when the device has.
-pub(super) async fn respond(
+/// Opens a stream and responds when the device has.
+pub(in crate::hub) async fn respond(
     shared: &Shared,
     context: &ConnectionContext,
     http_request: &HttpRequest,
@@ -41,28 +42,28 @@ pub(super) async fn respond(
     let device = params.device.clone();
     match open_stream(shared, context, service, params).await {
         Ok(grant) => {
-            let url = shared.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
+            let url = shared.endpoints.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
             responses::stream_granted(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
         }
         Err(refusal) => responses::refusal(&refusal),
     }
 }
 
-/// A stream that is asked for.
-pub(super) struct OpenParams {
-    pub(super) device: DeviceId,
-    pub(super) name: Option<StreamName>,
-    pub(super) connect_timeout: Duration,
-    pub(super) response_timeout: Duration,
-    pub(super) protocols: Vec<StreamProtocol>,
-    pub(super) stream: Option<StreamId>,
-    pub(super) reusable: bool,
-    pub(super) standby: bool,
-    pub(super) early: Bytes,
+/// The parameters of a requested stream.
+pub(in crate::hub) struct OpenParams {
+    pub(in crate::hub) device: DeviceId,
+    pub(in crate::hub) name: Option<StreamName>,
+    pub(in crate::hub) connect_timeout: Duration,
+    pub(in crate::hub) response_timeout: Duration,
+    pub(in crate::hub) protocols: Vec<StreamProtocol>,
+    pub(in crate::hub) stream: Option<StreamId>,
+    pub(in crate::hub) reusable: bool,
+    pub(in crate::hub) standby: bool,
+    pub(in crate::hub) early: Bytes,
 }
 
-/// The same for every way in: may this service have it, is there room, and what does the device say?
-pub(super) async fn open_stream(
+/// Opens a stream, for requests and standby connections alike: authorises the service, checks the capacity and asks the device.
+pub(in crate::hub) async fn open_stream(
     shared: &Shared,
     context: &ConnectionContext,
     service: Record,
@@ -90,10 +91,10 @@ pub(super) async fn open_stream(
         standby: params.standby,
         early: params.early,
     };
-    if let Err(refusal) = shared.pressure.check_stream_capacity() {
+    if let Err(refusal) = shared.admission.pressure.check_stream_capacity() {
         return Err(record_overload(shared, &request, refusal));
     }
-    match shared.broker.open_stream(shared.next_connection(), request).await {
+    match shared.streams.broker.open_stream(shared.streams.next_connection(), request).await {
         Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
         Err(refusal) if refusal.kind == RefusalKind::DeviceOffline => {
             Err(Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()))
@@ -102,7 +103,7 @@ pub(super) async fn open_stream(
     }
 }
 
-/// What the request's headers say.
+/// Parses the request's headers.
 fn parse_params(
     shared: &Shared,
     http_request: &HttpRequest,
@@ -135,12 +136,12 @@ fn parse_params(
     })
 }
 
-/// Those of a list that this hub knows.
-pub(super) fn protocols<'a>(offered: impl Iterator<Item = &'a str>) -> Vec<StreamProtocol> {
+/// Returns the stream protocols of a list that this hub implements.
+pub(in crate::hub) fn protocols<'a>(offered: impl Iterator<Item = &'a str>) -> Vec<StreamProtocol> {
     offered.filter_map(|name| StreamProtocol::from_name(name.trim())).take(StreamProtocol::ALL.len()).collect()
 }
 
-/// The hub has no room: said before anything is made for the stream.
+/// Records a stream that was refused for lack of capacity, before the broker knew of it.
 fn record_overload(shared: &Shared, request: &OpenRequest, refusal: Refusal) -> Refusal {
     shared.activity.record(Event {
         reason: refusal.detail.as_str().into(),
@@ -153,12 +154,7 @@ fn record_overload(shared: &Shared, request: &OpenRequest, refusal: Refusal) -> 
     refusal
 }
 
-/// When a service's access ends, by the clock that does not step.
-pub(super) fn access_deadline(scope: &Scope) -> Option<Instant> {
-    scope.until.map(|until| clock::now() + until.since(clock::now_utc()))
-}
-
-/// Why a device is not there.
+/// The detail of a `DeviceOffline` refusal.
 fn offline_detail(device: Record) -> String {
     match device.last_seen {
         _ if device.disabled => "it is disabled at the hub".into(),

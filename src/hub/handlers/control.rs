@@ -1,17 +1,18 @@
-//! A device's control connection: its messages become the broker's inputs, and the broker's outputs its messages.
+//! A device's control connection: its messages become the broker's inputs, the broker's commands its messages.
 
 use std::time::Instant;
 
 use http::header;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
-use super::auth::{Action, authorize};
-use super::broker_handle::DeviceCommand;
-use super::connection::ConnectionContext;
-use super::responses;
-use super::{Shared, Upgraded};
-use crate::net::os::clock;
+use crate::hub::auth::Action;
+use crate::hub::broker_handle::DeviceCommand;
+use crate::hub::connection::ConnectionContext;
+use crate::hub::responses;
+use crate::hub::revalidation::{revalidate, sleep_until_deadline};
+use crate::hub::shared::Shared;
+use crate::hub::shutdown::reconnect_delay;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::websocket::channel::{ControlChannel, Ended};
@@ -23,14 +24,14 @@ use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
 use crate::proto::message::{Hello, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// Lets a device's upgrade through, or not. The version is looked at last: whoever hears that it is wrong knows that the
-/// hub knows it, which is how a device checks its key without taking its agent's place.
-pub(super) async fn upgrade(
+/// Accepts or refuses a device's upgrade. The version is checked last: a device that is refused for its version knows that its key
+/// is valid, and so checks the key without displacing the running agent.
+pub(in crate::hub) async fn upgrade(
     shared: &Shared,
     context: &ConnectionContext,
     request: &HttpRequest,
     device: DeviceId,
-) -> HttpOutcome<Upgraded> {
+) -> HttpOutcome<ControlUpgrade> {
     let key = match context.authenticate_and_authorize(shared, request, Action::Control(&device)).await {
         Ok(authenticated) => authenticated.key.key,
         Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
@@ -44,21 +45,21 @@ pub(super) async fn upgrade(
         protocol: Some(CONTROL_PROTOCOL.into()),
         headers: Vec::new(),
         purpose: Purpose::Control,
-        state: Upgraded::Control(ControlUpgrade { device, authority: request.authority.clone(), key }),
+        state: ControlUpgrade { device, authority: request.authority.clone(), key },
     }
 }
 
-/// A device whose upgrade was let through.
-pub(super) struct ControlUpgrade {
+/// An accepted control connection.
+pub(in crate::hub) struct ControlUpgrade {
     device: DeviceId,
-    /// How it addressed the hub.
+    /// The `Host` with which the device reached the hub.
     authority: String,
-    /// What it proved itself with.
+    /// The key that authenticated it.
     key: PublicKey,
 }
 
-/// Keeps a device's control connection until either end gives it up.
-pub(super) async fn run(
+/// Runs a device's control connection to its end.
+pub(in crate::hub) async fn run(
     shared: &Shared,
     context: &ConnectionContext,
     upgrade: ControlUpgrade,
@@ -70,7 +71,8 @@ pub(super) async fn run(
         return channel.refuse(RefusalKind::BadRequest).await;
     };
     let round_trip = channel.round_trip();
-    let registered = shared.broker.register_device(device.clone(), context.id, hello, context.address, round_trip);
+    let registered =
+        shared.streams.broker.register_device(device.clone(), context.id, hello, context.address, round_trip);
     let Ok((mut commands, mut guard)) = registered else {
         return channel.refuse(RefusalKind::Draining).await;
     };
@@ -87,11 +89,11 @@ pub(super) async fn run(
     }
 }
 
-/// Why a control connection is over.
+/// The reason for the end of a control connection.
 enum ControlEnd {
-    /// The channel says why.
+    /// The channel failed or was closed by the device.
     Channel(Ended),
-    /// The hub ends it.
+    /// The hub closes it.
     Refused(RefusalKind),
 }
 
@@ -110,7 +112,7 @@ impl From<Ended> for ControlEnd {
     }
 }
 
-/// The first message, within a stranger's patience.
+/// Reads the first message, which must be a valid hello and arrive within the timeout of a request's head.
 async fn read_hello(channel: &mut ControlChannel<Socket>) -> Option<Hello> {
     match timeout(REQUEST_HEAD_TIMEOUT, channel.next()).await {
         Ok(Ok(ToHub::Hello(hello))) if hello.forwards.len() <= FORWARDS_PER_DEVICE => Some(hello),
@@ -118,14 +120,14 @@ async fn read_hello(channel: &mut ControlChannel<Socket>) -> Option<Hello> {
     }
 }
 
-/// A device that is online.
+/// The session of an online device.
 struct DeviceSession<'a> {
     shared: &'a Shared,
     context: &'a ConnectionContext,
     device: &'a DeviceId,
     principal: &'a Principal,
     authority: &'a str,
-    /// What it proved itself with.
+    /// The key that authenticated it.
     key: PublicKey,
 }
 
@@ -135,7 +137,7 @@ impl DeviceSession<'_> {
         channel: &mut ControlChannel<Socket>,
         commands: &mut mpsc::Receiver<DeviceCommand>,
     ) -> ControlEnd {
-        // Whoever changes the identity from here on finds the device online; whoever did before this has not.
+        // A change of the identity from here on reaches the registered device; one before this is seen here.
         let mut key_expiry = match self.revalidate().await {
             Ok(expiry) => expiry,
             Err(kind) => return ControlEnd::Refused(kind),
@@ -149,7 +151,7 @@ impl DeviceSession<'_> {
             tokio::select! {
                 message = channel.next() => match message {
                     Ok(ToHub::StreamResponse(response)) => {
-                        shared.broker.device_responded(self.context.id, response, false);
+                        shared.streams.broker.device_responded(self.context.id, response, false);
                     }
                     Ok(ToHub::Hello(_)) => return ControlEnd::Refused(RefusalKind::BadRequest),
                     Err(error) => return error.into(),
@@ -160,26 +162,27 @@ impl DeviceSession<'_> {
                     Err(error) => return error.into(),
                 },
                 () = sleep_until_deadline(key_expiry) => return ControlEnd::Refused(RefusalKind::KeyReplaced),
-                () = shared.draining.cancelled(), if !drain_sent => {
+                () = shared.streams.draining.cancelled(), if !drain_sent => {
                     drain_sent = true;
-                    let reconnect_delay_ms = u64::try_from(shared.reconnect_delay().as_millis()).unwrap_or(u64::MAX);
+                    let delay = reconnect_delay(&shared.admission);
+                    let reconnect_delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
                     if let Err(error) = channel.send(&ToDevice::Drain { reconnect_delay_ms }).await {
                         return error.into();
                     }
                 }
-                () = shared.stopping.cancelled() => return ControlEnd::Refused(RefusalKind::Draining),
+                () = shared.streams.stopping.cancelled() => return ControlEnd::Refused(RefusalKind::Draining),
             }
         }
     }
 
-    /// The device is online, and how far away it is will be known soon.
+    /// Confirms that the device is online. The ping measures the first round trip.
     async fn send_welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), Ended> {
         let standby = self.shared.standby_offer(self.authority);
         channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into(), standby }).await?;
         channel.ping().await
     }
 
-    /// Does what the broker wants; a kind of refusal if that is the end.
+    /// Executes a command of the broker. Returns the refusal that ends the session, if it does.
     async fn apply(
         &self,
         command: Option<DeviceCommand>,
@@ -203,27 +206,14 @@ impl DeviceSession<'_> {
         Ok(last)
     }
 
-    /// Whether the identity is still let in with this key, and when that ends.
     async fn revalidate(&self) -> Result<Option<Instant>, RefusalKind> {
-        let found = self.shared.registry.find(self.principal).await;
-        let record = found.map_err(|error| error.to_public_refusal().kind)?;
-        let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
-        let now = clock::now_utc();
-        authorize(record.authz_subject(), Action::Control(self.device), now)?;
-        let key = record.valid_key(&self.key, now).ok_or(RefusalKind::KeyReplaced)?;
-        Ok(key.until.map(|until| clock::now() + until.since(now)))
+        let action = Action::Control(self.device);
+        let valid = revalidate(&self.shared.registry, self.principal, &self.key, action).await;
+        valid.map(|valid| valid.key_expiry).map_err(|refusal| refusal.kind)
     }
 }
 
-/// Returns at that time, if there is one.
-pub(super) async fn sleep_until_deadline(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What a notice is to the device, and whether it is the last thing it hears.
+/// Translates a command into its message, and the refusal that ends the session after it, if any.
 fn to_message(
     shared: &Shared,
     device: &DeviceId,
@@ -232,7 +222,7 @@ fn to_message(
 ) -> (Option<ToDevice>, Option<RefusalKind>) {
     match command {
         DeviceCommand::RequestStream(request) => {
-            let url = shared.streaming_url(authority, device, request.stream, Role::Device);
+            let url = shared.endpoints.streaming_url(authority, device, request.stream, Role::Device);
             (Some(ToDevice::StreamRequest(request.to_stream_request(url))), None)
         }
         DeviceCommand::CancelRequest(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),

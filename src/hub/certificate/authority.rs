@@ -8,14 +8,9 @@ use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::net::tls::x509::{AUTHORITY_NAME, pin_of};
 use crate::proto::join::Pin;
-use crate::proto::secret::sha256;
-use crate::proto::timestamp::Timestamp;
-
-/// What each hub's authority is called in its certificate.
-pub(super) const AUTHORITY_NAME: &str = "devstream hub";
 
 /// A leaf is good for this long …
 pub const LEAF_LIFETIME: Duration = Duration::from_secs(90 * DAY);
@@ -83,22 +78,4 @@ impl Authority {
         let key = any_supported_type(&PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
         Ok(CertifiedKey::new(vec![certificate.der().clone(), self.certificate.clone()], key))
     }
-}
-
-/// The pin of a certificate's key, if it parses.
-pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    Some(Pin::from_bytes(sha256(parsed.public_key().raw)))
-}
-
-/// When a certificate ends, if it parses.
-pub(super) fn expiry_of(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    Some(Timestamp(parsed.validity().not_after.timestamp()))
-}
-
-/// What the signer of a certificate is called, if it parses and says so.
-pub(super) fn issuer_name(certificate: &CertificateDer<'_>) -> Option<String> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    parsed.issuer().iter_common_name().next()?.as_str().ok().map(str::to_owned)
 }

@@ -28,7 +28,7 @@ const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What is left.
 #[derive(Debug)]
-pub(super) struct Pressure {
+pub(in crate::hub) struct Pressure {
     connections: AtomicUsize,
     max_connections: usize,
     budget: Option<u64>,
@@ -38,7 +38,7 @@ pub(super) struct Pressure {
 
 /// A connection's place, given back when dropped.
 #[derive(Debug)]
-pub(super) struct ConnectionSlot(Arc<Pressure>);
+pub(in crate::hub) struct ConnectionSlot(Arc<Pressure>);
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
@@ -48,7 +48,7 @@ impl Drop for ConnectionSlot {
 
 /// Why there is no place for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exhausted {
+pub(in crate::hub) enum Exhausted {
     /// Of file descriptors.
     Descriptors,
     /// Of memory.
@@ -57,7 +57,7 @@ pub(super) enum Exhausted {
 
 impl Pressure {
     /// As the process was started, with what it has open by now.
-    pub(super) fn new(budget: Option<u64>) -> Self {
+    pub(in crate::hub) fn new(budget: Option<u64>) -> Self {
         let (open, limit) = usage::descriptors();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let reserved = RESERVED_DESCRIPTORS.min(limit / 4);
@@ -68,22 +68,22 @@ impl Pressure {
     }
 
     /// What memory is held to.
-    pub(super) fn budget(&self) -> Option<u64> {
+    pub(in crate::hub) fn budget(&self) -> Option<u64> {
         self.budget.or_else(usage::memory_limit)
     }
 
     /// How many connections there are.
-    pub(super) fn connections(&self) -> usize {
+    pub(in crate::hub) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
     /// How many connections there can be.
-    pub(super) fn max_connections(&self) -> usize {
+    pub(in crate::hub) fn max_connections(&self) -> usize {
         self.max_connections
     }
 
     /// A place for one more connection.
-    pub(super) fn acquire(self: &Arc<Self>) -> Result<ConnectionSlot, Exhausted> {
+    pub(in crate::hub) fn acquire(self: &Arc<Self>) -> Result<ConnectionSlot, Exhausted> {
         if self.memory() >= CONNECTION_REFUSAL_SHARE {
             return Err(Exhausted::Memory);
         }
@@ -93,7 +93,7 @@ impl Pressure {
     }
 
     /// Whether there is room for one more stream.
-    pub(super) fn check_stream_capacity(&self) -> Result<(), Refusal> {
+    pub(in crate::hub) fn check_stream_capacity(&self) -> Result<(), Refusal> {
         let memory = self.memory();
         if memory >= STREAM_REFUSAL_SHARE {
             let detail = format!("{} % of its memory are in use", memory / 10);
@@ -109,7 +109,7 @@ impl Pressure {
     }
 
     /// What is wrong, if anything is.
-    pub(super) fn warning(&self) -> Option<String> {
+    pub(in crate::hub) fn warning(&self) -> Option<String> {
         self.check_stream_capacity().err().map(|refusal| format!("no new streams: {}", refusal.detail.as_str()))
     }
 

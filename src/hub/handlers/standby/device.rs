@@ -1,4 +1,4 @@
-//! A device's connection that stands by: one stream that it is asked for.
+//! A device's standby connection: one requested stream.
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use super::{Channel, Standby, StandbyEnd, close};
 use crate::hub::broker::{DeviceRequest, LegCredential};
 use crate::hub::broker_handle::{DeviceStandby, StandbyRequest};
-use crate::hub::streaming::join_and_relay;
+use crate::hub::handlers::streaming::join_and_relay;
 use crate::net::tunnel::relay::Leg;
 use crate::net::websocket::channel::Ended;
 use crate::proto::id::{DeviceId, Role};
@@ -16,7 +16,8 @@ use crate::proto::scope::Scope;
 use crate::proto::standby::{EarlyLength, FromHub, Request, ResumeGrant, ToHub};
 
 impl StandbyEnd {
-    /// Of a connection whose request goes another way: a device that was merely slow does not take it for an interruption.
+    /// Replaces the end of a connection whose request is repeated on the control connection: a device that was merely slow must not
+    /// take it for an interruption.
     fn if_withdrawn(self) -> Self {
         match self {
             Self::Channel(Ended::Silent) => Self::Refused(RefusalKind::PeerGone),
@@ -26,7 +27,7 @@ impl StandbyEnd {
 }
 
 impl Standby<'_> {
-    /// One stream that the device is asked for.
+    /// Serves one stream that the device is asked for. Returns the channel if it stands by again.
     pub(super) async fn serve_device(&self, device: &DeviceId, run: u64, mut channel: Channel) -> Option<Channel> {
         let StandbyRequest { connection, request, withdrawn } =
             match self.wait_for_request(device, run, &mut channel).await {
@@ -35,22 +36,22 @@ impl Standby<'_> {
             };
         let response = tokio::select! {
             response = self.forward_request(device, &request, &mut channel) => response,
-            // The device lets go of its target when it hears this.
+            // The device disconnects from its target on this close code.
             () = withdrawn.cancelled() => return close(channel, StandbyEnd::Refused(RefusalKind::PeerGone)).await,
         };
         let response = match response {
             Ok(response) => response,
             Err(end) => {
-                self.shared.broker.standby_failed(connection, request);
+                self.shared.streams.broker.standby_failed(connection, request);
                 return close(channel, end.if_withdrawn()).await;
             }
         };
         let accepted = response.accepted;
-        self.shared.broker.device_responded(connection, response, true);
+        self.shared.streams.broker.device_responded(connection, response, true);
         if !accepted {
             return Some(channel);
         }
-        // What this connection takes is counted here, for as long as its socket lives: also at the other side's task.
+        // This task holds the connection's permits, so it lasts as long as the socket, which the other leg's task may own.
         let (alive, closed) = oneshot::channel::<()>();
         let leg = Leg::new(channel.into_socket(), alive);
         let reusable_leg = match self.attach_leg(
@@ -65,13 +66,13 @@ impl Standby<'_> {
             }
         };
         if reusable_leg.is_none() {
-            // Only ever an error, when the other end is dropped.
+            // Completes with an error when the sender is dropped with the socket.
             let _ = closed.await;
         }
         reusable_leg.and_then(|leg| self.control_channel(leg))
     }
 
-    /// Waits until the device is asked for a stream.
+    /// Registers the connection with the broker and waits for a request.
     async fn wait_for_request(
         &self,
         device: &DeviceId,
@@ -80,32 +81,32 @@ impl Standby<'_> {
     ) -> Result<StandbyRequest, StandbyEnd> {
         self.revalidate().await.map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;
         let (requests, mut receiver) = oneshot::channel();
-        self.shared.broker.add_standby(DeviceStandby { device: device.clone(), run, requests });
+        self.shared.streams.broker.add_standby(DeviceStandby { device: device.clone(), run, requests });
         let end = tokio::select! {
             biased;
             request = &mut receiver => match request {
                 Ok(request) => return Ok(request),
-                // Nobody asks any more: the device is not online, or another run of it is.
+                // The broker dropped the sender: the device is offline, or another run of its agent is online.
                 Err(_) => StandbyEnd::Refused(RefusalKind::PeerGone),
             },
             message = self.next_message(channel) => message.map_or_else(|end| end, |_| StandbyEnd::Refused(RefusalKind::BadRequest)),
         };
         receiver.close();
         if let Ok(StandbyRequest { connection, request, .. }) = receiver.try_recv() {
-            self.shared.broker.standby_failed(connection, request);
+            self.shared.streams.broker.standby_failed(connection, request);
         }
         Err(end)
     }
 
-    /// Passes a request on, and waits for the answer to it.
+    /// Forwards a request to the device and waits for the response.
     async fn forward_request(
         &self,
         device: &DeviceId,
         request: &DeviceRequest,
         channel: &mut Channel,
     ) -> Result<StreamResponse, StandbyEnd> {
-        let url = self.shared.streaming_url(&self.identity.authority, device, request.stream, Role::Device);
-        // It is let in already.
+        let url = self.shared.endpoints.streaming_url(&self.identity.authority, device, request.stream, Role::Device);
+        // No token: this connection becomes the leg.
         let stream = StreamRequest { authorization_token: None, ..request.to_stream_request(url) };
         let resume_credential = request.ticket.as_ref().map(|(ticket, grace)| self.resume_credential(ticket, *grace));
         let early =

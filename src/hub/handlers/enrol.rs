@@ -1,17 +1,19 @@
-//! A machine joins: `POST /join` with a one-time code and a new key, signed with that key.
+//! `POST /join`: a machine redeems a one-time code for its new key, in a request signed with that key.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::auth::AuthnError;
-use super::broker::{Event, Input, Operation};
-use super::broker_handle::BrokerHandle;
-use super::connection::ConnectionContext;
-use super::penalty::PenaltyReason;
-use super::registry::Redeemed;
-use super::{Shared, record_penalty, responses};
+use crate::hub::admission::penalty::PenaltyReason;
+use crate::hub::auth::AuthnError;
+use crate::hub::broker::Input;
+use crate::hub::broker_handle::BrokerHandle;
+use crate::hub::connection::ConnectionContext;
+use crate::hub::event::{Event, Operation};
+use crate::hub::registry::Redeemed;
+use crate::hub::responses;
+use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpRequest, empty_response};
@@ -20,8 +22,12 @@ use crate::proto::id::{Principal, Role};
 use crate::proto::join::JoinRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// Spends the code. Every wrong code gets the same answer.
-pub(super) async fn join(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Response<Bytes> {
+/// Redeems the code. Every wrong code gets the same response.
+pub(in crate::hub) async fn join(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+) -> Response<Bytes> {
     match redeem_code(shared, context, request).await {
         Ok(()) => empty_response(StatusCode::NO_CONTENT),
         Err(refusal) => responses::refusal(&refusal),
@@ -32,21 +38,22 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
     let credential = request.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
     let join = serde_json::from_slice::<JoinRequest>(&request.body).ok();
     let Some((credential, JoinRequest { code, key })) = credential.zip(join) else {
-        return Err(context.auth_failed(shared, None, "not a join request"));
+        return Err(context.auth_failed(shared, None, "malformed join request"));
     };
     if !credential.is_signed_by(&key, &context.binding(shared, request, &credential)) {
         return Err(context.reject_proof(shared, &credential, AuthnError::WrongSignature));
     }
     let (subject, hash, source) = (credential.principal.clone(), code.hash(), context.address);
-    let (activity, broker, limiter) = (shared.activity.clone(), shared.broker.clone(), shared.limiter.clone());
+    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
+    let admission = shared.admission.clone();
     let redeemed = shared.registry.change(move |registry| {
         let redeemed = registry.redeem(&subject, &hash, &key, clock::now_utc())?;
         if let Some(redeemed) = &redeemed {
             activity.record(join_event(&subject, source, redeemed));
             revoke_replaced_key(&broker, subject, redeemed);
         } else {
-            // Here, where hanging up prevents nothing.
-            record_penalty(&limiter, &activity, source, PenaltyReason::AuthFailed);
+            // Here and not in the request's task, which ends when the peer closes the connection.
+            admission.record_penalty(source, PenaltyReason::AuthFailed);
         }
         Ok(redeemed.is_some())
     });
@@ -54,7 +61,7 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
         Ok(true) => Ok(()),
         Ok(false) => {
             context.exempt_from_penalty();
-            Err(context.auth_failed(shared, Some(&credential.principal), "a wrong, used or expired join code"))
+            Err(context.auth_failed(shared, Some(&credential.principal), "wrong, used or expired join code"))
         }
         Err(error) => Err(error.to_public_refusal()),
     }
@@ -66,7 +73,8 @@ fn join_event(subject: &Principal, source: SocketAddr, redeemed: &Redeemed) -> E
     Event { source: Some(source), reason, ..event }
 }
 
-/// What an earlier key of the same identity holds: ended where that key is void by now, looked at where it will be.
+/// Ends the connections and streams of a replaced key; where the key stays valid for a while, control connections revalidate
+/// theirs.
 fn revoke_replaced_key(broker: &BrokerHandle<Socket>, subject: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
         let reason = Refusal::new(RefusalKind::KeyReplaced, subject.to_string());

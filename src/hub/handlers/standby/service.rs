@@ -1,4 +1,4 @@
-//! A service's connection that stands by: one stream that it asks for.
+//! A service's standby connection: one stream that it opens.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::{Channel, Standby, StandbyEnd, close};
 use crate::hub::broker::{Grant, LegCredential};
-use crate::hub::open::{self, OpenParams};
-use crate::hub::streaming::join_and_relay;
+use crate::hub::handlers::open::{self, OpenParams};
+use crate::hub::handlers::streaming::join_and_relay;
 use crate::net::tls::Socket;
 use crate::net::tunnel::relay::Leg;
 use crate::proto::id::{DeviceId, Role};
@@ -17,7 +17,7 @@ use crate::proto::resume::ResumeCredential;
 use crate::proto::standby::{FromHub, Open, Opened, ResumeGrant, ToHub};
 
 impl Standby<'_> {
-    /// One stream that the service asks for.
+    /// Serves one stream that the service opens. Returns the channel if it stands by again.
     pub(super) async fn serve_service(&self, mut channel: Channel) -> Option<Channel> {
         let opening = async {
             let ToHub::Open(open) = self.next_message(&mut channel).await? else {
@@ -35,7 +35,7 @@ impl Standby<'_> {
     async fn open(&self, open: Open, early: Bytes, channel: Channel) -> Option<Channel> {
         let device = open.device.clone();
         let mut leg = Leg::new(channel.into_socket(), ());
-        // Where every line of the log must be written before anything is carried, nothing is carried ahead of it.
+        // Early data travels with the request, before its activity line is written: not where the log is required.
         let ahead = if self.shared.activity.is_required() { Bytes::new() } else { early.clone() };
         let is_ahead = !ahead.is_empty();
         let result = tokio::select! {
@@ -49,11 +49,11 @@ impl Standby<'_> {
             Ok(grant) => grant,
             Err(refusal) => return self.refuse(leg, refusal).await,
         };
-        // Much may have changed while the device was asked.
+        // The identity may have changed while the device was asked.
         let scope = match self.revalidate().await {
-            Ok(record) => record.scope,
+            Ok(valid) => valid.record.scope,
             Err(refusal) => {
-                self.shared.broker.kill_stream(grant.stream);
+                self.shared.streams.broker.kill_stream(grant.stream);
                 return self.refuse(leg, refusal).await;
             }
         };
@@ -78,9 +78,9 @@ impl Standby<'_> {
         }
     }
 
-    /// As on any other way, with what is known of the service by now.
+    /// Opens the stream as for a plain request, with the service's present record.
     async fn request_stream(&self, open: Open, early: Bytes) -> Result<Grant, Refusal> {
-        let record = self.revalidate().await?;
+        let record = self.revalidate().await?.record;
         let params = OpenParams {
             device: open.device,
             name: open.stream_name,
@@ -102,15 +102,15 @@ impl Standby<'_> {
         resume_credential: Option<&ResumeCredential>,
     ) -> FromHub {
         FromHub::Opened(Opened {
-            url: self.shared.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
+            url: self.shared.endpoints.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
             resume_grant: resume_credential.map(ResumeGrant::from),
             reusable: grant.reusable,
         })
     }
 
-    /// There is no stream; the connection stands by again, unless it is the identity that is refused: then the service
-    /// comes another way, with another key perhaps, and hears more there.
+    /// Refuses the stream. The connection stands by again unless the identity itself is no longer valid: then it closes, and the
+    /// service learns the cause when it authenticates again.
     async fn refuse(&self, mut leg: Leg<Socket>, reason: Refusal) -> Option<Channel> {
         if self.revalidate().await.is_err() {
             leg.refuse(&reason).await;

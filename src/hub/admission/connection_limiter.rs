@@ -20,7 +20,7 @@ pub struct ConnectionLimits {
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct ConnectionLimiter {
+pub(in crate::hub) struct ConnectionLimiter {
     limits: ConnectionLimits,
     counts: Mutex<UnauthenticatedCounts>,
     penalties: Mutex<SourcePenalties>,
@@ -34,7 +34,7 @@ struct UnauthenticatedCounts {
 
 /// Why somebody is not even listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rejection {
+pub(in crate::hub) enum Rejection {
     /// Its source is kept away.
     Banned,
     /// Too many strangers.
@@ -45,22 +45,22 @@ pub(super) enum Rejection {
 
 impl ConnectionLimiter {
     /// Nobody yet.
-    pub(super) fn new(limits: ConnectionLimits, policy: PenaltyPolicy) -> Self {
+    pub(in crate::hub) fn new(limits: ConnectionLimits, policy: PenaltyPolicy) -> Self {
         Self { limits, counts: Mutex::default(), penalties: Mutex::new(SourcePenalties::new(policy)) }
     }
 
     /// How many there are.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::hub) fn count(&self) -> usize {
         self.counts().all
     }
 
     /// How many sources are kept away or slowed.
-    pub(super) fn penalised(&self) -> usize {
+    pub(in crate::hub) fn penalised(&self) -> usize {
         self.penalties().enforced(clock::now())
     }
 
     /// One more, unless there are too many.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<UnauthenticatedPermit, Rejection> {
+    pub(in crate::hub) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<UnauthenticatedPermit, Rejection> {
         if self.status(address) == SourceStatus::Banned {
             return Err(Rejection::Banned);
         }
@@ -79,12 +79,12 @@ impl ConnectionLimiter {
     }
 
     /// How to deal with a source.
-    pub(super) fn status(&self, source: IpAddr) -> SourceStatus {
+    pub(in crate::hub) fn status(&self, source: IpAddr) -> SourceStatus {
         self.penalties().status(source, clock::now())
     }
 
     /// A source did something wrong. Returns true if that has consequences from now on.
-    pub(super) fn record_penalty(&self, source: IpAddr, reason: PenaltyReason) -> bool {
+    pub(in crate::hub) fn record_penalty(&self, source: IpAddr, reason: PenaltyReason) -> bool {
         self.penalties().record(source, reason, clock::now())
     }
 
@@ -109,14 +109,14 @@ fn is_dropped(all: usize, limit: usize, dice: u64) -> bool {
 
 /// A place among the strangers, given back when dropped.
 #[derive(Debug)]
-pub(super) struct UnauthenticatedPermit {
+pub(in crate::hub) struct UnauthenticatedPermit {
     limiter: Arc<ConnectionLimiter>,
     source: IpAddr,
 }
 
 impl UnauthenticatedPermit {
     /// It has proved who it is.
-    pub(super) fn into_authenticated(self) -> AuthenticatedPermit {
+    pub(in crate::hub) fn into_authenticated(self) -> AuthenticatedPermit {
         self.limiter.penalties().auth_opened(self.source);
         AuthenticatedPermit { limiter: self.limiter.clone(), source: self.source }
     }
@@ -137,7 +137,7 @@ impl Drop for UnauthenticatedPermit {
 
 /// A connection that has proved who it is: for as long as it lasts, its source is not kept away.
 #[derive(Debug)]
-pub(super) struct AuthenticatedPermit {
+pub(in crate::hub) struct AuthenticatedPermit {
     limiter: Arc<ConnectionLimiter>,
     source: IpAddr,
 }

@@ -1,20 +1,25 @@
-//! A service asks which devices it may reach: `GET /devices`.
+//! `GET /devices`: a service lists the devices in its scope.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
-use super::auth::{Action, authorize};
-use super::connection::ConnectionContext;
-use super::registry::Record;
-use super::{Shared, responses};
+use crate::hub::auth::{Action, authorize};
+use crate::hub::connection::ConnectionContext;
+use crate::hub::registry::Record;
+use crate::hub::responses;
+use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::transport::http_server::HttpRequest;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::refusal::Refusal;
 
-/// Those in its scope, with what it may ask them for.
-pub(super) async fn list(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Response<Bytes> {
+/// Lists the devices in the service's scope, with the stream names that it may ask for.
+pub(in crate::hub) async fn list(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+) -> Response<Bytes> {
     match visible_devices(shared, context, request).await {
         Ok(devices) => json(&devices),
         Err(refusal) => responses::refusal(&refusal),
@@ -30,7 +35,7 @@ async fn visible_devices(
     if service.scope.devices.is_empty() {
         return Ok(Vec::new());
     }
-    // Each goes through the whole registry: one after another, so that nobody's lists hold up everybody's proofs.
+    // One list at a time, since each reads the whole registry: lists must not delay authentication.
     let _lock = shared.list_lock.lock().await;
     let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
     let devices = devices.map_err(|error| error.to_public_refusal())?;
@@ -40,14 +45,14 @@ async fn visible_devices(
         let Record { principal, last_seen, .. } = shared.registry.with_last_seen(record);
         let id: DeviceId = principal.id.into();
         can_see(&id).then(|| {
-            let online = shared.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
+            let online = shared.streams.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
             DeviceStatus { id, last_seen, online }
         })
     };
     Ok(devices.into_iter().filter_map(status).collect())
 }
 
-/// Names that the service may not ask for are as if they were not offered.
+/// Hides the stream names that are outside the service's scope.
 fn filter_forwards(mut presence: Presence, service: &Record) -> Presence {
     presence.forwards.retain(|name| service.scope.covers_stream(name));
     presence

@@ -1,56 +1,70 @@
-//! The streaming endpoint: a side shows its token, waits for the other one, and the bytes are carried.
+//! The streaming endpoint: a leg presents its token, waits for the other leg, and the stream's bytes are relayed.
 
-use std::fmt::Debug;
 use std::time::Duration;
 
 use http::header;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::auth::Action;
-use super::broker::{Admission, Event, JoinedStream, LegAttach, LegCredential, LegExit, Operation};
-use super::broker_handle::{ActiveStream, Handover, LeaveGuard, Rendezvous};
-use super::connection::{AuthenticatedIdentity, ConnectionContext};
-use super::open::access_deadline;
-use super::standby::{self, Identity};
-use super::{Shared, Upgraded, responses};
+use crate::hub::auth::Action;
+use crate::hub::broker::{Admission, JoinedStream, LegAttach, LegCredential, LegExit};
+use crate::hub::broker_handle::{ActiveStream, Handover, LeaveGuard, Rendezvous};
+use crate::hub::connection::{AuthenticatedIdentity, ConnectionContext};
+use crate::hub::event::{Event, Operation};
+use crate::hub::responses;
+use crate::hub::revalidation::access_deadline;
+use crate::hub::shared::Shared;
+use crate::hub::shutdown::reconnect_delay;
 use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::tunnel::relay::{Leg, LegClose, RelayContext, relay};
-use crate::net::websocket::{Broken, Purpose, Transport, WebSocket};
+use crate::net::websocket::{Broken, Purpose, Transport};
 use crate::proto::http::{Bridge, list_contains};
-use crate::proto::id::Role;
+use crate::proto::id::{Principal, Role};
 use crate::proto::keepalive::IdleTimeout;
+use crate::proto::key::PublicKey;
 use crate::proto::limits::CLOSE_TIMEOUT;
 use crate::proto::refusal::RefusalKind;
 use crate::proto::resume::{self, ResumeTicket, ResumeToken};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 
-/// A side that was let in, until it is joined.
-pub(super) struct PendingLeg {
-    pub(super) rendezvous: oneshot::Receiver<Rendezvous<Socket>>,
-    pub(super) guard: LeaveGuard<Socket>,
-    /// How long it may be silent, if it speaks `devstream.v1`.
-    pub(super) idle_timeout: Option<IdleTimeout>,
-    /// Its connection is used again after the stream.
-    pub(super) reusable: bool,
+/// An admitted leg until it is joined.
+pub(in crate::hub) struct PendingLeg {
+    pub(in crate::hub) rendezvous: oneshot::Receiver<Rendezvous<Socket>>,
+    pub(in crate::hub) guard: LeaveGuard<Socket>,
+    /// The idle timeout, if the leg speaks one of devstream's protocols.
+    pub(in crate::hub) idle_timeout: Option<IdleTimeout>,
+    /// The connection is reused after the stream.
+    pub(in crate::hub) reusable: bool,
 }
 
-/// A side that came on a connection of its own, and whose connection may stand by after the stream.
-pub(super) struct AcceptedLeg {
-    pending: PendingLeg,
-    identity: Option<Identity>,
+/// An admitted leg on a connection of its own.
+pub(in crate::hub) struct AcceptedLeg {
+    pub(in crate::hub) pending: PendingLeg,
+    /// The identity for which the connection stands by after the stream, if it may.
+    pub(in crate::hub) reuse_as: Option<StandbyIdentity>,
 }
 
-/// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
-pub(super) async fn upgrade(
+/// The identity for which a connection stands by.
+pub(in crate::hub) struct StandbyIdentity {
+    pub principal: Principal,
+    /// The key that authenticated the connection.
+    pub key: PublicKey,
+    /// The `Host` with which the client reached the hub.
+    pub authority: String,
+    /// The run of the device's agent: a new number for each start.
+    pub run: u64,
+}
+
+/// Authenticates a leg, checks its token or ticket, and admits it or not. The token is spent before the response to the upgrade.
+pub(in crate::hub) async fn upgrade(
     shared: &Shared,
     context: &ConnectionContext,
     request: &HttpRequest,
     bridge: Bridge,
-) -> HttpOutcome<Upgraded> {
+) -> HttpOutcome<AcceptedLeg> {
     let authenticated = match context.authenticate_and_authorize(shared, request, Action::Bridge(&bridge)).await {
         Ok(authenticated) => authenticated,
         Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
@@ -58,11 +72,11 @@ pub(super) async fn upgrade(
     let AuthenticatedIdentity { record, key } = authenticated;
     let authorization = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
-        // Whoever comes back has shown who it is: that its stream is over by now is no offence.
+        // A returning leg is authenticated: a stream that has ended meanwhile costs no penalty.
         context.exempt_from_penalty();
     }
     let Some(credential) = authorization.and_then(|(scheme, text)| parse_credential(shared, scheme, text)) else {
-        let refusal = context.auth_failed(shared, Some(&record.principal), "no stream token, or not one of ours");
+        let refusal = context.auth_failed(shared, Some(&record.principal), "missing or invalid stream token");
         return HttpOutcome::Reply(responses::refusal(&refusal));
     };
     let arrival = LegAttach {
@@ -77,14 +91,14 @@ pub(super) async fn upgrade(
     if let Err(refusal) = shared.activity.audit() {
         return HttpOutcome::Reply(responses::refusal(&refusal));
     }
-    match shared.broker.attach_leg(arrival) {
+    match shared.streams.broker.attach_leg(arrival) {
         Ok(((Admission { protocol, ticket, reusable }, rendezvous), guard)) => {
             let headers = ticket.map(|(ticket, grace)| resume_headers(shared, &ticket, grace)).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
             let (principal, authority) = (record.principal, request.authority.clone());
-            let identity = reusable.map(|run| Identity { principal, key: key.key, authority, run });
+            let reuse_as = reusable.map(|run| StandbyIdentity { principal, key: key.key, authority, run });
             let pending = PendingLeg { rendezvous, guard, idle_timeout, reusable: reusable.is_some() };
-            let state = Upgraded::Stream(Box::new(AcceptedLeg { pending, identity }));
+            let state = AcceptedLeg { pending, reuse_as };
             HttpOutcome::Upgrade {
                 protocol: negotiated_subprotocol(request, protocol),
                 headers,
@@ -96,23 +110,23 @@ pub(super) async fn upgrade(
     }
 }
 
-/// The token of a handshake, or a ticket that this hub has signed.
+/// Parses the token of a handshake, or a resume ticket and verifies its signature.
 fn parse_credential(shared: &Shared, scheme: &str, text: &str) -> Option<LegCredential> {
     if scheme == resume::SCHEME {
-        let ticket = shared.resume_key.verify(&ResumeToken::parse(text)?)?;
+        let ticket = shared.streams.resume_key.verify(&ResumeToken::parse(text)?)?;
         return Some(LegCredential::Ticket(Box::new(ticket)));
     }
     let token = (scheme == "Bearer").then(|| StreamToken::parse(text).ok())??;
     Some(LegCredential::Token(token.hash()))
 }
 
-/// What a side comes back with.
+/// The response headers with the leg's resume ticket and grace period.
 fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Vec<(&'static str, String)> {
-    let token = shared.resume_key.sign(ticket);
+    let token = shared.streams.resume_key.sign(ticket);
     vec![(resume::TOKEN_HEADER, token.reveal().into()), (resume::GRACE_HEADER, grace.as_secs().to_string())]
 }
 
-/// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
+/// Returns the subprotocol agreed in the handshake; else the first offered, since Azure's C client names one and ignores it.
 fn negotiated_subprotocol(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<String> {
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
     match agreed.map(StreamProtocol::as_str) {
@@ -123,29 +137,19 @@ fn negotiated_subprotocol(request: &HttpRequest, agreed: Option<StreamProtocol>)
     }
 }
 
-/// Waits for the other side, then carries the stream or hands the socket to the task that will.
-pub(super) async fn run(
+/// Waits for the other leg, then relays the stream, or hands the leg to the task that does. Returns the leg if its connection can
+/// be reused.
+pub(in crate::hub) async fn join_and_relay(
     shared: &Shared,
-    context: &ConnectionContext,
-    accepted: Box<AcceptedLeg>,
-    socket: WebSocket<Socket>,
-    resources: impl Debug + Send + 'static,
-) {
-    let AcceptedLeg { pending, identity } = *accepted;
-    let reusable_leg = join_and_relay(shared, pending, Leg::new(socket, resources)).await;
-    if let (Some(leg), Some(identity)) = (reusable_leg, identity) {
-        Box::pin(standby::reuse(shared, context, identity, leg)).await;
-    }
-}
-
-/// The same for a side that may go on to another stream after this one: then it comes back.
-pub(super) async fn join_and_relay(shared: &Shared, pending: PendingLeg, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
-    // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
+    pending: PendingLeg,
+    mut leg: Leg<Socket>,
+) -> Option<Leg<Socket>> {
+    // Dropping the service's guard tells the broker that the stream, or this connection of it, has ended: dropped last.
     let PendingLeg { rendezvous, mut guard, idle_timeout, reusable } = pending;
     let rendezvous = wait_for_peer(rendezvous, &mut leg, idle_timeout, |leg_close| {
-        tracing::debug!(target: "hub", reason = leg_close.reason(), "a side left before it was joined");
+        tracing::debug!(target: "hub", reason = leg_close.reason(), "a leg left before it was joined");
         guard.set_exit(leg_exit(leg_close, None));
-        // Whoever else is on its way is told at once.
+        // At once, so that the other leg does not wait.
         guard.leave();
     });
     match rendezvous.await {
@@ -154,13 +158,13 @@ pub(super) async fn join_and_relay(shared: &Shared, pending: PendingLeg, mut leg
             let return_to = reusable.then_some(return_to);
             match peer.send(Handover { leg, return_to }) {
                 Ok(()) => return returned.await.ok(),
-                // It came too late.
+                // The other task has ended.
                 Err(Handover { leg, .. }) => leg.refuse(&RefusalKind::Interrupted.into()).await,
             }
         }
         Ok(Rendezvous::TakeOver(peer, joined, active)) => match timeout(CLOSE_TIMEOUT, peer).await {
             Ok(Ok(device)) => {
-                // In a place of its own: the side that gives its socket away has no use for that.
+                // Boxed: the task that hands its leg over must not reserve memory for the relay.
                 return Box::pin(relay_stream(shared, (device, leg), joined, &active, guard)).await;
             }
             _ => Box::pin(peer_lost_before_join(leg, *joined, shared, &active, guard)).await,
@@ -172,8 +176,8 @@ pub(super) async fn join_and_relay(shared: &Shared, pending: PendingLeg, mut leg
     None
 }
 
-/// The meeting, or how the side left without one. Whether it left before it was joined or after is for the broker to say,
-/// who hears of it: in the latter case it is the stream that it has left, and the other side is told so.
+/// Waits for the broker's decision while it buffers the leg's data. A leg that leaves meanwhile may have been joined already: the
+/// broker decides; then the leg has left the stream, and the other leg learns it from the relay.
 async fn wait_for_peer<T: Transport>(
     mut rendezvous: oneshot::Receiver<Rendezvous<T>>,
     leg: &mut Leg<T>,
@@ -210,9 +214,9 @@ async fn relay_stream(
         reusable: joined.reusable,
         counters: &active.counters,
         cancel: &active.cancel,
-        draining: &shared.draining,
+        draining: &shared.streams.draining,
         drain_timeout: shared.config.drain,
-        reconnect_delay: &|| shared.reconnect_delay(),
+        reconnect_delay: &|| reconnect_delay(&shared.admission),
         idle_timeout: shared.config.idle_timeout,
     };
     let relay_end = relay(device, service, &relay_context).await;
@@ -229,14 +233,14 @@ async fn relay_stream(
     if relay_end.reusable() {
         record_end(shared, *joined, active, left);
         let (device, service) = relay_end.into_legs();
-        // Its task has a place for it, or has ended.
+        // Fails only if the device's task has ended.
         if let Some(return_to) = return_to {
             drop(return_to.send(device));
         }
         return Some(service);
     }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
-        // It is open until the other side has all of it.
+        // The stream stays open until the other leg has all of its data.
         Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
         record_end(shared, *joined, active, left);
         return None;
@@ -244,14 +248,13 @@ async fn relay_stream(
     if !interrupted {
         record_end(shared, *joined, active, left);
     }
-    // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
+    // The broker learns of the end first, so that legs may return before the remaining one is closed.
     drop(guard);
     Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
     None
 }
 
-/// The device's side was lost in the moment in which it was joined. On its first connection it has nothing to come back
-/// with.
+/// Ends a stream whose device leg was lost while it was joined. On its first connection the device has no ticket to return with.
 async fn peer_lost_before_join(
     leg: Leg<Socket>,
     joined: JoinedStream,
@@ -279,7 +282,7 @@ fn leg_exit(leg_close: &LegClose, role: Option<Role>) -> LegExit {
     }
 }
 
-/// Every stream that the log saw open, it sees end: how, why, and by whom.
+/// Records the end of a stream: its result, its cause and the leg that ended it. Every opened stream gets one such event.
 fn record_end(shared: &Shared, joined: JoinedStream, active: &ActiveStream, left: Option<(Role, bool, String)>) {
     let (result, reason, ended_by) = match left {
         Some((role, clean, reason)) => (if clean { "closed" } else { "broken" }, reason, Some(role)),
@@ -302,7 +305,7 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
-    use crate::net::websocket::Endpoint;
+    use crate::net::websocket::{Endpoint, WebSocket};
     use crate::proto::stream::CLOSE_RESET;
 
     #[tokio::test(start_paused = true)]
@@ -317,7 +320,7 @@ mod tests {
             let (give, _take) = oneshot::channel();
             let result = wait_for_peer(rendezvous, &mut leg, None, |_| {
                 if let Some(broker) = broker.take().filter(|_| is_joined) {
-                    assert!(broker.send(Rendezvous::HandOver(give)).is_ok(), "it still listens");
+                    assert!(broker.send(Rendezvous::HandOver(give)).is_ok(), "the receiver is alive");
                 }
             });
             let result = result.now_or_never().expect("the broker has decided");
