@@ -1,4 +1,4 @@
-//! What happened, as the activity log will tell it.
+//! PURE. Events: what the activity log records, and its wording for the operator.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,47 +6,47 @@ use std::time::Duration;
 
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 
-/// What kind of thing happened; the word is the log's `operationName`.
+/// The kind of an event; its word is the log's `operationName`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// A device's control connection was made.
+    /// A device's control connection was registered.
     DeviceConnected,
-    /// It ended.
+    /// A device's control connection ended.
     DeviceDisconnected,
-    /// It was replaced by another of the same id.
+    /// A device's control connection was replaced by another with the same id.
     DeviceDisplaced,
-    /// A service asked for a stream: the original's word.
+    /// A service requested a stream. The word is Azure's.
     Invoke,
-    /// Both sides met.
+    /// Both legs were joined.
     StreamOpened,
-    /// The connection of one side was lost, and both are awaited.
+    /// A leg's connection was lost, and both legs are awaited.
     StreamInterrupted,
-    /// They are back.
+    /// Both legs are back.
     StreamResumed,
-    /// A stream that was open ended.
+    /// An open stream ended.
     StreamClosed,
-    /// Somebody's proof of identity, or token, was wrong.
+    /// An authentication failed, or a stream token was wrong.
     Authenticate,
-    /// A source got it wrong too often, and is kept away or slowed.
+    /// A source was banned or throttled after repeated failures.
     SourcePenalised,
     /// A machine joined.
     Join,
     /// An identity was added.
     IdentityAdded,
-    /// It was disabled, enabled, given another scope or another key.
+    /// An identity was disabled, enabled, rescoped or given another key.
     IdentityChanged,
     /// An identity was removed.
     IdentityRemoved,
-    /// An enrolment key was made.
+    /// An enrolment key was created.
     EnrolmentAdded,
-    /// It was made void.
+    /// An enrolment key was revoked.
     EnrolmentRemoved,
     /// Lines of the activity log could not be written.
     ActivityLost,
 }
 
 impl Operation {
-    /// As the log has it.
+    /// Returns the log's `operationName`.
     pub fn word(self) -> &'static str {
         match self {
             Self::DeviceConnected => "deviceConnected",
@@ -73,39 +73,39 @@ impl Operation {
 /// The result of a request that a device accepted.
 pub const ACCEPTED: &str = "accepted";
 
-/// One thing that happened, with what is known of it.
+/// An event with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// What.
+    /// The kind.
     pub operation: Operation,
-    /// How it came out: a word such as `accepted`, or a refusal's.
+    /// The outcome: a word such as `accepted`, or a refusal's label.
     pub result: &'static str,
-    /// Particulars of the result.
+    /// The cause of the outcome.
     pub reason: String,
-    /// Which stream.
+    /// The stream.
     pub stream: Option<StreamId>,
-    /// What it was asked for by.
+    /// The stream's name.
     pub name: Option<StreamName>,
-    /// Which device.
+    /// The device.
     pub device: Option<DeviceId>,
-    /// Which service.
+    /// The service.
     pub service: Option<ServiceName>,
-    /// Where the acting side connected from.
+    /// The address of the acting peer.
     pub source: Option<SocketAddr>,
-    /// Where the other side did.
+    /// The address of the other peer.
     pub peer: Option<SocketAddr>,
-    /// How long it took, or how long the stream was open.
+    /// The duration of the operation, or for an ended stream the time since it was opened.
     pub took: Option<Duration>,
     /// Bytes to the device and to the service.
     pub bytes: Option<(u64, u64)>,
-    /// Which side ended the stream; `None` if the hub did, or it did not end.
+    /// The end that closed the stream; `None` if the hub did, or for other events.
     pub ended_by: Option<Role>,
-    /// Lines of the log that are missing before this one.
+    /// The number of log lines lost before this one.
     pub lost: Option<u64>,
 }
 
 impl Event {
-    /// Something happened to an identity.
+    /// An event about an identity.
     pub fn about(principal: &Principal, operation: Operation, result: &'static str) -> Self {
         let event = Self::new(operation, result);
         match principal.role {
@@ -114,7 +114,7 @@ impl Event {
         }
     }
 
-    /// Something happened; what else is known is filled in by whoever knows.
+    /// An event with the mandatory fields.
     pub fn new(operation: Operation, result: &'static str) -> Self {
         Self {
             operation,
@@ -134,7 +134,7 @@ impl Event {
     }
 }
 
-/// One sentence for whoever reads the hub's output.
+/// One sentence for the hub's output.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (who, stream, source) = (self.subject_label(), self.stream_label(), FromAddress(self.source));
@@ -183,7 +183,7 @@ impl Event {
         }
     }
 
-    /// As `laptop to pi-42/ssh`.
+    /// For example, `laptop to pi-42/ssh`.
     fn stream_label(&self) -> String {
         let text = |part: Option<&str>| part.unwrap_or("?").to_owned();
         let service = text(self.service.as_ref().map(ServiceName::as_str));
@@ -195,7 +195,7 @@ impl Event {
     }
 }
 
-/// Where somebody connected from, if it is known.
+/// Formats ` from ADDRESS`, or nothing if the address is unknown.
 struct FromAddress(Option<SocketAddr>);
 
 impl fmt::Display for FromAddress {

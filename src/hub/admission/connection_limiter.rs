@@ -1,4 +1,4 @@
-//! Connections that have not proved who they are: how many, from where, and what is held against their sources.
+//! Limits on unauthenticated connections, in all and per source, and the penalties of sources.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,17 +8,17 @@ use super::penalty::{PenaltyPolicy, PenaltyReason, SourcePenalties, SourceStatus
 use crate::net::os::clock;
 use crate::net::os::random;
 
-/// How many there may be.
+/// Limits on unauthenticated connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// In all. From half of them on, some are sent away at random, the more the fewer places are left (as sshd's
-    /// MaxStartups): whoever holds all the places does not keep everybody out.
+    /// In all. From half of the limit on, new connections are dropped at random, more as it fills (as sshd's
+    /// MaxStartups), so that an attacker who fills it does not lock everyone out.
     pub total: usize,
-    /// From one source.
+    /// Per source: an IPv4 address or an IPv6 /64.
     pub per_source: usize,
 }
 
-/// All of them.
+/// Counts unauthenticated connections and keeps the penalties of sources.
 #[derive(Debug)]
 pub(in crate::hub) struct ConnectionLimiter {
     limits: ConnectionLimits,
@@ -32,34 +32,34 @@ struct UnauthenticatedCounts {
     sources: HashMap<IpAddr, usize>,
 }
 
-/// Why somebody is not even listened to.
+/// The reason for rejecting a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) enum Rejection {
-    /// Its source is kept away.
+    /// The source is banned.
     Banned,
-    /// Too many strangers.
+    /// Too many unauthenticated connections.
     GlobalLimit,
-    /// Too many strangers from one source.
+    /// Too many unauthenticated connections from one source.
     SourceLimit,
 }
 
 impl ConnectionLimiter {
-    /// Nobody yet.
+    /// A limiter without connections.
     pub(in crate::hub) fn new(limits: ConnectionLimits, policy: PenaltyPolicy) -> Self {
         Self { limits, counts: Mutex::default(), penalties: Mutex::new(SourcePenalties::new(policy)) }
     }
 
-    /// How many there are.
+    /// Returns the number of unauthenticated connections.
     pub(in crate::hub) fn count(&self) -> usize {
         self.counts().all
     }
 
-    /// How many sources are kept away or slowed.
+    /// Returns the number of banned and throttled sources.
     pub(in crate::hub) fn penalised(&self) -> usize {
         self.penalties().enforced(clock::now())
     }
 
-    /// One more, unless there are too many.
+    /// Admits an unauthenticated connection unless its source is banned or a limit is reached.
     pub(in crate::hub) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<UnauthenticatedPermit, Rejection> {
         if self.status(address) == SourceStatus::Banned {
             return Err(Rejection::Banned);
@@ -78,12 +78,12 @@ impl ConnectionLimiter {
         Ok(UnauthenticatedPermit { limiter: self.clone(), source })
     }
 
-    /// How to deal with a source.
+    /// Returns whether a source is allowed, throttled or banned.
     pub(in crate::hub) fn status(&self, source: IpAddr) -> SourceStatus {
         self.penalties().status(source, clock::now())
     }
 
-    /// A source did something wrong. Returns true if that has consequences from now on.
+    /// Adds a penalty. Returns true if the source becomes banned or throttled by it.
     pub(in crate::hub) fn record_penalty(&self, source: IpAddr, reason: PenaltyReason) -> bool {
         self.penalties().record(source, reason, clock::now())
     }
@@ -97,7 +97,7 @@ impl ConnectionLimiter {
     }
 }
 
-/// Whether the next one is sent away: never below half, always when full.
+/// Decides at random whether to drop a connection: never below half of the limit, always at the limit.
 fn is_dropped(all: usize, limit: usize, dice: u64) -> bool {
     let start = limit / 2;
     if all < start {
@@ -107,7 +107,7 @@ fn is_dropped(all: usize, limit: usize, dice: u64) -> bool {
     all >= limit || dice % span < over
 }
 
-/// A place among the strangers, given back when dropped.
+/// The permit of an unauthenticated connection, returned on drop.
 #[derive(Debug)]
 pub(in crate::hub) struct UnauthenticatedPermit {
     limiter: Arc<ConnectionLimiter>,
@@ -115,7 +115,7 @@ pub(in crate::hub) struct UnauthenticatedPermit {
 }
 
 impl UnauthenticatedPermit {
-    /// It has proved who it is.
+    /// Exchanges the permit after authentication.
     pub(in crate::hub) fn into_authenticated(self) -> AuthenticatedPermit {
         self.limiter.penalties().auth_opened(self.source);
         AuthenticatedPermit { limiter: self.limiter.clone(), source: self.source }
@@ -135,7 +135,7 @@ impl Drop for UnauthenticatedPermit {
     }
 }
 
-/// A connection that has proved who it is: for as long as it lasts, its source is not kept away.
+/// The permit of an authenticated connection: while it lasts, its source is throttled rather than banned.
 #[derive(Debug)]
 pub(in crate::hub) struct AuthenticatedPermit {
     limiter: Arc<ConnectionLimiter>,

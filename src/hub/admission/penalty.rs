@@ -1,8 +1,8 @@
-//! PURE. Sources that get it wrong too often are kept away for a while, as OpenSSH's PerSourcePenalties do.
+//! PURE. Penalties of sources: repeated failures ban a source for a while, as OpenSSH's PerSourcePenalties do.
 //!
-//! A source that also holds good connections, such as a fleet behind one NAT, is never kept away: its wrong guesses are
-//! answered slowly instead. Nor is one that held some a moment ago: when a network goes dead, the connections that were
-//! good are lost and the next ones come to nothing, and whoever comes back after that wants its streams.
+//! A source that also has authenticated connections, such as a fleet behind one NAT, is throttled instead of banned:
+//! its failures are answered slowly. So is one that had some until recently: when a network fails, its connections are
+//! lost and new ones time out, and the clients that return must get in.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-/// What a source did wrong, and for how long that is held against it.
+/// The reason for a penalty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PenaltyReason {
-    /// A wrong key, signature or code.
+    /// A wrong key, signature, token or join code.
     AuthFailed,
-    /// It stayed for as long as a stranger may without saying who it is.
+    /// The connection did not authenticate in time.
     AuthTimeout,
-    /// TLS or HTTP that made no sense.
+    /// Malformed TLS or HTTP.
     ProtocolError,
 }
 
 impl PenaltyReason {
-    /// OpenSSH's values.
+    /// The penalty, with OpenSSH's values.
     fn penalty(self) -> Duration {
         Duration::from_secs(match self {
             Self::AuthFailed => 5,
@@ -32,14 +32,14 @@ impl PenaltyReason {
     }
 }
 
-/// What the hub's owner may set.
+/// The settings of penalties.
 #[derive(Debug, Clone)]
 pub struct PenaltyPolicy {
-    /// Penalties add up; from here on they take hold.
+    /// The sum of penalties at which a source is banned or throttled.
     pub threshold: Duration,
-    /// No source is kept away for longer.
+    /// The longest ban.
     pub max: Duration,
-    /// Never penalised.
+    /// Networks that are never penalised.
     pub exempt: Vec<IpNet>,
 }
 
@@ -50,33 +50,33 @@ impl Default for PenaltyPolicy {
     }
 }
 
-/// How a source is dealt with.
+/// The treatment of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceStatus {
-    /// Like anybody.
+    /// No restriction.
     Allowed,
-    /// It holds good connections: let in, but its wrong guesses are answered late.
+    /// Failures are answered after a delay, because the source has authenticated connections.
     Throttled,
-    /// Kept away.
+    /// Connections are rejected.
     Banned,
 }
 
-/// Sources that are remembered; beyond these, offences of new ones are not held against them.
+/// The limit on tracked sources; beyond it, new sources are not penalised.
 const MAX_SOURCES: usize = 65_536;
 
-/// How long a source is remembered for its good connections after the last of them: longer than most networks are gone,
-/// and as long as the longest penalty of the usual rules.
+/// The time for which a source counts as having authenticated connections after the last one: longer than most outages,
+/// and as long as the longest ban by default.
 const AUTH_GRACE: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Default)]
 struct Source {
-    /// When its penalties are over.
+    /// The expiry of its penalties.
     until: Option<Instant>,
-    /// They have reached the threshold.
+    /// The penalties have reached the threshold.
     enforced: bool,
-    /// Connections that have proved who they are.
+    /// Its authenticated connections.
     authenticated: usize,
-    /// When the last of them left.
+    /// The time at which the last of them closed.
     auth_closed_at: Option<Instant>,
 }
 
@@ -90,7 +90,7 @@ impl Source {
     }
 }
 
-/// What is held against whom.
+/// The penalties of all sources.
 #[derive(Debug)]
 pub struct SourcePenalties {
     policy: PenaltyPolicy,
@@ -98,12 +98,12 @@ pub struct SourcePenalties {
 }
 
 impl SourcePenalties {
-    /// Nothing against anybody.
+    /// No penalties.
     pub fn new(policy: PenaltyPolicy) -> Self {
         Self { policy, sources: HashMap::new() }
     }
 
-    /// How to deal with a source.
+    /// Returns the treatment of a source.
     pub fn status(&self, source: IpAddr, now: Instant) -> SourceStatus {
         match self.sources.get(&source_prefix(source)) {
             Some(source) if source.enforced && source.is_penalised(now) => {
@@ -117,7 +117,7 @@ impl SourcePenalties {
         }
     }
 
-    /// A source did something wrong. Returns true if it is kept away, or slowed, from now on.
+    /// Adds a penalty. Returns true if the source becomes banned or throttled by it.
     pub fn record(&mut self, source: IpAddr, reason: PenaltyReason, now: Instant) -> bool {
         if self.policy.exempt.iter().any(|net| net.contains(&source)) || !self.make_room(source_prefix(source), now) {
             return false;
@@ -131,12 +131,12 @@ impl SourcePenalties {
         entry.enforced && !was_enforced
     }
 
-    /// A connection has proved who it is; it says so once, and once that it is gone.
+    /// Counts an authenticated connection.
     pub fn auth_opened(&mut self, source: IpAddr) {
         self.sources.entry(source_prefix(source)).or_default().authenticated += 1;
     }
 
-    /// It is gone. Where there is no room for more, nobody is remembered for that alone.
+    /// Uncounts an authenticated connection. A full table does not keep a source for that alone.
     pub fn auth_closed(&mut self, source: IpAddr, now: Instant) {
         let source = source_prefix(source);
         let crowded = self.sources.len() >= MAX_SOURCES;
@@ -149,13 +149,13 @@ impl SourcePenalties {
         }
     }
 
-    /// How many sources are kept away or slowed.
+    /// Returns the number of banned and throttled sources.
     pub fn enforced(&self, now: Instant) -> usize {
         let is_enforced = |source: &&Source| source.enforced && source.is_penalised(now);
         self.sources.values().filter(is_enforced).count()
     }
 
-    /// Whether an offence of this source can be remembered. What is over is forgotten when there is no room.
+    /// Reports whether a penalty of this source can be stored. A full table drops expired entries.
     fn make_room(&mut self, source: IpAddr, now: Instant) -> bool {
         if self.sources.contains_key(&source) || self.sources.len() < MAX_SOURCES {
             return true;
@@ -165,7 +165,7 @@ impl SourcePenalties {
     }
 }
 
-/// What one party has of the address space: an IPv4 address, or an IPv6 /64.
+/// Returns the prefix that one party controls: an IPv4 address, or an IPv6 /64.
 pub fn source_prefix(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -1,5 +1,5 @@
-//! How much more the hub can take: file descriptors and memory. New streams are the first to be refused, then
-//! strangers; what runs is left alone.
+//! Capacity for connections and streams: file descriptors and memory. Under pressure the hub refuses first new streams,
+//! then connections; what runs is left alone.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,34 +9,35 @@ use crate::net::os::clock;
 use crate::net::os::usage;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// Descriptors that no connection gets: for the registry, the logs, the admin socket. A quarter where there are few.
+/// Descriptors reserved for the registry, the logs and the admin socket; at most a quarter of the limit.
 const RESERVED_DESCRIPTORS: usize = 64;
 
-/// As many files as Linux lets one process have where nothing else is set (`fs.nr_open`): a limit for systems that name none.
+/// The default limit of Linux on a process's files (`fs.nr_open`), for systems that name none.
 const MAX_CONNECTIONS: usize = 1 << 20;
 
-/// Each stream has two connections, and while it is being made a third.
+/// A stream has two connections, and a third during its handshake.
 const DESCRIPTORS_PER_STREAM: usize = 3;
 
-/// Shares of the memory budget, in thousandths, at which new streams, and then strangers, are refused. Between them is
-/// what running streams may still come to need.
+/// The shares of the memory budget, in thousandths, at which new streams, and then connections, are refused. Running
+/// streams may still need what is between them.
 const STREAM_REFUSAL_SHARE: u64 = 850;
 const CONNECTION_REFUSAL_SHARE: u64 = 920;
 
-/// How old a look at memory may be: it fills at some hundred MiB a second at most, and a look costs a few files.
+/// The age up to which a memory reading is reused: memory fills at some hundred MiB a second at most, and a reading
+/// opens a few files.
 const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What is left.
+/// The use of descriptors and memory, and their limits.
 #[derive(Debug)]
 pub(in crate::hub) struct Pressure {
     connections: AtomicUsize,
     max_connections: usize,
     budget: Option<u64>,
-    /// When memory was looked at, and how much of the budget is in use, in thousandths.
+    /// The last memory reading, in thousandths of the budget, and its time.
     memory: Mutex<(Instant, u64)>,
 }
 
-/// A connection's place, given back when dropped.
+/// The slot of a connection, released on drop.
 #[derive(Debug)]
 pub(in crate::hub) struct ConnectionSlot(Arc<Pressure>);
 
@@ -46,17 +47,17 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// Why there is no place for a connection.
+/// The resource that is exhausted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) enum Exhausted {
-    /// Of file descriptors.
+    /// File descriptors.
     Descriptors,
-    /// Of memory.
+    /// Memory.
     Memory,
 }
 
 impl Pressure {
-    /// As the process was started, with what it has open by now.
+    /// Derives the limits from the process's descriptor limit and the descriptors open by now.
     pub(in crate::hub) fn new(budget: Option<u64>) -> Self {
         let (open, limit) = usage::descriptors();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -67,22 +68,22 @@ impl Pressure {
         Self { connections: AtomicUsize::new(0), max_connections, budget, memory }
     }
 
-    /// What memory is held to.
+    /// Returns the memory budget in bytes, or the system's limit.
     pub(in crate::hub) fn budget(&self) -> Option<u64> {
         self.budget.or_else(usage::memory_limit)
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections.
     pub(in crate::hub) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// How many connections there can be.
+    /// Returns the limit on connections.
     pub(in crate::hub) fn max_connections(&self) -> usize {
         self.max_connections
     }
 
-    /// A place for one more connection.
+    /// Reserves a slot for a connection.
     pub(in crate::hub) fn acquire(self: &Arc<Self>) -> Result<ConnectionSlot, Exhausted> {
         if self.memory() >= CONNECTION_REFUSAL_SHARE {
             return Err(Exhausted::Memory);
@@ -92,7 +93,7 @@ impl Pressure {
         if before < self.max_connections { Ok(slot) } else { Err(Exhausted::Descriptors) }
     }
 
-    /// Whether there is room for one more stream.
+    /// Checks that there is capacity for one more stream.
     pub(in crate::hub) fn check_stream_capacity(&self) -> Result<(), Refusal> {
         let memory = self.memory();
         if memory >= STREAM_REFUSAL_SHARE {
@@ -108,12 +109,12 @@ impl Pressure {
         Ok(())
     }
 
-    /// What is wrong, if anything is.
+    /// Returns a warning if new streams are refused.
     pub(in crate::hub) fn warning(&self) -> Option<String> {
         self.check_stream_capacity().err().map(|refusal| format!("no new streams: {}", refusal.detail.as_str()))
     }
 
-    /// How much of the budget is in use, in thousandths.
+    /// Returns the used share of the memory budget, in thousandths.
     fn memory(&self) -> u64 {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::now();
@@ -124,7 +125,7 @@ impl Pressure {
     }
 }
 
-/// Nothing where nothing limits it.
+/// Reads the used share; 0 without a limit.
 fn share(budget: Option<u64>) -> u64 {
     let of_budget = budget.map(|budget| usage::resident_memory().saturating_mul(1000) / budget.max(1));
     of_budget.into_iter().chain(usage::memory_permille()).max().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! A certificate from a public authority, by ACME (RFC 8555), proven on the hub's own port (RFC 8737).
+//! A certificate from a public authority by ACME (RFC 8555), validated on the hub's own port (RFC 8737).
 
 mod order;
 
@@ -30,30 +30,30 @@ const RETRY_CAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// A quarter more at random spreads hubs that failed together.
 const RETRY: Backoff = Backoff::new(RETRY_BASE, RETRY_CAP, Jitter::Quarter);
 
-/// One order, from the directory to the certificate: several steps, each with a deadline of its own.
+/// The limit on one order, whose steps have limits of their own.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Which certificate is wanted, and from whom.
+/// The settings of ACME.
 #[derive(Debug, Clone)]
 pub struct Acme {
     /// The directory's URL.
     pub directory: String,
-    /// Whose certificate the directory's server must have.
+    /// The trust in the directory's server.
     pub trust: Trust,
-    /// `mailto:…`, for the authority.
+    /// The contact for the authority, `mailto:…`.
     pub contact: Option<String>,
-    /// The host names; at least one.
+    /// The host names, at least one.
     pub names: Vec<String>,
-    /// What leads to the directory.
+    /// The proxy to the directory.
     pub proxy: ProxyResolver,
 }
 
-/// Finds the way anew for each order: a file may be better the next time.
+/// Resolves the proxy for each order: its login file may have changed.
 #[derive(Clone)]
 pub struct ProxyResolver(Arc<dyn Fn() -> anyhow::Result<ProxySettings> + Send + Sync>);
 
 impl ProxyResolver {
-    /// With this.
+    /// Wraps a function.
     pub fn new(find: impl Fn() -> anyhow::Result<ProxySettings> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
@@ -65,18 +65,18 @@ impl fmt::Debug for ProxyResolver {
     }
 }
 
-/// Orders, keeps and renews.
+/// Orders, stores and renews the certificate.
 pub(super) struct AcmeRenewer {
     acme: Acme,
     account: PathBuf,
-    /// Key and chain in one file, so that they are always of one order.
+    /// Key and chain in one file: always of the same order.
     certificate: PathBuf,
     resolver: Arc<CertificateResolver>,
 }
 
 impl AcmeRenewer {
-    /// With the certificate of an earlier run, if there is one. Each directory has a place of its own: trying a
-    /// staging one costs nothing.
+    /// Installs the certificate of an earlier run, if there is one. Each directory URL has its own files, so that a
+    /// staging authority can be tried.
     pub(super) fn open(acme: Acme, directory: &Path, resolver: Arc<CertificateResolver>) -> anyhow::Result<Self> {
         let hash: String = sha256(acme.directory.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let directory = directory.join(hash);
@@ -95,7 +95,7 @@ impl AcmeRenewer {
         Ok(renewer)
     }
 
-    /// Renews whenever it is due, for ever.
+    /// Renews the certificate whenever it is due, until dropped.
     pub(super) async fn run(self, reload: &Reload) {
         let mut backoff = RETRY;
         loop {
@@ -107,12 +107,12 @@ impl AcmeRenewer {
             } else {
                 backoff.next_delay(random::u64())
             };
-            // Whichever comes first, it is looked at again.
+            // Checks again after the delay or a reload.
             let _ = timeout(pause, reload.requested()).await;
         }
     }
 
-    /// There is none, or it is old, or a name was added.
+    /// Reports whether the certificate is missing, due for renewal, or lacks a name.
     fn needs_renewal(&self) -> bool {
         let names = &self.acme.names;
         !self.resolver.other().is_some_and(|current| {
@@ -120,7 +120,7 @@ impl AcmeRenewer {
         })
     }
 
-    /// Whether there is a new one.
+    /// Orders and installs a certificate. Reports whether that succeeded.
     async fn renew(&self) -> bool {
         let (names, directory) = (self.acme.names.join(", "), &self.acme.directory);
         tracing::info!(target: "hub", "asking {directory} for a certificate for {names}");

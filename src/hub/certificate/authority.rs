@@ -1,4 +1,4 @@
-//! The hub's private certificate authority: made once, pinned by every join link; leaves are made from it as needed.
+//! The hub's private certificate authority: created once, pinned by every join link; issues leaves.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use time::OffsetDateTime;
 use crate::net::tls::x509::{AUTHORITY_NAME, pin_of};
 use crate::proto::join::Pin;
 
-/// A leaf is good for this long …
+/// The lifetime of a leaf …
 pub const LEAF_LIFETIME: Duration = Duration::from_secs(90 * DAY);
-/// … and replaced when this much of it is over, so that an outage of weeks does no harm.
+/// … and the age at which it is replaced: early enough for an outage of weeks.
 pub const LEAF_RENEWAL: Duration = Duration::from_secs(60 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 
-/// The authority, with its key.
+/// The authority with its key.
 pub struct Authority {
     certificate_pem: String,
     certificate: CertificateDer<'static>,
@@ -26,7 +26,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Makes a new one.
+    /// Creates a new authority.
     pub fn create() -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
@@ -34,13 +34,13 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.not_before = date_time_ymd(1970, 1, 1);
-        // RFC 5280 section 4.1.2.5: "no well-defined expiration date". Ending it is what a new join link is for.
+        // RFC 5280 section 4.1.2.5: "no well-defined expiration date". New join links replace it.
         params.not_after = date_time_ymd(9999, 12, 31);
         let certificate = params.self_signed(&key)?;
         Self::load(&certificate.pem(), &key.serialize_pem())
     }
 
-    /// From its two PEM files.
+    /// Loads the authority from its two PEM files.
     pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, rcgen::Error> {
         use rustls::pki_types::pem::PemObject as _;
         let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
@@ -49,29 +49,29 @@ impl Authority {
         Ok(Self { certificate_pem: certificate_pem.into(), certificate, issuer })
     }
 
-    /// Its certificate, for those who want a CA file.
+    /// Returns the certificate in PEM, as a CA file.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// Its key, to be written where only the hub's user reads.
+    /// Returns the private key in PEM. It must be written to a private file.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
-    /// What join links carry.
+    /// Returns the pin for join links.
     pub fn pin(&self) -> Option<Pin> {
         pin_of(&self.certificate)
     }
 
-    /// A new certificate for these host names and addresses, with the authority behind it in the chain.
+    /// Issues a certificate for these host names and addresses. The chain includes the authority.
     pub fn leaf(&self, names: &[String]) -> anyhow::Result<CertifiedKey> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::new(names.to_vec())?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        // RFC 5280 section 4.2.1.1 demands it, and strict verifiers such as Python's do.
+        // RFC 5280 section 4.2.1.1 requires it, and strict verifiers such as Python's check it.
         params.use_authority_key_identifier_extension = true;
-        // A device without a battery-backed clock starts in 1970 and must still get in: the key is new all the same.
+        // A device without a battery-backed clock starts in 1970 and must still connect; the key is new all the same.
         params.not_before = date_time_ymd(1970, 1, 1);
         params.not_after = OffsetDateTime::now_utc() + LEAF_LIFETIME;
         let certificate = params.signed_by(&key, &self.issuer)?;

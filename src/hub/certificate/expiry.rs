@@ -1,4 +1,4 @@
-//! A certificate whose end is near is warned about, once a day.
+//! Warnings about a certificate that expires soon, once a day.
 
 use std::time::{Duration, Instant};
 
@@ -9,22 +9,22 @@ use super::resolver::{CertificateResolver, CertificateStatus};
 use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
-/// Often enough to be seen, seldom enough to be read.
+/// The interval of repeated warnings.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Warns whenever it is due, for ever.
+/// Logs a warning whenever one is due, until dropped.
 pub(super) async fn warn_when_due(resolver: &CertificateResolver) {
     let mut warnings = Warnings::default();
     loop {
         if let Some(warning) = warnings.due(&resolver.status(), clock::now_utc(), clock::now()) {
             tracing::warn!(target: "hub", "{warning}");
         }
-        // Whichever comes first, it is looked at again.
+        // Checks again after the interval or a new certificate.
         let _ = timeout(CHECK_INTERVAL, resolver.changed()).await;
     }
 }
 
-/// Which certificate was warned about, by its end, and when.
+/// The expiry of the certificate that was warned about last, and the time of the warning.
 #[derive(Debug, Default)]
 struct Warnings(Option<(Timestamp, Instant)>);
 

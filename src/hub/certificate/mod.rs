@@ -1,8 +1,10 @@
-//! The certificates that a hub shows, from where they come to who gets which.
+//! The hub's TLS certificates: sources, renewal, and the choice of one for each client.
 //!
-//! There is always a leaf of the hub's own authority (`own`), for those who have a pin and for every name that nothing
-//! else covers. Beside it there may be one that other programs trust too: from two PEM files (`pem`) or from a public
-//! authority (`acme`). `resolver` holds both and chooses; `expiry` warns. Running connections keep what they were shown.
+//! In: the configured names and source, ACME orders, changed PEM files. Out: an acceptor for the listeners, and a
+//! status. There is always a leaf of the hub's own `authority` (`own`), for clients with a pin and for names that no
+//! other certificate covers. Beside it there may be a publicly trusted certificate: from two PEM files (`pem`) or a
+//! public authority (`acme`). `resolver` holds both and chooses; `expiry` warns. Running connections keep their
+//! certificate.
 
 pub mod acme;
 pub mod authority;
@@ -26,22 +28,22 @@ use crate::net::os::hostname::machine_name;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Acceptor;
 
-/// How often the wall clock is looked at; it may have jumped, and the machine may have slept.
+/// The interval at which expiry is checked against the wall clock, which may jump, or advance while the machine sleeps.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Where a certificate comes from that is not of the hub's own authority.
+/// The source of a certificate beside the hub's own.
 #[derive(Debug, Clone, Default)]
 pub enum Source {
-    /// There is none: everybody is shown the hub's own.
+    /// None: every client gets the hub's own.
     #[default]
     Own,
-    /// Two PEM files, watched.
+    /// Two PEM files, which are watched.
     Pem(PemPair),
-    /// An authority that speaks ACME.
+    /// A public authority with ACME.
     Acme(Acme),
 }
 
-/// What a hub shows, and what keeps it fresh.
+/// The hub's certificates and their renewal.
 pub struct HubCertificate {
     resolver: Arc<CertificateResolver>,
     own: OwnLeaf,
@@ -55,7 +57,8 @@ enum Renewal {
 }
 
 impl HubCertificate {
-    /// Issues the hub's own leaf for these names, and opens the source. `directory` is where ACME keeps things.
+    /// Issues the hub's own leaf for these names, and opens the source. `directory` holds ACME accounts and
+    /// certificates.
     pub fn open(authority: Authority, names: Vec<String>, source: Source, directory: &Path) -> anyhow::Result<Self> {
         let own = OwnLeaf::new(authority, names);
         let resolver = Arc::new(CertificateResolver::new(own.issue()?));
@@ -67,17 +70,17 @@ impl HubCertificate {
         Ok(Self { resolver, own, other })
     }
 
-    /// For listeners.
+    /// Returns a TLS acceptor for the listeners.
     pub fn acceptor(&self) -> Result<Acceptor, rustls::Error> {
         Acceptor::new(self.resolver.clone(), Arc::new(AcmeChallengeResolver(self.resolver.clone())))
     }
 
-    /// What is shown, now and later.
+    /// Returns the resolver, which always has the present certificates.
     pub fn resolver(&self) -> Arc<CertificateResolver> {
         self.resolver.clone()
     }
 
-    /// Keeps everything fresh, for ever; looks at once when a reload is asked for.
+    /// Renews the certificates until dropped. A reload makes it check at once.
     pub async fn run(self, reload: Reload) {
         let other = async {
             match self.other {
@@ -93,7 +96,7 @@ impl HubCertificate {
     }
 }
 
-/// The names and addresses a leaf is good for: those given, this machine's own, and those that are listened on.
+/// Returns the names and addresses of the hub's own leaf: those configured, the machine's own, and the listeners'.
 pub fn names(configured: impl IntoIterator<Item = String>, listening: &[SocketAddr]) -> Vec<String> {
     let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let bound = listening.iter().map(|address| address.ip()).filter(|ip| !ip.is_unspecified());

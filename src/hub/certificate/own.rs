@@ -1,4 +1,4 @@
-//! The leaf of the hub's own authority, renewed under the pin before it runs out.
+//! The leaf of the hub's own authority, renewed under the same pin before it expires.
 
 use tokio::time::sleep;
 
@@ -8,7 +8,7 @@ use super::resolver::{Certificate, CertificateResolver};
 use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
-/// Where the next leaf comes from.
+/// Issues the hub's own leaves.
 pub(super) struct OwnLeaf {
     authority: Authority,
     names: Vec<String>,
@@ -16,17 +16,17 @@ pub(super) struct OwnLeaf {
 }
 
 impl OwnLeaf {
-    /// Leaves of this authority for these names.
+    /// Issues leaves of this authority for these names.
     pub(super) fn new(authority: Authority, names: Vec<String>) -> Self {
         Self { authority, names, renew_at: clock::now_utc().after(LEAF_RENEWAL) }
     }
 
-    /// A new leaf.
+    /// Issues a leaf.
     pub(super) fn issue(&self) -> anyhow::Result<Certificate> {
         Certificate::new(self.authority.leaf(&self.names)?)
     }
 
-    /// Renews the leaf whenever it is due, for ever.
+    /// Renews the leaf whenever it is due, until dropped.
     pub(super) async fn renew(mut self, resolver: &CertificateResolver) {
         loop {
             sleep(CHECK_INTERVAL).await;

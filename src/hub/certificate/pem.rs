@@ -1,7 +1,7 @@
-//! A certificate of the operator's own, in two PEM files that are looked at again and again.
+//! The operator's own certificate in two PEM files, which are polled for changes.
 //!
-//! Looking, instead of being told by the kernel, works on every file system and whatever an editor, a renaming or a
-//! symbolic link does to the files.
+//! Polling, unlike kernel notifications, works on every file system, and whether an editor, a rename or a symbolic link
+//! changes the files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,29 +21,29 @@ use crate::net::shutdown::Reload;
 use crate::net::tls::provider;
 use crate::proto::secret::sha256;
 
-/// How often the files are looked at: they are small, and a new certificate is in no hurry.
+/// The polling interval: the files are small, and a new certificate is not urgent.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A chain of a few certificates is under 20 KiB.
+/// The limit on a file: a chain of a few certificates is under 20 KiB.
 const FILE_BYTES: u64 = 256 * 1024;
 
-/// Where they are.
+/// The paths of the two files.
 #[derive(Debug, Clone)]
 pub struct PemPair {
-    /// The certificate, and those that lead from it to an authority.
+    /// The certificate chain, leaf first.
     pub certificate: PathBuf,
-    /// Its key.
+    /// The leaf's private key.
     pub key: PathBuf,
 }
 
-/// What the files held.
+/// The content of the files.
 struct Content {
     certificate: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
 }
 
 impl PemPair {
-    /// What the files hold now.
+    /// Reads and parses the files.
     pub(super) fn load(&self) -> anyhow::Result<Certificate> {
         self.parse(&self.read()?)
     }
@@ -75,7 +75,7 @@ impl PemPair {
     }
 }
 
-/// Takes up what the files hold whenever it is new.
+/// Installs the files' content whenever it changes.
 pub(super) struct PemWatcher {
     pair: PemPair,
     resolver: Arc<CertificateResolver>,
@@ -83,7 +83,7 @@ pub(super) struct PemWatcher {
 }
 
 impl PemWatcher {
-    /// With what the files hold now, which must be good.
+    /// Installs the present content, which must be valid.
     pub(super) fn open(pair: PemPair, resolver: Arc<CertificateResolver>) -> anyhow::Result<Self> {
         let content = pair.read()?;
         resolver.install("pem", pair.parse(&content)?);
@@ -132,7 +132,7 @@ impl PemWatcher {
 
 type Fingerprint = [u8; 32];
 
-/// Of the content, or of why there is none.
+/// Hashes the content, or the error if it cannot be read.
 fn fingerprint(content: &anyhow::Result<Content>) -> Fingerprint {
     match content {
         Ok(content) => sha256(&[sha256(&content.certificate), sha256(&content.key)].concat()),
@@ -140,8 +140,8 @@ fn fingerprint(content: &anyhow::Result<Content>) -> Fingerprint {
     }
 }
 
-/// PURE. Decides which sight of the files is worth a try. Two files cannot change at one moment: what was not seen
-/// twice in a row may be half of something, unless somebody says that it is done.
+/// PURE. Decides when changed files are tried. Two files cannot change atomically: content that was not read twice in a
+/// row may be half of a change, unless a reload says that it is complete.
 #[derive(Debug)]
 struct FileWatch {
     in_use: Fingerprint,
@@ -151,13 +151,13 @@ struct FileWatch {
 
 #[derive(Debug, PartialEq, Eq)]
 enum FileState {
-    /// To be tried.
+    /// New content to install.
     Changed,
-    /// The one in use, after something that was tried in vain.
+    /// The content in use again, after other content failed.
     Reverted,
-    /// Tried before, whatever came of it.
+    /// Content that was tried before, with success or not.
     Unchanged,
-    /// To be looked at once more.
+    /// Content that changed since the last poll.
     Unstable,
 }
 
@@ -178,7 +178,7 @@ impl FileWatch {
         if now == self.in_use { FileState::Reverted } else { FileState::Changed }
     }
 
-    /// The one tried last is in use.
+    /// Notes that the content tried last is in use.
     fn accept(&mut self) {
         self.in_use = self.last_tried;
     }

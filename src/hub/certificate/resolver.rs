@@ -1,4 +1,4 @@
-//! What new connections are shown: one certificate or another, by what the client asks for.
+//! The certificates in use, and the choice by SNI and ALPN for each new connection.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,12 +18,12 @@ use crate::proto::timestamp::Timestamp;
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// A certificate is warned about this long before its end …
+/// Expiry is warned about this long ahead …
 const WARNING_PERIOD: Duration = Duration::from_secs(14 * DAY);
-/// … or in the last quarter of its life, where that is shorter: one that is made to live for days is not late yet.
+/// … or in the last quarter of the lifetime, where that is shorter: certificates that live for days are renewed late.
 const WARNING_SHARE: i64 = 4;
 
-/// A certificate with its key, and what has to be known of it.
+/// A certificate with its key and the fields that the hub needs.
 #[derive(Debug, Clone)]
 pub(super) struct Certificate {
     key: Arc<CertifiedKey>,
@@ -34,7 +34,7 @@ pub(super) struct Certificate {
 }
 
 impl Certificate {
-    /// Reads what the certificate says of itself.
+    /// Parses the certificate.
     pub(super) fn new(key: CertifiedKey) -> anyhow::Result<Self> {
         let leaf = key.end_entity_cert()?;
         ParsedCertificate::try_from(leaf)?;
@@ -50,19 +50,19 @@ impl Certificate {
         Ok(Self { key: Arc::new(key), names, has_address, not_before, not_after })
     }
 
-    /// Whether it is good for what a client asks for; one that dials an address asks for no name.
+    /// Reports whether the certificate covers a server name; `None` for a client that dials an address.
     pub(super) fn covers(&self, name: Option<&str>) -> bool {
         let Some(name) = name else { return self.has_address };
         let (Ok(leaf), Ok(name)) = (self.key.end_entity_cert(), ServerName::try_from(name)) else { return false };
         ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, &name).is_ok())
     }
 
-    /// When a third of its life is left, which is when a public authority wants it renewed.
+    /// Returns the time from which a public authority's certificate is renewed: a third of its lifetime is left.
     pub(super) fn renew_from(&self) -> Timestamp {
         Timestamp(self.not_after.0 - self.lifetime() / 3)
     }
 
-    /// When a person must be told that its end is near.
+    /// Returns the time from which expiry is warned about.
     pub(super) fn warn_from(&self) -> Timestamp {
         let ahead = Duration::from_secs(u64::try_from(self.lifetime() / WARNING_SHARE).unwrap_or(0));
         self.not_after.before(WARNING_PERIOD.min(ahead))
@@ -73,27 +73,27 @@ impl Certificate {
     }
 }
 
-/// What is shown to those who ask for the hub's name, as its operator wants to know it.
+/// The state of the certificate for the hub's public name, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateStatus {
     /// `own`, `pem` or `acme`.
     pub source: &'static str,
-    /// The host names it is good for.
+    /// The host names that it covers.
     pub names: Vec<String>,
-    /// Its beginning.
+    /// Its `notBefore`.
     pub not_before: Timestamp,
-    /// Its end.
+    /// Its `notAfter`.
     pub not_after: Timestamp,
-    /// From when on its end is near.
+    /// The time from which its expiry is warned about.
     pub warn_from: Timestamp,
-    /// When it was taken up.
+    /// The time at which it was installed.
     pub since: Timestamp,
-    /// Why the newest attempt to replace it failed, if it did.
+    /// The cause of the last failure to replace it, if any.
     pub last_error: Option<String>,
 }
 
 impl CertificateStatus {
-    /// Whole days until its end, negative afterwards.
+    /// Returns the full days until it expires, negative afterwards.
     pub fn days_left(&self, now: Timestamp) -> i64 {
         self.not_after.0.saturating_sub(now.0).div_euclid(DAY as i64)
     }
@@ -113,12 +113,12 @@ struct State {
     source: &'static str,
     since: Timestamp,
     last_error: Option<String>,
-    /// By host name: what proves to an ACME server that this hub answers for the name.
+    /// ACME challenge certificates (RFC 8737) by host name.
     challenges: HashMap<String, Arc<CertifiedKey>>,
 }
 
 impl CertificateResolver {
-    /// With the hub's own leaf.
+    /// A resolver with the hub's own leaf only.
     pub(super) fn new(own: Certificate) -> Self {
         let state = State {
             own,
@@ -131,7 +131,7 @@ impl CertificateResolver {
         Self { state: RwLock::new(state), changed: Notify::new() }
     }
 
-    /// What the operator sees.
+    /// Returns the state for the operator.
     pub fn status(&self) -> CertificateStatus {
         let state = self.read();
         let (certificate, source) = match &state.other {
@@ -149,22 +149,22 @@ impl CertificateResolver {
         }
     }
 
-    /// Whether a client without a pin trusts what it is shown under this name. Reads the system's authorities.
+    /// Reports whether clients without a pin trust the certificate for this name. Reads the system's authorities.
     pub fn is_publicly_trusted(&self, name: &str) -> bool {
         let Ok(server_name) = ServerName::try_from(name) else { return false };
         let server_name_sent = matches!(server_name, ServerName::DnsName(_)).then_some(name);
         is_publicly_trusted(&self.select(server_name_sent, false).cert, &server_name)
     }
 
-    /// Which certificate a client gets. One that has a pin says so, and gets the leaf that the pin is for, whatever
-    /// else the hub has.
+    /// Chooses a client's certificate: the hub's own leaf if the client offers the pin protocol, or if no other
+    /// certificate covers the name.
     pub(super) fn select(&self, name: Option<&str>, pinned: bool) -> Arc<CertifiedKey> {
         let state = self.read();
         let other = state.other.as_ref().filter(|other| !pinned && other.covers(name));
         other.unwrap_or(&state.own).key.clone()
     }
 
-    /// The next leaf of the hub's own.
+    /// Installs a leaf of the hub's own authority.
     pub(super) fn install_own(&self, leaf: Certificate) {
         let mut state = self.write();
         if state.other.is_none() {
@@ -173,7 +173,7 @@ impl CertificateResolver {
         state.own = leaf;
     }
 
-    /// The next certificate from elsewhere.
+    /// Installs a certificate from PEM files or ACME.
     pub(super) fn install(&self, source: &'static str, certificate: Certificate) {
         let mut state = self.write();
         (state.source, state.since, state.last_error) = (source, clock::now_utc(), None);
@@ -182,7 +182,7 @@ impl CertificateResolver {
         self.changed.notify_one();
     }
 
-    /// Keeps why there is no next one, and tells whether that is news.
+    /// Stores the cause of a failed replacement. Reports whether it is a new one.
     pub(super) fn record_error(&self, error: &str) -> bool {
         let mut state = self.write();
         let is_new = state.last_error.as_deref() != Some(error);
@@ -190,27 +190,27 @@ impl CertificateResolver {
         is_new
     }
 
-    /// The files are again what they were when they were good.
+    /// Clears the stored cause: the files hold the certificate in use again.
     pub(super) fn clear_error(&self) {
         self.write().last_error = None;
     }
 
-    /// Returns after the next [`CertificateResolver::install`].
+    /// Waits for the next [`CertificateResolver::install`].
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// The certificate from elsewhere, if there is one.
+    /// Returns the certificate from PEM files or ACME, if there is one.
     pub(super) fn other(&self) -> Option<Certificate> {
         self.read().other.clone()
     }
 
-    /// The answer to an ACME server that asks for this name.
+    /// Adds the challenge certificate for a name.
     pub(super) fn add_challenge(&self, name: &str, certificate: CertifiedKey) {
         self.write().challenges.insert(name.to_ascii_lowercase(), Arc::new(certificate));
     }
 
-    /// Nobody is to ask any more.
+    /// Removes all challenge certificates.
     pub(super) fn clear_challenges(&self) {
         self.write().challenges.clear();
     }
@@ -231,7 +231,7 @@ impl ResolvesServerCert for CertificateResolver {
     }
 }
 
-/// RFC 8737: the certificates that answer `acme-tls/1`, and no others.
+/// RFC 8737: resolves `acme-tls/1` handshakes to challenge certificates, and no others.
 #[derive(Debug)]
 pub(super) struct AcmeChallengeResolver(pub(super) Arc<CertificateResolver>);
 

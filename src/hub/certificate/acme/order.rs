@@ -1,4 +1,5 @@
-//! One order: sign in, ask, prove each name, fetch. Every step has a deadline and says what it was when it fails.
+//! An ACME order: account, order, validation of each name, certificate. Every step has a timeout and is named in its
+//! error.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -30,16 +31,16 @@ use crate::proto::join::{DEFAULT_PORT, HubAddress};
 use crate::proto::limits::RESPONSE_BODY_BYTES;
 use crate::proto::via::ProxySettings;
 
-/// One request to the authority, once it is connected.
+/// The limit on one request, after connecting.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One step: a few requests.
+/// The limit on a step of a few requests.
 const STEP_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The authority looks at each name from several places, and signs when it gets to it.
+/// The limit on validation, for which the authority connects from several places, and on issuance.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Key and chain, in PEM.
+/// Orders a certificate. Returns the key and the chain in PEM.
 pub(super) async fn order(acme: &Acme, credentials: &Path, resolver: &CertificateResolver) -> anyhow::Result<String> {
     let mut order = match new_order(acme, credentials).await {
         Err(error) if is_unknown_account(&error) => {
@@ -76,7 +77,7 @@ fn retry_policy() -> RetryPolicy {
     RetryPolicy::new().timeout(WAIT_TIMEOUT)
 }
 
-/// The account of an earlier run, else a new one. What `--acme` says is that the authority's terms are agreed to.
+/// Loads the account of an earlier run, else creates one. By `--acme` the operator agrees to the authority's terms.
 async fn account(acme: &Acme, credentials: &Path) -> anyhow::Result<Account> {
     let (tls, proxy_config) = (client_config(&acme.trust)?, (acme.proxy.0)()?);
     let builder = Account::builder_with_http(Box::new(AcmeHttp { tls, proxy_config }));
@@ -92,7 +93,7 @@ async fn account(acme: &Acme, credentials: &Path) -> anyhow::Result<Account> {
     Ok(account)
 }
 
-/// An authority that was set up anew knows no earlier account.
+/// Reports whether the authority does not know the account, as after its database was reset.
 fn is_unknown_account(error: &anyhow::Error) -> bool {
     let problem = match error.downcast_ref() {
         Some(instant_acme::Error::Api(problem)) => problem.r#type.as_deref(),
@@ -101,7 +102,7 @@ fn is_unknown_account(error: &anyhow::Error) -> bool {
     problem.is_some_and(|kind| kind.ends_with(":accountDoesNotExist"))
 }
 
-/// Puts up the proof for each name, and says so.
+/// Installs the challenge certificate for each name and notifies the authority.
 async fn answer_challenges(order: &mut Order, resolver: &CertificateResolver) -> anyhow::Result<()> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -124,18 +125,19 @@ async fn answer_challenges(order: &mut Order, resolver: &CertificateResolver) ->
     Ok(())
 }
 
-/// RFC 8737 section 3: a certificate for the name, with the digest in an extension of its own.
+/// RFC 8737 section 3: a self-signed certificate for the name with the digest in the acmeIdentifier extension.
 fn challenge_certificate(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    // Not checked against each other: the extension is critical, as it must be, and no verifier knows it.
+    // Key and certificate are not checked against each other: the extension is critical, as required, and no verifier
+    // knows it.
     Ok(CertifiedKey::new(vec![certificate.der().clone()], provider().key_provider.load_private_key(key.into())?))
 }
 
-/// Waits until the authority has looked.
+/// Waits until the authority has validated every name.
 async fn await_validation(order: &mut Order) -> anyhow::Result<()> {
     if order.poll_ready(&retry_policy()).await? == OrderStatus::Ready {
         return Ok(());
@@ -152,7 +154,7 @@ async fn await_validation(order: &mut Order) -> anyhow::Result<()> {
     bail!("the authority does not say why")
 }
 
-/// The way to the authority: like the way to a hub, each request on a connection of its own.
+/// An HTTP client that connects as to a hub, one connection per request.
 struct AcmeHttp {
     tls: Arc<ClientConfig>,
     proxy_config: ProxySettings,
