@@ -20,13 +20,13 @@ const DUMMY_KEY: [u8; 32] = {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthnError {
     /// The identity is unknown or has no valid key.
-    #[error("an identity that is unknown or has not joined")]
+    #[error("unknown identity, or one without a valid key")]
     NoKey,
     /// The identity has no key with the credential's fingerprint.
-    #[error("another key")]
+    #[error("unknown key")]
     OtherKey,
     /// The key is right, its signature is not.
-    #[error("a signature that does not verify")]
+    #[error("invalid signature")]
     WrongSignature,
 }
 

@@ -20,9 +20,9 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Writes a backup of a hub, running or not, with a consistent snapshot of its registry. Returns the number of
 /// identities in it.
 pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
-    ensure!(!to.exists(), "{} is already there; name another file", to.display());
+    ensure!(!to.exists(), "{} already exists; choose another file", to.display());
     let registry = state.join(REGISTRY);
-    ensure!(registry.exists(), "there is no hub's state in {}", state.display());
+    ensure!(registry.exists(), "no hub state in {}", state.display());
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A private directory until the file is complete.
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
@@ -49,15 +49,15 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     let registry = directory.registry();
     if let Some(file) = existing_state(state)? {
         let (state, file) = (state.display(), file.display());
-        bail!("{state} already holds a hub's state ({file}); move it away first, or name another with --state-dir");
+        bail!("{state} already holds a hub's state ({file}); move it away first, or choose another with --state-dir");
     }
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(state)?;
     let snapshot = scratch.path().join("whole");
     write_private_bytes(&snapshot, &content)?;
     let backup = Connection::open(&snapshot)?;
-    let not_a_backup = || format!("{} is no backup of a hub", from.display());
+    let not_a_backup = || format!("{} is not a hub backup", from.display());
     let expected_size = stored_size(&backup).with_context(not_a_backup)?;
-    ensure!(expected_size == content.len() as u64, "{} was cut off; copy it anew", from.display());
+    ensure!(expected_size == content.len() as u64, "{} is truncated; copy it again", from.display());
     let integrity = integrity(&backup).with_context(not_a_backup)?;
     ensure!(integrity == "ok", "{} is damaged: {integrity}", from.display());
     let files = stored_files(&backup).with_context(not_a_backup)?;
@@ -66,7 +66,7 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     files.iter().try_for_each(|(path, _)| ensure_relative(path))?;
     for (path, content) in files {
         let path = state.join(path);
-        create_private_directory(path.parent().context("a file needs a directory")?)?;
+        create_private_directory(path.parent().context("the file has no directory")?)?;
         write_private_bytes(&path, &content)?;
     }
     backup.execute_batch("DROP TABLE file; VACUUM")?;
@@ -106,7 +106,7 @@ fn stored_files(backup: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>>
 /// Checks that a path stays inside the state directory.
 fn ensure_relative(path: &str) -> anyhow::Result<()> {
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    ensure!(plain, "the backup holds a file for another place: {path}");
+    ensure!(plain, "the backup holds a file outside the state directory: {path}");
     Ok(())
 }
 
@@ -125,10 +125,10 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
             Ok(kind) if kind.is_dir() => found.extend(files(state, &path)?),
             Ok(kind) if kind.is_file() && kind.len() <= MAX_FILE_BYTES => found.push(path),
             Ok(kind) => {
-                let (what, most) = (entry.path(), MAX_FILE_BYTES / 1024);
-                let advice = if kind.is_symlink() { "put what it leads to in its place" } else { "move it elsewhere" };
-                let why = format!("{} is no file of up to {most} KiB, as a hub's are; {advice}", what.display());
-                return Err(io::Error::other(why));
+                let (path, limit) = (entry.path(), MAX_FILE_BYTES / 1024);
+                let advice = if kind.is_symlink() { "replace the link with its target" } else { "move it elsewhere" };
+                let reason = format!("{} is not a regular file of up to {limit} KiB; {advice}", path.display());
+                return Err(io::Error::other(reason));
             }
             // Replaced by a rename meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -154,11 +154,11 @@ fn read_file(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
     {
         use std::os::unix::fs::MetadataExt as _;
         let (found, owner) = (file.metadata()?, fs::metadata(state)?.uid());
-        ensure!(found.is_file() && found.uid() == owner, "its owner is another one than that of {}", state.display());
+        ensure!(found.is_file() && found.uid() == owner, "its owner is not that of {}", state.display());
     }
     let mut content = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
-    ensure!(content.len() as u64 <= MAX_FILE_BYTES, "it has grown beyond {} KiB", MAX_FILE_BYTES / 1024);
+    ensure!(content.len() as u64 <= MAX_FILE_BYTES, "it is larger than {} KiB", MAX_FILE_BYTES / 1024);
     Ok(content)
 }
 

@@ -143,15 +143,18 @@ impl fmt::Display for Event {
             Operation::DeviceDisconnected => write!(f, "{who} went offline")?,
             Operation::DeviceDisplaced => {
                 let peer = FromAddress(self.peer);
-                write!(f, "{who} is online{source} in place of the agent{peer}: do two machines use one id?")?;
+                write!(
+                    f,
+                    "{who} is online{source} and replaced the agent{peer}; check whether two machines use this id"
+                )?;
             }
-            Operation::Invoke => write!(f, "{stream} asked for{source}: {}", self.result)?,
+            Operation::Invoke => write!(f, "{stream} requested{source}: {}", self.result)?,
             Operation::StreamOpened => write!(f, "{stream} opened{source}")?,
             Operation::StreamResumed => {
                 write!(f, "{stream} resumed after {:.1} s", self.took.unwrap_or_default().as_secs_f64())?;
             }
             Operation::StreamInterrupted => match self.ended_by {
-                Some(role) => write!(f, "{stream} interrupted: the connection of the {role} is lost")?,
+                Some(role) => write!(f, "{stream} interrupted: the {role}'s connection was lost")?,
                 None => write!(f, "{stream} interrupted")?,
             },
             Operation::StreamClosed => {
@@ -162,13 +165,18 @@ impl fmt::Display for Event {
                 write!(f, "{stream} {} by {by} after {seconds:.1} s, {bytes}", self.result)?;
             }
             Operation::Authenticate => write!(f, "refused {who}{source}")?,
-            Operation::SourcePenalised => write!(f, "too much went wrong{source}: {}", self.result)?,
+            Operation::SourcePenalised => {
+                let ip = self.source.map(|source| format!(" {}", source.ip())).unwrap_or_default();
+                write!(f, "source{ip} {} after repeated failures", self.result)?;
+            }
             Operation::Join => write!(f, "{who} joined{source}")?,
             Operation::IdentityAdded => write!(f, "{who} was added")?,
             Operation::IdentityChanged => write!(f, "{who}: {}", self.result)?,
             Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "enrolment: {}", self.result)?,
             Operation::IdentityRemoved => write!(f, "{who} was removed")?,
-            Operation::ActivityLost => write!(f, "{} lines of the log are lost", self.lost.unwrap_or_default())?,
+            Operation::ActivityLost => {
+                write!(f, "{} lines of the activity log were lost", self.lost.unwrap_or_default())?
+            }
         }
         if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
     }
@@ -179,7 +187,7 @@ impl Event {
         match (&self.device, &self.service) {
             (Some(device), _) => format!("device {device}"),
             (None, Some(service)) => format!("service {service}"),
-            (None, None) => "a stranger".into(),
+            (None, None) => "an unauthenticated peer".into(),
         }
     }
 

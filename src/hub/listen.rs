@@ -94,8 +94,10 @@ impl fmt::Display for BindError {
                 write!(f, "cannot listen on {address} (ports below 1024 need root or CAP_NET_BIND_SERVICE)")
             }
             _ => {
-                let advice = format!("is something else listening there? {flag} ADDRESS:PORT chooses another");
-                write!(f, "cannot listen on {address} ({advice}, and port 0 any free one)")
+                let advice = format!(
+                    "if the port is in use, choose another with {flag} ADDRESS:PORT; port 0 takes any free one"
+                );
+                write!(f, "cannot listen on {address} ({advice})")
             }
         }
     }

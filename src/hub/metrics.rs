@@ -91,15 +91,15 @@ pub(super) enum Measure {
 }
 
 const MEASURES: [(Measure, &str, &str); 11] = [
-    (Measure::Start, "devstream_start_time_seconds", "When the hub was started, in seconds since 1970"),
-    (Measure::Draining, "devstream_draining", "1 while the hub takes no new streams because it is about to end"),
-    (Measure::DevicesOnline, "devstream_devices_online", "Devices that are connected"),
-    (Measure::Devices, "devstream_devices", "Devices that are known"),
-    (Measure::Services, "devstream_services", "Services that are known"),
-    (Measure::Streams, "devstream_streams", "Streams that are open or being made"),
+    (Measure::Start, "devstream_start_time_seconds", "Start of the hub, Unix time in seconds"),
+    (Measure::Draining, "devstream_draining", "1 while the hub drains and refuses new streams"),
+    (Measure::DevicesOnline, "devstream_devices_online", "Devices online"),
+    (Measure::Devices, "devstream_devices", "Registered devices"),
+    (Measure::Services, "devstream_services", "Registered services"),
+    (Measure::Streams, "devstream_streams", "Streams, open or opening"),
     (Measure::Unauthenticated, "devstream_unauthenticated_connections", "Connections that are not yet authenticated"),
-    (Measure::Penalised, "devstream_penalised_sources", "Sources kept away or slowed because of wrong proofs"),
-    (Measure::CertificateEnd, "devstream_certificate_end_seconds", "When the certificate ends, in seconds since 1970"),
+    (Measure::Penalised, "devstream_penalised_sources", "Sources banned or throttled after repeated failures"),
+    (Measure::CertificateEnd, "devstream_certificate_end_seconds", "Expiry of the certificate, Unix time in seconds"),
     (Measure::Memory, "process_resident_memory_bytes", "Resident memory"),
     (Measure::Descriptors, "process_open_fds", "Open file descriptors"),
 ];
@@ -139,24 +139,24 @@ impl Metrics {
     fn register_congestion_control(&self, name: &str) {
         let info = Info::new(vec![("algorithm", name.to_owned())]);
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        registry.register("devstream_congestion_control", "How the connections react to a congested network", info);
+        registry.register("devstream_congestion_control", "Congestion control algorithm of the connections", info);
     }
 
     fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let r = &mut *registry;
-        r.register("devstream_events", "Lines for the activity log, by operation and result", self.events.clone());
-        let help = "From a request for a stream until the device's yes";
+        r.register("devstream_events", "Events of the activity log, by operation and result", self.events.clone());
+        let help = "Time from a stream's request until the device accepts";
         r.register("devstream_handshake_seconds", help, self.handshakes.clone());
         r.register("devstream_connections", "Connections accepted", self.connections.clone());
-        let help = "Connections ended before TLS, by reason";
+        let help = "Connections closed before TLS, by reason";
         r.register("devstream_connections_rejected", help, self.rejected.clone());
-        r.register("devstream_failed_tls", "Connections whose TLS handshake failed", self.failed_tls.clone());
-        r.register("devstream_accept_errors", "Failures to accept a connection", self.accept_errors.clone());
+        r.register("devstream_failed_tls", "Failed TLS handshakes", self.failed_tls.clone());
+        r.register("devstream_accept_errors", "Failed attempts to accept a connection", self.accept_errors.clone());
         r.register("devstream_stream_bytes", "Bytes carried, by direction", self.all_bytes.clone());
-        r.register("devstream_activity_lost", "Lines that the activity log lost", self.lost.clone());
-        r.register("devstream_panics", "Tasks that ended with a panic", self.panics.clone());
-        r.register("devstream_limit", "What the hub is limited to", self.limits.clone());
+        r.register("devstream_activity_lost", "Lost lines of the activity log", self.lost.clone());
+        r.register("devstream_panics", "Tasks that panicked", self.panics.clone());
+        r.register("devstream_limit", "Limits of the hub", self.limits.clone());
         for ((_, gauge), (_, name, help)) in self.gauges.iter().zip(MEASURES) {
             r.register(name, help, gauge.clone());
         }

@@ -3,10 +3,11 @@
 //! In: TCP connections (TLS, HTTP, WebSocket), requests on the admin socket, scrapes of the monitoring listener. Out: relayed
 //! bytes, requests to devices, the activity log, metrics. State: the registry and keys in the state directory.
 //!
-//! In the order of a stream: `admission` (limits unauthenticated connections), `router` (TLS, HTTP, which handler), `connection`
-//! (who is it: authentication) with `auth` (may they: `authorize`), `handlers` (`control` for the device, `open` for the service,
-//! `streaming` and `standby` for the legs), `broker` behind `broker_handle` (the rules of streams), `activity` (what happened).
-//! `shared` holds the parts that connections share; `revalidation` ends what is no longer permitted.
+//! In the order of a stream: `admission` (limits unauthenticated connections), `router` (TLS, HTTP, choice of the
+//! handler), `connection` (authentication) with `auth` (`authorize`, the only authorisation), `handlers` (`control` for
+//! the device, `open` for the service, `streaming` and `standby` for the legs), `broker` behind `broker_handle` (the
+//! rules of streams), `activity` (the log). `shared` holds the parts that connections share; `revalidation` ends what
+//! is no longer permitted.
 
 pub mod activity;
 mod admin;

@@ -67,7 +67,7 @@ async fn respond(shared: &Shared, request: &HttpRequest) -> Response<Bytes> {
 pub(super) async fn health(streams: &Streams) -> Response<Bytes> {
     match timeout(BROKER_TIMEOUT, streams.broker.ping()).await {
         Ok(true) => responses::text(StatusCode::OK, "ok\n"),
-        Ok(false) | Err(_) => responses::text(StatusCode::SERVICE_UNAVAILABLE, "stuck\n"),
+        Ok(false) | Err(_) => responses::text(StatusCode::SERVICE_UNAVAILABLE, "unresponsive\n"),
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn ready(streams: &Streams, admission: &Admission) -> Response<Bytes>
     if streams.is_draining() {
         responses::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
     } else if full {
-        responses::text(StatusCode::SERVICE_UNAVAILABLE, "at its limits\n")
+        responses::text(StatusCode::SERVICE_UNAVAILABLE, "at capacity\n")
     } else {
         responses::text(StatusCode::OK, "ready\n")
     }

@@ -69,7 +69,7 @@ impl StateDirectory {
         let secret = Secret::parse(read_private(&path)?.trim());
         let secret = secret.with_context(|| {
             format!(
-                "{} is damaged; without it a new one is made, and streams that are interrupted now end",
+                "{} is damaged; remove it to create a new key, which ends streams that are interrupted now",
                 path.display()
             )
         })?;

@@ -13,7 +13,7 @@ use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, closed_port, is_alive};
 
-const ISSUED: &str = "has a new certificate for localhost";
+const ISSUED: &str = "installed a new certificate for localhost";
 
 /// A hub that asks the authority on this port.
 fn start(machine: &Machine, port: u16, authority: &Pebble) -> Hub {

@@ -177,7 +177,7 @@ impl WriterHandle {
     /// Waits until all lines are written to the file. The system syncs them to the disk.
     pub fn finish(self) {
         if self.0.join().is_err() {
-            tracing::error!(target: "hub", "the activity log's thread failed");
+            tracing::error!(target: "hub", "the activity log's writer panicked");
         }
     }
 }

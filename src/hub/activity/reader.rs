@@ -160,7 +160,7 @@ fn open_next(files: &Files, after: Option<RotatedFile>) -> io::Result<(File, Opt
             }
         }
     }
-    Err(io::Error::other("its files change faster than they can be read"))
+    Err(io::Error::other("the log is rotated faster than its files can be opened"))
 }
 
 fn ignore_not_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {

@@ -100,7 +100,7 @@ impl Store {
             }
             Err(error) => {
                 self.rotate_retry_at = Some(now.after(ROTATE_RETRY));
-                tracing::warn!(target: "hub", %error, "the activity log's file cannot be put aside, and grows on");
+                tracing::warn!(target: "hub", %error, "log rotation failed; continuing in the current file");
             }
         }
     }
@@ -131,7 +131,7 @@ impl Store {
             }
             match fs::remove_file(self.files.rotated(oldest)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    tracing::warn!(target: "hub", %error, "an old file of the activity log cannot be deleted");
+                    tracing::warn!(target: "hub", %error, "cannot delete an old file of the activity log");
                     break;
                 }
                 _ => drop(self.rotated.remove(0)),

@@ -62,7 +62,7 @@ impl LogWriter {
         }
         if self.report_lost().is_err() {
             let lost = self.unreported();
-            tracing::error!(target: "hub", "{lost} lines of the activity log are lost: it could not be written");
+            tracing::error!(target: "hub", "{lost} lines of the activity log were lost: it could not be written");
         }
     }
 
@@ -95,15 +95,15 @@ impl LogWriter {
             Ok(()) => {
                 if self.retry.take().is_some() {
                     self.counters.failing.store(false, Ordering::Relaxed);
-                    tracing::warn!(target: "hub", "the activity log is written again; {lost} lines of it are lost");
+                    tracing::warn!(target: "hub", "the activity log is written again; {lost} lines were lost");
                 }
                 true
             }
             Err(error) => {
                 if self.retry.replace(clock::now() + RETRY).is_none() {
                     self.counters.failing.store(true, Ordering::Relaxed);
-                    let streams = if self.required { "no new stream is let through" } else { "streams go on" };
-                    tracing::error!(target: "hub", %error, "the activity log cannot be written; {streams} meanwhile");
+                    let streams = if self.required { "new streams are refused" } else { "streams continue without it" };
+                    tracing::error!(target: "hub", %error, "the activity log cannot be written; {streams}");
                 }
                 false
             }

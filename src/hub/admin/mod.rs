@@ -1,4 +1,7 @@
-//! The private admin socket: requests of the hub's own user.
+//! The private admin socket: requests of the hub's own user, and of root.
+//!
+//! In: one JSON request per connection. Out: its response. `identities` changes the registry and applies the changes to
+//! connections, `status` reports the hub's state.
 
 mod identities;
 mod status;

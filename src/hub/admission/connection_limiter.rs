@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_network_takes_no_more_than_its_share_of_places_and_gives_them_back() {
+    fn one_source_gets_no_more_than_its_share_and_releases_it() {
         let limiter = Arc::new(ConnectionLimiter::new(
             ConnectionLimits { total: 1000, per_source: 64 },
             PenaltyPolicy::default(),
@@ -171,18 +171,18 @@ mod tests {
         assert!(limiter.admit(address("2001:db8:1:3::1")).is_ok(), "another /64");
         assert!(limiter.admit(address("192.0.2.1")).is_ok());
         permits.pop();
-        assert!(limiter.admit(address("2001:db8:1:2::1")).is_ok(), "a place came back");
+        assert!(limiter.admit(address("2001:db8:1:2::1")).is_ok(), "a permit was released");
     }
 
     #[test]
-    fn the_fuller_it_is_the_more_are_sent_away_and_none_below_half() {
+    fn random_drops_increase_from_half_of_the_limit_and_none_happen_below() {
         let dropped = |all| (0..1000).filter(|dice| is_dropped(all, 1000, *dice)).count();
         assert_eq!([0, 499, 500, 750, 1000].map(dropped), [0, 0, 0, 500, 1000]);
-        assert!(is_dropped(0, 0, 1), "no limits at all");
+        assert!(is_dropped(0, 0, 1), "a limit of zero");
     }
 
     #[test]
-    fn who_holds_a_good_connection_or_has_just_lost_one_is_not_kept_away() {
+    fn a_source_with_an_authenticated_connection_or_a_recent_one_is_not_banned() {
         let limiter =
             Arc::new(ConnectionLimiter::new(ConnectionLimits { total: 10, per_source: 10 }, PenaltyPolicy::default()));
         let (fleet, attacker) = (address("192.0.2.1"), address("192.0.2.2"));
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(limiter.status(fleet), SourceStatus::Throttled);
         assert!(limiter.admit(fleet).is_ok());
         drop(permit);
-        assert!(limiter.admit(fleet).is_ok(), "it wants its streams back");
+        assert!(limiter.admit(fleet).is_ok(), "it reconnects");
         assert_eq!(limiter.admit(attacker).err(), Some(Rejection::Banned));
         assert_eq!((limiter.count(), limiter.penalised()), (0, 2));
     }

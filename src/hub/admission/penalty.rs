@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_mistakes_are_forgiven_and_many_keep_a_source_away_for_a_while() {
+    fn a_few_failures_are_tolerated_and_more_ban_a_source_for_a_limited_time() {
         let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
         let attacker = address("192.0.2.1");
         assert!(!penalties.record(attacker, PenaltyReason::AuthFailed, start));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_was_removed_and_asks_every_half_minute_is_never_kept_away() {
+    fn a_removed_device_that_retries_every_half_minute_is_never_banned() {
         let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
         for turn in 0..100 {
             assert!(!penalties.record(address("192.0.2.1"), PenaltyReason::AuthFailed, start + SECOND * 30 * turn));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_with_good_connections_is_slowed_and_not_kept_away() {
+    fn a_source_with_authenticated_connections_is_throttled_and_not_banned() {
         let (mut penalties, now) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
         let fleet = address("192.0.2.1");
         penalties.auth_opened(fleet);
@@ -220,7 +220,7 @@ mod tests {
         }
         assert_eq!(penalties.status(fleet, now), SourceStatus::Throttled);
         penalties.auth_closed(fleet, now);
-        assert_eq!(penalties.status(fleet, now), SourceStatus::Throttled, "its network may have died this moment");
+        assert_eq!(penalties.status(fleet, now), SourceStatus::Throttled, "its network may just have failed");
         let later = now + AUTH_GRACE;
         for _ in 0..9 {
             penalties.record(fleet, PenaltyReason::AuthFailed, later);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_party_is_its_64_and_an_exempt_one_is_let_be() {
+    fn an_ipv6_source_is_a_64_and_exempt_networks_are_never_penalised() {
         let policy = PenaltyPolicy { exempt: vec!["198.51.100.0/24".parse().unwrap()], ..PenaltyPolicy::default() };
         let (mut penalties, now) = (SourcePenalties::new(policy), Instant::now());
         for host in 0..3 {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_offences_is_bounded_and_what_is_over_makes_room() {
+    fn the_number_of_tracked_sources_is_bounded_and_expired_ones_are_dropped() {
         let (mut penalties, now) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
         let nth = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(n));
         for n in 0..MAX_SOURCES as u32 + 100 {

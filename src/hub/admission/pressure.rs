@@ -97,13 +97,12 @@ impl Pressure {
     pub(in crate::hub) fn check_stream_capacity(&self) -> Result<(), Refusal> {
         let memory = self.memory();
         if memory >= STREAM_REFUSAL_SHARE {
-            let detail = format!("{} % of its memory are in use", memory / 10);
+            let detail = format!("{} % of the memory budget used", memory / 10);
             return Err(Refusal::new(RefusalKind::HubBusy, detail));
         }
         let connections = self.connections.load(Ordering::Relaxed);
         if connections + DESCRIPTORS_PER_STREAM > self.max_connections {
-            let detail =
-                format!("{connections} connections of the {} that its file descriptors allow", self.max_connections);
+            let detail = format!("{connections} of {} connections used, the limit of open files", self.max_connections);
             return Err(Refusal::new(RefusalKind::HubBusy, detail));
         }
         Ok(())

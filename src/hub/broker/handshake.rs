@@ -125,7 +125,7 @@ impl Broker {
         };
         stream.requester = None;
         self.connections.remove(&requester);
-        self.refuse(id, Refusal::new(RefusalKind::PeerGone, "the service left before the answer"), now);
+        self.refuse(id, Refusal::new(RefusalKind::PeerGone, "the service left before the device responded"), now);
     }
 
     pub(super) fn device_responded(
@@ -183,11 +183,9 @@ impl Broker {
         let (id, principal) = (arrival.bridge.stream, &arrival.principal);
         let wrong = match self.streams.get_mut(&id) {
             None => Some("unknown or ended stream"),
-            Some(stream) if !stream.belongs_to(principal) => Some("the token of another role or identity"),
+            Some(stream) if !stream.belongs_to(principal) => Some("token of another role or identity"),
             // The sender was authorised for the device in the path.
-            Some(stream) if stream.request.device != arrival.bridge.device => {
-                Some("the token of another device's stream")
-            }
+            Some(stream) if stream.request.device != arrival.bridge.device => Some("token of another device's stream"),
             Some(stream) => stream.slot(principal.role).spend_token(token, now).err(),
         };
         match wrong {
@@ -288,7 +286,7 @@ impl Broker {
                     LegExit::Lost(..) => {}
                     LegExit::Closed => self.close(id, now),
                     LegExit::Deliberate => {
-                        self.abandon(id, Refusal::new(RefusalKind::NotResumed, "the other side has ended it"), now)
+                        self.abandon(id, Refusal::new(RefusalKind::NotResumed, "the other end closed it"), now)
                     }
                 }
             }

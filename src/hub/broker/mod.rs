@@ -1,8 +1,8 @@
-//! PURE. The rules of the meeting point: who is here, what is asked, who is joined.
+//! PURE. The broker: which devices are online, which streams are requested, which legs are joined.
 //!
-//! Whoever has the broker hands in one [`Input`] at a time with the present time, carries out every [`Output`], and comes
-//! back at [`Broker::next_deadline`]. Bytes never pass through here. Randomness comes in with the
-//! constructor, so a run is one seed.
+//! In: one [`Input`] at a time with the present time. Out: [`Output`]s, to be executed in order, and a deadline,
+//! [`Broker::next_deadline`]. No bytes pass through. Randomness is passed to the constructor, so that a simulation
+//! depends on its seed alone.
 
 mod handshake;
 mod messages;
@@ -236,12 +236,12 @@ impl Broker {
         match &stream.phase {
             Phase::AwaitingDevice => self.refuse(id, RefusalKind::DeviceOffline.into(), now),
             Phase::Requested { .. } => {
-                let refusal = Refusal::new(RefusalKind::HandshakeTimedOut, "the device did not answer");
+                let refusal = Refusal::new(RefusalKind::HandshakeTimedOut, "the device did not respond");
                 self.refuse(id, refusal, now);
             }
             Phase::Accepted => {
                 let absent = if stream.device.leg().is_none() { Role::Device } else { Role::Service };
-                let detail = format!("the {absent} did not come to the streaming endpoint");
+                let detail = format!("the {absent} did not connect to the streaming endpoint");
                 self.refuse(id, Refusal::new(RefusalKind::HandshakeTimedOut, detail), now);
             }
             Phase::Joined => self.end(id, RefusalKind::AccessEnded.into(), now),

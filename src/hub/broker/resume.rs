@@ -21,10 +21,10 @@ use crate::proto::stream::StreamProtocol;
 const EARLIER_RUN_GRACE: Duration = Duration::from_secs(60);
 
 /// The reason why a device's leg cannot return.
-const AGENT_STARTED: &str = "the agent was started anew";
+const AGENT_STARTED: &str = "the agent was restarted";
 
 /// The only cause that the leg may learn: it is the stream's own.
-const ENDED: &str = "the resume token of an ended stream";
+const ENDED: &str = "resume token of an ended stream";
 
 impl Broker {
     /// Interrupts a joined stream: both legs are awaited. Another run of the agent cannot continue it.
@@ -79,7 +79,7 @@ impl Broker {
             // The leg noticed a loss that the hub has not: the other leg must return too. The former service leg's exit
             // still counts.
             self.outputs.push_back(Output::EndStream { stream: id, refusal: RefusalKind::Interrupted.into() });
-            self.interrupt(id, (Some(ticket.role), "it has come back on another connection".into()), now);
+            self.interrupt(id, (Some(ticket.role), "it returned on another connection".into()), now);
         } else if let Some(leg) = stream.slot(ticket.role).leg() {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
@@ -97,24 +97,24 @@ impl Broker {
     fn check_ticket(&self, arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Result<(), &'static str> {
         let bridge = &arrival.bridge;
         if ticket.principal() != arrival.principal {
-            return Err("the resume token of another role or identity");
+            return Err("resume token of another role or identity");
         }
         if (ticket.stream, &ticket.device, ticket.role) != (bridge.stream, &bridge.device, bridge.role) {
-            return Err("the resume token of another stream");
+            return Err("resume token of another stream");
         }
         let known = self.streams.get(&ticket.stream);
         if known.is_some_and(|stream| !stream.resumes() || stream.agent != ticket.agent) {
-            return Err("the resume token of an earlier handshake");
+            return Err("resume token of an earlier handshake");
         }
         match known.map(|stream| &stream.phase) {
             Some(Phase::Joined | Phase::Interrupted { .. }) => Ok(()),
             Some(Phase::Ending(_)) => Err(ENDED),
             Some(Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_)) => {
-                Err("a resume token before the stream was open")
+                Err("resume token before the stream was open")
             }
             None if ticket.hub == self.run || self.ended_adopted.contains(&ticket.stream) => Err(ENDED),
             None if self.accepts_earlier_run(now) => Ok(()),
-            None => Err("the resume token of an earlier run, too late"),
+            None => Err("resume token of an earlier run of the hub, too late"),
         }
     }
 

@@ -41,7 +41,7 @@ impl Broker {
             }
         };
         if !covered {
-            self.end(id, Refusal::new(RefusalKind::NotPermitted, "the service may no longer reach this"), now);
+            self.end(id, Refusal::new(RefusalKind::NotPermitted, "the service's scope no longer covers it"), now);
         } else if until.is_some_and(|until| until <= now) {
             self.end(id, RefusalKind::AccessEnded.into(), now);
         } else if let Some(timer) = timer {

@@ -187,14 +187,14 @@ impl LegSlot {
     /// Spends the token. The hash is compared first and in constant time, so that only the token's owner learns more.
     pub(super) fn spend_token(&mut self, presented: &SecretHash, now: Instant) -> Result<(), &'static str> {
         match &self.token {
-            Some((token, _)) if token != presented => Err("a wrong token"),
-            Some(_) if self.spent => Err("a token that was used before"),
-            Some((_, until)) if now >= *until => Err("an expired token"),
+            Some((token, _)) if token != presented => Err("wrong token"),
+            Some(_) if self.spent => Err("token already used"),
+            Some((_, until)) if now >= *until => Err("expired token"),
             Some(_) => {
                 self.spent = true;
                 Ok(())
             }
-            None => Err("a token before any was given out"),
+            None => Err("token before any was issued"),
         }
     }
 

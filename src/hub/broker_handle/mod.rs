@@ -1,4 +1,7 @@
-//! The handle to the broker, shared by all connections: inputs are processed one at a time.
+//! The handle to the broker, shared by all connections.
+//!
+//! In: the broker's inputs from any task, one processed at a time. Out: results, commands to devices, and legs handed
+//! from one task to the other. `driver` executes the broker's outputs.
 
 mod driver;
 
@@ -360,7 +363,7 @@ mod tests {
     use crate::hub::metrics::Metrics;
 
     #[tokio::test]
-    async fn a_broker_that_panicked_lets_go_of_everybody_and_is_not_alive() {
+    async fn a_broker_that_panicked_releases_every_waiter_and_fails_pings() {
         let directory = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new(&[], None));
         let settings = activity::Settings::default();
@@ -382,6 +385,9 @@ mod tests {
         let panicked = catch_unwind(AssertUnwindSafe(|| broker.with(|_| -> () { panic!("a defect") })));
         assert!(panicked.is_err() && !broker.ping().await);
         assert_eq!(broker.devices_online(), 0);
-        assert!(matches!(commands.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)), "it still waits");
+        assert!(
+            matches!(commands.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)),
+            "its receiver still waits"
+        );
     }
 }

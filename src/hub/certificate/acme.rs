@@ -22,10 +22,10 @@ use crate::proto::backoff::{Backoff, Jitter};
 use crate::proto::secret::sha256;
 use crate::proto::via::ProxySettings;
 
-/// Public authorities allow about five failures an hour for one name, so the first retry leaves room for those that a
-/// person asks for meanwhile …
+/// The delay before the first retry: public authorities allow about five failures an hour for one name, and this leaves
+/// room for retries by SIGHUP …
 const RETRY_BASE: Duration = Duration::from_secs(60 * 60);
-/// … and what fails all day long fails until somebody looks; a third of a certificate's life is 30 days.
+/// … and the longest delay: repeated failures need the operator, and renewal begins 30 days before a 90-day certificate expires.
 const RETRY_CAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// A quarter more at random spreads hubs that failed together.
 const RETRY: Backoff = Backoff::new(RETRY_BASE, RETRY_CAP, Jitter::Quarter);
@@ -90,7 +90,7 @@ impl AcmeRenewer {
         if renewer.certificate.exists()
             && let Err(error) = renewer.install()
         {
-            tracing::error!(target: "hub", "cannot use the certificate of an earlier run, and asks for a new one: {error:#}");
+            tracing::error!(target: "hub", "cannot use the stored ACME certificate; ordering a new one: {error:#}");
         }
         Ok(renewer)
     }
@@ -123,11 +123,10 @@ impl AcmeRenewer {
     /// Orders and installs a certificate. Reports whether that succeeded.
     async fn renew(&self) -> bool {
         let (names, directory) = (self.acme.names.join(", "), &self.acme.directory);
-        tracing::info!(target: "hub", "asking {directory} for a certificate for {names}");
+        tracing::info!(target: "hub", "ordering a certificate for {names} from {directory}");
         let ordered = timeout(ORDER_TIMEOUT, order::order(&self.acme, &self.account, &self.resolver)).await;
         self.resolver.clear_challenges();
-        let ordered =
-            ordered.unwrap_or_else(|_| Err(anyhow::anyhow!("no certificate in {} s", ORDER_TIMEOUT.as_secs())));
+        let ordered = ordered.unwrap_or_else(|_| Err(anyhow::anyhow!("timed out after {} s", ORDER_TIMEOUT.as_secs())));
         let done = ordered.and_then(|pem| {
             write_private(&self.certificate, &pem)?;
             self.install()
@@ -135,7 +134,7 @@ impl AcmeRenewer {
         match done {
             Ok(()) => {
                 let end = self.resolver.status().not_after.rfc3339();
-                tracing::info!(target: "hub", "has a new certificate for {names}, good until {end}");
+                tracing::info!(target: "hub", "installed a new certificate for {names}, valid until {end}");
                 true
             }
             Err(error) => {
@@ -143,7 +142,7 @@ impl AcmeRenewer {
                 self.resolver.record_error(&error);
                 tracing::error!(
                     target: "hub",
-                    "no certificate for {names} from {directory}: {error}; the hub tries again within hours, and at once on SIGHUP"
+                    "no certificate for {names} from {directory}: {error}; retrying within hours, or at once on SIGHUP"
                 );
                 false
             }
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retries_stay_far_within_what_public_authorities_allow() {
+    fn retries_stay_within_the_rate_limits_of_public_authorities() {
         let hours = |backoff: &mut Backoff, random| backoff.next_delay(random).as_secs_f64() / 3600.0;
         let mut backoff = RETRY;
         assert_eq!([(); 7].map(|()| hours(&mut backoff, 0)), [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 24.0]);

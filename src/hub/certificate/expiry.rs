@@ -43,8 +43,8 @@ impl Warnings {
             days => format!("expires in {days} days"),
         };
         let remedy = match status.source {
-            "pem" => "renew it and put it into the same files",
-            _ => "it should have been renewed by now; see the errors above",
+            "pem" => "renew it in the same files",
+            _ => "renewal is overdue; see the errors above",
         };
         Some(format!("the certificate {when} ({}); {remedy}", end.rfc3339()))
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_is_warned_about_14_days_ahead_and_once_a_day() {
+    async fn expiry_is_warned_about_14_days_ahead_and_once_a_day() {
         let (end, mut warnings) = (Timestamp(1_000_000_000), Warnings::default());
         let mut lines = Vec::new();
         for hour in 0..24 * 16 {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_certificate_with_a_near_end_is_warned_about_at_once() {
+    async fn a_new_certificate_that_expires_soon_is_warned_about_at_once() {
         let (mut warnings, now) = (Warnings::default(), Timestamp(1_000_000_000));
         let near = |days| status(now.after(Duration::from_secs(days * DAY)));
         assert!(warnings.due(&near(10), now, clock::now()).is_some());

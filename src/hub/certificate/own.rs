@@ -61,7 +61,7 @@ mod tests {
         own.renew_at = clock::now_utc();
         let resolver = CertificateResolver::new(own.issue().unwrap());
         let first = resolver.select(None, true);
-        assert!(timeout(CHECK_INTERVAL * 2, own.renew(&resolver)).await.is_err(), "it never ends");
+        assert!(timeout(CHECK_INTERVAL * 2, own.renew(&resolver)).await.is_err(), "it runs until dropped");
         let second = resolver.select(None, true);
         assert_ne!(first.cert[0], second.cert[0], "another leaf");
         assert_eq!(pin_of(&second.cert[1]), Some(pin), "the same authority");

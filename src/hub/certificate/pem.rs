@@ -58,10 +58,10 @@ impl PemPair {
         let damaged = || format!("{} is damaged", self.certificate.display());
         let chain = chain.with_context(damaged)?;
         if chain.is_empty() {
-            bail!("there is no certificate in {}", self.certificate.display());
+            bail!("no certificate in {}", self.certificate.display());
         }
         let key = PrivateKeyDer::from_pem_slice(&content.key);
-        let key = key.with_context(|| format!("there is no readable private key in {}", self.key.display()))?;
+        let key = key.with_context(|| format!("no readable private key in {}", self.key.display()))?;
         let pair = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| self.explain(&error))?;
         Certificate::new(pair).with_context(damaged)
     }
@@ -69,9 +69,9 @@ impl PemPair {
     fn explain(&self, error: &rustls::Error) -> anyhow::Error {
         let (certificate, key) = (self.certificate.display(), self.key.display());
         if *error == rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
-            return anyhow!("the key in {key} is not the one of the certificate in {certificate}");
+            return anyhow!("the key in {key} does not match the certificate in {certificate}");
         }
-        anyhow!("{certificate} and {key} are of no use: {error}")
+        anyhow!("cannot use {certificate} with {key}: {error}")
     }
 }
 
@@ -102,7 +102,7 @@ impl PemWatcher {
                 FileState::Changed => self.install(content),
                 FileState::Reverted => {
                     self.resolver.clear_error();
-                    tracing::info!(target: "hub", "the certificate files hold again what is in use");
+                    tracing::info!(target: "hub", "the certificate files hold the certificate in use again");
                 }
                 FileState::Unchanged if on_request => {
                     tracing::info!(target: "hub", "the certificate files have not changed");
@@ -118,12 +118,12 @@ impl PemWatcher {
                 self.resolver.install("pem", certificate);
                 self.watch.accept();
                 let (path, end) = (self.pair.certificate.display(), self.resolver.status().not_after.rfc3339());
-                tracing::info!(target: "hub", "took up the new certificate in {path}, good until {end}");
+                tracing::info!(target: "hub", "installed the new certificate in {path}, valid until {end}");
             }
             Err(error) => {
                 let (error, end) = (format!("{error:#}"), self.resolver.status().not_after.rfc3339());
                 if self.resolver.record_error(&error) {
-                    tracing::error!(target: "hub", "the new certificate is of no use, and the old one stays, good until {end}: {error}");
+                    tracing::error!(target: "hub", "cannot use the new certificate, keeping the old one, valid until {end}: {error}");
                 }
             }
         }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_seen_twice_or_on_request_is_tried_once() {
+    fn content_that_is_read_twice_or_on_reload_is_tried_once() {
         let [old, half, new] = [[0; 32], [1; 32], [2; 32]];
         let mut watch = FileWatch::new(old);
         let seen: Vec<_> = [old, half, new, new, new].map(|now| watch.observe(now, false)).into();
@@ -197,12 +197,12 @@ mod tests {
             seen,
             [FileState::Unchanged, FileState::Unstable, FileState::Unstable, FileState::Changed, FileState::Unchanged]
         );
-        assert_eq!(watch.observe(half, true), FileState::Changed, "somebody said that it is done");
+        assert_eq!(watch.observe(half, true), FileState::Changed, "a reload says that it is complete");
         assert_eq!(watch.observe(half, true), FileState::Unchanged, "tried before");
     }
 
     #[test]
-    fn going_back_to_the_one_in_use_is_no_news() {
+    fn returning_to_the_content_in_use_is_no_change() {
         let [old, bad, new] = [[0; 32], [1; 32], [2; 32]];
         let mut watch = FileWatch::new(old);
         assert_eq!(watch.observe(new, true), FileState::Changed);

@@ -186,7 +186,7 @@ impl RegistryCache {
         }
         let last_seen_updates: Vec<_> = noted.iter().map(|(principal, at)| (principal.clone(), *at)).collect();
         if let Err(error) = self.with(move |registry| registry.set_last_seen(&last_seen_updates)).await {
-            tracing::warn!(target: "hub", %error, "could not note who was here");
+            tracing::warn!(target: "hub", %error, "could not store last-seen times");
         }
         self.cached().invalidate(noted.keys());
         self.last_seen_updates().retain(|principal, at| noted.get(principal) != Some(at));
@@ -201,7 +201,7 @@ mod tests {
     use crate::proto::key::PublicKey;
 
     #[tokio::test]
-    async fn what_is_known_is_never_older_than_the_last_change() {
+    async fn the_cache_is_never_older_than_the_last_change() {
         let directory = tempfile::tempdir().unwrap();
         let cache = RegistryCache::new(SqliteRegistry::open(&directory.path().join("registry")).unwrap());
         let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_a_change_is_not_kept_after_it() {
+    fn a_record_read_before_a_change_is_not_cached_after_it() {
         let (cached, cache) = (Mutex::new(CachedRecords::default()), CachedRecords::default());
         let before = cache.changes;
         drop(ChangeGuard::begin(&cached));

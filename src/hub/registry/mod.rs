@@ -103,7 +103,7 @@ pub struct Redeemed {
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The change would replace a key that joined.
-    #[error("{0} has already joined, with another key")]
+    #[error("{0} has already joined with another key")]
     AlreadyJoined(Principal),
     /// The identity does not exist.
     #[error("there is no {0}")]

@@ -49,19 +49,24 @@ pub(super) async fn order(acme: &Acme, credentials: &Path, resolver: &Certificat
         }
         order => order?,
     };
-    step("preparing the proof", STEP_TIMEOUT, answer_challenges(&mut order, resolver)).await?;
-    step("proving that this hub answers for the name on port 443", WAIT_TIMEOUT, await_validation(&mut order)).await?;
-    let key = step("asking for the signature", STEP_TIMEOUT, async { Ok(order.finalize().await?) }).await?;
+    step("preparing the challenges", STEP_TIMEOUT, answer_challenges(&mut order, resolver)).await?;
+    step(
+        "validating the names, for which the authority connects to port 443",
+        WAIT_TIMEOUT,
+        await_validation(&mut order),
+    )
+    .await?;
+    let key = step("finalizing the order", STEP_TIMEOUT, async { Ok(order.finalize().await?) }).await?;
     let fetched = async { Ok(order.poll_certificate(&retry_policy()).await?) };
-    let chain = step("fetching the certificate", WAIT_TIMEOUT, fetched).await?;
+    let chain = step("downloading the certificate", WAIT_TIMEOUT, fetched).await?;
     Ok(format!("{key}\n{chain}"))
 }
 
 async fn new_order(acme: &Acme, credentials: &Path) -> anyhow::Result<Order> {
-    let account = step("signing in", STEP_TIMEOUT, account(acme, credentials)).await?;
+    let account = step("opening the account", STEP_TIMEOUT, account(acme, credentials)).await?;
     let names: Vec<_> = acme.names.iter().map(|name| Identifier::Dns(name.clone())).collect();
     let wanted = NewOrder::new(&names);
-    step("ordering", STEP_TIMEOUT, async { Ok(account.new_order(&wanted).await?) }).await
+    step("creating the order", STEP_TIMEOUT, async { Ok(account.new_order(&wanted).await?) }).await
 }
 
 async fn step<T>(
@@ -69,7 +74,7 @@ async fn step<T>(
     deadline: Duration,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
-    let late = |_| Err(anyhow!("not done in {} s", deadline.as_secs()));
+    let late = |_| Err(anyhow!("timed out after {} s", deadline.as_secs()));
     timeout(deadline, work).await.unwrap_or_else(late).context(what)
 }
 
@@ -83,7 +88,7 @@ async fn account(acme: &Acme, credentials: &Path) -> anyhow::Result<Account> {
     let builder = Account::builder_with_http(Box::new(AcmeHttp { tls, proxy_config }));
     if credentials.exists() {
         let stored: AccountCredentials = serde_json::from_str(&read_private(credentials)?)
-            .with_context(|| format!("{} is damaged; without it, a new account is made", credentials.display()))?;
+            .with_context(|| format!("{} is damaged; remove it to create a new account", credentials.display()))?;
         return Ok(builder.from_credentials(stored).await?);
     }
     let contact: Vec<&str> = acme.contact.as_deref().into_iter().collect();
@@ -151,7 +156,7 @@ async fn await_validation(order: &mut Order) -> anyhow::Result<()> {
             bail!("{name}: {problem}");
         }
     }
-    bail!("the authority does not say why")
+    bail!("the authority gave no reason")
 }
 
 /// An HTTP client that connects as to a hub, one connection per request.

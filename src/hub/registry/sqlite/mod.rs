@@ -1,4 +1,7 @@
-//! The registry in an SQLite file: every change is committed before it is confirmed.
+//! The registry in an SQLite file.
+//!
+//! In: calls of the [`Registry`] trait, one transaction each. Out: records; a change is committed before it is
+//! confirmed. `schema` migrates, `rows` and `enrolments` hold the queries.
 
 mod enrolments;
 mod rows;

@@ -47,7 +47,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), RegistryError> 
     let version: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version > MIGRATIONS.len() {
         let known = MIGRATIONS.len();
-        let text = format!("it is of format {version}, and this program knows {known}: use a newer devstream");
+        let text = format!("its format {version} is newer than this devstream supports ({known}); upgrade devstream");
         return Err(RegistryError::Store(text));
     }
     for step in &MIGRATIONS[version..] {
