@@ -1,7 +1,7 @@
 //! One client connection: its address and TLS channel, whether it is authenticated, and the checks on its requests.
 //!
-//! Handlers authenticate and authorise through [`ConnectionContext`]; `auth` holds the rules. Failures are logged with their
-//! cause and answered without it.
+//! Handlers authenticate and authorise through [`ConnectionContext`]; `auth` holds the rules. Failures are logged with
+//! their cause and answered without it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,8 +26,8 @@ use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_id};
 use crate::proto::id::{ConnectionId, Principal};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// The delay of a 401 to a source that also has authenticated connections: with its share of unauthenticated connections, it
-/// guesses no faster than that share per second.
+/// The delay of a 401 to a source that also has authenticated connections: with its share of unauthenticated
+/// connections, it guesses no faster than that share per second.
 const THROTTLED_RESPONSE_DELAY: Duration = Duration::from_secs(1);
 
 /// The limit on a request's duration: twice a stream's handshake timeout, and some reserve.
@@ -43,8 +43,8 @@ pub(super) struct ConnectionContext {
     auth_state: Arc<Mutex<AuthState>>,
     /// A credential is being checked, and the response has not been sent.
     auth_pending: AtomicBool,
-    /// A 401 costs no penalty: a proxy that inspects TLS breaks the first signature of an honest client as well, or the failure
-    /// has been penalised already.
+    /// A 401 costs no penalty: a proxy that inspects TLS breaks the first signature of an honest client as well, or the
+    /// failure has been penalised already.
     penalty_exempt: AtomicBool,
 }
 
@@ -85,7 +85,8 @@ impl ConnectionContext {
         self.auth_state.clone()
     }
 
-    /// Authenticates the request's sender. Every failure is answered with the same refusal; the activity log has the cause.
+    /// Authenticates the request's sender. Every failure is answered with the same refusal; the activity log has the
+    /// cause.
     pub(super) async fn authenticate(
         &self,
         shared: &Shared,
@@ -136,8 +137,8 @@ impl ConnectionContext {
         }
     }
 
-    /// Returns the data that the request's signature must cover: the challenge if it answers one of this hub's, which is
-    /// redeemed by this, else the TLS channel.
+    /// Returns the data that the request's signature must cover: the challenge if it answers one of this hub's, which
+    /// is redeemed by this, else the TLS channel.
     pub(super) fn binding<'a>(
         &'a self,
         shared: &Shared,
@@ -152,8 +153,9 @@ impl ConnectionContext {
         Binding { method: &request.method, authority: &request.authority, path: &request.path, session }
     }
 
-    /// Refuses a credential that failed to authenticate. Where TLS inspection is allowed, a wrong signature by a known key costs
-    /// no penalty unless it answered a challenge: inspection causes it, and the client answers the challenge next.
+    /// Refuses a credential that failed to authenticate. Where TLS inspection is allowed, a wrong signature by a known
+    /// key costs no penalty unless it answered a challenge: inspection causes it, and the client answers the challenge
+    /// next.
     pub(super) fn reject_proof(&self, shared: &Shared, credential: &Credential, reason: AuthnError) -> Refusal {
         let honest = reason == AuthnError::WrongSignature && credential.challenge.is_none();
         self.penalty_exempt.store(honest && shared.admission.challenges.is_some(), Ordering::Relaxed);
@@ -175,8 +177,8 @@ impl ConnectionContext {
         self.penalty_exempt.store(true, Ordering::Relaxed);
     }
 
-    /// Prepares a 401: penalises the source, delays the response if the source is throttled, and tells the client which TLS
-    /// channel the request came through and, where TLS inspection is allowed, a challenge to sign instead of it.
+    /// Prepares a 401: penalises the source, delays the response if the source is throttled, and tells the client which
+    /// TLS channel the request came through and, where TLS inspection is allowed, a challenge to sign instead of it.
     pub(super) async fn on_unauthorized(&self, shared: &Shared, response: &mut Response<Bytes>) {
         if !self.penalty_exempt.load(Ordering::Relaxed) {
             shared.admission.record_penalty(self.address, PenaltyReason::AuthFailed);
@@ -199,15 +201,16 @@ impl ConnectionContext {
         self.auth_pending.store(false, Ordering::Relaxed);
     }
 
-    /// Penalises a peer that closed the connection while its credential was checked: waiting for the 401 would have cost as much.
+    /// Penalises a peer that closed the connection while its credential was checked: waiting for the 401 would have
+    /// cost as much.
     pub(super) fn penalize_abandoned_auth(&self, shared: &Shared) {
         if self.auth_pending.load(Ordering::Relaxed) {
             shared.admission.record_penalty(self.address, PenaltyReason::AuthFailed);
         }
     }
 
-    /// Sleeps until the connection must have been upgraded: the authentication timeout, after which an unauthenticated peer is
-    /// penalised, and for an authenticated one the longest duration of a request.
+    /// Sleeps until the connection must have been upgraded: the authentication timeout, after which an unauthenticated
+    /// peer is penalised, and for an authenticated one the longest duration of a request.
     pub(super) async fn enforce_auth_deadline(&self, shared: &Shared) {
         sleep(shared.config.limits.auth_timeout).await;
         if matches!(*self.auth_state(), AuthState::Unauthenticated(_)) {
@@ -231,8 +234,8 @@ impl ConnectionContext {
     }
 }
 
-/// The activity event of a refused action. Unlike the response, it says whether the device exists. Only a service's request for
-/// a stream is logged as one.
+/// The activity event of a refused action. Unlike the response, it says whether the device exists. Only a service's
+/// request for a stream is logged as one.
 fn refusal_event(source: SocketAddr, subject: &Record, action: Action<'_>, kind: RefusalKind) -> Event {
     let row = kind.row();
     let Action::Open { device, exists, name } = action else {

@@ -41,8 +41,8 @@ impl Endpoints {
         (!trusted.unwrap_or(false)).then_some(self.info.pin)
     }
 
-    /// Returns the URL at which one leg of a stream connects. `authority` is the `Host` with which the client reached the
-    /// hub; a streaming endpoint of its own takes precedence.
+    /// Returns the URL at which one leg of a stream connects. `authority` is the `Host` with which the client reached
+    /// the hub; a streaming endpoint of its own takes precedence.
     pub(super) fn streaming_url(&self, authority: &str, device: &DeviceId, stream: StreamId, role: Role) -> String {
         let base = self.streaming_base(authority);
         let hub = if self.public.host.contains(':') { "hub".into() } else { self.public.host.clone() };
@@ -59,8 +59,8 @@ impl Endpoints {
     }
 }
 
-/// The hub's address for other machines: its configured host name, else the address that it listens on, else the host name
-/// of the machine.
+/// The hub's address for other machines: its configured host name, else the address that it listens on, else the host
+/// name of the machine.
 fn public_address(config: &HubConfig, first: SocketAddr) -> HubAddress {
     let configured = config.hostnames.first().cloned();
     let bound = || (!first.ip().is_unspecified()).then(|| first.ip().to_string());

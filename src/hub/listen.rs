@@ -37,17 +37,15 @@ impl ListenerKind {
     }
 }
 
-/// Opens every listener. Inherited sockets replace the configured addresses: the main ones and those of the streaming endpoint
-/// separately.
+/// Opens every listener. Inherited sockets replace the configured addresses: the main ones and those of the streaming
+/// endpoint separately.
 pub(super) fn bind_all(
     config: &HubConfig,
     inherited: InheritedSockets,
 ) -> anyhow::Result<Vec<(TcpListener, ListenerKind)>> {
     let (streams, others) = inherited.split(STREAMING);
     if config.streaming.is_none() && !streams.is_empty() {
-        bail!(
-            "inherited a socket named '{STREAMING}' without --streaming-endpoint; set it to the URL that leads to the socket"
-        );
+        bail!("inherited a socket named '{STREAMING}' without --streaming-endpoint; set it to the socket's URL");
     }
     let everything = if config.streaming.is_some() { ListenerKind::Control } else { ListenerKind::All };
     let own: Vec<_> = config.streaming.iter().map(|streaming| streaming.listen).collect();

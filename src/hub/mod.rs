@@ -1,7 +1,8 @@
-//! The hub: devices keep a control connection to it, services ask it for streams, and the streams' bytes pass through it.
+//! The hub: devices keep a control connection to it, services ask it for streams, and the streams' bytes pass through
+//! it.
 //!
-//! In: TCP connections (TLS, HTTP, WebSocket), requests on the admin socket, scrapes of the monitoring listener. Out: relayed
-//! bytes, requests to devices, the activity log, metrics. State: the registry and keys in the state directory.
+//! In: TCP connections (TLS, HTTP, WebSocket), requests on the admin socket, scrapes of the monitoring listener. Out:
+//! relayed bytes, requests to devices, the activity log, metrics. State: the registry and keys in the state directory.
 //!
 //! In the order of a stream: `admission` (limits unauthenticated connections), `router` (TLS, HTTP, choice of the
 //! handler), `connection` (authentication) with `auth` (`authorize`, the only authorisation), `handlers` (`control` for

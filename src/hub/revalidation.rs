@@ -1,4 +1,5 @@
-//! Validity of connections that outlive their request: identity, key and access are checked again when they change or expire.
+//! Validity of connections that outlive their request: identity, key and access are checked again when they change or
+//! expire.
 
 use std::time::Instant;
 

@@ -45,7 +45,8 @@ pub(super) async fn run(
 ) {
     let ConnectionPermit { unauthenticated, slot } = permit;
     socket::tune(&tcp);
-    // Each stage is boxed, so that its memory is freed before the next one: a connection may stay in the last one for months.
+    // Each stage is boxed, so that its memory is freed before the next one: a connection may stay in the last one for
+    // months.
     let Some((stream, exporter)) = Box::pin(tls_handshake(&shared, &acceptor, tcp, address)).await else { return };
     let context = ConnectionContext::new(shared.streams.next_connection(), address, exporter, unauthenticated);
     let handler = async |request| respond(&shared, &context, listener_kind, request).await;
@@ -62,27 +63,21 @@ pub(super) async fn run(
         Some((Upgraded::Standby(upgrade), socket)) => {
             Box::pin(standby::run(&shared, &context, *upgrade, socket)).await;
         }
-        Some((Upgraded::Stream(leg), socket)) => {
+        Some((Upgraded::Stream(accepted), socket)) => {
+            let AcceptedLeg { pending, reuse_as } = *accepted;
             // The task of the other leg may take the socket over, and the permits with it.
-            let resources = (slot, context.permit());
-            let leg = (*leg, Leg::new(socket, resources));
-            run_stream(&shared, &context, leg).await;
+            let leg = Leg::new(socket, (slot, context.permit()));
+            let reusable_leg = Box::pin(streaming::join_and_relay(&shared, pending, leg)).await;
+            if let (Some(leg), Some(identity)) = (reusable_leg, reuse_as) {
+                Box::pin(standby::reuse(&shared, &context, identity, leg)).await;
+            }
         }
         None => {}
     }
 }
 
-/// Joins a leg to its stream. A connection that can be reused stands by after the stream.
-async fn run_stream(shared: &Shared, context: &ConnectionContext, (accepted, leg): (AcceptedLeg, Leg<Socket>)) {
-    let AcceptedLeg { pending, reuse_as } = accepted;
-    let reusable_leg = Box::pin(streaming::join_and_relay(shared, pending, leg)).await;
-    if let (Some(leg), Some(identity)) = (reusable_leg, reuse_as) {
-        Box::pin(standby::reuse(shared, context, identity, leg)).await;
-    }
-}
-
-/// Completes the TLS handshake within its timeout. `None` if it failed, or for an ACME server, which has its answer and is not
-/// penalised.
+/// Completes the TLS handshake within its timeout. `None` if it failed, or for an ACME server, which has its answer and
+/// is not penalised.
 async fn tls_handshake(
     shared: &Shared,
     acceptor: &Acceptor,

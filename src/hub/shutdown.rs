@@ -29,7 +29,10 @@ pub(super) async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     if running > 0 {
         let seconds = shared.config.drain.as_secs();
         sd_notify::status(&format!("draining: {running} streams have {seconds} s to end"));
-        tracing::info!(target: "hub", "draining: {running} streams have {seconds} s to end; stop again to end them now");
+        tracing::info!(
+            target: "hub",
+            "draining: {running} streams have {seconds} s to end; stop again to end them now"
+        );
     }
     tokio::select! {
         _ = timeout(shared.config.drain, streams.broker.wait_drained()) => {}

@@ -1,6 +1,7 @@
 //! A map that evicts its oldest entries: protocol state that peers can add to stays bounded.
 //!
-//! Not the `lru` crate: its table has room for the full capacity from the start, and entries here age by insertion, not by use.
+//! Not the `lru` crate: its table has room for the full capacity from the start, and entries here age by insertion, not
+//! by use.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

@@ -100,7 +100,7 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
     let line = loop {
         let mut local = proxy.connect();
         if !answers(&mut local) {
-            break proxy.process.wait_line("that its file descriptors allow");
+            break proxy.process.wait_line("the limit of open files");
         }
         crowd.push(local);
         assert!(crowd.len() < 64, "64 streams on 64 descriptors");
@@ -140,7 +140,7 @@ fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
     let line = loop {
         let mut reader = stalled.connect();
         if reader.read_exact(&mut [0]).is_err() {
-            break stalled.process.wait_line("of its memory are in use");
+            break stalled.process.wait_line("of the memory budget used");
         }
         readers.push(reader);
         assert!(readers.len() < 2000, "memory does not fill");

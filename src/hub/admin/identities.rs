@@ -1,5 +1,5 @@
-//! The lifecycle of devices, services and enrolment keys. Each change is committed to the registry, then applied to connections
-//! and streams.
+//! The lifecycle of devices, services and enrolment keys. Each change is committed to the registry, then applied to
+//! connections and streams.
 
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ use crate::proto::challenge::Challenge;
 /// The lifetime of a challenge: connecting again through a slow proxy and sending the signed request take seconds.
 const CHALLENGE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// Every 401 carries a challenge, so there may be many; the oldest are evicted. At a thousand failed requests a second, a
-/// challenge is still accepted for 16 seconds.
+/// Every 401 carries a challenge, so there may be many; the oldest are evicted. At a thousand failed requests a second,
+/// a challenge is still accepted for 16 seconds.
 const MAX_PENDING: usize = 16 * 1024;
 
 /// The challenges that have been issued and not answered, with the times of issue.
@@ -31,7 +31,8 @@ impl PendingChallenges {
         pending.insert(challenge, now);
     }
 
-    /// Removes a challenge and reports whether it was outstanding: issued by this hub, unexpired and not redeemed before.
+    /// Removes a challenge and reports whether it was outstanding: issued by this hub, unexpired and not redeemed
+    /// before.
     pub(in crate::hub) fn redeem(&self, challenge: &Challenge, now: Instant) -> bool {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         evict_expired(&mut pending, now);

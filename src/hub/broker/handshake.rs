@@ -172,37 +172,37 @@ impl Broker {
         self.set_timer(id, until);
     }
 
-    pub(super) fn leg_attached(&mut self, arrival: LegAttach, now: Instant) {
-        let token = match &arrival.credential {
+    pub(super) fn leg_attached(&mut self, attach: LegAttach, now: Instant) {
+        let token = match &attach.credential {
             LegCredential::Token(token) => token,
             LegCredential::Ticket(ticket) => {
                 let ticket = ticket.as_ref().clone();
-                return self.resume_leg(arrival, &ticket, now);
+                return self.resume_leg(attach, &ticket, now);
             }
         };
-        let (id, principal) = (arrival.bridge.stream, &arrival.principal);
+        let (id, principal) = (attach.bridge.stream, &attach.principal);
         let wrong = match self.streams.get_mut(&id) {
             None => Some("unknown or ended stream"),
             Some(stream) if !stream.belongs_to(principal) => Some("token of another role or identity"),
             // The sender was authorised for the device in the path.
-            Some(stream) if stream.request.device != arrival.bridge.device => Some("token of another device's stream"),
+            Some(stream) if stream.request.device != attach.bridge.device => Some("token of another device's stream"),
             Some(stream) => stream.slot(principal.role).spend_token(token, now).err(),
         };
         match wrong {
-            Some(wrong) => self.reject_leg(&arrival, wrong),
-            None => self.admit_leg(&arrival, now),
+            Some(wrong) => self.reject_leg(&attach, wrong),
+            None => self.admit_leg(&attach, now),
         }
     }
 
     /// Refuses a leg with a wrong credential. The refusal does not say what was wrong.
-    pub(super) fn reject_leg(&mut self, arrival: &LegAttach, wrong: &str) {
-        self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal: RefusalKind::AuthenticationFailed.into() });
-        self.record(stream::token_rejected(arrival.bridge.stream, &arrival.principal, wrong, arrival.address));
+    pub(super) fn reject_leg(&mut self, attach: &LegAttach, wrong: &str) {
+        self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal: RefusalKind::AuthenticationFailed.into() });
+        self.record(stream::token_rejected(attach.bridge.stream, &attach.principal, wrong, attach.address));
     }
 
     /// Admits a leg whose credential was accepted.
-    pub(super) fn admit_leg(&mut self, arrival: &LegAttach, now: Instant) {
-        let LegAttach { leg, bridge, principal, address, scope, until, .. } = arrival;
+    pub(super) fn admit_leg(&mut self, attach: &LegAttach, now: Instant) {
+        let LegAttach { leg, bridge, principal, address, scope, until, .. } = attach;
         let (leg, id) = (*leg, bridge.stream);
         if principal.role == Role::Service {
             // The scope may have changed after it was read and before the request.

@@ -107,7 +107,7 @@ impl Broker {
             Input::DeviceResponded { connection, response, standby } => {
                 self.device_responded(connection, response, standby, now)
             }
-            Input::LegAttached(arrival) => self.leg_attached(arrival, now),
+            Input::LegAttached(attach) => self.leg_attached(attach, now),
             Input::LegLeft { leg, exit } => self.leg_left(leg, exit, now),
             Input::IdentityRevoked { principal, reason } => self.identity_revoked(&principal, &reason, now),
             Input::ScopeChanged { service, scope, until } => self.scope_changed(&service, &scope, until, now),

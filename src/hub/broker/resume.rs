@@ -52,29 +52,29 @@ impl Broker {
     }
 
     /// Attaches a leg that returns with its ticket.
-    pub(super) fn resume_leg(&mut self, arrival: LegAttach, ticket: &ResumeTicket, now: Instant) {
-        match self.check_ticket(&arrival, ticket, now) {
+    pub(super) fn resume_leg(&mut self, attach: LegAttach, ticket: &ResumeTicket, now: Instant) {
+        match self.check_ticket(&attach, ticket, now) {
             // The leg lost its connection while the stream ended, and cannot know that it did.
             Err(ENDED) if self.recently_closed.contains(&ticket.stream) => {
                 let refusal = RefusalKind::AlreadyEnded.into();
-                return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
+                return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
             }
-            Err(wrong) => return self.reject_leg(&arrival, wrong),
+            Err(wrong) => return self.reject_leg(&attach, wrong),
             Ok(()) => {}
         }
         let id = ticket.stream;
         if !self.streams.contains_key(&id) {
-            let stream = adopt(&arrival, ticket, now);
-            let own = arrival.scope.max_streams.filter(|_| ticket.role == Role::Service);
+            let stream = adopt(&attach, ticket, now);
+            let own = attach.scope.max_streams.filter(|_| ticket.role == Role::Service);
             if let Some(limit) = self.stream_counts.exceeded_limit(&stream.request, own) {
                 let refusal = Refusal::new(RefusalKind::HubBusy, limit);
-                return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
+                return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
             }
             self.stream_counts.add(&stream.request.device, &stream.request.service);
             self.streams.insert(id, stream);
             self.await_legs(id, now);
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return self.refuse_return(arrival.leg) };
+        let Some(stream) = self.streams.get_mut(&id) else { return self.refuse_return(attach.leg) };
         if stream.phase == Phase::Joined {
             // The leg noticed a loss that the hub has not: the other leg must return too. The former service leg's exit
             // still counts.
@@ -84,7 +84,7 @@ impl Broker {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
         }
-        if self.streams.contains_key(&id) { self.admit_leg(&arrival, now) } else { self.refuse_return(arrival.leg) }
+        if self.streams.contains_key(&id) { self.admit_leg(&attach, now) } else { self.refuse_return(attach.leg) }
     }
 
     /// Refuses a returned leg whose stream cannot be continued.
@@ -94,9 +94,9 @@ impl Broker {
     }
 
     /// Checks that a ticket belongs to this identity, and that its stream has not ended.
-    fn check_ticket(&self, arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Result<(), &'static str> {
-        let bridge = &arrival.bridge;
-        if ticket.principal() != arrival.principal {
+    fn check_ticket(&self, attach: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Result<(), &'static str> {
+        let bridge = &attach.bridge;
+        if ticket.principal() != attach.principal {
             return Err("resume token of another role or identity");
         }
         if (ticket.stream, &ticket.device, ticket.role) != (bridge.stream, &bridge.device, bridge.role) {
@@ -175,14 +175,14 @@ impl Broker {
 }
 
 /// Rebuilds a stream of an earlier run from its ticket. The service's scope is set when its leg returns.
-fn adopt(arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
+fn adopt(attach: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
     let request = OpenRequest {
         device: ticket.device.clone(),
         name: Some(ticket.name.clone()),
         scope: Scope::everything(),
         until: None,
         service: ticket.service.clone(),
-        source: arrival.address,
+        source: attach.address,
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
@@ -191,7 +191,7 @@ fn adopt(arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
         standby: false,
         early: Bytes::new(),
     };
-    let mut stream = Stream::new(arrival.leg, request, now);
+    let mut stream = Stream::new(attach.leg, request, now);
     stream.requester = None;
     (stream.protocol, stream.agent, stream.adopted) = (Some(StreamProtocol::Resumable), ticket.agent, true);
     stream

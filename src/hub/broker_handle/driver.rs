@@ -88,9 +88,9 @@ impl<T: Transport> BrokerDriver<T> {
     }
 
     /// Attaches a leg with its credential.
-    pub(super) fn attach_leg(&mut self, arrival: LegAttach) -> Result<Attachment<T>, Refusal> {
-        (self.attaching, self.attachment) = (Some(arrival.leg), None);
-        self.handle(Input::LegAttached(arrival));
+    pub(super) fn attach_leg(&mut self, attach: LegAttach) -> Result<Attachment<T>, Refusal> {
+        (self.attaching, self.attachment) = (Some(attach.leg), None);
+        self.handle(Input::LegAttached(attach));
         self.attachment.take().unwrap_or_else(|| Err(RefusalKind::PeerGone.into()))
     }
 

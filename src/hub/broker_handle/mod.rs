@@ -221,9 +221,9 @@ impl<T: Transport> BrokerHandle<T> {
 
     /// Attaches a leg with its credential. If admitted, it waits for the rendezvous, and has left when the guard is
     /// dropped.
-    pub(super) fn attach_leg(&self, arrival: LegAttach) -> Result<(Attachment<T>, LeaveGuard<T>), Refusal> {
-        let left = Input::LegLeft { leg: arrival.leg, exit: LegExit::Lost(None, String::new()) };
-        let attachment = self.with(|driver| driver.attach_leg(arrival))?;
+    pub(super) fn attach_leg(&self, attach: LegAttach) -> Result<(Attachment<T>, LeaveGuard<T>), Refusal> {
+        let left = Input::LegLeft { leg: attach.leg, exit: LegExit::Lost(None, String::new()) };
+        let attachment = self.with(|driver| driver.attach_leg(attach))?;
         Ok((attachment?, self.leave_guard(left)))
     }
 

@@ -25,7 +25,8 @@ use crate::proto::via::ProxySettings;
 /// The delay before the first retry: public authorities allow about five failures an hour for one name, and this leaves
 /// room for retries by SIGHUP …
 const RETRY_BASE: Duration = Duration::from_secs(60 * 60);
-/// … and the longest delay: repeated failures need the operator, and renewal begins 30 days before a 90-day certificate expires.
+/// … and the longest delay: repeated failures need the operator, and renewal begins 30 days before a 90-day certificate
+/// expires.
 const RETRY_CAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// A quarter more at random spreads hubs that failed together.
 const RETRY: Backoff = Backoff::new(RETRY_BASE, RETRY_CAP, Jitter::Quarter);

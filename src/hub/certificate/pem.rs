@@ -123,7 +123,10 @@ impl PemWatcher {
             Err(error) => {
                 let (error, end) = (format!("{error:#}"), self.resolver.status().not_after.rfc3339());
                 if self.resolver.record_error(&error) {
-                    tracing::error!(target: "hub", "cannot use the new certificate, keeping the old one, valid until {end}: {error}");
+                    tracing::error!(
+                        target: "hub",
+                        "cannot use the new certificate, keeping the old one, valid until {end}: {error}"
+                    );
                 }
             }
         }

@@ -24,8 +24,8 @@ use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
 use crate::proto::message::{Hello, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// Accepts or refuses a device's upgrade. The version is checked last: a device that is refused for its version knows that its key
-/// is valid, and so checks the key without displacing the running agent.
+/// Accepts or refuses a device's upgrade. The version is checked last: a device that is refused for its version knows
+/// that its key is valid, and so checks the key without displacing the running agent.
 pub(in crate::hub) async fn upgrade(
     shared: &Shared,
     context: &ConnectionContext,

@@ -73,8 +73,8 @@ fn join_event(subject: &Principal, source: SocketAddr, redeemed: &Redeemed) -> E
     Event { source: Some(source), reason, ..event }
 }
 
-/// Ends the connections and streams of a replaced key; where the key stays valid for a while, control connections revalidate
-/// theirs.
+/// Ends the connections and streams of a replaced key; where the key stays valid for a while, control connections
+/// revalidate theirs.
 fn revoke_replaced_key(broker: &BrokerHandle<Socket>, subject: Principal, redeemed: &Redeemed) {
     if redeemed.replaced_at_once {
         let reason = Refusal::new(RefusalKind::KeyReplaced, subject.to_string());

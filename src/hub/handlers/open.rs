@@ -62,7 +62,8 @@ pub(in crate::hub) struct OpenParams {
     pub(in crate::hub) early: Bytes,
 }
 
-/// Opens a stream, for requests and standby connections alike: authorises the service, checks the capacity and asks the device.
+/// Opens a stream, for requests and standby connections alike: authorises the service, checks the capacity and asks the
+/// device.
 pub(in crate::hub) async fn open_stream(
     shared: &Shared,
     context: &ConnectionContext,

@@ -58,7 +58,8 @@ pub(in crate::hub) struct StandbyIdentity {
     pub run: u64,
 }
 
-/// Authenticates a leg, checks its token or ticket, and admits it or not. The token is spent before the response to the upgrade.
+/// Authenticates a leg, checks its token or ticket, and admits it or not. The token is spent before the response to the
+/// upgrade.
 pub(in crate::hub) async fn upgrade(
     shared: &Shared,
     context: &ConnectionContext,
@@ -79,7 +80,7 @@ pub(in crate::hub) async fn upgrade(
         let refusal = context.auth_failed(shared, Some(&record.principal), "missing or invalid stream token");
         return HttpOutcome::Reply(responses::refusal(&refusal));
     };
-    let arrival = LegAttach {
+    let attach = LegAttach {
         leg: context.id,
         bridge,
         principal: record.principal.clone(),
@@ -91,7 +92,7 @@ pub(in crate::hub) async fn upgrade(
     if let Err(refusal) = shared.activity.audit() {
         return HttpOutcome::Reply(responses::refusal(&refusal));
     }
-    match shared.streams.broker.attach_leg(arrival) {
+    match shared.streams.broker.attach_leg(attach) {
         Ok(((Admission { protocol, ticket, reusable }, rendezvous), guard)) => {
             let headers = ticket.map(|(ticket, grace)| resume_headers(shared, &ticket, grace)).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
@@ -126,7 +127,8 @@ fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Ve
     vec![(resume::TOKEN_HEADER, token.reveal().into()), (resume::GRACE_HEADER, grace.as_secs().to_string())]
 }
 
-/// Returns the subprotocol agreed in the handshake; else the first offered, since Azure's C client names one and ignores it.
+/// Returns the subprotocol agreed in the handshake; else the first offered, since Azure's C client names one and
+/// ignores it.
 fn negotiated_subprotocol(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<String> {
     let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
     match agreed.map(StreamProtocol::as_str) {
@@ -137,8 +139,8 @@ fn negotiated_subprotocol(request: &HttpRequest, agreed: Option<StreamProtocol>)
     }
 }
 
-/// Waits for the other leg, then relays the stream, or hands the leg to the task that does. Returns the leg if its connection can
-/// be reused.
+/// Waits for the other leg, then relays the stream, or hands the leg to the task that does. Returns the leg if its
+/// connection can be reused.
 pub(in crate::hub) async fn join_and_relay(
     shared: &Shared,
     pending: PendingLeg,
@@ -176,8 +178,8 @@ pub(in crate::hub) async fn join_and_relay(
     None
 }
 
-/// Waits for the broker's decision while it buffers the leg's data. A leg that leaves meanwhile may have been joined already: the
-/// broker decides; then the leg has left the stream, and the other leg learns it from the relay.
+/// Waits for the broker's decision while it buffers the leg's data. A leg that leaves meanwhile may have been joined
+/// already: the broker decides; then the leg has left the stream, and the other leg learns it from the relay.
 async fn wait_for_peer<T: Transport>(
     mut rendezvous: oneshot::Receiver<Rendezvous<T>>,
     leg: &mut Leg<T>,
@@ -254,7 +256,8 @@ async fn relay_stream(
     None
 }
 
-/// Ends a stream whose device leg was lost while it was joined. On its first connection the device has no ticket to return with.
+/// Ends a stream whose device leg was lost while it was joined. On its first connection the device has no ticket to
+/// return with.
 async fn peer_lost_before_join(
     leg: Leg<Socket>,
     joined: JoinedStream,
@@ -282,7 +285,8 @@ fn leg_exit(leg_close: &LegClose, role: Option<Role>) -> LegExit {
     }
 }
 
-/// Records the end of a stream: its result, its cause and the leg that ended it. Every opened stream gets one such event.
+/// Records the end of a stream: its result, its cause and the leg that ended it. Every opened stream gets one such
+/// event.
 fn record_end(shared: &Shared, joined: JoinedStream, active: &ActiveStream, left: Option<(Role, bool, String)>) {
     let (result, reason, ended_by) = match left {
         Some((role, clean, reason)) => (if clean { "closed" } else { "broken" }, reason, Some(role)),

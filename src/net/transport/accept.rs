@@ -9,13 +9,13 @@ use tokio::time::sleep;
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{Backoff, Jitter};
 
-/// The accept backoff when the system is out of file descriptors: they come back as connections end, so the loop neither
-/// spins nor stays idle for long.
+/// The accept backoff when the system is out of file descriptors: they come back as connections end, so the loop
+/// neither spins nor stays idle for long.
 const BACKOFF_BASE: Duration = Duration::from_millis(10);
 const BACKOFF_CAP: Duration = Duration::from_secs(1);
 
-/// Accepts connections until dropped and gives each a task of its own: no peer delays the next one. A connection for which
-/// `handle` returns `None` is closed. After an error, which `on_error` reports, the loop backs off.
+/// Accepts connections until dropped and gives each a task of its own: no peer delays the next one. A connection for
+/// which `handle` returns `None` is closed. After an error, which `on_error` reports, the loop backs off.
 pub async fn accept_loop<C, A, F>(
     accept: impl Fn() -> A,
     tasks: &Tasks,

@@ -16,8 +16,8 @@ use crate::proto::scope::Scope;
 use crate::proto::standby::{EarlyLength, FromHub, Request, ResumeGrant, ToHub};
 
 impl StandbyEnd {
-    /// Replaces the end of a connection whose request is repeated on the control connection: a device that was merely slow must not
-    /// take it for an interruption.
+    /// Replaces the end of a connection whose request is repeated on the control connection: a device that was merely
+    /// slow must not take it for an interruption.
     fn if_withdrawn(self) -> Self {
         match self {
             Self::Channel(Ended::Silent) => Self::Refused(RefusalKind::PeerGone),
@@ -51,7 +51,8 @@ impl Standby<'_> {
         if !accepted {
             return Some(channel);
         }
-        // This task holds the connection's permits, so it lasts as long as the socket, which the other leg's task may own.
+        // This task holds the connection's permits, so it lasts as long as the socket, which the other leg's task may
+        // own.
         let (alive, closed) = oneshot::channel::<()>();
         let leg = Leg::new(channel.into_socket(), alive);
         let reusable_leg = match self.attach_leg(
@@ -89,7 +90,10 @@ impl Standby<'_> {
                 // The broker dropped the sender: the device is offline, or another run of its agent is online.
                 Err(_) => StandbyEnd::Refused(RefusalKind::PeerGone),
             },
-            message = self.next_message(channel) => message.map_or_else(|end| end, |_| StandbyEnd::Refused(RefusalKind::BadRequest)),
+            message = self.next_message(channel) => match message {
+                Ok(_) => StandbyEnd::Refused(RefusalKind::BadRequest),
+                Err(end) => end,
+            },
         };
         receiver.close();
         if let Ok(StandbyRequest { connection, request, .. }) = receiver.try_recv() {

@@ -1,5 +1,5 @@
-//! Standby connections: each serves one stream after another. A stream gets the same authorisation, broker and tokens as on a
-//! connection of its own; only the handshakes are saved. The tokens do not leave the hub.
+//! Standby connections: each serves one stream after another. A stream gets the same authorisation, broker and tokens
+//! as on a connection of its own; only the handshakes are saved. The tokens do not leave the hub.
 
 mod device;
 mod service;
@@ -28,8 +28,8 @@ use crate::proto::resume::{ResumeCredential, ResumeTicket};
 use crate::proto::scope::Scope;
 use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
 
-/// The share of the hub's connections that may stand by, in percent: standby connections only save handshakes, others are a
-/// client's only way in.
+/// The share of the hub's connections that may stand by, in percent: standby connections only save handshakes, others
+/// are a client's only way in.
 const MAX_SHARE_PERCENT: usize = 50;
 
 /// An accepted standby connection.
@@ -151,7 +151,7 @@ impl Standby<'_> {
     ) -> Result<(PendingLeg, Option<ResumeCredential>), Refusal> {
         self.shared.activity.audit()?;
         let role = self.identity.principal.role;
-        let arrival = LegAttach {
+        let attach = LegAttach {
             leg: self.shared.streams.next_connection(),
             bridge: Bridge { hub: String::new(), device: device.clone(), stream, role },
             principal: self.identity.principal.clone(),
@@ -160,7 +160,7 @@ impl Standby<'_> {
             until: access_deadline(&scope),
             scope,
         };
-        let ((admission, rendezvous), guard) = self.shared.streams.broker.attach_leg(arrival)?;
+        let ((admission, rendezvous), guard) = self.shared.streams.broker.attach_leg(attach)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
         let resume_credential = admission.ticket.map(|(ticket, grace)| self.resume_credential(&ticket, grace));
         Ok((PendingLeg { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, resume_credential))

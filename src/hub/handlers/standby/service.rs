@@ -109,8 +109,8 @@ impl Standby<'_> {
         })
     }
 
-    /// Refuses the stream. The connection stands by again unless the identity itself is no longer valid: then it closes, and the
-    /// service learns the cause when it authenticates again.
+    /// Refuses the stream. The connection stands by again unless the identity itself is no longer valid: then it
+    /// closes, and the service learns the cause when it authenticates again.
     async fn refuse(&self, mut leg: Leg<Socket>, reason: Refusal) -> Option<Channel> {
         if self.revalidate().await.is_err() {
             leg.refuse(&reason).await;
