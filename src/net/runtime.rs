@@ -61,7 +61,7 @@ impl ClientRuntime {
     }
 }
 
-/// One open stream of a client.
+/// An open stream in its client's count.
 #[derive(Debug)]
 pub(in crate::net) struct StreamGuard(ClientRuntime);
 

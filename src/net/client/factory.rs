@@ -1,4 +1,4 @@
-//! How a role becomes a client of its hub.
+//! The factory of a role's clients.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use crate::proto::refusal::Refusal;
 
 type Build = dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, Refusal>> + Send>> + Send + Sync;
 
-/// Builds the client of one hub anew for each connection: an address may have changed, and a hub of the same user may
-/// have started since. All clients that it builds, and all clones, share one [`ClientRuntime`].
+/// Builds a new client of one hub for each connection, since an address may have changed, or a hub of the same user may
+/// have started. All clients that it builds, and all clones, share one [`ClientRuntime`].
 #[derive(Clone)]
 pub struct ClientFactory {
     build: Arc<Build>,

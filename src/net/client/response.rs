@@ -1,4 +1,4 @@
-//! One HTTP exchange on a connection to the hub, and what an unexpected response means.
+//! HTTP exchanges on a connection to the hub, and the meaning of unexpected responses.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -23,7 +23,7 @@ pub async fn round_trip(
     max_response_bytes: usize,
 ) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
     let failed =
-        |error: hyper::Error| Refusal::new(RefusalKind::HubUnreachable, format!("the connection broke: {error}"));
+        |error: hyper::Error| Refusal::new(RefusalKind::HubUnreachable, format!("the connection was lost: {error}"));
     let steps = async {
         let (mut sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let response = async {
@@ -33,7 +33,7 @@ pub async fn round_trip(
             }
             let body = Limited::new(body, max_response_bytes).collect().await;
             let body = body.map_err(|error| {
-                Refusal::new(RefusalKind::HubUnreachable, format!("the connection broke during the response: {error}"))
+                Refusal::new(RefusalKind::HubUnreachable, format!("the connection was lost during the response: {error}"))
             })?;
             drop(sender);
             Ok(Response::from_parts(head, body.to_bytes()))

@@ -1,4 +1,4 @@
-//! How a stream's end gets a new WebSocket after the first one is lost.
+//! Rejoining a stream at its hub after its WebSocket is lost.
 
 use super::upgrade::parse_stream_url;
 use super::{ClientFactory, Connection};

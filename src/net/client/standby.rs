@@ -77,7 +77,7 @@ impl Standby {
     }
 }
 
-/// One of the pool's connections in its count.
+/// A connection in its pool's count.
 #[derive(Debug)]
 struct PoolPermit {
     counts: Arc<PoolCounts>,

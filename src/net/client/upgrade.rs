@@ -110,7 +110,7 @@ fn verify_upgrade(response: &Response<Bytes>, key: &str, protocol: Option<&str>)
         (Some(offered), Some(chosen)) if list_contains(chosen, offered) => Ok(()),
         (None, None) => Ok(()),
         (offered, chosen) => {
-            let versions = format!("here {}, there {}", offered.unwrap_or("none"), chosen.unwrap_or("none"));
+            let versions = format!("offered {}, got {}", offered.unwrap_or("none"), chosen.unwrap_or("none"));
             Err(Refusal::new(RefusalKind::IncompatibleVersion, versions))
         }
     }

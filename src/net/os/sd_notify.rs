@@ -82,7 +82,7 @@ fn watchdog_timeout() -> Option<Duration> {
     None
 }
 
-/// One message, and what is dropped once it was sent.
+/// A message, and a sender that is dropped once the message was sent.
 type Message = (String, SyncSender<Infallible>);
 
 /// Queues a message. The receiver is disconnected once the message was sent; `None` if there is no service manager or

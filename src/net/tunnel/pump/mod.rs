@@ -60,7 +60,7 @@ impl Counters {
 /// The result of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// How the local connection is to be closed.
+    /// The way to close the local connection.
     pub ending: Ending,
     /// The hub's refusal, if it ended the stream.
     pub refusal: Option<Refusal>,
@@ -103,7 +103,7 @@ pub struct PumpContext<'a, J> {
     pub idle_timeout: IdleTimeout,
     /// Reports changes of this machine's network.
     pub network: NetworkMonitor,
-    /// Ends the stream because this process is shutting down; the peer is told, and does not wait for a rejoin.
+    /// Ends the stream because this process is shutting down; the peer gets a refusal, and does not wait for a rejoin.
     pub stop: &'a CancellationToken,
 }
 

@@ -1,4 +1,4 @@
-//! One direction of a relay: reads messages from one leg, and writes them to the other.
+//! A direction of a relay: reads messages from one leg, and writes them to the other.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use crate::net::websocket::{Broken, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, R
 use crate::proto::limits::DATA_MESSAGE_BYTES;
 use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE, StreamControl};
 
-/// One of a direction's two legs: the one that it reads, or the one that it writes to.
+/// The leg that a direction reads, or the one that it writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Source,
@@ -31,12 +31,12 @@ enum Outgoing {
     Message(Result<Incoming, Broken>),
     /// A control message of the hub's own.
     Notice(String),
-    /// Nothing more has arrived: flush the messages that are held.
+    /// A flush of the messages that are held, when no further one has arrived.
     Flush,
     Ping,
 }
 
-/// One direction of a relay.
+/// A direction of a relay.
 pub(super) struct Direction<'a> {
     pub(super) source_liveness: &'a Liveness,
     pub(super) sink_liveness: &'a Liveness,

@@ -13,7 +13,7 @@ use crate::proto::limits::{CONTROL_SEND_TIMEOUT, PENDING_LEG_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::CLOSE_RESET;
 
-/// One leg of a stream, with the messages that it sent before the other leg was there.
+/// A leg of a stream, with the messages that it sent before the other leg was there.
 #[derive(Debug)]
 pub struct Leg<T> {
     pub(super) socket: WebSocket<T>,
@@ -134,7 +134,7 @@ fn is_clean(close_frame: Option<&(u16, String)>) -> bool {
     close_frame.is_none_or(|(code, _)| *code == CLOSE_NORMAL)
 }
 
-/// How a leg ended.
+/// The end of a leg.
 #[derive(Debug)]
 pub enum LegClose {
     /// With this close frame, or one without a code.

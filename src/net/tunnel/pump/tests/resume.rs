@@ -18,7 +18,7 @@ struct TestHub {
     waiting: Mutex<Option<(Endpoint, WebSocket<DuplexStream>)>>,
     cuts: Mutex<VecDeque<u64>>,
     refuse: Mutex<Option<RefusalKind>>,
-    /// One end has ended cleanly; the other is told so when it rejoins.
+    /// One end has ended cleanly; the other gets that result when it rejoins.
     ended_cleanly: AtomicBool,
     notified: AtomicUsize,
     rejoined: Notify,
@@ -132,7 +132,7 @@ async fn a_stream_that_is_cut_at_any_byte_of_its_end_has_ended_cleanly_for_both(
         let noted = async |outcome: Outcome| {
             assert_eq!(outcome.ending, Ending::Clean, "cut after {cut} bytes: {:?}", outcome.refusal);
             hub.ended_cleanly.store(true, Ordering::Relaxed);
-            // An end that rejoined before is told as well.
+            // An end that rejoined before gets the result as well.
             let waiting = hub.waiting.lock().take();
             if let Some((_, waiting)) = waiting {
                 hub.notified.fetch_add(1, Ordering::Relaxed);
@@ -146,7 +146,7 @@ async fn a_stream_that_is_cut_at_any_byte_of_its_end_has_ended_cleanly_for_both(
         assert_eq!((at_a, at_b), (vec![2; 10], vec![1; 10]));
         notified += hub.notified.load(Ordering::Relaxed);
     }
-    assert!(notified > 0, "no end had to be told");
+    assert!(notified > 0, "no end asked the hub for the result");
 }
 
 #[tokio::test(start_paused = true)]
