@@ -33,7 +33,10 @@ pub async fn round_trip(
             }
             let body = Limited::new(body, max_response_bytes).collect().await;
             let body = body.map_err(|error| {
-                Refusal::new(RefusalKind::HubUnreachable, format!("the connection was lost during the response: {error}"))
+                Refusal::new(
+                    RefusalKind::HubUnreachable,
+                    format!("the connection was lost during the response: {error}"),
+                )
             })?;
             drop(sender);
             Ok(Response::from_parts(head, body.to_bytes()))
