@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 
 use super::{AgentContext, stream};
 use crate::net::client::Client;
+use crate::net::client::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
-use crate::net::tunnel::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::websocket::channel::Ended;
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::StreamId;

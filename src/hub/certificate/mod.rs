@@ -12,6 +12,8 @@ mod expiry;
 mod own;
 pub mod pem;
 mod resolver;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
