@@ -1,5 +1,8 @@
-//! Standby connections: each serves one stream after another. A stream gets the same authorisation, broker and tokens
-//! as on a connection of its own; only the handshakes are saved. The tokens do not leave the hub.
+//! Standby connections: each serves one stream after another.
+//!
+//! In: connections that were opened to stand by, or are reused after a stream. Out: streams, opened (`service`) or
+//! requested (`device`) on them. A stream gets the same authorisation, broker and tokens as on a connection of its own;
+//! only the handshakes are saved. The tokens do not leave the hub.
 
 mod device;
 mod service;
