@@ -47,15 +47,15 @@ fn bytes_of_a_stream(criterion: &mut Criterion) {
 fn pass_on(from: &mut StreamEndpoint, to: &mut StreamEndpoint, piece: &Bytes) {
     from.push_local(piece.clone());
     while let Some(NextSend::Bytes(bytes)) = from.next_send(SHARE) {
-        from.flushed();
-        to.received(&bytes).unwrap();
+        from.on_flushed();
+        to.on_bytes(&bytes).unwrap();
     }
     while let Some(bytes) = to.pop_local() {
-        to.written(black_box(bytes).len());
+        to.on_written(black_box(bytes).len());
     }
     while let Some(NextSend::Text(StreamControl::Ack { bytes, window, end })) = to.next_send(SHARE) {
-        to.flushed();
-        from.acknowledged(bytes, window, end).unwrap();
+        to.on_flushed();
+        from.on_ack(bytes, window, end).unwrap();
     }
 }
 

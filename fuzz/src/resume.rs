@@ -95,12 +95,12 @@ impl Stream {
     fn arrive(&mut self) {
         match self.up.pop_front() {
             Some(Chunk::Bytes(bytes)) => {
-                self.incoming.received(bytes.len()).expect("what was sent was allowed");
+                self.incoming.on_bytes(bytes.len()).expect("what was sent was allowed");
                 self.unread.extend(bytes);
             }
             Some(Chunk::End(StreamControl::End { bytes })) => {
                 assert_eq!(bytes, self.written);
-                self.incoming.ended(bytes).expect("every byte came before the end");
+                self.incoming.on_end(bytes).expect("every byte came before the end");
             }
             Some(Chunk::End(other)) => panic!("an end that is none: {other:?}"),
             None => {}
@@ -113,10 +113,10 @@ impl Stream {
             assert_eq!(byte, byte_at(self.delivered), "another byte at {} of {}", self.delivered, self.written);
             self.delivered += 1;
         }
-        self.incoming.written(length);
+        self.incoming.on_written(length);
         if self.incoming.is_complete() && self.unread.is_empty() {
             assert_eq!(self.delivered, self.written, "the end before all bytes");
-            self.incoming.end_written();
+            self.incoming.on_end_written();
         }
     }
 
@@ -129,7 +129,7 @@ impl Stream {
         match self.down.pop_front() {
             Some(StreamControl::Ack { bytes, window, end }) => {
                 assert!(bytes <= self.delivered, "acknowledged what was not written");
-                self.outgoing.acknowledged(bytes, window, end).expect("it was sent");
+                self.outgoing.on_ack(bytes, window, end).expect("it was sent");
             }
             Some(other) => panic!("no acknowledgement: {other:?}"),
             None => {}
@@ -194,13 +194,13 @@ fn hostile_peer(mut input: Input<'_>) {
             2 => {
                 let (bytes, window) = (input.number(), input.number());
                 allowed = allowed.max(bytes.saturating_add(window));
-                outgoing.acknowledged(bytes, window, input.coin())
+                outgoing.on_ack(bytes, window, input.coin())
             }
             3 => outgoing.rewind(input.number()),
-            4 => incoming.received(usize::try_from(input.number()).unwrap()),
-            5 => incoming.ended(input.number()),
+            4 => incoming.on_bytes(usize::try_from(input.number()).unwrap()),
+            5 => incoming.on_end(input.number()),
             6 => {
-                incoming.written(usize::try_from(input.number()).unwrap());
+                incoming.on_written(usize::try_from(input.number()).unwrap());
                 incoming.next_ack(input.number());
                 Ok(())
             }

@@ -20,15 +20,15 @@ use tokio_rustls::client::TlsStream;
 pub use self::options::RequestOptions;
 use self::options::ResponseLimits;
 pub use self::probe::{Probe, ProbeResult};
-use crate::net::tls::interception;
 use crate::net::tls::read_ahead::ReadAhead;
-use crate::net::tls::{self, Trust};
+use crate::net::tls::{self, Trust, interception};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::transport::hub_addresses::HubAddresses;
 use crate::net::tunnel::pump::{Rejoin, Tunnel};
 use crate::net::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
-use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
+use crate::proto::auth::{self, Binding, Credential, Session};
 use crate::proto::challenge::Challenge;
+use crate::proto::channel_binding::Exporter;
 use crate::proto::check::NOT_A_HUB;
 use crate::proto::http::{Route, list_contains};
 use crate::proto::id::Principal;
@@ -153,7 +153,7 @@ impl Client {
         let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), extra_header: None };
         let (socket, response) = self.upgrade(upgrade, Purpose::Stream).await?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok();
-        let resume_credential = header(resume::TOKEN_HEADER).zip(header(resume::GRACE_HEADER));
+        let resume_credential = header(resume::RESUME_TOKEN_HEADER).zip(header(resume::RESUME_GRACE_HEADER));
         let resume_credential = resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace));
         Ok(Tunnel::new(socket, protocol, resume_credential))
     }
@@ -227,7 +227,7 @@ impl Client {
         let binding = Binding { method, authority: &authority, path: &path, session };
         let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
         request.headers_mut().insert(header::HOST, header_value(&authority)?);
-        request.headers_mut().insert(auth::HEADER, sensitive_header(&credential.to_string())?);
+        request.headers_mut().insert(auth::AUTH_HEADER, sensitive_header(&credential.to_string())?);
         Ok((round_trip(stream, request, response_timeout, max_response_bytes).await?, exporter))
     }
 

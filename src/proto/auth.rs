@@ -7,17 +7,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::challenge::Challenge;
+use super::channel_binding::Exporter;
 use super::id::{Principal, Role};
 use super::key::{PrivateKey, PublicKey, Signature};
 
 /// The request header with the [`Credential`]; `Authorization` is left to the stream token.
-pub const HEADER: &str = "devstream-authorization";
-
-/// The label of the exported keying material, RFC 8446 section 7.5.
-pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-devstream-auth-v1";
-
-/// Keying material that only the two ends of one TLS session know.
-pub type Exporter = [u8; 32];
+pub const AUTH_HEADER: &str = "devstream-authorization";
 
 const SCHEME: &str = "DevStream";
 const CHANNEL_CONTEXT: &[u8] = b"devstream-auth-v1\0";

@@ -9,19 +9,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::auth::Exporter;
-use super::secret::sha256;
-
-/// The header of a 401 that says which TLS channel the hub sees.
-pub const CHANNEL_HEADER: &str = "devstream-channel";
-
-const CHANNEL_LABEL: &[u8] = b"devstream-channel-v1\0";
 const SCHEME: &str = "DevStream";
-
-/// A TLS channel's name: a hash, so that what signatures are made with stays inside.
-pub fn channel_id(exporter: &Exporter) -> String {
-    URL_SAFE_NO_PAD.encode(sha256(&[CHANNEL_LABEL, exporter].concat()))
-}
 
 /// 32 random bytes from the hub, to be signed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,12 +68,5 @@ mod tests {
         for bad in ["", "DevStream", "Basic challenge=\"x\"", "DevStream challenge=\"AAAA\""] {
             assert_eq!(Challenge::from_header(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn channels_have_different_names_that_do_not_show_them() {
-        let name = channel_id(&[1; 32]);
-        assert_ne!(name, channel_id(&[2; 32]));
-        assert_ne!(name, URL_SAFE_NO_PAD.encode([1; 32]));
     }
 }

@@ -22,9 +22,9 @@ pub const STREAM_ID_HEADER: &str = "devstream-stream-id";
 /// `True` or `False`, capitalised as the original's clients compare it.
 pub const ACCEPTED_HEADER: &str = "iothub-streaming-is-accepted";
 /// Where to bring the stream's WebSocket.
-pub const URL_HEADER: &str = "iothub-streaming-url";
+pub const STREAM_URL_HEADER: &str = "iothub-streaming-url";
 /// What lets it in.
-pub const TOKEN_HEADER: &str = "iothub-streaming-auth-token";
+pub const STREAM_TOKEN_HEADER: &str = "iothub-streaming-auth-token";
 /// The name of an error, for the original's clients.
 pub const ERROR_HEADER: &str = "iothub-errorcode";
 

@@ -9,7 +9,6 @@ use super::id::{ServiceName, StreamId, StreamName};
 use super::limits::{CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH};
 use super::refusal::{Detail, Refusal};
 use super::secret::StreamToken;
-use super::standby::StandbyOffer;
 
 /// What a device says to the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,6 +50,17 @@ pub enum ToDevice {
         /// Where the other one connected from.
         by: SocketAddr,
     },
+}
+
+/// The hub's offer to take standby connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StandbyOffer {
+    /// `wss://HOST[:PORT]/standby`.
+    pub url: String,
+    /// The most connections that the hub holds for one identity.
+    #[serde(rename = "hold")]
+    pub limit: usize,
 }
 
 /// What a device is and offers.

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod auth;
 pub mod backoff;
 pub mod challenge;
+pub mod channel_binding;
 pub mod check;
 pub mod forward;
 pub mod http;

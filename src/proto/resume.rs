@@ -17,10 +17,10 @@ use super::secret::Secret;
 pub const SCHEME: &str = "Resume";
 
 /// In the answer to a stream's upgrade: what to come back with.
-pub const TOKEN_HEADER: &str = "devstream-resume-token";
+pub const RESUME_TOKEN_HEADER: &str = "devstream-resume-token";
 
 /// In the same answer: how long an interruption may last, in seconds.
-pub const GRACE_HEADER: &str = "devstream-resume-grace";
+pub const RESUME_GRACE_HEADER: &str = "devstream-resume-grace";
 
 /// Everything about a stream that a hub must know to join its ends again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

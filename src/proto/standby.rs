@@ -16,10 +16,10 @@ pub const STANDBY_PROTOCOL: &str = "devstream.standby.v1";
 pub const RUN_HEADER: &str = "devstream-run";
 
 /// In the answer to a service's request: where the hub takes standby connections …
-pub const URL_HEADER: &str = "devstream-standby-url";
+pub const STANDBY_URL_HEADER: &str = "devstream-standby-url";
 
 /// … and how many it holds for one identity.
-pub const LIMIT_HEADER: &str = "devstream-standby-hold";
+pub const STANDBY_LIMIT_HEADER: &str = "devstream-standby-hold";
 
 /// In a service's request: its connection may stand by after the stream. In the answer: both will.
 pub const REUSABLE_HEADER: &str = "devstream-rests";
@@ -27,23 +27,12 @@ pub const REUSABLE_HEADER: &str = "devstream-rests";
 /// The value of [`REUSABLE_HEADER`].
 pub const REUSABLE: &str = "true";
 
-/// Where a hub takes standby connections, and how many of one identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StandbyOffer {
-    /// `wss://HOST[:PORT]/standby`.
-    pub url: String,
-    /// At most so many.
-    #[serde(rename = "hold")]
-    pub limit: usize,
-}
-
 /// What an end says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub enum ToHub {
+pub enum StandbyToHub {
     /// A service asks for a stream.
-    Open(Open),
+    Open(StandbyOpenRequest),
     /// A device answers.
     StreamResponse(StreamResponse),
 }
@@ -51,11 +40,11 @@ pub enum ToHub {
 /// What the hub says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub enum FromHub {
+pub enum StandbyFromHub {
     /// A service asks for a stream.
-    StreamRequest(Request),
+    StreamRequest(StandbyStreamRequest),
     /// The device has accepted: what follows is the stream.
-    Opened(Opened),
+    Opened(StandbyOpened),
     /// There is no stream; the connection stands by again.
     Refused {
         /// Why.
@@ -66,7 +55,7 @@ pub enum FromHub {
 /// A service's request for a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Open {
+pub struct StandbyOpenRequest {
     /// Made up by the service, so that a request that is repeated because its connection broke is known for the same.
     pub request_id: StreamId,
     /// To which device.
@@ -87,7 +76,7 @@ pub struct Open {
 /// A request as a device gets it. It comes with no token: the connection it comes on is the device's side.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Request {
+pub struct StandbyStreamRequest {
     /// As on a control connection.
     #[serde(flatten)]
     pub stream: StreamRequest,
@@ -101,7 +90,7 @@ pub struct Request {
 /// The yes to a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Opened {
+pub struct StandbyOpened {
     /// The stream's place, should it have to be found again.
     pub url: String,
     /// What both ends speak.
@@ -174,7 +163,7 @@ mod tests {
     #[test]
     fn the_messages_are_these_bytes() {
         let id = "01".repeat(16);
-        let open = Open {
+        let open = StandbyOpenRequest {
             request_id: StreamId::from_bytes([1; 16]),
             device: "pi-42".parse().unwrap(),
             stream_name: None,
@@ -186,17 +175,17 @@ mod tests {
         let text = format!(
             r#"{{"type":"open","requestId":"{id}","device":"pi-42","connectTimeoutMs":0,"responseTimeoutMs":60000,"protocols":["devstream.v1"],"early":3}}"#
         );
-        assert_eq!(encode(&ToHub::Open(open)), text);
+        assert_eq!(encode(&StandbyToHub::Open(open)), text);
         let resume_credential = ResumeCredential::parse("t", "120").unwrap();
-        let opened = Opened {
+        let opened = StandbyOpened {
             url: "wss://h/".into(),
             protocol: None,
             resume_grant: Some((&resume_credential).into()),
             reusable: true,
         };
         let text = r#"{"type":"opened","url":"wss://h/","resumeToken":"t","resumeGrace":120,"rests":true}"#;
-        assert_eq!(encode(&FromHub::Opened(opened)), text);
-        let FromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };
+        assert_eq!(encode(&StandbyFromHub::Opened(opened)), text);
+        let StandbyFromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };
         assert_eq!(
             back.resume_grant
                 .and_then(|grant| grant.credential())
@@ -204,7 +193,7 @@ mod tests {
             Some(120)
         );
         let bare = r#"{"type":"opened","url":"wss://h/","rests":false}"#;
-        let FromHub::Opened(back) = decode(bare).unwrap() else { panic!("not an answer") };
+        let StandbyFromHub::Opened(back) = decode(bare).unwrap() else { panic!("not an answer") };
         assert_eq!(back.resume_grant, None);
     }
 
@@ -213,6 +202,6 @@ mod tests {
         assert!(EarlyLength::try_from(EARLY_DATA_BYTES).is_ok());
         assert!(EarlyLength::try_from(EARLY_DATA_BYTES + 1).is_err());
         let long = format!(r#"{{"type":"streamResponse","requestId":"{}"}}"#, "1".repeat(31));
-        assert!(decode::<ToHub>(&long).is_err());
+        assert!(decode::<StandbyToHub>(&long).is_err());
     }
 }

@@ -28,7 +28,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::net::authority::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
 use crate::net::tls::read_ahead::ReadAhead;
-use crate::proto::auth::{EXPORTER_LABEL, Exporter};
+use crate::proto::channel_binding::{EXPORTER_LABEL, Exporter};
 use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;
 use crate::proto::refusal::{Refusal, RefusalKind};

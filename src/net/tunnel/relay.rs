@@ -150,7 +150,7 @@ pub struct RelayEnd<T> {
 
 impl<T: Transport> RelayEnd<T> {
     /// Whether both sides are done and go on to other streams.
-    pub fn reusable(&self) -> bool {
+    pub fn is_reusable(&self) -> bool {
         self.reusable
     }
 

@@ -17,8 +17,9 @@ use crate::net::websocket::WebSocket;
 use crate::net::websocket::channel::{ControlChannel, Ended};
 use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_INTERVAL};
+use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::standby::{FromHub, StandbyOffer};
+use crate::proto::standby::StandbyFromHub;
 
 /// What is brought for a stream that found none, beside its own: while it ends, which takes longer than to open one, the next
 /// ones shall find some.
@@ -54,7 +55,7 @@ impl Standby {
     }
 
     /// What the hub says next; nothing when nobody wanted the connection for long.
-    pub async fn next_command(&mut self, network: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
+    pub async fn next_command(&mut self, network: &NetworkMonitor) -> Result<Option<StandbyFromHub>, Ended> {
         let (mut network, mut enough) = (network.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
         loop {
             tokio::select! {

@@ -109,7 +109,7 @@ impl StreamEndpoint {
     }
 
     /// The peer says nothing more, which it may only say when it has said its end, and has acknowledged that of this one.
-    pub fn peer_released(&mut self) -> Result<(), Violation> {
+    pub fn on_release(&mut self) -> Result<(), Violation> {
         let done = self.may_close();
         self.release.as_mut().filter(|_| done).ok_or(Violation::OffsetMismatch)?.received = true;
         Ok(())
@@ -156,7 +156,7 @@ impl StreamEndpoint {
     }
 
     /// The peer says how far it is. Wrong unless it is the first thing on a new WebSocket.
-    pub fn resumed(&mut self, received: u64) -> Result<(), Violation> {
+    pub fn on_resume(&mut self, received: u64) -> Result<(), Violation> {
         if !std::mem::replace(&mut self.awaiting_resume, false) {
             return Err(Violation::OffsetMismatch);
         }
@@ -182,7 +182,7 @@ impl StreamEndpoint {
     }
 
     /// All that was due is on its way.
-    pub fn flushed(&mut self) {
+    pub fn on_flushed(&mut self) {
         self.unflushed = false;
     }
 
@@ -252,16 +252,16 @@ impl StreamEndpoint {
     }
 
     /// The peer has written so much, takes more, and has passed on the end or not.
-    pub fn acknowledged(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
-        self.outgoing.acknowledged(bytes, window, end)
+    pub fn on_ack(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
+        self.outgoing.on_ack(bytes, window, end)
     }
 
     /// Bytes came, for the local side.
-    pub fn received(&mut self, bytes: &Bytes) -> Result<(), Violation> {
+    pub fn on_bytes(&mut self, bytes: &Bytes) -> Result<(), Violation> {
         if self.awaiting_resume {
             return Err(Violation::OffsetMismatch);
         }
-        self.incoming.received(bytes.len())?;
+        self.incoming.on_bytes(bytes.len())?;
         self.queued += bytes.len();
         if bytes.len() < COALESCE_BELOW {
             self.coalesced.extend_from_slice(bytes);
@@ -273,17 +273,17 @@ impl StreamEndpoint {
     }
 
     /// The peer's direction is over: this many bytes.
-    pub fn ended(&mut self, bytes: u64) -> Result<(), Violation> {
+    pub fn on_end(&mut self, bytes: u64) -> Result<(), Violation> {
         if self.awaiting_resume || !self.is_resumable() && self.incoming.is_complete() {
             return Err(Violation::OffsetMismatch);
         }
-        self.incoming.ended(bytes)?;
+        self.incoming.on_end(bytes)?;
         self.received_all = true;
         Ok(())
     }
 
     /// The peer has closed, and has said all: nothing follows, and nothing more is wanted.
-    pub fn closed(&mut self) {
+    pub fn on_close(&mut self) {
         (self.received_all, self.peer_closed) = (true, true);
     }
 
@@ -316,14 +316,14 @@ impl StreamEndpoint {
     }
 
     /// Bytes were written to the local side.
-    pub fn written(&mut self, bytes: usize) {
-        self.incoming.written(bytes);
+    pub fn on_written(&mut self, bytes: usize) {
+        self.incoming.on_written(bytes);
     }
 
     /// The end of the peer's direction was passed on to the local side.
-    pub fn end_written(&mut self) {
+    pub fn on_end_written(&mut self) {
         self.end_written = true;
-        self.incoming.end_written();
+        self.incoming.on_end_written();
     }
 
     /// Whether both directions are over, the peer knows all that it must, and nothing is half said.

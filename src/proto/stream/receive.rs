@@ -70,7 +70,7 @@ impl ReceiveState {
     }
 
     /// Bytes came. Wrong after the end, and beyond the limit.
-    pub fn received(&mut self, bytes: usize) -> Result<(), Violation> {
+    pub fn on_bytes(&mut self, bytes: usize) -> Result<(), Violation> {
         if self.received == self.acked {
             self.unacked_since = self.now;
         }
@@ -84,7 +84,7 @@ impl ReceiveState {
     }
 
     /// The other end says its direction is over. Wrong if bytes are missing; a new WebSocket may bring it again.
-    pub fn ended(&mut self, bytes: u64) -> Result<(), Violation> {
+    pub fn on_end(&mut self, bytes: u64) -> Result<(), Violation> {
         if bytes != self.received {
             return Err(Violation::OffsetMismatch);
         }
@@ -93,13 +93,13 @@ impl ReceiveState {
     }
 
     /// Bytes were written to the local side.
-    pub fn written(&mut self, bytes: usize) {
+    pub fn on_written(&mut self, bytes: usize) {
         self.written += bytes as u64;
         self.written = self.written.min(self.received);
     }
 
     /// The end was passed on to the local side.
-    pub fn end_written(&mut self) {
+    pub fn on_end_written(&mut self) {
         self.end_written = true;
     }
 
@@ -191,33 +191,33 @@ mod tests {
     fn nobody_sends_beyond_the_limit() {
         let mut incoming = ReceiveState::default();
         let window = usize::try_from(INITIAL_WINDOW).unwrap();
-        assert!(incoming.received(window).is_ok());
-        assert!(incoming.received(1).is_err());
+        assert!(incoming.on_bytes(window).is_ok());
+        assert!(incoming.on_bytes(1).is_err());
     }
 
     #[test]
     fn a_direction_that_lost_bytes_does_not_end() {
         let mut incoming = ReceiveState::default();
-        incoming.received(10).unwrap();
-        assert!(incoming.ended(11).is_err());
+        incoming.on_bytes(10).unwrap();
+        assert!(incoming.on_end(11).is_err());
         assert!(!incoming.is_complete());
-        assert!(incoming.ended(10).is_ok());
-        assert!(incoming.received(1).is_err(), "nothing after the end");
+        assert!(incoming.on_end(10).is_ok());
+        assert!(incoming.on_bytes(1).is_err(), "nothing after the end");
     }
 
     #[test]
     fn what_was_told_on_a_lost_websocket_is_told_again() {
         let mut incoming = ReceiveState::default();
-        incoming.received(10).unwrap();
-        incoming.written(4);
+        incoming.on_bytes(10).unwrap();
+        incoming.on_written(4);
         assert_eq!(incoming.next_ack(INITIAL_WINDOW), None, "too little for an acknowledgement of its own");
         assert_eq!(incoming.resume_message(), StreamControl::Resume { received: 10 });
         let ack = StreamControl::Ack { bytes: 4, window: INITIAL_WINDOW, end: false };
         assert_eq!(incoming.next_ack(INITIAL_WINDOW), Some(ack));
         assert_eq!(incoming.next_ack(INITIAL_WINDOW), None);
-        incoming.written(6);
-        incoming.ended(10).unwrap();
-        incoming.end_written();
+        incoming.on_written(6);
+        incoming.on_end(10).unwrap();
+        incoming.on_end_written();
         let last = StreamControl::Ack { bytes: 10, window: INITIAL_WINDOW, end: true };
         assert_eq!(incoming.next_ack(INITIAL_WINDOW), Some(last));
         assert!(incoming.is_end_acked());
@@ -244,8 +244,8 @@ mod tests {
             } else {
                 let now = data.pop_front().unwrap();
                 incoming.set_now(now);
-                incoming.received(usize::try_from(CHUNK).unwrap()).unwrap();
-                incoming.written(usize::try_from(CHUNK).unwrap());
+                incoming.on_bytes(usize::try_from(CHUNK).unwrap()).unwrap();
+                incoming.on_written(usize::try_from(CHUNK).unwrap());
                 if let Some(StreamControl::Ack { bytes, window, .. }) = incoming.next_ack(MAX_WINDOW) {
                     acks.push_back((now + round_trip / 2, bytes + window));
                 }
@@ -284,10 +284,10 @@ mod tests {
     /// Gives the window after some MiB, `lag` bytes of which always wait for the local side.
     fn window_after(mib: usize, lag: usize) -> u64 {
         let (mut incoming, mut window) = (ReceiveState::default(), INITIAL_WINDOW);
-        incoming.received(lag).unwrap();
+        incoming.on_bytes(lag).unwrap();
         for _ in 0..mib * 16 {
-            incoming.received(64 * 1024).unwrap();
-            incoming.written(64 * 1024);
+            incoming.on_bytes(64 * 1024).unwrap();
+            incoming.on_written(64 * 1024);
             if let Some(StreamControl::Ack { window: acked_window, .. }) = incoming.next_ack(MAX_WINDOW) {
                 window = acked_window;
             }
@@ -300,8 +300,8 @@ mod tests {
     fn a_large_window_makes_nobody_wait_for_an_acknowledgement() {
         let mut incoming = ReceiveState::new(MAX_WINDOW);
         let little = usize::try_from(INITIAL_WINDOW).unwrap();
-        incoming.received(little).unwrap();
-        incoming.written(little);
+        incoming.on_bytes(little).unwrap();
+        incoming.on_written(little);
         assert!(incoming.next_ack(MAX_WINDOW).is_some());
     }
 
@@ -310,11 +310,11 @@ mod tests {
     fn small_messages_that_wait_for_the_local_side_are_acknowledged_when_they_are_written() {
         let mut incoming = ReceiveState::default();
         for _ in 0..ACK_MESSAGES * 2 {
-            incoming.received(1).unwrap();
+            incoming.on_bytes(1).unwrap();
         }
-        incoming.written(1);
+        incoming.on_written(1);
         assert!(incoming.next_ack(MAX_WINDOW).is_some());
-        incoming.written(usize::try_from(ACK_MESSAGES).unwrap() * 2 - 1);
+        incoming.on_written(usize::try_from(ACK_MESSAGES).unwrap() * 2 - 1);
         assert!(incoming.next_ack(MAX_WINDOW).is_some());
     }
 

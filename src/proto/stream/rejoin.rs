@@ -40,7 +40,7 @@ impl RejoinTimer {
     }
 
     /// The WebSocket is gone, or an attempt to bring a new one failed. Not before `delay` has passed.
-    pub fn connection_lost(&mut self, now: Instant, delay: Duration, random: u64) {
+    pub fn on_connection_lost(&mut self, now: Instant, delay: Duration, random: u64) {
         self.lost_at.get_or_insert(now);
         self.retry_at = Some(now + delay + self.backoff.next_delay(now, random));
     }
@@ -70,7 +70,7 @@ impl RejoinTimer {
     }
 
     /// Both ends are back. Returns how long they were not.
-    pub fn restored(&mut self, now: Instant) -> Duration {
+    pub fn on_restored(&mut self, now: Instant) -> Duration {
         self.backoff.connected(now);
         self.lost_at.take().map(|lost| now.saturating_duration_since(lost)).unwrap_or_default()
     }
@@ -87,13 +87,13 @@ mod tests {
     fn attempts_go_on_until_the_grace_is_over() {
         let start = Instant::now();
         let (mut timer, mut now, mut tries) = (RejoinTimer::new(GRACE), start, 0);
-        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
         loop {
             match timer.poll(now) {
                 RejoinAction::WaitUntil(at) => now = at,
                 RejoinAction::Attempt => {
                     tries += 1;
-                    timer.connection_lost(now, Duration::ZERO, u64::MAX);
+                    timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
                 }
                 RejoinAction::GiveUp => break,
             }
@@ -106,7 +106,7 @@ mod tests {
     fn the_first_attempts_are_quick_and_retry_now_is_immediate() {
         let now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
-        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
         assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + REJOIN_BASE));
         timer.retry_now(now);
         assert_eq!(timer.poll(now), RejoinAction::Attempt);
@@ -116,7 +116,7 @@ mod tests {
     fn a_requested_delay_is_honoured() {
         let now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
-        timer.connection_lost(now, Duration::from_secs(3), 0);
+        timer.on_connection_lost(now, Duration::from_secs(3), 0);
         assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + Duration::from_secs(3)));
     }
 
@@ -125,16 +125,16 @@ mod tests {
         let mut now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
         for _ in 0..20 {
-            timer.connection_lost(now, Duration::ZERO, u64::MAX);
+            timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
             let RejoinAction::WaitUntil(at) = timer.poll(now) else { panic!("at once") };
             now = at;
             assert_eq!(timer.poll(now), RejoinAction::Attempt);
-            timer.restored(now);
+            timer.on_restored(now);
         }
-        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
         assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + REJOIN_CAP));
-        timer.restored(now);
-        timer.connection_lost(now + REJOIN_RESET_AFTER, Duration::ZERO, 0);
+        timer.on_restored(now);
+        timer.on_connection_lost(now + REJOIN_RESET_AFTER, Duration::ZERO, 0);
         assert_eq!(timer.poll(now + REJOIN_RESET_AFTER), RejoinAction::Attempt);
     }
 }

@@ -133,7 +133,7 @@ impl SendState {
     }
 
     /// The other end has written the first `bytes` down, takes `window` more, and has passed on the end or not.
-    pub fn acknowledged(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
+    pub fn on_ack(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
         let is_end_sent = matches!(self.end, EndState::Sent | EndState::Uncertain | EndState::Acknowledged);
         if bytes > self.sent || end && !(is_end_sent && bytes == self.accepted) {
             return Err(Violation::OffsetMismatch);
@@ -233,12 +233,12 @@ mod tests {
         outgoing.push(Bytes::from_static(b"abcde"));
         outgoing.push(Bytes::from_static(b"fgh"));
         assert_eq!(sent(&mut outgoing), b"abcdefgh");
-        outgoing.acknowledged(2, MANY, false).unwrap();
+        outgoing.on_ack(2, MANY, false).unwrap();
         for received in [3, 8, 2, 5, 6] {
             outgoing.rewind(received).unwrap();
             assert_eq!(sent(&mut outgoing), b"abcdefgh"[usize::try_from(received).unwrap()..]);
         }
-        outgoing.acknowledged(7, MANY, false).unwrap();
+        outgoing.on_ack(7, MANY, false).unwrap();
         assert!(outgoing.rewind(6).is_err(), "what was acknowledged is gone");
         outgoing.rewind(7).unwrap();
         assert_eq!(sent(&mut outgoing), b"h");
@@ -248,11 +248,11 @@ mod tests {
     fn counts_that_cannot_be_are_refused() {
         let mut outgoing = SendState::new(true, MANY);
         outgoing.push(Bytes::from_static(b"abc"));
-        assert!(outgoing.acknowledged(1, 0, false).is_err(), "nothing was sent");
+        assert!(outgoing.on_ack(1, 0, false).is_err(), "nothing was sent");
         assert!(outgoing.rewind(1).is_err());
         sent(&mut outgoing);
-        assert!(outgoing.acknowledged(3, 0, true).is_err(), "no end was told");
-        assert!(outgoing.acknowledged(4, 0, false).is_err());
+        assert!(outgoing.on_ack(3, 0, true).is_err(), "no end was told");
+        assert!(outgoing.on_ack(4, 0, false).is_err());
         assert!(outgoing.rewind(4).is_err());
     }
 
@@ -268,7 +268,7 @@ mod tests {
         assert!(!outgoing.is_end_sent());
         assert_eq!(outgoing.next_chunk(), end);
         outgoing.rewind(3).unwrap();
-        outgoing.acknowledged(3, 0, true).unwrap();
+        outgoing.on_ack(3, 0, true).unwrap();
         assert_eq!(outgoing.next_chunk(), None, "it knew");
         outgoing.rewind(3).unwrap();
         assert_eq!(outgoing.next_chunk(), None);
@@ -281,7 +281,7 @@ mod tests {
         outgoing.push(Bytes::from_static(b"abcd"));
         assert_eq!(outgoing.capacity(4), 0);
         sent(&mut outgoing);
-        outgoing.acknowledged(3, 20, false).unwrap();
+        outgoing.on_ack(3, 20, false).unwrap();
         assert_eq!((outgoing.capacity(4), outgoing.capacity(40)), (3, 19));
     }
 
@@ -294,7 +294,7 @@ mod tests {
             outgoing.push(Bytes::from(vec![0; bytes]));
         }
         sent(&mut outgoing);
-        outgoing.acknowledged(FULL_MESSAGE_BYTES as u64, INITIAL_WINDOW, false).unwrap();
+        outgoing.on_ack(FULL_MESSAGE_BYTES as u64, INITIAL_WINDOW, false).unwrap();
         assert!(outgoing.capacity(MANY) >= FULL_MESSAGE_BYTES as u64);
     }
 
@@ -305,13 +305,13 @@ mod tests {
             outgoing.push(Bytes::from(vec![0; FULL_MESSAGE_BYTES]));
         }
         sent(&mut outgoing);
-        outgoing.acknowledged(FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
+        outgoing.on_ack(FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
         assert!(
             outgoing
                 .take_spare_buffer()
                 .is_some_and(|block| block.is_empty() && block.capacity() >= FULL_MESSAGE_BYTES)
         );
-        outgoing.acknowledged(2 * FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
+        outgoing.on_ack(2 * FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
         assert!(outgoing.take_spare_buffer().is_none(), "an idle stream holds nothing");
     }
 

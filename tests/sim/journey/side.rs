@@ -84,7 +84,7 @@ impl Side {
 
     pub(super) fn begin(&mut self, leg: usize, ticket: ResumeTicket, grace: Duration, now: Instant) {
         self.rejoin_timer = RejoinTimer::new(grace);
-        self.rejoin_timer.restored(now);
+        self.rejoin_timer.on_restored(now);
         (self.ticket, self.leg) = (Some(ticket), Some(leg));
     }
 
@@ -168,12 +168,12 @@ impl Simulation {
             side.writing -= taken;
             side.bytes_read += taken;
             if side.writing == 0 && side.chunk > 0 {
-                side.end.written(std::mem::take(&mut side.chunk));
+                side.end.on_written(std::mem::take(&mut side.chunk));
             }
             if side.writing == 0 && side.end.queued() == 0 && side.end.has_received_all() && !side.ended {
                 assert!(others_all && side.bytes_read == others_said, "the end before all bytes");
                 side.ended = true;
-                side.end.end_written();
+                side.end.on_end_written();
             }
         }
         let more_to_say = !side.finished && side.end.capacity(share) > 0;
@@ -250,7 +250,7 @@ impl Simulation {
         side.dialing = false;
         match kind {
             None | Some(RefusalKind::Draining | RefusalKind::Interrupted | RefusalKind::HubBusy) => {
-                side.rejoin_timer.connection_lost(now, Duration::ZERO, random);
+                side.rejoin_timer.on_connection_lost(now, Duration::ZERO, random);
                 self.poll_soon(number);
             }
             Some(_) => self.over(number, Ending::Broken, None),
@@ -270,7 +270,7 @@ impl Simulation {
     fn lost(&mut self, number: usize, back: Duration, random: u64) {
         let Some(leg) = self.sides[number].leg.take() else { return };
         self.abort(leg);
-        self.sides[number].rejoin_timer.connection_lost(self.now, back, random);
+        self.sides[number].rejoin_timer.on_connection_lost(self.now, back, random);
     }
 
     /// The hub notices, if the way there is open.
@@ -313,7 +313,7 @@ impl Simulation {
             };
             side.last_write = self.now;
             self.send_up(leg, message);
-            self.sides[number].end.flushed();
+            self.sides[number].end.on_flushed();
         }
     }
 
@@ -339,18 +339,18 @@ impl Simulation {
         }
         side.last_read = now;
         let result = match message {
-            Message::Bytes(bytes) => side.end.received(&bytes),
-            Message::Text(StreamControl::End { bytes }) => side.end.ended(bytes),
+            Message::Bytes(bytes) => side.end.on_bytes(&bytes),
+            Message::Text(StreamControl::End { bytes }) => side.end.on_end(bytes),
             Message::Text(StreamControl::Ack { bytes, window, end }) => {
                 side.acknowledged = side.acknowledged.max(usize::try_from(bytes).unwrap());
-                side.end.acknowledged(bytes, window, end)
+                side.end.on_ack(bytes, window, end)
             }
             Message::Text(StreamControl::Resume { received }) => {
-                side.rejoin_timer.restored(now);
+                side.rejoin_timer.on_restored(now);
                 self.tally.resumed += 1;
-                side.end.resumed(received)
+                side.end.on_resume(received)
             }
-            Message::Text(StreamControl::Release) => side.end.peer_released(),
+            Message::Text(StreamControl::Release) => side.end.on_release(),
             Message::Text(StreamControl::Drain { reconnect_delay_ms, .. }) => {
                 side.back = Duration::from_millis(reconnect_delay_ms);
                 Ok(())
@@ -363,7 +363,7 @@ impl Simulation {
             Message::Pong | Message::Upgraded(..) => Ok(()),
             Message::Close(code, reason) => {
                 match side.end.interpret_close(Some((code, &reason))) {
-                    CloseMeaning::Done => side.end.closed(),
+                    CloseMeaning::Done => side.end.on_close(),
                     CloseMeaning::Reset => self.over(number, Ending::PeerReset, None),
                     CloseMeaning::Lost(_) => {
                         let back = side.back;

@@ -51,7 +51,7 @@ impl PumpState {
     /// The peer is done with the stream.
     pub(super) fn peer_released(&self) -> Result<(), Violation> {
         self.request_poll();
-        self.endpoint().peer_released()
+        self.endpoint().on_release()
     }
 
     /// Whether the peer says nothing more.
@@ -121,7 +121,7 @@ impl PumpState {
     /// The peer says how far it is.
     pub(super) fn resumed(&self, received: u64) -> Result<(), Violation> {
         self.wake_sender();
-        self.endpoint().resumed(received)
+        self.endpoint().on_resume(received)
     }
 
     /// Whether the peer has not yet said how far it is.
@@ -139,7 +139,7 @@ impl PumpState {
     /// It is on its way.
     pub(super) fn flushed(&self) {
         let mut end = self.endpoint();
-        end.flushed();
+        end.on_flushed();
         if end.is_finished() {
             self.request_poll();
         }
@@ -173,7 +173,7 @@ impl PumpState {
         let mut end = self.endpoint();
         end.push_local(bytes);
         if is_end && self.end_delivered.load(Ordering::Relaxed) {
-            end.end_written();
+            end.on_end_written();
             self.request_poll();
         }
     }
@@ -186,7 +186,7 @@ impl PumpState {
     /// The peer has written so much, takes more, and has passed on the end or not.
     pub(super) fn acknowledged(&self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
         self.wake_sender();
-        self.endpoint().acknowledged(bytes, window, end)
+        self.endpoint().on_ack(bytes, window, end)
     }
 
     /// Waits until there is room for another message from a peer that knows no windows.
@@ -199,19 +199,19 @@ impl PumpState {
         self.request_poll();
         let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.started_at));
-        end.received(bytes)
+        end.on_bytes(bytes)
     }
 
     /// The peer's direction is over: this many bytes.
     pub(super) fn ended(&self, bytes: u64) -> Result<(), Violation> {
-        let fits = self.endpoint().ended(bytes);
+        let fits = self.endpoint().on_end(bytes);
         self.request_poll();
         fits
     }
 
     /// The peer has closed, and has said all.
     pub(super) fn closed(&self) {
-        self.endpoint().closed();
+        self.endpoint().on_close();
         self.request_poll();
     }
 
@@ -237,7 +237,7 @@ impl PumpState {
     /// Bytes were written to the local side.
     pub(super) fn written(&self, bytes: usize) {
         let mut end = self.endpoint();
-        end.written(bytes);
+        end.on_written(bytes);
         if end.has_ack_due() {
             self.wake_sender();
         } else if !end.has_half_close() {
@@ -258,7 +258,7 @@ impl PumpState {
 
     /// The peer is to know that the end of its direction was passed on.
     pub(super) fn end_written(&self) {
-        self.endpoint().end_written();
+        self.endpoint().on_end_written();
         self.wake_sender();
     }
 
@@ -308,7 +308,7 @@ fn initial_endpoint<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
     }
     if !received.is_empty() {
         // Less than any window, before anything else.
-        let fits = end.received(received);
+        let fits = end.on_bytes(received);
         debug_assert!(fits.is_ok());
     }
     end
