@@ -1,7 +1,7 @@
-//! The TLS channel binding: keying material exported from one TLS session, RFC 9266.
+//! The TLS channel binding (RFC 9266): keying material exported from one TLS session.
 //!
-//! A proxy that inspects TLS ends one session and starts another, so the material differs at the two ends. The hub names the
-//! channel it sees with each 401, and the client compares.
+//! A proxy that inspects TLS ends one session and starts another, so the material differs at the two ends. The hub
+//! names the channel it sees in each 401, and the client compares.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ pub const CHANNEL_HEADER: &str = "devstream-channel";
 
 const CHANNEL_LABEL: &[u8] = b"devstream-channel-v1\0";
 
-/// The public name of a TLS session: a hash, so that the keying material that is signed stays secret.
+/// Returns the public name of a TLS session: a hash, so that the keying material that is signed stays secret.
 pub fn channel_id(exporter: &Exporter) -> String {
     URL_SAFE_NO_PAD.encode(sha256(&[CHANNEL_LABEL, exporter].concat()))
 }

@@ -1,5 +1,5 @@
-//! What is said on a standby connection between two streams: one that is upgraded, authenticated and idle, so that a
-//! stream begins on it in a single flight and, once both ends are at rest, leaves it for the next.
+//! The messages of a standby connection between two streams. It is upgraded, authenticated and idle, so that a stream
+//! starts on it in one round trip and, once both ends have released it, leaves it for the next.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,42 +12,43 @@ use super::resume::ResumeCredential;
 /// Subprotocol of a standby connection.
 pub const STANDBY_PROTOCOL: &str = "devstream.standby.v1";
 
-/// In the upgrade of a device's standby: the run of its agent, as in its hello.
+/// The upgrade header of a device's standby connection with the run of its agent, as in its hello.
 pub const RUN_HEADER: &str = "devstream-run";
 
-/// In the answer to a service's request: where the hub takes standby connections …
+/// The response header with the URL at which the hub takes standby connections.
 pub const STANDBY_URL_HEADER: &str = "devstream-standby-url";
 
-/// … and how many it holds for one identity.
+/// The response header with the limit of standby connections that the hub holds for one identity.
 pub const STANDBY_LIMIT_HEADER: &str = "devstream-standby-hold";
 
-/// In a service's request: its connection may stand by after the stream. In the answer: both will.
+/// The header that announces reuse: in a service's request, its connection can become a standby connection after the
+/// stream; in the response, both legs will.
 pub const REUSABLE_HEADER: &str = "devstream-rests";
 
 /// The value of [`REUSABLE_HEADER`].
 pub const REUSABLE: &str = "true";
 
-/// What an end says.
+/// A message from an end to the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum StandbyToHub {
-    /// A service asks for a stream.
+    /// A service requests a stream.
     Open(StandbyOpenRequest),
-    /// A device answers.
+    /// A device responds to a request.
     StreamResponse(StreamResponse),
 }
 
-/// What the hub says.
+/// A message from the hub to an end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum StandbyFromHub {
-    /// A service asks for a stream.
+    /// A service requests a stream of this device.
     StreamRequest(StandbyStreamRequest),
-    /// The device has accepted: what follows is the stream.
+    /// The device has accepted; the stream follows.
     Opened(StandbyOpened),
-    /// There is no stream; the connection stands by again.
+    /// There is no stream, and the connection stays on standby.
     Refused {
-        /// Why.
+        /// The reason.
         reason: Refusal,
     },
 }
@@ -56,55 +57,55 @@ pub enum StandbyFromHub {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StandbyOpenRequest {
-    /// Made up by the service, so that a request that is repeated because its connection broke is known for the same.
+    /// An id chosen by the service, by which a request that is repeated after a lost connection is recognised.
     pub request_id: StreamId,
-    /// To which device.
+    /// The device.
     pub device: DeviceId,
-    /// For which of its forwards; the first if none is named.
+    /// The forward; none asks for the device's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_name: Option<StreamName>,
-    /// How long to wait for the device to come online.
+    /// Time to wait for the device to connect, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// How long to wait for its answer.
+    /// Time to wait for its response, in milliseconds.
     pub response_timeout_ms: u64,
-    /// What the service speaks on a stream.
+    /// The stream subprotocols that the service supports.
     pub protocols: Vec<String>,
-    /// So many bytes of the stream follow at once, as one binary message.
+    /// Length of the early data, which follows as one binary message.
     pub early: EarlyLength,
 }
 
-/// A request as a device gets it. It comes with no token: the connection it comes on is the device's side.
+/// A request as a device receives it. It has no token: its connection becomes the device's leg.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StandbyStreamRequest {
-    /// As on a control connection.
+    /// The request, as on a control connection.
     #[serde(flatten)]
     pub stream: StreamRequest,
-    /// What to come back with.
+    /// The grant to resume the stream.
     #[serde(flatten)]
     pub resume_grant: Option<ResumeGrant>,
-    /// So many bytes of the stream follow at once, as one binary message.
+    /// Length of the early data, which follows as one binary message.
     pub early: EarlyLength,
 }
 
-/// The yes to a service.
+/// The positive response to a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StandbyOpened {
-    /// The stream's place, should it have to be found again.
+    /// The URL at which the stream is resumed.
     pub url: String,
-    /// What both ends speak.
+    /// The stream subprotocol that both ends support, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// What to come back with.
+    /// The grant to resume the stream.
     #[serde(flatten)]
     pub resume_grant: Option<ResumeGrant>,
-    /// Whether the connections of both sides stand by again after the stream.
+    /// `true` if the connections of both legs become standby connections after the stream.
     #[serde(rename = "rests")]
     pub reusable: bool,
 }
 
-/// What an end comes back with, as in the answer to an upgrade.
+/// The grant to resume a stream, as in the response headers of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResumeGrant {
@@ -119,27 +120,27 @@ impl From<&ResumeCredential> for ResumeGrant {
 }
 
 impl ResumeGrant {
-    /// What to come back with, if it is any good.
+    /// Returns the credential for resuming, if it is well-formed.
     pub fn credential(&self) -> Option<ResumeCredential> {
         ResumeCredential::parse(&self.resume_token, &self.resume_grace.to_string())
     }
 }
 
-/// How many bytes come along with a request: never more than [`EARLY_DATA_BYTES`].
+/// The length of the early data sent with a request, in bytes: at most [`EARLY_DATA_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "usize", into = "usize")]
 pub struct EarlyLength(usize);
 
 impl EarlyLength {
-    /// How many.
+    /// Returns the length.
     pub fn bytes(self) -> usize {
         self.0
     }
 }
 
-/// More than anyone may send ahead.
+/// The error for early data beyond the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {EARLY_DATA_BYTES} bytes ahead of the answer")]
+#[error("early data exceeds the limit of {EARLY_DATA_BYTES} bytes")]
 pub struct EarlyTooLong;
 
 impl TryFrom<usize> for EarlyLength {
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_sends_more_ahead_than_the_limit() {
+    fn early_data_beyond_the_limit_is_rejected() {
         assert!(EarlyLength::try_from(EARLY_DATA_BYTES).is_ok());
         assert!(EarlyLength::try_from(EARLY_DATA_BYTES + 1).is_err());
         let long = format!(r#"{{"type":"streamResponse","requestId":"{}"}}"#, "1".repeat(31));

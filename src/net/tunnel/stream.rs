@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::websocket::{Transport, WebSocket};
-use crate::proto::limits::{PROGRAM_BYTES, PROGRAM_LINGER};
+use crate::proto::limits::{STREAM_BUFFER_BYTES, STREAM_LINGER};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
@@ -50,7 +50,7 @@ pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
 
 /// A stream for a program, and what carries it.
 pub fn pair() -> (Stream, StreamDriver) {
-    let (pipe, local) = duplex(PROGRAM_BYTES);
+    let (pipe, local) = duplex(STREAM_BUFFER_BYTES);
     let shared = Arc::new(Shared::default());
     (Stream { pipe, shared: shared.clone(), is_shut: false }, StreamDriver { pipe: local, shared })
 }
@@ -163,7 +163,7 @@ async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &CancellationT
     let progress = || (counters.received_and_sent(), counters.delivered.load(Ordering::Relaxed));
     while before != Some(progress()) {
         before = Some(progress());
-        sleep(PROGRAM_LINGER).await;
+        sleep(STREAM_LINGER).await;
     }
     stop.cancel();
     std::future::pending().await
@@ -215,20 +215,20 @@ mod tests {
     async fn what_nobody_holds_is_stopped_once_nothing_moves() {
         let (shared, counters, stop) = (Shared::default(), Counters::default(), CancellationToken::new());
         let mut watched = Box::pin(reap_dropped(&shared, &counters, &stop));
-        assert!(timeout(PROGRAM_LINGER * 10, &mut watched).await.is_err());
+        assert!(timeout(STREAM_LINGER * 10, &mut watched).await.is_err());
         assert!(!stop.is_cancelled(), "its program has it");
         shared.dropped.cancel();
         for _ in 0..10 {
             counters.sent.fetch_add(1, Ordering::Relaxed);
-            assert!(timeout(PROGRAM_LINGER / 2, &mut watched).await.is_err());
+            assert!(timeout(STREAM_LINGER / 2, &mut watched).await.is_err());
         }
         assert!(!stop.is_cancelled(), "it moves");
         let start = clock::now();
         tokio::select! {
-            stopped = timeout(PROGRAM_LINGER * 10, watched) => assert!(stopped.is_ok(), "it is never stopped"),
+            stopped = timeout(STREAM_LINGER * 10, watched) => assert!(stopped.is_ok(), "it is never stopped"),
             () = stop.cancelled() => {}
         }
-        assert!(clock::now() - start <= PROGRAM_LINGER * 2);
+        assert!(clock::now() - start <= STREAM_LINGER * 2);
     }
 
     #[tokio::test]

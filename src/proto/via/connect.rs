@@ -1,4 +1,4 @@
-//! HTTP CONNECT (RFC 9110 section 9.3.6) with Basic credentials (RFC 7617): one request head, one answer head.
+//! HTTP CONNECT (RFC 9110 section 9.3.6) with Basic authentication (RFC 7617): one request head, one response head.
 
 use httparse::{EMPTY_HEADER, Response, Status};
 use zeroize::Zeroizing;
@@ -6,13 +6,13 @@ use zeroize::Zeroizing;
 use crate::proto::forward::HostPort;
 use crate::proto::secret::ProxyCredentials;
 
-/// Header fields in an answer; proxies send a dozen.
+/// Limit of header fields in a response; proxies send a dozen.
 const MAX_HEADERS: usize = 64;
 
-/// A reason phrase as it is shown, in characters.
+/// Length limit of a reason phrase in output, in characters.
 const REASON_CHARS: usize = 40;
 
-/// What asks for the way to a host.
+/// Builds the request for a tunnel to a host.
 pub fn request(target: HostPort<'_>, credentials: Option<&ProxyCredentials>) -> Zeroizing<String> {
     let version = env!("CARGO_PKG_VERSION");
     let mut head = Zeroizing::new(String::with_capacity(1024));
@@ -26,24 +26,24 @@ pub fn request(target: HostPort<'_>, credentials: Option<&ProxyCredentials>) -> 
     head
 }
 
-/// A proxy's answer.
+/// The response of a proxy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConnectResponse {
-    /// Its status and reason phrase.
+    /// Its status code.
     pub status: u16,
     reason: String,
-    /// The schemes of authentication that it would take.
+    /// The authentication schemes that it accepts.
     schemes: Vec<String>,
-    /// How long its head is; after a yes, the hub's bytes come next.
+    /// Length of its head, in bytes; after success the hub's bytes follow.
     pub length: usize,
 }
 
-/// What came is no HTTP.
+/// The error for bytes that are not an HTTP response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("does not answer with HTTP; for a SOCKS proxy, write socks5h://HOST:PORT")]
 pub struct NotHttp;
 
-/// The answer, once its head is whole.
+/// Parses the response; `None` until its head is complete.
 pub fn parse_response(bytes: &[u8]) -> Result<Option<ConnectResponse>, NotHttp> {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut response = Response::new(&mut headers);
@@ -59,12 +59,12 @@ pub fn parse_response(bytes: &[u8]) -> Result<Option<ConnectResponse>, NotHttp> 
 }
 
 impl ConnectResponse {
-    /// Whether the way is open.
+    /// Reports whether the tunnel is open.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// What a no means, and what to do about it.
+    /// Explains a failure, and what to do about it.
     pub fn failure(&self, target: HostPort<'_>, has_credentials: bool) -> String {
         let status = format!("{} {}", self.status, self.reason);
         let status = status.trim();
@@ -94,7 +94,7 @@ mod tests {
     const HUB: HostPort<'_> = HostPort("hub.corp", 443);
 
     #[test]
-    fn a_request_names_the_port_and_has_credentials_where_there_are_some() {
+    fn a_request_names_the_port_and_carries_credentials_if_there_are_some() {
         let head = request(HUB, None);
         assert!(head.starts_with("CONNECT hub.corp:443 HTTP/1.1\r\nHost: hub.corp:443\r\n"), "{head:?}");
         assert!(head.ends_with("\r\n\r\n") && !head.contains("Proxy-Authorization"), "{head:?}");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_read_when_it_is_whole_and_not_before() {
+    fn a_response_is_parsed_once_its_head_is_complete() {
         let text = b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\nhello";
         let head = text.len() - 5;
         for cut in 0..head {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error_and_never_a_panic() {
+    fn malformed_responses_are_errors() {
         for text in [
             "SSH-2.0-OpenSSH\r\n\r\n",
             "\x05\x00\x05",
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn each_no_says_who_and_what_to_do() {
+    fn each_failure_says_what_to_do() {
         let no = |text: &str, has_credentials| {
             parse_response(text.as_bytes()).unwrap().unwrap().failure(HUB, has_credentials)
         };
