@@ -31,10 +31,10 @@ pub struct LocalForward {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidForward {
     /// The port is missing or not a number from 1 to 65535.
-    #[error("'{0}' is not a port")]
+    #[error("invalid port '{0}'")]
     Port(String),
     /// The text before the port is not a host name or address.
-    #[error("'{0}' is not a host name or address (write IPv6 as [::1])")]
+    #[error("invalid host '{0}' (write IPv6 addresses as [::1])")]
     Host(String),
     /// The stream name is invalid.
     #[error(transparent)]

@@ -86,7 +86,7 @@ impl Pin {
 
 /// The error for text other than `sha256:` and 32 bytes of unpadded base64url; truncated pins are rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a pin of the form sha256:…")]
+#[error("invalid pin; expected sha256:…")]
 pub struct InvalidPin;
 
 impl FromStr for Pin {
@@ -143,7 +143,7 @@ const SCHEME: &str = "devstream://";
 
 /// The error for text that is not a join link, with its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a join link: {0}; it looks like 'devstream://HOST/ID?role=…&pin=…&code=…'")]
+#[error("invalid join link: {0}; expected 'devstream://HOST/ID?role=…&pin=…&code=…'")]
 pub struct InvalidLink(&'static str);
 
 impl FromStr for JoinLink {
@@ -151,28 +151,28 @@ impl FromStr for JoinLink {
 
     fn from_str(text: &str) -> Result<Self, InvalidLink> {
         let rest = text.trim().strip_prefix(SCHEME).ok_or(InvalidLink("it does not start with devstream://"))?;
-        let (target, query) = rest.split_once('?').ok_or(InvalidLink("it was cut off after the id"))?;
-        let (authority, id) = target.split_once('/').ok_or(InvalidLink("it names no device or service"))?;
+        let (target, query) = rest.split_once('?').ok_or(InvalidLink("it ends before the code"))?;
+        let (authority, id) = target.split_once('/').ok_or(InvalidLink("the id is missing"))?;
         let (mut role, mut pin, mut code) = (Role::Device, None, None);
         for field in query.split('&') {
             let (name, value) = field.split_once('=').ok_or(InvalidLink("a field has no value"))?;
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| InvalidLink("a field is not text"))?;
+            let value = percent_decode_str(value).decode_utf8().map_err(|_| InvalidLink("a field is not UTF-8"))?;
             match name {
-                "role" => role = value.parse().map_err(|_| InvalidLink("its role is unknown"))?,
-                "pin" => pin = Some(value.parse().map_err(|_| InvalidLink("its pin is damaged"))?),
-                "code" => code = Some(JoinCode::parse(&value).map_err(|_| InvalidLink("its code is damaged"))?),
-                _ => return Err(InvalidLink("it has a field that this version does not know")),
+                "role" => role = value.parse().map_err(|_| InvalidLink("unknown role"))?,
+                "pin" => pin = Some(value.parse().map_err(|_| InvalidLink("invalid pin"))?),
+                "code" => code = Some(JoinCode::parse(&value).map_err(|_| InvalidLink("invalid code"))?),
+                _ => return Err(InvalidLink("unknown field, which may need a newer version")),
             }
         }
         Ok(Self {
-            hub: authority.parse().map_err(|_| InvalidLink("its hub address is damaged"))?,
+            hub: authority.parse().map_err(|_| InvalidLink("invalid hub address"))?,
             role,
             id: match id {
                 "" => None,
-                id => Some(id.to_owned().try_into().map_err(|_| InvalidLink("its id is damaged"))?),
+                id => Some(id.to_owned().try_into().map_err(|_| InvalidLink("invalid id"))?),
             },
             pin,
-            code: code.ok_or(InvalidLink("its code is missing"))?,
+            code: code.ok_or(InvalidLink("the code is missing"))?,
         })
     }
 }

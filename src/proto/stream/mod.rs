@@ -157,8 +157,8 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Clean => "closed",
-            Self::LocalReset => "reset by the local side",
-            Self::PeerReset => "reset by the other side",
+            Self::LocalReset => "reset by the local application",
+            Self::PeerReset => "reset by the remote application",
             Self::Broken => "broken",
         })
     }

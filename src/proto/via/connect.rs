@@ -71,18 +71,20 @@ impl ConnectResponse {
         let takes_basic = self.schemes.is_empty() || self.schemes.iter().any(|s| s.eq_ignore_ascii_case("basic"));
         match self.status {
             407 if !takes_basic => format!(
-                "answered {status}: it takes {} and devstream can do Basic; let a helper such as cntlm log in",
+                "answered {status}: it accepts {}, and devstream only Basic; use a local helper such as cntlm",
                 self.schemes.join(", ")
             ),
             407 if has_credentials => {
-                format!("answered {status}: it does not accept the user and password it was given")
+                format!("answered {status}: it rejected the user and password")
             }
             407 => {
-                format!("answered {status}: give it credentials with --via-login FILE, with USER:PASSWORD in the file")
+                format!(
+                    "answered {status}: it requires credentials; use --via-login FILE, with USER:PASSWORD in the file"
+                )
             }
-            403 | 405 => format!("answered {status}: ask whoever runs it to allow CONNECT to {target}"),
+            403 | 405 => format!("answered {status}: ask its operator to allow CONNECT to {target}"),
             500..600 => format!("cannot reach the hub: {status}"),
-            _ => format!("answered {status} to CONNECT {target}: is it a proxy?"),
+            _ => format!("answered {status} to CONNECT {target}; check that it is a proxy"),
         }
     }
 }
@@ -137,10 +139,12 @@ mod tests {
             parse_response(text.as_bytes()).unwrap().unwrap().failure(HUB, has_credentials)
         };
         let basic = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n";
-        assert!(no(basic, false).contains("407 Proxy Authentication Required: give it credentials with --via-login"));
-        assert!(no(basic, true).contains("does not accept the user and password"));
+        assert!(
+            no(basic, false).contains("407 Proxy Authentication Required: it requires credentials; use --via-login")
+        );
+        assert!(no(basic, true).contains("rejected the user and password"));
         let ntlm = "HTTP/1.1 407 No\r\nProxy-Authenticate: NTLM\r\nproxy-authenticate: Negotiate\r\n\r\n";
-        assert!(no(ntlm, false).contains("it takes NTLM, Negotiate and"));
+        assert!(no(ntlm, false).contains("it accepts NTLM, Negotiate, and"));
         assert!(no("HTTP/1.1 403 Forbidden\r\n\r\n", false).contains("allow CONNECT to hub.corp:443"));
         assert_eq!(
             no("HTTP/1.0 503 Service Unavailable\r\n\r\n", false),

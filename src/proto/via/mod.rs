@@ -43,19 +43,20 @@ pub struct ProxyUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProxyUrl {
     /// An unknown scheme.
-    #[error("a proxy is http://HOST:PORT or socks5h://HOST:PORT; this has another scheme")]
+    #[error("unsupported proxy scheme; use http://HOST:PORT or socks5h://HOST:PORT")]
     Scheme,
     /// TLS to the proxy itself.
     #[error(
-        "https:// to a proxy is not supported; http:// to it is no less safe, since what passes is devstream's own TLS"
+        "https:// proxies are not supported; use http://, which is as safe: the tunnel carries devstream's own TLS"
     )]
     Tls,
     /// No valid host and port.
-    #[error("a proxy is http://HOST:PORT or socks5h://HOST:PORT; this has no such host and port")]
+    #[error("invalid proxy address; use http://HOST:PORT or socks5h://HOST:PORT")]
     Address,
     /// Invalid user or password.
     #[error(
-        "the proxy's user or password is empty, longer than 255 bytes, or not text; in a URL, write special characters as %XX"
+        "invalid proxy credentials: the user is empty, or user or password is longer than 255 bytes or not text; \
+         in a URL, write special characters as %XX"
     )]
     Credentials,
 }

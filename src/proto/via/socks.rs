@@ -25,22 +25,22 @@ pub enum SocksError {
     #[error("does not answer with SOCKS 5; for an HTTP proxy, write http://HOST:PORT")]
     NotSocks,
     /// The proxy requires credentials.
-    #[error("wants a login: give it credentials with --via-login FILE, with USER:PASSWORD in the file")]
+    #[error("requires credentials: use --via-login FILE, with USER:PASSWORD in the file")]
     AuthRequired,
     /// The proxy accepts none of the offered authentication methods.
-    #[error("takes neither no login nor a user and password")]
+    #[error("accepts neither anonymous access nor a user and password")]
     NoAcceptableMethod,
     /// The proxy rejected the credentials.
-    #[error("does not accept the user and password it was given")]
+    #[error("rejected the user and password")]
     AuthFailed,
     /// The proxy cannot reach the host: a reply code of RFC 1928 section 6.
     #[error("cannot reach the hub: {0}")]
     Unreachable(&'static str),
     /// The proxy's rules forbid the connection.
-    #[error("does not let this through: ask whoever runs it to allow the hub's name and port")]
+    #[error("forbids this connection: ask its operator to allow the hub's name and port")]
     NotAllowed,
     /// The host name does not fit the request.
-    #[error("cannot be told a name of more than {MAX_NAME_BYTES} bytes")]
+    #[error("accepts no host name of more than {MAX_NAME_BYTES} bytes")]
     NameTooLong,
 }
 
@@ -102,13 +102,13 @@ pub fn request(host: &str, port: u16) -> Result<Vec<u8>, SocksError> {
 pub fn parse_reply([version, code, _, kind, first]: [u8; 5]) -> Result<usize, SocksError> {
     match (version, code) {
         (VERSION, 0) => {}
-        (VERSION, 1) => return Err(SocksError::Unreachable("it does not say why")),
+        (VERSION, 1) => return Err(SocksError::Unreachable("general failure")),
         (VERSION, 2) => return Err(SocksError::NotAllowed),
-        (VERSION, 3) => return Err(SocksError::Unreachable("no way to its network")),
-        (VERSION, 4) => return Err(SocksError::Unreachable("no such host, or no way to it")),
-        (VERSION, 5) => return Err(SocksError::Unreachable("the port refused the connection")),
-        (VERSION, 6) => return Err(SocksError::Unreachable("no answer in time")),
-        (VERSION, 7 | 8) => return Err(SocksError::Unreachable("it does not do that")),
+        (VERSION, 3) => return Err(SocksError::Unreachable("network unreachable")),
+        (VERSION, 4) => return Err(SocksError::Unreachable("no such host, or host unreachable")),
+        (VERSION, 5) => return Err(SocksError::Unreachable("connection refused")),
+        (VERSION, 6) => return Err(SocksError::Unreachable("timed out")),
+        (VERSION, 7 | 8) => return Err(SocksError::Unreachable("command or address type not supported")),
         _ => return Err(SocksError::NotSocks),
     }
     // The bound address, of which one byte has been read, and a port.
