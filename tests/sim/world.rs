@@ -1,4 +1,4 @@
-//! The world around the broker: devices and services that do anything they like, and what must hold whatever they do.
+//! The world around the broker: devices and services that do anything, and the invariants that hold nevertheless.
 
 #[path = "world/actions.rs"]
 mod actions;
@@ -25,18 +25,18 @@ use devstream::proto::stream::StreamProtocol;
 
 use self::resumption::{IssuedTicket, ResumeAttempt};
 
-/// An answer may be late by no more than the step of the clock.
+/// Longest delay of a timeout: the step of the clock.
 const TICK: Duration = Duration::from_secs(2);
 
-/// A request that waits for its answer.
+/// A request without a response yet.
 struct PendingRequest {
-    ask: OpenRequest,
+    request: OpenRequest,
     deadline_to_answer: Instant,
-    /// It was made before, and its stream is there.
+    /// The request was made before, and its stream exists.
     repeated: bool,
 }
 
-/// A token that was given out.
+/// A stream token that the hub issued.
 #[derive(Clone)]
 struct IssuedToken {
     stream: StreamId,
@@ -48,14 +48,14 @@ struct IssuedToken {
 
 pub(crate) struct World {
     rng: u64,
-    /// What the dice show first.
+    /// The first random choices, for the fuzz target.
     script: VecDeque<u8>,
     pub(crate) now: Instant,
     pub(crate) broker: Broker,
     settings: Settings,
     next: u64,
     devices: HashMap<ConnectionId, DeviceId>,
-    asks: Vec<(ConnectionId, DeviceRequest)>,
+    device_requests: Vec<(ConnectionId, DeviceRequest)>,
     requests: HashMap<ConnectionId, PendingRequest>,
     answered: HashSet<ConnectionId>,
     tokens: Vec<IssuedToken>,
@@ -64,37 +64,37 @@ pub(crate) struct World {
     admitted: HashMap<ConnectionId, (StreamId, Role)>,
     accepted: HashSet<StreamId>,
     pub(crate) joined: HashSet<StreamId>,
-    /// How often a stream was joined again.
+    /// Number of rejoins.
     pub(crate) rejoined: usize,
-    /// Joined streams, by the service's side.
+    /// Joined streams, by the service's leg.
     open: HashMap<ConnectionId, StreamId>,
-    /// What was joined, and which of its sides, by the service's, were told to end.
+    /// Joined streams, and the service's legs that the hub has closed.
     opened: HashMap<StreamId, Event>,
     ending: HashMap<ConnectionId, RefusalKind>,
-    /// What sides may come back with; those of earlier runs of the hub too.
+    /// Resume tickets, including those of earlier runs of the hub.
     issued_tickets: Vec<IssuedTicket>,
     resuming: HashMap<ConnectionId, ResumeAttempt>,
-    /// The side that came last, for each role.
+    /// The newest leg of each role.
     last: HashMap<(StreamId, Role), ConnectionId>,
-    /// What this run of the hub must never join again: it is over, or was told to be.
+    /// Streams that this run of the hub must never join again.
     ended: HashSet<StreamId>,
-    /// What one side left with all of it, while it was the stream's.
+    /// Streams that a current leg has left cleanly.
     ended_cleanly: HashSet<StreamId>,
     interrupted: HashMap<StreamId, Instant>,
-    /// Runs of the hub, when this one began, and whether it is about to end.
+    /// The run of the hub, its start, and whether it drains.
     run: u64,
     began: Instant,
     draining: bool,
-    /// Each device's agent.
+    /// The run of each device's agent.
     agents: HashMap<DeviceId, u64>,
-    /// What each service may reach, and until when, where that is not everything.
+    /// The scope and expiry of services whose access is restricted.
     scopes: HashMap<ServiceName, (Scope, Option<Instant>)>,
     /// The newest connection of each device.
     current: HashMap<DeviceId, ConnectionId>,
-    /// Of which run of an agent a connection is, and which run was asked with early bytes.
+    /// The agent run of each connection, and the run that was sent each stream's early data.
     runs: HashMap<ConnectionId, u64>,
     early_at: HashMap<StreamId, (DeviceId, u64)>,
-    /// Requests that were repeated.
+    /// Number of repeated requests.
     pub(crate) repeated: usize,
 }
 
@@ -110,7 +110,7 @@ impl World {
             settings,
             next: 1,
             devices: HashMap::new(),
-            asks: Vec::new(),
+            device_requests: Vec::new(),
             requests: HashMap::new(),
             answered: HashSet::new(),
             tokens: Vec::new(),
@@ -141,19 +141,19 @@ impl World {
         }
     }
 
-    /// A run that these bytes decide.
+    /// A run whose choices these bytes decide.
     #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn scripted(bytes: &[u8]) -> Self {
         Self { script: bytes.iter().copied().collect(), ..Self::new(0) }
     }
 
-    /// Whether the script goes on.
+    /// Reports whether choices are left.
     #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn has_script(&self) -> bool {
         !self.script.is_empty()
     }
 
-    /// One random thing happens, then all that follows from it.
+    /// Takes one random action and processes its consequences.
     pub(crate) fn step(&mut self) {
         match self.random_below(100) {
             0..12 => self.device_connects(),
@@ -195,7 +195,7 @@ impl World {
         items.get(usize::try_from(index).unwrap()).cloned()
     }
 
-    /// The same order in every run, which a hash map's is not.
+    /// Picks a key in an order that does not depend on the hash map.
     fn pick_key<V>(&mut self, items: &HashMap<ConnectionId, V>) -> Option<ConnectionId> {
         let mut keys: Vec<_> = items.keys().copied().collect();
         keys.sort_unstable();
@@ -207,7 +207,7 @@ impl World {
         ConnectionId(self.next)
     }
 
-    /// With one forward.
+    /// Connects a device with one forward.
     pub(crate) fn connect_some_device(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
         let hello = Hello {
@@ -233,7 +233,7 @@ impl World {
     }
 }
 
-/// Other numbers for each seed.
+/// A random source with a sequence per seed.
 pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
     let mut counter = seed;
     move || {
@@ -246,7 +246,7 @@ pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
     }
 }
 
-/// For a device that is there, by a service that may do anything.
+/// A request for a connected device, of a service with full access.
 pub(crate) fn plain_request(device: &DeviceId) -> OpenRequest {
     OpenRequest {
         device: device.clone(),
@@ -273,7 +273,7 @@ pub(crate) fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
-/// A side's connection is lost.
+/// The exit of a leg whose connection is lost.
 pub(crate) fn lost() -> LegExit {
     LegExit::Lost(None, String::new())
 }
@@ -282,7 +282,7 @@ pub(crate) fn address() -> SocketAddr {
     ([192, 0, 2, 1], 1000).into()
 }
 
-/// SplitMix64's finaliser: a number that looks random for each that goes in.
+/// SplitMix64's finaliser: a pseudo-random number for each input.
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

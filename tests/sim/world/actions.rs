@@ -43,13 +43,13 @@ impl World {
         let (device, service) = (self.any_device(), service(self.rng % 3));
         let (scope, until) = self.scopes.get(&service).cloned().unwrap_or((Scope::everything(), None));
         if !scope.covers_device(&device) {
-            // It is not authorised, and the broker does not hear of it.
+            // The request is not authorised, and does not reach the broker.
             return;
         }
         let there: Vec<_> =
             if self.random_below(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
         let stream = self.pick_id(there);
-        let ask = OpenRequest {
+        let request = OpenRequest {
             device,
             name: wanted,
             scope,
@@ -64,20 +64,20 @@ impl World {
             standby: self.random_below(2) == 0,
             early: bytes::Bytes::from_static(if self.random_below(2) == 0 { b"early" } else { b"" }),
         };
-        // A device that comes and goes may be asked anew for as long as the service waits for it.
-        let deadline_to_answer = self.now + ask.connect_timeout + self.settings.handshake + TICK;
-        let repeated = ask.stream.is_some();
-        self.requests.insert(requester, PendingRequest { ask: ask.clone(), deadline_to_answer, repeated });
-        self.broker.handle(Input::OpenRequested { requester, request: ask.clone() }, self.now);
+        // A device that reconnects may be asked again for as long as the service waits for it.
+        let deadline_to_answer = self.now + request.connect_timeout + self.settings.handshake + TICK;
+        let repeated = request.stream.is_some();
+        self.requests.insert(requester, PendingRequest { request: request.clone(), deadline_to_answer, repeated });
+        self.broker.handle(Input::OpenRequested { requester, request: request.clone() }, self.now);
         if let Some(id) = stream {
-            self.check_repeated_request(id, &ask);
+            self.check_repeated_request(id, &request);
         }
     }
 
-    /// Who repeats a request ends what has become of it; a late first one, or somebody else's, ends nothing.
-    pub(super) fn check_repeated_request(&mut self, id: StreamId, ask: &OpenRequest) {
+    /// A repeated request ends the stream of the first; a late first one, or another service's, ends nothing.
+    pub(super) fn check_repeated_request(&mut self, id: StreamId, request: &OpenRequest) {
         self.repeated += 1;
-        let theirs = |service: &ServiceName| *service == ask.service && !ask.standby;
+        let theirs = |service: &ServiceName| *service == request.service && !request.standby;
         match self
             .broker
             .all_streams()
@@ -86,7 +86,7 @@ impl World {
         {
             Some(true) => _ = self.ended.insert(id),
             Some(false) => {}
-            None => assert!(!ask.standby, "a late request ended its stream"),
+            None => assert!(!request.standby, "a late request ended its stream"),
         }
     }
 
@@ -101,26 +101,26 @@ impl World {
         }
     }
 
-    /// Mostly the right device in good time; sometimes another connection, or the same answer again.
+    /// Usually the right device in time; sometimes another connection, or the same response again.
     pub(super) fn device_answers(&mut self) {
-        let asks = std::mem::take(&mut self.asks);
-        let chosen = self.pick(&asks);
-        self.asks = asks;
-        let Some((mut connection, ask)) = chosen else { return };
+        let device_requests = std::mem::take(&mut self.device_requests);
+        let chosen = self.pick(&device_requests);
+        self.device_requests = device_requests;
+        let Some((mut connection, request)) = chosen else { return };
         if self.random_below(10) == 0 {
             connection = self.connection();
         } else if self.random_below(4) > 0 {
-            self.asks.retain(|(_, other)| other.stream != ask.stream);
+            self.device_requests.retain(|(_, other)| other.stream != request.stream);
         }
         let accepted = self.random_below(5) > 0;
         let kinds = [RefusalKind::TargetRefused, RefusalKind::AuthenticationFailed];
         let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
-        let response = StreamResponse { request_id: ask.stream, accepted, reason };
+        let response = StreamResponse { request_id: request.stream, accepted, reason };
         let standby = self.random_below(2) == 0;
         self.broker.handle(Input::DeviceResponded { connection, response, standby }, self.now);
     }
 
-    /// Mostly who was invited; sometimes with another's token, in another's name, or for the second time.
+    /// Usually a leg with its own token; sometimes with another's, another identity, or for the second time.
     pub(super) fn leg_attaches(&mut self) {
         let tokens = std::mem::take(&mut self.tokens);
         let (chosen, other) = (self.pick(&tokens), self.pick(&tokens));
@@ -156,9 +156,9 @@ impl World {
         } else {
             Principal { role: Role::Service, id: service(self.rng % 3).into() }
         };
-        let theirs = |ask: &OpenRequest| match principal.role {
-            Role::Device => ask.device.as_str() == principal.id.as_str(),
-            Role::Service => ask.service.as_str() == principal.id.as_str(),
+        let theirs = |request: &OpenRequest| match principal.role {
+            Role::Device => request.device.as_str() == principal.id.as_str(),
+            Role::Service => request.service.as_str() == principal.id.as_str(),
         };
         self.mark_ended(theirs);
         self.broker
@@ -176,10 +176,10 @@ impl World {
             _ => {}
         }
         self.scopes.insert(whose.clone(), (scope.clone(), until));
-        let covers = |ask: &OpenRequest| {
-            scope.covers_device(&ask.device) && ask.name.as_ref().is_none_or(|name| scope.covers_stream(name))
+        let covers = |request: &OpenRequest| {
+            scope.covers_device(&request.device) && request.name.as_ref().is_none_or(|name| scope.covers_stream(name))
         };
-        self.mark_ended(|ask| ask.service == whose && !covers(ask));
+        self.mark_ended(|request| request.service == whose && !covers(request));
         self.broker.handle(Input::ScopeChanged { service: whose, scope, until }, self.now);
     }
 
