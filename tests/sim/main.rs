@@ -38,7 +38,8 @@ fn the_broker_keeps_its_invariants_over_thousands_of_seeds() {
     let enough = joined > 1_000 && rejoined > 500 && repeated > 1_000;
     assert!(
         enough,
-        "only {joined} streams were joined, {rejoined} rejoined, {repeated} requested again: the model does not reach what it should test"
+        "only {joined} streams were joined, {rejoined} rejoined, {repeated} requested again: \
+         the model does not reach what it should test"
     );
 }
 

@@ -115,7 +115,8 @@ impl ReceiveState {
         }
         self.grow_window(max_window);
         if self.written == self.received {
-            // While messages wait to be written, the next write is due an acknowledgement: the peer may have no room for more messages.
+            // While messages wait to be written, the next write is due an acknowledgement: the peer may be at its limit
+            // of unacknowledged messages.
             self.unacked_messages = 0;
         }
         (self.acked, self.end_acked, self.ack_owed) = (self.written, self.end_written, false);

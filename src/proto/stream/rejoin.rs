@@ -34,7 +34,7 @@ impl RejoinTimer {
         Self { grace, lost_at: None, retry_at: None, backoff }
     }
 
-    /// Sets the longest interruption, which the hub sends anew with each connection.
+    /// Sets the longest interruption, which the hub sends with each connection.
     pub fn set_grace(&mut self, grace: Duration) {
         self.grace = grace;
     }

@@ -144,14 +144,14 @@ impl Simulation {
         let other = &self.sides[1 - number];
         let (others_written, others_all) = (other.bytes_written, other.finished);
         let side = &mut self.sides[number];
-        let room = usize::try_from(side.end.capacity(share)).unwrap();
-        let length = room.min(side.step).min(side.size - side.bytes_written).min(DATA_MESSAGE_BYTES);
+        let capacity = usize::try_from(side.end.capacity(share)).unwrap();
+        let length = capacity.min(side.step).min(side.size - side.bytes_written).min(DATA_MESSAGE_BYTES);
         if length > 0 {
             side.end.push_local(self.pattern.slice(side.bytes_written..side.bytes_written + length));
             side.bytes_written += length;
         }
         // End of file is read as bytes are: when there is capacity.
-        if side.bytes_written == side.size && !side.finished && room > 0 {
+        if side.bytes_written == side.size && !side.finished && capacity > 0 {
             side.end.push_local(Bytes::new());
             side.finished = true;
         }

@@ -6,7 +6,7 @@ impl World {
     pub(super) fn process_outputs(&mut self) {
         while let Some(output) = self.broker.next_output() {
             match output {
-                Output::RequestDevice { connection, request } => self.asked(connection, request),
+                Output::RequestDevice { connection, request } => self.on_device_request(connection, request),
                 Output::CompleteOpen { requester, result } => self.answer(requester, result),
                 Output::Admit { leg, admission } => self.admit(leg, admission),
                 Output::Refuse { leg, refusal } => self.refused(leg, refusal.kind),
@@ -30,7 +30,7 @@ impl World {
         }
     }
 
-    pub(super) fn asked(&mut self, connection: ConnectionId, request: DeviceRequest) {
+    pub(super) fn on_device_request(&mut self, connection: ConnectionId, request: DeviceRequest) {
         let device = self.devices.get(&connection).expect("asked a device that is not connected").clone();
         let principal = Principal { role: Role::Device, id: device.clone().into() };
         let (stream, token) = (request.stream, request.token.clone());

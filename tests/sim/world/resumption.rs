@@ -109,11 +109,11 @@ impl World {
             .insert(requester, PendingRequest { request: request.clone(), deadline_to_answer, repeated: false });
         self.broker.handle(Input::OpenRequested { requester, request }, self.now);
         self.process_outputs();
-        let Some((connection, asked)) = self.device_requests.pop() else { return };
-        let response = StreamResponse { request_id: asked.stream, accepted: true, reason: None };
+        let Some((connection, request)) = self.device_requests.pop() else { return };
+        let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
         self.broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
         self.process_outputs();
-        let invited: Vec<_> = self.tokens.iter().filter(|ticket| ticket.stream == asked.stream).cloned().collect();
+        let invited: Vec<_> = self.tokens.iter().filter(|ticket| ticket.stream == request.stream).cloned().collect();
         for ticket in invited {
             self.arrive(ticket);
             self.process_outputs();
