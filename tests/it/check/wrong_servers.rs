@@ -147,7 +147,7 @@ fn who_lets_no_stream_through_is_named() {
 fn of_a_name_with_several_addresses_one_is_enough_and_where_nothing_leads_that_is_said() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1/64"), (&far, "fd00::2/64")] {
-        netns.run(&format!("ip address add {address} dev cable nodad"));
+        netns.run(&format!("ip address add {address} dev veth nodad"));
     }
     let names = "10.0.0.9 hub.test\\n10.0.0.1 hub.test\\nfd00::1 six.test\\n203.0.113.1 nowhere.test\\n";
     far.run(&format!(
