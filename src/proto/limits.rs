@@ -125,8 +125,8 @@ pub const LONG_PATH_WINDOW: u64 = 2 * 1024 * 1024;
 /// Largest window of one stream, in bytes: 1.3 Gbit/s at a round-trip time of 200 ms.
 pub const MAX_WINDOW: u64 = 32 * 1024 * 1024;
 
-/// Limit of all windows of a process together, in bytes, as long as each can have [`INITIAL_WINDOW`]. It bounds what
-/// stalled readers make the process hold, and separately what it keeps of its own unacknowledged bytes.
+/// Limit of all windows of a client together, in bytes, as long as each can have [`INITIAL_WINDOW`]. It bounds what
+/// stalled readers make the client hold, and separately what it keeps of its own unacknowledged bytes.
 pub const WINDOW_BUDGET: u64 = 32 * 1024 * 1024;
 
 /// Bytes written to the local side per acknowledgement, at least: where the window is small.
@@ -188,7 +188,7 @@ pub const REJOIN_CAP: Duration = Duration::from_secs(2);
 /// Uptime of a stream after which the next interruption starts from [`REJOIN_BASE`].
 pub const REJOIN_RESET_AFTER: Duration = Duration::from_secs(10);
 
-/// Limit of streams of one process that rejoin at the same time: until each has authenticated, it counts against
+/// Limit of streams of one client that rejoin at the same time: until each has authenticated, it counts against
 /// [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`] of its hub.
 pub const CONCURRENT_REJOINS: usize = 16;
 
