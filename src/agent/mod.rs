@@ -29,7 +29,7 @@ use crate::net::os::sd_notify;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
-use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
+use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF, STREAMS_PER_DEVICE};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -195,7 +195,7 @@ impl fmt::Display for RetryAction {
 fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {
-        SessionEnd::Displaced { .. } => DISPLACED_WAIT + jittered(DISPLACED_WAIT, random::u64()),
+        SessionEnd::Displaced { .. } => DISPLACED_BACKOFF + jittered(DISPLACED_BACKOFF, random::u64()),
         SessionEnd::Refused(refusal)
             if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) =>
         {

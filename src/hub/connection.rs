@@ -21,8 +21,9 @@ use super::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::transport::http_server::HttpRequest;
-use crate::proto::auth::{Binding, Credential, Exporter, HEADER, Session};
-use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_id};
+use crate::proto::auth::{AUTH_HEADER, Binding, Credential, Session};
+use crate::proto::challenge::Challenge;
+use crate::proto::channel_binding::{CHANNEL_HEADER, Exporter, channel_id};
 use crate::proto::id::{ConnectionId, Principal};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -92,7 +93,7 @@ impl ConnectionContext {
         shared: &Shared,
         request: &HttpRequest,
     ) -> Result<AuthenticatedIdentity, Refusal> {
-        let Some(Ok(credential)) = request.header(HEADER).map(str::parse::<Credential>) else {
+        let Some(Ok(credential)) = request.header(AUTH_HEADER).map(str::parse::<Credential>) else {
             return Err(self.auth_failed(shared, None, "missing or malformed credential"));
         };
         self.auth_pending.store(true, Ordering::Relaxed);

@@ -21,7 +21,7 @@ use crate::net::tls::{Acceptor, Socket};
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::transport::socket;
 use crate::net::tunnel::relay::Leg;
-use crate::proto::auth::Exporter;
+use crate::proto::channel_binding::Exporter;
 use crate::proto::http::Route;
 
 /// The purpose of an upgraded connection.

@@ -9,7 +9,7 @@ use super::endpoints::Endpoints;
 use super::metrics::Metrics;
 use super::registry::RegistryCache;
 use super::streams::Streams;
-use crate::proto::standby::StandbyOffer;
+use crate::proto::message::StandbyOffer;
 use crate::proto::timestamp::Timestamp;
 
 /// The parts of a running hub, each of which stands for itself.

@@ -241,13 +241,13 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
         "target",
         RefusalKind::TargetRefused,
         "Connection refused",
-        "is the service running",
+        "check that the service",
     );
     check(&["--stream", "mute"]).fails(
         "target",
         RefusalKind::TargetRefused,
         "ended it without a word",
-        "is the service running",
+        "check that the service",
     );
     check(&["--stream", "nosuch"]).fails(
         "stream",
@@ -265,7 +265,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     hub.wait_activity("deviceDisconnected", None);
     check(&[]).fails("device", RefusalKind::DeviceOffline, "last seen", "is its agent running");
     hub.ask(&["service", "disable", "alice"]);
-    check(&[]).fails("authentication", RefusalKind::Disabled, "", "can enable it again");
+    check(&[]).fails("authentication", RefusalKind::Disabled, "", "enable it again");
     hub.ask(&["service", "remove", "alice"]);
     check(&[]).fails("authentication", RefusalKind::AuthenticationFailed, "", "get a new join link");
     CheckReport::on(&Machine::new(), &["--device", DEVICE]).fails(
@@ -297,11 +297,15 @@ fn a_device_checks_its_way_and_its_targets_and_stays_online() {
         "target",
         RefusalKind::TargetRefused,
         &closed.to_string(),
-        "is the service running",
+        "check that the service",
     );
     let connected = || hub.activity().iter().filter(|entry| entry["operationName"] == "deviceConnected").count();
     assert_eq!(connected(), 1, "a check takes nobody's place");
-    assert!(agent.process.is_running() && !agent.process.log().contains("took over"), "{}", agent.process);
+    assert!(
+        agent.process.is_running() && !agent.process.log().contains(RefusalKind::Displaced.row().sentence),
+        "{}",
+        agent.process
+    );
 
     hub.ask(&["device", "remove", DEVICE]);
     fs::remove_file(config.join("config.toml")).unwrap();

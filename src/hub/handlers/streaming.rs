@@ -124,7 +124,10 @@ fn parse_credential(shared: &Shared, scheme: &str, text: &str) -> Option<LegCred
 /// The response headers with the leg's resume ticket and grace period.
 fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Vec<(&'static str, String)> {
     let token = shared.streams.resume_key.sign(ticket);
-    vec![(resume::TOKEN_HEADER, token.reveal().into()), (resume::GRACE_HEADER, grace.as_secs().to_string())]
+    vec![
+        (resume::RESUME_TOKEN_HEADER, token.reveal().into()),
+        (resume::RESUME_GRACE_HEADER, grace.as_secs().to_string()),
+    ]
 }
 
 /// Returns the subprotocol agreed in the handshake; else the first offered, since Azure's C client names one and
@@ -232,7 +235,7 @@ async fn relay_stream(
     let interrupted = resumable && matches!(exit, LegExit::Lost(..));
     let left = relay_end.closed_first().map(|(role, leg_close)| (role, leg_close.is_clean(), leg_close.reason()));
     guard.set_exit(exit);
-    if relay_end.reusable() {
+    if relay_end.is_reusable() {
         record_end(shared, *joined, active, left);
         let (device, service) = relay_end.into_legs();
         // Fails only if the device's task has ended.

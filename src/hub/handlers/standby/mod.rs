@@ -29,7 +29,7 @@ use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::{ResumeCredential, ResumeTicket};
 use crate::proto::scope::Scope;
-use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
+use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, StandbyToHub};
 
 /// The share of the hub's connections that may stand by, in percent: standby connections only save handshakes, others
 /// are a client's only way in.
@@ -174,7 +174,7 @@ impl Standby<'_> {
     }
 
     /// Waits for the next message for as long as the identity may stand by with this key.
-    async fn next_message(&self, channel: &mut Channel) -> Result<ToHub, StandbyEnd> {
+    async fn next_message(&self, channel: &mut Channel) -> Result<StandbyToHub, StandbyEnd> {
         let mut changes = self.shared.registry.changes();
         loop {
             let valid = self.revalidate().await.map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;

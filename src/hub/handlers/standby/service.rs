@@ -14,13 +14,13 @@ use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::encode;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeCredential;
-use crate::proto::standby::{FromHub, Open, Opened, ResumeGrant, ToHub};
+use crate::proto::standby::{ResumeGrant, StandbyFromHub, StandbyOpenRequest, StandbyOpened, StandbyToHub};
 
 impl Standby<'_> {
     /// Serves one stream that the service opens. Returns the channel if it stands by again.
     pub(super) async fn serve_service(&self, mut channel: Channel) -> Option<Channel> {
         let opening = async {
-            let ToHub::Open(open) = self.next_message(&mut channel).await? else {
+            let StandbyToHub::Open(open) = self.next_message(&mut channel).await? else {
                 return Err(StandbyEnd::Refused(RefusalKind::BadRequest));
             };
             let early = channel.accompanying(open.early.bytes()).await?;
@@ -32,7 +32,7 @@ impl Standby<'_> {
         }
     }
 
-    async fn open(&self, open: Open, early: Bytes, channel: Channel) -> Option<Channel> {
+    async fn open(&self, open: StandbyOpenRequest, early: Bytes, channel: Channel) -> Option<Channel> {
         let device = open.device.clone();
         let mut leg = Leg::new(channel.into_socket(), ());
         // Early data travels with the request, before its activity line is written: not where the log is required.
@@ -79,7 +79,7 @@ impl Standby<'_> {
     }
 
     /// Opens the stream as for a plain request, with the service's present record.
-    async fn request_stream(&self, open: Open, early: Bytes) -> Result<Grant, Refusal> {
+    async fn request_stream(&self, open: StandbyOpenRequest, early: Bytes) -> Result<Grant, Refusal> {
         let record = self.revalidate().await?.record;
         let params = OpenParams {
             device: open.device,
@@ -100,8 +100,8 @@ impl Standby<'_> {
         device: &DeviceId,
         grant: &Grant,
         resume_credential: Option<&ResumeCredential>,
-    ) -> FromHub {
-        FromHub::Opened(Opened {
+    ) -> StandbyFromHub {
+        StandbyFromHub::Opened(StandbyOpened {
             url: self.shared.endpoints.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
             resume_grant: resume_credential.map(ResumeGrant::from),
@@ -116,7 +116,7 @@ impl Standby<'_> {
             leg.refuse(&reason).await;
             return None;
         }
-        leg.send_text(encode(&FromHub::Refused { reason })).await.ok()?;
+        leg.send_text(encode(&StandbyFromHub::Refused { reason })).await.ok()?;
         self.control_channel(leg)
     }
 }
