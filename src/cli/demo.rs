@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::args::{Demo, HubArgs};
 use super::identity::LocalHub;
+use super::output::stream_monitor::{StreamMonitor, Table};
 use super::signals::Signals;
-use super::stream_monitor::{StreamMonitor, Table};
 use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};

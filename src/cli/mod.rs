@@ -2,36 +2,20 @@
 
 mod admin;
 mod args;
-mod certificate;
 mod check;
 mod complete;
 mod config;
-mod config_command;
 mod demo;
-mod devices;
 mod examples;
 mod identity;
-mod install;
-mod join;
-mod key_access;
-pub mod local_identity;
-mod logging;
-mod logs;
 mod output;
 mod paths;
 mod profile;
-mod profiles;
-mod rdp;
-mod role_settings;
 mod roles;
+mod service;
 mod signals;
 mod ssh;
 mod status;
-mod status_server;
-mod stderr;
-mod stdio;
-mod stream_monitor;
-mod units;
 
 use std::process::ExitCode;
 
@@ -39,11 +23,14 @@ use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
 
 use self::args::{Cli, Command, Completions, Hub, HubCommand};
+use self::complete::attach_completers;
 use self::config::ConfigError;
 pub use self::config::{SECTIONS, config_errors, config_template, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
-use self::stream_monitor::Table;
+pub use self::identity::local_identity;
+use self::output::logging;
+use self::output::stream_monitor::Table;
 use crate::net::os::core_dump;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::proto::refusal::Refusal;
@@ -75,7 +62,7 @@ impl From<Refusal> for Failure {
 
 /// The whole command line, for whatever is generated from it.
 pub fn command() -> clap::Command {
-    with_examples(Cli::command())
+    attach_completers(with_examples(Cli::command()))
 }
 
 /// Runs what was typed and returns its exit code.
@@ -101,11 +88,11 @@ pub fn main() -> ExitCode {
         }
     };
     let name = cli.command.name();
-    let table = stream_monitor::table(&cli);
+    let table = cli.shows_streams().then(Table::on_terminal).flatten();
     // It changes the environment, which nobody may who is not the only thread.
     let inherited = InheritedSockets::from_env();
     // Dropped last: what was said until then is written.
-    let _output = stderr::start(cli.command.is_role(), table.clone());
+    let _output = output::start(cli.command.is_role(), table.clone());
     let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
         logging::start(filter, cli.log_format);
@@ -123,19 +110,19 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
         match cli.command {
             // Boxed: none of them makes room for the largest, on a stack that is never given back.
             Command::Hub(command) => Box::pin(hub(*command, inherited)).await,
-            Command::Join(join) => Box::pin(join::run(join)).await,
+            Command::Join(join) => Box::pin(identity::join::run(join)).await,
             Command::DeviceAgent(agent) => Box::pin(roles::device_agent(agent)).await,
             Command::ServiceProxy(proxy) => Box::pin(roles::service_proxy(proxy, table)).await,
-            Command::Service(service) => install::run(service.command),
+            Command::Service(service) => service::run(service.command),
             Command::Demo(demo) => Box::pin(demo::run(demo, table)).await,
-            Command::Devices(devices) => Box::pin(devices::run(devices)).await,
+            Command::Devices(devices) => Box::pin(admin::devices::run(devices)).await,
             Command::Check(check) => Box::pin(check::run(*check)).await,
             Command::Status(status) => Box::pin(status::run(status)).await,
-            Command::Rdp(rdp) => Box::pin(rdp::run(rdp)).await,
+            Command::Rdp(rdp) => Box::pin(ssh::rdp::run(rdp)).await,
             Command::Ssh(ssh) => ssh::run(ssh),
             Command::SshConfig(config) => ssh::configure(&config),
-            Command::Profiles(profiles) => Ok(profiles::run(profiles)?),
-            Command::Config(config) => config_command::run(config),
+            Command::Profiles(profiles) => Ok(identity::profiles::run(profiles)?),
+            Command::Config(config) => config::command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {
                 output::print(shell.script());
                 Ok(())
@@ -160,10 +147,11 @@ async fn hub(Hub { serve, state, file, command }: Hub, inherited: InheritedSocke
             let missing = || anyhow!("there is no configuration file; --config FILE names one");
             let path = file.config.ok_or_else(|| Failure::Usage(missing()))?;
             let path = path.display();
-            roles::hub_config(serve, state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;
+            serve.config(state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;
             output::print(&format!("{path}: ok"));
             Ok(())
         }
+        Some(HubCommand::Check(output)) => check::hub(&paths::hub_state(state)?, output).await,
         Some(command) => admin::run(command, state).await,
     }
 }

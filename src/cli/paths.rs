@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::profile::Profile;
 use crate::net::certificate::machine_name;
 use crate::net::os::random;
-use crate::proto::id::{Principal, Role};
+use crate::proto::id::Principal;
 
-/// devstream's place in the data directory.
-fn data() -> anyhow::Result<PathBuf> {
+/// The file of a stored identity, and the name of the credential that systemd passes a service.
+pub(super) const IDENTITY_FILE: &str = "identity.toml";
+/// The file of its key, and the name of that credential.
+pub(super) const KEY_FILE: &str = "key";
+
+/// devstream's directory below the user's data directory.
+pub(super) fn data() -> anyhow::Result<PathBuf> {
     // Not what Windows carries to other machines: keys and sockets are this one's.
     let base = dirs::data_local_dir().context("there is no home directory to keep things in; set HOME")?;
     Ok(base.join("devstream"))
@@ -21,13 +25,13 @@ fn data() -> anyhow::Result<PathBuf> {
 pub(super) const SERVICE_STATE: &str = "/var/lib/devstream/hub";
 
 /// The state directory of a hub to be: the one given, else the user's own.
-pub(super) fn own_hub_state(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub(super) fn user_hub_state(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     given.map_or_else(|| Ok(data()?.join("hub")), |given| Ok(given.into()))
 }
 
 /// The state directory of a hub to speak to: for root, who has none, also the one of the machine's service.
 pub(super) fn hub_state(given: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let own = own_hub_state(given)?;
+    let own = user_hub_state(given)?;
     Ok(if given.is_some() { own } else { user_or_service_state(own, SERVICE_STATE.into()) })
 }
 
@@ -59,13 +63,7 @@ pub(super) fn credential(name: &str) -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-/// Where a profile keeps the identity of one role once this machine has joined.
-pub(super) fn identity(profile: &Profile, role: Role) -> anyhow::Result<PathBuf> {
-    let directory = if profile.is_default() { data()? } else { profiles()?.join(profile.as_str()) };
-    Ok(directory.join(role.as_str()))
-}
-
-/// Where the profiles are that have a name of their own.
+/// The directory of named profiles.
 pub(super) fn profiles() -> anyhow::Result<PathBuf> {
     Ok(data()?.join("profiles"))
 }
@@ -75,8 +73,8 @@ pub(super) fn default_profile_file() -> anyhow::Result<PathBuf> {
     Ok(data()?.join("profile"))
 }
 
-/// What a profile's hub told about its devices, for completions.
-pub(super) fn device_cache(profile: &Profile) -> anyhow::Result<PathBuf> {
+/// The cache of a profile's devices, for completions.
+pub(super) fn device_cache(profile: &str) -> anyhow::Result<PathBuf> {
     let base = dirs::cache_dir().context("there is no home directory to keep things in; set HOME")?;
     Ok(base.join("devstream").join(format!("devices-{profile}.json")))
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 
 use super::paths;
 use crate::hub::state::{create_private_directory, read_private, write_private};
+use crate::proto::id::Role;
 
 /// The profile of whoever never named one.
 const DEFAULT: &str = "default";
@@ -83,6 +84,16 @@ impl Profile {
     /// The name.
     pub(super) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The directory of its identities.
+    pub(super) fn directory(&self) -> anyhow::Result<PathBuf> {
+        if self.is_default() { paths::data() } else { Ok(paths::profiles()?.join(self.as_str())) }
+    }
+
+    /// The directory of its identity in one role.
+    pub(super) fn identity_directory(&self, role: Role) -> anyhow::Result<PathBuf> {
+        Ok(self.directory()?.join(role.as_str()))
     }
 
     /// What is typed to name it, where it has to be.

@@ -1,50 +1,41 @@
 //! Starting the three roles from what was typed.
 
 use std::io::IsTerminal as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Once, OnceLock};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{client_factory, default_device_id, default_service_id, has_service_credential};
+use super::output::stdio;
+use super::output::stream_monitor::{StreamMonitor, Table};
 use super::signals::{HangupSignal, Signals};
-use super::status_server::StatusServer;
-use super::stream_monitor::{StreamMonitor, Table};
-use super::{Failure, output, paths, stdio};
+use super::status::server::StatusServer;
+use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
-use crate::hub::broker::Settings;
-use crate::hub::config::{HubConfig, Streaming};
 use crate::hub::{BindError, Hub};
 use crate::net::os::allocator::retain_freed_memory;
 use crate::net::os::rlimit::raise_descriptors;
 use crate::net::os::sd_notify;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
-use crate::net::transport::socket::has_ipv6;
 use crate::proto::admin::HubInfo;
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, Principal, Role};
-use crate::proto::join::HubAddress;
-use crate::proto::limits::{FORWARDS_PER_DEVICE, HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
+use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::RoleState;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
-/// All addresses, IPv6 and IPv4; below it a port that needs no privilege.
-const DEFAULT_LISTEN: &str = "[::]:8443";
-
-/// The same where a machine has no IPv6.
-const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
-
 pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: InheritedSockets) -> Result<(), Failure> {
     retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
-    let config = hub_config(serve, state).map_err(Failure::Usage)?;
+    let config = serve.config(state).map_err(Failure::Usage)?;
     let hangup = HangupSignal::listen()?;
     let hub = Hub::bind(config, inherited).map_err(not_bound)?;
     let mut listening = Vec::new();
@@ -97,48 +88,6 @@ fn advise(info: &HubInfo) {
             info.hostname
         ),
     );
-}
-
-/// The hub's settings, from wherever they come.
-pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Result<HubConfig> {
-    let mut listen = serve.listen;
-    if listen.is_empty() {
-        let default = if has_ipv6() { DEFAULT_LISTEN } else { DEFAULT_LISTEN_IPV4 };
-        listen.push(default.parse().context("the default address")?);
-    }
-    let streaming = match (serve.streaming_endpoint, serve.streaming_listen) {
-        (Some(url), Some(listen)) => Some(streaming_endpoint(url, listen)?),
-        (None, None) => None,
-        (Some(_), None) => bail!("--streaming-endpoint also needs --streaming-listen, where that URL leads to"),
-        (None, Some(_)) => bail!("--streaming-listen also needs --streaming-endpoint, the URL that leads to it"),
-    };
-    Ok(HubConfig {
-        listen,
-        certificate: serve.certificate.source(&serve.hostname)?,
-        hostnames: serve.hostname,
-        allow_tls_inspection: serve.allow_tls_inspection,
-        state: paths::own_hub_state(state)?,
-        streaming,
-        broker: Settings {
-            handshake: serve.handshake_timeout.min(HANDSHAKE_TIMEOUT),
-            token: serve.handshake_timeout.min(TOKEN_LIFETIME),
-            pending: serve.limits.pending(),
-            streams: serve.limits.streams(),
-            resume: serve.resume.grace(),
-        },
-        activity: serve.activity.settings()?,
-        drain: serve.drain_timeout,
-        idle_timeout: serve.resume.idle_timeout(),
-        standbys: serve.resume.standbys(),
-        limits: serve.limits.limits(),
-        metrics: serve.metrics,
-    })
-}
-
-fn streaming_endpoint(url: String, listen: SocketAddr) -> anyhow::Result<Streaming> {
-    let wrong = || anyhow!("--streaming-endpoint must be wss://HOST:PORT, and '{url}' is not");
-    let address: HubAddress = url.strip_prefix("wss://").ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
-    Ok(Streaming { url: format!("wss://{address}"), host: address.host, listen })
 }
 
 pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {

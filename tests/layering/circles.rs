@@ -5,20 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{files_of, numbered};
 
 /// Circles that are still to be taken apart.
-const KNOWN: [&str; 23] = [
+const KNOWN: [&str; 11] = [
     "src/agent: standby -> stream -> standby",
-    "src/cli: admin -> check -> admin",
-    "src/cli: args -> certificate -> args",
-    "src/cli: args -> complete -> args",
-    "src/cli: args -> complete -> identity -> args",
-    "src/cli: args -> complete -> role_settings -> args",
-    "src/cli: args -> complete -> role_settings -> config -> args",
-    "src/cli: install -> key_access -> install",
-    "src/cli: install -> units -> key_access -> install",
-    "src/cli: logging -> output -> logging",
-    "src/cli: logging -> stderr -> logging",
-    "src/cli: logging -> stderr -> stream_monitor -> logging",
-    "src/cli: paths -> profile -> paths",
     "src/hub: accept -> admin -> open -> connection -> monitor -> accept",
     "src/hub: connection -> control -> connection",
     "src/hub: connection -> devices -> connection",

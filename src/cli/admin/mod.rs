@@ -1,8 +1,8 @@
 //! The `hub …` subcommands: questions to the running hub of the same user.
 
+pub(super) mod devices;
+mod logs;
 mod show;
-
-pub(super) use show::devices as show_devices;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::args::{
     AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
     StreamsCommand,
 };
-use super::{Failure, check, logs, output, paths};
+use super::{Failure, output, paths};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
 use crate::net::os::clock;
@@ -26,7 +26,6 @@ use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(), Failure> {
     let state = paths::hub_state(given)?;
     let (request, json) = match command {
-        HubCommand::Check(output) => return check::hub(&state, output).await,
         HubCommand::Logs(args) => return logs::run(&args, &state).await,
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
@@ -38,7 +37,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
             return Ok(());
         }
         HubCommand::Restore { file } => {
-            let state = paths::own_hub_state(given)?;
+            let state = paths::user_hub_state(given)?;
             let identities = backup::restore(&file, &state)?;
             output::eprint(&format!(
                 "{identities} identities are back in {}; start it with `devstream hub`",
@@ -56,8 +55,8 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         },
         HubCommand::Devices(OutputArgs { json }) => (AdminRequest::List { role: Role::Device }, json),
         HubCommand::Status(OutputArgs { json }) => (AdminRequest::Status, json),
-        // The configuration is checked by whoever read it.
-        HubCommand::Show | HubCommand::CheckConfig => (AdminRequest::Show, true),
+        // `check` and `check-config` are no requests, and were handled before.
+        HubCommand::Show | HubCommand::Check(_) | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let socket = admin_socket(&state);
     let answer: AdminResponse =

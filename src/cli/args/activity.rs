@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use clap_complete::engine::ArgValueCandidates;
 
 use super::value_parsers::{age, size};
-use crate::cli::complete::hub;
 use crate::hub::activity::Settings;
 use crate::proto::id::{DeviceId, ServiceName};
 
@@ -59,10 +57,10 @@ impl ActivityArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Logs {
     /// Only lines of this device
-    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(hub::devices))]
+    #[arg(long, value_name = "ID")]
     pub(in crate::cli) device: Option<DeviceId>,
     /// Only lines of this service
-    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(hub::services))]
+    #[arg(long, value_name = "NAME")]
     pub(in crate::cli) service: Option<ServiceName>,
     /// Only lines of the last while, such as 90s, 30m, 12h or 7d
     #[arg(long, value_name = "AGE", value_parser = age)]

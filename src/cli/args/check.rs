@@ -1,10 +1,8 @@
 //! `check`, as typed.
 
 use clap::Args;
-use clap_complete::engine::ArgValueCandidates;
 
 use super::{HubArgs, OutputArgs};
-use crate::cli::complete;
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, StreamName};
 
@@ -18,10 +16,10 @@ use crate::proto::id::{DeviceId, StreamName};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Check {
     /// Go on to this device
-    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(complete::devices))]
+    #[arg(long, value_name = "ID")]
     pub(in crate::cli) device: Option<DeviceId>,
     /// The stream to ask for [default: the device's first forward]
-    #[arg(long, value_name = "NAME", requires = "device", add = ArgValueCandidates::new(complete::streams))]
+    #[arg(long, value_name = "NAME", requires = "device")]
     pub(in crate::cli) stream: Option<StreamName>,
     /// Check as a device: whether this target answers here, instead of those in the device-agent's settings (repeatable)
     #[arg(long, value_name = "[NAME=][HOST:]PORT", value_delimiter = ',', conflicts_with = "device")]

@@ -1,10 +1,8 @@
 //! `devstream profiles …`.
 
 use clap::{Args, Subcommand};
-use clap_complete::engine::ArgValueCandidates;
 
 use super::OutputArgs;
-use crate::cli::complete;
 use crate::cli::profile::Profile;
 
 /// List the hubs and identities that this machine joined with, or choose among them
@@ -28,13 +26,11 @@ pub(in crate::cli) enum ProfilesCommand {
     /// Have a profile hold wherever none is named
     Use {
         /// The profile; `default` undoes it
-        #[arg(add = ArgValueCandidates::new(complete::profiles))]
         name: Profile,
     },
     /// Forget a profile's identities: their keys are gone, and their ids join again with new links
     Remove {
         /// The profile
-        #[arg(add = ArgValueCandidates::new(complete::profiles))]
         name: Profile,
     },
 }

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
-use clap_complete::engine::ArgValueCandidates;
 
 use super::Logs;
 use super::value_parsers::age;
-use crate::cli::complete::hub;
 use crate::proto::id::{DeviceId, ServiceName, StreamId};
 use crate::proto::scope::Glob;
 
@@ -73,7 +71,6 @@ pub(in crate::cli) enum DeviceCommand {
     /// Show one device
     Show {
         /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
         id: DeviceId,
         #[command(flatten)]
         output: OutputArgs,
@@ -81,19 +78,16 @@ pub(in crate::cli) enum DeviceCommand {
     /// Keep a device out until it is enabled again; its connection and streams end
     Disable {
         /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
         id: DeviceId,
     },
     /// Let a device in again
     Enable {
         /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
         id: DeviceId,
     },
     /// Print a line with which the device gets a new key
     Rotate {
         /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
         id: DeviceId,
         #[command(flatten)]
         overlap: OverlapArgs,
@@ -103,7 +97,6 @@ pub(in crate::cli) enum DeviceCommand {
     /// Forget a device; its connection and streams end
     Remove {
         /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
         id: DeviceId,
     },
 }
@@ -123,7 +116,6 @@ pub(in crate::cli) enum ServiceCommand {
     /// Change what a service may reach; what is not named stays. Streams outside of it end
     Set {
         /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
         name: ServiceName,
         #[command(flatten)]
         scope: ScopeArgs,
@@ -133,7 +125,6 @@ pub(in crate::cli) enum ServiceCommand {
     /// Show one service
     Show {
         /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
         name: ServiceName,
         #[command(flatten)]
         output: OutputArgs,
@@ -141,19 +132,16 @@ pub(in crate::cli) enum ServiceCommand {
     /// Keep a service out until it is enabled again; its streams end
     Disable {
         /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
         name: ServiceName,
     },
     /// Let a service in again
     Enable {
         /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
         name: ServiceName,
     },
     /// Print a line with which the service gets a new key
     Rotate {
         /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
         name: ServiceName,
         #[command(flatten)]
         overlap: OverlapArgs,
@@ -163,7 +151,6 @@ pub(in crate::cli) enum ServiceCommand {
     /// Forget a service; its streams end
     Remove {
         /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
         name: ServiceName,
     },
 }
@@ -187,7 +174,6 @@ pub(in crate::cli) enum EnrollCommand {
     /// Make an enrolment key void; the devices that joined with it stay
     Remove {
         /// Its number
-        #[arg(add = ArgValueCandidates::new(hub::enrolments))]
         id: u64,
     },
 }
@@ -208,7 +194,6 @@ pub(in crate::cli) enum StreamsCommand {
     /// End a stream; both of its ends are told why
     Kill {
         /// Its id, as listed
-        #[arg(add = ArgValueCandidates::new(hub::streams))]
         id: StreamId,
     },
 }
@@ -231,10 +216,10 @@ pub(in crate::cli) struct OverlapArgs {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ScopeArgs {
     /// Devices it may reach: ids, or patterns with * and ? (repeatable)
-    #[arg(long = "device", value_name = "GLOB", add = ArgValueCandidates::new(hub::devices))]
+    #[arg(long = "device", value_name = "GLOB")]
     pub(in crate::cli) devices: Vec<Glob>,
     /// Stream names it may ask for: names, or patterns with * and ? (repeatable) [default: any]
-    #[arg(long = "stream", value_name = "GLOB", add = ArgValueCandidates::new(hub::offered))]
+    #[arg(long = "stream", value_name = "GLOB")]
     pub(in crate::cli) streams: Vec<Glob>,
     /// How long, from now, such as 8h or 30d; or `ever`
     #[arg(long = "for", value_name = "AGE", value_parser = age_or_ever)]

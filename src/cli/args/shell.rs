@@ -4,10 +4,8 @@ use std::ffi::OsString;
 use std::str::FromStr;
 
 use clap::{Args, ValueHint};
-use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 use super::OutputArgs;
-use crate::cli::complete;
 use crate::cli::profile::Profile;
 use crate::proto::id::{DeviceId, InvalidName, StreamName};
 
@@ -31,7 +29,7 @@ pub(in crate::cli) struct SshConfig {
     #[arg(long, conflicts_with_all = ["install", "stream"])]
     pub(in crate::cli) uninstall: bool,
     /// The stream that leads to the device's SSH server: what its forward is called
-    #[arg(long, value_name = "NAME", default_value = SSH, add = ArgValueCandidates::new(complete::streams))]
+    #[arg(long, value_name = "NAME", default_value = SSH)]
     pub(in crate::cli) stream: StreamName,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
@@ -44,12 +42,12 @@ pub(in crate::cli) struct SshConfig {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Ssh {
     /// The stream that leads to the device's SSH server: what its forward is called
-    #[arg(long, value_name = "NAME", default_value = SSH, add = ArgValueCandidates::new(complete::streams))]
+    #[arg(long, value_name = "NAME", default_value = SSH)]
     pub(in crate::cli) stream: StreamName,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// Whom to log in as, and where: pi-42, root@pi-42
-    #[arg(value_name = "[USER@]DEVICE", add = ArgValueCompleter::new(complete::logins))]
+    #[arg(value_name = "[USER@]DEVICE")]
     pub(in crate::cli) login: Login,
     /// What `ssh` is given: its options, and a command for the device
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
@@ -85,12 +83,11 @@ pub(in crate::cli) struct Rdp {
     #[arg(long)]
     pub(in crate::cli) no_client: bool,
     /// The stream that leads to the device's desktop: what its forward is called
-    #[arg(long, value_name = "NAME", default_value = RDP, add = ArgValueCandidates::new(complete::streams))]
+    #[arg(long, value_name = "NAME", default_value = RDP)]
     pub(in crate::cli) stream: StreamName,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// The device
-    #[arg(add = ArgValueCandidates::new(complete::devices))]
     pub(in crate::cli) device: DeviceId,
     /// Further arguments for the client, such as /u:alice
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, conflicts_with = "no_client")]

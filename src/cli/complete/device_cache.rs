@@ -49,7 +49,9 @@ pub(super) fn devices(hub_args: &HubArgs, flags: &[String]) -> Vec<DeviceStatus>
     if !has_hub(&profile) {
         return Vec::new();
     }
-    let (Ok(file), Ok(hub)) = (paths::device_cache(&profile), hub(&profile, hub_args)) else { return Vec::new() };
+    let (Ok(file), Ok(hub)) = (paths::device_cache(profile.as_str()), hub(&profile, hub_args)) else {
+        return Vec::new();
+    };
     if let Some(cached) = read(&file, &hub, FRESH_FOR) {
         return cached.devices;
     }
@@ -61,7 +63,7 @@ pub(super) fn devices(hub_args: &HubArgs, flags: &[String]) -> Vec<DeviceStatus>
 pub(in crate::cli) fn store(hub_args: &HubArgs, devices: &[DeviceStatus]) {
     let keep = || {
         let profile = Profile::resolve(hub_args.profile.as_ref())?;
-        let file = paths::device_cache(&profile)?;
+        let file = paths::device_cache(profile.as_str())?;
         create_private_directory(file.parent().context("a file has a directory")?)?;
         let devices = devices.iter().take(MAX_CANDIDATES).cloned().collect();
         let cached = CachedDevices { at: clock::now_utc(), hub: hub(&profile, hub_args)?, devices };

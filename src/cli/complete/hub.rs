@@ -4,7 +4,8 @@ use clap_complete::engine::CompletionCandidate;
 use tokio::time::timeout;
 
 use super::{MAX_CANDIDATES, REPLY_TIMEOUT, argv, list};
-use crate::cli::{paths, role_settings};
+use crate::cli::config::role_settings;
+use crate::cli::paths;
 use crate::hub::state::admin_socket;
 use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse, Enrolment, Identity, StreamStatus};
