@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 pub use self::options::RequestOptions;
 use self::options::ResponseLimits;
-pub use self::probe::{Probe, ProbeResult};
+pub use self::probe::{Probe, ProbeError, ProbeResult};
 use crate::net::tls::interception;
 use crate::net::tls::read_ahead::ReadAhead;
 use crate::net::tls::{self, Trust};
@@ -29,7 +29,6 @@ use crate::net::tunnel::pump::{Rejoin, Tunnel};
 use crate::net::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
 use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
 use crate::proto::challenge::Challenge;
-use crate::proto::check::NOT_A_HUB;
 use crate::proto::http::{Route, list_contains};
 use crate::proto::id::Principal;
 use crate::proto::join::HubAddress;
@@ -359,19 +358,25 @@ struct ErrorBody {
 
 /// What an answer other than the wanted one means.
 pub fn response_refusal(response: &Response<Bytes>) -> Refusal {
+    parse_refusal(response).unwrap_or_else(|| {
+        let status = response.status();
+        not_a_hub(&format!(", or a proxy in front of it says no: HTTP {status}"))
+    })
+}
+
+/// The refusal of a hub's response; none if the response is not a hub's.
+fn parse_refusal(response: &Response<Bytes>) -> Option<Refusal> {
     if let Ok(ErrorBody { refusal }) = serde_json::from_slice(response.body()) {
-        return refusal;
+        return Some(refusal);
     }
     let status = response.status();
-    match TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error()) {
-        Some(row) if matches!(row.kind, RefusalKind::AuthenticationFailed | RefusalKind::IncompatibleVersion) => {
-            row.kind.into()
-        }
-        _ => Refusal::new(
-            RefusalKind::HubUnreachable,
-            format!("{NOT_A_HUB}, or a proxy in front of it says no: HTTP {status}"),
-        ),
-    }
+    let row = TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error())?;
+    let is_hubs = matches!(row.kind, RefusalKind::AuthenticationFailed | RefusalKind::IncompatibleVersion);
+    is_hubs.then(|| row.kind.into())
+}
+
+fn not_a_hub(why: &str) -> Refusal {
+    Refusal::new(RefusalKind::HubUnreachable, format!("what answers there is no hub{why}"))
 }
 
 /// The host and path of `wss://HOST[:PORT]/PATH`. TLS checks the host against the same trust as the hub's; the path is one

@@ -5,7 +5,6 @@ pub mod admin;
 pub mod auth;
 pub mod backoff;
 pub mod challenge;
-pub mod check;
 pub mod forward;
 pub mod http;
 pub mod id;

@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 
-use super::{Client, Connection, RequestOptions, build_request, header_value, response_refusal, round_trip};
+use super::{
+    Client, Connection, RequestOptions, build_request, header_value, not_a_hub, parse_refusal, response_refusal,
+    round_trip,
+};
 use crate::net::authority::expiry_of;
 use crate::net::tls::{self, Trust};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::websocket::generate_key;
 use crate::proto::admin::DeviceStatus;
-use crate::proto::check::NOT_A_HUB;
 use crate::proto::http::Route;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
@@ -66,7 +68,7 @@ impl Probe<'_> {
 
     /// Proves who this is. A service is told its devices. A device only learns that it is known: it asks to come
     /// online in no version at all, as it would otherwise take the place of the agent that is.
-    pub async fn authenticate(self) -> Result<ProbeResult, Refusal> {
+    pub async fn authenticate(self) -> Result<ProbeResult, ProbeError> {
         let Self { client, hub, stream } = self;
         let id = client.principal.id.clone();
         let (route, headers) = match client.principal.role {
@@ -79,12 +81,38 @@ impl Probe<'_> {
         let time = date_header(response.headers());
         match client.principal.role {
             Role::Service if response.status().is_success() => Ok(ProbeResult { time, devices: devices(&response)? }),
-            Role::Service => Err(response_refusal(&response)),
-            Role::Device => match response_refusal(&response) {
-                Refusal { kind: RefusalKind::IncompatibleVersion, .. } => Ok(ProbeResult { time, devices: Vec::new() }),
-                refusal => Err(refusal),
+            Role::Service => Err(ProbeError::of(&response)),
+            Role::Device => match parse_refusal(&response) {
+                Some(Refusal { kind: RefusalKind::IncompatibleVersion, .. }) => {
+                    Ok(ProbeResult { time, devices: Vec::new() })
+                }
+                _ => Err(ProbeError::of(&response)),
             },
         }
+    }
+}
+
+/// The failure of a probe's request.
+#[derive(Debug)]
+pub enum ProbeError {
+    /// The server that answered is no hub.
+    NotAHub(Refusal),
+    /// The hub refused, or the connection failed.
+    Refused(Refusal),
+}
+
+impl ProbeError {
+    fn of(response: &Response<Bytes>) -> Self {
+        match parse_refusal(response) {
+            Some(refusal) => Self::Refused(refusal),
+            None => Self::NotAHub(response_refusal(response)),
+        }
+    }
+}
+
+impl From<Refusal> for ProbeError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -97,10 +125,9 @@ pub struct ProbeResult {
     pub devices: Vec<DeviceStatus>,
 }
 
-fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, Refusal> {
-    let something_else =
-        |_| Refusal::new(RefusalKind::HubUnreachable, format!("{NOT_A_HUB}: it sent no list of devices"));
-    serde_json::from_slice(response.body()).map_err(something_else)
+fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, ProbeError> {
+    let not_a_list = |_| ProbeError::NotAHub(not_a_hub(": it sent no list of devices"));
+    serde_json::from_slice(response.body()).map_err(not_a_list)
 }
 
 fn upgrade_without_version() -> Vec<(&'static str, String)> {

@@ -29,7 +29,6 @@ use tokio_rustls::server::TlsStream;
 use crate::net::authority::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
 use crate::net::tls::read_ahead::ReadAhead;
 use crate::proto::auth::{EXPORTER_LABEL, Exporter};
-use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -176,6 +175,32 @@ pub(super) fn negotiated(connection: &rustls::ClientConnection) -> Option<String
     Some(format!("{:?} {exchange:?}", connection.protocol_version()?))
 }
 
+/// The cause of a failed handshake, as far as it calls for advice of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFailure {
+    /// Another hub's authority signed the certificate.
+    AnotherHub,
+    /// The certificate is not valid for the hub's name.
+    WrongName,
+    /// Anything else.
+    Other,
+}
+
+impl TlsFailure {
+    /// Classifies the handshake's error.
+    pub(super) fn of(error: &rustls::Error) -> Self {
+        let rustls::Error::InvalidCertificate(error) = error else { return Self::Other };
+        if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
+            return Self::WrongName;
+        }
+        let mismatch = match error {
+            CertificateError::Other(OtherError(cause)) => cause.downcast_ref::<IssuerMismatch>(),
+            _ => None,
+        };
+        if mismatch.is_some_and(|mismatch| mismatch.is_hub) { Self::AnotherHub } else { Self::Other }
+    }
+}
+
 /// What a failed handshake means to the person.
 #[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds errors, and most need the same words")]
 pub fn explain(error: &rustls::Error) -> Refusal {
@@ -235,17 +260,21 @@ struct PinVerifier {
 #[error("signed by another authority than the one in the join link, {pin}: by {by}")]
 struct IssuerMismatch {
     by: String,
+    /// The issuer is another hub's authority.
+    is_hub: bool,
     pin: Pin,
 }
 
 impl IssuerMismatch {
     fn of(certificate: &CertificateDer<'_>, pin: Pin) -> Self {
-        let by = match issuer_name(certificate) {
-            Some(name) if name == AUTHORITY_NAME => ANOTHER_HUB.into(),
+        let issuer = issuer_name(certificate);
+        let is_hub = issuer.as_deref() == Some(AUTHORITY_NAME);
+        let by = match issuer {
+            Some(_) if is_hub => "another devstream hub's authority".into(),
             Some(name) => format!("'{name}'"),
             None => "one without a name".into(),
         };
-        Self { by, pin }
+        Self { by, is_hub, pin }
     }
 }
 
@@ -350,20 +379,21 @@ mod tests {
 
     /// Both ends of a handshake between a hub of this authority and a client with this trust; the client's verdict.
     async fn handshake(authority: &Authority, trust: &Trust, name: &'static str) -> Result<(), Refusal> {
-        handshake_with(authority, client_config(trust).unwrap(), name).await
+        handshake_with(authority, client_config(trust).unwrap(), name).await.map_err(|error| explain(&error))
     }
 
     async fn handshake_with(
         authority: &Authority,
         config: Arc<ClientConfig>,
         name: &'static str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), rustls::Error> {
         let acceptor = acceptor(authority);
         let (near, far) = duplex(64 * 1024);
         let connector = TlsConnector::from(config);
         let accept = acceptor.handshake(far);
         let (client, server) = tokio::join!(connector.connect(ServerName::try_from(name).unwrap(), near), accept);
-        let client = client.map_err(|error| explain(error.get_ref().unwrap().downcast_ref().unwrap()))?;
+        let client =
+            client.map_err(|error| error.get_ref().unwrap().downcast_ref::<rustls::Error>().unwrap().clone())?;
         let (client, server) = (client.get_ref().1, server.unwrap().unwrap());
         assert_eq!(client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
         assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), NamedGroup::X25519MLKEM768);
@@ -414,16 +444,17 @@ mod tests {
     #[tokio::test]
     async fn only_the_pinned_authority_and_the_right_name_are_trusted() {
         let (own, other) = (Authority::create().unwrap(), Authority::create().unwrap());
-        for (trust, name) in [
-            (Trust::Pin(other.pin().unwrap()), "hub.example.com"),
-            (Trust::Pin(own.pin().unwrap()), "other.example.com"),
-            (Trust::Public, "hub.example.com"),
+        for (trust, name, failure) in [
+            (Trust::Pin(other.pin().unwrap()), "hub.example.com", TlsFailure::AnotherHub),
+            (Trust::Pin(own.pin().unwrap()), "other.example.com", TlsFailure::WrongName),
+            (Trust::Public, "hub.example.com", TlsFailure::Other),
         ] {
-            let refusal = handshake(&own, &trust, name).await.unwrap_err();
+            let error = handshake_with(&own, client_config(&trust).unwrap(), name).await.unwrap_err();
+            let refusal = explain(&error);
             assert_eq!(refusal.kind, RefusalKind::CertificateNotTrusted, "{trust:?} {name}: {refusal}");
-            let is_named = refusal.detail.as_str().contains(ANOTHER_HUB);
-            let is_others = matches!(&trust, Trust::Pin(pin) if *pin == other.pin().unwrap());
-            assert_eq!(is_named, is_others, "{trust:?} {name}: {refusal}");
+            assert_eq!(TlsFailure::of(&error), failure, "{trust:?} {name}: {refusal}");
+            let is_named = refusal.detail.as_str().contains("another devstream hub's authority");
+            assert_eq!(is_named, failure == TlsFailure::AnotherHub, "{trust:?} {name}: {refusal}");
         }
     }
 
