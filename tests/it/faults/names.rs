@@ -54,7 +54,7 @@ fn a_name_that_does_not_resolve_is_said_and_tried_again_until_it_does() {
 fn addresses_that_are_dead_cost_a_moment_and_the_next_one_is_taken() {
     let fixture = Fixture::new("");
     // Several of both families: each would cost its six seconds, if they were waited for.
-    fixture.far.run("ip address add fd00::2/64 dev cable nodad");
+    fixture.far.run("ip address add fd00::2/64 dev veth nodad");
     for (program, address) in [("iptables", "10.0.0.9"), ("ip6tables", "fd00::8"), ("ip6tables", "fd00::9")] {
         fixture.far.run(&format!("{program} -A OUTPUT -d {address} -j DROP"));
     }

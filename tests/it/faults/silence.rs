@@ -183,7 +183,7 @@ fn another_address_brings_the_control_connection_back_soon() {
     let fixture = SeparateNetworks::on(near, far);
     fixture.alive();
     let lines = fixture.agent.lines();
-    fixture.far.run("ip address del 10.0.0.2/24 dev cable && ip address add 10.0.0.3/24 dev cable");
+    fixture.far.run("ip address del 10.0.0.2/24 dev veth && ip address add 10.0.0.3/24 dev veth");
     within(NOTICED, "coming back", || fixture.agent.wait_line_after(lines, "is online"));
     fixture.hub.process.wait_line("is online from 10.0.0.3");
     fixture.alive();
@@ -192,7 +192,7 @@ fn another_address_brings_the_control_connection_back_soon() {
 #[test]
 fn a_device_behind_a_nat_that_forgot_it_is_back_within_the_limit() {
     let [near, nat, far] = [(); 3].map(|()| NetNs::new());
-    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "cable");
+    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
     nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
