@@ -61,7 +61,7 @@ fn a_tenth_of_all_packets_lost_each_way_loses_no_byte_and_no_connection() {
     let local = fixture.connect();
     // A tenth each way is a fifth of the round trips.
     for netns in [&fixture.near, &fixture.far] {
-        netns.run("iptables -A INPUT -i cable -m statistic --mode random --probability 0.1 -j DROP");
+        netns.run("iptables -A INPUT -i veth -m statistic --mode random --probability 0.1 -j DROP");
     }
     echo_round_trip(&local, 3, 256 * KIB);
     assert!(fixture.stayed_connected(), "{}", fixture.agent.process);
@@ -94,7 +94,7 @@ fn a_mapping_that_a_nat_forgot_is_noticed_by_the_hub_at_once() {
     near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
-    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
+    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o veth -j MASQUERADE");
     let fixture = Fixture::on(near, far, "10.0.0.1", &["--no-resume"]);
     let mut local = fixture.connect();
     is_alive(&mut local);

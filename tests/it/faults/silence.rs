@@ -168,7 +168,7 @@ fn a_machine_that_vanishes_is_given_up_by_both_sides() {
     let fixture = SeparateNetworks::on(near, far);
     let mut local = fixture.alive();
     let lines = fixture.agent.lines();
-    fixture.far.run("iptables -A INPUT -i cable -j DROP && iptables -A OUTPUT -o cable -j DROP");
+    fixture.far.run("iptables -A INPUT -i veth -j DROP && iptables -A OUTPUT -o veth -j DROP");
     within(NOTICED, "the hub's notice", || fixture.hub.process.wait_line("went offline"));
     within(NOTICED, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
     within(NOTICED, "the target's end", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset));
@@ -195,7 +195,7 @@ fn a_device_behind_a_nat_that_forgot_it_is_back_within_the_limit() {
     near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
-    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
+    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o veth -j MASQUERADE");
     // As a router does that knows nothing of what it forgot.
     nat.run("sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0");
     nat.run("iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP");
