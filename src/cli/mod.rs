@@ -1,4 +1,8 @@
-//! Everything a person types or sees. The only place that knows clap, toml, dirs and indicatif.
+//! The command line: everything that a person types or sees. Only here are clap, toml, dirs and indicatif used.
+//!
+//! In: words, the environment, the configuration file, and what the machine has joined. Out: settings for the three roles, requests to a
+//! running hub, and an exit code. `args` is what can be typed, `config` the file below it, `identity` who this machine is,
+//! `roles` starts a role from them, and `output` writes what comes of it; each other module is a command.
 
 mod admin;
 mod args;
@@ -35,16 +39,16 @@ use crate::net::os::core_dump;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::proto::refusal::Refusal;
 
-/// Why a command failed, which decides its exit code.
+/// The failure of a command, which decides its exit code.
 #[derive(Debug)]
 enum Failure {
-    /// What was typed cannot be done, or a port cannot be opened: 2.
+    /// An invalid command line or configuration, or a port that cannot be opened: 2.
     Usage(anyhow::Error),
-    /// One of the table's refusals, each with a code of its own.
+    /// A refusal, with the exit code of its kind.
     Refused(Refusal),
     /// Anything else: 1.
     Other(anyhow::Error),
-    /// What is wrong has been said, by another program or in a report: its code.
+    /// A failure that a report or another program has already printed, with its code.
     AlreadyReported(u8),
 }
 
@@ -60,17 +64,17 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// The whole command line, for whatever is generated from it.
+/// Returns the complete command line, which man pages and completions are generated from.
 pub fn command() -> clap::Command {
     attach_completers(with_examples(Cli::command()))
 }
 
-/// Runs what was typed and returns its exit code.
+/// Runs the command that was typed, and returns its exit code.
 pub fn main() -> ExitCode {
     if let Err(error) = core_dump::disable() {
-        output::eprint(&format!("devstream: warning: a core dump would have this program's keys in it: {error}"));
+        output::eprint(&format!("devstream: warning: core dumps cannot be disabled, and would contain keys: {error}"));
     }
-    // A shell that completes is in a hurry, and hears no word of anything else.
+    // Before anything else: a completion must be fast, and print nothing but candidates.
     if let Some(code) = complete::answer() {
         return code;
     }
@@ -78,7 +82,7 @@ pub fn main() -> ExitCode {
     let cli = match config::parse(command(), &args, paths::config_file().as_deref()) {
         Ok(cli) => cli,
         Err(ConfigError::Args(error)) => {
-            // Help and version are errors to clap, and come with status 0.
+            // To clap, help and version are errors with exit code 0.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             return if error.print().is_ok() { code.into() } else { ExitCode::FAILURE };
         }
@@ -89,9 +93,9 @@ pub fn main() -> ExitCode {
     };
     let name = cli.command.name();
     let table = cli.shows_streams().then(Table::on_terminal).flatten();
-    // It changes the environment, which nobody may who is not the only thread.
+    // Changes the environment, which only a process with a single thread may.
     let inherited = InheritedSockets::from_env();
-    // Dropped last: what was said until then is written.
+    // Dropped last, and so flushes every message.
     let _output = output::start(cli.command.is_role(), table.clone());
     let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
@@ -105,10 +109,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")?;
     let done = runtime.block_on(async {
         match cli.command {
-            // Boxed: none of them makes room for the largest, on a stack that is never given back.
+            // Boxed: unboxed, the largest of these futures would size the stack of every command.
             Command::Hub(command) => Box::pin(hub(*command, inherited)).await,
             Command::Join(join) => Box::pin(identity::join::run(join)).await,
             Command::DeviceAgent(agent) => Box::pin(roles::device_agent(agent)).await,
@@ -133,7 +138,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
             }
         }
     });
-    // A read of standard input cannot be cancelled, and must not hold up the end.
+    // A read of standard input cannot be cancelled, and must not delay the exit.
     runtime.shutdown_background();
     done
 }
@@ -143,8 +148,8 @@ async fn hub(Hub { serve, state, file, command }: Hub, inherited: InheritedSocke
     match command {
         None => roles::hub(serve, state, inherited).await,
         Some(HubCommand::CheckConfig) => {
-            // Its mistakes were said before; what is left is what settings have to do with each other.
-            let missing = || anyhow!("there is no configuration file; --config FILE names one");
+            // Errors within the file were reported when it was read. The rest are settings that contradict each other.
+            let missing = || anyhow!("no configuration file; name one with --config FILE");
             let path = file.config.ok_or_else(|| Failure::Usage(missing()))?;
             let path = path.display();
             serve.config(state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;

@@ -36,8 +36,8 @@ pub struct RoleStatus {
     pub state_since: Timestamp,
     /// The last thing that went wrong, also if it is over.
     pub last_error: Option<LastError>,
-    /// A device's forwards, or a service's local ports, or what is on its standard input and output.
-    pub serves: Vec<String>,
+    /// The device's forwards, or the service's local ports, or the stream on its standard input and output.
+    pub endpoints: Vec<String>,
     /// How many streams there are.
     pub streams: usize,
     /// The oldest of them.
@@ -87,8 +87,8 @@ pub struct LastError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenStream {
-    /// Between whom.
-    pub what: String,
+    /// The device, the stream name, and the source.
+    pub description: String,
     /// When it began.
     pub since: Timestamp,
 }

@@ -128,7 +128,8 @@ fn on_the_path_to_a_hub_the_hop_that_fails_is_named() {
 
     let text = laptop.run(&["check", "--hub", "hub.test:1"]);
     assert_eq!((text.code, text.stderr.as_str()), (Some(RefusalKind::HubUnreachable.row().exit.into()), ""));
-    for part in ["dns             ok", "tcp             FAILED", "cause: the hub cannot be reached", "next: check that the hub"]
+    for part in
+        ["dns             ok", "tcp             FAILED", "cause: the hub cannot be reached", "next: check that the hub"]
     {
         assert!(text.stdout.contains(part), "no '{part}' in {text:?}");
     }
@@ -237,18 +238,10 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_distinguished() {
     assert_eq!(waiting.hop("target")["facts"]["says"], says);
 
     check(&["--stream", "ssh"]).fails("target", RefusalKind::TargetTimedOut, "such servers send a banner", "firewall");
-    check(&["--stream", "closed"]).fails(
-        "target",
-        RefusalKind::TargetRefused,
-        "Connection refused",
-        "is the service running",
-    );
-    check(&["--stream", "mute"]).fails(
-        "target",
-        RefusalKind::TargetRefused,
-        "closed it at once",
-        "is the service running",
-    );
+    for (name, cause) in [("closed", "Connection refused"), ("mute", "closed it at once")] {
+        let checked = check(&["--stream", name]);
+        checked.fails("target", RefusalKind::TargetRefused, cause, "is the service running");
+    }
     check(&["--stream", "nosuch"]).fails(
         "stream",
         RefusalKind::StreamNotOffered,

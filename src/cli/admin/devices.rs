@@ -1,4 +1,4 @@
-//! `devstream devices`: the devices that this machine's service may reach.
+//! `devstream devices`: the devices in reach of this machine's service.
 
 use anyhow::Context as _;
 
@@ -20,7 +20,7 @@ pub(in crate::cli) async fn run(devices: Devices) -> Result<(), Failure> {
     if !response.status().is_success() {
         return Err(response_refusal(&response).into());
     }
-    let list: Vec<_> = serde_json::from_slice(response.body()).context("the hub's answer makes no sense")?;
+    let list: Vec<_> = serde_json::from_slice(response.body()).context("the hub sent an invalid list of devices")?;
     store(&devices.hub, &list);
     Ok(show_devices(&list, devices.output.json)?)
 }

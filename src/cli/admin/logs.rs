@@ -1,4 +1,4 @@
-//! `devstream hub logs`: the activity log, whether the hub runs or not.
+//! `devstream hub logs`: the activity log, whether or not the hub runs.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -13,19 +13,22 @@ use crate::hub::activity::{Filter, Line, Reader};
 use crate::hub::state::activity_log;
 use crate::net::os::clock;
 
-/// What --follow begins with: as `tail` does.
+/// The entries that --follow starts with, as `tail` does.
 const LAST_LINES: usize = 10;
 
-/// How often --follow looks for new lines: soon enough for a person, and nothing for the machine.
+/// The polling interval of --follow: fast enough for a person, and no load for the machine.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Written at once: a log is long, and a system call for each line would be what takes the time.
+/// The write buffer in bytes: without one, a system call per line would take most of the time.
 const WRITE_BUFFER: usize = 64 * 1024;
 
 pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure> {
     let path = activity_log(state);
     let cannot = |error: io::Error| {
-        Failure::Other(anyhow!("cannot read the activity log {}: {error}; has a hub run here?", path.display()))
+        Failure::Other(anyhow!(
+            "cannot read the activity log {}: {error}; check that a hub has run here",
+            path.display()
+        ))
     };
     let since = logs.since.map(|age| clock::now_utc().before(age));
     let filter = Filter { device: logs.device.clone(), service: logs.service.clone(), since };
@@ -43,11 +46,11 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
-    tracing::debug!(target: "hub", "{} bytes of the activity log were read", reader.0.bytes_read());
+    tracing::debug!(target: "hub", "read {} bytes of the activity log", reader.0.bytes_read());
     Ok(())
 }
 
-/// What there is up to now.
+/// The lines that are in the log now.
 struct RemainingLines(Reader);
 
 impl Iterator for RemainingLines {
@@ -58,14 +61,14 @@ impl Iterator for RemainingLines {
     }
 }
 
-/// Where lines are printed, and how.
+/// The printer of lines, as text or JSON.
 struct LinePrinter<W: Write> {
     json: bool,
     out: BufWriter<W>,
 }
 
 impl<W: Write> LinePrinter<W> {
-    /// Prints them all. Whether anybody still reads: one such as `head` that has seen enough is no error.
+    /// Prints all lines. Returns false once the reader has closed its end, which is no error: `head` does.
     fn print(&mut self, lines: impl Iterator<Item = io::Result<Line>>) -> io::Result<bool> {
         for line in lines {
             let line = line?;

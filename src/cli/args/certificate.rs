@@ -1,4 +1,4 @@
-//! Where a hub's certificate comes from, as typed.
+//! The flags of the hub's certificate.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,23 +14,22 @@ use crate::net::tls::Trust;
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct CertificateArgs {
-    /// Show this certificate (PEM, with those that lead to its authority) for the names it covers
+    /// Present this certificate (PEM, with its intermediates) for the names it covers
     ///
-    /// Taken up again when the files change, and at once on SIGHUP; a bad new one leaves the old one in place. Clients
-    /// that have a pin go on being shown the hub's own. Join links carry no pin where the certificate is publicly
-    /// trusted.
+    /// Reloaded when the files change, and at once on SIGHUP; a bad one leaves the old one in place. Clients with a pin still get
+    /// the hub's own certificate. Join links carry no pin where this certificate is publicly trusted.
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "DEVSTREAM_TLS_CERT", value_hint = ValueHint::FilePath)]
     tls_cert: Option<PathBuf>,
-    /// Its private key (PEM, unencrypted), which nobody else may read
+    /// Use this private key for it (PEM, unencrypted); no other user may have access to the file
     #[arg(long, value_name = "FILE", requires = "tls_cert", env = "DEVSTREAM_TLS_KEY", value_hint = ValueHint::FilePath)]
     tls_key: Option<PathBuf>,
-    /// Get a certificate for every --hostname by ACME, and agree to the authority's terms
+    /// Obtain a certificate for every --hostname by ACME, and agree to the authority's terms
     ///
-    /// The authority must reach this hub under each of the names on port 443 (TLS-ALPN-01). Until there is a
-    /// certificate, the hub shows its own.
+    /// The authority must reach this hub under each of the names on port 443 (TLS-ALPN-01). Until there is a certificate, the hub
+    /// presents its own.
     #[arg(long, conflicts_with = "tls_cert", env = "DEVSTREAM_ACME")]
     acme: bool,
-    /// The authority's directory
+    /// Use this ACME directory
     #[arg(
         long,
         value_name = "URL",
@@ -40,10 +39,10 @@ pub(in crate::cli) struct CertificateArgs {
         value_hint = ValueHint::Url
     )]
     acme_directory: String,
-    /// Where the authority can write to, as mailto:NAME@HOST
+    /// Give the authority this contact, as mailto:NAME@HOST
     #[arg(long, value_name = "MAILTO", requires = "acme", env = "DEVSTREAM_ACME_CONTACT")]
     acme_contact: Option<String>,
-    /// Trust the directory's own certificate if an authority in this PEM file signed it, instead of the public ones
+    /// Trust the authorities in this PEM file for the ACME directory, instead of the public ones
     #[arg(long, value_name = "FILE", requires = "acme", env = "DEVSTREAM_ACME_CA", value_hint = ValueHint::FilePath)]
     acme_ca: Option<PathBuf>,
     #[command(flatten)]
@@ -51,7 +50,7 @@ pub(in crate::cli) struct CertificateArgs {
 }
 
 impl CertificateArgs {
-    /// What was asked for, with the names that the hub was given.
+    /// Returns the source of the hub's certificate; ACME covers the host names among `hostnames`.
     pub(in crate::cli) fn source(self, hostnames: &[String]) -> anyhow::Result<Source> {
         if let Some((certificate, key)) = self.tls_cert.zip(self.tls_key) {
             return Ok(Source::Pem(PemPair { certificate, key }));
@@ -61,7 +60,10 @@ impl CertificateArgs {
         }
         let is_name = |name: &&String| name.parse::<IpAddr>().is_err();
         let names: Vec<_> = hostnames.iter().filter(is_name).cloned().collect();
-        ensure!(!names.is_empty(), "--acme needs a name that the authority can reach this hub by: --hostname NAME");
+        ensure!(
+            !names.is_empty(),
+            "--acme needs a name under which the authority reaches this hub: add --hostname NAME"
+        );
         let trust = match self.acme_ca {
             Some(file) => {
                 Trust::from_file(&file).with_context(|| format!("cannot use --acme-ca {}", file.display()))?

@@ -19,67 +19,68 @@ use crate::net::transport::socket::has_ipv6;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
 
-/// All addresses, IPv6 and IPv4; below it a port that needs no privilege.
+/// All addresses, IPv6 and IPv4, with a port that needs no privilege.
 const DEFAULT_LISTEN: &str = "[::]:8443";
 
-/// The same where a machine has no IPv6.
+/// All addresses of a machine without IPv6.
 const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 
-/// Run the meeting point, or manage the one that is running
+/// Run a hub, or manage the running one
 ///
-/// Without a subcommand, runs a hub: TLS and WebSocket on one port, with its own certificate authority, which join
-/// links pin. The subcommands speak to the hub that the same user runs on this machine.
+/// Without a subcommand, runs a hub: TLS and WebSocket on one port, with a certificate authority of its own, which join links
+/// pin. The subcommands talk to the hub that the same user runs on this machine.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Hub {
-    #[command(flatten)]
-    pub(in crate::cli) serve: HubServe,
     #[command(flatten)]
     pub(in crate::cli) state: HubState,
     #[command(flatten)]
     pub(in crate::cli) file: ConfigFile,
+    // After the others: the heading of its limits applies to every flag that follows.
+    #[command(flatten)]
+    pub(in crate::cli) serve: HubServe,
     #[command(subcommand)]
     pub(in crate::cli) command: Option<HubCommand>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct HubState {
-    /// Where the hub keeps everything [default: devstream/hub in the user's data directory]
+    /// Keep the hub's state in this directory [default: devstream/hub in the user's data directory]
     ///
-    /// The subcommands, where the user has none, look for the hub that `devstream service install hub` set up.
+    /// Where the default does not exist, the subcommands talk to the hub that `devstream service install hub` set up.
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "DEVSTREAM_STATE_DIR", global = true)]
     pub(in crate::cli) state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct HubServe {
-    /// Where to listen; port 0 takes any free port [default: [::]:8443]
+    /// Listen on this address; port 0 takes any free port (repeatable) [default: [::]:8443]
     ///
-    /// For port 443, which most firewalls let out: `setcap cap_net_bind_service=+ep` on the program, or redirect it.
+    /// Most firewalls allow port 443 out. To bind it without root, run `setcap cap_net_bind_service=+ep` on the program, or
+    /// redirect the port.
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_LISTEN", value_delimiter = ',')]
     pub(in crate::cli) listen: Vec<SocketAddr>,
-    /// What other machines call this one; the first goes into join links, all into the certificate
+    /// Be reached under this name; the first goes into join links, all into the certificate (repeatable)
     #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_parser = hostname,
           value_hint = ValueHint::Hostname)]
     pub(in crate::cli) hostname: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) certificate: CertificateArgs,
-    /// Let clients in through proxies that inspect TLS, if they allow it too
+    /// Accept clients behind proxies that inspect TLS, if they allow it too
     #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
     pub(in crate::cli) allow_tls_inspection: bool,
-    /// Give streams a URL of their own, instead of the hub's
+    /// Give streams this URL instead of the hub's
     #[arg(long, value_name = "wss://HOST:PORT", env = "DEVSTREAM_STREAMING_ENDPOINT")]
     pub(in crate::cli) streaming_endpoint: Option<String>,
-    /// Where that URL's listener listens
+    /// Listen on this address for the streaming endpoint
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_STREAMING_LISTEN")]
     pub(in crate::cli) streaming_listen: Option<SocketAddr>,
-    /// How long a stream's handshake may take, and a stream token is good for; at most 60
+    /// Limit a stream's handshake, and the validity of its token; at most 60 s
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = handshake_seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
     pub(in crate::cli) handshake_timeout: Duration,
-    /// How long running streams may go on after a first SIGTERM or Ctrl-C
+    /// Let running streams go on for this long after a first SIGTERM or Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value = DRAIN_SECONDS, value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]
     pub(in crate::cli) drain_timeout: Duration,
-    /// Where monitoring finds /metrics (OpenMetrics, as Prometheus reads it), /healthz and /readyz: plain HTTP, for a
-    /// private network only
+    /// Serve /metrics (OpenMetrics, for Prometheus), /healthz and /readyz here: plain HTTP, for a private network only
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_METRICS")]
     pub(in crate::cli) metrics: Option<SocketAddr>,
     #[command(flatten)]
@@ -101,8 +102,8 @@ impl HubServe {
         let streaming = match (self.streaming_endpoint, self.streaming_listen) {
             (Some(url), Some(listen)) => Some(streaming_endpoint(url, listen)?),
             (None, None) => None,
-            (Some(_), None) => bail!("--streaming-endpoint also needs --streaming-listen, where that URL leads to"),
-            (None, Some(_)) => bail!("--streaming-listen also needs --streaming-endpoint, the URL that leads to it"),
+            (Some(_), None) => bail!("--streaming-endpoint needs --streaming-listen, the address behind that URL"),
+            (None, Some(_)) => bail!("--streaming-listen needs --streaming-endpoint, the URL of that address"),
         };
         Ok(HubConfig {
             listen,
@@ -129,7 +130,7 @@ impl HubServe {
 }
 
 fn streaming_endpoint(url: String, listen: SocketAddr) -> anyhow::Result<Streaming> {
-    let wrong = || anyhow!("--streaming-endpoint must be wss://HOST:PORT, and '{url}' is not");
+    let wrong = || anyhow!("invalid --streaming-endpoint '{url}': expected wss://HOST:PORT");
     let address: HubAddress = url.strip_prefix("wss://").ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
     Ok(Streaming { url: format!("wss://{address}"), host: address.host, listen })
 }

@@ -1,4 +1,6 @@
-//! What can be typed. The help is written here and nowhere else: man pages and completions are generated from it.
+//! The command line: subcommands, flags, and their help, from which man pages and completions are generated.
+//!
+//! In: words, the environment, and defaults from the configuration file. Out: typed settings for each command.
 
 mod activity;
 mod certificate;
@@ -38,23 +40,23 @@ use super::output::logging::Format;
 use super::profile::Profile;
 use crate::proto::id::DeviceId;
 
-/// For running streams after a first signal: a person waits this long before they send the second one.
+/// The default drain timeout in seconds: as long as a person waits before the second signal.
 const DRAIN_SECONDS: &str = "30";
 
 /// Reach SSH, RDP or any TCP port on a device that can only dial out, through a hub that you own
 ///
-/// A hub is the meeting point. A device runs the device-agent, which dials out and waits. An operator runs the
-/// service-proxy, which opens a local port; each connection to it becomes a stream to the device.
+/// The hub relays. A device runs the device-agent, which dials out to the hub and waits. An operator runs the service-proxy,
+/// which opens a local port; each connection to it becomes a stream to the device.
 #[derive(Debug, Parser)]
 #[command(name = "devstream", version, max_term_width = 100, after_long_help = epilogue::text())]
 pub(super) struct Cli {
-    /// Say more; twice for everything
+    /// Increase verbosity (-vv: trace)
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
     verbose: u8,
-    /// Say only what is wrong
+    /// Show warnings and errors only
     #[arg(short, long, global = true)]
     quiet: bool,
-    /// How messages are written to standard error: for a person, or as one JSON object each
+    /// Set the format of messages on standard error
     #[arg(
         long,
         value_enum,
@@ -64,8 +66,8 @@ pub(super) struct Cli {
         env = "DEVSTREAM_LOG_FORMAT"
     )]
     pub(super) log_format: Format,
-    /// Which of the hubs and identities that this machine joined with is meant [default: the one of `devstream profiles
-    /// use`, else default]
+    /// Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else
+    /// default]
     #[arg(long, value_name = "NAME", global = true, env = "DEVSTREAM_PROFILE")]
     profile: Option<Profile>,
     #[command(subcommand)]
@@ -73,7 +75,7 @@ pub(super) struct Cli {
 }
 
 impl Cli {
-    /// How much to say, from -1 (quiet) to 2 (everything).
+    /// Returns the verbosity, from -1 (quiet) to 2 (trace).
     pub(super) fn verbosity(&self) -> i8 {
         if self.quiet { -1 } else { i8::try_from(self.verbose.min(2)).unwrap_or(2) }
     }
@@ -121,7 +123,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// The word before each of its messages.
+    /// Returns the prefix of its messages.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Hub(_) => "hub",
@@ -142,7 +144,7 @@ impl Command {
         }
     }
 
-    /// Whether it runs until it is told to end.
+    /// Reports whether it runs until a signal.
     pub(super) fn is_role(&self) -> bool {
         match self {
             Self::Hub(hub) => hub.command.is_none(),
@@ -156,22 +158,22 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
-    /// The configuration file [default: devstream/config.toml in the user's configuration directory, if it is there]
+    /// Read this configuration file [default: devstream/config.toml in the user's configuration directory, if it exists]
     ///
-    /// Its keys are these flags; devstream.toml(5) lists them. A flag wins over the environment, that over the file.
+    /// Its keys are these flags; see devstream.toml(5). A flag overrides the environment, which overrides the file.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CONFIG", global = true)]
     pub(super) config: Option<PathBuf>,
 }
 
-/// Enrol this machine with the line that a hub printed
+/// Enrol this machine with a join link from a hub
 ///
-/// Makes a key here, sends only its public half, and keeps the rest in the user's data directory. What joined before
-/// stays: a second hub or identity has a profile of its own (`--profile NAME`).
+/// Generates a key, sends only its public half, and stores the rest in the user's data directory. Existing identities stay:
+/// a second hub or identity gets a profile of its own (`--profile NAME`).
 #[derive(Debug, Args)]
 pub(super) struct Join {
-    /// The join link; read from standard input when absent
+    /// Join link [default: read from standard input]
     pub(super) link: Option<String>,
-    /// In the place of what this profile joined before, if that is another identity or another hub's
+    /// Replace the identity that this profile has already joined with
     #[arg(long)]
     pub(super) replace: bool,
     #[arg(from_global)]
@@ -180,12 +182,12 @@ pub(super) struct Join {
     pub(super) trust: TrustArgs,
     #[command(flatten)]
     pub(super) via: ViaArgs,
-    /// The device's id, where the link leaves that to the machine [default: the host name]
+    /// Join as this device, where the link leaves the id to the machine [default: the host name]
     #[arg(long, value_name = "ID")]
     pub(super) id: Option<DeviceId>,
 }
 
-/// List the devices that I may reach: online, last seen, what they offer
+/// List the devices that you may reach: state, last seen, streams offered
 #[derive(Debug, Args)]
 pub(super) struct Devices {
     #[command(flatten)]
@@ -194,14 +196,14 @@ pub(super) struct Devices {
     pub(super) hub: HubArgs,
 }
 
-/// Print a completion script, to be run by the shell when it starts
+/// Print a completion script, for the shell to load at startup
 ///
-/// The shell then asks this program at each TAB, which offers device ids and stream names from the hub, and profiles.
+/// At each TAB the shell then runs this program, which completes profiles, and device ids and stream names from the hub.
 #[derive(Debug, Args)]
 pub(super) struct Completions {
-    /// Which shell
+    /// Shell to complete in
     pub(super) shell: Shell,
-    /// A script that knows the flags by itself and asks nobody
+    /// Print a static script, which completes commands and flags only
     #[arg(long = "static")]
     pub(super) fixed: bool,
 }

@@ -48,11 +48,11 @@ pub(super) async fn read_banner(target: &mut (impl AsyncRead + Unpin), name: Opt
 /// The behaviour of a target after the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Banner {
-    /// It sent these bytes.
+    /// The target sent these bytes.
     Received(Vec<u8>),
-    /// It sent nothing in time.
+    /// The target sent nothing in time.
     Silent,
-    /// It closed the connection without sending a byte.
+    /// The target closed the connection without sending a byte.
     Closed,
 }
 

@@ -14,16 +14,16 @@ use crate::proto::refusal::{Refusal, sanitize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "camelCase")]
 pub(super) enum Verdict {
-    /// It works.
+    /// Works.
     Good,
-    /// It works, with something to look after.
+    /// Works, with something to look after.
     Warning {
         /// The condition.
         cause: String,
         /// The next step.
         advice: String,
     },
-    /// It does not work.
+    /// Failed.
     Failed {
         /// The refusal's label, as in logs.
         word: &'static str,

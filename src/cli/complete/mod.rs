@@ -1,7 +1,7 @@
-//! Completions: the shell asks this program at each TAB, which knows its own flags, the profiles of this machine, and,
-//! from the hub, the devices and what they offer; for the commands of a hub, all that it knows.
+//! Completions. At each TAB the shell runs this program, which completes its flags, the profiles of this machine, and the
+//! devices and streams that the hub lists; for `devstream hub`, everything that the local hub knows.
 //!
-//! Somebody is typing: whatever is wrong, nothing is said, and nothing is offered.
+//! In: the command line so far, from the shell. Out: candidates. An error yields none, and no message: a person is typing.
 
 mod argv;
 mod attach;
@@ -21,21 +21,21 @@ pub(super) use self::device_cache::store;
 use super::args::Shell;
 use super::command;
 
-/// Which shell asks, if one does.
+/// The variable with which a shell's script asks for candidates; it names the shell.
 const COMPLETE_VAR: &str = "DEVSTREAM_COMPLETE";
 
 const PROGRAM: &str = "devstream";
 
-/// Together with two starts of this program, 300 ms: longer, a TAB seems to do nothing.
+/// The limit on a request for candidates. With two starts of this program it makes 300 ms; longer, a TAB seems to do nothing.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// More candidates than this are no help.
+/// The limit on candidates; more are no help.
 const MAX_CANDIDATES: usize = 1000;
 
-/// clap's registration gets from bash what bash calls words.
+/// The registration for bash, which breaks words at more characters than a shell's own parser; see the file.
 const WHOLE_WORDS: &str = include_str!("registration.bash");
 
-/// Answers, if it is a shell that started this program.
+/// Prints the candidates if a shell asks for them; none if this is an ordinary command.
 pub(super) fn answer() -> Option<ExitCode> {
     let here = env::current_dir().ok();
     let engine = CompleteEnv::with_factory(command).var(COMPLETE_VAR).bin(PROGRAM).completer(PROGRAM);
@@ -46,7 +46,7 @@ pub(super) fn answer() -> Option<ExitCode> {
     }
 }
 
-/// What a shell runs once, so that it asks from then on.
+/// Returns the script that registers this program as the completer of a shell.
 pub(super) fn registration(shell: Shell) -> anyhow::Result<String> {
     let (shell, extra): (&dyn EnvCompleter, _) = match shell {
         Shell::Bash => (&Bash, WHOLE_WORDS),

@@ -1,4 +1,4 @@
-//! `devstream config`: a file to begin with, and what holds.
+//! `devstream config init` and `devstream config show`.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ pub(in crate::cli) fn run(config: ConfigArgs) -> Result<(), Failure> {
     let (named, default_path) = (config.file.config, paths::config_file());
     match config.command {
         ConfigCommand::Init { force } => {
-            let nowhere = || anyhow!("there is no configuration directory; set HOME, or name a file with --config");
+            let nowhere = || anyhow!("no configuration directory; set HOME, or name a file with --config");
             let path = named.or(default_path).ok_or_else(|| Failure::Usage(nowhere()))?;
             config::init(&path, force)?;
-            output::eprint(&format!("wrote {}; `devstream config show` tells what holds", path.display()));
+            output::eprint(&format!("wrote {}; `devstream config show` prints the effective settings", path.display()));
             Ok(())
         }
         ConfigCommand::Show(show) => {
@@ -37,16 +37,16 @@ fn show(
     let request =
         config::ShowRequest { role: role.as_deref(), arguments: &show.arguments, named, default_path, profile };
     let shown = config::effective(&request).map_err(|error| match error {
-        ConfigError::Args(error) => Failure::Usage(anyhow!("this would not do:\n{}", error.render())),
+        ConfigError::Args(error) => Failure::Usage(anyhow!("invalid arguments:\n{}", error.render())),
         ConfigError::File(errors) => Failure::Usage(anyhow!(errors.join("\n"))),
     })?;
     if show.output.json {
         output::print(&serde_json::to_string_pretty(&shown).map_err(anyhow::Error::from)?);
         return Ok(());
     }
-    let rows = shown.into_iter().map(|EffectiveSetting { role, key, values, otherwise, source, from }| {
-        let nothing = || otherwise.unwrap_or_else(|| "-".into());
-        let value = if values.is_empty() { nothing() } else { values.join(", ") };
+    let rows = shown.into_iter().map(|EffectiveSetting { role, key, values, default, source, from }| {
+        let unset = || default.unwrap_or_else(|| "-".into());
+        let value = if values.is_empty() { unset() } else { values.join(", ") };
         vec![role.to_owned(), key, value, from.unwrap_or_else(|| source.into())]
     });
     output::print_table(&["ROLE", "KEY", "VALUE", "FROM"], rows);

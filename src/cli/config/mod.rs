@@ -1,8 +1,10 @@
-//! The configuration file. Its keys are the long flags of each role, and its values become clap's defaults: flag and
-//! environment stand above those already, so that clap alone decides which of them holds.
+//! The configuration file, and `devstream config`.
 //!
-//! To clap a default is as good as nothing given: what two flags have to do with each other is checked by the role
-//! (`roles`), or it would not be checked for what stands in a file.
+//! In: a TOML file whose keys are the long flags of each role. Out: a parsed command line. The file's values become clap's
+//! defaults, which flags and the environment override, so that clap alone decides which of them takes effect.
+//!
+//! clap's `requires` and `conflicts_with` ignore defaults: constraints between settings that may come from a file are checked
+//! where the settings are converted (`args`).
 
 pub(super) mod command;
 mod file;
@@ -23,17 +25,17 @@ pub(super) use self::show::{EffectiveSetting, ShowRequest, effective};
 use super::args::Cli;
 use super::profile::Profile;
 
-/// The subcommands that have a section.
+/// The subcommands with a section in the file.
 pub const SECTIONS: [&str; 3] = ["hub", "device-agent", "service-proxy"];
 
-/// Flags that mean nothing in a file: which file it is, and what belongs to one ssh.
+/// Flags that are no keys: the file itself, and those of a single ssh session.
 const NOT_IN_A_FILE: [&str; 3] = ["config", "stdio", "strip"];
 
-/// Why there is no command line to run.
+/// The errors of a command line and its configuration file.
 pub(super) enum ConfigError {
-    /// In what was typed, or a request for help.
+    /// Invalid arguments, or a request for help.
     Args(clap::Error),
-    /// In the file: a sentence for each, with its place.
+    /// Errors in the file, each with its position.
     File(Vec<String>),
 }
 
@@ -43,21 +45,21 @@ impl From<clap::Error> for ConfigError {
     }
 }
 
-/// The keys that may stand in a section.
+/// Returns the flags that are keys of a section.
 pub fn settings<'a>(command: &'a Command, section: &str) -> impl Iterator<Item = &'a Arg> {
     let role = command.find_subcommand(section);
     let flags = role.into_iter().flat_map(Command::get_arguments);
     flags.filter(|flag| flag.get_long().is_some_and(|name| !NOT_IN_A_FILE.contains(&name)))
 }
 
-/// The mistakes in the text of a `config.toml`, each with its place.
+/// Returns the errors in the text of a `config.toml`, each with its position.
 pub fn config_errors(text: &str) -> Vec<String> {
     file::parse(&Cli::command(), Path::new("config.toml"), text).err().unwrap_or_default()
 }
 
-/// What was typed, over the file: the one that is named, else the usual one if it is there.
+/// Parses the command line, with defaults from the file: the named one, else that at `default_path` if it exists.
 pub(super) fn parse(mut command: Command, args: &[OsString], default_path: Option<&Path>) -> Result<Cli, ConfigError> {
-    // Whatever is wrong with the words is said at the second time, with the file's values in place.
+    // Errors in the arguments are reported by the second pass, which has the file's values.
     let typed = command.clone().ignore_errors(true).try_get_matches_from(args)?;
     if let Some(section) = SECTIONS.into_iter().find(|section| typed.subcommand_name() == Some(section))
         && let Some((path, settings)) = find(&command, &typed, default_path).map_err(ConfigError::File)?
@@ -71,22 +73,25 @@ pub(super) fn parse(mut command: Command, args: &[OsString], default_path: Optio
     Ok(Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?)
 }
 
-/// What holds for a role and a profile, what is meant for that profile alone last, where it wins.
+/// Returns the settings of a role under a profile: those of the profile last, so that they override the role's.
 fn for_profile(section: &str, settings: Vec<Setting>, profile: &Profile) -> Vec<Setting> {
-    let (own, all): (Vec<_>, Vec<_>) = settings
+    let (specific, general): (Vec<_>, Vec<_>) = settings
         .into_iter()
         .filter(|setting| setting.section == section)
         .partition(|setting| setting.profile.is_some());
-    all.into_iter().chain(own.into_iter().filter(|setting| setting.profile.as_ref() == Some(profile))).collect()
+    general
+        .into_iter()
+        .chain(specific.into_iter().filter(|setting| setting.profile.as_ref() == Some(profile)))
+        .collect()
 }
 
-/// Whose sections hold. What cannot be made out now is an error to whoever needs an identity.
+/// Returns the profile whose sections apply. An invalid one is reported later, where an identity is needed.
 fn profile(typed: &ArgMatches) -> Profile {
     let named = typed.try_get_one::<Profile>("profile").ok().flatten();
     Profile::resolve(named).unwrap_or_default()
 }
 
-/// The same command line for a program that will run in another environment than this one.
+/// Removes the environment variables of all flags, for a program that will run in another environment.
 pub(super) fn without_environment(command: Command) -> Command {
     let command = command.mut_args(|flag| flag.env(Resettable::Reset));
     command.mut_subcommands(without_environment)
@@ -101,14 +106,14 @@ fn find(command: &Command, typed: &ArgMatches, default_path: Option<&Path>) -> R
     Ok(settings.map(|settings| (path.into(), settings)))
 }
 
-/// With the flag's value as its default; then it is no longer required.
+/// Makes these values the default of a flag, which is then no longer required.
 fn with_default(command: Command, section: &str, flag: &str, values: Vec<OsString>) -> Command {
     command.mut_subcommand(section, |role| {
-        role.mut_args(|own| {
-            if own.get_long() != Some(flag) || values.is_empty() {
-                return own;
+        role.mut_args(|arg| {
+            if arg.get_long() != Some(flag) || values.is_empty() {
+                return arg;
             }
-            own.default_values(values.clone()).required(false).required_unless_present(Resettable::Reset)
+            arg.default_values(values.clone()).required(false).required_unless_present(Resettable::Reset)
         })
     })
 }

@@ -1,4 +1,4 @@
-//! Who this machine is to its hub: joined with a link, or enrolled with the hub of the same user.
+//! Clients of the hub for this machine's identities: joined with a link, or enrolled with the hub of the same user.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::proto::join::Pin;
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// What is trusted: a file that was named, else the pin, else the public authorities.
+/// Returns the trust in the hub's certificate: the given file, else the pin, else public authorities.
 pub(in crate::cli) fn trust(ca: Option<&Path>, pin: Option<Pin>) -> anyhow::Result<Trust> {
     match (ca, pin) {
         (Some(file), _) => Trust::from_file(file).with_context(|| format!("cannot use --ca {}", file.display())),
@@ -29,17 +29,17 @@ pub(in crate::cli) fn trust(ca: Option<&Path>, pin: Option<Pin>) -> anyhow::Resu
     }
 }
 
-/// The same, for who has joined: only what is trusted is in question.
+/// Returns the trust of a joined identity; an error is one of the certificate, not of the identity.
 fn trusted(hub_args: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
     let untrusted = |error: anyhow::Error| Refusal::new(RefusalKind::CertificateNotTrusted, format!("{error:#}"));
     trust(hub_args.trust.ca.as_deref(), pin).map_err(untrusted)
 }
 
-/// How this machine becomes a client as `principal`: with what it joined as, else, in the profile that has no name of its
-/// own, through the admin socket of the hub that the same user runs.
+/// Returns the factory of clients for `principal`: with the identity that joined, else, in the default profile, enrolled through
+/// the admin socket of the hub that the same user runs.
 pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientFactory {
     let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
-    // Once: a role that runs stays who it is, whatever is chosen meanwhile.
+    // Resolved once: a running role keeps its profile when the default changes.
     let profile = Profile::resolve(hub_args.profile.as_ref()).map_err(failed);
     Arc::new(move || {
         let (principal, hub_args, profile) = (principal.clone(), hub_args.clone(), profile.clone());
@@ -63,7 +63,7 @@ pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) ->
     })
 }
 
-/// A hub of the same user, and where the key for it is.
+/// The hub of the same user: its state directory, and the file of the key that enrols with it.
 #[derive(Debug, Clone)]
 pub(in crate::cli) struct LocalHub {
     pub(in crate::cli) state: PathBuf,
@@ -71,7 +71,7 @@ pub(in crate::cli) struct LocalHub {
 }
 
 impl LocalHub {
-    /// Enrols with that hub.
+    /// Enrols with the hub, and returns a client of it. `stored` is an identity that did not fit, for the error.
     pub(in crate::cli) async fn client(
         &self,
         principal: Principal,
@@ -80,13 +80,14 @@ impl LocalHub {
     ) -> Result<Client, Refusal> {
         let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
         let key = load_or_create_key(&self.key).map_err(failed)?;
-        let question = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
-        let info = match local_socket::request(&admin_socket(&self.state), &question).await {
+        let request = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
+        let info = match local_socket::request(&admin_socket(&self.state), &request).await {
             Ok(AdminResponse::Hub(info)) => info,
             Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
-            Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "an unexpected answer on the admin socket")),
+            Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "unexpected response on the admin socket")),
             Err(_) => {
-                let other = stored.map(|stored| format!("it joined as {}, not as {}", stored.id, principal.id));
+                let other =
+                    stored.map(|stored| format!("this machine joined as {}, not as {}", stored.id, principal.id));
                 return Err(Refusal::new(RefusalKind::NotJoined, other.unwrap_or_default()));
             }
         };
@@ -97,17 +98,17 @@ impl LocalHub {
     }
 }
 
-/// A profile with a name is what it joined as, and nobody else.
+/// Words the refusal of a named profile without that identity; such profiles never enrol by themselves.
 fn wrong_identity(profile: &Profile, principal: &Principal, stored: Option<StoredIdentity>) -> Refusal {
     let role = principal.role.as_str();
     let why = match stored {
         Some(stored) => format!("profile {profile} joined as {}, not as {}", stored.id, principal.id),
-        None => format!("profile {profile} has joined none as a {role}; devstream join --profile {profile} does"),
+        None => format!("profile {profile} has not joined a hub as a {role}; run: devstream join --profile {profile}"),
     };
     Refusal::new(RefusalKind::NotJoined, why)
 }
 
-/// Who the device-agent is when nobody says: who it joined as, else the machine's name.
+/// Returns the device-agent's default id: the one that joined, else the machine's name.
 pub(in crate::cli) fn default_device_id(hub_args: &HubArgs) -> anyhow::Result<PrincipalId> {
     match stored_id(hub_args, Role::Device)? {
         Some(id) => Ok(id),
@@ -115,19 +116,20 @@ pub(in crate::cli) fn default_device_id(hub_args: &HubArgs) -> anyhow::Result<Pr
     }
 }
 
-/// What this machine calls itself, as an id.
+/// Returns the machine's name as an id.
 pub(in crate::cli) fn machine_id() -> anyhow::Result<PrincipalId> {
-    let name = crate::net::certificate::machine_name().context("this machine has no usable name; give --id")?;
-    name.try_into().context("this machine's name is no device id; give --id")
+    let name =
+        crate::net::certificate::machine_name().context("this machine has no usable host name; set one with --id")?;
+    name.try_into().context("this machine's host name is no valid device id; set one with --id")
 }
 
-/// Who the profile joined as in that role, if it did.
+/// Returns the id that the profile joined as in this role.
 fn stored_id(hub_args: &HubArgs, role: Role) -> anyhow::Result<Option<PrincipalId>> {
     let profile = Profile::resolve(hub_args.profile.as_ref())?;
     Ok(StoredIdentity::load(&profile, role)?.map(|stored| stored.id))
 }
 
-/// Who the service-proxy is: who it joined as, else the user.
+/// Returns the service-proxy's id: the one that joined, else the user's name.
 pub(in crate::cli) fn default_service_id(hub_args: &HubArgs) -> anyhow::Result<PrincipalId> {
     if let Some(id) = stored_id(hub_args, Role::Service)? {
         return Ok(id);
@@ -137,7 +139,7 @@ pub(in crate::cli) fn default_service_id(hub_args: &HubArgs) -> anyhow::Result<P
     Ok(named.map_or_else(|| PrincipalId::try_from("local".to_owned()), Ok)?)
 }
 
-/// The key in that file, made if it is not there. Of several programs that start at once, one makes it.
+/// Loads the key, or creates it. Of several processes that start at once, one creates it.
 fn load_or_create_key(path: &Path) -> anyhow::Result<PrivateKey> {
     if !path.exists() {
         create_private_directory(path.parent().context("a key needs a directory")?)?;

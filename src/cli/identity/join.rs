@@ -1,4 +1,4 @@
-//! `devstream join`: a key is made here, its public half goes to the hub with the one-time code.
+//! `devstream join`: generates a key, and sends its public half to the hub with the code of the join link.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::proto::join::{JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// A pasted link is far shorter.
+/// The limit on standard input; links are far shorter.
 const LINK_BYTES: u64 = 4096;
 
 pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
@@ -61,7 +61,8 @@ pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What joined before is not lost to a link that was pasted into the wrong place. A new key for the same identity is.
+/// Fails if the link is for another identity than the stored one, which a link pasted on the wrong machine must not replace. A
+/// new key for the same identity replaces the old one.
 fn ensure_same_identity(
     profile: &Profile,
     joined: &StoredIdentity,
@@ -73,16 +74,16 @@ fn ensure_same_identity(
     }
     let (role, before, hub) = (principal.role.as_str(), &joined.id, &joined.hub);
     bail!(
-        "profile {profile} has joined {hub} as {role} {before}, and keeps that: join beside it with --profile NAME, or in \
-         its place with --replace; the link is still good"
+        "profile {profile} has already joined {hub} as {role} {before}: join with another profile (--profile NAME), or \
+         replace that identity (--replace); the link is still valid"
     )
 }
 
-/// What takes up the new key.
+/// Words the next step, which makes use of the new key.
 fn next_step(profile: &Profile, role: Role, identity: &Path, root: Option<&Path>) -> String {
     if let Some(service) = service_with_key(profile, role, identity, root) {
         let name = service.name;
-        return format!("next: systemctl restart {name}, which takes up the new key when it starts");
+        return format!("next: systemctl restart {name}, to load the new key");
     }
     match role {
         Role::Device => format!("next: devstream device-agent{} --forward 22", profile.flag()),
@@ -90,16 +91,16 @@ fn next_step(profile: &Profile, role: Role, identity: &Path, root: Option<&Path>
     }
 }
 
-/// Who this machine becomes: the one in the link, or, where that is for many machines, the one that it is.
+/// Returns the identity to join as: the link's, or, if the link is for many machines, the machine's own.
 fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> anyhow::Result<Principal> {
     let id = match (&link.id, given) {
         (Some(id), None) => id.clone(),
         (Some(id), Some(given)) if id.as_str() == given.as_str() => id.clone(),
-        (Some(id), Some(_)) => bail!("this link is for {id}; leave --id away"),
-        // It stays good for other machines, and every user of this one may read its arguments.
+        (Some(id), Some(_)) => bail!("this link is for {id}; omit --id"),
+        // An enrolment key stays valid for other machines, and arguments are visible to every user of this one.
         (None, _) if as_argument => bail!(
-            "an enrolment key is a secret, and arguments are not: put the link into a file that only you read, \
-             and run `devstream join < FILE`; if others use this machine, make a new key"
+            "an enrolment key is a secret, and arguments are visible to every user: put the link into a private file, and \
+             run `devstream join < FILE`; if others use this machine, create a new key"
         ),
         (None, Some(given)) => given.into(),
         (None, None) => machine_id()?,
@@ -107,12 +108,12 @@ fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> any
     Ok(Principal { role: link.role, id })
 }
 
-/// The hub says no more than that the credentials are wrong; here they are a code.
+/// Rewords a failed authentication, which the hub does not explain: here the credential is the link's code.
 fn explain(refusal: Refusal) -> Refusal {
     if refusal.kind == RefusalKind::AuthenticationFailed {
         return Refusal::new(
             RefusalKind::AuthenticationFailed,
-            "the join link was used before, has expired, is not this hub's, or is not for this id",
+            "the join link has been used, has expired, or is for another hub or id",
         );
     }
     refusal
@@ -125,7 +126,7 @@ fn read_link() -> Result<String, Failure> {
     Ok(typed)
 }
 
-/// The link itself, also out of the whole line that a hub prints.
+/// Returns the link, also from the whole command that a hub prints.
 fn extract_link(typed: &str) -> &str {
     let typed = typed.trim();
     let typed = typed.strip_prefix("devstream join").unwrap_or(typed).trim();
@@ -138,7 +139,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn whose_key_a_service_has_is_told_to_restart_it() {
+    fn joining_with_a_services_identity_advises_its_restart() {
         let root = tempfile::tempdir().unwrap();
         let units = root.path().join("etc/systemd/system");
         std::fs::create_dir_all(&units).unwrap();
@@ -153,26 +154,26 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn whose_key_the_packages_service_has_is_told_to_restart_it_once_it_is_enabled() {
+    fn joining_with_the_identity_of_an_enabled_packaged_service_advises_its_restart() {
         let root = tempfile::tempdir().unwrap();
-        let [own, packaged, enabled] =
+        let [local, packaged, enabled] =
             ["etc/systemd/system", "usr/lib/systemd/system", "etc/systemd/system/multi-user.target.wants"]
                 .map(|directory| root.path().join(directory));
-        [&own, &packaged, &enabled].into_iter().for_each(|directory| std::fs::create_dir_all(directory).unwrap());
+        [&local, &packaged, &enabled].into_iter().for_each(|directory| std::fs::create_dir_all(directory).unwrap());
         let (profile, identity) = (Profile::default(), Path::new("/srv/device"));
         let found = || service_with_key(&profile, Role::Device, identity, Some(root.path()));
         let name = "devstream-device-agent.service";
         let unit = "[Service]\nLoadCredential=key:/srv/device/key\n";
         std::fs::write(packaged.join(name), unit).unwrap();
-        assert!(found().is_none(), "it is there as long as the package is");
+        assert!(found().is_none(), "installed with the package, not enabled");
         std::os::unix::fs::symlink(Path::new("/usr/lib/systemd/system").join(name), enabled.join(name)).unwrap();
         assert!(next_step(&profile, Role::Device, identity, Some(root.path())).contains("systemctl restart"));
         assert_eq!(found().unwrap().uninstall_command, "systemctl disable --now devstream-device-agent");
-        std::fs::write(own.join(name), unit).unwrap();
+        std::fs::write(local.join(name), unit).unwrap();
         assert_eq!(
             found().unwrap().uninstall_command,
             "devstream service uninstall device-agent",
-            "it takes the other's place"
+            "the local unit overrides the packaged one"
         );
     }
 }

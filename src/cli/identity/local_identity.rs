@@ -1,4 +1,4 @@
-//! Who a program on this machine is to its hub: the same as the commands are.
+//! The identities of this machine for programs: the same as those of the commands.
 
 use super::client::{client_factory, default_device_id, default_service_id};
 use crate::cli::args::HubArgs;
@@ -6,15 +6,15 @@ use crate::net::identity::Identity;
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// What `devstream join` left on this machine for a device, or, where this user runs a hub, a device of that. Without an id
-/// it is the one that was joined, or the machine's name.
+/// Returns the identity of a device: the one that `devstream join` stored, or, where this user runs a hub, one enrolled with that.
+/// Without an id, it is the one that joined, else the machine's name.
 pub fn device(id: Option<DeviceId>) -> Result<Identity, Refusal> {
     let id = id.map_or_else(|| default_device_id(&HubArgs::none()), |id| Ok(id.into()));
     identity_of(Role::Device, id)
 }
 
-/// What `devstream join` left on this machine for a service, or, where this user runs a hub, a service of that by the
-/// user's name.
+/// Returns the identity of a service: the one that `devstream join` stored, or, where this user runs a hub, one enrolled with that
+/// under the user's name.
 pub fn service() -> Result<Identity, Refusal> {
     identity_of(Role::Service, default_service_id(&HubArgs::none()))
 }

@@ -1,4 +1,4 @@
-//! Who this machine is to its hubs: identities that it joined with, or enrolled by itself with the hub of the same user.
+//! The identities of this machine: joined with a link, or enrolled with the hub of the same user.
 //!
 //! In: a join link, or a profile and a role. Out: files in the user's data directory, and clients that sign with them.
 

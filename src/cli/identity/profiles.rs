@@ -1,4 +1,4 @@
-//! `devstream profiles`: which hubs and identities this machine has, and which of them is meant.
+//! `devstream profiles`: lists the hubs and identities of this machine, sets the default, removes.
 
 use anyhow::bail;
 use serde::Serialize;
@@ -21,16 +21,16 @@ pub(in crate::cli) fn run(profiles: Profiles) -> anyhow::Result<()> {
     }
 }
 
-/// What a profile is.
+/// A profile in the list.
 #[derive(Debug, Serialize)]
 struct Entry {
     name: String,
-    /// Whether it holds where none is named.
+    /// This is the default profile.
     default: bool,
     identities: Vec<ProfileIdentity>,
 }
 
-/// Who a profile is in one role.
+/// A profile's identity in one role.
 #[derive(Debug, Serialize)]
 struct ProfileIdentity {
     role: Role,
@@ -51,32 +51,34 @@ fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
     }
     let rows = entries.iter().flat_map(|entry| {
         let name = format!("{}{}", if entry.default { "* " } else { "  " }, entry.name);
-        let joined =
-            entry.identities.iter().map(|own| [own.role.as_str().into(), own.id.to_string(), own.hub.to_string()]);
-        let mut joined: Vec<[String; 3]> = joined.collect();
-        if joined.is_empty() {
-            joined.push(["-".into(), "-".into(), "-".into()]);
+        let cells = entry.identities.iter().map(|identity| {
+            let ProfileIdentity { role, id, hub } = identity;
+            [role.as_str().into(), id.to_string(), hub.to_string()]
+        });
+        let mut cells: Vec<[String; 3]> = cells.collect();
+        if cells.is_empty() {
+            cells.push(["-".into(), "-".into(), "-".into()]);
         }
-        joined.into_iter().map(move |own| [vec![name.clone()], own.to_vec()].concat())
+        cells.into_iter().map(move |cells| [vec![name.clone()], cells.to_vec()].concat())
     });
     output::print_table(&["  PROFILE", "ROLE", "ID", "HUB"], rows);
     Ok(())
 }
 
 fn identities(profile: &Profile) -> anyhow::Result<Vec<ProfileIdentity>> {
-    let mut own = Vec::new();
+    let mut identities = Vec::new();
     for role in ROLES {
         if let Some(StoredIdentity { id, hub, .. }) = StoredIdentity::load(profile, role)? {
-            own.push(ProfileIdentity { role, id, hub });
+            identities.push(ProfileIdentity { role, id, hub });
         }
     }
-    Ok(own)
+    Ok(identities)
 }
 
 fn set_default(profile: &Profile) -> anyhow::Result<()> {
     ensure_exists(profile)?;
     profile.make_default()?;
-    output::eprint(&format!("{profile} is the profile that holds where none is named"));
+    output::eprint(&format!("default profile is now {profile}"));
     Ok(())
 }
 
@@ -86,7 +88,7 @@ fn remove(profile: &Profile) -> anyhow::Result<()> {
     for role in ROLES {
         let directory = profile.identity_directory(role)?;
         if let Some(service) = service_with_key(profile, role, &directory, None) {
-            bail!("{} runs with this profile's key; first: {}", service.name, service.uninstall_command);
+            bail!("{} runs with this profile's key; first run: {}", service.name, service.uninstall_command);
         }
     }
     for role in ROLES {
@@ -101,7 +103,7 @@ fn remove(profile: &Profile) -> anyhow::Result<()> {
     for ProfileIdentity { role, id, hub } in removed {
         let role = role.as_str();
         output::eprint(&format!(
-            "forgot {role} {id} of {hub}; there, `devstream hub {role} remove {id}` forgets it too"
+            "removed {role} {id} of {hub}; remove it at the hub as well: devstream hub {role} remove {id}"
         ));
     }
     Ok(())
@@ -111,7 +113,7 @@ fn ensure_exists(profile: &Profile) -> anyhow::Result<()> {
     let all = Profile::all()?;
     if !all.contains(profile) {
         let names: Vec<_> = all.iter().map(Profile::as_str).collect();
-        bail!("there is no profile {profile}; there are {}", names.join(", "));
+        bail!("no profile {profile}; profiles: {}", names.join(", "));
     }
     Ok(())
 }

@@ -18,15 +18,15 @@ use crate::proto::join::{HubAddress, JoinLink, Pin};
 use crate::proto::key::PrivateKey;
 use crate::proto::secret::KeySeed;
 
-/// What `devstream join` keeps beside the key.
+/// The file that `devstream join` stores beside the key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::cli) struct StoredIdentity {
-    /// Who this machine is.
+    /// The id of this machine.
     pub(in crate::cli) id: PrincipalId,
-    /// Where the hub is.
+    /// The hub's address.
     pub(in crate::cli) hub: HubAddress,
-    /// What its certificate authority must be; without it, the public ones are trusted.
+    /// The pin of the hub's certificate authority; without one, public authorities are trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) pin: Option<Pin>,
 }
@@ -34,13 +34,13 @@ pub(in crate::cli) struct StoredIdentity {
 const PENDING_KEY: &str = "key.next";
 
 impl StoredIdentity {
-    /// What this machine joined as in that role and profile, if it did.
+    /// Loads the identity of a profile in a role, if it has joined.
     pub(in crate::cli) fn load(profile: &Profile, role: Role) -> anyhow::Result<Option<Self>> {
         let Some((path, text)) = identity_file(profile, role, IDENTITY_FILE)? else { return Ok(None) };
-        toml::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", path.display()))
+        toml::from_str(&text).map(Some).with_context(|| format!("invalid identity in {}", path.display()))
     }
 
-    /// Whether a link leads to the same hub: by its authority, or by its address.
+    /// Reports whether a link is from the same hub, by its pin or its address.
     pub(in crate::cli) fn matches_hub(&self, link: &JoinLink) -> bool {
         self.hub == link.hub || (self.pin.is_some() && self.pin == link.pin)
     }
@@ -53,7 +53,7 @@ impl StoredIdentity {
         hub_args: &HubArgs,
     ) -> anyhow::Result<Client> {
         let key = identity_file(profile, role, KEY_FILE)?;
-        let (path, text) = key.context("this machine has joined, but its key is gone; join again")?;
+        let (path, text) = key.context("the key of this identity is missing; join again")?;
         let key = parse_key(&path, &text)?;
         let hubs = hub_args.hubs(&self.hub);
         let principal = Principal { role, id: self.id.clone() };
@@ -62,7 +62,7 @@ impl StoredIdentity {
     }
 }
 
-/// A part of the identity and its place: handed over by the service manager, else where `devstream join` left it.
+/// Reads a file of the identity: the credential from systemd, else the file that `devstream join` stored.
 fn identity_file(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
     if let Some(path) = paths::credential(name) {
         let text = read_credential(&path)?;
@@ -76,12 +76,12 @@ fn identity_file(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Op
     Ok(Some((path, text)))
 }
 
-/// Whether the key is the copy that the service manager makes when it starts this service.
+/// Reports whether the key is a credential from systemd, a copy that only a restart of the service renews.
 pub(in crate::cli) fn has_service_credential() -> bool {
     paths::credential(KEY_FILE).is_some()
 }
 
-/// Where a role's identity is kept.
+/// The directory of a role's identity.
 pub(in crate::cli) struct IdentityDir(PathBuf);
 
 impl IdentityDir {
@@ -93,8 +93,8 @@ impl IdentityDir {
         &self.0
     }
 
-    /// The key to join with. It is written down before the hub hears of it: if the hub's answer is lost, the next try
-    /// is with the same key, which the hub then knows.
+    /// Returns the key to join with. It is stored before the hub learns of it: if the hub's response is lost, the next attempt uses
+    /// the same key, which the hub then knows.
     pub(in crate::cli) fn pending_seed(&self) -> anyhow::Result<KeySeed> {
         create_private_directory(&self.0)?;
         let path = self.0.join(PENDING_KEY);
@@ -102,11 +102,11 @@ impl IdentityDir {
         parse_seed(&path, &read_private(&path)?)
     }
 
-    /// Keeps an identity and its key. The key is written first: an identity that can be read has one.
+    /// Stores an identity and its key. The key is written first, so that every readable identity has one.
     pub(in crate::cli) fn store(&self, stored: &StoredIdentity, seed: &KeySeed) -> anyhow::Result<()> {
         write_private(&self.0.join(KEY_FILE), &seed.reveal())?;
         write_private(&self.0.join(IDENTITY_FILE), &toml::to_string(stored)?)?;
-        std::fs::remove_file(self.0.join(PENDING_KEY)).context("cannot tidy up after joining")
+        std::fs::remove_file(self.0.join(PENDING_KEY)).context("cannot remove the pending key after joining")
     }
 }
 
@@ -115,5 +115,5 @@ pub(super) fn parse_key(path: &Path, text: &str) -> anyhow::Result<PrivateKey> {
 }
 
 fn parse_seed(path: &Path, text: &str) -> anyhow::Result<KeySeed> {
-    KeySeed::parse(text.trim()).with_context(|| format!("{} is damaged", path.display()))
+    KeySeed::parse(text.trim()).with_context(|| format!("invalid key in {}", path.display()))
 }

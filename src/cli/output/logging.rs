@@ -22,9 +22,9 @@ use crate::net::os::clock::now_rfc3339;
 /// The format of messages on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Format {
-    /// A line for a person
+    /// One line of text each
     Text,
-    /// A JSON object with time, level, target, message and fields
+    /// One JSON object each, with time, level, target, message and fields
     Json,
 }
 

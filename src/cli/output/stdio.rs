@@ -1,4 +1,4 @@
-//! Standard output as one direction of a stream: either end can end it while the process lives on.
+//! Standard output as one direction of a stream, which can be closed while the process goes on.
 
 use std::io;
 use std::pin::Pin;
@@ -6,8 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, Stdout};
 
-/// Standard output whose shutdown the reader sees as the end of file: `ssh` waits for that before it closes its own
-/// direction.
+/// Standard output whose shutdown is an end of file for its reader: `ssh` waits for that before it closes its own direction.
 #[derive(Debug)]
 pub(in crate::cli) struct Output(Stdout);
 
@@ -32,7 +31,7 @@ impl AsyncWrite for Output {
     }
 }
 
-/// Puts the null device in the descriptor's place, which closes the pipe.
+/// Replaces the descriptor by the null device, which closes the pipe.
 #[cfg(unix)]
 fn close_stdout() -> io::Result<()> {
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
@@ -44,7 +43,7 @@ fn close_stdout() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether nobody reads any more, which a write would tell too, if there were anything to write.
+/// Reports whether the reader has closed its end, without a write.
 #[cfg(unix)]
 pub(in crate::cli) fn is_closed() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,4 +1,4 @@
-//! What the operator sees while streams run: live rows on a terminal, plain lines elsewhere.
+//! The operator's view of running streams: live rows on a terminal, log lines elsewhere.
 
 mod table;
 
@@ -13,7 +13,7 @@ use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
 use crate::proxy::{Event, StreamInfo};
 
-/// Shows what happens to streams.
+/// The monitor of streams: reports their events and counts them.
 pub(in crate::cli) struct StreamMonitor {
     table: Option<Table>,
     since: Instant,
@@ -26,8 +26,9 @@ struct MonitorState {
     opened: u64,
     refused: u64,
     interruptions: u64,
-    /// Of streams that are over.
+    /// Bytes of ended streams to the device.
     up: u64,
+    /// Bytes of ended streams from the device.
     down: u64,
 }
 
@@ -36,7 +37,7 @@ impl StreamMonitor {
         Self { table, since: Instant::now(), state: Mutex::default() }
     }
 
-    /// Takes note of an event.
+    /// Records an event, and reports it.
     pub(in crate::cli) fn on_event(&self, event: Event) {
         if let Some(table) = &self.table {
             update_table(table, &event);
@@ -45,7 +46,7 @@ impl StreamMonitor {
             Event::Requested(info) => drop(self.state().running.insert(info.number, (info, Instant::now()))),
             Event::Opened(info) => {
                 self.state().opened += 1;
-                // Whoever has a table sees it there.
+                // With a table, the row shows it.
                 if self.table.is_none() {
                     tracing::info!(target: "service-proxy", "{}: opened", label(&info));
                 }
@@ -53,12 +54,12 @@ impl StreamMonitor {
             Event::Draining(info, left) => {
                 let (name, left) = (label(&info), left.as_secs());
                 let advice = "connect again once it is back";
-                tracing::warn!(target: "service-proxy", "{name}: the hub is shutting down or restarting, and ends this in {left} s; {advice}");
+                tracing::warn!(target: "service-proxy", "{name}: the hub is shutting down or restarting, and ends the stream in {left} s; {advice}");
             }
             Event::Interrupted(info, why) => {
                 self.state().interruptions += 1;
                 let name = label(&info);
-                tracing::warn!(target: "service-proxy", "{name}: interrupted ({why}); it comes back by itself");
+                tracing::warn!(target: "service-proxy", "{name}: interrupted ({why}); resuming");
             }
             Event::Resumed(info, after) => {
                 let (name, seconds) = (label(&info), after.as_secs_f64());
@@ -79,7 +80,7 @@ impl StreamMonitor {
         }
     }
 
-    /// All of it together, once nothing runs any more; nothing, if there never was anything.
+    /// Returns the totals after the last stream; none if there were no streams.
     pub(in crate::cli) fn summary(&self) -> Option<String> {
         let mut state = self.state();
         let cut: Vec<_> = state.running.values().map(|(info, _)| info.clone()).collect();
@@ -89,7 +90,7 @@ impl StreamMonitor {
         let MonitorState { opened, refused, interruptions, up, down, .. } = *state;
         let (up, down, time) = (format_bytes(up), format_bytes(down), format_duration(self.since.elapsed()));
         let sum = format!(
-            "in all: streams {opened}, refused {refused}, interruptions {interruptions}; up {up}, down {down}, in {time}"
+            "total: streams {opened}, refused {refused}, interruptions {interruptions}; up {up}, down {down}, in {time}"
         );
         (opened + refused > 0).then_some(sum)
     }
@@ -100,7 +101,7 @@ impl StreamMonitor {
 }
 
 impl MonitorState {
-    /// Counts a stream that is over, and tells when it was asked for.
+    /// Counts an ended stream, and returns the time of its request.
     fn record_end(&mut self, info: &StreamInfo) -> Option<Instant> {
         let (down, up) = info.counters.received_and_sent();
         self.up += up;

@@ -1,4 +1,7 @@
-//! `devstream service`: a role under systemd, from its flags to its running units and back.
+//! `devstream service`: installs a role as a systemd service, and removes it.
+//!
+//! In: a role and its flags. Out: hardened units in /etc/systemd/system, enabled and started. `plan` makes the units (`units`) and checks the
+//! service's access to its key (`access`); `installed` finds what is installed.
 
 mod access;
 mod installed;
@@ -19,7 +22,7 @@ use self::units::Unit;
 use super::args::{Install, ServiceManagement, Uninstall};
 use super::{Failure, output};
 
-/// There if and only if systemd runs this machine (sd_booted(3)).
+/// Exists if and only if systemd runs this machine (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
 
 pub(super) fn run(command: ServiceManagement) -> Result<(), Failure> {
@@ -32,7 +35,7 @@ pub(super) fn run(command: ServiceManagement) -> Result<(), Failure> {
 fn install(install: &Install) -> Result<(), Failure> {
     let program = match &install.program {
         Some(program) => program.clone(),
-        None => std::env::current_exe().context("cannot tell where this program is; name it with --program")?,
+        None => std::env::current_exe().context("cannot determine this program's path; give it with --program")?,
     };
     let root = install.root.as_deref();
     let instance = ServiceInstance { role: install.role, profile: profile(install.role, install.profile.as_ref())? };
@@ -54,43 +57,43 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Services are systemd's, which is elsewhere.
+/// Unused: services need systemd.
 #[cfg(not(unix))]
 fn is_root() -> bool {
     false
 }
 
 fn require_systemd_platform() -> anyhow::Result<()> {
-    let starter = if cfg!(windows) { "the Task Scheduler" } else { "launchd" };
-    ensure!(
-        cfg!(target_os = "linux"),
-        "not on this system: services are systemd's; have {starter} run the role instead"
-    );
+    let alternative = if cfg!(windows) { "the Task Scheduler" } else { "launchd" };
+    ensure!(cfg!(target_os = "linux"), "services need systemd; on this system, run the role with {alternative}");
     Ok(())
 }
 
 fn check_prerequisites(program: &Path, needed: &[(PathBuf, &str)]) -> Result<(), Failure> {
     require_systemd_platform().map_err(Failure::Usage)?;
     if !is_root() {
-        return Err(Failure::Usage(anyhow!("only root can install services; --print shows the units")));
+        return Err(Failure::Usage(anyhow!("only root can install services; print the units with --print")));
     }
-    if let Some(place) = hidden_directory(program) {
-        let advice = "first put it where services see it, such as /usr/local/bin";
-        return Err(Failure::Usage(anyhow!("{} is below {place}: {advice}", program.display())));
+    if let Some(directory) = hidden_directory(program) {
+        let advice = "first move it, for example to /usr/local/bin";
+        return Err(Failure::Usage(anyhow!(
+            "{} is below {directory}, which is hidden from services: {advice}",
+            program.display()
+        )));
     }
     if let Some((missing, advice)) = needed.iter().find(|(file, _)| !file.exists()) {
-        return Err(Failure::Usage(anyhow!("there is no {}: {advice}", missing.display())));
+        return Err(Failure::Usage(anyhow!("{} does not exist: {advice}", missing.display())));
     }
     Ok(())
 }
 
-/// Puts the units in the place of the service's earlier ones, unless they are the same.
+/// Replaces the service's installed units, unless they are the same, and starts the service.
 fn replace(service: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result<()> {
     let directory = directory(root);
     let old = installed(service, &directory);
-    let is_there = |unit: &Unit| fs::read_to_string(directory.join(&unit.name)).is_ok_and(|text| text == unit.text);
-    if old.len() != units.len() || !units.iter().all(is_there) {
-        // What runs under an older unit would keep its sockets and limits.
+    let is_current = |unit: &Unit| fs::read_to_string(directory.join(&unit.name)).is_ok_and(|text| text == unit.text);
+    if old.len() != units.len() || !units.iter().all(is_current) {
+        // Running services would keep the sockets and limits of the old units.
         remove(&old, root)?;
         fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         for Unit { name, text } in units {
@@ -115,7 +118,7 @@ fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
     let (unit, directory) = (instance.unit_name(), directory(root));
     let units = installed(&unit, &directory);
     if units.is_empty() {
-        output::eprint(&format!("service: there are no units of the {unit} in {}", directory.display()));
+        output::eprint(&format!("service: no units of the {unit} in {}", directory.display()));
     }
     remove(&units, root)
 }
@@ -133,7 +136,7 @@ fn remove(units: &[String], root: Option<&Path>) -> anyhow::Result<()> {
     systemctl(root, &["daemon-reload"], &[])
 }
 
-/// Has systemd do it; says what remains to be done where it does not run.
+/// Runs `systemctl`, or prints its command line where systemd does not run.
 fn systemctl(root: Option<&Path>, args: &[&str], units: &[String]) -> anyhow::Result<()> {
     if root.is_some() {
         return Ok(());
@@ -141,13 +144,13 @@ fn systemctl(root: Option<&Path>, args: &[&str], units: &[String]) -> anyhow::Re
     let line = format!("systemctl {} {}", args.join(" "), units.join(" "));
     let line = line.trim_end();
     if !Path::new(BOOTED).is_dir() {
-        output::eprint(&format!("service: systemd does not run here; where it does: {line}"));
+        output::eprint(&format!("service: systemd is not running; once it is, run: {line}"));
         return Ok(());
     }
     let status =
         Program::new("systemctl").args(args).args(units).status().with_context(|| format!("cannot run {line}"))?;
     if !status.success() {
-        bail!("`{line}` failed ({status}); `systemctl status 'devstream-*'` and `journalctl -u 'devstream-*'` say why");
+        bail!("`{line}` failed ({status}); see `systemctl status 'devstream-*'` and `journalctl -u 'devstream-*'`");
     }
     Ok(())
 }

@@ -18,13 +18,14 @@ use crate::proto::id::Role;
 
 const CONFIG: &str = "etc/devstream/config.toml";
 
-/// A role's units.
+/// The units of a role's service.
 pub(super) struct Plan {
     pub(super) units: Vec<Unit>,
-    /// The files that must be there before, and what to do where they are not.
+    /// The files that must exist first, and what to do if one does not.
     pub(super) needed: Vec<(PathBuf, &'static str)>,
 }
 
+/// Plans a role's service, with the flags given after `--`.
 pub(super) fn plan(
     instance: &ServiceInstance,
     program: &Path,
@@ -39,7 +40,7 @@ pub(super) fn plan(
         Command::Hub(hub) if hub.command.is_none() => {
             let Hub { serve, state, .. } = *hub;
             if state.state_dir.is_some() {
-                bail!("leave out --state-dir: the hub's units keep its state in {}", paths::SERVICE_STATE);
+                bail!("omit --state-dir: the hub's units keep its state in {}", paths::SERVICE_STATE);
             }
             let via = serve.certificate.via.clone();
             let config = serve.config(None)?;
@@ -72,20 +73,22 @@ pub(super) fn plan(
         | Command::Rdp(_)
         | Command::Profiles(_)
         | Command::Config(_)
-        | Command::Completions(_) => bail!("after -- come flags of a {name} that runs by itself"),
+        | Command::Completions(_) => {
+            bail!("after -- only flags of a running {name} are valid, no subcommands or --stdio")
+        }
     }
 }
 
 fn key_access(source: &Source, root: &Path) -> anyhow::Result<(KeyAccess, Vec<(PathBuf, &'static str)>)> {
     let Source::Pem(pair) = source else { return Ok((KeyAccess::NotNeeded, Vec::new())) };
     let needed =
-        [&pair.certificate, &pair.key].map(|file| (file.clone(), "first put the certificate and its key there"));
+        [&pair.certificate, &pair.key].map(|file| (file.clone(), "first install the certificate and its key there"));
     Ok((KeyAccess::of(pair, root)?, needed.into()))
 }
 
-/// Whose unit it is decides what the unit is called.
+/// The profile is part of the unit's name.
 const PROFILE_FIRST: &str =
-    "name the profile before --, as in: devstream service install --profile NAME device-agent -- ...";
+    "give --profile before --, as in: devstream service install --profile NAME device-agent -- ...";
 
 fn is_other(given: &HubArgs, profile: &Profile) -> bool {
     given.profile.as_ref().is_some_and(|named| named != profile)
@@ -100,30 +103,30 @@ fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -
     Ok(Plan { units, needed: needed.into_iter().chain(login.clone()).collect() })
 }
 
-/// The file with the login of the proxy that leads out, which must be there before.
+/// Returns the file of the proxy's credentials, which must exist first.
 fn proxy_login(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
     if via.is_in_environment() {
         output::eprint(
-            "service: HTTPS_PROXY and the like are not seen by services; if only a proxy leads out, add --via URL",
+            "service: services do not see HTTPS_PROXY and similar variables; if they need the proxy, add --via URL",
         );
     }
     let login = via.login_file();
     if let Some(file) = login.filter(|file| !file.is_absolute()) {
-        bail!("write the whole path of --via-login {}: services start elsewhere", file.display());
+        bail!("--via-login {} must be an absolute path: services run in another directory", file.display());
     }
-    Ok(login.map(|file| (file.to_owned(), "first put the proxy's USER:PASSWORD there, for root alone")))
+    Ok(login.map(|file| (file.to_owned(), "first write the proxy's USER:PASSWORD there, readable by root only")))
 }
 
-/// What the service will take the arguments for, over the file that it will read: a mistake is better said now.
+/// Parses the arguments as the service will, with the configuration file that it will read, to report errors now.
 fn parse(role: &str, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Command> {
     let args: Vec<OsString> =
         ["devstream", role].into_iter().chain(arguments.iter().map(String::as_str)).map(OsString::from).collect();
     let file = root.unwrap_or(Path::new("/")).join(CONFIG);
     match config::parse(config::without_environment(Cli::command()), &args, Some(&file)) {
         Ok(cli) => Ok(cli.command),
-        Err(ConfigError::Args(error)) => bail!("these arguments would not do:\n{}", error.render()),
+        Err(ConfigError::Args(error)) => bail!("invalid arguments:\n{}", error.render()),
         Err(ConfigError::File(errors)) => {
-            bail!("the service's configuration file would not do:\n{}", errors.join("\n"))
+            bail!("invalid configuration file of the service:\n{}", errors.join("\n"))
         }
     }
 }

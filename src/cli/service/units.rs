@@ -1,5 +1,5 @@
-//! The systemd units of each role, from the templates in `units/`. They take from a role everything that it does not
-//! need: `systemd-analyze security` says how well.
+//! The systemd units of each role, from the templates in `units/`. They remove every privilege that a role does not need:
+//! `systemd-analyze security` rates them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,32 +14,32 @@ const HUB: &str = include_str!("units/hub.conf");
 const CLIENT: &str = include_str!("units/client.conf");
 const SOCKET: &str = include_str!("units/hub.socket");
 
-/// After the last stream was cut: saying goodbye, and writing the logs.
+/// The time after draining, in which connections are closed and logs are written.
 const STOP_RESERVE: Duration = Duration::from_secs(15);
 
-/// One file for systemd.
+/// A unit file.
 pub(super) struct Unit {
     /// Its name.
     pub(super) name: String,
-    /// What is in it.
+    /// Its content.
     pub(super) text: String,
 }
 
-/// What every role's service needs.
+/// The settings that the services of all roles have.
 pub(super) struct Service<'a> {
     /// The subcommand.
     pub(super) role: &'a str,
-    /// What its unit is called: the subcommand, and which profile it runs with if that has a name of its own.
+    /// The name of its unit: the subcommand, and the profile unless that is `default`.
     pub(super) name: &'a str,
     /// The program to run.
     pub(super) program: &'a Path,
     /// Its further arguments.
     pub(super) arguments: &'a [String],
-    /// How long its streams may go on when it is stopped.
+    /// The drain timeout of its streams.
     pub(super) drain: Duration,
 }
 
-/// The hub's: sockets that outlive its restarts, and itself.
+/// Returns the hub's units: sockets, which stay open when it restarts, and its service.
 pub(super) fn hub(
     service: &Service<'_>,
     listen: &[SocketAddr],
@@ -58,37 +58,37 @@ pub(super) fn hub(
     }
     let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
     let sockets = names.join(" ");
-    let own = format!("{}{}{}", HUB.replace("{sockets}", &sockets), group_of(key), load_proxy_login(via_login));
-    units.push(service.unit(&own, &format!("Also={sockets}")));
+    let settings = format!("{}{}{}", HUB.replace("{sockets}", &sockets), group_of(key), load_proxy_login(via_login));
+    units.push(service.unit(&settings, &format!("Also={sockets}")));
     units
 }
 
-/// What lets the service read its certificate's key.
+/// Returns the setting that lets the service read its certificate's key.
 fn group_of(key: &KeyAccess) -> String {
     match key {
         KeyAccess::NotNeeded => String::new(),
         KeyAccess::Group(group) => format!("# The group of its certificate's key.\nSupplementaryGroups={group}\n"),
         KeyAccess::Unknown(path) => format!(
-            "# {path:?} could not be looked at: install again when it is there, so that this gets the key's group.\n"
+            "# {path:?} was not accessible: install again once it exists, so that the service gets the key's group.\n"
         ),
     }
 }
 
-/// The device-agent's or the service-proxy's, with the identity in that directory.
+/// Returns the unit of a device-agent or service-proxy, with the identity in that directory.
 pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&Path>) -> Vec<Unit> {
-    let own = CLIENT
+    let settings = CLIENT
         .replace("{key}", &load_key(identity))
         .replace("{identity}", &specifiers(&identity.display().to_string()))
         .replace("{role}", service.role);
-    vec![service.unit(&format!("{own}{}", load_proxy_login(via_login)), "")]
+    vec![service.unit(&format!("{settings}{}", load_proxy_login(via_login)), "")]
 }
 
-/// The files that [`client`]'s unit needs.
+/// Returns the files that the unit of [`client`] needs.
 pub(super) fn credentials(identity: &Path) -> [PathBuf; 2] {
     [IDENTITY_FILE, KEY_FILE].map(|name| identity.join(name))
 }
 
-/// Whether a unit is handed the key in that directory.
+/// Reports whether a unit loads the key in that directory.
 pub(super) fn takes_key(unit: &str, identity: &Path) -> bool {
     let line = load_key(identity);
     unit.lines().any(|other| other == line)
@@ -100,7 +100,7 @@ fn load_key(identity: &Path) -> String {
 
 fn load_proxy_login(via_login: Option<&Path>) -> String {
     let line = via_login.map(|file| load_credential(VIA_LOGIN, file));
-    let comment = "# What its proxy wants to know, readable for this service alone.";
+    let comment = "# The proxy's USER:PASSWORD, readable by this service only.";
     line.map_or_else(String::new, |line| format!("{comment}\n{line}\n"))
 }
 
@@ -109,27 +109,28 @@ fn load_credential(name: &str, file: &Path) -> String {
 }
 
 impl Service<'_> {
-    fn unit(&self, own: &str, also: &str) -> Unit {
+    fn unit(&self, settings: &str, install: &str) -> Unit {
         let arguments: String = self.arguments.iter().map(|argument| format!(" {}", quote(argument))).collect();
         let text = SERVICE
             .replace("{name}", self.name)
             .replace("{role}", self.role)
             .replace("{stop}", &(self.drain + STOP_RESERVE).as_secs().to_string())
-            .replace("{own}", own.trim_end())
-            .replace("{also}", also)
+            .replace("{settings}", settings.trim_end())
+            .replace("{install}", install)
             .replace("{program}", &quote(&self.program.display().to_string()))
             .replace("{arguments}", &arguments);
         Unit { name: format!("devstream-{}.service", self.name), text: format!("{}\n", text.trim_end()) }
     }
 }
 
-fn socket(unit: &str, name: &str, what: &str, addresses: &[SocketAddr]) -> Unit {
+fn socket(unit: &str, name: &str, description: &str, addresses: &[SocketAddr]) -> Unit {
     let listen: Vec<_> = addresses.iter().map(|address| format!("ListenStream={address}")).collect();
-    let text = SOCKET.replace("{what}", what).replace("{name}", name).replace("{listen}", &listen.join("\n"));
+    let text =
+        SOCKET.replace("{description}", description).replace("{name}", name).replace("{listen}", &listen.join("\n"));
     Unit { name: unit.into(), text }
 }
 
-/// One word of a command line, as systemd.service(5) and systemd.syntax(7) unfold it.
+/// Quotes an argument of a command line for systemd (systemd.service(5), systemd.syntax(7)).
 fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -139,7 +140,7 @@ fn quote(text: &str) -> String {
     format!("\"{escaped}\"")
 }
 
-/// A percent sign begins a specifier.
+/// Escapes percent signs, which start specifiers.
 fn specifiers(text: &str) -> String {
     text.replace('%', "%%")
 }
@@ -149,7 +150,7 @@ mod tests {
     use super::quote;
 
     #[test]
-    fn words_survive_systemds_unfolding() {
+    fn quoted_arguments_reach_the_program_unchanged() {
         for (given, written) in [
             ("--listen=[::]:443", r#""--listen=[::]:443""#),
             ("ssh=22", "ssh=22"),

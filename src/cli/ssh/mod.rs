@@ -1,4 +1,7 @@
-//! `devstream ssh` and `devstream ssh-config`: OpenSSH with `service-proxy --stdio` in between.
+//! `devstream ssh`, `devstream ssh-config` and `devstream rdp`: clients of the operator's machine, through a service-proxy.
+//!
+//! In: a device, or none for all. Out: OpenSSH with `service-proxy --stdio` as its ProxyCommand, a block of its configuration, or a
+//! remote desktop client at a local port.
 
 mod config;
 pub(super) mod rdp;
@@ -13,7 +16,7 @@ use super::profile::Profile;
 use super::{Failure, output};
 use crate::proto::id::StreamName;
 
-/// What a device's id is followed by in the names of hosts, so that OpenSSH knows them from others.
+/// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
 const SUFFIX: &str = ".devstream";
 
 /// Prints, installs or removes the block for every device.
@@ -24,18 +27,18 @@ pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     let host_block = host_block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
     if wanted.install {
         include(&host_block)?;
-        output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device that `devstream devices` shows");
+        output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device from `devstream devices`");
     } else {
         output::print(&host_block);
     }
     Ok(())
 }
 
-/// Becomes `ssh`, which only returns if that is impossible.
+/// Replaces this process by `ssh`; returns only if that fails.
 pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
-    // To `ssh` it would be an option.
+    // `ssh` would parse it as an option.
     if ssh.login.device.as_str().starts_with('-') {
-        return Err(Failure::Usage(anyhow!("a device whose id begins with '-' has no name that `ssh` takes")));
+        return Err(Failure::Usage(anyhow!("the device's id starts with '-', which `ssh` takes for an option")));
     }
     let mut command = Command::new("ssh");
     command.arg("-o").arg(format!("ProxyCommand={}", proxy_command(&ssh.stream, ssh.profile.as_ref())?));
@@ -61,40 +64,41 @@ fn exec_or_run(mut command: Command) -> Result<(), Failure> {
 
 fn not_started(error: &std::io::Error) -> Failure {
     let is_missing = error.kind() == std::io::ErrorKind::NotFound;
-    let advice = if is_missing { "; install OpenSSH's client, in Debian the package openssh-client" } else { "" };
+    let advice = if is_missing { "; install the OpenSSH client (Debian: openssh-client)" } else { "" };
     Failure::Other(anyhow!("cannot run `ssh`: {error}{advice}"))
 }
 
 fn host_block(proxy_command: &str) -> String {
     format!(
         "# Written by `devstream ssh-config`: every device as a host, as in `ssh pi-42{SUFFIX}`.\n\
-         # What else holds for devices goes into a `Host *{SUFFIX}` of your own, such as: User pi\n\
-         # Leave ServerAliveInterval at 0 for them: devstream notices dead connections by itself, and resumes those\n\
+         # Put further settings for devices, such as User pi, into a `Host *{SUFFIX}` block of your own.\n\
+         # Leave ServerAliveInterval at 0 for them: devstream detects dead connections itself, and resumes streams\n\
          # that ssh would give up.\n\
          Host *{SUFFIX} {NO_QUOTE}\n    \
          ProxyCommand {proxy_command}\n"
     )
 }
 
-/// What the shell takes literally stands between two of these.
+/// The quote between which the shell takes everything literally.
 const QUOTE: char = if cfg!(windows) { '"' } else { '\'' };
 
-/// No host with such a quote in its name, as OpenSSH writes that.
+/// The pattern that excludes hosts with such a quote in their name.
 const NO_QUOTE: &str = if cfg!(windows) { "'!*\"*'" } else { "\"!*'*\"" };
 
-/// What OpenSSH runs in place of a connection. `%n` is the host as it was typed: of `%h`, capitals are lost. Before 9.6 that may
-/// be anything (CVE-2023-51385), so it is quoted for the shell, and the block is for no host with such a quote in its name.
+/// Returns the command that OpenSSH runs instead of connecting. `%n` is the host as typed; `%h` is in lower case. Before OpenSSH 9.6
+/// it may contain shell syntax (CVE-2023-51385), so it is quoted, and hosts with such a quote in their name are excluded.
 fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Result<String> {
-    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let program = std::env::current_exe().context("cannot determine this program's path")?;
     let program = program.to_str().filter(|path| !path.contains('\n'));
-    let program = program.context("this program's path is none that a line of OpenSSH's can have; move it")?;
-    // Where none was named, the one that holds then.
+    let program =
+        program.context("this program's path cannot be part of an OpenSSH configuration line; move the program")?;
+    // Without a name, the default profile at the time of connection.
     let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
     let program = shell_quote(program);
     Ok(format!("{program} service-proxy{profile} --device={QUOTE}%n{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"))
 }
 
-/// One word for the shell that OpenSSH runs, after its own tokens were replaced.
+/// Quotes an argument for OpenSSH's tokens and the shell that it runs.
 fn shell_quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.+:,@%\\".contains(c);
     let quoted = if cfg!(windows) {
@@ -112,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_one_word_to_openssh_and_its_shell() {
+    fn a_path_is_one_argument_to_openssh_and_its_shell() {
         for (path, written) in [
             ("/usr/bin/devstream", "/usr/bin/devstream"),
             ("/opt/my tools/devstream", "'/opt/my tools/devstream'"),

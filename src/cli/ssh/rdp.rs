@@ -1,4 +1,4 @@
-//! `devstream rdp`: a service-proxy on a port of its own, and a remote desktop client at it.
+//! `devstream rdp`: a service-proxy on a local port, and a remote desktop client that connects to it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,23 +23,24 @@ use crate::cli::{Failure, output, roles};
 use crate::net::shutdown::Shutdown;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
-/// The client is gone; its stream has a moment to end by itself.
+/// The time for the stream to end by itself after the client has exited.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// Below the ports that systems give to whoever asks for any.
+/// The range of ports, below the ephemeral ports of operating systems.
 const STABLE_PORTS: Range<u16> = 20_000..32_000;
 
-/// A remote desktop client: its program, and what comes before the file.
+/// A remote desktop client: its program, and the arguments before the file.
 struct Client {
     program: &'static str,
     before: &'static [&'static str],
-    /// Goes after the file, with the device's name behind it: what the desktop's certificate should say, and not 127.0.0.1.
+    /// The argument after the file, to which the device's id is appended: the name expected in the desktop's certificate instead of
+    /// 127.0.0.1.
     named: Option<&'static str>,
-    /// With a lower status than this, it says how a session ended that it had.
+    /// The lowest exit status of a failure; lower ones tell how a session ended.
     failure: i32,
 }
 
-/// Its statuses are the protocol's reasons for an end up to 127 (a user who logs off is one), and its own failures from 128 on.
+/// FreeRDP, whose exit statuses up to 127 are the protocol's reasons for an end, such as a logoff, and from 128 on failures.
 #[cfg(not(windows))]
 const fn free_rdp(program: &'static str) -> Client {
     Client { program, before: &[], named: Some("/cert:name:"), failure: 128 }
@@ -59,12 +60,12 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let connected = Arc::<AtomicBool>::default();
     let (bound, status_server) = match bind(&rdp, stable_port(&rdp), &connected).await {
         Ok(bound) => bound,
-        // Another session with the same device has it.
+        // Another session with the same device uses that port.
         Err(_) => bind(&rdp, 0, &connected).await?,
     };
-    let (address, to) = bound.addresses().into_iter().next().context("the local port is gone")?;
+    let (address, to) = bound.addresses().into_iter().next().context("no local port is open")?;
     output::role_message("rdp", &format!("{to} on {address}"));
-    let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
     let file = directory.path().join(format!("{}.rdp", rdp.device));
     std::fs::write(&file, settings(address)).with_context(|| format!("cannot write {}", file.display()))?;
     let started = if rdp.no_client { None } else { start(&file, &rdp)? };
@@ -76,7 +77,7 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     Ok(signals.run_with_shutdown(&shutdown, work).await??)
 }
 
-/// Until asked to end, or until the client has ended, by itself or by a Ctrl-C that both have heard.
+/// Serves until a shutdown, or until the client exits, by itself or at a Ctrl-C that both received.
 async fn serve(
     bound: Proxy,
     (started, connected): (Option<(Client, Child)>, &AtomicBool),
@@ -92,7 +93,7 @@ async fn serve(
         status = child.wait() => ended(&client, status, connected.load(Ordering::Relaxed)),
     };
     let done = if shutdown.drain.is_cancelled() { Ok(()) } else { done };
-    // After a Ctrl-C, asking would be asking again, which breaks the stream off.
+    // Not `request()`: after a Ctrl-C that would be the second request, which cuts the stream off.
     shutdown.drain.cancel();
     if timeout(CLOSE_GRACE, &mut serving).await.is_err() {
         shutdown.now.cancel();
@@ -101,7 +102,7 @@ async fn serve(
     done
 }
 
-/// Listens on this port, and takes note once somebody has come.
+/// Listens on this port, and records the first connection.
 async fn bind(rdp: &Rdp, port: u16, connected: &Arc<AtomicBool>) -> Result<(Proxy, StatusServer), Failure> {
     let (monitor, connected) = (Arc::new(StreamMonitor::new(None)), connected.clone());
     let note = move |event: &proxy::Event| {
@@ -112,7 +113,8 @@ async fn bind(rdp: &Rdp, port: u16, connected: &Arc<AtomicBool>) -> Result<(Prox
     roles::bind_proxy(proxy_settings(rdp, port)?, "rdp", (monitor, note)).await
 }
 
-/// The device's port on this machine: clients remember a desktop's certificate by address and port, and ask when it changes.
+/// Returns the device's port on this machine, always the same: clients store certificates by address and port, and ask when one
+/// changes.
 fn stable_port(rdp: &Rdp) -> u16 {
     let profile = rdp.profile.as_ref().map_or("", Profile::as_str);
     let name = [profile, rdp.device.as_str(), rdp.stream.as_str()].join("/");
@@ -120,19 +122,19 @@ fn stable_port(rdp: &Rdp) -> u16 {
     STABLE_PORTS.start + (sum % u32::from(STABLE_PORTS.end - STABLE_PORTS.start)) as u16
 }
 
-/// The service-proxy that does this, with its own settings from the environment and the file.
+/// Returns the settings of the service-proxy, with those from the environment and the file.
 fn proxy_settings(rdp: &Rdp, port: u16) -> Result<ServiceProxy, Failure> {
     let local = format!("--local=127.0.0.1:{port}={}", rdp.stream);
     service_proxy(rdp.profile.as_ref(), &["--device", rdp.device.as_str(), &local])
 }
 
-/// As mstsc writes it, and every other client reads it.
+/// Returns an .rdp file, mstsc's format, which other clients read as well.
 fn settings(address: SocketAddr) -> String {
-    // The last is mstsc's "warn me" if the desktop cannot be authenticated.
+    // Authentication level 2 warns if the desktop cannot be authenticated.
     format!("full address:s:{address}\r\nprompt for credentials:i:1\r\nauthentication level:i:2\r\n")
 }
 
-/// The first client that there is; it ends with this program.
+/// Starts the first client that is installed; it is killed when this program exits.
 fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
     for client in CLIENTS {
         let mut program = Program::new(client.program);
@@ -143,7 +145,7 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
                 output::eprint(&format!("rdp: started {}", client.program));
                 return Ok(Some((client, child)));
             }
-            // So it is also called when a directory of the PATH is not this user's to look into.
+            // PermissionDenied also comes of a directory in PATH that this user may not search.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot run {}", client.program)),
         }
@@ -158,10 +160,8 @@ fn advise(requested: bool, address: SocketAddr, file: &Path) {
         return output::eprint("rdp: serving until Ctrl-C");
     }
     let names = CLIENTS.map(|client| client.program).join(", ");
-    output::eprint(&format!(
-        "rdp: there is no client here ({names}); one is in the package freerdp3-x11 or freerdp2-x11"
-    ));
-    output::eprint(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
+    output::eprint(&format!("rdp: no client is installed ({names}); install the package freerdp3-x11 or freerdp2-x11"));
+    output::eprint(&format!("rdp: open {file} with another client, or connect it to {address}; Ctrl-C stops"));
 }
 
 fn ended(client: &Client, status: io::Result<ExitStatus>, connected: bool) -> anyhow::Result<()> {
@@ -170,7 +170,7 @@ fn ended(client: &Client, status: io::Result<ExitStatus>, connected: bool) -> an
         bail!("{} failed ({status})", client.program);
     }
     if !connected {
-        bail!("{} ended without connecting ({status}): is there a display?", client.program);
+        bail!("{} exited without connecting ({status}): check that there is a display", client.program);
     }
     Ok(())
 }

@@ -1,4 +1,7 @@
-//! `devstream status`: what runs here, to which hub, and as whom. Asked of each role itself, so that nothing is stale.
+//! `devstream status`, and the server of a role's status.
+//!
+//! In: the admin socket of the user's hub, and the status socket of every other role on this machine. Out: their status, and the identities that
+//! this machine joined as. Each role answers itself, so that nothing is stale.
 
 pub(super) mod server;
 
@@ -25,39 +28,39 @@ use crate::proto::join::HubAddress;
 use crate::proto::refusal::sanitize;
 use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 
-/// Roles of one place that are looked at: more are the sessions of something like Ansible.
+/// The limit on roles queried in one directory; more are sessions of a tool such as Ansible.
 const MAX_ROLES: usize = 256;
 
-/// A role tells of [`server::MAX_LISTED_STREAMS`] streams and of what it offers, which fits into a control message; some
-/// hundred bytes each. Root asks other users' processes, which may say anything: with this, all of them take 192 MiB at most.
-const ANSWER_BYTES: u64 = 256 * 1024;
+/// The limit on a response: [`server::MAX_LISTED_STREAMS`] streams and the forwards, of some hundred bytes each, fit. Root queries
+/// processes of other users, which may send anything: with this limit, all responses take at most 192 MiB.
+const RESPONSE_BYTES: u64 = 256 * 1024;
 
-/// A role only looks at what it knows.
+/// The limit on a response, which a role gives from memory.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// All that there is to tell.
+/// The report.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
     hub: Option<Box<HubStatus>>,
     roles: Vec<RoleStatus>,
-    /// Sockets behind which a process lives that says nothing: it is stopped, or stuck.
-    silent: Vec<PathBuf>,
-    /// Sockets of this machine that were not looked at.
-    more: usize,
-    joined: Vec<Membership>,
+    /// Sockets of processes that do not answer: they are stopped, or hang.
+    unresponsive: Vec<PathBuf>,
+    /// The number of sockets of this machine that were not queried, above [`MAX_ROLES`].
+    not_queried: usize,
+    identities: Vec<JoinedIdentity>,
 }
 
-/// Who this machine is to a hub, whether or not it runs anything.
+/// An identity that this machine joined as, whether or not a role runs with it.
 #[derive(Serialize)]
-struct Membership {
+struct JoinedIdentity {
     identity: Principal,
     hub: HubAddress,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<String>,
 }
 
-/// A role's socket, and what came of asking there.
+/// The result of querying a socket.
 enum StatusReply {
     Status(RoleStatus),
     NoReply(PathBuf),
@@ -76,18 +79,19 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
 }
 
 async fn report() -> anyhow::Result<Report> {
-    let mut report = Report { hub: hub().await?, roles: Vec::new(), silent: Vec::new(), more: 0, joined: joined()? };
+    let (hub, identities) = (hub().await?, joined_identities()?);
+    let mut report = Report { hub, roles: Vec::new(), unresponsive: Vec::new(), not_queried: 0, identities };
     let mut found = Vec::new();
     for directory in paths::status_directories()? {
         let sockets = sockets(&directory);
-        report.more += sockets.iter().skip(MAX_ROLES).filter(|socket| paths::is_local_socket(socket)).count();
+        report.not_queried += sockets.iter().skip(MAX_ROLES).filter(|socket| paths::is_local_socket(socket)).count();
         found.extend(sockets.into_iter().take(MAX_ROLES));
     }
     found.sort();
     for reply in join_all(found.into_iter().map(query)).await {
         match reply {
             StatusReply::Status(status) => report.roles.push(status),
-            StatusReply::NoReply(path) => report.silent.push(path),
+            StatusReply::NoReply(path) => report.unresponsive.push(path),
             StatusReply::NotRunning => {}
         }
     }
@@ -102,37 +106,38 @@ async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
     }
 }
 
-fn joined() -> anyhow::Result<Vec<Membership>> {
+fn joined_identities() -> anyhow::Result<Vec<JoinedIdentity>> {
     let mut joined = Vec::new();
     for profile in Profile::all()? {
         for role in [Role::Device, Role::Service] {
             let named = (!profile.is_default()).then(|| profile.to_string());
             joined.extend(StoredIdentity::load(&profile, role)?.map(|StoredIdentity { id, hub, .. }| {
                 let identity = Principal { role, id };
-                Membership { identity, hub, profile: named }
+                JoinedIdentity { identity, hub, profile: named }
             }));
         }
     }
     Ok(joined)
 }
 
-/// This machine's first; nobody answers at another's.
+/// Returns the status sockets in a directory: this machine's first, since those of others do not answer.
 fn sockets(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    // A link could lead root to any socket there is.
-    let own = entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path());
+    // A link could make root connect to any socket.
+    let files =
+        entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path());
     let mut named: Vec<_> =
-        own.filter(|path| path.extension().is_some_and(|end| end == paths::STATUS_SOCKET)).collect();
+        files.filter(|path| path.extension().is_some_and(|end| end == paths::STATUS_SOCKET)).collect();
     named.sort_by_key(|path| !paths::is_local_socket(path));
     named
 }
 
 async fn query(socket: PathBuf) -> StatusReply {
     let answer =
-        timeout(REPLY_TIMEOUT, local_socket::request_limited(&socket, &StatusRequest::Status, ANSWER_BYTES)).await;
+        timeout(REPLY_TIMEOUT, local_socket::request_limited(&socket, &StatusRequest::Status, RESPONSE_BYTES)).await;
     match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(status) => StatusReply::Status(status),
-        // It was killed, and nobody else will tidy up; or it runs on another machine that has the same home directory.
+        // The process was killed, and nothing else removes its socket; or it runs on another machine with the same home directory.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             if paths::is_local_socket(&socket) {
                 let _ = fs::remove_file(&socket);
@@ -145,23 +150,23 @@ async fn query(socket: PathBuf) -> StatusReply {
 }
 
 fn show(report: &Report) {
-    let Report { hub, roles, silent, more, joined } = report;
+    let Report { hub, roles, unresponsive, not_queried, identities } = report;
     if let Some(hub) = hub {
         show_hub(hub);
     }
     roles.iter().for_each(show_role);
-    for socket in silent {
-        print_sanitized(&format!("something at {} does not answer: is it stopped?", socket.display()));
+    for socket in unresponsive {
+        print_sanitized(&format!("no answer at {}: the process is stopped or hangs", socket.display()));
     }
-    if *more > 0 {
-        print_sanitized(&format!("and {more} more, which were not asked"));
+    if *not_queried > 0 {
+        print_sanitized(&format!("{not_queried} more were not queried"));
     }
-    for Membership { identity, hub, profile } in joined {
+    for JoinedIdentity { identity, hub, profile } in identities {
         let profile = profile.as_ref().map(|name| format!(" in profile {name}")).unwrap_or_default();
         print_sanitized(&format!("joined {hub} as {identity}{profile}"));
     }
-    if hub.is_none() && roles.is_empty() && silent.is_empty() {
-        output::eprint("nothing of this user runs here; `devstream hub`, device-agent and service-proxy start it");
+    if hub.is_none() && roles.is_empty() && unresponsive.is_empty() {
+        output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
     }
 }
 
@@ -178,7 +183,7 @@ fn show_role(role: &RoleStatus) {
     let RoleStatus { identity, state, state_since, .. } = role;
     print_field(&role.role, &format!("{identity}{hub}, {} since {state_since}", state.as_str()));
     print_field("", &format!("process {} since {}, version {}", role.process, role.since, role.version));
-    role.serves.iter().for_each(|what| print_field("", what));
+    role.endpoints.iter().for_each(|endpoint| print_field("", endpoint));
     let in_trouble = matches!(state, RoleState::Retrying | RoleState::Failing);
     if let Some(error) = role.last_error.as_ref().filter(|_| in_trouble) {
         print_field("", &format!("{}: {}", error.at, error.reason));
@@ -187,7 +192,7 @@ fn show_role(role: &RoleStatus) {
     for stream in &role.oldest_streams {
         print_field(
             "",
-            &format!("  {}, for {}", stream.what, output::format_duration(clock::now_utc().since(stream.since))),
+            &format!("  {}, for {}", stream.description, output::format_duration(clock::now_utc().since(stream.since))),
         );
     }
 }
@@ -196,7 +201,7 @@ fn print_field(name: &str, value: &str) {
     print_sanitized(&format!("{name:<15}{value}"));
 }
 
-/// Another user's process may have said it, and this may be root's terminal.
+/// Prints a line without control characters: it may come from another user's process, and this may be root's terminal.
 fn print_sanitized(line: &str) {
     output::print(&line.chars().map(sanitize).collect::<String>());
 }

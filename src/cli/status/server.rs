@@ -1,5 +1,5 @@
-//! What a running role tells `devstream status`: kept up to date by what happens to it, and read on a socket of its own,
-//! which answers as long as the role lives and not a moment longer.
+//! The status of a running role: kept current by its events, and served to `devstream status` on a socket as long as the role
+//! runs.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,30 +20,30 @@ use crate::proto::id::Principal;
 use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusRequest};
 use crate::proxy;
 
-/// Streams that are listed; more are counted.
+/// The limit on listed streams; further ones are only counted.
 pub(in crate::cli) const MAX_LISTED_STREAMS: usize = 256;
 
-/// A session of `ssh` is there within this time, and only then makes a socket; many are over by then.
+/// The delay before a session of `ssh` opens its socket: the session is established by then, and many have ended.
 const SOCKET_DELAY: Duration = Duration::from_millis(250);
 
-/// When no socket can be had, accepting pauses: descriptors come back as streams end.
+/// The accept backoff: descriptors are released as streams end.
 const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
-/// One role's. Clones are the same.
+/// The status of a role, and its server. Clones share it.
 #[derive(Clone)]
 pub(in crate::cli) struct StatusServer(Arc<Mutex<Inner>>);
 
 struct Inner {
-    /// Without its streams.
+    /// The status without streams.
     status: RoleStatus,
-    /// The state where all is well.
+    /// The state while there is no failure.
     healthy_state: RoleState,
     streams: BTreeMap<u64, OpenStream>,
 }
 
 impl StatusServer {
-    /// Of a role that has just started.
-    pub(in crate::cli) fn new(role: &str, identity: Principal, serves: Vec<String>, state: RoleState) -> Self {
+    /// Creates the status of a role that has just started.
+    pub(in crate::cli) fn new(role: &str, identity: Principal, endpoints: Vec<String>, state: RoleState) -> Self {
         let since = clock::now_utc();
         let status = RoleStatus {
             role: role.into(),
@@ -55,7 +55,7 @@ impl StatusServer {
             state,
             state_since: since,
             last_error: None,
-            serves,
+            endpoints,
             streams: 0,
             oldest_streams: Vec::new(),
         };
@@ -63,36 +63,36 @@ impl StatusServer {
         Self(Arc::new(Mutex::new(Inner { status, healthy_state, streams: BTreeMap::new() })))
     }
 
-    /// The same way to become a client, which tells this where the hub is.
+    /// Wraps a client factory to record the hub of its clients.
     pub(in crate::cli) fn record_hub(&self, client_factory: ClientFactory) -> ClientFactory {
-        let own = self.clone();
+        let status_server = self.clone();
         Arc::new(move || {
-            let (own, client) = (own.clone(), client_factory());
+            let (status_server, client) = (status_server.clone(), client_factory());
             Box::pin(async move {
                 let client = client.await?;
-                own.lock().status.hub = Some(client.hub().clone());
+                status_server.lock().status.hub = Some(client.hub().clone());
                 Ok(client)
             })
         })
     }
 
-    /// What it serves, where that is only known now.
-    pub(in crate::cli) fn set_serves(&self, what: Vec<String>) {
-        self.lock().status.serves = what;
+    /// Sets the endpoints, which a role may know only after its start.
+    pub(in crate::cli) fn set_endpoints(&self, endpoints: Vec<String>) {
+        self.lock().status.endpoints = endpoints;
     }
 
-    /// Takes note of what happens to a device.
+    /// Records an event of a device-agent.
     pub(in crate::cli) fn on_agent_event(&self, event: agent::Event) {
         let mut inner = self.lock();
         match event {
             agent::Event::Online => inner.mark_healthy(),
             agent::Event::Offline(reason) => inner.mark_failed(RoleState::Retrying, reason),
-            agent::Event::StreamRequested(number, what) => inner.stream_started(number, what),
+            agent::Event::StreamRequested(number, description) => inner.stream_started(number, description),
             agent::Event::StreamClosed(number) => drop(inner.streams.remove(&number)),
         }
     }
 
-    /// Takes note of what happens to a service.
+    /// Records an event of a service-proxy.
     pub(in crate::cli) fn on_proxy_event(&self, event: &proxy::Event) {
         let mut inner = self.lock();
         match event {
@@ -120,12 +120,12 @@ impl StatusServer {
         }
     }
 
-    /// Answers for as long as the role works. Without a socket it works as well, and `devstream status` misses it.
+    /// Serves the status while the role runs. Without a socket the role runs as well, unseen by `devstream status`.
     pub(in crate::cli) async fn serve_while<R>(&self, work: impl Future<Output = R>) -> R {
         self.serve_after(None, work).await
     }
 
-    /// The same for a session of `ssh`, which is in a hurry at first, and whose person need not hear of a socket.
+    /// Serves the status of a session of `ssh`: after a delay, since its start must be fast, and without a message on failure.
     pub(in crate::cli) async fn serve_while_delayed<R>(&self, work: impl Future<Output = R>) -> R {
         self.serve_after(Some(SOCKET_DELAY), work).await
     }
@@ -141,7 +141,7 @@ impl StatusServer {
                 Err(error) => error,
             };
             if delay.is_none() {
-                tracing::info!("`devstream status` will not show this: {error:#}");
+                tracing::info!("`devstream status` cannot show this role: {error:#}");
             }
             pending().await
         };
@@ -189,7 +189,7 @@ impl StatusServer {
 async fn handle_connection(status_server: StatusServer, stream: LocalStream) {
     let answered = local_socket::serve(stream, |StatusRequest::Status| async move { status_server.status() }).await;
     if let Err(error) = answered {
-        tracing::debug!(%error, "a question about the status failed");
+        tracing::debug!(%error, "a status request failed");
     }
 }
 
@@ -210,7 +210,7 @@ impl Inner {
         self.status.last_error = Some(LastError { at: clock::now_utc(), reason });
     }
 
-    fn stream_started(&mut self, number: u64, what: String) {
-        self.streams.insert(number, OpenStream { what, since: clock::now_utc() });
+    fn stream_started(&mut self, number: u64, description: String) {
+        self.streams.insert(number, OpenStream { description, since: clock::now_utc() });
     }
 }

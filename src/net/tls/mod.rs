@@ -193,11 +193,12 @@ impl TlsFailure {
         if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
             return Self::WrongName;
         }
-        let mismatch = match error {
-            CertificateError::Other(OtherError(cause)) => cause.downcast_ref::<IssuerMismatch>(),
-            _ => None,
-        };
-        if mismatch.is_some_and(|mismatch| mismatch.is_hub) { Self::AnotherHub } else { Self::Other }
+        if let CertificateError::Other(OtherError(cause)) = error
+            && cause.downcast_ref::<IssuerMismatch>().is_some_and(|mismatch| mismatch.is_hub)
+        {
+            return Self::AnotherHub;
+        }
+        Self::Other
     }
 }
 

@@ -64,12 +64,7 @@ fn a_server_that_is_no_hub_is_recognised() {
             thread::scope(|scope| {
                 scope.spawn(|| fake.accept().respond(answer.as_bytes()));
                 let checked = CheckReport::on(machine, &arguments);
-                checked.fails(
-                    "authentication",
-                    RefusalKind::HubUnreachable,
-                    cause,
-                    "captive portal",
-                );
+                checked.fails("authentication", RefusalKind::HubUnreachable, cause, "captive portal");
             });
         }
     }
@@ -79,7 +74,12 @@ fn a_server_that_is_no_hub_is_recognised() {
         (PAGE, false, "bytes that nobody asked for"),
         ("HTTP/1.1 200 Conn", true, "has not opened the way to hub.test:443 in 10 s"),
     ] {
-        answering(answer, hold, through).fails("proxy", RefusalKind::HubUnreachable, cause, "ask the proxy's administrator");
+        answering(answer, hold, through).fails(
+            "proxy",
+            RefusalKind::HubUnreachable,
+            cause,
+            "ask the proxy's administrator",
+        );
     }
 }
 
@@ -161,5 +161,10 @@ fn of_several_addresses_one_is_enough_and_a_missing_route_is_reported() {
     let nowhere = CheckReport::on(&laptop, &["--hub", "nowhere.test"]);
     nowhere.fails("tcp", RefusalKind::HubUnreachable, "Network is unreachable", "this machine has no route");
     let zero = CheckReport::on(&laptop, &["--hub", "0.0.0.0:1"]);
-    zero.fails("tcp", RefusalKind::HubUnreachable, "0.0.0.0:1 at 0.0.0.0:1: Connection refused", "check that the hub is running");
+    zero.fails(
+        "tcp",
+        RefusalKind::HubUnreachable,
+        "0.0.0.0:1 at 0.0.0.0:1: Connection refused",
+        "check that the hub is running",
+    );
 }

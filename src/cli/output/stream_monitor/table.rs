@@ -1,4 +1,4 @@
-//! The table of running streams at the foot of a terminal.
+//! The live table of running streams at the bottom of a terminal.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -11,19 +11,19 @@ use tokio::time::Instant;
 use crate::cli::output::format::{format_bytes, format_columns, format_duration};
 use crate::proxy::StreamInfo;
 
-/// How often it is drawn anew.
+/// The interval at which it is redrawn.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Rows that fit beside what else a terminal shows; further streams are counted below them.
+/// The limit on rows, which leaves room for messages; further streams are counted below them.
 const ROWS: usize = 16;
 
-/// Over at least this long a rate is measured: long enough to be read, short enough to be of now.
+/// The minimum span of a rate: long enough to read it, short enough to be current.
 const RATE_SPAN: Duration = Duration::from_secs(1);
 
-/// One for every [`TICK`], to see that it lives.
+/// The spinner's frames, one for each [`TICK`].
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
-/// Drawn by a thread of its own: a terminal that was stopped with Ctrl-S stops nothing else. Clones are the same.
+/// The table, drawn by a thread of its own: a terminal stopped with Ctrl-S blocks nothing else. Clones share it.
 #[derive(Clone)]
 pub(in crate::cli) struct Table {
     rows: Rows,
@@ -47,7 +47,7 @@ enum State {
     Interrupted(Instant),
 }
 
-/// Bytes a second, of late.
+/// The current rate in bytes per second.
 struct Rate {
     since: Instant,
     total: u64,
@@ -55,7 +55,7 @@ struct Rate {
 }
 
 impl Table {
-    /// On standard error, if that is a terminal which can draw.
+    /// Creates the table on standard error, if that is a terminal with cursor control.
     pub(in crate::cli) fn on_terminal() -> Option<Self> {
         let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
         if is_dumb || !std::io::stderr().is_terminal() {
@@ -72,12 +72,12 @@ impl Table {
         Some(Self { rows, bar })
     }
 
-    /// Writes something else while the table is out of the way.
+    /// Writes above the table, which is cleared meanwhile.
     pub(in crate::cli) fn above<R>(&self, write: impl FnOnce() -> R) -> R {
         self.bar.suspend(write)
     }
 
-    /// A stream was asked for, and its device is waited for.
+    /// Adds a stream that was requested, and waits for its device.
     pub(super) fn add(&self, info: &Arc<StreamInfo>) {
         let now = Instant::now();
         let rate = Rate { since: now, total: 0, latest: 0.0 };
@@ -85,7 +85,7 @@ impl Table {
         self.rows.lock().insert(info.number, row);
     }
 
-    /// It is open, or open again.
+    /// Shows a stream as open, or resumed.
     pub(super) fn set_open(&self, number: u64) {
         if let Some(row) = self.rows.lock().get_mut(&number) {
             if matches!(row.state, State::Waiting) {
@@ -95,7 +95,7 @@ impl Table {
         }
     }
 
-    /// Its connection is lost for now.
+    /// Shows a stream as interrupted.
     pub(super) fn set_interrupted(&self, number: u64) {
         if let Some(row) = self.rows.lock().get_mut(&number) {
             row.state = State::Interrupted(Instant::now());
@@ -103,7 +103,7 @@ impl Table {
         }
     }
 
-    /// It is over.
+    /// Removes a stream that ended.
     pub(super) fn remove(&self, number: u64) {
         self.rows.lock().remove(&number);
     }
@@ -152,10 +152,7 @@ impl Row {
         match (&self.state, self.interruptions) {
             (State::Waiting, _) => "waiting for the device".into(),
             (State::Interrupted(since), _) => {
-                format!(
-                    "interrupted for {}, comes back by itself",
-                    format_duration(now.saturating_duration_since(*since))
-                )
+                format!("interrupted for {}, resuming", format_duration(now.saturating_duration_since(*since)))
             }
             (State::Open, 0) => String::new(),
             (State::Open, 1) => "1 interruption".into(),
@@ -191,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_drawn_where_nothing_runs() {
+    fn a_table_without_streams_is_empty() {
         assert_eq!(rows(0).0.text(Instant::now()), "");
     }
 
     #[test]
-    fn a_row_has_whence_whereto_how_much_how_fast_and_how_long() {
+    fn a_row_has_the_stream_its_source_bytes_rate_and_age() {
         let (rows, since) = rows(1);
         let text = rows.text(since + Duration::from_secs(63));
         let wanted = "  TO            FROM             UP   DOWN  RATE   AGE\n\
@@ -205,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_tells_what_is_waited_for_and_how_often_it_was() {
+    fn a_row_shows_its_state_and_the_number_of_interruptions() {
         let (rows, since) = rows(1);
         let last = |state, interruptions| {
             let mut rows = rows.lock();
@@ -214,7 +211,7 @@ mod tests {
             row.cells(since + Duration::from_secs(12)).pop().unwrap()
         };
         assert_eq!(last(State::Waiting, 0), "waiting for the device");
-        assert_eq!(last(State::Interrupted(since), 1), "interrupted for 12.0 s, comes back by itself");
+        assert_eq!(last(State::Interrupted(since), 1), "interrupted for 12.0 s, resuming");
         assert_eq!(last(State::Open, 1), "1 interruption");
         assert_eq!(last(State::Open, 2), "2 interruptions");
     }
@@ -228,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_of_now_and_not_of_the_whole_life() {
+    fn a_rate_is_the_current_one_and_not_an_average() {
         let since = Instant::now();
         let mut rate = Rate { since, total: 0, latest: 0.0 };
         let mut at = |seconds: f64, total| rate.at(since + Duration::from_secs_f64(seconds), total);
-        assert_eq!(at(0.5, 1000), 0, "too short to tell");
+        assert_eq!(at(0.5, 1000), 0, "too short a span");
         assert_eq!(at(2.0, 1000), 500);
-        assert_eq!(at(2.5, 9000), 500, "measured anew a second later");
-        assert_eq!(at(12.0, 1000), 0, "nothing moves any more");
+        assert_eq!(at(2.5, 9000), 500, "measured again a second later");
+        assert_eq!(at(12.0, 1000), 0, "no bytes");
     }
 }
