@@ -50,7 +50,7 @@ pub enum Event {
 /// renews.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal> {
     let (tasks, watch) = (Tasks::default(), Tasks::default());
-    let (network, monitor_task) = NetworkMonitor::new();
+    let (network, monitor_task) = config.client_factory.runtime().monitor_network();
     watch.spawn(monitor_task);
     let run = random::u64();
     let context = AgentContext {

@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use super::{AgentContext, stream};
 use crate::net::client::Client;
+use crate::net::client::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
-use crate::net::tunnel::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::websocket::channel::Ended;
 use crate::proto::id::StreamId;
 use crate::proto::standby::{FromHub, Request, StandbyOffer};

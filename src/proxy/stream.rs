@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::config::ProxyConfig;
 use super::standby::Standbys;
 use super::{Event, StreamInfo};
+use crate::net::client::standby::{PoolSlot, Standby};
 use crate::net::client::{Client, Connection, RequestOptions, ResumeTarget, response_refusal};
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::transport::socket;
 use crate::net::tunnel::pump::{self, Counters, Outcome, PumpContext, StreamEvent, Tunnel, pump};
-use crate::net::tunnel::standby::{PoolSlot, Standby};
 use crate::net::tunnel::stream::{Stream, pair};
 use crate::net::websocket::channel::Ended;
 use crate::proto::http::{
@@ -210,7 +210,8 @@ impl Opener {
         on_event: &'a (dyn Fn(StreamEvent) + Sync),
     ) -> PumpContext<'a, ResumeTarget> {
         let (idle_timeout, network) = (self.config.transport.idle_timeout, self.network.clone());
-        PumpContext { counters, on_event, rejoin, idle_timeout, network, stop: &self.stream_shutdown }
+        let (runtime, stop) = (self.config.client_factory.runtime(), &self.stream_shutdown);
+        PumpContext { counters, on_event, rejoin, runtime, idle_timeout, network, stop }
     }
 
     /// On a connection that stands by, or is brought for that; else the long way.
@@ -311,7 +312,7 @@ impl Opener {
         match &*current {
             Some(client) if stale.is_none_or(|stale| !stale.is_same_enrolment(client)) => Ok((client.clone(), false)),
             _ => {
-                let client = (self.config.client_factory)().await?;
+                let client = self.config.client_factory.client().await?;
                 *current = Some(client.clone());
                 Ok((client, true))
             }

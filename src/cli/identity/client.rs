@@ -41,9 +41,9 @@ pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) ->
     let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
     // Resolved once: a running role keeps its profile when the default changes.
     let profile = Profile::resolve(hub_args.profile.as_ref()).map_err(failed);
-    Arc::new(move || {
+    ClientFactory::new(move || {
         let (principal, hub_args, profile) = (principal.clone(), hub_args.clone(), profile.clone());
-        Box::pin(async move {
+        async move {
             let profile = profile?;
             let proxy = hub_args.via.proxy_settings()?;
             let client = match StoredIdentity::load(&profile, principal.role).map_err(failed)? {
@@ -59,7 +59,7 @@ pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) ->
                 }
             };
             Ok(client.with_proxy(proxy))
-        })
+        }
     })
 }
 

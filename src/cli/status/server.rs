@@ -66,14 +66,7 @@ impl StatusServer {
     /// Wraps a client factory to record the hub of its clients.
     pub(in crate::cli) fn record_hub(&self, client_factory: ClientFactory) -> ClientFactory {
         let status_server = self.clone();
-        Arc::new(move || {
-            let (status_server, client) = (status_server.clone(), client_factory());
-            Box::pin(async move {
-                let client = client.await?;
-                status_server.lock().status.hub = Some(client.hub().clone());
-                Ok(client)
-            })
-        })
+        client_factory.inspect(move |client| status_server.lock().status.hub = Some(client.hub().clone()))
     }
 
     /// Sets the endpoints, which a role may know only after its start.

@@ -1,4 +1,5 @@
-//! What is said to a proxy until the way to the hub is open. It is a peer: what it answers has limits and a deadline.
+//! Opening a tunnel through an HTTP or SOCKS 5 proxy. The proxy is not trusted: its answers have size limits and a
+//! deadline.
 
 use std::io;
 
@@ -10,15 +11,15 @@ use crate::proto::limits::{PROXY_RESPONSE_BYTES, PROXY_TIMEOUT};
 use crate::proto::via::socks::SocksError;
 use crate::proto::via::{ProxyProtocol, ProxyUrl, connect, socks};
 
-/// RFC 9110 section 15.5.8.
+/// The status with which a proxy demands credentials (RFC 9110 section 15.5.8).
 const PROXY_AUTH_REQUIRED: u16 = 407;
 
 /// The failure of a proxy to open a tunnel.
 #[derive(Debug)]
 pub(super) struct TunnelError {
-    /// What the proxy did; follows its name in a sentence.
+    /// A predicate, such as `closed the connection`, that follows the proxy's name.
     pub(super) message: String,
-    /// The proxy wants credentials, or other ones.
+    /// The proxy demands credentials, or other ones.
     pub(super) wants_credentials: bool,
 }
 
@@ -35,7 +36,7 @@ impl From<SocksError> for TunnelError {
     }
 }
 
-/// Opens a tunnel to a host through the proxy at the other end of the stream.
+/// Opens a tunnel to `target` through the proxy at the other end of `stream`.
 pub(super) async fn open_tunnel<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), TunnelError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -51,8 +52,9 @@ where
         ProxyProtocol::Socks5 => "a SOCKS 5",
     };
     let seconds = PROXY_TIMEOUT.as_secs();
-    let slow =
-        || format!("has not opened the way to {target} in {seconds} s: can it reach that, and is it {kind} proxy?");
+    let slow = || {
+        format!("did not connect to {target} in {seconds} s: check that it can reach that address and is {kind} proxy")
+    };
     timeout(PROXY_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow().into()))
 }
 
@@ -67,7 +69,7 @@ where
             break response;
         }
         if head.len() >= PROXY_RESPONSE_BYTES {
-            return Err(format!("answers with a head of more than {PROXY_RESPONSE_BYTES} bytes").into());
+            return Err(format!("answered with a header of more than {PROXY_RESPONSE_BYTES} bytes").into());
         }
         let mut rest = (&mut *stream).take((PROXY_RESPONSE_BYTES - head.len()) as u64);
         if rest.read_buf(&mut head).await.map_err(io_failure)? == 0 {
@@ -78,8 +80,8 @@ where
         let message = response.failure(target, proxy.credentials.is_some());
         return Err(TunnelError { message, wants_credentials: response.status == PROXY_AUTH_REQUIRED });
     }
-    // With TLS it is the client that speaks first.
-    if response.length < head.len() { Err("sends bytes that nobody asked for".to_owned().into()) } else { Ok(()) }
+    // In TLS the client speaks first.
+    if response.length < head.len() { Err("sent bytes ahead of the hub".to_owned().into()) } else { Ok(()) }
 }
 
 async fn socks_connect<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), TunnelError>
@@ -121,7 +123,8 @@ mod tests {
 
     const HUB: HostPort<'_> = HostPort("hub.corp", 443);
 
-    /// What comes of a proxy that answers this, in pieces of this size; and what was left for the hub to say.
+    /// Opens a tunnel through a proxy that answers this, in pieces of this size; returns the bytes that follow the
+    /// answer.
     async fn against(proxy: &str, response: &[u8], piece: usize) -> Result<Vec<u8>, TunnelError> {
         let (mut near, far) = duplex(64);
         let proxy = proxy.parse().unwrap();
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_yes_in_any_pieces_leaves_all_that_follows_to_the_hub() {
+    async fn a_successful_answer_in_any_pieces_leaves_the_bytes_after_it() {
         for piece in [1, 7, 1000] {
             let socks = b"\x05\x00\x05\x00\x00\x01\x0a\x00\x00\x01\x01\xbbHUB";
             assert_eq!(against("socks5h://a", socks, piece).await.unwrap(), b"HUB");
@@ -161,11 +164,11 @@ mod tests {
             assert_eq!(against("socks5h://u:p@a", socks, piece).await.unwrap(), b"HUB");
         }
         let early = b"HTTP/1.1 200 OK\r\n\r\nHUB";
-        assert!(against("http://a", early, 1000).await.unwrap_err().message.contains("nobody asked for"));
+        assert!(against("http://a", early, 1000).await.unwrap_err().message.contains("ahead of the hub"));
     }
 
     #[tokio::test]
-    async fn every_other_answer_is_an_error_that_says_so() {
+    async fn every_other_answer_is_an_error_that_names_it() {
         let endless = [b"HTTP/1.1 200 OK\r\n".as_slice(), &b"a: b\r\n".repeat(10_000)].concat();
         for (proxy, response, expected) in [
             ("http://a", b"".as_slice(), "closed the connection without an answer"),
@@ -188,18 +191,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_without_an_end_is_not_read_to_it() {
+    async fn an_endless_header_is_read_only_to_the_limit() {
         let head = [b"HTTP/1.1 200 OK\r\na: ".as_slice(), &b"x".repeat(100_000)].concat();
         let error = against("http://a", &head, 1000).await.unwrap_err();
         assert!(error.message.contains("more than 8192 bytes"), "{}", error.message);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_proxy_that_says_nothing_is_given_up() {
+    async fn a_silent_proxy_is_given_up() {
         for proxy in ["http://a", "socks5h://a"] {
             let (mut near, _far) = duplex(1024);
             let error = open_tunnel(&mut near, &proxy.parse().unwrap(), HUB).await.unwrap_err();
-            assert!(error.message.contains("has not opened the way to hub.corp:443 in 10 s"), "{}", error.message);
+            assert!(error.message.contains("did not connect to hub.corp:443 in 10 s"), "{}", error.message);
         }
     }
 }

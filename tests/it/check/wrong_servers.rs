@@ -56,7 +56,7 @@ fn a_server_that_is_no_hub_is_recognised() {
         checked.fails("tls", RefusalKind::HubUnreachable, cause, "check that a hub listens there");
     }
     let authority = Authority::new();
-    for (answer, cause) in [(PORTAL, "HTTP 302 Found"), (PAGE, "what answers there is no hub")] {
+    for (answer, cause) in [(PORTAL, "HTTP 302 Found"), (PAGE, "the server there is not a devstream hub")] {
         for machine in [&laptop, &device] {
             let port = closed_port();
             let fake = FakeHub::on(port, &authority.certify(NAME));
@@ -71,8 +71,8 @@ fn a_server_that_is_no_hub_is_recognised() {
     let through = |proxy: &str| CheckReport::on(&laptop, &["--hub", "hub.test", "--via", &format!("http://{proxy}")]);
     for (answer, hold, cause) in [
         (PORTAL, false, "answered 302 Found"),
-        (PAGE, false, "bytes that nobody asked for"),
-        ("HTTP/1.1 200 Conn", true, "has not opened the way to hub.test:443 in 10 s"),
+        (PAGE, false, "bytes ahead of the hub"),
+        ("HTTP/1.1 200 Conn", true, "did not connect to hub.test:443 in 10 s"),
     ] {
         answering(answer, hold, through).fails(
             "proxy",
