@@ -2,9 +2,9 @@
 //!
 //! # For programs
 //!
-//! Programs can do the same as the commands, without local ports. A service opens a stream by the device's id and a stream name; a
-//! device has a handler for each name. Both get a [`Stream`], which reads and writes like a TCP connection, and survives
-//! interruptions of the network. An error is a [`Refusal`], with the same kinds on both sides.
+//! Programs can do the same as the commands, without local ports. A service opens a stream by the device's id and a
+//! stream name; a device has a handler for each name. Both get a [`Stream`], which reads and writes like a TCP
+//! connection, and survives interruptions of the network. An error is a [`Refusal`], with the same kinds on both sides.
 //!
 //! ```no_run
 //! use devstream::{Connector, Device, Incoming, Refusal, Shutdown, local_identity};
@@ -36,9 +36,9 @@
 //! }
 //! ```
 //!
-//! [`local_identity`] loads the identity that `devstream join` stored, or enrols with the hub of the same user; [`Identity::new`]
-//! takes a key from elsewhere. `examples/echo.rs` and `examples/copy.rs` are complete programs. The re-exports below are for
-//! programs; the modules are the command's own, and change without notice.
+//! [`local_identity`] loads the identity that `devstream join` stored, or enrols with the hub of the same user;
+//! [`Identity::new`] takes a key from elsewhere. `examples/echo.rs` and `examples/copy.rs` are complete programs. The
+//! re-exports below are for programs; the modules are the command's own, and change without notice.
 //!
 //! # The map
 //!

@@ -102,7 +102,8 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
     })
 }
 
-/// Returns clients that enrol with the demo's hub, as with a hub of the same user, with keys in the demo's own directory.
+/// Returns clients that enrol with the demo's hub, as with a hub of the same user, with keys in the demo's own
+/// directory.
 fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientFactory> {
     let id = DEVICE.to_owned().try_into().context("the demo's id")?;
     let local_hub = LocalHub { state: state.into(), key: state.join("keys").join(role.as_str()) };

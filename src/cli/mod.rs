@@ -1,8 +1,9 @@
 //! The command line: everything that a person types or sees. Only here are clap, toml, dirs and indicatif used.
 //!
-//! In: words, the environment, the configuration file, and what the machine has joined. Out: settings for the three roles, requests to a
-//! running hub, and an exit code. `args` is what can be typed, `config` the file below it, `identity` who this machine is,
-//! `roles` starts a role from them, and `output` writes what comes of it; each other module is a command.
+//! In: words, the environment, the configuration file, and what the machine has joined. Out: settings for the three
+//! roles, requests to a running hub, and an exit code. `args` is what can be typed, `config` the file below it,
+//! `identity` who this machine is, `roles` starts a role from them, and `output` writes what comes of it; each other
+//! module is a command.
 
 mod admin;
 mod args;

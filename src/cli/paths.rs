@@ -39,7 +39,8 @@ fn user_or_service_state(user: PathBuf, service: PathBuf) -> PathBuf {
     if !user.exists() && service.is_dir() { service } else { user }
 }
 
-/// Returns the default configuration file: in the directory that systemd sets, else in the user's configuration directory.
+/// Returns the default configuration file: in the directory that systemd sets, else in the user's configuration
+/// directory.
 pub(super) fn config_file() -> Option<PathBuf> {
     let service = env::var_os("CONFIGURATION_DIRECTORY").map(PathBuf::from);
     let directory = service.or_else(|| Some(dirs::config_dir()?.join("devstream")))?;
@@ -91,8 +92,8 @@ pub(super) fn status_directory() -> anyhow::Result<PathBuf> {
     service.map_or_else(user_status_directory, Ok)
 }
 
-/// Returns the path of a new status socket. Its name has the machine, since several may share a home directory, and a random
-/// part, since containers may share the machine's name and process ids.
+/// Returns the path of a new status socket. Its name has the machine, since several may share a home directory, and a
+/// random part, since containers may share the machine's name and process ids.
 pub(super) fn status_socket(directory: &Path, role: &str, process: u32) -> PathBuf {
     let (machine, unique) = (machine_name().unwrap_or_default(), random::u64() as u32);
     directory.join(format!("{role}-{process}-{unique:08x}@{machine}.{STATUS_SOCKET}"))

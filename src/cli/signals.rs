@@ -1,5 +1,5 @@
-//! Signals: a first Ctrl-C or SIGTERM, or its equivalent on Windows, drains a role, a second one stops it at once. SIGHUP makes a hub
-//! reload its certificate.
+//! Signals: a first Ctrl-C or SIGTERM, or its equivalent on Windows, drains a role, a second one stops it at once.
+//! SIGHUP makes a hub reload its certificate.
 
 use anyhow::Context as _;
 #[cfg(unix)]
@@ -36,7 +36,8 @@ impl Signals {
     }
 }
 
-/// The events to stop: Ctrl-C and Ctrl-Break. When the console is closed or the system shuts down, Windows allows only seconds.
+/// The events to stop: Ctrl-C and Ctrl-Break. When the console is closed or the system shuts down, Windows allows only
+/// seconds.
 #[cfg(windows)]
 pub(super) struct Signals {
     interrupt: CtrlC,

@@ -1,7 +1,7 @@
 //! The `devstream hub` subcommands, and `devstream devices`.
 //!
-//! In: a subcommand. Out: a request to the running hub of the same user on its admin socket, and the response as a table, text or
-//! JSON. Logs, backups and restores work on the hub's files, whether or not it runs.
+//! In: a subcommand. Out: a request to the running hub of the same user on its admin socket, and the response as a
+//! table, text or JSON. Logs, backups and restores work on the hub's files, whether or not it runs.
 
 pub(super) mod devices;
 mod logs;

@@ -16,8 +16,8 @@ use crate::net::tls::Trust;
 pub(in crate::cli) struct CertificateArgs {
     /// Present this certificate (PEM, with its intermediates) for the names it covers
     ///
-    /// Reloaded when the files change, and at once on SIGHUP; a bad one leaves the old one in place. Clients with a pin still get
-    /// the hub's own certificate. Join links carry no pin where this certificate is publicly trusted.
+    /// Reloaded when the files change, and at once on SIGHUP; a bad one leaves the old one in place. Clients with a pin
+    /// still get the hub's own certificate. Join links carry no pin where this certificate is publicly trusted.
     #[arg(long, value_name = "FILE", requires = "tls_key", env = "DEVSTREAM_TLS_CERT", value_hint = ValueHint::FilePath)]
     tls_cert: Option<PathBuf>,
     /// Use this private key for it (PEM, unencrypted); no other user may have access to the file
@@ -25,8 +25,8 @@ pub(in crate::cli) struct CertificateArgs {
     tls_key: Option<PathBuf>,
     /// Obtain a certificate for every --hostname by ACME, and agree to the authority's terms
     ///
-    /// The authority must reach this hub under each of the names on port 443 (TLS-ALPN-01). Until there is a certificate, the hub
-    /// presents its own.
+    /// The authority must reach this hub under each of the names on port 443 (TLS-ALPN-01). Until there is a
+    /// certificate, the hub presents its own.
     #[arg(long, conflicts_with = "tls_cert", env = "DEVSTREAM_ACME")]
     acme: bool,
     /// Use this ACME directory

@@ -8,11 +8,11 @@ use crate::proto::id::{DeviceId, StreamName};
 
 /// Check every hop to the hub, a device and its target: which one fails, why, and what to do next
 ///
-/// For an operator: DNS, TCP, the proxy if there is one, TLS, authentication and the clocks; with --device also whether the
-/// device is online and opens a stream, and the banner of the stream's target. On a machine that joined as a device: the path
-/// to the hub, and whether the targets that the device-agent offers answer. Prints each hop once it is done, with its time. Uses
-/// the settings that the service-proxy or the device-agent has in the environment and the file. Exits with the code of the
-/// first failure.
+/// For an operator: DNS, TCP, the proxy if there is one, TLS, authentication and the clocks; with --device also whether
+/// the device is online and opens a stream, and the banner of the stream's target. On a machine that joined as a
+/// device: the path to the hub, and whether the targets that the device-agent offers answer. Prints each hop once it is
+/// done, with its time. Uses the settings that the service-proxy or the device-agent has in the environment and the
+/// file. Exits with the code of the first failure.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Check {
     /// Check the path to this device as well

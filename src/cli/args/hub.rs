@@ -27,8 +27,8 @@ const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 
 /// Run a hub, or manage the running one
 ///
-/// Without a subcommand, runs a hub: TLS and WebSocket on one port, with a certificate authority of its own, which join links
-/// pin. The subcommands talk to the hub that the same user runs on this machine.
+/// Without a subcommand, runs a hub: TLS and WebSocket on one port, with a certificate authority of its own, which join
+/// links pin. The subcommands talk to the hub that the same user runs on this machine.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Hub {
     #[command(flatten)]
@@ -55,8 +55,8 @@ pub(in crate::cli) struct HubState {
 pub(in crate::cli) struct HubServe {
     /// Listen on this address; port 0 takes any free port (repeatable) [default: [::]:8443]
     ///
-    /// Most firewalls allow port 443 out. To bind it without root, run `setcap cap_net_bind_service=+ep` on the program, or
-    /// redirect the port.
+    /// Most firewalls allow port 443 out. To bind it without root, run `setcap cap_net_bind_service=+ep` on the
+    /// program, or redirect the port.
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_LISTEN", value_delimiter = ',')]
     pub(in crate::cli) listen: Vec<SocketAddr>,
     /// Be reached under this name; the first goes into join links, all into the certificate (repeatable)

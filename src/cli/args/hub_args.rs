@@ -13,8 +13,8 @@ use crate::proto::join::HubAddress;
 pub(in crate::cli) struct HubArgs {
     /// Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)
     ///
-    /// Several addresses of one hub are tried in turn, starting with the one that answered last. Each must present the certificate
-    /// of the hub that this machine joined.
+    /// Several addresses of one hub are tried in turn, starting with the one that answered last. Each must present the
+    /// certificate of the hub that this machine joined.
     #[arg(long, value_name = "HOST[:PORT]", env = "DEVSTREAM_HUB", value_hint = ValueHint::Hostname, value_delimiter = ',')]
     pub(in crate::cli) hub: Vec<HubAddress>,
     #[arg(skip)]
@@ -66,8 +66,8 @@ pub(in crate::cli) struct TrustArgs {
     pub(in crate::cli) ca: Option<PathBuf>,
     /// Connect even if a proxy on the path inspects TLS, if the hub allows it too
     ///
-    /// The proxy then sees everything, join codes and stream tokens included, and could impersonate this machine while it is on
-    /// the path.
+    /// The proxy then sees everything, join codes and stream tokens included, and could impersonate this machine while
+    /// it is on the path.
     #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
     pub(in crate::cli) allow_tls_inspection: bool,
 }

@@ -15,8 +15,8 @@ use crate::net::transport::http_server;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub(in crate::cli) struct LimitArgs {
-    /// Memory budget, such as 512MiB; near it new streams, then connections, are refused [default: the limit of the control
-    /// group or `ulimit -v`]
+    /// Memory budget, such as 512MiB; near it new streams, then connections, are refused [default: the limit of the
+    /// control group or `ulimit -v`]
     #[arg(long, value_name = "SIZE", value_parser = size, env = "DEVSTREAM_MEMORY_BUDGET", hide_short_help = true)]
     memory_budget: Option<u64>,
     /// Limit the time from accepting a connection until TLS is established

@@ -45,8 +45,8 @@ const DRAIN_SECONDS: &str = "30";
 
 /// Reach SSH, RDP or any TCP port on a device that can only dial out, through a hub that you own
 ///
-/// The hub relays. A device runs the device-agent, which dials out to the hub and waits. An operator runs the service-proxy,
-/// which opens a local port; each connection to it becomes a stream to the device.
+/// The hub relays. A device runs the device-agent, which dials out to the hub and waits. An operator runs the
+/// service-proxy, which opens a local port; each connection to it becomes a stream to the device.
 #[derive(Debug, Parser)]
 #[command(name = "devstream", version, max_term_width = 100, after_long_help = epilogue::text())]
 pub(super) struct Cli {
@@ -66,8 +66,8 @@ pub(super) struct Cli {
         env = "DEVSTREAM_LOG_FORMAT"
     )]
     pub(super) log_format: Format,
-    /// Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else
-    /// default]
+    /// Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`,
+    /// else default]
     #[arg(long, value_name = "NAME", global = true, env = "DEVSTREAM_PROFILE")]
     profile: Option<Profile>,
     #[command(subcommand)]
@@ -158,7 +158,8 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
-    /// Read this configuration file [default: devstream/config.toml in the user's configuration directory, if it exists]
+    /// Read this configuration file [default: devstream/config.toml in the user's configuration directory, if it
+    /// exists]
     ///
     /// Its keys are these flags; see devstream.toml(5). A flag overrides the environment, which overrides the file.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CONFIG", global = true)]
@@ -167,8 +168,8 @@ pub(super) struct ConfigFile {
 
 /// Enrol this machine with a join link from a hub
 ///
-/// Generates a key, sends only its public half, and stores the rest in the user's data directory. Existing identities stay:
-/// a second hub or identity gets a profile of its own (`--profile NAME`).
+/// Generates a key, sends only its public half, and stores the rest in the user's data directory. Existing identities
+/// stay: a second hub or identity gets a profile of its own (`--profile NAME`).
 #[derive(Debug, Args)]
 pub(super) struct Join {
     /// Join link [default: read from standard input]
@@ -198,7 +199,8 @@ pub(super) struct Devices {
 
 /// Print a completion script, for the shell to load at startup
 ///
-/// At each TAB the shell then runs this program, which completes profiles, and device ids and stream names from the hub.
+/// At each TAB the shell then runs this program, which completes profiles, and device ids and stream names from the
+/// hub.
 #[derive(Debug, Args)]
 pub(super) struct Completions {
     /// Shell to complete in

@@ -7,9 +7,9 @@ use crate::cli::profile::Profile;
 
 /// List the profiles: hubs and identities that this machine joined, or set the default
 ///
-/// Each profile has an identity of its own for each role, at any hub. `devstream join --profile NAME LINK` creates one, and
-/// `--profile NAME` or DEVSTREAM_PROFILE selects it for any other command. Joining without a name creates the profile
-/// `default`, which also enrols by itself with a hub of the same user.
+/// Each profile has an identity of its own for each role, at any hub. `devstream join --profile NAME LINK` creates one,
+/// and `--profile NAME` or DEVSTREAM_PROFILE selects it for any other command. Joining without a name creates the
+/// profile `default`, which also enrols by itself with a hub of the same user.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(in crate::cli) struct Profiles {

@@ -32,11 +32,11 @@ pub(in crate::cli) enum HubCommand {
     Streams(Streams),
     /// Show the hub's status: uptime, counts, certificate, memory, file descriptors
     Status(OutputArgs),
-    /// Check that the hub runs, is reached under the name in its join links, and has a valid certificate, file descriptors and
-    /// disk space
+    /// Check that the hub runs, is reached under the name in its join links, and has a valid certificate, file
+    /// descriptors and disk space
     ///
-    /// For each failure, prints the cause and what to do next. Looks the name up and dials the hub from this machine; `devstream
-    /// check` elsewhere may find otherwise. Exits with the code of the first failure.
+    /// For each failure, prints the cause and what to do next. Looks the name up and dials the hub from this machine;
+    /// `devstream check` elsewhere may find otherwise. Exits with the code of the first failure.
     Check(OutputArgs),
     /// Print the hub's name, streaming endpoints and pin as JSON
     Show,

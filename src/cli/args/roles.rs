@@ -30,8 +30,8 @@ pub(in crate::cli) struct DeviceAgent {
     /// Run this shell command for each stream: exit status 0 accepts it
     ///
     /// Its environment has DEVSTREAM_SERVICE, DEVSTREAM_SOURCE (the service's address), DEVSTREAM_STREAM,
-    /// DEVSTREAM_DEVICE and DEVSTREAM_REQUEST. The first line that it prints is the reason of a rejection. After 10 seconds,
-    /// it is killed and the stream rejected.
+    /// DEVSTREAM_DEVICE and DEVSTREAM_REQUEST. The first line that it prints is the reason of a rejection. After 10
+    /// seconds, it is killed and the stream rejected.
     #[arg(long, value_name = "COMMAND", env = "DEVSTREAM_ACCEPT_COMMAND", value_hint = ValueHint::CommandString)]
     pub(in crate::cli) accept_command: Option<String>,
     #[command(flatten)]

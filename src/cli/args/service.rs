@@ -18,8 +18,8 @@ pub(in crate::cli) enum ServiceManagement {
     /// Write hardened units for a role, enable and start them
     ///
     /// The hub gets its sockets from systemd, so that a restart drops no connection attempt; it keeps its state in
-    /// /var/lib/devstream/hub. The other two run with the identity that root joined; with --profile, that of the profile, in a
-    /// unit of its own. All read /etc/devstream/config.toml, if it exists.
+    /// /var/lib/devstream/hub. The other two run with the identity that root joined; with --profile, that of the
+    /// profile, in a unit of its own. All read /etc/devstream/config.toml, if it exists.
     Install(Install),
     /// Stop a role's units and remove them; its state stays
     Uninstall(Uninstall),

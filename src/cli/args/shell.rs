@@ -17,9 +17,9 @@ const RDP: &str = "rdp";
 
 /// Print the OpenSSH configuration to reach every device by its name, as in `ssh pi-42.devstream`
 ///
-/// Prints a Host block for *.devstream, which covers every device that you may reach, now or later: ssh, scp, sftp, rsync,
-/// Ansible and VS Code need nothing else. known_hosts gets an entry for each device, under that name. Put further settings,
-/// such as `User pi`, into a block `Host *.devstream` or `Host pi-42.devstream` of your own.
+/// Prints a Host block for *.devstream, which covers every device that you may reach, now or later: ssh, scp, sftp,
+/// rsync, Ansible and VS Code need nothing else. known_hosts gets an entry for each device, under that name. Put
+/// further settings, such as `User pi`, into a block `Host *.devstream` or `Host pi-42.devstream` of your own.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SshConfig {
     /// Write it to a file of its own, and an Include line for that at the top of ~/.ssh/config
@@ -37,8 +37,8 @@ pub(in crate::cli) struct SshConfig {
 
 /// Run OpenSSH's `ssh` to a device
 ///
-/// Runs the system's `ssh` with the user's settings for pi-42.devstream, and exits with its code. Flags of this command go
-/// before the device; everything after it goes to `ssh`.
+/// Runs the system's `ssh` with the user's settings for pi-42.devstream, and exits with its code. Flags of this command
+/// go before the device; everything after it goes to `ssh`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Ssh {
     /// Ask for this stream, which is the name of the forward to the device's SSH server
@@ -75,8 +75,8 @@ impl FromStr for Login {
 
 /// Open a device's desktop: a local port, an .rdp file, and a remote desktop client
 ///
-/// Starts xfreerdp3 or xfreerdp, on Windows mstsc, on macOS the application for .rdp files; prints what to do where there is
-/// none. Exits when the client does. Uses the service-proxy's settings in the environment and the file.
+/// Starts xfreerdp3 or xfreerdp, on Windows mstsc, on macOS the application for .rdp files; prints what to do where
+/// there is none. Exits when the client does. Uses the service-proxy's settings in the environment and the file.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Rdp {
     /// Start no client: print the address and the .rdp file, and serve until Ctrl-C
@@ -96,8 +96,9 @@ pub(in crate::cli) struct Rdp {
 
 /// Show the roles of this user that run on this machine: process, identity, hub, state and streams
 ///
-/// Covers the hub, each device-agent, service-proxy and rdp, and the ProxyCommand of each `ssh`, with the time and the last
-/// error of their state. Root also sees those that systemd runs. Where machines share a home directory, each shows its own.
+/// Covers the hub, each device-agent, service-proxy and rdp, and the ProxyCommand of each `ssh`, with the time and the
+/// last error of their state. Root also sees those that systemd runs. Where machines share a home directory, each shows
+/// its own.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Status {
     #[command(flatten)]

@@ -24,8 +24,9 @@ use crate::proto::via::{ProxySettings, ProxyUrl};
 pub(in crate::cli) struct ViaArgs {
     /// Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none
     ///
-    /// Clients use it to reach the hub, and a hub to reach its ACME authority. Only the proxy resolves the name. Without this flag,
-    /// the environment sets the proxy, as for curl: HTTPS_PROXY, else ALL_PROXY, except for hosts in NO_PROXY and on loopback.
+    /// Clients use it to reach the hub, and a hub to reach its ACME authority. Only the proxy resolves the name.
+    /// Without this flag, the environment sets the proxy, as for curl: HTTPS_PROXY, else ALL_PROXY, except for hosts in
+    /// NO_PROXY and on loopback.
     #[arg(long, value_name = "URL", env = "DEVSTREAM_VIA", hide_env_values = true, value_parser = ViaParser,
           value_hint = ValueHint::Url)]
     via: Option<ViaChoice>,
@@ -151,7 +152,8 @@ impl TransportArgs {
 pub(in crate::cli) struct ResumeArgs {
     #[command(flatten)]
     transport: TransportArgs,
-    /// Keep an interrupted stream for this long before its local connections are reset, such as 30s, 2m or 8h; at most a day
+    /// Keep an interrupted stream for this long before its local connections are reset, such as 30s, 2m or 8h; at most
+    /// a day
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = grace, env = "DEVSTREAM_RESUME_GRACE")]
     resume_grace: Duration,
 }

@@ -17,7 +17,8 @@ use crate::proto::id::Principal;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
 
-/// Checks every hop to the hub and the authentication there. Returns the devices in reach of a service; none if a hop failed.
+/// Checks every hop to the hub and the authentication there. Returns the devices in reach of a service; none if a hop
+/// failed.
 pub(super) async fn to_hub(
     reporter: &Reporter,
     principal: &Principal,
@@ -142,7 +143,8 @@ fn tls_completed(finding: Finding, client: &Client, expires: Option<Timestamp>) 
     }
 }
 
-/// Judges the failure of the last step. A certificate that is not valid by this machine's clock may be valid by the hub's.
+/// Judges the failure of the last step. A certificate that is not valid by this machine's clock may be valid by the
+/// hub's.
 async fn failed(finding: Finding, client: &Client, error: Result<DialError, Refusal>) -> Finding {
     let (refusal, cause) = match error {
         Ok(DialError { refusal, cause }) => (refusal, Some(Cause::Dial(cause))),

@@ -19,8 +19,8 @@ const MIN_DISK: u64 = 32 * MEBIBYTE;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// Judges a hub's certificate by this machine's clock, `here`. `newest_mtime`, the latest change in the hub's state, shows a clock
-/// that was set back.
+/// Judges a hub's certificate by this machine's clock, `here`. `newest_mtime`, the latest change in the hub's state,
+/// shows a clock that was set back.
 pub(super) fn certificate(report: &CertificateReport, here: Timestamp, newest_mtime: Option<Timestamp>) -> Finding {
     let names = report.names.join(" ");
     let finding =

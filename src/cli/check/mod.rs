@@ -1,8 +1,8 @@
-//! `devstream check` and `devstream hub check`: every hop on the path to a hub, a device and its target, with the cause and the
-//! next step for one that fails.
+//! `devstream check` and `devstream hub check`: every hop on the path to a hub, a device and its target, with the cause
+//! and the next step for one that fails.
 //!
-//! In: the flags, and the settings of the role that goes that way. Out: findings, hop by hop, and the first failure's exit
-//! code. What a failure calls for is decided by types (`advice`), never by the words of an error.
+//! In: the flags, and the settings of the role that goes that way. Out: findings, hop by hop, and the first failure's
+//! exit code. What a failure calls for is decided by types (`advice`), never by the words of an error.
 
 mod advice;
 mod banner;

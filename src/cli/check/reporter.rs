@@ -1,5 +1,5 @@
-//! The report of a check as it runs: each hop is printed once it is done, and on a terminal the current one is shown with
-//! its time, so that a hop that hangs is seen.
+//! The report of a check as it runs: each hop is printed once it is done, and on a terminal the current one is shown
+//! with its time, so that a hop that hangs is seen.
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;

@@ -1,4 +1,5 @@
-//! The completers of flags and arguments, by subcommand. They are attached from outside, so that `args` depends on none of them.
+//! The completers of flags and arguments, by subcommand. They are attached from outside, so that `args` depends on none
+//! of them.
 
 use std::ffi::OsStr;
 

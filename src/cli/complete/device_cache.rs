@@ -1,7 +1,7 @@
 //! The cache of the hub's devices, a file in the user's cache directory.
 //!
-//! A child process requests the list and writes the file whenever it is done: the devices of a slow hub are known at the
-//! next TAB.
+//! A child process requests the list and writes the file whenever it is done: the devices of a slow hub are known at
+//! the next TAB.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -97,8 +97,8 @@ fn read(file: &Path, hub: &[HubAddress], age: Duration) -> Option<CachedDevices>
     (cached.hub == hub && cached.at <= now && now.since(cached.at) <= age).then_some(cached)
 }
 
-/// Starts a child process that requests the list, and waits for it up to [`REPLY_TIMEOUT`]. Only one runs at a time: its standard
-/// input is the lock file, which stays locked as long as it runs.
+/// Starts a child process that requests the list, and waits for it up to [`REPLY_TIMEOUT`]. Only one runs at a time:
+/// its standard input is the lock file, which stays locked as long as it runs.
 fn refresh(flags: &[String], file: &Path) -> anyhow::Result<()> {
     create_private_directory(file.parent().context("a file has a directory")?)?;
     let lock = lock(file.with_extension("lock"))?;

@@ -1,7 +1,8 @@
-//! Completions. At each TAB the shell runs this program, which completes its flags, the profiles of this machine, and the
-//! devices and streams that the hub lists; for `devstream hub`, everything that the local hub knows.
+//! Completions. At each TAB the shell runs this program, which completes its flags, the profiles of this machine, and
+//! the devices and streams that the hub lists; for `devstream hub`, everything that the local hub knows.
 //!
-//! In: the command line so far, from the shell. Out: candidates. An error yields none, and no message: a person is typing.
+//! In: the command line so far, from the shell. Out: candidates. An error yields none, and no message: a person is
+//! typing.
 
 mod argv;
 mod attach;
@@ -26,7 +27,8 @@ const COMPLETE_VAR: &str = "DEVSTREAM_COMPLETE";
 
 const PROGRAM: &str = "devstream";
 
-/// The limit on a request for candidates. With two starts of this program it makes 300 ms; longer, a TAB seems to do nothing.
+/// The limit on a request for candidates. With two starts of this program it makes 300 ms; longer, a TAB seems to do
+/// nothing.
 const REPLY_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The limit on candidates; more are no help.

@@ -1,10 +1,10 @@
 //! The configuration file, and `devstream config`.
 //!
-//! In: a TOML file whose keys are the long flags of each role. Out: a parsed command line. The file's values become clap's
-//! defaults, which flags and the environment override, so that clap alone decides which of them takes effect.
+//! In: a TOML file whose keys are the long flags of each role. Out: a parsed command line. The file's values become
+//! clap's defaults, which flags and the environment override, so that clap alone decides which of them takes effect.
 //!
-//! clap's `requires` and `conflicts_with` ignore defaults: constraints between settings that may come from a file are checked
-//! where the settings are converted (`args`).
+//! clap's `requires` and `conflicts_with` ignore defaults: constraints between settings that may come from a file are
+//! checked where the settings are converted (`args`).
 
 pub(super) mod command;
 mod file;

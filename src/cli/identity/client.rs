@@ -35,8 +35,8 @@ fn trusted(hub_args: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
     trust(hub_args.trust.ca.as_deref(), pin).map_err(untrusted)
 }
 
-/// Returns the factory of clients for `principal`: with the identity that joined, else, in the default profile, enrolled through
-/// the admin socket of the hub that the same user runs.
+/// Returns the factory of clients for `principal`: with the identity that joined, else, in the default profile,
+/// enrolled through the admin socket of the hub that the same user runs.
 pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientFactory {
     let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
     // Resolved once: a running role keeps its profile when the default changes.

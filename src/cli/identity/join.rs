@@ -61,8 +61,8 @@ pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fails if the link is for another identity than the stored one, which a link pasted on the wrong machine must not replace. A
-/// new key for the same identity replaces the old one.
+/// Fails if the link is for another identity than the stored one, which a link pasted on the wrong machine must not
+/// replace. A new key for the same identity replaces the old one.
 fn ensure_same_identity(
     profile: &Profile,
     joined: &StoredIdentity,

@@ -6,15 +6,15 @@ use crate::net::identity::Identity;
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// Returns the identity of a device: the one that `devstream join` stored, or, where this user runs a hub, one enrolled with that.
-/// Without an id, it is the one that joined, else the machine's name.
+/// Returns the identity of a device: the one that `devstream join` stored, or, where this user runs a hub, one enrolled
+/// with that. Without an id, it is the one that joined, else the machine's name.
 pub fn device(id: Option<DeviceId>) -> Result<Identity, Refusal> {
     let id = id.map_or_else(|| default_device_id(&HubArgs::none()), |id| Ok(id.into()));
     identity_of(Role::Device, id)
 }
 
-/// Returns the identity of a service: the one that `devstream join` stored, or, where this user runs a hub, one enrolled with that
-/// under the user's name.
+/// Returns the identity of a service: the one that `devstream join` stored, or, where this user runs a hub, one
+/// enrolled with that under the user's name.
 pub fn service() -> Result<Identity, Refusal> {
     identity_of(Role::Service, default_service_id(&HubArgs::none()))
 }

@@ -93,8 +93,8 @@ impl IdentityDir {
         &self.0
     }
 
-    /// Returns the key to join with. It is stored before the hub learns of it: if the hub's response is lost, the next attempt uses
-    /// the same key, which the hub then knows.
+    /// Returns the key to join with. It is stored before the hub learns of it: if the hub's response is lost, the next
+    /// attempt uses the same key, which the hub then knows.
     pub(in crate::cli) fn pending_seed(&self) -> anyhow::Result<KeySeed> {
         create_private_directory(&self.0)?;
         let path = self.0.join(PENDING_KEY);

@@ -1,7 +1,8 @@
 //! A queue and a thread in front of standard error. A terminal stopped with Ctrl-S, or a pipe that nobody reads, would
 //! otherwise block the task that logs, and with it every stream.
 //!
-//! tracing-appender does not fit: when its queue is full at exit it reports that on standard output, which may carry a stream.
+//! tracing-appender does not fit: when its queue is full at exit it reports that on standard output, which may carry a
+//! stream.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -31,8 +32,8 @@ pub(super) fn write(message: Vec<u8>) {
     }
 }
 
-/// Starts the thread that passes queued messages to the sink; `dropped_notice` words the message about lost ones. Where no
-/// thread can be started, messages are written directly.
+/// Starts the thread that passes queued messages to the sink; `dropped_notice` words the message about lost ones. Where
+/// no thread can be started, messages are written directly.
 pub(super) fn start(
     sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
     dropped_notice: fn(u64) -> String,

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncWrite, Stdout};
 
-/// Standard output whose shutdown is an end of file for its reader: `ssh` waits for that before it closes its own direction.
+/// Standard output whose shutdown is an end of file for its reader: `ssh` waits for that before it closes its own
+/// direction.
 #[derive(Debug)]
 pub(in crate::cli) struct Output(Stdout);
 

@@ -1,5 +1,6 @@
-//! The access of the hub's service to the key of an operator's certificate: the service has a user of its own, and reads the key as
-//! a member of the key's group, which must be allowed to read the key and to enter every directory of its path.
+//! The access of the hub's service to the key of an operator's certificate: the service has a user of its own, and
+//! reads the key as a member of the key's group, which must be allowed to read the key and to enter every directory of
+//! its path.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -38,7 +39,8 @@ impl KeyAccess {
         }
         let Ok(key) = fs::metadata(under_root(root, &pair.key)) else { return Ok(Self::Unknown(pair.key.clone())) };
         let (group, mode, name) = (group_of(&key), mode_of(&key), pair.key.display());
-        // Root's group would give access to far more than the key. The hub accepts no key that others may read or write.
+        // Root's group would give access to far more than the key. The hub accepts no key that others may read or
+        // write.
         if group == 0 || mode & 0o040 == 0 || mode & 0o027 != 0 {
             bail!(
                 "the hub's service cannot read {name} (mode {mode:03o}, group {group}): it has a user of its own, and must be \

@@ -1,7 +1,7 @@
 //! `devstream service`: installs a role as a systemd service, and removes it.
 //!
-//! In: a role and its flags. Out: hardened units in /etc/systemd/system, enabled and started. `plan` makes the units (`units`) and checks the
-//! service's access to its key (`access`); `installed` finds what is installed.
+//! In: a role and its flags. Out: hardened units in /etc/systemd/system, enabled and started. `plan` makes the units
+//! (`units`) and checks the service's access to its key (`access`); `installed` finds what is installed.
 
 mod access;
 mod installed;

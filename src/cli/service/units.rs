@@ -1,5 +1,5 @@
-//! The systemd units of each role, from the templates in `units/`. They remove every privilege that a role does not need:
-//! `systemd-analyze security` rates them.
+//! The systemd units of each role, from the templates in `units/`. They remove every privilege that a role does not
+//! need: `systemd-analyze security` rates them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

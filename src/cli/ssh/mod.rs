@@ -1,7 +1,8 @@
-//! `devstream ssh`, `devstream ssh-config` and `devstream rdp`: clients of the operator's machine, through a service-proxy.
+//! `devstream ssh`, `devstream ssh-config` and `devstream rdp`: clients of the operator's machine, through a
+//! service-proxy.
 //!
-//! In: a device, or none for all. Out: OpenSSH with `service-proxy --stdio` as its ProxyCommand, a block of its configuration, or a
-//! remote desktop client at a local port.
+//! In: a device, or none for all. Out: OpenSSH with `service-proxy --stdio` as its ProxyCommand, a block of its
+//! configuration, or a remote desktop client at a local port.
 
 mod config;
 pub(super) mod rdp;
@@ -85,8 +86,9 @@ const QUOTE: char = if cfg!(windows) { '"' } else { '\'' };
 /// The pattern that excludes hosts with such a quote in their name.
 const NO_QUOTE: &str = if cfg!(windows) { "'!*\"*'" } else { "\"!*'*\"" };
 
-/// Returns the command that OpenSSH runs instead of connecting. `%n` is the host as typed; `%h` is in lower case. Before OpenSSH 9.6
-/// it may contain shell syntax (CVE-2023-51385), so it is quoted, and hosts with such a quote in their name are excluded.
+/// Returns the command that OpenSSH runs instead of connecting. `%n` is the host as typed; `%h` is in lower case.
+/// Before OpenSSH 9.6 it may contain shell syntax (CVE-2023-51385), so it is quoted, and hosts with such a quote in
+/// their name are excluded.
 fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("cannot determine this program's path")?;
     let program = program.to_str().filter(|path| !path.contains('\n'));

@@ -33,14 +33,15 @@ const STABLE_PORTS: Range<u16> = 20_000..32_000;
 struct Client {
     program: &'static str,
     before: &'static [&'static str],
-    /// The argument after the file, to which the device's id is appended: the name expected in the desktop's certificate instead of
-    /// 127.0.0.1.
+    /// The argument after the file, to which the device's id is appended: the name expected in the desktop's
+    /// certificate instead of 127.0.0.1.
     named: Option<&'static str>,
     /// The lowest exit status of a failure; lower ones tell how a session ended.
     failure: i32,
 }
 
-/// FreeRDP, whose exit statuses up to 127 are the protocol's reasons for an end, such as a logoff, and from 128 on failures.
+/// FreeRDP, whose exit statuses up to 127 are the protocol's reasons for an end, such as a logoff, and from 128 on
+/// failures.
 #[cfg(not(windows))]
 const fn free_rdp(program: &'static str) -> Client {
     Client { program, before: &[], named: Some("/cert:name:"), failure: 128 }
@@ -113,8 +114,8 @@ async fn bind(rdp: &Rdp, port: u16, connected: &Arc<AtomicBool>) -> Result<(Prox
     roles::bind_proxy(proxy_settings(rdp, port)?, "rdp", (monitor, note)).await
 }
 
-/// Returns the device's port on this machine, always the same: clients store certificates by address and port, and ask when one
-/// changes.
+/// Returns the device's port on this machine, always the same: clients store certificates by address and port, and ask
+/// when one changes.
 fn stable_port(rdp: &Rdp) -> u16 {
     let profile = rdp.profile.as_ref().map_or("", Profile::as_str);
     let name = [profile, rdp.device.as_str(), rdp.stream.as_str()].join("/");

@@ -1,7 +1,7 @@
 //! `devstream status`, and the server of a role's status.
 //!
-//! In: the admin socket of the user's hub, and the status socket of every other role on this machine. Out: their status, and the identities that
-//! this machine joined as. Each role answers itself, so that nothing is stale.
+//! In: the admin socket of the user's hub, and the status socket of every other role on this machine. Out: their
+//! status, and the identities that this machine joined as. Each role answers itself, so that nothing is stale.
 
 pub(super) mod server;
 
@@ -31,8 +31,8 @@ use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 /// The limit on roles queried in one directory; more are sessions of a tool such as Ansible.
 const MAX_ROLES: usize = 256;
 
-/// The limit on a response: [`server::MAX_LISTED_STREAMS`] streams and the forwards, of some hundred bytes each, fit. Root queries
-/// processes of other users, which may send anything: with this limit, all responses take at most 192 MiB.
+/// The limit on a response: [`server::MAX_LISTED_STREAMS`] streams and the forwards, of some hundred bytes each, fit.
+/// Root queries processes of other users, which may send anything: with this limit, all responses take at most 192 MiB.
 const RESPONSE_BYTES: u64 = 256 * 1024;
 
 /// The limit on a response, which a role gives from memory.
@@ -137,7 +137,8 @@ async fn query(socket: PathBuf) -> StatusReply {
         timeout(REPLY_TIMEOUT, local_socket::request_limited(&socket, &StatusRequest::Status, RESPONSE_BYTES)).await;
     match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(status) => StatusReply::Status(status),
-        // The process was killed, and nothing else removes its socket; or it runs on another machine with the same home directory.
+        // The process was killed, and nothing else removes its socket; or it runs on another machine with the same home
+        // directory.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             if paths::is_local_socket(&socket) {
                 let _ = fs::remove_file(&socket);

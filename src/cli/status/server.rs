@@ -1,5 +1,5 @@
-//! The status of a running role: kept current by its events, and served to `devstream status` on a socket as long as the role
-//! runs.
+//! The status of a running role: kept current by its events, and served to `devstream status` on a socket as long as
+//! the role runs.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -118,7 +118,8 @@ impl StatusServer {
         self.serve_after(None, work).await
     }
 
-    /// Serves the status of a session of `ssh`: after a delay, since its start must be fast, and without a message on failure.
+    /// Serves the status of a session of `ssh`: after a delay, since its start must be fast, and without a message on
+    /// failure.
     pub(in crate::cli) async fn serve_while_delayed<R>(&self, work: impl Future<Output = R>) -> R {
         self.serve_after(Some(SOCKET_DELAY), work).await
     }

@@ -233,8 +233,8 @@ fn describe_attempts(failures: &[FailedAttempt]) -> String {
     failures.iter().map(|(address, cause)| format!("at {address}: {cause}")).collect::<Vec<_>>().join("; ")
 }
 
-/// Returns the cause that says most about the path: an address that did not answer, else the lack of a route unless another
-/// address refused.
+/// Returns the cause that says most about the path: an address that did not answer, else the lack of a route unless
+/// another address refused.
 fn cause_of_attempts(failures: &[FailedAttempt]) -> DialCause {
     let any = |kinds: &[ErrorKind]| failures.iter().any(|(_, error)| kinds.contains(&error.kind()));
     if any(&[ErrorKind::TimedOut]) {
