@@ -14,7 +14,8 @@ use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::websocket::channel::Ended;
 use crate::proto::id::StreamId;
-use crate::proto::standby::{FromHub, Request, StandbyOffer};
+use crate::proto::message::StandbyOffer;
+use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest};
 
 /// Requests that are remembered: far more than there are under way.
 const MAX_RECENT_REQUESTS: usize = 4096;
@@ -129,8 +130,13 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
     }
 }
 
-async fn next_request(context: &AgentContext, standby: &mut Standby) -> Result<Option<(Request, Bytes)>, Ended> {
-    let Some(FromHub::StreamRequest(request)) = standby.next_command(&context.network).await? else { return Ok(None) };
+async fn next_request(
+    context: &AgentContext,
+    standby: &mut Standby,
+) -> Result<Option<(StandbyStreamRequest, Bytes)>, Ended> {
+    let Some(StandbyFromHub::StreamRequest(request)) = standby.next_command(&context.network).await? else {
+        return Ok(None);
+    };
     let early = standby.channel.accompanying(request.early.bytes()).await?;
     Ok(Some((request, early)))
 }

@@ -15,7 +15,7 @@ use crate::net::tunnel::pump::{Counters, EarlyData, Outcome, PumpContext, Stream
 use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::standby::{FromHub, Request, ToHub};
+use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
@@ -55,12 +55,12 @@ pub(super) async fn serve(
 /// The same on a connection that stood by: it is the stream's WebSocket already, and may stand by again.
 pub(super) async fn serve_standby(
     context: AgentContext,
-    standby_request: Request,
+    standby_request: StandbyStreamRequest,
     early: Bytes,
     mut standby: Standby,
     full: bool,
 ) -> Option<Standby> {
-    let Request { stream: request, resume_grant, .. } = standby_request;
+    let StandbyStreamRequest { stream: request, resume_grant, .. } = standby_request;
     let connect = async {
         if context.standbys.is_first_delivery(request.request_id, RequestPath::Standby) {
             target(&context, &request, full).await
@@ -71,12 +71,12 @@ pub(super) async fn serve_standby(
     let connected = tokio::select! {
         connected = connect => connected,
         // Meanwhile the hub hears that the device is there. Whatever it says, it wants the stream no more.
-        message = standby.channel.next::<FromHub>() => {
+        message = standby.channel.next::<StandbyFromHub>() => {
             standby.close(message.err()).await;
             return None;
         }
     };
-    standby.channel.send(&ToHub::StreamResponse(response(&request, &connected))).await.ok()?;
+    standby.channel.send(&StandbyToHub::StreamResponse(response(&request, &connected))).await.ok()?;
     let target = match connected {
         Ok(target) => target,
         Err(refusal) => {

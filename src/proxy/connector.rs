@@ -14,7 +14,7 @@ use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::tunnel::stream::{Stream, refusal_of};
 use crate::proto::id::{DeviceId, Role, StreamName};
-use crate::proto::limits::{PROGRAM_BYTES, RESPONSE_TIMEOUT};
+use crate::proto::limits::{RESPONSE_TIMEOUT, STREAM_BUFFER_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Opens streams to devices. Clones share their connections to the hub, which stand by between streams.
@@ -79,8 +79,8 @@ impl Connector {
         mut first: &[u8],
     ) -> Result<Stream, Refusal> {
         // Nobody can read yet what the other end answers, and it may read no more before that: this much waits here.
-        if first.len() > PROGRAM_BYTES {
-            let reason = format!("{} bytes are more than can be said first: {PROGRAM_BYTES}", first.len());
+        if first.len() > STREAM_BUFFER_BYTES {
+            let reason = format!("{} bytes are more than can be said first: {STREAM_BUFFER_BYTES}", first.len());
             return Err(Refusal::new(RefusalKind::BadRequest, reason));
         }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);

@@ -27,13 +27,14 @@ use crate::net::tunnel::stream::{Stream, pair};
 use crate::net::websocket::channel::Ended;
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,
-    TOKEN_HEADER, URL_HEADER,
+    STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
 };
 use crate::proto::id::{DeviceId, StreamId, StreamName};
 use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
+use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
-use crate::proto::standby::{self, FromHub, Open, StandbyOffer, ToHub};
+use crate::proto::standby::{self, StandbyFromHub, StandbyOpenRequest, StandbyToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// The hub answers within the two timeouts; this much more is for the way there and back.
@@ -252,7 +253,7 @@ impl Opener {
     ) -> Result<Result<OpenStream, Refusal>, Ended> {
         let ProxyConfig { device, connect_timeout, response_timeout, transport, client_factory, .. } = &*self.config;
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let open = ToHub::Open(Open {
+        let open = StandbyToHub::Open(StandbyOpenRequest {
             request_id: id,
             device: device.clone(),
             stream_name: name.cloned(),
@@ -264,7 +265,7 @@ impl Opener {
         standby.channel.send_with(&open, early.clone()).await?;
         let answer = timeout(*connect_timeout + *response_timeout + ROUND_TRIP_MARGIN, standby.channel.answer()).await;
         match answer.unwrap_or(Err(Ended::Silent))? {
-            FromHub::Opened(opened) => {
+            StandbyFromHub::Opened(opened) => {
                 if !opened.reusable {
                     self.standbys.refill();
                 }
@@ -283,11 +284,11 @@ impl Opener {
                 };
                 Ok(Ok(OpenStream { tunnel, resume_target, slot: Some(slot) }))
             }
-            FromHub::Refused { reason } => {
+            StandbyFromHub::Refused { reason } => {
                 self.standbys.put(standby);
                 Ok(Err(reason))
             }
-            FromHub::StreamRequest(_) => Err(Ended::Unexpected("a request for a stream, to a service")),
+            StandbyFromHub::StreamRequest(_) => Err(Ended::Unexpected("a request for a stream, to a service")),
         }
     }
 
@@ -346,12 +347,12 @@ impl Opener {
             return Err(response_refusal(&response));
         }
         let incomplete = || Refusal::new(RefusalKind::BadRequest, "the hub's answer lacks the stream's URL or token");
-        let url = header(&response, URL_HEADER).ok_or_else(incomplete)?;
-        let token = header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
+        let url = header(&response, STREAM_URL_HEADER).ok_or_else(incomplete)?;
+        let token = header(&response, STREAM_TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok());
         let token = token.ok_or_else(incomplete)?;
         let protocol = header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::from_name);
-        let limit = header(&response, standby::LIMIT_HEADER).and_then(|limit| limit.parse().ok());
-        let offer = header(&response, standby::URL_HEADER).zip(limit);
+        let limit = header(&response, standby::STANDBY_LIMIT_HEADER).and_then(|limit| limit.parse().ok());
+        let offer = header(&response, standby::STANDBY_URL_HEADER).zip(limit);
         self.standbys.update_offer(client, offer.map(|(url, limit)| StandbyOffer { url: url.into(), limit }));
         let mut tunnel = client.open_stream(url, &token, protocol).await?;
         tunnel.early.to_send = state.early.clone();

@@ -240,7 +240,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_distinguished() {
     check(&["--stream", "ssh"]).fails("target", RefusalKind::TargetTimedOut, "such servers send a banner", "firewall");
     for (name, cause) in [("closed", "Connection refused"), ("mute", "closed it at once")] {
         let checked = check(&["--stream", name]);
-        checked.fails("target", RefusalKind::TargetRefused, cause, "is the service running");
+        checked.fails("target", RefusalKind::TargetRefused, cause, "check that the service");
     }
     check(&["--stream", "nosuch"]).fails(
         "stream",
@@ -258,7 +258,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_distinguished() {
     hub.wait_activity("deviceDisconnected", None);
     check(&[]).fails("device", RefusalKind::DeviceOffline, "last seen", "check that its agent is running");
     hub.ask(&["service", "disable", "alice"]);
-    check(&[]).fails("authentication", RefusalKind::Disabled, "", "can enable it again");
+    check(&[]).fails("authentication", RefusalKind::Disabled, "", "enable it again");
     hub.ask(&["service", "remove", "alice"]);
     check(&[]).fails("authentication", RefusalKind::AuthenticationFailed, "", "get a new join link");
     CheckReport::on(&Machine::new(), &["--device", DEVICE]).fails(
@@ -290,11 +290,15 @@ fn a_device_checks_its_path_and_its_targets_and_stays_online() {
         "target",
         RefusalKind::TargetRefused,
         &closed.to_string(),
-        "is the service running",
+        "check that the service",
     );
     let connected = || hub.activity().iter().filter(|entry| entry["operationName"] == "deviceConnected").count();
     assert_eq!(connected(), 1, "a check displaces no agent");
-    assert!(agent.process.is_running() && !agent.process.log().contains("took over"), "{}", agent.process);
+    assert!(
+        agent.process.is_running() && !agent.process.log().contains(RefusalKind::Displaced.row().sentence),
+        "{}",
+        agent.process
+    );
 
     hub.ask(&["device", "remove", DEVICE]);
     fs::remove_file(config.join("config.toml")).unwrap();

@@ -129,7 +129,12 @@ fn the_party_that_refuses_a_stream_is_named() {
     let mut held = proxy.connect();
     is_alive(&mut held);
     hub.ask(&["service", "set", "alice", "--max-streams", "1"]);
-    check("web").fails("stream", RefusalKind::HubBusy, "as many streams as this service may have", "end some streams");
+    check("web").fails(
+        "stream",
+        RefusalKind::HubBusy,
+        "as many streams as this service may have",
+        "close some streams",
+    );
     hub.ask(&["service", "set", "alice", "--max-streams", "any"]);
     hub.process.signal("TERM");
     proxy.process.wait_line("the hub is shutting down or restarting");
