@@ -119,7 +119,7 @@ pub(in crate::cli) fn default_device_id(hub_args: &HubArgs) -> anyhow::Result<Pr
 /// Returns the machine's name as an id.
 pub(in crate::cli) fn machine_id() -> anyhow::Result<PrincipalId> {
     let name =
-        crate::net::certificate::machine_name().context("this machine has no usable host name; set one with --id")?;
+        crate::net::os::hostname::machine_name().context("this machine has no usable host name; set one with --id")?;
     name.try_into().context("this machine's host name is no valid device id; set one with --id")
 }
 

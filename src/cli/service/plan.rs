@@ -13,7 +13,7 @@ use crate::cli::args::{Cli, Command, DeviceAgent, Hub, HubArgs, ServiceProxy, Vi
 use crate::cli::config::{self, ConfigError};
 use crate::cli::profile::Profile;
 use crate::cli::{output, paths};
-use crate::net::certificate::Source;
+use crate::hub::certificate::Source;
 use crate::proto::id::Role;
 
 const CONFIG: &str = "etc/devstream/config.toml";

@@ -11,7 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore,
 
 use super::provider;
 use super::trust::Trust;
-use crate::net::authority::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
+use super::x509::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
 use crate::proto::join::Pin;
 
 /// The cause of a failed handshake, as far as it calls for advice of its own.
@@ -27,7 +27,7 @@ pub enum TlsFailure {
 
 impl TlsFailure {
     /// Classifies the error of a handshake.
-    pub(in crate::net) fn of(error: &rustls::Error) -> Self {
+    pub fn of(error: &rustls::Error) -> Self {
         let rustls::Error::InvalidCertificate(error) = error else { return Self::Other };
         if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
             return Self::WrongName;
