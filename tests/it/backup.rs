@@ -34,7 +34,10 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
     let file = elsewhere.home().join("hub.backup");
     let told = hub.machine().run(&["hub", "backup", file.to_str().expect("a path")]);
     assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stderr.contains("4 identities") && told.stderr.contains("keep it where only you read it"), "{told:?}");
+    assert!(
+        told.stderr.contains("4 identities") && told.stderr.contains("store it where nobody else has access"),
+        "{told:?}"
+    );
     assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
     is_alive(&mut local);
 

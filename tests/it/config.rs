@@ -83,7 +83,7 @@ fn two_flags_that_need_each_other_may_come_from_two_places() {
     assert!(alone.stderr.contains("--streaming-endpoint"), "{alone:?}");
     let checked = machine.run(&["hub", "check-config"]);
     assert_eq!(checked.code, Some(2), "{checked:?}");
-    assert!(checked.stderr.contains("config.toml: --streaming-listen also needs"), "{checked:?}");
+    assert!(checked.stderr.contains("config.toml: --streaming-listen needs"), "{checked:?}");
     let hub = machine.start(&["hub", "--streaming-endpoint", &format!("wss://{address}")]);
     hub.wait_line(&format!("hub: streaming endpoint listening on https://{address}"));
 }
@@ -97,19 +97,22 @@ fn every_mistake_is_told_with_its_place() {
         ("[hub]\nlisten = [['x']]\n", &["2:11: listen takes a string or a number"]),
         ("[hub]\ndrain-timeout = true\n", &["2:17: drain-timeout takes a string or a number"]),
         ("[hub]\ndrain-timeout = [1]\n", &["2:17: drain-timeout takes a string or a number"]),
-        ("[device-agent]\nallow-service = []\n", &["2:17: allow-service = [] names nothing; give at least one"]),
+        ("[device-agent]\nallow-service = []\n", &["2:17: allow-service = [] is empty; give at least one"]),
         ("[hub]\ndrain-timeout = -1\n", &["2:17: invalid value '-1'"]),
-        ("[hub]\ndrain_timeout = 1\n", &["2:1: [hub] has no key 'drain_timeout'; it has", "drain-timeout"]),
-        ("[hub]\nconfig = 'x'\n", &["2:1: [hub] has no key 'config'"]),
-        ("[service-proxy]\nstdio = true\n", &["2:1: [service-proxy] has no key 'stdio'"]),
-        ("[hubs]\n", &["1:2: there is no section [hubs]; there are [hub] [device-agent] [service-proxy]"]),
-        ("listen = 1\n", &["1:1: 'listen' stands in no section"]),
+        (
+            "[hub]\ndrain_timeout = 1\n",
+            &["2:1: unknown key 'drain_timeout' in [hub]; expected one of", "drain-timeout"],
+        ),
+        ("[hub]\nconfig = 'x'\n", &["2:1: unknown key 'config' in [hub]"]),
+        ("[service-proxy]\nstdio = true\n", &["2:1: unknown key 'stdio' in [service-proxy]"]),
+        ("[hubs]\n", &["1:2: unknown section [hubs]; expected one of [hub] [device-agent] [service-proxy]"]),
+        ("listen = 1\n", &["1:1: 'listen' is not in a section"]),
         ("# äöü\n[hub]\nlisten = \n", &["3:10: "]),
         ("[hub]\nlisten = '1'\nlisten = '2'\n", &["3:1: duplicate key"]),
         // Another role's section, and several at once, in the order of the file.
         (
             "[service-proxy]\ndevice = 'a/b'\n[hub]\nx = 1\ny = 2\n",
-            &["2:10: invalid value 'a/b'", "4:1: [hub] has no key 'x'", "5:1: [hub] has no key 'y'"],
+            &["2:10: invalid value 'a/b'", "4:1: unknown key 'x' in [hub]", "5:1: unknown key 'y' in [hub]"],
         ),
     ] {
         write(&machine, text);
@@ -142,7 +145,7 @@ fn a_file_that_is_named_must_be_there_and_is_the_one_that_counts() {
     let machine = Machine::new();
     let missing = machine.run(&["hub", "--config", "missing.toml"]);
     assert_eq!(missing.code, Some(2), "{missing:?}");
-    assert!(missing.stderr.contains("missing.toml: cannot be read"), "{missing:?}");
+    assert!(missing.stderr.contains("cannot read missing.toml"), "{missing:?}");
     let nothing = machine.run(&["hub", "check-config"]);
     assert_eq!(nothing.code, Some(2), "{nothing:?}");
     assert!(nothing.stderr.contains("no configuration file"), "{nothing:?}");
@@ -221,7 +224,7 @@ fn what_holds_is_shown_with_where_it_comes_from() {
     assert_eq!(wrong.code, Some(2), "{wrong:?}");
     write(&machine, "[hub]\nx = 1\n");
     let broken = machine.run(&["config", "show"]);
-    assert!(broken.code == Some(2) && broken.stderr.contains("2:1: [hub] has no key 'x'"), "{broken:?}");
+    assert!(broken.code == Some(2) && broken.stderr.contains("2:1: unknown key 'x' in [hub]"), "{broken:?}");
 }
 
 fn config(machine: &Machine) -> PathBuf {

@@ -74,7 +74,7 @@ fn a_shared_secret_is_for_the_ids_it_names_and_those_that_are_free() {
     ] {
         let finished = join(&Machine::new(), &link, &["--id", id]);
         assert_is(&finished, RefusalKind::AuthenticationFailed);
-        assert!(finished.stderr.contains("not for this id"), "{why}: {finished:?}");
+        assert!(finished.stderr.contains("for another hub or id"), "{why}: {finished:?}");
     }
     assert_eq!(key(&hub, 1).used, 1, "nobody else spent it");
     let devices: Vec<Identity> = hub.json(&["device", "list"]);
@@ -104,7 +104,10 @@ fn a_shared_secret_as_an_argument_is_refused_before_the_hub_hears_of_it() {
     let link = hub.link(&["enroll", "add", "--device", "*", "--uses", "9"]);
     let finished = machine.run(&["join", &link, "--id", "x"]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
-    assert!(finished.stderr.contains("arguments are not") && finished.stderr.contains("join < FILE"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("visible to every user") && finished.stderr.contains("join < FILE"),
+        "{finished:?}"
+    );
     assert_eq!(join(&machine, &link, &["--id", "y"]).code, Some(0));
     hub.wait_activity("join", Some("joined"));
     let log = hub.activity();

@@ -76,11 +76,11 @@ fn a_profile_that_is_not_there_is_nobody() {
     machine.ask(&["devices"]);
     let finished = machine.run(&["devices", "--profile", "lab"]);
     assert_is(&finished, RefusalKind::NotJoined);
-    assert!(finished.stderr.contains("devstream join --profile lab does"), "{finished:?}");
+    assert!(finished.stderr.contains("run: devstream join --profile lab"), "{finished:?}");
     for command in ["use", "remove"] {
         let finished = machine.run(&["profiles", command, "lab"]);
         assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stderr.contains("there is no profile lab; there are default"), "{finished:?}");
+        assert!(finished.stderr.contains("no profile lab; profiles: default"), "{finished:?}");
     }
     let finished = machine.run(&["profiles", "use", "../lab"]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
@@ -127,12 +127,12 @@ fn a_profile_has_sections_of_its_own_in_the_file() {
     is_alive(&mut connect(line.rsplit(':').next().unwrap().parse().unwrap()));
 
     for (text, wanted) in [
-        ("[profile.lab.hub]\n", "there is no section [profile.lab.hub]; there are [profile.lab.device-agent]"),
-        ("[profile.'a/b'.service-proxy]\n", "1:10: a profile's name is"),
-        ("[profile.lab]\ndevice = 'x'\n", "2:1: 'device' stands in no section"),
-        ("[profile]\nlab = 1\n", "2:1: 'lab' stands in no section"),
-        ("profile = 1\n", "1:11: profile is a table of sections"),
-        ("[profile.lab.service-proxy]\ndevices = 'x'\n", "2:1: [service-proxy] has no key 'devices'"),
+        ("[profile.lab.hub]\n", "unknown section [profile.lab.hub]; expected one of [profile.lab.device-agent]"),
+        ("[profile.'a/b'.service-proxy]\n", "1:10: a profile's name has"),
+        ("[profile.lab]\ndevice = 'x'\n", "2:1: 'device' is not in a section"),
+        ("[profile]\nlab = 1\n", "2:1: 'lab' is not in a section"),
+        ("profile = 1\n", "1:11: profile must be a table of sections"),
+        ("[profile.lab.service-proxy]\ndevices = 'x'\n", "2:1: unknown key 'devices' in [service-proxy]"),
     ] {
         fs::write(&file, text).unwrap();
         let finished = laptop.run(&["hub", "check-config"]);
@@ -175,7 +175,7 @@ fn each_profile_has_a_service_of_its_own() {
     let two = install(&["--profile", "lab"], &["--profile", "other"]);
     assert_eq!(two.code, Some(2), "{two:?}");
     let late = install(&[], &["--profile", "lab"]);
-    assert!(late.code == Some(2) && late.stderr.contains("name the profile before --"), "{late:?}");
+    assert!(late.code == Some(2) && late.stderr.contains("give --profile before --"), "{late:?}");
     machine.ask(&["service", "uninstall", "device-agent", "--root", ".", "--profile", "lab"]);
     assert!(unit("devstream-device-agent@lab.service").is_err());
     assert!(unit("devstream-device-agent.service").is_ok());

@@ -81,7 +81,7 @@ fn a_client_that_never_connects_has_failed_whatever_it_says() {
     let fixture = Fixture::new();
     let finished = fake(&fixture.machine, "xfreerdp", "exit 1").run(&["rdp", DEVICE]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stderr.contains("xfreerdp ended without connecting (exit status: 1)"), "{finished:?}");
+    assert!(finished.stderr.contains("xfreerdp exited without connecting (exit status: 1)"), "{finished:?}");
 }
 
 #[test]
@@ -122,11 +122,11 @@ fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_
 }
 
 #[test]
-fn without_a_client_it_says_where_to_go_and_serves_until_told_to_end() {
+fn without_a_client_the_address_is_printed_and_served_until_a_signal() {
     let fixture = Fixture::new();
     let rdp = fixture.without_clients().start(&["rdp", DEVICE]);
-    let advice = rdp.wait_line("any other client can open ");
-    let address: SocketAddr = word_after(&advice, "connect to ").trim_end_matches(';').parse().unwrap();
+    let advice = rdp.wait_line("with another client, or connect it to ");
+    let address: SocketAddr = word_after(&advice, "connect it to ").trim_end_matches(';').parse().unwrap();
     assert!(rdp.log().contains("xfreerdp3"), "{rdp}");
     is_alive(&mut connect(address.port()));
     rdp.signal("TERM");

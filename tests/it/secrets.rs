@@ -85,5 +85,5 @@ fn a_damaged_file_or_an_unknown_flag_is_refused_without_repeating_the_secret() {
     let half = &text[..text.len() / 2];
     fs::write(&key, half).unwrap();
     let said = refused(&["devices", "-vv"], half);
-    assert!(said.contains("service/key is damaged"), "{said}");
+    assert!(said.contains("invalid key in ") && said.contains("service/key: "), "{said}");
 }

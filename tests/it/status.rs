@@ -35,7 +35,7 @@ fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() 
         (agent.process.id(), Some(address.clone()))
     );
     assert!(online.since >= start && online.state_since >= online.since && online.last_error.is_none(), "{online:?}");
-    assert_eq!(online.serves, ["offers ssh=127.0.0.1:22", "offers web=127.0.0.1:8080"]);
+    assert_eq!(online.endpoints, ["offers ssh=127.0.0.1:22", "offers web=127.0.0.1:8080"]);
     let text = device.ask(&["status"]);
     for part in
         ["device-agent", DEVICE, &address, "connected since", "offers ssh", "joined", &online.process.to_string()]
@@ -76,9 +76,9 @@ fn streams_are_told_at_both_ends_while_they_are_open() {
         let [device, service] = both(1);
         assert_eq!([device.process, service.process], [agent.process.id(), proxy.process.id()]);
         let from = local.local_addr().unwrap();
-        assert_eq!(service.oldest_streams[0].what, format!("{DEVICE} from {from}"));
-        assert!(device.oldest_streams[0].what.starts_with("target for "), "{device:?}");
-        assert_eq!((service.state, service.serves.len()), (RoleState::Listening, 1), "{number}");
+        assert_eq!(service.oldest_streams[0].description, format!("{DEVICE} from {from}"));
+        assert!(device.oldest_streams[0].description.starts_with("target for "), "{device:?}");
+        assert_eq!((service.state, service.endpoints.len()), (RoleState::Listening, 1), "{number}");
         let text = machine.ask(&["status"]);
         for part in [&format!("{DEVICE} from {from}, for "), "target for ", "hub", &hub.process.id().to_string()] {
             assert!(text.contains(part), "no {part} in {text}");
@@ -129,8 +129,8 @@ fn what_ssh_runs_as_its_proxy_command_is_told_while_it_lasts() {
         (role.state == RoleState::Connected).then_some(role)
     });
     assert_eq!((told.role.as_str(), told.streams), ("service-proxy", 1), "{told:?}");
-    assert_eq!(told.serves, [format!("{DEVICE}/echo on standard input and output")]);
-    assert_eq!(told.oldest_streams.remove(0).what, format!("{DEVICE}/echo"));
+    assert_eq!(told.endpoints, [format!("{DEVICE}/echo on standard input and output")]);
+    assert_eq!(told.oldest_streams.remove(0).description, format!("{DEVICE}/echo"));
     drop(held);
     let finished = session.finish();
     assert_eq!((finished.code, finished.stdout + &finished.stderr), (Some(0), String::new()));
@@ -160,7 +160,7 @@ fn what_another_users_process_says_cannot_act_on_the_terminal_nor_fill_the_memor
     let place = machine.home().join(".local/share/devstream/run");
     let mut evil = roles(&machine).remove(0);
     (evil.role, evil.version) = ("\u{9b}31mdevice\u{1b}[2J".into(), "1\nhub: all is well\u{202e}".into());
-    evil.serves = vec!["\u{1b}]0;title\u{7}".into()];
+    evil.endpoints = vec!["\u{1b}]0;title\u{7}".into()];
     let said = serde_json::to_string(&evil).unwrap() + "\n";
     let written = Arc::new(AtomicUsize::new(0));
     answering(&place.join("evil.sock"), move |stream| drop(stream.write_all(said.as_bytes())));
@@ -208,7 +208,7 @@ fn who_is_stopped_is_told_of_and_holds_nobody_up() {
     stopped.process.signal("STOP");
     let text = within(SOON, "the others' status", || machine.ask(&["status"]));
     assert!(text.contains(&format!("device-agent-{}-", stopped.process.id())), "{text}");
-    assert!(text.contains("does not answer") && text.contains("device other"), "{text}");
+    assert!(text.contains("no answer at ") && text.contains("device other"), "{text}");
     stopped.process.signal("CONT");
     assert_eq!(roles(&machine).len(), 2);
 }
@@ -218,12 +218,12 @@ fn where_nothing_runs_that_is_said_and_who_this_machine_would_be() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     let finished = machine.run(&["status"]);
     assert!(finished.code == Some(0) && finished.stdout.is_empty(), "{finished:?}");
-    assert!(finished.stderr.contains("nothing of this user runs here"), "{finished:?}");
+    assert!(finished.stderr.contains("no role of this user runs here"), "{finished:?}");
     machine.ask(&["join", &hub.service_link("alice")]);
     assert_eq!(machine.ask(&["status"]), format!("joined {} as service alice\n", hub.address()));
     let report = report(&machine);
     assert!(report["hub"].is_null() && report["roles"] == Value::Array(Vec::new()), "{report}");
-    assert_eq!(report["joined"][0]["identity"]["id"], "alice", "{report}");
+    assert_eq!(report["identities"][0]["identity"]["id"], "alice", "{report}");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn a_service_manager_says_where_the_socket_goes_and_a_role_works_without_one() {
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
     let nowhere = machine.clone().with("RUNTIME_DIRECTORY", "/dev/null/nowhere");
     let other = Agent::start_as(&nowhere, "other", &["22"]);
-    other.process.wait_line("`devstream status` will not show this");
+    other.process.wait_line("`devstream status` cannot show this role");
     assert!(roles(&machine).is_empty());
 }
 

@@ -135,10 +135,10 @@ fn what_would_not_run_is_not_installed() {
     for (arguments, named) in [
         (&["device-agent"][..], "--forward"),
         (&["device-agent", "--", "--forward", "22x"], "22x"),
-        (&["hub", "--", "show"], "runs by itself"),
+        (&["hub", "--", "show"], "only flags of a running"),
         (&["hub", "--", "--state-dir", "/srv"], "--state-dir"),
         (&["hub", "--", "--streaming-listen", "[::]:444"], "--streaming-endpoint"),
-        (&["service-proxy", "--", "--device", DEVICE, "--stdio"], "runs by itself"),
+        (&["service-proxy", "--", "--device", DEVICE, "--stdio"], "only flags of a running"),
         (&["no-such-role"], "no-such-role"),
     ] {
         let finished = machine.run(&[&["service", "install", "--print", "--root", "."], arguments].concat());
@@ -156,7 +156,10 @@ fn what_would_not_run_is_not_installed() {
 fn what_a_machine_is_not_ready_for_is_said_before_anything_is_written() {
     // Whoever runs this test is told one of two things, and nothing is written into this machine either way.
     for (arguments, as_root) in [
-        (&["hub", "--program", "/home/me/devstream"][..], "/home/me/devstream is below /home: first put it where"),
+        (
+            &["hub", "--program", "/home/me/devstream"][..],
+            "/home/me/devstream is below /home, which is hidden from services",
+        ),
         (&["device-agent", "--program", "/usr/bin/devstream", "--", "--forward", "22"], "first join the hub, as root"),
     ] {
         let finished = Machine::new().run(&[&["service", "install"], arguments].concat());
@@ -245,7 +248,7 @@ fn the_hubs_service_gets_the_group_of_its_certificates_key_or_is_not_installed()
     let install = ["service", "install", "hub", "--print", "--program", DEVSTREAM, "--root", ".", "--"];
     let printed = || machine.run(&[&install[..], &flags].concat());
     let missing = printed();
-    assert!(missing.stdout.contains("# \"/etc/ssl/private/hub.key\" could not be looked at: install"), "{missing:?}");
+    assert!(missing.stdout.contains("# \"/etc/ssl/private/hub.key\" was not accessible: install"), "{missing:?}");
 
     fs::create_dir_all(&private).unwrap();
     fs::write(&key, "").unwrap();
@@ -255,7 +258,7 @@ fn the_hubs_service_gets_the_group_of_its_certificates_key_or_is_not_installed()
         (0o755, 0o600, Some("chgrp GROUP /etc/ssl/private/hub.key && chmod 640")),
         (0o755, 0o644, Some("chmod 640")),
         (0o755, 0o660, Some("chmod 640")),
-        (0o700, 0o640, Some("would not get through")),
+        (0o700, 0o640, Some("has no access to")),
         (0o711, 0o640, None),
         (0o755, 0o640, None),
     ] {

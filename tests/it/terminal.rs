@@ -34,7 +34,7 @@ fn a_person_sees_each_stream_while_it_runs_and_their_sum_at_the_end() {
     terminal.wait_line(&["pi-42/echo #1 from ", "closed; up 2.00 KiB, down 2.00 KiB"]);
     poll("a screen without a table", || (!terminal.screen().contains("FROM")).then_some(()));
     assert_eq!(terminal.interrupt(), Some(0));
-    terminal.wait_line(&["in all: streams 1, refused 0, interruptions 1; up 2.00 KiB, down 2.00 KiB"]);
+    terminal.wait_line(&["total: streams 1, refused 0, interruptions 1; up 2.00 KiB, down 2.00 KiB"]);
 }
 
 #[test]

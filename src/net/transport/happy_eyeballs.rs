@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::proto::limits::{CONNECTION_ATTEMPT_DELAY, DIAL_ADDRESS_TIMEOUT, DIAL_ADDRESSES};
 
-/// An address that could not be reached, and the cause.
-pub(super) type FailedAttempt = (SocketAddr, String);
+/// An address that could not be reached, and the error: [`io::ErrorKind::TimedOut`] if it did not answer.
+pub(super) type FailedAttempt = (SocketAddr, io::Error);
 
 /// Connects to each address [`CONNECTION_ATTEMPT_DELAY`] after the one before, or at once when one fails. Returns the
 /// first connection and abandons the other attempts; an error lists all failures. The caller sets a deadline for the
@@ -48,8 +48,11 @@ async fn attempt<T>(
 ) -> Result<(T, SocketAddr), FailedAttempt> {
     match timeout(DIAL_ADDRESS_TIMEOUT, connecting).await {
         Ok(Ok(stream)) => Ok((stream, address)),
-        Ok(Err(error)) => Err((address, error.to_string())),
-        Err(_) => Err((address, format!("no answer in {} s", DIAL_ADDRESS_TIMEOUT.as_secs()))),
+        Ok(Err(error)) => Err((address, error)),
+        Err(_) => {
+            let silent = format!("no answer in {} s", DIAL_ADDRESS_TIMEOUT.as_secs());
+            Err((address, io::Error::new(io::ErrorKind::TimedOut, silent)))
+        }
     }
 }
 
@@ -126,8 +129,9 @@ mod tests {
             failures.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
             addresses(&[FOUR[0], FOUR[1], SIX[0]])
         );
-        assert_eq!(failures[2].1, "no answer in 6 s");
-        assert_eq!(race(Vec::new(), connect).await.unwrap_err(), []);
+        let last = &failures[2].1;
+        assert_eq!((last.kind(), last.to_string().as_str()), (io::ErrorKind::TimedOut, "no answer in 6 s"));
+        assert!(race(Vec::new(), connect).await.unwrap_err().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
