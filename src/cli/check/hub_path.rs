@@ -1,7 +1,8 @@
 //! The path from this machine to its hub, and its authentication there: the same for operators and devices.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::advice::Cause;
 use super::clock::{compare_clocks, expired_certificate};
@@ -65,7 +66,7 @@ pub(super) async fn to_tls<'a>(reporter: &Reporter, client: &'a Client) -> Optio
     let steps = Steps { reporter, through_proxy: client.has_proxy(), last: Mutex::default() };
     let on_step = |step: &DialStep| steps.on_step(step);
     let result = client.probe(&mut DialTrace::with_observer(&on_step)).await;
-    let last = steps.last.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let last = steps.last.into_inner();
     match (last, result) {
         (Some((finding, _)), Ok(probe)) => {
             reporter.push(tls_completed(finding, client, probe.certificate_expiry()));
@@ -94,7 +95,7 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn on_step(&self, step: &DialStep) {
         let hop = hop(step.hop, self.through_proxy);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let Some(took) = step.elapsed else {
             if let Some((finding, error)) = last.take() {
                 self.reporter.push(address_failed(finding, error));

@@ -3,10 +3,10 @@
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::finding::{Finding, Report};
 use super::hop::Hop;
@@ -63,7 +63,7 @@ impl Reporter {
 
     /// Ends the report; fails with the exit code of the first failure.
     pub(super) fn end(self) -> Result<(), Failure> {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.into_inner();
         state.set_row(None);
         if self.is_json {
             output::print(&format!("{:#}", state.report.json()));
@@ -75,7 +75,7 @@ impl Reporter {
     }
 
     fn state(&self) -> MutexGuard<'_, ReportState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

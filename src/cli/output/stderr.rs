@@ -5,8 +5,10 @@
 //! stream.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// The queue's capacity in messages; further ones are dropped and counted. A burst of a busy hub fits.
 const QUEUE: usize = 4096;
@@ -93,7 +95,7 @@ impl Queue {
         let mut state = self.lock();
         state.is_flushing = true;
         self.ready.notify_one();
-        drop(self.written.wait_timeout_while(state, limit, unwritten));
+        self.written.wait_while_for(&mut state, unwritten, limit);
     }
 
     /// Writes batches until the process exits; a thread blocked in a write cannot be joined.
@@ -115,17 +117,15 @@ impl Queue {
         state.is_writing = false;
         self.written.notify_all();
         let is_empty = |state: &mut QueueState| state.messages.is_empty();
-        state = self.ready.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner);
+        self.ready.wait_while(&mut state, is_empty);
         let is_incomplete = |state: &mut QueueState| state.messages.len() < BATCH && !state.is_flushing;
-        let gathered =
-            self.ready.wait_timeout_while(state, BATCH_DELAY, is_incomplete).unwrap_or_else(PoisonError::into_inner);
-        state = gathered.0;
+        self.ready.wait_while_for(&mut state, is_incomplete, BATCH_DELAY);
         state.is_writing = true;
         std::mem::take(&mut state.messages)
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::cli::output::format::{format_bytes, format_columns, format_duration};
@@ -124,7 +125,7 @@ impl Rows {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Row>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
