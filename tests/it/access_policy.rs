@@ -22,8 +22,8 @@ fn a_device_lets_in_whom_it_names_and_nobody_else() {
     let bob = fixture.joined("bob");
     is_alive(&mut ServiceProxy::start(&fixture.laptop).connect());
     is_alive(&mut ServiceProxy::start(&fixture.joined("carol")).connect());
-    assert_rejected(&pipe(&bob, DEVICE), "it does not let bob in");
-    fixture.agent.wait_line("it does not let bob in");
+    assert_rejected(&pipe(&bob, DEVICE), "its access policy does not allow bob");
+    fixture.agent.wait_line("its access policy does not allow bob");
     fixture.hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));
 }
 
@@ -55,12 +55,12 @@ fn a_commands_status_decides_and_its_first_line_is_the_reason() {
         assert!(clock::now() - start < Duration::from_secs(5), "{name}");
     }
     for (machine, name, reason) in [
-        (&fixture.laptop, "no", "its accept command said no: exit status: 3"),
-        (&bob, "alice", "its accept command said no: exit status: 1"),
+        (&fixture.laptop, "no", "its accept command rejected it: exit status: 3"),
+        (&bob, "alice", "its accept command rejected it: exit status: 1"),
         (&fixture.laptop, "reason", "(closed for repairs)"),
         (&fixture.laptop, "verbose", "(indeed)"),
-        (&fixture.laptop, "unfair", "its accept command said no: signal: 9"),
-        (&fixture.laptop, "missing", "its accept command said no: exit status: 127"),
+        (&fixture.laptop, "unfair", "its accept command rejected it: signal: 9"),
+        (&fixture.laptop, "missing", "its accept command rejected it: exit status: 127"),
     ] {
         assert_rejected(&ask(machine, name, &[]), reason);
     }

@@ -49,7 +49,7 @@ fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() 
     assert!(retrying.state_since >= online.state_since && error.at >= retrying.state_since, "{error:?}");
     let text = device.ask(&["status"]);
     assert!(text.contains("retrying since") && text.contains(&address), "{text}");
-    assert!(text.contains("cannot be reached") || text.contains("lost the hub"), "{text}");
+    assert!(text.contains("cannot be reached") || text.contains("lost the connection to the hub"), "{text}");
 
     let _hub = Hub::start_on(&hub_machine, port, &[]);
     assert!(role(&device, RoleState::Connected).last_error.is_some(), "what was wrong can still be read");

@@ -205,7 +205,7 @@ fn an_agent_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() 
     joined.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"])]);
     let finished = agent.finish();
     assert_eq!(finished.code, Some(RefusalKind::KeyReplaced.row().exit.into()), "{finished:?}");
-    assert!(finished.stderr.contains("ending, to be started anew with the key"), "{finished:?}");
+    assert!(finished.stderr.contains("a restart loads the new key; exiting in"), "{finished:?}");
     start().wait_line(&online);
 }
 

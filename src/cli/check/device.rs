@@ -3,7 +3,7 @@
 use super::banner::read_banner;
 use super::hub_path::{elapsed_since, to_hub};
 use super::reporter::Reporter;
-use crate::agent::target::connect;
+use crate::agent::connect::connect;
 use crate::cli::Failure;
 use crate::cli::args::Check;
 use crate::cli::identity::{client_factory, default_device_id};

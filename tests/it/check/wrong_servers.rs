@@ -120,7 +120,12 @@ fn who_lets_no_stream_through_is_named() {
     agent.wait_line("is online");
     let check = |name: &str| CheckReport::on(&laptop, &["--device", DEVICE, "--stream", name]);
     check("ssh").fails("stream", RefusalKind::NotPermitted, "not permitted", "devstream hub service set NAME --stream");
-    check("web").fails("stream", RefusalKind::RejectedByDevice, "it does not let alice in", "the device's log");
+    check("web").fails(
+        "stream",
+        RefusalKind::RejectedByDevice,
+        "its access policy does not allow alice",
+        "the device's log",
+    );
 
     agent.kill();
     agent = device.start(&["device-agent", "--forward", &web]);

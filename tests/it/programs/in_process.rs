@@ -48,8 +48,8 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
         for (asked, kind, detail) in [
             ("no", RefusalKind::TargetRefused, "not today"),
             ("odd", RefusalKind::RejectedByDevice, ""),
-            ("mute", RefusalKind::RejectedByDevice, "its handler gave no answer"),
-            ("broken", RefusalKind::RejectedByDevice, "its handler gave no answer"),
+            ("mute", RefusalKind::RejectedByDevice, "its handler dropped the request"),
+            ("broken", RefusalKind::RejectedByDevice, "its handler dropped the request"),
         ] {
             assert_eq!(fixture.open(Some(asked)).await.unwrap_err(), Refusal::new(kind, detail), "{asked}");
         }
