@@ -47,22 +47,24 @@ where
     }
 }
 
-/// The error that says most about the target: it refused (the host is up), then it was silent, then no route led there.
+/// Kinds of failed attempts, the most telling first: the host is up, the host or a firewall is silent, no route leads there.
+const BY_PRECEDENCE: [RefusalKind; 3] =
+    [RefusalKind::TargetRefused, RefusalKind::TargetTimedOut, RefusalKind::TargetUnreachable];
+
+/// The error of the kind that comes first in [`BY_PRECEDENCE`].
 fn decisive_error(failures: Vec<FailedAttempt>) -> io::Error {
-    let rank = |error: &io::Error| match refusal_kind(error) {
-        RefusalKind::TargetRefused => 0,
-        RefusalKind::TargetTimedOut => 1,
-        _ => 2,
-    };
+    let precedence = |error: &io::Error| BY_PRECEDENCE.iter().position(|kind| *kind == refusal_kind(error));
     let errors = failures.into_iter().map(|(_, error)| error);
-    errors.min_by_key(rank).unwrap_or_else(|| io::Error::other("the name has no address"))
+    errors.min_by_key(precedence).unwrap_or_else(|| io::Error::other("the name has no address"))
 }
 
 fn refusal_kind(error: &io::Error) -> RefusalKind {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => RefusalKind::TargetRefused,
-        io::ErrorKind::TimedOut => RefusalKind::TargetTimedOut,
-        _ => RefusalKind::TargetUnreachable,
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        RefusalKind::TargetRefused
+    } else if error.kind() == io::ErrorKind::TimedOut {
+        RefusalKind::TargetTimedOut
+    } else {
+        RefusalKind::TargetUnreachable
     }
 }
 
