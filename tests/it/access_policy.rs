@@ -16,7 +16,7 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, poll};
 
 #[test]
-fn a_device_lets_in_whom_it_names_and_nobody_else() {
+fn a_devices_access_policy_allows_the_named_services_only() {
     let target = Target::echo();
     let fixture = Fixture::new(&["--allow-service", "al*", "--allow-service", "carol", "--forward", &port(&target)]);
     let bob = fixture.joined("bob");
@@ -41,7 +41,7 @@ const ACCEPT_SCRIPT: &str = "case $DEVSTREAM_STREAM in
 esac";
 
 #[test]
-fn a_commands_status_decides_and_its_first_line_is_the_reason() {
+fn an_accept_commands_status_decides_and_its_first_line_is_the_reason() {
     let target = Target::echo();
     let names = ["yes", "no", "alice", "reason", "talkative", "verbose", "unfair", "helper", "missing"];
     let forwards: Vec<_> = names.iter().map(|name| format!("--forward={name}={}", target.port)).collect();
@@ -70,7 +70,7 @@ fn a_commands_status_decides_and_its_first_line_is_the_reason() {
 const HANGING_SCRIPT: &str = "test $DEVSTREAM_STREAM = hang || exit 0; sleep 1000 & echo $$ $! >> pids; wait";
 
 #[test]
-fn a_command_that_hangs_is_ended_with_all_that_it_started() {
+fn a_hanging_accept_command_is_killed_with_its_process_group() {
     let target = Target::echo();
     let (hang, other) = (format!("hang={}", target.port), format!("other={}", target.port));
     let fixture = Fixture::new(&["--accept-command", HANGING_SCRIPT, "--forward", &hang, "--forward", &other]);
@@ -86,7 +86,7 @@ fn a_command_that_hangs_is_ended_with_all_that_it_started() {
 }
 
 #[test]
-fn a_command_whose_question_is_void_is_ended_with_all_that_it_started() {
+fn an_accept_command_of_a_cancelled_request_is_killed_with_its_process_group() {
     let target = Target::echo();
     let fixture = Fixture::new(&["--accept-command", HANGING_SCRIPT, "--forward", &format!("hang={}", target.port)]);
     let asked = ask(&fixture.laptop, "hang", &["--response-timeout", "1"]);
@@ -98,7 +98,7 @@ fn a_command_whose_question_is_void_is_ended_with_all_that_it_started() {
 }
 
 #[test]
-fn a_command_knows_who_asks_and_no_name_is_more_than_a_name() {
+fn an_accept_command_gets_the_request_and_names_cannot_inject_code() {
     let target = Target::echo();
     // As bold as names can be.
     let names = ["-e", "--help", "..x", "a_b-c.d"];

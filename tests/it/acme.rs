@@ -28,7 +28,7 @@ fn start_with(machine: &Machine, port: u16, authority: &Pebble, arguments: &[&st
 }
 
 #[test]
-fn the_way_to_the_authority_leads_through_a_proxy_where_one_is_named() {
+fn acme_requests_go_through_a_configured_proxy() {
     let [netns, _other] = NetNs::two();
     let [machine, authority] = [(); 2].map(|()| netns.machine());
     let (proxy, port) = (Proxy::squid(&netns), closed_port());
@@ -45,7 +45,7 @@ fn the_way_to_the_authority_leads_through_a_proxy_where_one_is_named() {
 }
 
 #[test]
-fn pebble_issues_a_certificate_and_an_agent_with_only_its_root_gets_in() {
+fn pebble_issues_a_certificate_that_an_agent_with_its_root_accepts() {
     let target = Target::echo();
     let [machine, authority, device, laptop] = [(); 4].map(|()| Machine::new());
     let port = closed_port();
@@ -80,7 +80,7 @@ fn a_certificate_is_kept_over_a_restart() {
 }
 
 #[test]
-fn until_there_is_a_certificate_the_hub_shows_its_own_and_says_why() {
+fn until_acme_succeeds_the_hub_serves_its_self_signed_certificate_and_logs_why() {
     let [machine, authority] = [(); 2].map(|()| Machine::new());
     let port = closed_port();
     // The authority looks for the proof where nothing listens.

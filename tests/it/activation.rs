@@ -59,7 +59,7 @@ fn a_restart_drops_no_connection_attempt() {
 }
 
 #[test]
-fn the_streaming_endpoint_has_a_socket_of_its_own() {
+fn the_streaming_endpoint_has_its_own_activated_socket() {
     let machine = Machine::new();
     let target = Target::echo();
     let [main, streams] = [(); 2].map(|()| format!("127.0.0.1:{}", closed_port()));
@@ -82,7 +82,7 @@ fn the_streaming_endpoint_has_a_socket_of_its_own() {
 }
 
 #[test]
-fn sockets_that_are_meant_for_another_process_are_left_alone() {
+fn sockets_passed_to_another_process_are_ignored() {
     let machine = Machine::new();
     for meant_for in [None, Some("1")] {
         let mut command = machine.command(DEVSTREAM);
@@ -93,7 +93,7 @@ fn sockets_that_are_meant_for_another_process_are_left_alone() {
 }
 
 #[test]
-fn what_was_inherited_and_is_no_listening_socket_is_an_error_that_says_so() {
+fn an_inherited_descriptor_that_is_no_listening_socket_is_an_error() {
     let target = Target::echo();
     let connected = OwnedFd::from(connect(target.port));
     let null = File::open("/dev/null").unwrap();
@@ -109,7 +109,7 @@ fn what_was_inherited_and_is_no_listening_socket_is_an_error_that_says_so() {
 }
 
 #[test]
-fn the_service_manager_is_told_of_readiness_life_and_end() {
+fn the_service_manager_is_notified_of_readiness_liveness_and_stopping() {
     let machine = Machine::new();
     let path = machine.home().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
@@ -127,7 +127,7 @@ fn the_service_manager_is_told_of_readiness_life_and_end() {
 }
 
 #[test]
-fn the_agents_status_says_whether_it_is_online() {
+fn the_agents_status_reports_its_connection() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     let path = machine.home().join("notify");
@@ -139,7 +139,7 @@ fn the_agents_status_says_whether_it_is_online() {
 }
 
 #[test]
-fn the_roles_take_all_the_descriptors_they_may() {
+fn the_roles_raise_their_descriptor_limit() {
     let machine = Machine::new();
     for arguments in [
         &["hub", "--listen", "127.0.0.1:0"][..],

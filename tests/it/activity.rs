@@ -25,7 +25,7 @@ const FLOOD: usize = 1000;
 const STREAMS: usize = 20;
 
 #[test]
-fn logs_follow_through_rotation_until_nobody_reads() {
+fn logs_follow_across_rotation_until_the_reader_closes() {
     let machine = Machine::new();
     let hub = Hub::start_with(
         &machine,
@@ -112,7 +112,7 @@ fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
 }
 
 #[test]
-fn messages_that_nobody_reads_hold_up_nothing() {
+fn a_blocked_log_reader_delays_nothing() {
     let target = Target::echo();
     let machine = Machine::new();
     let hub = UnreadOutput::start(&machine);
@@ -129,7 +129,7 @@ fn messages_that_nobody_reads_hold_up_nothing() {
 }
 
 #[test]
-fn every_message_is_a_json_object_where_that_is_asked_for() {
+fn every_log_message_is_a_json_object_with_json_logging() {
     let target = Target::echo();
     let machine = Machine::new();
     let json = ["--log-format", "json"];

@@ -70,7 +70,7 @@ impl CheckReport {
 }
 
 #[test]
-fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
+fn check_names_the_failing_hop_to_the_hub() {
     let [near, far] = NetNs::two();
     far.run("mount -t tmpfs names /mnt && echo 'nameserver 10.0.0.1' > /mnt/resolv.conf");
     far.run("mount --bind /mnt/resolv.conf /etc/resolv.conf");
@@ -135,7 +135,7 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
 }
 
 #[test]
-fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
+fn check_distinguishes_another_hub_an_expired_certificate_and_a_wrong_clock() {
     let (hub, other) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()));
     let laptop = Machine::new();
     laptop.ask(&["join", &hub.service_link("alice")]);
@@ -174,7 +174,7 @@ fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
 }
 
 #[test]
-fn a_certificate_that_is_over_is_the_hubs_to_renew() {
+fn check_advises_the_hubs_operator_to_renew_an_expired_certificate() {
     let (machine, authority) = (Machine::new(), Authority::new());
     let ca = authority.file(&machine);
     let [machine, laptop] = [machine, Machine::new()].map(|machine| machine.with("SSL_CERT_FILE", &ca));
@@ -205,7 +205,7 @@ fn a_certificate_that_is_over_is_the_hubs_to_renew() {
 }
 
 #[test]
-fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
+fn check_distinguishes_device_stream_and_target_failures() {
     let (greeting, silent) = (Target::greeting_then_reading("SSH-2.0-Test\r\nmore"), Target::sink());
     let mute = Target::greeting_then_reading("");
     let hub = Hub::start(&Machine::new());
@@ -277,7 +277,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
 }
 
 #[test]
-fn a_device_checks_its_way_and_its_targets_and_stays_online() {
+fn check_on_a_device_tests_its_path_and_targets_and_leaves_it_online() {
     let (greeting, closed) = (Target::greeting_then_reading("hello\n"), closed_port());
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -309,7 +309,7 @@ fn a_device_checks_its_way_and_its_targets_and_stays_online() {
 }
 
 #[test]
-fn a_hub_checks_itself_and_its_name_as_others_see_it() {
+fn hub_check_tests_itself_and_its_name_as_clients_see_it() {
     const HOPS: [&str; 7] = ["hub", "certificate", "dns", "tcp", "tls", "descriptors", "disk"];
     let [near, _far] = NetNs::two();
     near.run(

@@ -43,7 +43,7 @@ impl Fixture {
 }
 
 #[test]
-fn bash_offers_what_the_hub_knows() {
+fn bash_completes_ids_from_the_hub() {
     let fixture = Fixture::new();
     fixture.warm();
     let offers = |words: &[&str]| bash(&fixture.laptop, words);
@@ -63,7 +63,7 @@ fn bash_offers_what_the_hub_knows() {
 }
 
 #[test]
-fn bash_breaks_words_where_nobody_else_does_and_is_answered_all_the_same() {
+fn bash_completes_words_that_contain_its_separators() {
     let fixture = Fixture::new();
     let hub = format!("localhost:{}", fixture.hub.port);
     fixture.laptop.ask(&["devices", "--hub", &hub]);
@@ -84,7 +84,7 @@ fn bash_breaks_words_where_nobody_else_does_and_is_answered_all_the_same() {
 }
 
 #[test]
-fn fish_offers_what_the_hub_knows_and_says_how_it_is() {
+fn fish_completes_ids_from_the_hub_with_their_state() {
     let fixture = Fixture::new();
     fixture.warm();
     let offers = |line: &str| fish(&fixture.laptop, line);
@@ -99,7 +99,7 @@ fn fish_offers_what_the_hub_knows_and_says_how_it_is() {
 }
 
 #[test]
-fn zsh_offers_what_the_hub_knows() {
+fn zsh_completes_ids_from_the_hub() {
     let fixture = Fixture::new();
     fixture.warm();
     for (line, rest) in [
@@ -118,7 +118,7 @@ fn zsh_offers_what_the_hub_knows() {
 }
 
 #[test]
-fn on_the_hubs_machine_what_the_hub_knows_is_offered_at_once() {
+fn on_the_hubs_machine_ids_complete_at_once() {
     let fixture = Fixture::new();
     let hub = fixture.hub.machine();
     fixture.hub.device_link("pi-43");
@@ -144,7 +144,7 @@ fn on_the_hubs_machine_what_the_hub_knows_is_offered_at_once() {
 }
 
 #[test]
-fn a_hub_that_does_not_answer_holds_nobody_up() {
+fn a_hub_that_does_not_answer_delays_no_completion() {
     let fixture = Fixture::new();
     fixture.warm();
     let cache = fixture.cache();
@@ -164,7 +164,7 @@ fn a_hub_that_does_not_answer_holds_nobody_up() {
 }
 
 #[test]
-fn a_tab_asks_the_hub_and_what_it_told_is_kept_for_its_owner() {
+fn a_completion_asks_the_hub_and_its_cache_is_private() {
     let fixture = Fixture::new();
     // The first may be too late for this TAB; it goes on until there is an answer.
     crate::support::poll("an answer", || {
@@ -178,7 +178,7 @@ fn a_tab_asks_the_hub_and_what_it_told_is_kept_for_its_owner() {
 }
 
 #[test]
-fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
+fn without_a_hub_completion_uses_the_cache_or_is_silent() {
     let fixture = Fixture::new();
     fixture.warm();
     let cache = fixture.cache();
@@ -210,7 +210,7 @@ fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
 }
 
 #[test]
-fn a_shell_that_is_not_known_hears_nothing() {
+fn an_unknown_shell_gets_no_completions() {
     let machine = Machine::new();
     let mut command = machine.command(DEVSTREAM);
     let finished = Process::start(command.args(["--", "devstream", ""]).env("DEVSTREAM_COMPLETE", "csh")).finish();
@@ -235,7 +235,7 @@ fn every_shell_has_a_static_script_as_well() {
 
 /// PowerShell is not among the tests' packages.
 #[test]
-fn powershells_scripts_know_every_command_and_ask_this_program() {
+fn powershells_scripts_know_every_command_and_call_this_program() {
     let machine = Machine::new();
     let live = machine.ask(&["completions", "powershell"]);
     assert!(live.contains("Register-ArgumentCompleter -Native -CommandName devstream"), "{live}");

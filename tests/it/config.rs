@@ -28,7 +28,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn every_role_can_be_written_down_and_then_runs_without_flags() {
+fn every_role_runs_from_a_written_configuration_without_flags() {
     let machine = Machine::new();
     let target = Target::echo();
     write(
@@ -89,7 +89,7 @@ fn two_flags_that_need_each_other_may_come_from_two_places() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place() {
+fn every_configuration_error_is_reported_with_its_location() {
     let machine = Machine::new();
     for (text, wanted) in [
         ("[hub]\nlisten = 'nowhere'\n", &["2:10: invalid value 'nowhere' for '--listen <ADDR:PORT>'"][..]),
@@ -138,7 +138,7 @@ fn the_file_is_not_blamed_for_the_environment() {
 }
 
 #[test]
-fn a_file_that_is_named_must_be_there_and_is_the_one_that_counts() {
+fn a_named_configuration_file_must_exist_and_takes_precedence() {
     let machine = Machine::new();
     let missing = machine.run(&["hub", "--config", "missing.toml"]);
     assert_eq!(missing.code, Some(2), "{missing:?}");
@@ -160,7 +160,7 @@ fn a_file_that_is_named_must_be_there_and_is_the_one_that_counts() {
 }
 
 #[test]
-fn a_file_to_begin_with_has_every_key_and_changes_nothing() {
+fn the_example_configuration_has_every_key_and_changes_nothing() {
     let machine = Machine::new();
     let first = machine.run(&["config", "init"]);
     assert!(first.code == Some(0) && first.stderr.contains(config(&machine).to_str().unwrap()), "{first:?}");
@@ -184,7 +184,7 @@ fn a_file_to_begin_with_has_every_key_and_changes_nothing() {
 }
 
 #[test]
-fn what_holds_is_shown_with_where_it_comes_from() {
+fn effective_settings_are_shown_with_their_source() {
     let machine = Machine::new().with("DEVSTREAM_RESPONSE_TIMEOUT", "7");
     let sections = "[service-proxy]\ndevice = 'pi-1'\nlocal = ['2222', '0=web']\nno-resume = false\n";
     write(&machine, &format!("{sections}[profile.lab.service-proxy]\ndevice = 'pi-2'\n"));

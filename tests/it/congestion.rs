@@ -18,7 +18,7 @@ fn best() -> &'static str {
 }
 
 #[test]
-fn the_tunnels_own_connections_ask_for_bbr_and_no_others_do() {
+fn only_tunnel_connections_use_bbr() {
     let netns = NetNs::new();
     netns.run(&format!("echo {SYSTEMS} > /proc/sys/net/ipv4/tcp_congestion_control"));
     let (target, machine) = (netns.enter(Target::echo), netns.machine());

@@ -15,7 +15,7 @@ use crate::support::websocket::{Frame, WebSocket};
 use crate::support::{DEVICE, STREAM_PROTOCOL};
 
 #[test]
-fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
+fn an_accepted_request_is_a_200_with_a_url_and_a_token_for_each_side() {
     let (hub, mut device, alice) = setup(&[]);
     let pending = alice.open("ssh?api-version=2020-09-30", &[]);
     let request = device.request();
@@ -31,7 +31,7 @@ fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
 }
 
 #[test]
-fn a_devices_no_is_a_200_without_them() {
+fn a_rejected_request_is_a_200_without_url_and_token() {
     let (_hub, mut device, alice) = setup(&[]);
     let pending = alice.open("ssh", &[]);
     let request = device.request();
@@ -43,7 +43,7 @@ fn a_devices_no_is_a_200_without_them() {
 }
 
 #[test]
-fn a_hubs_no_has_the_originals_status_and_name() {
+fn a_hubs_refusal_has_the_original_servers_status_and_error_name() {
     let (hub, device, alice) = setup(&[]);
     for (kind, path, headers) in [
         (RefusalKind::UnknownDevice, "/twins/nobody/streams/ssh".to_owned(), vec![]),
@@ -66,7 +66,7 @@ fn a_hubs_no_has_the_originals_status_and_name() {
 }
 
 #[test]
-fn either_side_may_come_first_and_what_it_sends_early_is_held() {
+fn either_side_may_connect_first_and_its_early_bytes_are_buffered() {
     let (_hub, mut device, alice) = setup(&[]);
     let early = Pattern::new(1).prefix(256 * KIB);
     for service_first in [true, false] {
@@ -84,7 +84,7 @@ fn either_side_may_come_first_and_what_it_sends_early_is_held() {
 }
 
 #[test]
-fn what_a_side_sent_before_it_closed_is_heard_by_the_one_that_comes_later() {
+fn bytes_sent_before_a_close_reach_the_side_that_connects_later() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let mut early = service.bring();
@@ -96,7 +96,7 @@ fn what_a_side_sent_before_it_closed_is_heard_by_the_one_that_comes_later() {
 }
 
 #[test]
-fn a_side_that_never_comes_ends_the_handshake_in_time() {
+fn a_side_that_never_connects_times_the_handshake_out() {
     let (hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);
     let (service, _) = handshake(&mut device, &alice, &[]);
     let mut service = service.bring();
@@ -105,7 +105,7 @@ fn a_side_that_never_comes_ends_the_handshake_in_time() {
 }
 
 #[test]
-fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
+fn a_revoked_acceptance_reaches_the_service_at_every_stage() {
     let (hub, mut device, alice) = setup(&[]);
     let row = RefusalKind::RejectedByDevice.row();
     let no = || Refusal::new(RefusalKind::RejectedByDevice, "it cannot come");
@@ -133,7 +133,7 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
 }
 
 #[test]
-fn a_device_that_came_takes_nothing_back() {
+fn a_connected_device_cannot_revoke_its_acceptance() {
     let (_hub, mut device, alice) = setup(&[]);
     let pending = alice.open("ssh", &[]);
     let request = device.request();
@@ -146,7 +146,7 @@ fn a_device_that_came_takes_nothing_back() {
 }
 
 #[test]
-fn messages_are_at_most_64_kib_however_they_came() {
+fn relayed_messages_are_at_most_64_kib() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());
@@ -162,7 +162,7 @@ fn messages_are_at_most_64_kib_however_they_came() {
 }
 
 #[test]
-fn a_side_that_breaks_off_is_told_to_the_other_as_the_original_did() {
+fn a_broken_side_closes_the_other_with_the_original_servers_code() {
     let (hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (service, mut device) = (service.bring(), device.bring());
@@ -172,7 +172,7 @@ fn a_side_that_breaks_off_is_told_to_the_other_as_the_original_did() {
 }
 
 #[test]
-fn a_clean_close_reaches_the_other_side_as_one() {
+fn a_clean_close_is_relayed_as_a_clean_close() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());
@@ -183,7 +183,7 @@ fn a_clean_close_reaches_the_other_side_as_one() {
 }
 
 #[test]
-fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close() {
+fn a_client_without_half_close_gets_every_byte_and_then_the_close() {
     let target = Target::source(1, 8 * MIB);
     let (machine, hub) = hub(&[]);
     let _agent = Agent::start(&machine, &[&format!("ssh={}", target.port)]);
@@ -196,7 +196,7 @@ fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close(
 }
 
 #[test]
-fn text_means_something_only_where_both_ends_agreed_on_it() {
+fn text_messages_have_meaning_only_with_a_negotiated_stream_protocol() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, plain) = handshake(&mut device, &alice, &[]);
     let (mut service, _plain) = (service.bring(), plain.bring());
@@ -210,7 +210,7 @@ fn text_means_something_only_where_both_ends_agreed_on_it() {
 }
 
 #[test]
-fn a_request_that_the_service_gives_up_is_void() {
+fn a_request_that_the_service_abandons_is_cancelled() {
     let (hub, mut device, alice) = setup(&[]);
     let pending = alice.open("ssh", &[]);
     let request = device.request();

@@ -90,7 +90,7 @@ impl HostileFixture {
 }
 
 #[test]
-fn what_is_not_tls_gets_nothing_useful() {
+fn bytes_that_are_no_tls_get_no_http_response() {
     let mut hostile = HostileFixture::begin();
     let noise = Pattern::new(13).prefix(MIB);
     for sent in
@@ -130,7 +130,7 @@ fn old_tls_is_refused_and_new_tls_shows_nothing_to_unauthenticated_clients() {
 }
 
 #[test]
-fn nobody_who_was_answered_keeps_a_place() {
+fn a_refused_or_anonymous_request_is_answered_and_its_connection_closed() {
     let hostile = HostileFixture::begin();
     let hub = &hostile.fixture.hub;
     let bob = RawClient::join(&hub.service_link("bob"));
@@ -157,7 +157,7 @@ fn a_silent_connection_is_cut_in_time() {
 }
 
 #[test]
-fn a_client_that_keeps_asking_is_cut_in_time_all_the_same() {
+fn a_client_that_keeps_sending_requests_is_cut_in_time_too() {
     let mut hostile = HostileFixture::begin();
     let mut peer = hostile.alice.dial();
     let start = clock::now();
@@ -169,7 +169,7 @@ fn a_client_that_keeps_asking_is_cut_in_time_all_the_same() {
 }
 
 #[test]
-fn a_head_that_is_too_large_or_makes_no_sense_is_refused() {
+fn an_oversized_or_malformed_request_head_is_refused() {
     let mut hostile = HostileFixture::begin();
     let many: String = (0..100).map(|number| format!("x-{number}: y\r\n")).collect();
     let websocket = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n";
@@ -196,7 +196,7 @@ fn a_head_that_is_too_large_or_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn many_idle_connections_from_one_place_leave_room_for_others() {
+fn idle_connections_from_one_source_leave_room_for_others() {
     let mut hostile = HostileFixture::begin();
     let elsewhere: SocketAddr = "127.0.0.2:0".parse().unwrap();
     let hub: SocketAddr = hostile.fixture.hub.address().parse().unwrap();
@@ -245,7 +245,7 @@ fn a_message_beyond_the_limit_ends_the_stream_before_it_is_sent() {
 }
 
 #[test]
-fn nonsense_on_a_websocket_ends_that_stream_only() {
+fn malformed_frames_end_their_own_stream_only() {
     let mut hostile = HostileFixture::begin();
     let v1 = [(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)];
     let mut unmasked = hostile.websocket(&[]);

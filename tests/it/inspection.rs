@@ -68,7 +68,7 @@ fn inspection_is_refused_and_named_whatever_the_client_trusts() {
 }
 
 #[test]
-fn where_both_ends_allow_it_streams_go_through() {
+fn inspection_allowed_at_both_ends_carries_streams() {
     let target = Target::echo();
     let fixture = Fixture::new(&[ALLOWED]);
     let (code, said) = fixture.pipe(&[]);

@@ -31,7 +31,7 @@ fn eight_streams_carry_a_gibibyte_each_way_within_100_mib_of_memory() {
 }
 
 #[test]
-fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
+fn stalled_readers_cost_the_hub_under_a_mebibyte_each_and_delay_nobody() {
     const STALLED: u64 = 100;
     const LENGTH: u64 = 256 * MIB;
     let (echo, source) = (Target::echo(), Target::source(9, LENGTH));

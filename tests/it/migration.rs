@@ -26,7 +26,7 @@ const FIRST: &str = "
     PRAGMA user_version = 1;";
 
 #[test]
-fn whoever_joined_a_hub_of_the_first_version_is_let_in_as_before() {
+fn identities_of_a_first_version_hub_are_accepted_after_migration() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     let device = RawClient::join(&hub.device_link("pi-42"));
@@ -51,7 +51,7 @@ fn whoever_joined_a_hub_of_the_first_version_is_let_in_as_before() {
 }
 
 #[test]
-fn a_registry_of_a_later_version_is_left_alone() {
+fn a_registry_of_a_later_version_is_refused_unchanged() {
     let machine = Machine::new();
     drop(Hub::start(&machine));
     let path = machine.home().join(".local/share/devstream/hub/registry.sqlite");

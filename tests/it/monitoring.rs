@@ -65,7 +65,7 @@ fn event(operation: &str, result: &str) -> String {
 }
 
 #[test]
-fn every_number_is_what_happened() {
+fn every_metric_matches_the_events() {
     let target = Target::echo();
     let fixture = Fixture::new(&["--max-streams-per-device", "7", "--penalty-threshold", "20", "--no-resume"]);
     let before = fixture.scrape();
@@ -136,7 +136,7 @@ fn rejected_connections_are_counted() {
 }
 
 #[test]
-fn health_and_readiness_are_told_apart_by_a_drain() {
+fn a_draining_hub_is_healthy_but_not_ready() {
     let target = Target::echo();
     let fixture = Fixture::new(&["--no-resume"]);
     let _agent = Agent::start(&fixture.machine, &[&target.port.to_string()]);

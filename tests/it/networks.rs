@@ -96,7 +96,7 @@ pub(crate) fn login_file(machine: &Machine, text: &str) -> String {
 }
 
 #[test]
-fn squid_with_credentials_is_the_way_for_everything_and_nothing_tells_the_password() {
+fn everything_works_through_squid_with_credentials_and_the_password_appears_nowhere() {
     let fixture = Fixture::new(Proxy::squid);
     let ((device, login), (laptop, _)) = (fixture.machine(), fixture.machine());
     let via = format!("http://{}", fixture.proxy.address());
@@ -127,7 +127,7 @@ fn squid_with_credentials_is_the_way_for_everything_and_nothing_tells_the_passwo
 }
 
 #[test]
-fn each_hop_that_fails_is_named_with_what_to_do() {
+fn each_failing_hop_is_named_with_advice() {
     let fixture = Fixture::new(Proxy::squid);
     let (laptop, login) = fixture.machine();
     let via = format!("http://{}", fixture.proxy.address());
@@ -177,7 +177,7 @@ fn a_socks_proxy_with_a_login_is_found_in_the_environment() {
 }
 
 #[test]
-fn ssh_d_is_a_proxy_too() {
+fn ssh_d_works_as_a_socks_proxy() {
     let fixture = Fixture::new(Proxy::ssh);
     let [device, laptop] = [(); 2].map(|()| fixture.far.machine());
     let via = format!("socks5h://{}", fixture.proxy.address());
@@ -209,7 +209,7 @@ fn a_password_on_the_command_line_or_in_the_file_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_service_is_handed_the_login_of_its_proxy() {
+fn an_installed_service_gets_its_proxys_credentials() {
     let machine = Machine::new();
     let way = ["--via", "http://squid.test:3128", "--via-login", "/etc/devstream/100% login"];
     let install = ["service", "install", "device-agent", "--print", "--program", DEVSTREAM, "--", "--forward", "22"];
@@ -237,7 +237,7 @@ fn a_service_is_handed_the_login_of_its_proxy() {
 }
 
 #[test]
-fn of_several_addresses_the_one_that_answers_is_taken_and_remembered() {
+fn of_several_hub_addresses_the_one_that_answers_is_used_and_remembered() {
     let target = Target::echo();
     let OneMachine { hub, machine, agent, proxy } = OneMachine::forwarding(target.port);
     drop((agent, proxy));

@@ -23,7 +23,7 @@ const WRONG_KEYS: u32 = 100_000;
 const THREADS: u32 = 4;
 
 #[test]
-fn a_hundred_thousand_wrong_keys_let_nobody_in_and_hold_nobody_up() {
+fn a_hundred_thousand_wrong_keys_admit_nobody_and_delay_nobody() {
     let target = Target::echo();
     let (machine, hub) = hub_with(&[]);
     let _agent = Agent::start(&machine, &[&target.port.to_string()]);
@@ -57,7 +57,7 @@ fn a_hundred_thousand_wrong_keys_let_nobody_in_and_hold_nobody_up() {
 }
 
 #[test]
-fn a_source_that_holds_good_connections_is_slowed_and_not_kept_away() {
+fn a_source_with_authenticated_connections_is_throttled_and_not_banned() {
     let (_machine, hub) = hub_with(&[]);
     let alice = RawClient::join(&hub.service_link("alice"));
     let thief = alice.impostor(Ipv4Addr::LOCALHOST);
@@ -77,7 +77,7 @@ fn a_source_that_holds_good_connections_is_slowed_and_not_kept_away() {
 }
 
 #[test]
-fn where_tls_inspection_is_allowed_wrong_keys_are_still_held_against_their_source() {
+fn wrong_keys_are_penalised_where_tls_inspection_is_allowed_too() {
     let (_machine, hub) = hub_with(&["--allow-tls-inspection"]);
     let alice = RawClient::join(&hub.service_link("alice"));
     let thief = alice.impostor(ATTACKER);
@@ -87,7 +87,7 @@ fn where_tls_inspection_is_allowed_wrong_keys_are_still_held_against_their_sourc
 }
 
 #[test]
-fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
+fn a_hub_out_of_descriptors_reports_it_and_keeps_open_streams() {
     let target = Target::echo();
     let machine = Machine::new();
     let hub = Hub::start_under(&machine, &["prlimit", "--nofile=64"], &[]);
@@ -118,7 +118,7 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
 }
 
 #[test]
-fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
+fn a_hub_out_of_memory_refuses_streams_and_keeps_open_ones() {
     const BUDGET: u64 = 36 * MIB;
     let (echo, source) = (Target::echo(), Target::source(9, 1024 * MIB));
     let machine = Machine::new();

@@ -14,7 +14,7 @@ use crate::support::roles::{Agent, Hub, ServiceProxy, assert_is, connect};
 use crate::support::targets::{Target, is_alive};
 
 #[test]
-fn two_hubs_stand_side_by_side_and_each_profile_reaches_its_own() {
+fn two_hubs_coexist_and_each_profile_reaches_its_own() {
     let target = Target::echo();
     let (first, second, laptop) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()), Machine::new());
     laptop.ask(&["join", &first.service_link("alice")]);
@@ -47,7 +47,7 @@ fn two_hubs_stand_side_by_side_and_each_profile_reaches_its_own() {
 }
 
 #[test]
-fn a_second_join_takes_nothing_away_unless_it_is_told_to() {
+fn a_second_join_replaces_nothing_without_the_flag() {
     let (first, second, device) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()), Machine::new());
     device.ask(&["join", &first.device_link(DEVICE)]);
     let kept = || fs::read_to_string(place(&device, "device/identity.toml")).unwrap();
@@ -69,7 +69,7 @@ fn a_second_join_takes_nothing_away_unless_it_is_told_to() {
 }
 
 #[test]
-fn a_profile_that_is_not_there_is_nobody() {
+fn an_unknown_profile_has_no_identity() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     // The same user's hub lets in whoever is the profile `default`, and no other.
@@ -87,7 +87,7 @@ fn a_profile_that_is_not_there_is_nobody() {
 }
 
 #[test]
-fn a_profiles_files_are_its_owners_alone() {
+fn a_profiles_files_are_readable_by_their_owner_only() {
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
     laptop.ask(&["join", "--profile", "lab", &hub.service_link("alice")]);
     laptop.ask(&["profiles", "use", "lab"]);
@@ -112,7 +112,7 @@ fn a_profiles_files_are_its_owners_alone() {
 }
 
 #[test]
-fn a_profile_has_sections_of_its_own_in_the_file() {
+fn a_profile_has_its_own_sections_in_the_configuration_file() {
     let target = Target::echo();
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
     let _agent = Agent::start(hub.machine(), &[&format!("echo={}", target.port)]);
@@ -142,7 +142,7 @@ fn a_profile_has_sections_of_its_own_in_the_file() {
 }
 
 #[test]
-fn each_profile_has_a_service_of_its_own() {
+fn each_profile_has_its_own_system_service() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     machine.ask(&["join", "--profile", "lab", &hub.device_link(DEVICE)]);
     let install = |flags: &[&str], arguments: &[&str]| {

@@ -19,7 +19,7 @@ use crate::support::targets::is_alive;
 use crate::support::{DEVICE, poll};
 
 #[test]
-fn the_echo_example_answers_its_caller_and_turns_one_away() {
+fn the_echo_example_accepts_one_service_and_rejects_another() {
     let (machine, laptop) = (Machine::new(), Machine::new());
     let hub = Hub::start(&machine);
     let _device = example(&machine, "echo", &["serve", DEVICE]);
@@ -35,7 +35,7 @@ fn the_echo_example_answers_its_caller_and_turns_one_away() {
 }
 
 #[test]
-fn the_copy_example_copies_a_file_and_keeps_no_part_of_one() {
+fn the_copy_example_copies_a_file_and_removes_a_partial_one() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     let incoming = machine.home().join("incoming");

@@ -48,7 +48,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
+fn the_rdp_client_connects_to_the_desktop_and_its_exit_ends_the_command() {
     let fixture = Fixture::new();
     let home = fixture.machine.home();
     for (name, status, code) in [("xfreerdp", 0, 0), ("xfreerdp", 12, 0), ("xfreerdp3", 0, 0), ("xfreerdp3", 131, 1)] {
@@ -66,7 +66,7 @@ fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
 }
 
 #[test]
-fn a_client_that_may_not_be_run_is_none() {
+fn an_rdp_client_without_execute_permission_is_ignored() {
     let fixture = Fixture::new();
     let machine = fake(&fixture.machine, "xfreerdp", &format!("echo another\n{CLIENT}"));
     fs::write(machine.home().join("programs/xfreerdp3"), "").unwrap();
@@ -77,7 +77,7 @@ fn a_client_that_may_not_be_run_is_none() {
 }
 
 #[test]
-fn a_client_that_never_connects_has_failed_whatever_it_says() {
+fn an_rdp_client_that_exits_without_connecting_is_a_failure() {
     let fixture = Fixture::new();
     let finished = fake(&fixture.machine, "xfreerdp", "exit 1").run(&["rdp", DEVICE]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
@@ -102,7 +102,7 @@ fn a_device_has_the_same_port_each_time_and_two_sessions_have_two() {
 }
 
 #[test]
-fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_off() {
+fn ctrl_c_at_an_rdp_client_ends_its_stream_cleanly() {
     let fixture = Fixture::new();
     let machine = fake(&fixture.machine, "xfreerdp", PATIENT_CLIENT);
     // The client's end and that of its connection come in any order.
@@ -122,7 +122,7 @@ fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_
 }
 
 #[test]
-fn without_a_client_it_says_where_to_go_and_serves_until_told_to_end() {
+fn without_an_rdp_client_the_address_is_printed_and_served_until_a_signal() {
     let fixture = Fixture::new();
     let rdp = fixture.without_clients().start(&["rdp", DEVICE]);
     let advice = rdp.wait_line("any other client can open ");
@@ -151,7 +151,7 @@ fn with_no_client_the_address_and_the_file_are_all_that_is_printed() {
 }
 
 #[test]
-fn the_service_proxys_settings_hold_here_too() {
+fn rdp_uses_the_service_proxys_settings() {
     let fixture = Fixture::new();
     let directory = fixture.machine.home().join(".config/devstream");
     fs::create_dir_all(&directory).unwrap();

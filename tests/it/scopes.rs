@@ -17,7 +17,7 @@ use crate::support::response::HttpResponse;
 use crate::support::roles::Hub;
 
 #[test]
-fn a_device_outside_the_scope_looks_like_one_that_does_not_exist_whatever_it_is_doing() {
+fn a_device_outside_the_scope_is_indistinguishable_from_an_unknown_one() {
     let hub = Hub::start(&Machine::new());
     let _seen = RawDevice::online(RawClient::join(&hub.device_link("mine")), &["ssh"]);
     let alice = RawClient::join(&hub.service_link_with("alice", &["--device", "mine", "--stream", "ssh"]));

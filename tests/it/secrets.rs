@@ -17,7 +17,7 @@ use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::roles::Hub;
 
 #[test]
-fn nobody_is_told_a_secret_that_stands_in_a_file() {
+fn a_secret_from_a_file_appears_nowhere() {
     let mut everything = Everything::behind(Proxy::squid, |machine, proxy, login| {
         machine.with("DEVSTREAM_VIA", &format!("http://{}", proxy.address())).with("DEVSTREAM_VIA_LOGIN", login)
     });
@@ -30,7 +30,7 @@ fn nobody_is_told_a_secret_that_stands_in_a_file() {
 }
 
 #[test]
-fn nobody_is_told_a_secret_that_stands_in_the_environment() {
+fn a_secret_from_the_environment_appears_nowhere() {
     let url = |proxy: &Proxy, password: &str| format!("socks5h://{USER}:{password}@{}", proxy.address());
     let mut everything = Everything::behind(Proxy::microsocks, |machine, proxy, _| {
         machine.with("ALL_PROXY", &format!("socks5h://{USER}:{PASSWORD}@{}", proxy.address()))

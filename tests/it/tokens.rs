@@ -57,7 +57,7 @@ fn every_wrong_token_gets_the_same_401() {
 }
 
 #[test]
-fn an_expired_token_gets_the_same_401_as_a_made_up_one() {
+fn an_expired_token_gets_the_same_401_as_a_forged_one() {
     let (_machine, _hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);
     let (own, others) = handshake(&mut device, &alice);
     let mut early = device.identity.bring(&others).expect("the device's own token");

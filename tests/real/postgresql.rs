@@ -48,7 +48,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn postgresql_takes_a_table_and_gives_it_back() {
+fn postgresql_restores_and_dumps_a_table() {
     let server = Server::start();
     let tunnel = tunnel_to(server.port);
     let psql = |part: &str, line: &str| {

@@ -46,7 +46,7 @@ fn answering<R>(answer: &'static str, hold: bool, work: impl FnOnce(&str) -> R) 
 }
 
 #[test]
-fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
+fn check_tells_another_server_from_a_hub() {
     let (hub, [laptop, device]) = (Hub::start(&Machine::new()), [(); 2].map(|()| Machine::new()));
     laptop.ask(&["join", &hub.service_link("alice")]);
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -84,7 +84,7 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
 }
 
 #[test]
-fn what_a_target_says_is_shown_as_far_as_it_helps() {
+fn check_shows_the_useful_part_of_a_targets_banner() {
     let says: [(&str, Vec<u8>, &str); 4] = [
         ("rubbish", vec![0xff, 0xfd, 0x18, 0xff, 0x80, 0x81], "no text: ff fd 18 ff 80 81 ..."),
         ("escapes", b"hello \x1b[2Jall of you\x9b31m\r\n".into(), "hello \u{fffd}[2Jall of you\u{fffd}31m"),
@@ -109,7 +109,7 @@ fn what_a_target_says_is_shown_as_far_as_it_helps() {
 }
 
 #[test]
-fn who_lets_no_stream_through_is_named() {
+fn check_names_the_party_that_rejects_the_stream() {
     let hub = Hub::start_with(&Machine::new(), &["--no-resume"]);
     let [device, laptop] = [(); 2].map(|()| Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -144,7 +144,7 @@ fn who_lets_no_stream_through_is_named() {
 }
 
 #[test]
-fn of_a_name_with_several_addresses_one_is_enough_and_where_nothing_leads_that_is_said() {
+fn one_working_address_of_a_name_is_enough_and_no_route_is_reported() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1/64"), (&far, "fd00::2/64")] {
         netns.run(&format!("ip address add {address} dev cable nodad"));

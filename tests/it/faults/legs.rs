@@ -71,7 +71,7 @@ fn hit_leg(network: &Chaos, fault: Fault) {
 }
 
 #[test]
-fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
+fn without_resume_every_kind_of_break_resets_both_ends_at_once() {
     let fixture = Fixture::without_resume(Target::echo());
     for fault in
         [Fault::Cut, Fault::Close(Direction::Both), Fault::Close(Direction::Down), Fault::Truncate(Direction::Both)]
@@ -87,7 +87,7 @@ fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
 }
 
 #[test]
-fn a_leg_that_breaks_in_whatever_way_only_interrupts_where_both_ends_resume() {
+fn with_resume_every_kind_of_break_only_interrupts() {
     let fixture = Fixture::with(Target::echo());
     let broken = [
         Fault::Cut,
@@ -107,7 +107,7 @@ fn a_leg_that_breaks_in_whatever_way_only_interrupts_where_both_ends_resume() {
 }
 
 #[test]
-fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
+fn a_transfer_cut_at_a_tls_record_boundary_is_a_reset_and_never_complete() {
     for below in [true, false] {
         let fixture = Fixture::without_resume(Target::source(1, u64::MAX));
         let mut local = fixture.proxy.connect();
@@ -123,7 +123,7 @@ fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
 }
 
 #[test]
-fn a_bit_that_changes_on_the_way_is_a_reset_and_never_another_byte() {
+fn a_flipped_bit_is_a_reset_and_never_a_wrong_byte() {
     for below in [true, false] {
         let fixture = Fixture::without_resume(Target::source(2, u64::MAX));
         let mut local = fixture.proxy.connect();
@@ -136,7 +136,7 @@ fn a_bit_that_changes_on_the_way_is_a_reset_and_never_another_byte() {
 }
 
 #[test]
-fn a_round_trip_of_300_ms_and_jitter_lose_nothing_and_nobody() {
+fn a_round_trip_of_300_ms_with_jitter_loses_no_byte_and_no_connection() {
     let fixture = Fixture::with(Target::echo());
     let (delay, jitter) = (Duration::from_millis(75), Duration::from_millis(50));
     for network in [&fixture.below, &fixture.above] {
@@ -150,7 +150,7 @@ fn a_round_trip_of_300_ms_and_jitter_lose_nothing_and_nobody() {
 }
 
 #[test]
-fn a_trickle_carries_everything_and_the_control_connection_stays() {
+fn a_very_slow_link_carries_every_byte_and_keeps_the_control_connection() {
     let fixture = Fixture::with(Target::echo());
     let mut local = fixture.alive();
     fixture.below.hit_everything(Fault::Trickle(64 * KIB));
@@ -171,7 +171,7 @@ fn a_leg_that_freezes_for_ten_seconds_loses_nothing() {
 }
 
 #[test]
-fn a_process_that_stands_still_for_ten_seconds_loses_nothing() {
+fn a_process_suspended_for_ten_seconds_loses_nothing() {
     let stand_still = |who: fn(&Fixture) -> &Process| {
         let fixture = Fixture::with(Target::source(4, u64::MAX));
         let process = who(&fixture);
@@ -195,7 +195,7 @@ fn a_reader_that_stalls_and_then_dies_frees_its_target() {
 }
 
 #[test]
-fn an_agent_whose_control_connection_breaks_is_back_soon_and_its_streams_never_notice() {
+fn a_broken_control_connection_is_reopened_soon_and_streams_continue() {
     for fault in
         [Fault::Cut, Fault::Close(Direction::Both), Fault::Truncate(Direction::Both), Fault::Corrupt(Direction::Down)]
     {
@@ -214,7 +214,7 @@ fn an_agent_whose_control_connection_breaks_is_back_soon_and_its_streams_never_n
 }
 
 #[test]
-fn who_cannot_reach_the_hub_says_so_keeps_its_streams_and_is_back_when_it_can() {
+fn an_agent_that_cannot_reach_the_hub_reports_it_keeps_its_streams_and_reconnects() {
     let fixture = Fixture::with(Target::echo());
     let mut local = fixture.alive();
     let lines = fixture.agent.lines();

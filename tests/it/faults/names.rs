@@ -42,7 +42,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_said_and_tried_again_until_it_does() {
+fn an_unresolvable_name_is_reported_and_retried() {
     let fixture = Fixture::new("");
     let line = fixture.agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
     assert!(line.contains("cannot resolve hub.test") && line.contains("trying again"), "{line}");
@@ -51,7 +51,7 @@ fn a_name_that_does_not_resolve_is_said_and_tried_again_until_it_does() {
 }
 
 #[test]
-fn addresses_that_are_dead_cost_a_moment_and_the_next_one_is_taken() {
+fn dead_addresses_of_the_hub_cost_little_time() {
     let fixture = Fixture::new("");
     // Several of both families: each would cost its six seconds, if they were waited for.
     fixture.far.run("ip address add fd00::2/64 dev cable nodad");

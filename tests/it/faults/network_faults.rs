@@ -71,7 +71,7 @@ fn a_tenth_of_all_packets_lost_each_way_loses_no_byte_and_no_connection() {
 }
 
 #[test]
-fn a_cable_that_is_out_for_three_seconds_breaks_nothing() {
+fn a_network_outage_of_three_seconds_breaks_no_stream() {
     let fixture = Fixture::new();
     let mut local = fixture.connect();
     is_alive(&mut local);
@@ -89,7 +89,7 @@ fn a_cable_that_is_out_for_three_seconds_breaks_nothing() {
 }
 
 #[test]
-fn a_mapping_that_a_nat_forgot_is_noticed_by_the_hub_at_once() {
+fn a_lost_nat_mapping_is_detected_by_the_hub_at_once() {
     let [near, nat, far] = [(); 3].map(|()| NetNs::new());
     near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "cable");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
@@ -124,7 +124,7 @@ fn a_filtered_target_is_named_within_its_time() {
 }
 
 #[test]
-fn where_there_is_only_ipv6_everything_works() {
+fn everything_works_over_ipv6_alone() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1"), (&far, "fd00::2")] {
         netns.run(&format!("ip address flush dev cable && ip address add {address}/64 dev cable nodad"));
@@ -148,7 +148,7 @@ fn an_address_that_vanishes_and_comes_back_still_listens() {
 }
 
 #[test]
-fn a_port_that_only_root_may_have_is_named_with_a_way_out() {
+fn a_privileged_port_is_refused_with_advice() {
     let netns = NetNs::new();
     netns.run("sysctl -qw net.ipv4.ip_unprivileged_port_start=1024");
     let machine = netns.machine();

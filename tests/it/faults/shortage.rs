@@ -32,7 +32,7 @@ fn short_of(descriptors: usize) -> Machine {
 }
 
 #[test]
-fn an_agent_that_runs_out_of_descriptors_refuses_and_keeps_what_runs() {
+fn an_agent_out_of_descriptors_refuses_streams_and_keeps_open_ones() {
     // A stream takes two: the last one is missing for the way to the target in one case, and to the hub in the other.
     for descriptors in [FEW, FEW + 1] {
         runs_out_and_refuses(descriptors);
@@ -67,7 +67,7 @@ fn runs_out_and_refuses(descriptors: usize) {
 }
 
 #[test]
-fn a_proxy_that_runs_out_of_descriptors_keeps_what_runs_and_recovers() {
+fn a_proxy_out_of_descriptors_keeps_open_streams_and_recovers() {
     let target = Target::echo();
     let hub = Hub::start(&Machine::new());
     let [device, laptop] = joined(&hub, Machine::new(), short_of(FEW));
@@ -86,44 +86,41 @@ fn a_proxy_that_runs_out_of_descriptors_keeps_what_runs_and_recovers() {
 }
 
 #[test]
-fn a_registry_that_cannot_be_written_refuses_changes_whole_and_keeps_what_it_has() {
-    on_a_small_disk(
-        "faults::shortage::a_registry_that_cannot_be_written_refuses_changes_whole_and_keeps_what_it_has",
-        |machine, disk| {
-            let target = Target::echo();
-            let hub = Hub::start(machine);
-            let _agent = Agent::start(machine, &[&target.port.to_string()]);
-            let proxy = ServiceProxy::start(machine);
-            let mut running = proxy.connect();
-            is_alive(&mut running);
-            disk.fill();
-            let add = |number: usize| machine.run(&["hub", "device", "add", &format!("more-{number}")]);
-            // The file's last page may still have room for some.
-            let mut added = 0;
-            let refused = loop {
-                let finished = add(added);
-                if finished.code != Some(0) {
-                    break finished;
-                }
-                added += 1;
-                assert!(added < 200, "the disk is full");
-            };
-            assert!(refused.stderr.contains("full"), "{refused:?}");
-            is_alive(&mut proxy.connect());
-            is_alive(&mut running);
-            assert_eq!(devices(&hub), added + 1, "not half a device");
-            disk.free();
-            assert_eq!(add(added).code, Some(0));
-            assert_eq!(devices(&hub), added + 2);
-            hub.process.kill();
-            let hub = Hub::start(machine);
-            assert_eq!(devices(&hub), added + 2, "nothing was damaged");
-        },
-    );
+fn a_read_only_registry_refuses_changes_atomically() {
+    on_a_small_disk("faults::shortage::a_read_only_registry_refuses_changes_atomically", |machine, disk| {
+        let target = Target::echo();
+        let hub = Hub::start(machine);
+        let _agent = Agent::start(machine, &[&target.port.to_string()]);
+        let proxy = ServiceProxy::start(machine);
+        let mut running = proxy.connect();
+        is_alive(&mut running);
+        disk.fill();
+        let add = |number: usize| machine.run(&["hub", "device", "add", &format!("more-{number}")]);
+        // The file's last page may still have room for some.
+        let mut added = 0;
+        let refused = loop {
+            let finished = add(added);
+            if finished.code != Some(0) {
+                break finished;
+            }
+            added += 1;
+            assert!(added < 200, "the disk is full");
+        };
+        assert!(refused.stderr.contains("full"), "{refused:?}");
+        is_alive(&mut proxy.connect());
+        is_alive(&mut running);
+        assert_eq!(devices(&hub), added + 1, "not half a device");
+        disk.free();
+        assert_eq!(add(added).code, Some(0));
+        assert_eq!(devices(&hub), added + 2);
+        hub.process.kill();
+        let hub = Hub::start(machine);
+        assert_eq!(devices(&hub), added + 2, "nothing was damaged");
+    });
 }
 
 #[test]
-fn a_state_directory_that_is_read_only_is_named_at_the_start() {
+fn a_read_only_state_directory_is_reported_at_startup() {
     let netns = NetNs::new();
     let machine = netns.machine();
     let state = machine.home().join(STATE);

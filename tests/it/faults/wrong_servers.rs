@@ -80,7 +80,7 @@ impl Redirected {
 }
 
 #[test]
-fn an_answer_that_is_no_hubs_is_named_by_its_status() {
+fn a_response_from_another_server_is_reported_with_its_status() {
     let led = Redirected::new();
     for (status, body) in [
         ("200 OK", "<html>Welcome to our hotel</html>"),
@@ -95,7 +95,7 @@ fn an_answer_that_is_no_hubs_is_named_by_its_status() {
 }
 
 #[test]
-fn a_redirect_is_named_and_never_followed() {
+fn a_redirect_is_reported_and_never_followed() {
     let led = Redirected::new();
     let lure = TcpListener::bind("127.0.0.1:0").unwrap();
     lure.set_nonblocking(true).unwrap();
@@ -108,7 +108,7 @@ fn a_redirect_is_named_and_never_followed() {
 }
 
 #[test]
-fn an_upgrade_that_something_else_answered_is_not_taken_for_the_hubs() {
+fn an_upgrade_by_another_server_is_refused() {
     let led = Redirected::new();
     let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket";
     let answer = format!("{head}\r\nsec-websocket-accept: c29tZXRoaW5nIGVsc2UncyE=\r\n\r\n");
@@ -120,7 +120,7 @@ fn an_upgrade_that_something_else_answered_is_not_taken_for_the_hubs() {
 }
 
 #[test]
-fn what_speaks_no_tls_is_named() {
+fn a_server_without_tls_is_reported() {
     let led = Redirected::new();
     for answer in ["HTTP/1.1 302 Found\r\nlocation: http://portal.test/\r\ncontent-length: 0\r\n\r\n", "220 ready\r\n"]
     {
@@ -129,7 +129,7 @@ fn what_speaks_no_tls_is_named() {
 }
 
 #[test]
-fn what_hangs_up_or_is_not_there_is_named() {
+fn a_server_that_closes_or_is_absent_is_reported() {
     let led = Redirected::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -90,7 +90,7 @@ fn say(stream: &mut WebSocket<Tls>, Malformed { what, bytes, code }: &Malformed)
 }
 
 #[test]
-fn bent_frames_from_a_hub_end_an_agents_stream() {
+fn malformed_frames_from_a_hub_end_an_agents_stream() {
     let fixture = OrphanedRoles::by_its_hub();
     let impostor = fixture.impostor();
     let mut agent = impostor.agent();
@@ -104,7 +104,7 @@ fn bent_frames_from_a_hub_end_an_agents_stream() {
 }
 
 #[test]
-fn bent_frames_from_a_hub_end_a_proxys_stream() {
+fn malformed_frames_from_a_hub_end_a_proxys_stream() {
     let fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();
     let impostor = fixture.impostor();
@@ -121,7 +121,7 @@ fn bent_frames_from_a_hub_end_a_proxys_stream() {
 }
 
 #[test]
-fn connections_that_may_stand_by_where_nobody_answers_hold_up_no_stream() {
+fn an_unresponsive_standby_endpoint_delays_no_stream() {
     let fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();
     let impostor = fixture.impostor();
@@ -148,7 +148,7 @@ fn assert_grown_little(process: &Process, before: u64) {
 }
 
 #[test]
-fn an_agent_leaves_a_hub_that_makes_no_sense_and_tries_again() {
+fn an_agent_leaves_a_hub_with_malformed_messages_and_retries() {
     let fixture = OrphanedRoles::by_its_hub();
     let impostor = fixture.impostor();
     let pings = frame(false, FINAL | PING, b"x").repeat(1000);
@@ -163,7 +163,7 @@ fn an_agent_leaves_a_hub_that_makes_no_sense_and_tries_again() {
 }
 
 #[test]
-fn a_proxy_outlives_whatever_is_in_its_hubs_place() {
+fn a_proxy_survives_any_server_in_its_hubs_place() {
     const SEEDS: u64 = 500;
     let fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();

@@ -39,7 +39,7 @@ fn pair(hostile: &HostileFixture, device: &mut RawDevice) -> Pair {
 }
 
 #[test]
-fn pings_and_pongs_without_end_end_the_connection_they_come_on() {
+fn a_flood_of_pings_or_pongs_ends_its_connection() {
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
     let before = hostile.fixture.hub.process.memory().now;
@@ -61,7 +61,7 @@ fn flood(socket: &mut WebSocket, first: u8) {
 }
 
 #[test]
-fn empty_messages_are_taken_slowly_and_change_nothing() {
+fn empty_messages_are_throttled_and_have_no_effect() {
     const MORE: u32 = CONTROL_FRAMES_PER_SECOND;
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
@@ -86,7 +86,7 @@ fn empty_messages_are_taken_slowly_and_change_nothing() {
 }
 
 #[test]
-fn a_message_for_every_byte_arrives() {
+fn one_message_per_byte_arrives() {
     const BYTES: u64 = 30 * KIB;
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
@@ -103,7 +103,7 @@ fn a_message_for_every_byte_arrives() {
 }
 
 #[test]
-fn a_message_in_a_million_pieces_is_its_bytes() {
+fn a_message_in_a_million_fragments_arrives() {
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
     let Pair { mut service, device: mut far } = pair(&hostile, &mut flooded);
@@ -127,7 +127,7 @@ fn a_message_in_a_million_pieces_is_its_bytes() {
 }
 
 #[test]
-fn a_control_message_in_too_many_pieces_is_too_large() {
+fn a_control_message_in_too_many_fragments_is_refused() {
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
     let before = hostile.fixture.hub.process.memory().now;

@@ -25,7 +25,7 @@ fn assert_answered(hostile: &HostileFixture, limit: usize, mut bring: impl FnMut
 }
 
 #[test]
-fn bent_frames_end_the_stream_they_come_on_with_the_right_code() {
+fn malformed_frames_end_their_stream_with_the_right_close_code() {
     let hostile = HostileFixture::begin();
     for headers in [&[][..], &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]] {
         assert_answered(&hostile, DATA_MESSAGE_LIMIT, || hostile.websocket(headers), None);
@@ -34,7 +34,7 @@ fn bent_frames_end_the_stream_they_come_on_with_the_right_code() {
 }
 
 #[test]
-fn bent_frames_on_a_side_that_waits_for_the_other_are_answered_at_once() {
+fn malformed_frames_from_a_waiting_side_are_answered_at_once() {
     let hostile = HostileFixture::begin();
     let mut device = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("waiting")), &["ssh"]);
     let alone = || {
@@ -49,7 +49,7 @@ fn bent_frames_on_a_side_that_waits_for_the_other_are_answered_at_once() {
 }
 
 #[test]
-fn bent_frames_end_a_devices_control_connection_with_the_right_code() {
+fn malformed_frames_end_a_control_connection_with_the_right_close_code() {
     let hostile = HostileFixture::begin();
     let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
     let online = || RawDevice::online(device.clone(), &["ssh"]).control;
@@ -58,7 +58,7 @@ fn bent_frames_end_a_devices_control_connection_with_the_right_code() {
 }
 
 #[test]
-fn whatever_comes_instead_of_a_hello_is_a_bad_request() {
+fn any_first_message_but_a_hello_is_a_bad_request() {
     let hostile = HostileFixture::begin();
     let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
     let silent = || device.control("bent").expect("let in");
@@ -67,7 +67,7 @@ fn whatever_comes_instead_of_a_hello_is_a_bad_request() {
 }
 
 #[test]
-fn what_a_control_connection_is_not_for_ends_it() {
+fn unexpected_messages_end_a_control_connection() {
     let hostile = HostileFixture::begin();
     let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
     let deep = format!(r#"{{"type":"streamResponse","x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));

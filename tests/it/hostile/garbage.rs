@@ -34,7 +34,7 @@ const FEWER: u64 = 300;
 const FOREVER: Duration = Duration::from_secs(600);
 
 #[test]
-fn a_hubs_port_outlives_ten_thousand_openings() {
+fn a_hubs_port_survives_ten_thousand_random_openings() {
     let hostile = HostileFixture::begin();
     let mut hello = Vec::new();
     let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -52,7 +52,7 @@ fn a_hubs_port_outlives_ten_thousand_openings() {
 }
 
 #[test]
-fn the_admin_socket_outlives_ten_thousand_questions() {
+fn the_admin_socket_survives_ten_thousand_random_requests() {
     let hostile = HostileFixture::begin();
     let path = hostile.fixture.machine.home().join(".local/share/devstream/hub/admin.sock");
     let line = |request: AdminRequest| [serde_json::to_vec(&request).unwrap(), b"\n".to_vec()].concat();
@@ -68,7 +68,7 @@ fn the_admin_socket_outlives_ten_thousand_questions() {
 }
 
 #[test]
-fn a_hub_outlives_nonsense_instead_of_a_request() {
+fn a_hub_survives_random_bytes_in_place_of_a_request() {
     let hostile = HostileFixture::begin_with(&["--head-timeout", "1"]);
     for seed in 0..FEWER {
         let mut peer = hostile.alice.dial();
@@ -81,7 +81,7 @@ fn a_hub_outlives_nonsense_instead_of_a_request() {
 }
 
 #[test]
-fn a_hub_outlives_nonsense_on_a_control_connection() {
+fn a_hub_survives_random_messages_on_a_control_connection() {
     let hostile = HostileFixture::begin();
     let device = RawClient::join(&hostile.fixture.hub.device_link("babbling"));
     for seed in 0..FEWER {
@@ -97,7 +97,7 @@ fn a_hub_outlives_nonsense_on_a_control_connection() {
 }
 
 #[test]
-fn a_hub_outlives_nonsense_on_a_stream_and_before_it() {
+fn a_hub_survives_random_messages_before_and_on_a_stream() {
     // Who closed before the other side came is kept for it until then.
     let hostile = HostileFixture::begin_with(&["--handshake-timeout", "3"]);
     let mut device = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("babbling")), &["ssh"]);

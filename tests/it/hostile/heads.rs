@@ -24,7 +24,7 @@ fn of_fields(fields: usize) -> String {
 }
 
 #[test]
-fn a_head_at_a_limit_is_read_and_one_beyond_it_is_not() {
+fn a_request_head_at_a_limit_is_accepted_and_one_beyond_it_refused() {
     let hostile = HostileFixture::begin();
     for (head, statuses) in [
         (of_fields(REQUEST_HEADERS), &[200][..]),
@@ -41,7 +41,7 @@ fn a_head_at_a_limit_is_read_and_one_beyond_it_is_not() {
 }
 
 #[test]
-fn a_head_that_comes_byte_by_byte_is_read() {
+fn a_request_head_sent_byte_by_byte_is_accepted() {
     let hostile = HostileFixture::begin();
     let mut slow = hostile.alice.dial();
     slow.sock.set_nodelay(true).unwrap();
@@ -54,7 +54,7 @@ fn a_head_that_comes_byte_by_byte_is_read() {
 }
 
 #[test]
-fn a_head_that_no_client_sends_is_refused_and_costs_little() {
+fn a_malformed_request_head_is_refused_at_little_cost() {
     const EACH: Duration = Duration::from_millis(100);
     let hostile = HostileFixture::begin();
     let upgrade = format!(

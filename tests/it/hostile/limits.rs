@@ -12,7 +12,7 @@ use crate::support::targets::is_alive;
 use crate::support::websocket::Frame;
 
 #[test]
-fn a_service_that_opens_without_end_meets_its_own_limit() {
+fn a_service_that_floods_requests_meets_its_own_limit() {
     const LIMIT: usize = 5;
     let limit = LIMIT.to_string();
     let hostile =
@@ -45,7 +45,7 @@ fn a_service_that_opens_without_end_meets_its_own_limit() {
 }
 
 #[test]
-fn a_device_that_comes_again_and_again_is_one_device() {
+fn a_device_that_reconnects_repeatedly_displaces_itself() {
     let hostile = HostileFixture::begin();
     let device = RawClient::join(&hostile.fixture.hub.device_link("restless"));
     let mut last = RawDevice::online(device.clone(), &["ssh"]);

@@ -44,7 +44,7 @@ enum Slow {
 }
 
 #[test]
-fn five_hundred_slow_connections_are_cut_in_time_and_hold_up_nobody() {
+fn five_hundred_slow_connections_are_cut_in_time_and_delay_nobody() {
     let hostile = HostileFixture::begin_with(&TIMEOUT_FLAGS);
     let calm = median_first_byte(&hostile);
     let before = hostile.fixture.hub.process.memory().now;

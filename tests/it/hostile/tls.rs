@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 const RECORD_HEAD: usize = 5;
 
 #[test]
-fn tls_that_does_not_go_on_is_cut_in_time() {
+fn a_stalled_tls_handshake_is_cut_in_time() {
     let hostile = HostileFixture::begin_with(&["--tls-timeout", PATIENT]);
     let hello = client_hello(&mut client(&hostile));
     let begun: Vec<TcpStream> = [&b""[..], &hello[..1], &hello[..RECORD_HEAD], &hello[..hello.len() / 2], &hello]
@@ -52,7 +52,7 @@ fn is_waiting(read: io::Result<usize>) -> bool {
 }
 
 #[test]
-fn a_hello_in_records_of_one_byte_is_a_hello() {
+fn a_client_hello_in_records_of_one_byte_is_accepted() {
     let hostile = HostileFixture::begin();
     let mut connection = client(&hostile);
     let hello = client_hello(&mut connection);
@@ -71,7 +71,7 @@ fn a_hello_in_records_of_one_byte_is_a_hello() {
 }
 
 #[test]
-fn who_says_goodbye_first_or_hangs_up_halfway_is_let_go() {
+fn an_early_close_or_malformed_record_ends_the_tls_handshake() {
     let hostile = HostileFixture::begin();
     let hello = client_hello(&mut client(&hostile));
     const GOODBYE: &[u8] = &[21, 3, 3, 0, 2, 1, 0];
@@ -101,7 +101,7 @@ fn who_says_goodbye_first_or_hangs_up_halfway_is_let_go() {
 }
 
 #[test]
-fn whoever_speaks_another_protocol_in_tls_is_told_so() {
+fn another_alpn_protocol_is_refused() {
     let hostile = HostileFixture::begin();
     for offered in [&b"h2"[..], b"acme-tls/1", b"devstream-pin", b"http/1.0", b"\xff"] {
         let mut config = hostile.alice.tls_config();

@@ -23,7 +23,7 @@ use crate::support::roles::Hub;
 use crate::support::{DEVICE, TIMEOUT};
 
 #[test]
-fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
+fn a_handler_receives_the_request_and_its_answer_reaches_the_service() {
     let fixture = Fixture::new(|device| {
         let told = |incoming: Incoming| async move {
             let words = format!("{} {} {}", incoming.service(), incoming.stream_name(), incoming.source());
@@ -58,7 +58,7 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
 }
 
 #[test]
-fn a_handler_for_others_has_every_name_that_has_none_of_its_own() {
+fn a_fallback_handler_gets_every_name_without_a_handler() {
     let fixture = Fixture::new(|device| {
         let device = device.handle(name("own"), |incoming| says(incoming, "own"));
         device.handle_fallback(|incoming| {
@@ -81,7 +81,7 @@ fn a_handler_for_others_has_every_name_that_has_none_of_its_own() {
 }
 
 #[test]
-fn all_arrives_both_ways_and_each_direction_ends_by_itself_whatever_breaks_below() {
+fn every_byte_arrives_and_each_direction_ends_by_itself_while_connections_break() {
     const LENGTH: u64 = 24 * MIB;
     let fixture = Fixture::new(|device| device.handle(name("echo"), echo));
     let whole = Pattern::new(3).prefix(LENGTH);
@@ -105,7 +105,7 @@ fn all_arrives_both_ways_and_each_direction_ends_by_itself_whatever_breaks_below
 }
 
 #[test]
-fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
+fn first_data_travels_with_the_request_and_all_of_it_arrives() {
     let fixture = Fixture::new(|device| device.handle(name("echo"), echo));
     let asks = async |first: &[u8]| {
         let (device, echo) = (DEVICE.parse().unwrap(), name("echo"));
@@ -136,7 +136,7 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
 }
 
 #[test]
-fn a_stream_that_is_dropped_is_an_error_at_the_other_end_and_never_an_end() {
+fn a_dropped_stream_is_an_error_at_the_peer_and_never_a_clean_end() {
     let (sender, mut seen) = mpsc::channel(8);
     let fixture = Fixture::new(move |device| {
         let device = device.handle(name("drops"), |incoming| async { drop(half(incoming).await) });
@@ -190,7 +190,7 @@ async fn half(incoming: Incoming) -> Stream {
 }
 
 #[test]
-fn who_ends_a_stream_is_what_both_ends_read_and_write() {
+fn both_ends_read_the_reason_that_a_stream_was_ended() {
     let (sender, mut seen) = mpsc::channel(1);
     let fixture = Fixture::new(move |device| {
         device.handle(name("waits"), move |incoming| {
@@ -216,7 +216,7 @@ fn who_ends_a_stream_is_what_both_ends_read_and_write() {
 }
 
 #[test]
-fn who_does_not_read_holds_its_writer_up() {
+fn a_slow_reader_blocks_its_writer() {
     let fixture = Fixture::new(|device| {
         device.handle(name("idle"), |incoming| async {
             let _stream = incoming.accept();
@@ -234,7 +234,7 @@ fn who_does_not_read_holds_its_writer_up() {
 }
 
 #[test]
-fn a_connector_that_is_closed_says_so_and_one_that_is_dropped_leaves_its_streams() {
+fn a_closed_connector_refuses_streams_and_a_dropped_one_leaves_them_open() {
     let (sender, mut seen) = mpsc::channel(1);
     let fixture = Fixture::new(move |device| {
         let device = device.handle(name("echo"), echo);

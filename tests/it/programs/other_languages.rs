@@ -12,7 +12,7 @@ use crate::support::roles::{Agent, Hub};
 use crate::support::targets::{Target, closed_port};
 
 #[test]
-fn a_client_in_python_joins_opens_a_stream_and_ends_it_cleanly() {
+fn a_python_client_joins_opens_a_stream_and_ends_it_cleanly() {
     let (echo, at_the_end) = (Target::echo(), Target::answering_at_the_end());
     let fixture = Fixture::new(&[&format!("echo={}", echo.port), &format!("end={}", at_the_end.port)]);
     let length = if cfg!(debug_assertions) { 2 * MIB } else { 16 * MIB };
@@ -30,7 +30,7 @@ fn a_client_in_python_joins_opens_a_stream_and_ends_it_cleanly() {
 }
 
 #[test]
-fn it_hears_why_not_and_knows_a_reset_from_an_end() {
+fn a_python_client_receives_refusals_and_tells_a_reset_from_an_end() {
     let resetting = Target::resetting();
     let fixture = Fixture::new(&[&format!("resets={}", resetting.port), &format!("closed={}", closed_port())]);
     for (device, stream, kind) in [

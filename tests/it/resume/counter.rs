@@ -26,7 +26,7 @@ fn a_session_survives_a_black_hole_whether_it_heals_or_not() {
 }
 
 #[test]
-fn a_session_survives_a_proxy_that_stood_still() {
+fn a_session_survives_a_suspended_proxy() {
     stopped_proxy(DEAD_AFTER * 2, &SILENCE);
 }
 

@@ -44,7 +44,7 @@ const IMPATIENCE: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(120);
 
 #[test]
-fn eight_streams_whose_legs_are_cut_swallowed_and_frozen_lose_no_byte() {
+fn eight_streams_whose_legs_are_cut_blackholed_and_frozen_lose_no_byte() {
     transfer(Size { streams: 8, bytes: 256 * MIB, hits: 24, heal_every: 12, seed: 1 });
 }
 

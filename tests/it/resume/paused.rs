@@ -18,7 +18,7 @@ const EACH: u64 = 48 * MIB;
 const HUB_MEMORY: u64 = MIB;
 
 #[test]
-fn a_reader_that_pauses_for_long_is_never_taken_for_dead_and_then_gets_every_byte() {
+fn a_reader_that_pauses_for_long_is_never_timed_out_and_gets_every_byte() {
     pause(4 * DEAD_AFTER, &SILENCE);
 }
 

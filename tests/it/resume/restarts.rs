@@ -14,7 +14,7 @@ use crate::support::targets::{Target, is_alive};
 const SIGNALS: [&str; 2] = ["KILL", "TERM"];
 
 #[test]
-fn every_stream_comes_back_after_every_restart_of_the_hub() {
+fn every_stream_resumes_after_every_restart_of_the_hub() {
     show(restart(4, 40));
 }
 

@@ -54,7 +54,7 @@ fn a_resume_token_of_another_stream_role_or_identity_or_a_forged_one_gets_the_sa
 }
 
 #[test]
-fn a_resume_token_of_a_stream_that_has_ended_lets_nobody_in_and_tells_its_owner_of_a_good_end() {
+fn a_resume_token_of_an_ended_stream_is_refused_and_its_owner_learns_of_the_clean_end() {
     let mut fixture = Fixture::new();
     let [own, others] = fixture.open();
     let refused = fixture.alice.come_back(&own.place, "forged").err();
@@ -79,7 +79,7 @@ fn a_resume_token_of_a_stream_that_has_ended_lets_nobody_in_and_tells_its_owner_
 }
 
 #[test]
-fn a_resume_token_of_who_is_no_longer_welcome_lets_nobody_in() {
+fn a_resume_token_of_a_disabled_or_removed_identity_is_refused() {
     let mut fixture = Fixture::new();
     let [mut own, mut others] = fixture.open();
     let forged = fixture.alice.come_back(&own.place, "forged").err();
@@ -105,7 +105,7 @@ fn a_resume_token_of_who_is_no_longer_welcome_lets_nobody_in() {
 }
 
 #[test]
-fn who_comes_back_to_what_is_over_is_not_penalised_for_it() {
+fn resuming_an_ended_stream_is_not_penalised() {
     let mut fixture = Fixture::new();
     let [own, others] = fixture.open();
     let refused = fixture.alice.come_back(&own.place, "forged").err();

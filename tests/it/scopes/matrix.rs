@@ -134,7 +134,7 @@ fn word(short: &'static str) -> &'static str {
 }
 
 #[test]
-fn every_cell_at_the_function_that_decides() {
+fn every_cell_of_the_matrix_at_the_deciding_function() {
     let mut cells = 0;
     for state in STATES {
         for (name, typed) in SCOPES {

@@ -16,7 +16,7 @@ use crate::support::roles::Hub;
 use crate::support::websocket::WebSocket;
 
 #[test]
-fn every_cell_of_a_service_over_the_wire() {
+fn every_cell_of_the_matrix_for_a_service_over_the_wire() {
     let fixture = Fixture::new();
     let mut cells = 0;
     for state in STATES {
@@ -34,7 +34,7 @@ fn every_cell_of_a_service_over_the_wire() {
 }
 
 #[test]
-fn every_cell_of_a_device_over_the_wire() {
+fn every_cell_of_the_matrix_for_a_device_over_the_wire() {
     let fixture = Fixture::new();
     let mut cells = 0;
     for state in STATES.into_iter().filter(|state| *state != State::Ended) {

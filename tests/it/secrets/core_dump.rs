@@ -15,7 +15,7 @@ fn machine() -> Machine {
 }
 
 #[test]
-fn no_role_leaves_a_core_or_shows_its_memory() {
+fn no_role_dumps_core_or_exposes_its_memory() {
     let [hub_machine, device, laptop] = [(); 3].map(|()| machine());
     let target = Target::sink();
     let hub = Hub::start(&hub_machine);

@@ -12,7 +12,7 @@ use crate::support::{DEVICE, SOON, poll, within};
 const OVERLAP: [&str; 2] = ["--overlap", "3s"];
 
 #[test]
-fn those_of_a_replaced_key_end_with_it_and_nobody_comes_with_it_again() {
+fn standbys_of_a_replaced_key_end_with_it_and_it_opens_no_others() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     let bob = RawClient::join(&fixture.hub.service_link("bob"));
@@ -35,7 +35,7 @@ fn those_of_a_replaced_key_end_with_it_and_nobody_comes_with_it_again() {
 }
 
 #[test]
-fn the_next_stream_comes_with_the_new_key() {
+fn the_next_standby_uses_the_new_key() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     for (role, id, machine) in [("service", "alice", &fixture.laptop), ("device", DEVICE, &fixture.device)] {
@@ -58,7 +58,7 @@ fn the_next_stream_comes_with_the_new_key() {
 }
 
 #[test]
-fn a_hub_that_holds_fewer_than_before_has_its_streams_all_the_same() {
+fn a_hub_that_lowers_its_standby_limit_still_carries_streams() {
     let target = Target::echo();
     let mut fixture = Fixture::with(&target, [&["--standbys", "8"], &[], &[]]);
     for hold in [8, 2, 0] {

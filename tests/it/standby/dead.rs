@@ -29,7 +29,7 @@ const fn faults(direction: Direction) -> [Fault; 6] {
 }
 
 #[test]
-fn the_proxys_may_be_cut_closed_swallowed_or_frozen() {
+fn the_proxys_standbys_may_be_cut_closed_blackholed_or_frozen() {
     let target = Target::echo();
     let fixture = Fixture::with(&target, PATIENT);
     for fault in faults(Direction::Up) {
@@ -43,7 +43,7 @@ fn the_proxys_may_be_cut_closed_swallowed_or_frozen() {
 }
 
 #[test]
-fn the_agents_may_be_cut_closed_swallowed_or_frozen_with_its_control() {
+fn the_agents_standbys_and_control_may_be_cut_closed_blackholed_or_frozen() {
     let target = Target::echo();
     for fault in faults(Direction::Down) {
         // An agent that has lost its hub again and again waits longer and longer.
@@ -58,7 +58,7 @@ fn the_agents_may_be_cut_closed_swallowed_or_frozen_with_its_control() {
 }
 
 #[test]
-fn the_agents_may_be_dead_while_its_control_lives() {
+fn the_agents_standbys_may_be_dead_while_its_control_is_alive() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     for fault in faults(Direction::Down) {
@@ -72,7 +72,7 @@ fn the_agents_may_be_dead_while_its_control_lives() {
 }
 
 #[test]
-fn a_hub_that_was_killed_and_started_again_has_streams_at_once() {
+fn a_hub_that_was_killed_and_restarted_carries_streams_at_once() {
     let target = Target::echo();
     let mut fixture = Fixture::forwarding(&target);
     for _ in 0..3 {
@@ -86,7 +86,7 @@ fn a_hub_that_was_killed_and_started_again_has_streams_at_once() {
 }
 
 #[test]
-fn an_agent_that_was_started_again_or_displaced_is_asked_and_not_its_former_self() {
+fn requests_go_to_a_restarted_or_displacing_agent_and_not_to_its_predecessor() {
     let target = Target::echo();
     let mut fixture = Fixture::forwarding(&target);
     for signal in ["KILL", "TERM"] {
@@ -109,7 +109,7 @@ fn an_agent_that_was_started_again_or_displaced_is_asked_and_not_its_former_self
 }
 
 #[test]
-fn a_network_that_stands_still_for_a_moment_ends_no_stream() {
+fn a_brief_network_stall_ends_no_stream() {
     let target = Target::echo();
     let fixture = Fixture::with(&target, PATIENT);
     fixture.warm(3);

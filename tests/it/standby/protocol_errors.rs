@@ -101,7 +101,7 @@ fn response(request_id: StreamId, accepted: bool) -> String {
 }
 
 #[test]
-fn a_service_that_says_what_makes_no_sense_is_sent_away() {
+fn a_service_that_sends_malformed_messages_on_a_standby_is_closed() {
     let mut fixture = Fixture::new(&[]);
     let valid = encode(&ToHub::Open(open(DEVICE, 5)));
     let too_early = valid.replace("\"early\":5", &format!("\"early\":{}", EARLY_DATA_BYTES + 1));
@@ -136,7 +136,7 @@ fn a_service_that_says_what_makes_no_sense_is_sent_away() {
 }
 
 #[test]
-fn a_service_that_rests_in_the_middle_of_a_stream_loses_it_and_its_connection() {
+fn a_service_that_sends_rest_within_a_stream_loses_its_connection() {
     let mut fixture = Fixture::new(&[]);
     // The agent has one that stands by, as well.
     fixture.assert_undisturbed();
@@ -154,7 +154,7 @@ fn a_service_that_rests_in_the_middle_of_a_stream_loses_it_and_its_connection() 
 }
 
 #[test]
-fn a_stream_without_an_end_is_refused_and_the_connection_asks_for_another() {
+fn a_request_for_an_unknown_device_is_refused_and_the_standby_accepts_another() {
     let mut fixture = Fixture::new(&[]);
     let mut standby = fixture.standby();
     for _ in 0..3 {
@@ -178,7 +178,7 @@ fn a_stream_without_an_end_is_refused_and_the_connection_asks_for_another() {
 }
 
 #[test]
-fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
+fn a_repeated_request_id_is_refused_and_the_first_stream_continues() {
     let mut fixture = Fixture::new(&[]);
     let (mut first, mut again) = (fixture.standby(), fixture.standby());
     let request = open(DEVICE, 0);
@@ -202,7 +202,7 @@ fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
 }
 
 #[test]
-fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_way() {
+fn a_device_that_answers_an_unknown_request_loses_its_standby_and_is_asked_on_control() {
     let mut fixture = Fixture::new(&[]);
     let bad_request = RefusalKind::BadRequest.row().close;
     let (mut device, mut standby) = fixture.device("wrong");
@@ -241,7 +241,7 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
 }
 
 #[test]
-fn a_device_that_is_slow_to_answer_is_asked_the_other_way_and_told_that_it_is_no_interruption() {
+fn a_slow_device_is_asked_on_control_and_its_standby_is_closed_without_an_interruption() {
     let mut fixture = Fixture::new(&[]);
     let (mut slow, mut standby) = fixture.device("slow");
     let mut service = fixture.standby();
@@ -258,7 +258,7 @@ fn a_device_that_is_slow_to_answer_is_asked_the_other_way_and_told_that_it_is_no
 }
 
 #[test]
-fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_gone() {
+fn standbys_beyond_the_limit_are_refused_until_others_have_closed() {
     let mut fixture = Fixture::new(&["--standbys", "3"]);
     let mut held: Vec<_> = (0..3).map(|_| fixture.standby()).collect();
     let refused = fixture.alice.standby().err().expect("there is no room");
@@ -276,7 +276,7 @@ fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_
 }
 
 #[test]
-fn nobody_stands_by_who_is_unknown_or_may_not_or_is_of_another_run() {
+fn standbys_of_unknown_disallowed_or_former_agents_are_refused() {
     let fixture = Fixture::new(&[]);
     let peer = fixture.alice.clone().without_key();
     assert_eq!(peer.standby().err().map(|answer| answer.status), Some(401));

@@ -45,7 +45,7 @@ const CASES: [Case; 6] = [
 ];
 
 #[test]
-fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_same() {
+fn refusals_on_a_standby_equal_those_by_http_and_keep_the_standby() {
     let target = Target::echo();
     let slow = Fixture::with(&target, [&[], &[], &["--standbys", "0"]]);
     let fast = Fixture::forwarding(&target);
@@ -83,7 +83,7 @@ fn refused_and_again(fixture: &Fixture, (change, name, kind, undo): &Case) -> (S
 }
 
 #[test]
-fn a_device_that_has_gone_is_offline_on_a_connection_that_stands_by_as_well() {
+fn a_device_that_left_is_offline_for_a_request_on_a_standby_too() {
     let target = Target::echo();
     let mut fixture = Fixture::forwarding(&target);
     fixture.warm(2);
@@ -99,7 +99,7 @@ fn a_device_that_has_gone_is_offline_on_a_connection_that_stands_by_as_well() {
 }
 
 #[test]
-fn who_was_removed_or_has_another_key_has_no_stream_on_a_connection_of_before() {
+fn a_removed_or_rekeyed_service_opens_no_stream_on_an_old_standby() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     fixture.warm(2);
@@ -113,7 +113,7 @@ fn who_was_removed_or_has_another_key_has_no_stream_on_a_connection_of_before() 
 }
 
 #[test]
-fn connections_of_who_may_no_longer_stand_by_are_closed_though_nobody_uses_them() {
+fn idle_standbys_of_a_revoked_identity_are_closed() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     fixture.warm(3);

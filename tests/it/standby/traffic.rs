@@ -145,7 +145,7 @@ fn assert_once(firsts: &Firsts, echoed: &[u64]) {
 }
 
 #[test]
-fn what_goes_along_with_a_request_comes_once_though_its_answer_is_swallowed() {
+fn early_data_arrives_once_though_the_response_is_lost() {
     let (target, firsts) = remembering();
     let fixture = Fixture::forwarding(&target);
     let mut echoed = Vec::new();
@@ -182,7 +182,7 @@ fn warm_saying(fixture: &Fixture, first: u64) {
 }
 
 #[test]
-fn what_an_agent_has_passed_on_is_not_passed_on_again_by_the_next_one() {
+fn early_data_that_one_agent_delivered_is_not_delivered_by_the_next() {
     let (target, firsts) = remembering();
     let fixture = Fixture::forwarding(&target);
     warm_saying(&fixture, 100);
@@ -199,7 +199,7 @@ fn what_an_agent_has_passed_on_is_not_passed_on_again_by_the_next_one() {
 }
 
 #[test]
-fn what_goes_along_with_requests_comes_once_whatever_the_network_does() {
+fn early_data_arrives_once_whatever_the_network_does() {
     const ROUNDS: u64 = 25;
     let faults = [
         Fault::Cut,
