@@ -1,4 +1,4 @@
-//! What a service may reach, changing under live streams: those outside end, with the reason, and no others.
+//! Scope changes under active streams: streams outside the new scope end with the reason, others continue.
 
 use std::time::Duration;
 

@@ -152,7 +152,7 @@ impl Fixture {
         joined(&self.hub, service)
     }
 
-    /// What the command said it is, and has started.
+    /// Process ids that the command printed: its own and its child's.
     fn pids(&self, count: usize) -> Vec<u32> {
         poll("the command", || {
             let written = fs::read_to_string(self.device.home().join("pids")).ok()?;
@@ -182,7 +182,7 @@ fn assert_rejected(finished: &Finished, reason: &str) {
     assert!(finished.stderr.contains(reason), "{reason}: {finished:?}");
 }
 
-/// Whoever has ended but was not yet buried by init does not run.
+/// Reports whether a process runs; a zombie does not.
 fn is_running(id: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     state.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with(['Z', 'X']))

@@ -20,7 +20,7 @@ fn start(machine: &Machine, port: u16, authority: &Pebble) -> Hub {
     start_with(machine, port, authority, &[])
 }
 
-/// The same with further arguments.
+/// Starts it with further arguments.
 fn start_with(machine: &Machine, port: u16, authority: &Pebble, arguments: &[&str]) -> Hub {
     let (directory, ca) = (authority.directory(), &authority.server_authority);
     let own = ["--hostname", NAME, "--acme", "--acme-directory", &directory, "--acme-ca", ca];

@@ -114,16 +114,16 @@ fn the_service_manager_is_notified_of_readiness_liveness_and_stopping() {
     let path = machine.home().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     let hub = start(&machine, path.to_str().unwrap(), &["hub", "--listen", "127.0.0.1:0"]);
-    tells_its_life(&hub, &manager, "READY=1\nSTATUS=listening on https://127.0.0.1:");
+    notifies_liveness(&hub, &manager, "READY=1\nSTATUS=listening on https://127.0.0.1:");
 
     // Beginning with @ it is no file.
     let name = format!("devstream-test-{}", closed_port());
     let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let socket = format!("@{name}");
     let agent = start(&machine, &socket, &["device-agent", "--forward", "22"]);
-    tells_its_life(&agent, &manager, "READY=1\nSTATUS=not yet connected");
+    notifies_liveness(&agent, &manager, "READY=1\nSTATUS=not yet connected");
     let proxy = start(&machine, &socket, &["service-proxy", "--device", DEVICE, "--local", "0"]);
-    tells_its_life(&proxy, &manager, &format!("READY=1\nSTATUS={DEVICE} on 127.0.0.1:"));
+    notifies_liveness(&proxy, &manager, &format!("READY=1\nSTATUS={DEVICE} on 127.0.0.1:"));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn start(machine: &Machine, notify: &str, arguments: &[&str]) -> Process {
     Process::start(command.args(arguments).env("NOTIFY_SOCKET", notify).env("WATCHDOG_USEC", "100000"))
 }
 
-fn tells_its_life(role: &Process, manager: &UnixDatagram, ready: &str) {
+fn notifies_liveness(role: &Process, manager: &UnixDatagram, ready: &str) {
     let first = until(manager, role, "READY=1");
     assert!(first.starts_with(ready), "{first}");
     for _ in 0..3 {

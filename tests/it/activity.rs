@@ -99,7 +99,7 @@ fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
         is_alive(&mut running);
         disk.fill();
         // The first line that does not fit tells; the file's last page may still have room for some.
-        let refused = (0..STREAMS).any(|_| !is_let_through(&mut proxy.connect()));
+        let refused = (0..STREAMS).any(|_| !is_accepted(&mut proxy.connect()));
         assert!(refused, "{}", hub.process);
         hub.process.wait_line("no new stream is let through");
         proxy.process.wait_line(RefusalKind::AuditFailed.row().sentence);
@@ -207,8 +207,8 @@ fn a_history_that_every_rotation_would_delete_is_refused() {
     }
 }
 
-/// Whether a byte comes back.
-fn is_let_through(stream: &mut TcpStream) -> bool {
+/// Reports whether a byte is echoed.
+fn is_accepted(stream: &mut TcpStream) -> bool {
     let mut byte = [0];
     stream.write_all(b"?").is_ok() && stream.read(&mut byte).is_ok_and(|count| count > 0)
 }

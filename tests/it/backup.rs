@@ -1,4 +1,4 @@
-//! One file that holds a hub: written while it runs, and enough to be the same hub elsewhere.
+//! Backup and restore: one file, written while the hub runs, restores the same hub elsewhere.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -232,7 +232,7 @@ fn an_agent_trusts_a_hub_that_was_restored_and_no_other_in_its_place() {
     agent.wait_line("is online");
 }
 
-/// With one of its pages, the last, overwritten.
+/// Overwrites the database's last page.
 fn damaged(good: &[u8]) -> Vec<u8> {
     let (intact, page) = good.split_at(good.len() - 4096);
     [intact, &vec![0xa5; page.len()]].concat()

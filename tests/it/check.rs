@@ -1,4 +1,4 @@
-//! What `check` says of each failure that was staged: the hop, the cause, the next step, and the table's exit code.
+//! `devstream check` on each staged failure: hop, cause, advice and exit code.
 
 mod wrong_servers;
 
@@ -19,7 +19,7 @@ use crate::support::targets::{Target, closed_port};
 /// The hops to a hub and in, without a proxy.
 const HUB_PATH: [&str; 6] = ["identity", "dns", "tcp", "tls", "authentication", "clock"];
 
-/// What `check` found on a machine.
+/// Report of `check` on a machine.
 struct CheckReport(Value);
 
 impl CheckReport {
@@ -44,7 +44,7 @@ impl CheckReport {
         self.hops().find(|hop| hop["hop"] == name).unwrap_or_else(|| panic!("no {name}: {:#}", self.0))
     }
 
-    /// All is well, on these hops.
+    /// Asserts that exactly these hops passed.
     fn is_well(&self, hops: &[&str]) {
         let found: Vec<_> =
             self.hops().map(|hop| (hop["hop"].as_str().unwrap(), hop["state"].as_str().unwrap())).collect();
@@ -53,7 +53,7 @@ impl CheckReport {
         assert_eq!(self.0["exitCode"], 0);
     }
 
-    /// All is well up to the last hop, which failed like this.
+    /// Asserts that all hops passed but the last, which failed like this.
     fn fails(&self, hop: &str, kind: RefusalKind, cause: &str, advice: &str) {
         let last = self.hops().last().unwrap();
         assert_eq!((&last["hop"], &last["state"]), (&hop.into(), &"failed".into()), "{:#}", self.0);
@@ -236,25 +236,14 @@ fn check_distinguishes_device_stream_and_target_failures() {
     let says = "nothing in 1 s, as servers do that wait for the client";
     assert_eq!(waiting.hop("target")["facts"]["says"], says);
 
-    check(&["--stream", "ssh"]).fails("target", RefusalKind::TargetTimedOut, "such servers speak first", "firewall");
-    check(&["--stream", "closed"]).fails(
-        "target",
-        RefusalKind::TargetRefused,
-        "Connection refused",
-        "is the service running",
-    );
-    check(&["--stream", "mute"]).fails(
-        "target",
-        RefusalKind::TargetRefused,
-        "ended it without a word",
-        "is the service running",
-    );
-    check(&["--stream", "nosuch"]).fails(
-        "stream",
-        RefusalKind::StreamNotOffered,
-        "offered: greeting, closed",
-        "--stream NAME",
-    );
+    for (stream, hop, kind, cause, advice) in [
+        ("ssh", "target", RefusalKind::TargetTimedOut, "such servers speak first", "firewall"),
+        ("closed", "target", RefusalKind::TargetRefused, "Connection refused", "is the service running"),
+        ("mute", "target", RefusalKind::TargetRefused, "ended it without a word", "is the service running"),
+        ("nosuch", "stream", RefusalKind::StreamNotOffered, "offered: greeting, closed", "--stream NAME"),
+    ] {
+        check(&["--stream", stream]).fails(hop, kind, cause, advice);
+    }
     CheckReport::on(&laptop, &["--device", "pi-43"]).fails(
         "device",
         RefusalKind::UnknownDevice,

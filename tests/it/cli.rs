@@ -1,4 +1,4 @@
-//! What a person types and sees: help, lists, and errors that say what to do.
+//! The command line: help, lists, and errors with advice.
 
 use std::fs;
 use std::net::TcpListener;

@@ -32,7 +32,7 @@ impl Fixture {
         Self { laptop, hub, _agent: agent }
     }
 
-    /// Whether the hub answered within a TAB does not matter here: this machine was slow, if not.
+    /// Ignores whether the hub answered within the completion's time limit: that depends on the machine's load.
     fn warm(&self) {
         self.laptop.ask(&["devices"]);
     }
@@ -258,7 +258,7 @@ fn shell(machine: &Machine, program: &str) -> Command {
     command
 }
 
-/// What bash would offer after a TAB.
+/// Completions that bash offers after a TAB.
 fn bash(machine: &Machine, words: &[&str]) -> Vec<String> {
     let script = r#"source <(devstream completions bash)
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
@@ -282,7 +282,7 @@ fn bash_types(machine: &Machine, line: &str) -> String {
     printed.unwrap_or_else(|| panic!("{finished:?}")).trim().to_owned()
 }
 
-/// The same of fish, with its descriptions.
+/// Completions that fish offers, with their descriptions.
 fn fish(machine: &Machine, line: &str) -> Vec<String> {
     let script = format!("devstream completions fish | source; complete -C 'devstream {line}'");
     offered(&Process::start(shell(machine, "fish").args(["--no-config", "-c", &script])).finish())
@@ -300,7 +300,7 @@ fn zsh(machine: &Machine, line: &str, rest: &str) -> Finished {
     Process::start(shell(machine, "zsh").args(["-f", "-c", script, "zsh", line, rest])).finish()
 }
 
-/// What was offered, in silence.
+/// The completions; asserts that nothing was printed to standard error.
 fn offered(finished: &Finished) -> Vec<String> {
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
     finished.stdout.lines().map(str::to_owned).collect()

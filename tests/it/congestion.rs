@@ -1,4 +1,4 @@
-//! How the tunnel's connections react to a congested network, on a machine whose own way is another.
+//! Congestion control of tunnel connections, on a machine with another default.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use crate::support::netns::NetNs;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 
-/// What every kernel has.
+/// Congestion control of every kernel.
 const SYSTEMS: &str = "reno";
 
-/// What the kernel has for those who ask.
+/// Congestion control that devstream selects where the kernel has it.
 fn best() -> &'static str {
     let available = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap();
     if available.split_whitespace().any(|name| name == "bbr") { "bbr" } else { SYSTEMS }

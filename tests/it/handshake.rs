@@ -1,4 +1,5 @@
-//! The specification's handshake by hand, as the original's clients do it: ask, answer, and two WebSockets in any order.
+//! The specification's handshake by hand, as the original's clients do it: ask, answer, and two WebSockets in any
+//! order.
 
 use devstream::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, ERROR_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL_HEADER,
@@ -72,11 +73,11 @@ fn either_side_may_connect_first_and_its_early_bytes_are_buffered() {
     for service_first in [true, false] {
         let (service, device) = handshake(&mut device, &alice, &[]);
         let (first, second) = if service_first { (service, device) } else { (device, service) };
-        let mut waiting = first.bring();
+        let mut waiting = first.attach();
         for piece in early.chunks(60_000) {
             waiting.bytes(piece).unwrap();
         }
-        let mut late = second.bring();
+        let mut late = second.attach();
         assert!(late.expect_bytes(early.len()) == early, "early bytes came as others");
         late.bytes(b"answer").unwrap();
         assert_eq!(waiting.expect_bytes(6), b"answer");
@@ -87,10 +88,10 @@ fn either_side_may_connect_first_and_its_early_bytes_are_buffered() {
 fn bytes_sent_before_a_close_reach_the_side_that_connects_later() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let mut early = service.bring();
+    let mut early = service.attach();
     early.bytes(b"said and done").unwrap();
     early.close(1000).unwrap();
-    let mut late = device.bring();
+    let mut late = device.attach();
     assert_eq!(late.expect_bytes(13), b"said and done");
     assert_eq!(late.expect_close(), 1000);
 }
@@ -99,7 +100,7 @@ fn bytes_sent_before_a_close_reach_the_side_that_connects_later() {
 fn a_side_that_never_connects_times_the_handshake_out() {
     let (hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);
     let (service, _) = handshake(&mut device, &alice, &[]);
-    let mut service = service.bring();
+    let mut service = service.attach();
     assert_eq!(service.expect_close(), RefusalKind::HandshakeTimedOut.row().close);
     hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
 }
@@ -114,7 +115,7 @@ fn a_revoked_acceptance_reaches_the_service_at_every_stage() {
         let request = device.request();
         device.accept(&request);
         let grant = pending.answer().grant();
-        let waiting = service_is_there.then(|| alice.bring(&grant).unwrap());
+        let waiting = service_is_there.then(|| alice.attach(&grant).unwrap());
         device.reject(&request, no());
         if let Some(mut waiting) = waiting {
             let end = waiting.next().unwrap();
@@ -124,10 +125,10 @@ fn a_revoked_acceptance_reaches_the_service_at_every_stage() {
             );
         } else {
             hub.wait_activity("invoke", Some(row.label));
-            let answer = alice.bring(&grant).err().unwrap();
+            let answer = alice.attach(&grant).err().unwrap();
             assert!(answer.refusal_label() == row.label && answer.body.contains("it cannot come"), "{answer:?}");
         }
-        let answer = device.identity.bring(&StreamGrant::from(&request)).err().unwrap();
+        let answer = device.identity.attach(&StreamGrant::from(&request)).err().unwrap();
         assert_eq!(answer.status, 401, "who takes it back does not come");
     }
 }
@@ -138,9 +139,9 @@ fn a_connected_device_cannot_revoke_its_acceptance() {
     let pending = alice.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
-    let mut there = device.identity.bring(&StreamGrant::from(&request)).unwrap();
+    let mut there = device.identity.attach(&StreamGrant::from(&request)).unwrap();
     device.reject(&request, RefusalKind::RejectedByDevice.into());
-    let mut here = alice.bring(&pending.answer().grant()).unwrap();
+    let mut here = alice.attach(&pending.answer().grant()).unwrap();
     here.bytes(b"hello").unwrap();
     assert_eq!(there.expect_bytes(5), b"hello");
 }
@@ -149,7 +150,7 @@ fn a_connected_device_cannot_revoke_its_acceptance() {
 fn relayed_messages_are_at_most_64_kib() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let (mut service, mut device) = (service.bring(), device.bring());
+    let (mut service, mut device) = (service.attach(), device.attach());
     let large = Pattern::new(1).prefix(200 * KIB);
     service.bytes(&large).unwrap();
     let mut arrived = Vec::new();
@@ -165,7 +166,7 @@ fn relayed_messages_are_at_most_64_kib() {
 fn a_broken_side_closes_the_other_with_the_original_servers_code() {
     let (hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let (service, mut device) = (service.bring(), device.bring());
+    let (service, mut device) = (service.attach(), device.attach());
     drop(service);
     assert_eq!(device.next().unwrap(), Frame::Close(1011, "WS disconnected".into()));
     assert_eq!(hub.wait_activity("streamClosed", None)["properties"]["endedBy"], "service");
@@ -175,7 +176,7 @@ fn a_broken_side_closes_the_other_with_the_original_servers_code() {
 fn a_clean_close_is_relayed_as_a_clean_close() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let (mut service, mut device) = (service.bring(), device.bring());
+    let (mut service, mut device) = (service.attach(), device.attach());
     service.bytes(b"the last words").unwrap();
     service.close(1000).unwrap();
     assert_eq!(device.expect_bytes(14), b"the last words");
@@ -189,7 +190,7 @@ fn a_client_without_half_close_gets_every_byte_and_then_the_close() {
     let _agent = Agent::start(&machine, &[&format!("ssh={}", target.port)]);
     let alice = RawClient::join(&hub.service_link("alice"));
     let grant = alice.open("ssh", &[]).answer().grant();
-    let mut stream = alice.bring(&grant).expect("let in");
+    let mut stream = alice.attach(&grant).expect("let in");
     let whole = stream.expect_bytes(usize::try_from(8 * MIB).unwrap());
     Pattern::new(1).expect(&mut whole.as_slice(), 8 * MIB);
     assert_eq!(stream.next().unwrap(), Frame::Close(1000, String::new()));
@@ -199,12 +200,12 @@ fn a_client_without_half_close_gets_every_byte_and_then_the_close() {
 fn text_messages_have_meaning_only_with_a_negotiated_stream_protocol() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, plain) = handshake(&mut device, &alice, &[]);
-    let (mut service, _plain) = (service.bring(), plain.bring());
+    let (mut service, _plain) = (service.attach(), plain.attach());
     service.text(r#"{"type":"end","bytes":0}"#).unwrap();
     assert_eq!(service.expect_close(), 1003);
 
     let (service, agreed) = handshake(&mut device, &alice, &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]);
-    let (mut service, mut agreed) = (service.bring(), agreed.bring());
+    let (mut service, mut agreed) = (service.attach(), agreed.attach());
     service.text(r#"{"type":"end","bytes":0}"#).unwrap();
     assert_eq!(agreed.next().unwrap(), Frame::Text(r#"{"type":"end","bytes":0}"#.into()));
 }
@@ -219,17 +220,17 @@ fn a_request_that_the_service_abandons_is_cancelled() {
     hub.wait_activity("invoke", Some(RefusalKind::PeerGone.row().label));
     device.accept(&request);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let (mut service, mut device) = (service.bring(), device.bring());
+    let (mut service, mut device) = (service.attach(), device.attach());
     service.bytes(b"hello").unwrap();
     assert_eq!(device.expect_bytes(5), b"hello");
 }
 
-/// One side's way into a stream.
+/// Access of one side to a stream.
 struct Place<'a>(&'a RawClient, StreamGrant);
 
 impl Place<'_> {
-    fn bring(&self) -> WebSocket {
-        self.0.bring(&self.1).expect("the hub lets it in")
+    fn attach(&self) -> WebSocket {
+        self.0.attach(&self.1).expect("the hub lets it in")
     }
 }
 

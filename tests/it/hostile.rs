@@ -1,4 +1,4 @@
-//! What strangers and broken peers send. Each gets a clear no or nothing, and a stream beside them goes on.
+//! Unauthenticated and malformed input: each is refused or closed, and an open stream is not disturbed.
 
 mod clients;
 mod floods;
@@ -34,12 +34,12 @@ use crate::support::{DEVICE, STREAM_PROTOCOL, TIMEOUT, poll};
 /// A busy test machine takes longer than the hub's own deadline.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// One device with an echo behind it, one stream that must survive whatever the test does, and a stranger.
+/// A device with an echo target, a stream that must survive the test, and an unauthenticated client.
 struct HostileFixture {
     fixture: OneMachine,
     stream: TcpStream,
     alice: RawClient,
-    /// What the hub had open at the beginning.
+    /// Descriptors that the hub had open at the beginning.
     open_files: usize,
     _target: Target,
 }
@@ -49,11 +49,11 @@ impl HostileFixture {
         Self::begin_with(&[])
     }
 
-    /// With further arguments for the hub.
+    /// Starts with further arguments for the hub.
     fn begin_with(arguments: &[&str]) -> Self {
         let target = Target::echo();
-        // How many connections stand by depends on how often none did, and a stream whose proxy was killed is awaited for the
-        // grace; whatever else is open is the stranger's doing.
+        // How many connections stand by depends on how often none did, and a stream whose proxy was killed is awaited
+        // for the grace; whatever else is open is the stranger's doing.
         let own = ["--standbys", "0", "--resume-grace", "10s"];
         let fixture = OneMachine::with_hub(target.port, &[arguments, &own].concat());
         let mut stream = fixture.proxy.connect();
@@ -85,7 +85,7 @@ impl HostileFixture {
     /// A stream of alice's own, with or without what both ends agree on.
     fn websocket(&self, headers: &[(&str, &str)]) -> WebSocket {
         let grant = self.alice.open("target", headers).answer().grant();
-        self.alice.bring(&grant).expect("the hub lets alice in")
+        self.alice.attach(&grant).expect("the hub lets alice in")
     }
 }
 

@@ -35,7 +35,7 @@ impl Fixture {
         Self { authority, files, hub, device, laptop, _machine: machine }
     }
 
-    /// What `ssh` and an agent make of what is in the hub's place now.
+    /// The errors of `ssh` and of an agent with the current server in the hub's place.
     fn assert_refused(&self, what: &str, kind: RefusalKind, words: &str) {
         let row = kind.row();
         let finished = self.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio"]);

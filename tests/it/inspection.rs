@@ -37,7 +37,7 @@ impl Fixture {
         ["--hub".into(), self.middlebox.address(), "--ca".into(), authority]
     }
 
-    /// What `ssh` would be told.
+    /// Arguments for `ssh`.
     fn pipe(&self, more: &[&str]) -> (Option<i32>, String) {
         let way = self.proxy_flags();
         let way: Vec<_> = way.iter().map(String::as_str).collect();

@@ -64,8 +64,8 @@ fn a_registry_of_a_later_version_is_refused_unchanged() {
     assert!(fs::read(&path).expect("the registry") == before, "it was changed");
 }
 
-/// The same identities, keys and codes, in the tables of the first version. Of the services, alice had no names in her
-/// scope, and bob that of another device.
+/// Converts the registry to the first version's tables, with the same identities, keys and codes. Alice had no names in
+/// her scope, and bob that of another device.
 fn as_the_first_version_wrote_it(path: &std::path::Path) {
     let old = path.with_extension("old");
     let first = Connection::open(&old).expect("a new database");

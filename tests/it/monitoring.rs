@@ -1,4 +1,4 @@
-//! What a monitoring system reads, compared with what happened.
+//! The exported metrics, compared with the events.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

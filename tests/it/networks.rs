@@ -16,8 +16,8 @@ use crate::support::{DEVICE, poll};
 
 const NAME: &str = "hub.test";
 
-/// A network whose machines know neither the hub's name nor a way to the hub, and the network where both are known, with a
-/// proxy between.
+/// A network whose machines know neither the hub's name nor a way to the hub, and the network where both are known,
+/// with a proxy between.
 pub(crate) struct Fixture {
     pub(crate) target: Target,
     pub(crate) proxy: Proxy,
@@ -31,7 +31,7 @@ impl Fixture {
         Self::with_hub(start, &[])
     }
 
-    /// With further arguments for the hub.
+    /// Starts with further arguments for the hub.
     pub(crate) fn with_hub(start: fn(&NetNs) -> Proxy, arguments: &[&str]) -> Self {
         let [near, far] = NetNs::two();
         near.run(&format!(
@@ -80,7 +80,7 @@ impl Fixture {
     }
 }
 
-/// What was run on the far side, and is running.
+/// Commands that ran, and run, on the remote side.
 struct Everything {
     joined: [Finished; 2],
     agent: Process,

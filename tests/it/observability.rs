@@ -1,4 +1,4 @@
-//! Who is there, what they do, how the hub is: as people read it, and as programs do.
+//! Lists of devices, services and streams, and the hub's status, as text and as JSON.
 
 use std::io::Write as _;
 use std::net::TcpListener;

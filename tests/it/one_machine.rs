@@ -1,4 +1,4 @@
-//! One user, one machine, nothing configured, and real OpenSSH on both ends.
+//! One user on one machine without configuration, with real OpenSSH at both ends.
 
 use std::fs::{self, File};
 

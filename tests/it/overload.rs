@@ -162,7 +162,7 @@ fn hub_with(arguments: &[&str]) -> (Machine, Hub) {
     (machine, hub)
 }
 
-/// Whether an echo comes back, rather than a reset.
+/// Reports whether an echo arrives, rather than a reset.
 fn answers(local: &mut TcpStream) -> bool {
     local.write_all(b"x").is_ok() && local.read_exact(&mut [0]).is_ok()
 }
@@ -175,7 +175,7 @@ fn wait_until_served(proxy: &ServiceProxy) {
     }
 }
 
-/// From a local connection to the first byte of the echo.
+/// Time from a local connection to the first byte of the echo.
 fn median_first_byte(proxy: &ServiceProxy) -> Duration {
     let mut times: Vec<Duration> = (0..31)
         .map(|_| {

@@ -63,7 +63,7 @@ fn the_copy_example_copies_a_file_and_removes_a_partial_one() {
     sender.wait().unwrap();
 }
 
-/// One of the examples, which `cargo test` builds.
+/// Returns an example's program, which `cargo test` builds.
 fn example(machine: &Machine, name: &str, arguments: &[&str]) -> Process {
     let program = Path::new(DEVSTREAM).with_file_name("examples").join(name);
     assert!(program.exists(), "there is no {}; `cargo build --examples` makes it", program.display());

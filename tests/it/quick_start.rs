@@ -1,5 +1,5 @@
-//! A newcomer with the README alone: its own commands, letter by letter, on three machines that have nothing but the program
-//! and OpenSSH.
+//! A newcomer with the README alone: its own commands, letter by letter, on three machines that have nothing but the
+//! program and OpenSSH.
 
 use std::cell::RefCell;
 use std::fs;
@@ -17,7 +17,7 @@ const README: &str = include_str!("../../README.md");
 /// The promise, which is the README's as well.
 const MOST_COMMANDS: usize = 3;
 
-/// Of root, who alone may give machines networks of their own.
+/// Home of root: network namespaces need root.
 const HOME: &str = "/root";
 
 #[test]
@@ -102,12 +102,12 @@ impl TestMachine {
         fs::write(directory.join("config"), "StrictHostKeyChecking accept-new\n").expect("a file can be written");
     }
 
-    /// One command that goes on, in place of its shell: it ends with its process here.
+    /// Starts a long-running command in place of its shell, so that it ends with its process.
     fn start(&self, command: &str) -> Process {
         self.types(&format!("exec {command}"))
     }
 
-    /// What is typed into a shell that has nothing in its environment but what none can do without.
+    /// Runs a line in a shell with a minimal environment.
     fn types(&self, command: &str) -> Process {
         let path = format!("PATH={HOME}/bin:/usr/bin:/bin");
         let mut shell = self.netns.machine().command("env");
@@ -116,14 +116,14 @@ impl TestMachine {
         Process::start(&mut shell)
     }
 
-    /// What is typed, to its good end.
+    /// Runs a line to its successful end.
     fn does(&self, command: &str) -> Finished {
         let finished = self.types(command).finish();
         assert_eq!(finished.code, Some(0), "{command}: {finished:?}");
         finished
     }
 
-    /// What goes on while others are typed into.
+    /// Starts a line that keeps running.
     fn keeps(&self, process: Process) {
         self.running.borrow_mut().push(process);
     }

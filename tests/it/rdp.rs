@@ -20,7 +20,7 @@ echo "$answer" "${@:2}"; echo "$1" >file
 exit "$(cat code)""#;
 
 /// Connects, tells where to and which process it is, and stays.
-const PATIENT_CLIENT: &str = r#"
+const SLOW_CLIENT: &str = r#"
 address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
 exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
 echo hello >&3; read -r answer <&3
@@ -41,7 +41,7 @@ impl Fixture {
         Self { machine, agent, hub, _target: target }
     }
 
-    /// One whose path has nothing in it.
+    /// Creates a machine with an empty PATH.
     fn without_clients(&self) -> Machine {
         self.machine.clone().with("PATH", &self.machine.home().join("nothing").display().to_string())
     }
@@ -104,7 +104,7 @@ fn a_device_has_the_same_port_each_time_and_two_sessions_have_two() {
 #[test]
 fn ctrl_c_at_an_rdp_client_ends_its_stream_cleanly() {
     let fixture = Fixture::new();
-    let machine = fake(&fixture.machine, "xfreerdp", PATIENT_CLIENT);
+    let machine = fake(&fixture.machine, "xfreerdp", SLOW_CLIENT);
     // The client's end and that of its connection come in any order.
     for _ in 0..8 {
         let rdp = machine.start(&["rdp", DEVICE]);

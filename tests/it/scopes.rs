@@ -1,4 +1,4 @@
-//! Who may do what: every cell of a written table, at the one function that decides and over the wire.
+//! Authorization: every cell of a table, at the deciding function and over the wire.
 
 mod matrix;
 mod wire;

@@ -42,7 +42,7 @@ fn streams_after_the_first_few_open_no_connection_and_log_the_same() {
     assert_eq!(life_of_a_stream(&fixture, streams + STREAMS + 1), expected);
 }
 
-/// What the log says of a stream once so many are over: the last one's lines, without what differs between any two.
+/// The log lines of the last of this many streams, without the parts that differ between streams.
 fn life_of_a_stream(fixture: &Fixture, streams: u64) -> Vec<Value> {
     let mut log = poll("the last line", || {
         let log = fixture.hub.activity();
@@ -95,7 +95,7 @@ fn endpoints_with_and_without_standby_support_interoperate() {
         for _ in 0..3 {
             let answer = carol.open("target", &headers).answer();
             let grant = StreamGrant { protocol: protocol.map(str::to_owned), ..answer.grant() };
-            let mut stream = carol.bring(&grant).expect("the hub lets carol in");
+            let mut stream = carol.attach(&grant).expect("the hub lets carol in");
             stream.bytes(b"hello").unwrap();
             assert_eq!(stream.expect_bytes(5), b"hello");
         }

@@ -1,4 +1,4 @@
-//! What runs here, to which hub, and as whom: told by the roles themselves, and true at that moment.
+//! `devstream status`: running roles, their hubs and identities, as reported by the roles themselves.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _, pipe};

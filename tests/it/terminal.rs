@@ -1,4 +1,4 @@
-//! What a person sees at a terminal, and nobody else: the table of running streams, and what to do next.
+//! Output for interactive terminals only: the table of open streams, and advice on the next step.
 
 use std::net::TcpStream;
 

@@ -11,7 +11,7 @@ use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::{end, run, serve, tunnel_to};
 
-/// Who the database's server runs as where the tests run as root, which it refuses to.
+/// User of the database server when the tests run as root, which the server refuses.
 const USER: &str = "postgres";
 const ROWS: u64 = 100_000;
 

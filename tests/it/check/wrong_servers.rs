@@ -1,4 +1,4 @@
-//! What answers in strange ways, or leads nowhere.
+//! `check` against other servers and dead addresses.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -16,10 +16,10 @@ use crate::support::netns::NetNs;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, closed_port, is_alive};
 
-/// What a network answers that wants a login first.
+/// Response of a captive portal.
 const PORTAL: &str = "HTTP/1.1 302 Found\r\nlocation: http://portal.test/\r\ncontent-length: 0\r\n\r\n";
 
-/// The same, or any web server.
+/// Response of any web server.
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>";
 
 /// Answers whoever says something with this, for as long as the work takes; its address.

@@ -1,5 +1,5 @@
-//! Many devices: what they cost a hub while they are idle, and its restart as they have it. `tests/idle` and `tests/fleet` do
-//! the same with thousands.
+//! Many devices: what they cost a hub while they are idle, and its restart as they have it. `tests/idle` and
+//! `tests/fleet` do the same with thousands.
 
 use std::time::Duration;
 

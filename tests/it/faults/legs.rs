@@ -1,4 +1,4 @@
-//! What happens to a stream whose legs go through a bad network, or whose processes stand still.
+//! Streams over bad networks and with suspended processes.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ use crate::support::{AT_ONCE, DEVICE, SOON, TIMEOUT, within};
 struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
-    /// What is in the agent's way to the hub …
+    /// The network between agent and hub …
     below: Chaos,
     /// … and in the proxy's.
     above: Chaos,
@@ -162,26 +162,26 @@ fn a_very_slow_link_carries_every_byte_and_keeps_the_control_connection() {
 
 #[test]
 fn a_leg_that_freezes_for_ten_seconds_loses_nothing() {
-    let stand_still = |below: bool| {
+    let freeze = |below: bool| {
         let fixture = Fixture::with(Target::source(4, u64::MAX));
         let network = if below { &fixture.below } else { &fixture.above };
-        stand_still_and_go_on(&fixture, || hit_leg(network, Fault::Freeze(Direction::Both)), || network.heal());
+        stall_and_continue(&fixture, || hit_leg(network, Fault::Freeze(Direction::Both)), || network.heal());
     };
-    thread::scope(|scope| [true, false].map(|below| scope.spawn(move || stand_still(below))).map(drop));
+    thread::scope(|scope| [true, false].map(|below| scope.spawn(move || freeze(below))).map(drop));
 }
 
 #[test]
 fn a_process_suspended_for_ten_seconds_loses_nothing() {
-    let stand_still = |who: fn(&Fixture) -> &Process| {
+    let suspend = |who: fn(&Fixture) -> &Process| {
         let fixture = Fixture::with(Target::source(4, u64::MAX));
         let process = who(&fixture);
-        stand_still_and_go_on(&fixture, || process.signal("STOP"), || process.signal("CONT"));
+        stall_and_continue(&fixture, || process.signal("STOP"), || process.signal("CONT"));
         assert!(!fixture.agent.log().contains("trying again"), "{}", fixture.agent);
         fixture.proxy.connect().read_exact(&mut [0]).unwrap();
     };
     let all: [fn(&Fixture) -> &Process; 3] =
         [|fixture| &fixture.agent, |fixture| &fixture.hub.process, |fixture| &fixture.proxy.process];
-    thread::scope(|scope| all.map(|who| scope.spawn(move || stand_still(who))).map(drop));
+    thread::scope(|scope| all.map(|who| scope.spawn(move || suspend(who))).map(drop));
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn an_agent_that_cannot_reach_the_hub_reports_it_keeps_its_streams_and_reconnect
 }
 
 /// In the middle of a download: what was on its way still comes, then nothing for ten seconds, and then all the rest.
-fn stand_still_and_go_on(fixture: &Fixture, stop: impl FnOnce(), go_on: impl FnOnce()) {
+fn stall_and_continue(fixture: &Fixture, stop: impl FnOnce(), go_on: impl FnOnce()) {
     let mut local = fixture.proxy.connect();
     let pattern = Pattern::new(4);
     pattern.expect(&mut local, MIB);

@@ -28,13 +28,13 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With one cable between them.
+    /// Creates two networks with one cable between them.
     fn new() -> Self {
         let [near, far] = NetNs::two();
         Self::on(near, far, "10.0.0.1", &[])
     }
 
-    /// With the hub at this address.
+    /// Starts all roles, with the hub at this address.
     fn on(near: NetNs, far: NetNs, host: &str, arguments: &[&str]) -> Self {
         let (hub_machine, device) = (near.machine(), far.machine());
         let hub = Hub::start_at(&hub_machine, &format!("{host}:0"), &[&["--hostname", host], arguments].concat());
@@ -49,7 +49,7 @@ impl Fixture {
         self.near.enter(|| self.proxy.connect())
     }
 
-    /// Whether nobody had to connect anew.
+    /// Reports whether no role had to reconnect.
     fn stayed_connected(&self) -> bool {
         !self.agent.process.log().contains("trying again")
     }

@@ -135,12 +135,13 @@ fn devices(hub: &Hub) -> usize {
     hub.json::<Vec<Identity>>(&["device", "list"]).len()
 }
 
-/// Whether an echo comes back.
+/// Reports whether an echo arrives.
 fn answers(local: &mut TcpStream) -> bool {
     local.write_all(b"x").is_ok() && local.read_exact(&mut [0]).is_ok()
 }
 
-/// Over a second in which nothing is asked of it, a process takes under a tenth of a processor: it does not try in a circle.
+/// Over a second in which nothing is asked of it, a process takes under a tenth of a processor: it does not try in a
+/// circle.
 fn assert_idle(process: &Process) {
     let (start, before) = (clock::now(), process.processor_time());
     while clock::now() - start < Duration::from_secs(1) {

@@ -1,4 +1,4 @@
-//! Whoever falls silent is dead within the silence limit, on every leg; whoever merely stands still is not.
+//! Silence on any leg is detected within the idle timeout; a stalled reader is not mistaken for it.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, within};
 
-/// What every role is told, so that the tests are quick …
+/// Arguments of every role that make the tests quick …
 const SILENCE: [&str; 2] = ["--dead-after", "4"];
 
 /// … and without which streams would be resumed and nothing be seen.

@@ -39,7 +39,7 @@ fn a_service_that_never_brings_its_stream_frees_the_devices_target_in_time() {
     let grant = alice.open("ssh", &[]).answer().grant();
     within(IN_TIME, "the target's end", || assert_eq!(target.seen().end, StreamEnd::Reset));
     hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
-    assert_eq!(alice.bring(&grant).err().map(|answer| answer.status), Some(401), "the token is void");
+    assert_eq!(alice.attach(&grant).err().map(|answer| answer.status), Some(401), "the token is void");
 }
 
 #[test]

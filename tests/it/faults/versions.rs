@@ -48,7 +48,7 @@ fn an_end_that_knows_no_subprotocol_still_gets_every_byte() {
         token: request["authorizationToken"].as_str().unwrap().into(),
         protocol: None,
     };
-    let mut stream = device.bring(&grant).unwrap();
+    let mut stream = device.attach(&grant).unwrap();
     let pattern = Pattern::new(8);
     pattern.send(&mut local, 256 * KIB).unwrap();
     let length = usize::try_from(256 * KIB).unwrap();

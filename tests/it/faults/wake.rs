@@ -1,5 +1,5 @@
-//! A machine that slept, or a process that was stopped: on waking, every connection is looked at, and what died meanwhile is
-//! found at once, long before it would be missed.
+//! A machine that slept, or a process that was stopped: on waking, every connection is looked at, and what died
+//! meanwhile is found at once, long before it would be missed.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ const SLEEP: Duration = Duration::from_secs(12);
 /// A probe's deadline, the pause before a stream or a control connection comes again, and a busy machine's slack.
 const SOON: Duration = Duration::from_secs(5 + 2 + 3);
 
-/// What is said on waking.
+/// The log line after waking up.
 const LOOKING: &str = "looking at every connection";
 
 /// A hub, and a network of their own for each of the others.
@@ -33,7 +33,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With the agent and the proxy on these machines.
+    /// Starts the agent and the proxy on these machines.
     fn on(device: Machine, laptop: Machine) -> Self {
         let target = Target::echo();
         let hub = Hub::start(&Machine::new());

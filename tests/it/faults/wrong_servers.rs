@@ -1,4 +1,4 @@
-//! What answers in the hub's place: a captive portal, a reverse proxy without its hub, a machine that speaks first.
+//! Other servers at the hub's address: a captive portal, a reverse proxy without its hub, a server that speaks first.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -67,7 +67,7 @@ impl Redirected {
     }
 
     /// Both say that the hub cannot be reached, and this about why; the agent goes on trying.
-    fn are_told(&self, port: u16, why: &str) {
+    fn assert_reported(&self, port: u16, why: &str) {
         let hub = format!("{NAME}:{port}");
         let hub_flags = ["--hub", &hub, "--ca", &self.authority];
         let finished = self.laptop.run(&[&["service-proxy", "--device", DEVICE, "--stdio"], &hub_flags[..]].concat());
@@ -90,7 +90,7 @@ fn a_response_from_another_server_is_reported_with_its_status() {
         ("511 Network Authentication Required", "<html>log in</html>"),
     ] {
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        led.are_told(answering(&answer, Some(led.tls.clone())), status.split(' ').next().unwrap());
+        led.assert_reported(answering(&answer, Some(led.tls.clone())), status.split(' ').next().unwrap());
     }
 }
 
@@ -102,7 +102,7 @@ fn a_redirect_is_reported_and_never_followed() {
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let location = format!("https://{NAME}:{}/", lure.local_addr().unwrap().port());
         let answer = format!("HTTP/1.1 {status}\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
-        led.are_told(answering(&answer, Some(led.tls.clone())), status.split(' ').next().unwrap());
+        led.assert_reported(answering(&answer, Some(led.tls.clone())), status.split(' ').next().unwrap());
     }
     assert!(lure.accept().is_err(), "the redirect was followed, with whatever credentials");
 }
@@ -124,7 +124,7 @@ fn a_server_without_tls_is_reported() {
     let led = Redirected::new();
     for answer in ["HTTP/1.1 302 Found\r\nlocation: http://portal.test/\r\ncontent-length: 0\r\n\r\n", "220 ready\r\n"]
     {
-        led.are_told(answering(answer, None), "TLS");
+        led.assert_reported(answering(answer, None), "TLS");
     }
 }
 
@@ -134,6 +134,6 @@ fn a_server_that_closes_or_is_absent_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || listener.incoming().flatten().for_each(|stream: TcpStream| drop(stream)));
-    led.are_told(port, &format!("{NAME}:{port}"));
-    led.are_told(crate::support::targets::closed_port(), "refused");
+    led.assert_reported(port, &format!("{NAME}:{port}"));
+    led.assert_reported(crate::support::targets::closed_port(), "refused");
 }

@@ -33,7 +33,7 @@ struct OrphanedRoles {
 }
 
 impl OrphanedRoles {
-    /// With one stream done, and the hub gone.
+    /// Starts the roles, carries one stream, and stops the hub.
     fn by_its_hub() -> Self {
         let (folder, authority, target) = (Machine::new(), Authority::new(), Target::echo());
         let ca = authority.file(&folder);
@@ -76,13 +76,13 @@ fn with(files: &Files) -> Vec<&str> {
     [&["--hostname", NAME, "--no-resume"], files.arguments().as_slice()].concat()
 }
 
-/// Whether a local connection comes to an end, whichever it is; some of what the hub sent may come first.
+/// Reports whether a local connection ends; some of the hub's bytes may precede the end.
 fn is_over(mut local: TcpStream) -> bool {
     let end = local.read_to_end(&mut Vec::new());
     end.map_or_else(|error| !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), |_| true)
 }
 
-/// Who is still saying the rest of a large frame when the other one has had enough may find it gone.
+/// Writes the rest of a large frame; the peer may have closed the connection by then.
 fn say(stream: &mut WebSocket<Tls>, Malformed { what, bytes, code }: &Malformed) {
     if stream.garbage(bytes).is_ok() {
         assert_eq!(stream.end(), Some(*code), "{what}");
@@ -177,7 +177,7 @@ fn a_proxy_survives_any_server_in_its_hubs_place() {
             let mut seed = 0;
             while !over.load(Ordering::Relaxed) {
                 if let Some(client) = impostor.try_accept() {
-                    answer_with_nonsense(&impostor, client, &mut Rng::new(seed));
+                    answer_with_garbage(&impostor, client, &mut Rng::new(seed));
                     seed += 1;
                 }
             }
@@ -201,7 +201,7 @@ impl Drop for StopGuard<'_> {
 }
 
 /// Instead of TLS, instead of an answer, instead of an upgrade, or after one; and hangs up.
-fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng) {
+fn answer_with_garbage(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng) {
     if rng.random_below(4) == 0 {
         // Whoever left does not hear it.
         let _ = client.write_all(&rng.garbage(&[b"\x15\x03\x03\x00\x02\x02\x28".to_vec()]));
@@ -220,7 +220,7 @@ fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng
     }
 }
 
-/// What a hub answers, and what it never does.
+/// Responses of a hub, and others that no hub sends.
 fn answers() -> Vec<Vec<u8>> {
     [
         "HTTP/1.1 200 OK\r\niothub-streaming-is-accepted: True\r\niothub-streaming-url: wss://localhost/standby\r\n\

@@ -34,8 +34,8 @@ fn pair(hostile: &HostileFixture, device: &mut RawDevice) -> Pair {
     let pending = hostile.alice.send("POST", "/twins/flooded/streams/ssh", &[], "");
     let request = device.request();
     device.accept(&request);
-    let service = hostile.alice.bring(&pending.answer().grant()).expect("let in");
-    Pair { service, device: device.identity.bring(&(&request).into()).expect("let in") }
+    let service = hostile.alice.attach(&pending.answer().grant()).expect("let in");
+    Pair { service, device: device.identity.attach(&(&request).into()).expect("let in") }
 }
 
 #[test]

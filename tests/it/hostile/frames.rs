@@ -41,7 +41,7 @@ fn malformed_frames_from_a_waiting_side_are_answered_at_once() {
         let pending = hostile.alice.send("POST", "/twins/waiting/streams/ssh", &[], "");
         let request = device.request();
         device.accept(&request);
-        hostile.alice.bring(&pending.answer().grant()).expect("let in")
+        hostile.alice.attach(&pending.answer().grant()).expect("let in")
     };
     assert_answered(&hostile, DATA_MESSAGE_LIMIT, alone, None);
     drop(device);

@@ -27,7 +27,7 @@ use crate::support::websocket::{BINARY, CLOSE, FINAL, PING, TEXT, frame};
 
 const SEEDS: u64 = 10_000;
 
-/// Where each needs a handshake with a real hub.
+/// Cases that need a handshake with a real hub.
 const FEWER: u64 = 300;
 
 /// More than any deadline in what is tested; time passes at once.
@@ -107,8 +107,8 @@ fn a_hub_survives_random_messages_before_and_on_a_stream() {
         let request = device.request();
         device.accept(&request);
         let grant = pending.answer().grant();
-        let other = (rng.random_below(2) == 0).then(|| device.identity.bring(&(&request).into()).expect("let in"));
-        let mut side = hostile.alice.bring(&grant).expect("let in");
+        let other = (rng.random_below(2) == 0).then(|| device.identity.attach(&(&request).into()).expect("let in"));
+        let mut side = hostile.alice.attach(&grant).expect("let in");
         let _ = side.garbage(&rng.garbage(&frames(true)));
         drop(side);
         // The other side is told, or it never came.
@@ -174,7 +174,7 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
     }
 }
 
-/// Whether this ends when it hears that, and then the end of the connection or nothing any more.
+/// Reports whether the peer closes after these bytes, and then the end of the connection or silence.
 async fn ends(reader: impl Future<Output = ()>, mut far: DuplexStream, nonsense: &[u8], hangs_up: bool) -> bool {
     let speaker = async {
         // It may not want to hear it all.

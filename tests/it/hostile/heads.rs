@@ -104,7 +104,7 @@ fn a_malformed_request_head_is_refused_at_little_cost() {
     hostile.end();
 }
 
-/// What the hub answers to this head and the end, if it does.
+/// The hub's response to this request head followed by EOF, if any.
 fn status_of(hostile: &HostileFixture, head: &[u8]) -> Option<u16> {
     let mut peer = hostile.alice.dial();
     // It may hang up before it has read everything.

@@ -1,4 +1,4 @@
-//! One who takes all there is to take: their own limit stops them, and others do not notice.
+//! Clients that exhaust their own limits, without effect on others.
 
 use std::net::Shutdown;
 
@@ -22,7 +22,7 @@ fn a_service_that_floods_requests_meets_its_own_limit() {
     for attempt in 0..20 * LIMIT {
         let answer = hostile.alice.open("target", &[]).answer();
         if attempt < LIMIT {
-            open.push(hostile.alice.bring(&answer.grant()).expect("let in"));
+            open.push(hostile.alice.attach(&answer.grant()).expect("let in"));
         } else {
             assert_ne!(answer.status, 200, "attempt {attempt}: {answer:?}");
         }

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use super::{HostileFixture, SLACK};
 use crate::support::response::read_response;
 
-/// The hub's patience in these tests.
+/// The hub's time_limit in these tests.
 const PATIENT: &str = "2";
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -74,11 +74,11 @@ fn a_client_hello_in_records_of_one_byte_is_accepted() {
 fn an_early_close_or_malformed_record_ends_the_tls_handshake() {
     let hostile = HostileFixture::begin();
     let hello = client_hello(&mut client(&hostile));
-    const GOODBYE: &[u8] = &[21, 3, 3, 0, 2, 1, 0];
+    const CLOSE_NOTIFY: &[u8] = &[21, 3, 3, 0, 2, 1, 0];
     for (what, sent) in [
-        ("close_notify first", GOODBYE.to_vec()),
+        ("close_notify first", CLOSE_NOTIFY.to_vec()),
         ("a fatal alert first", vec![21, 3, 3, 0, 2, 2, 40]),
-        ("a hello, then close_notify", [&hello, GOODBYE].concat()),
+        ("a hello, then close_notify", [&hello, CLOSE_NOTIFY].concat()),
         ("a hello twice", [&hello[..], &hello].concat()),
         ("application data first", vec![23, 3, 3, 0, 1, 0]),
         ("an empty record", vec![22, 3, 3, 0, 0]),

@@ -1,4 +1,5 @@
-//! A session with a real sshd that prints numbers, while everything around it goes wrong: none is missing, none comes twice.
+//! A session with a real sshd that prints numbers, while everything around it goes wrong: none is missing, none comes
+//! twice.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -58,12 +59,12 @@ pub(crate) fn black_hole(time: Duration, arguments: &'static [&'static str]) -> 
     fixture.on_both_legs(|network| network.hit_everything(Fault::BlackHole(Direction::Both)));
     session.look_on(time);
     fixture.on_both_legs(Chaos::heal);
-    session.goes_on();
+    session.assert_continues();
     // Everybody's new connections came to nothing meanwhile, as a loiterer's do.
     assert!(!fixture.hub.process.log().contains(": banned"), "{}", fixture.hub.process);
     fixture.above.hit_all(Fault::BlackHole(Direction::Both));
     session.look_on(time);
-    session.goes_on();
+    session.assert_continues();
     fixture.assert_none_given_up();
     format!("{} numbers of a session with a black hole for {time:?}, and one that never healed", session.ends_whole())
 }
@@ -77,7 +78,7 @@ pub(crate) fn stopped_proxy(time: Duration, arguments: &'static [&'static str]) 
     fixture.proxy.process.signal("STOP");
     session.look_on(time);
     fixture.proxy.process.signal("CONT");
-    session.goes_on();
+    session.assert_continues();
     fixture.assert_none_given_up();
     format!("{} numbers of a session whose proxy stood still for {time:?}", session.ends_whole())
 }
@@ -94,16 +95,16 @@ pub(crate) fn another_address(arguments: &[&str]) -> String {
     agent.wait_line("is online");
     let proxy = ServiceProxy::start_with(&here, DEVICE, "0", arguments);
     let session = Session::start(&sshd, &here, proxy.port, Duration::from_secs(12));
-    session.goes_on();
+    session.assert_continues();
     for (old, new) in [("10.0.0.2", "10.0.0.3"), ("10.0.0.3", "10.0.0.4")] {
         far.run(&format!("ip address del {old}/24 dev cable && ip address add {new}/24 dev cable"));
         hub.process.wait_line(&format!("is online from {new}"));
-        session.goes_on();
+        session.assert_continues();
     }
     format!("{} numbers of a session whose device moved twice", session.ends_whole())
 }
 
-/// One that counts.
+/// A session that counts.
 struct Session {
     ssh: Process,
     numbers: u32,
@@ -117,7 +118,7 @@ impl Session {
         let line = format!("i=0; while [ $i -lt {numbers} ]; do echo $i; i=$((i+1)); sleep {pause}; done");
         let ssh = Process::start(&mut sshd.ssh(machine, port, &line));
         let session = Self { ssh, numbers };
-        session.goes_on();
+        session.assert_continues();
         session
     }
 
@@ -128,13 +129,13 @@ impl Session {
     }
 
     /// Waits for the next numbers.
-    fn goes_on(&self) {
+    fn assert_continues(&self) {
         let lines = self.ssh.lines();
         let next = self.ssh.find_line(lines, "", TIMEOUT);
         assert!(next.is_some(), "no further number: {}", self.ssh);
     }
 
-    /// No number is missing, and none came twice. Gives how many there were.
+    /// Asserts that no number is missing or repeated; returns their count.
     fn ends_whole(self) -> u32 {
         let (whole, numbers) = (all(self.numbers), self.numbers);
         let finished = self.ssh.finish_within(TIMEOUT * 2);

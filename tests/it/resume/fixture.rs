@@ -13,7 +13,7 @@ use crate::support::process::Process;
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::is_alive;
 
-/// What every role is told, so that silence is noticed soon.
+/// Arguments of every role: a short idle timeout, so that silence is detected soon.
 pub(crate) const SILENCE: [&str; 2] = ["--dead-after", "4"];
 
 /// The limit itself.
@@ -23,7 +23,7 @@ pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(4);
 pub(crate) struct Fixture {
     pub(crate) proxy: ServiceProxy,
     pub(crate) agent: Process,
-    /// What is in the agent's way to the hub …
+    /// The network between agent and hub …
     pub(crate) below: Chaos,
     /// … and in the proxy's.
     pub(crate) above: Chaos,
@@ -33,7 +33,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// With a forward to each of these ports, and these arguments for every role.
+    /// Starts all roles with a forward to each of these ports, and these arguments for every role.
     pub(crate) fn forwarding(ports: &[u16], arguments: &'static [&'static str]) -> Self {
         let hub = Hub::start_with(&Machine::new(), arguments);
         let machines = [(); 2].map(|()| Machine::new());
@@ -61,7 +61,7 @@ impl Fixture {
         local
     }
 
-    /// Where the forward to this port can be had.
+    /// The local port of the forward to this port.
     pub(crate) fn local(&self, port: u16) -> u16 {
         self.proxy.port_for(DEVICE, &local(port))
     }
@@ -76,7 +76,7 @@ impl Fixture {
         [&self.below, &self.above].into_iter().for_each(what);
     }
 
-    /// No stream was given up by anybody.
+    /// Asserts that no role gave up a stream.
     pub(crate) fn assert_none_given_up(&self) {
         let sentence = RefusalKind::NotResumed.row().sentence;
         for process in [&self.proxy.process, &self.agent] {

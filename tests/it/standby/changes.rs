@@ -1,4 +1,4 @@
-//! What changes while connections stand by: the key that they were made with, and how many the hub holds.
+//! Changes while standbys are open: a replaced key and a different limit.
 
 use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::support::raw::{RawClient, RawDevice};
 use crate::support::targets::Target;
 use crate::support::{DEVICE, SOON, poll, within};
 
-/// How long a replaced key is good.
+/// Overlap: time for which a replaced key remains valid.
 const OVERLAP: [&str; 2] = ["--overlap", "3s"];
 
 #[test]

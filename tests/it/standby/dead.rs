@@ -13,10 +13,10 @@ use crate::support::within;
 const PATIENT: [&[&str]; 3] =
     [&["--dead-after", "4"], &["--dead-after", "4"], &["--dead-after", "4", "--connect-timeout", "20"]];
 
-/// What a person takes for a slow network.
+/// Longest stall that an interactive user tolerates.
 const A_WHILE: Duration = Duration::from_secs(12);
 
-/// Where requests come this way. What is merely not answered may have been done, and is not done again.
+/// Requests on a standby. An unanswered request may have been served, and is not repeated.
 const fn faults(direction: Direction) -> [Fault; 6] {
     [
         Fault::Cut,

@@ -18,7 +18,7 @@ use crate::support::{DEVICE, poll};
 pub(crate) struct Fixture {
     pub(crate) proxy: ServiceProxy,
     pub(crate) agent: Process,
-    /// What is in the agent's way to the hub …
+    /// The network between agent and hub …
     pub(crate) below: Chaos,
     /// … and in the proxy's.
     pub(crate) above: Chaos,
@@ -34,7 +34,7 @@ impl Fixture {
         Self::with(target, [&[]; 3])
     }
 
-    /// With these arguments for the hub, the agent and the proxy.
+    /// Starts with these arguments for the hub, the agent and the proxy.
     pub(crate) fn with(target: &Target, arguments: [&[&str]; 3]) -> Self {
         Self::to_port(target.port, arguments)
     }
@@ -55,7 +55,7 @@ impl Fixture {
         Self { proxy, agent, below, above, hub, laptop, device, forwards, arguments }
     }
 
-    /// How many connections the proxy and the agent have made so far.
+    /// Connections that the proxy and the agent have made so far.
     pub(crate) fn connections(&self) -> [u64; 2] {
         [self.above.connections(), self.below.connections()]
     }
@@ -67,12 +67,12 @@ impl Fixture {
         local
     }
 
-    /// One stream from its beginning to both its ends.
+    /// Carries one stream from its start to both its ends.
     pub(crate) fn echo(&self, seed: u64, length: u64) {
         echo_to_eof(&self.proxy.connect(), seed, length);
     }
 
-    /// The same with a pattern that is there already.
+    /// Carries one stream with an existing pattern.
     pub(crate) fn echo_with(&self, pattern: &Pattern, length: u64) {
         let stream = self.proxy.connect();
         let (mut reader, mut writer) = (&stream, &stream);
@@ -133,7 +133,7 @@ impl Fixture {
         self.hub = Hub::start_on(&self.hub.machine().clone(), self.hub.port, &arguments);
     }
 
-    /// The same with other arguments than before.
+    /// Restarts with other arguments.
     pub(crate) fn start_hub_with(&mut self, arguments: &[&str]) {
         self.arguments[0] = arguments.iter().map(|&argument| argument.to_owned()).collect();
         self.start_hub();

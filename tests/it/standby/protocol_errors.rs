@@ -1,4 +1,4 @@
-//! What nobody says on a connection that stands by: whoever does is told so and sent away, and others do not notice.
+//! Protocol errors on standbys: the sender is closed with the reason, and other connections are not disturbed.
 
 use std::net::{Shutdown, TcpStream};
 
@@ -73,8 +73,8 @@ fn ask(standby: &mut WebSocket, open: Open) {
     standby.text(&encode(&ToHub::Open(open))).unwrap();
 }
 
-/// What the hub says next.
-fn hear(standby: &mut WebSocket) -> FromHub {
+/// The hub's next message.
+fn receive(standby: &mut WebSocket) -> FromHub {
     match standby.next() {
         Ok(Frame::Text(text)) => decode(&text).unwrap(),
         other => panic!("{other:?}"),
@@ -82,14 +82,14 @@ fn hear(standby: &mut WebSocket) -> FromHub {
 }
 
 fn opened(standby: &mut WebSocket) -> Opened {
-    match hear(standby) {
+    match receive(standby) {
         FromHub::Opened(opened) => opened,
         other @ (FromHub::Refused { .. } | FromHub::StreamRequest(_)) => panic!("{other:?}"),
     }
 }
 
 fn requested(standby: &mut WebSocket) -> Request {
-    match hear(standby) {
+    match receive(standby) {
         FromHub::StreamRequest(request) => request,
         other @ (FromHub::Refused { .. } | FromHub::Opened(_)) => panic!("{other:?}"),
     }
@@ -159,10 +159,14 @@ fn a_request_for_an_unknown_device_is_refused_and_the_standby_accepts_another() 
     let mut standby = fixture.standby();
     for _ in 0..3 {
         ask(&mut standby, open("nobody", 0));
-        assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice));
+        assert!(
+            matches!(receive(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
+        );
         ask(&mut standby, open("nobody", 5));
         standby.bytes(b"early").unwrap();
-        assert!(matches!(hear(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice));
+        assert!(
+            matches!(receive(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
+        );
     }
     ask(&mut standby, open(DEVICE, 5));
     standby.bytes(b"early").unwrap();
@@ -187,9 +191,9 @@ fn a_repeated_request_id_is_refused_and_the_first_stream_continues() {
     let bob = RawClient::join(&fixture.whole.hub.service_link("bob"));
     let mut bobs = bob.standby().unwrap();
     ask(&mut bobs, request.clone());
-    assert!(matches!(hear(&mut bobs), FromHub::Refused { .. }), "another's");
+    assert!(matches!(receive(&mut bobs), FromHub::Refused { .. }), "another's");
     ask(&mut again, request);
-    assert!(matches!(hear(&mut again), FromHub::Refused { .. }), "repeated");
+    assert!(matches!(receive(&mut again), FromHub::Refused { .. }), "repeated");
     first.bytes(b"hello").unwrap();
     loop {
         match first.next().unwrap() {
@@ -213,7 +217,7 @@ fn a_device_that_answers_an_unknown_request_loses_its_standby_and_is_asked_on_co
     assert_eq!(standby.expect_close(), bad_request);
     let request = device.request();
     device.reject(&request, RefusalKind::TargetRefused.into());
-    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
+    assert!(matches!(receive(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
 
     let (_twice, mut standby) = fixture.device("twice");
     ask(&mut service, open("twice", 5));
@@ -223,7 +227,7 @@ fn a_device_that_answers_an_unknown_request_loses_its_standby_and_is_asked_on_co
     for _ in 0..2 {
         standby.text(&response(request.stream.request_id, false)).unwrap();
     }
-    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
+    assert!(matches!(receive(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
     assert_eq!(standby.expect_close(), bad_request);
 
     let (_asking, mut standby) = fixture.device("asking");
@@ -236,7 +240,7 @@ fn a_device_that_answers_an_unknown_request_loses_its_standby_and_is_asked_on_co
     standby.disconnect();
     let request = silent.request();
     silent.reject(&request, RefusalKind::TargetRefused.into());
-    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
+    assert!(matches!(receive(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
     fixture.assert_undisturbed();
 }
 
@@ -253,7 +257,7 @@ fn a_slow_device_is_asked_on_control_and_its_standby_is_closed_without_an_interr
     let _ = standby.text(&response(request.request_id, true));
     assert_eq!(standby.expect_close(), RefusalKind::PeerGone.row().close);
     slow.reject(&request, RefusalKind::TargetRefused.into());
-    assert!(matches!(hear(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
+    assert!(matches!(receive(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
     fixture.assert_undisturbed();
 }
 

@@ -22,7 +22,7 @@ fn refusal(fixture: &Fixture, name: &str, kind: RefusalKind) -> String {
     said.chars().filter(|character| !character.is_ascii_digit()).collect()
 }
 
-/// What is done to the hub, what is asked for then, what the answer is, and what undoes it.
+/// A case: commands to the hub, the stream requested then, the refusal, and the commands that undo the first ones.
 type Case = (&'static [&'static str], &'static str, RefusalKind, &'static [&'static str]);
 
 const CASES: [Case; 6] = [

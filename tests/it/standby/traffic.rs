@@ -16,7 +16,7 @@ use crate::support::{poll, within};
 
 const WORKERS: usize = 16;
 
-/// Of each worker.
+/// Streams of each worker.
 const STREAMS: usize = 120;
 
 /// A target resets a connection that begins with this.
@@ -105,7 +105,7 @@ fn one_of_many(local: &TcpStream, stream: u32, rng: &mut Rng) {
     }
 }
 
-/// What a target saw first on each of its connections, and how often.
+/// The first bytes of each connection to a target, with their count.
 type Firsts = Arc<Mutex<HashMap<u64, usize>>>;
 
 fn remembering() -> (Target, Firsts) {
@@ -120,7 +120,7 @@ fn remembering() -> (Target, Firsts) {
     (target, firsts)
 }
 
-/// One local connection that says something at once. Whether it comes back; if not, the connection is reset.
+/// Opens a local connection that sends at once. Returns whether the echo arrived; otherwise the connection was reset.
 fn says(fixture: &Fixture, number: u64) -> bool {
     let mut local = fixture.proxy.connect();
     let mut back = [0; 8];
@@ -133,7 +133,7 @@ fn says(fixture: &Fixture, number: u64) -> bool {
     said
 }
 
-/// What was echoed was there once, and nothing was there more often.
+/// Asserts that everything echoed arrived once, and nothing more often.
 fn assert_once(firsts: &Firsts, echoed: &[u64]) {
     let firsts = firsts.lock().unwrap();
     for (number, count) in firsts.iter() {
@@ -161,7 +161,7 @@ fn early_data_arrives_once_though_the_response_is_lost() {
     .enumerate()
     {
         let number = 1 + 2 * round as u64;
-        warm_saying(&fixture, 1000 * number);
+        warm_with_data(&fixture, 1000 * number);
         let first = u64::from(std::ptr::eq(chaos, &raw const fixture.below));
         (first..chaos.connections()).for_each(|number| _ = chaos.hit(number, fault));
         if within(Duration::from_secs(20), &format!("an answer after {fault:?}"), || says(&fixture, number)) {
@@ -174,7 +174,7 @@ fn early_data_arrives_once_though_the_response_is_lost() {
     assert_once(&firsts, &echoed);
 }
 
-fn warm_saying(fixture: &Fixture, first: u64) {
+fn warm_with_data(fixture: &Fixture, first: u64) {
     for number in first..first + 6 {
         assert!(says(fixture, number));
     }
@@ -185,7 +185,7 @@ fn warm_saying(fixture: &Fixture, first: u64) {
 fn early_data_that_one_agent_delivered_is_not_delivered_by_the_next() {
     let (target, firsts) = remembering();
     let fixture = Fixture::forwarding(&target);
-    warm_saying(&fixture, 100);
+    warm_with_data(&fixture, 100);
     fixture.below.hit_all(Fault::BlackHole(Direction::Up));
     thread::scope(|scope| {
         let asked = scope.spawn(|| says(&fixture, 1));
@@ -212,7 +212,7 @@ fn early_data_arrives_once_whatever_the_network_does() {
     ];
     let (target, firsts) = remembering();
     let fixture = Fixture::with(&target, [&["--dead-after", "4"]; 3]);
-    warm_saying(&fixture, 1 << 40);
+    warm_with_data(&fixture, 1 << 40);
     let storm =
         |chaos: &Chaos, seed| chaos.storm(seed, Duration::from_millis(150), Duration::from_millis(2500), &faults);
     let storms = [storm(&fixture.above, 1), storm(&fixture.below, 2)];

@@ -1,8 +1,8 @@
 //! A seeded TCP proxy on loopback that breaks what it carries: in front of a hub it is a bad network.
 //!
 //! Faults hit a connection that is up ([`Chaos::hit_one`]), all of them ([`Chaos::hit_all`]), all and every new one
-//! ([`Chaos::hit_everything`]), or random ones again and again ([`Chaos::storm`]). Which connection a seed means depends on
-//! nothing but the seed and the order in which the connections came.
+//! ([`Chaos::hit_everything`]), or random ones again and again ([`Chaos::storm`]). Which connection a seed means
+//! depends on nothing but the seed and the order in which the connections came.
 
 mod direction;
 
@@ -30,16 +30,16 @@ pub(crate) enum Direction {
     Both,
 }
 
-/// What can happen to a connection.
+/// A fault of a connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
     /// RST to both ends.
     Cut,
     /// FIN, though the sender has not ended; what it still sends is dropped.
     Close(Direction),
-    /// The same, at the next edge of a TLS record.
+    /// FIN at the next boundary of a TLS record.
     Truncate(Direction),
-    /// What is sent is taken and dropped, ends and resets too. Healed with bytes lost, the connection is cut.
+    /// Everything sent is dropped, ends and resets too. Healed with bytes lost, the connection is cut.
     BlackHole(Direction),
     /// Nothing is read and nothing written: TCP holds the senders back. Healed, it goes on with nothing lost.
     Freeze(Direction),
@@ -47,7 +47,7 @@ pub(crate) enum Fault {
     Delay { delay: Duration, jitter: Duration },
     /// So many bytes a second, each way.
     Trickle(u64),
-    /// One bit of what comes next.
+    /// Flips one bit of the next bytes.
     Corrupt(Direction),
 }
 
@@ -85,22 +85,22 @@ impl Chaos {
         Self { address: bound, shared, runtime }
     }
 
-    /// Where to connect instead.
+    /// Address to connect to.
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// How many connections it was given so far.
+    /// Number of connections accepted so far.
     pub(crate) fn connections(&self) -> u64 {
         self.shared.lock().count
     }
 
-    /// How many of them are up and were neither cut nor closed here.
+    /// Number of open connections that were neither cut nor closed by a fault.
     pub(crate) fn live(&self) -> usize {
         self.shared.lock().live.len()
     }
 
-    /// How many bytes it passed on.
+    /// Number of bytes forwarded.
     pub(crate) fn bytes(&self) -> u64 {
         self.shared.bytes.load(Ordering::Relaxed)
     }
@@ -133,7 +133,7 @@ impl Chaos {
         self.shared.refuses.store(true, Ordering::Relaxed);
     }
 
-    /// From now on bytes pass as they came. What was cut or closed stays so.
+    /// Ends all faults. Cut or closed connections stay so.
     pub(crate) fn heal(&self) {
         self.shared.refuses.store(false, Ordering::Relaxed);
         let live: Vec<_> = {
@@ -144,7 +144,7 @@ impl Chaos {
         live.iter().for_each(|link| self.shared.heal(link));
     }
 
-    /// One of these faults on a random connection after every pause; each connection is healed when `lasting` is over.
+    /// Hits a random connection with one of these faults after every pause; each connection is healed after `lasting`.
     pub(crate) fn storm(&self, seed: u64, pause: Duration, lasting: Duration, faults: &[Fault]) -> Storm {
         let hits = Arc::new(Mutex::new(Vec::new()));
         let (shared, faults, noted) = (self.shared.clone(), faults.to_vec(), hits.clone());
@@ -198,7 +198,7 @@ struct Table {
     lasting: Vec<Fault>,
 }
 
-/// One connection.
+/// A proxied connection.
 #[derive(Default)]
 struct Link {
     number: u64,
@@ -258,7 +258,7 @@ impl Shared {
 }
 
 impl Link {
-    /// Whether that was the end of it.
+    /// Applies the fault; reports whether it ended the connection.
     fn hit(&self, fault: Fault) -> bool {
         if fault == Fault::Cut {
             self.cut.cancel();
@@ -269,7 +269,7 @@ impl Link {
         matches!(fault, Fault::Cut | Fault::Close(Direction::Both) | Fault::Truncate(Direction::Both))
     }
 
-    /// One end went away in a black hole. Once both have, nobody is left to be fooled.
+    /// Notes that one end closed in a black hole; once both have, the connection is dropped.
     fn end_left(&self) {
         self.lost.store(true, Ordering::Relaxed);
         if self.left.swap(true, Ordering::Relaxed) {

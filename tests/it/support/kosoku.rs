@@ -17,7 +17,7 @@ const SELECTED: [&str; 8] = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "1
 /// Cases that run side by side: most of their time is waiting for what must not come.
 const AT_ONCE: &str = "8";
 
-/// What the suite has to say about each case that was neither right nor for information only.
+/// The suite's remark on each case that was neither passed nor informational.
 pub(crate) type Remarks = BTreeMap<String, String>;
 
 /// A run of the cases.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A group of its own; gone when dropped.
 pub(crate) struct MemoryGroup(PathBuf);
 
-/// Where each version of control groups keeps memory's, and the file with the limit.
+/// For each version of control groups, the memory controller's directory and the file with its limit.
 const VERSIONS: [(&str, &str); 2] =
     [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
 

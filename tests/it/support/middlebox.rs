@@ -16,7 +16,7 @@ use super::machine::Machine;
 
 /// A running one; gone when dropped.
 pub(crate) struct Middlebox {
-    /// What the company has its machines trust.
+    /// The authority that the company's machines trust.
     pub(crate) authority: String,
     port: u16,
     _runtime: Runtime,
@@ -46,7 +46,7 @@ impl Middlebox {
         Self { authority: authority.file(machine), port, _runtime: runtime }
     }
 
-    /// Where clients are led, under the hub's own name.
+    /// Address for clients, with the hub's own name.
     pub(crate) fn address(&self) -> String {
         format!("{NAME}:{}", self.port)
     }

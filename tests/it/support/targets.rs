@@ -1,4 +1,4 @@
-//! What a device forwards to: small TCP servers, each with one habit.
+//! Targets of forwards: small TCP servers, each with one behaviour.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -26,7 +26,7 @@ impl Target {
         Self::echo_watched(|_, _| false)
     }
 
-    /// The same, but shows what comes and from where on in its connection; where it is told so, it resets that instead.
+    /// Echoes, unless `resets` returns true for the bytes and their position: then it resets the connection.
     pub(crate) fn echo_watched(resets: impl Fn(u64, &[u8]) -> bool + Send + Sync + 'static) -> Self {
         Self::serving(move |mut stream, _| {
             let mut buffer = vec![0; 64 * 1024];
@@ -65,7 +65,7 @@ impl Target {
     /// Greets, ends its own direction, and goes on reading.
     pub(crate) fn greeting_then_reading(greeting: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self::serving(move |mut stream, _| {
-            // Whoever hung up before the greeting is found out below.
+            // A peer that has closed before the greeting is detected below.
             let _ = stream.write_all(greeting.as_ref());
             let _ = stream.shutdown(Shutdown::Write);
             drain(&mut stream)
@@ -131,7 +131,7 @@ impl Target {
         Self { port, seen: Mutex::new(seen), stopped }
     }
 
-    /// What it saw of the next connection that ended or stands still.
+    /// Observations of the next connection that ended or stalled.
     pub(crate) fn seen(&self) -> Observed {
         let seen = self.seen.lock().expect("no thread panics").recv_timeout(TIMEOUT * 2);
         seen.expect("the target saw nothing end")
