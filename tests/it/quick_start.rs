@@ -71,7 +71,7 @@ impl TestMachine {
     fn three() -> [Self; 3] {
         let islands = [(); 3].map(|()| NetNs::new());
         let [hub, device, laptop] = &islands;
-        hub.join(device, "10.0.1.1/24", "10.0.1.2/24", "cable");
+        hub.join(device, "10.0.1.1/24", "10.0.1.2/24", "veth");
         hub.join(laptop, "10.0.2.1/24", "10.0.2.2/24", "wire");
         let [hub, device, laptop] = islands;
         [(hub, "hub", "10.0.1.1"), (device, "device", "10.0.1.1"), (laptop, "laptop", "10.0.2.1")]

@@ -147,7 +147,7 @@ fn check_names_the_party_that_rejects_the_stream() {
 fn one_working_address_of_a_name_is_enough_and_no_route_is_reported() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1/64"), (&far, "fd00::2/64")] {
-        netns.run(&format!("ip address add {address} dev cable nodad"));
+        netns.run(&format!("ip address add {address} dev veth nodad"));
     }
     let names = "10.0.0.9 hub.test\\n10.0.0.1 hub.test\\nfd00::1 six.test\\n203.0.113.1 nowhere.test\\n";
     far.run(&format!(

@@ -54,7 +54,7 @@ fn an_unresolvable_name_is_reported_and_retried() {
 fn dead_addresses_of_the_hub_cost_little_time() {
     let fixture = Fixture::new("");
     // Several of both families: each would cost its six seconds, if they were waited for.
-    fixture.far.run("ip address add fd00::2/64 dev cable nodad");
+    fixture.far.run("ip address add fd00::2/64 dev veth nodad");
     for (program, address) in [("iptables", "10.0.0.9"), ("ip6tables", "fd00::8"), ("ip6tables", "fd00::9")] {
         fixture.far.run(&format!("{program} -A OUTPUT -d {address} -j DROP"));
     }

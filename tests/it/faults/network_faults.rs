@@ -61,7 +61,7 @@ fn a_tenth_of_all_packets_lost_each_way_loses_no_byte_and_no_connection() {
     let local = fixture.connect();
     // A tenth each way is a fifth of the round trips.
     for netns in [&fixture.near, &fixture.far] {
-        netns.run("iptables -A INPUT -i cable -m statistic --mode random --probability 0.1 -j DROP");
+        netns.run("iptables -A INPUT -i veth -m statistic --mode random --probability 0.1 -j DROP");
     }
     echo_round_trip(&local, 3, 256 * KIB);
     assert!(fixture.stayed_connected(), "{}", fixture.agent.process);
@@ -75,11 +75,11 @@ fn a_network_outage_of_three_seconds_breaks_no_stream() {
     let fixture = Fixture::new();
     let mut local = fixture.connect();
     is_alive(&mut local);
-    fixture.far.run("ip link set cable down");
+    fixture.far.run("ip link set veth down");
     local.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     local.write_all(b"hello").unwrap();
     assert_eq!(drain(&mut local).end, StreamEnd::Stalled, "nothing comes back");
-    fixture.far.run("ip link set cable up");
+    fixture.far.run("ip link set veth up");
     local.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut answer = [0; 5];
     local.read_exact(&mut answer).unwrap();
@@ -91,10 +91,10 @@ fn a_network_outage_of_three_seconds_breaks_no_stream() {
 #[test]
 fn a_lost_nat_mapping_is_detected_by_the_hub_at_once() {
     let [near, nat, far] = [(); 3].map(|()| NetNs::new());
-    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "cable");
+    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
-    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
+    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o veth -j MASQUERADE");
     let fixture = Fixture::on(near, far, "10.0.0.1", &["--no-resume"]);
     let mut local = fixture.connect();
     is_alive(&mut local);
@@ -127,7 +127,7 @@ fn a_filtered_target_is_named_within_its_time() {
 fn everything_works_over_ipv6_alone() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1"), (&far, "fd00::2")] {
-        netns.run(&format!("ip address flush dev cable && ip address add {address}/64 dev cable nodad"));
+        netns.run(&format!("ip address flush dev veth && ip address add {address}/64 dev veth nodad"));
     }
     let fixture = Fixture::on(near, far, "[fd00::1]", &[]);
     is_alive(&mut fixture.connect());
@@ -137,13 +137,13 @@ fn everything_works_over_ipv6_alone() {
 fn an_address_that_vanishes_and_comes_back_still_listens() {
     let [near, far] = NetNs::two();
     let fixture = Fixture::on(near, far, "10.0.0.1", &[]);
-    fixture.near.run("ip address add 10.0.0.3/24 dev cable");
+    fixture.near.run("ip address add 10.0.0.3/24 dev veth");
     let proxy = ServiceProxy::start_with(fixture.hub.machine(), DEVICE, "10.0.0.3:0", &[]);
     let reach = || fixture.near.enter(|| TcpStream::connect_timeout(&([10, 0, 0, 3], proxy.port).into(), AT_ONCE));
     is_alive(&mut reach().unwrap());
-    fixture.near.run("ip address del 10.0.0.3/24 dev cable");
+    fixture.near.run("ip address del 10.0.0.3/24 dev veth");
     assert!(reach().is_err());
-    fixture.near.run("ip address add 10.0.0.3/24 dev cable");
+    fixture.near.run("ip address add 10.0.0.3/24 dev veth");
     is_alive(&mut reach().unwrap());
 }
 

@@ -168,7 +168,7 @@ fn a_vanished_machine_is_detected_by_both_ends() {
     let fixture = SeparateNetworks::on(near, far);
     let mut local = fixture.alive();
     let lines = fixture.agent.lines();
-    fixture.far.run("iptables -A INPUT -i cable -j DROP && iptables -A OUTPUT -o cable -j DROP");
+    fixture.far.run("iptables -A INPUT -i veth -j DROP && iptables -A OUTPUT -o veth -j DROP");
     within(NOTICED, "the hub's notice", || fixture.hub.process.wait_line("went offline"));
     within(NOTICED, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
     within(NOTICED, "the target's end", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset));
@@ -183,7 +183,7 @@ fn an_address_change_reconnects_the_control_connection_soon() {
     let fixture = SeparateNetworks::on(near, far);
     fixture.alive();
     let lines = fixture.agent.lines();
-    fixture.far.run("ip address del 10.0.0.2/24 dev cable && ip address add 10.0.0.3/24 dev cable");
+    fixture.far.run("ip address del 10.0.0.2/24 dev veth && ip address add 10.0.0.3/24 dev veth");
     within(NOTICED, "coming back", || fixture.agent.wait_line_after(lines, "is online"));
     fixture.hub.process.wait_line("is online from 10.0.0.3");
     fixture.alive();
@@ -192,10 +192,10 @@ fn an_address_change_reconnects_the_control_connection_soon() {
 #[test]
 fn a_device_whose_nat_mapping_was_lost_reconnects_within_the_limit() {
     let [near, nat, far] = [(); 3].map(|()| NetNs::new());
-    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "cable");
+    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
-    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
+    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o veth -j MASQUERADE");
     // As a router does that knows nothing of what it forgot.
     nat.run("sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0");
     nat.run("iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP");

@@ -97,7 +97,7 @@ pub(crate) fn another_address(arguments: &[&str]) -> String {
     let session = Session::start(&sshd, &here, proxy.port, Duration::from_secs(12));
     session.assert_continues();
     for (old, new) in [("10.0.0.2", "10.0.0.3"), ("10.0.0.3", "10.0.0.4")] {
-        far.run(&format!("ip address del {old}/24 dev cable && ip address add {new}/24 dev cable"));
+        far.run(&format!("ip address del {old}/24 dev veth && ip address add {new}/24 dev veth"));
         hub.process.wait_line(&format!("is online from {new}"));
         session.assert_continues();
     }
