@@ -28,10 +28,10 @@ impl NetNs {
         Self(Arc::new(holder))
     }
 
-    /// Creates two, joined by a cable: 10.0.0.1 and 10.0.0.2, each with the interface `cable`.
+    /// Creates two, joined by a cable: 10.0.0.1 and 10.0.0.2, each with the interface `veth`.
     pub(crate) fn two() -> [Self; 2] {
         let [first, second] = [(); 2].map(|()| Self::new());
-        first.join(&second, "10.0.0.1/24", "10.0.0.2/24", "cable");
+        first.join(&second, "10.0.0.1/24", "10.0.0.2/24", "veth");
         [first, second]
     }
 
