@@ -109,7 +109,7 @@ fn circles_in(edges: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
                     if next == start {
                         circle.get_or_insert_with(|| path.clone());
                     } else if seen.insert(next.clone()) {
-                        longer.push([path.as_slice(), &[next.clone()]].concat());
+                        longer.push([path.as_slice(), std::slice::from_ref(next)].concat());
                     }
                 }
             }
