@@ -143,7 +143,7 @@ fn a_new_service_may_reach_nothing_and_the_admin_everything() {
     assert_eq!(laptop.ask(&["devices", "--json"]).trim(), "[]");
 }
 
-/// When a service's access ends.
+/// The expiry of a service's access.
 fn until(hub: &Hub, service: &str) -> Option<Timestamp> {
     let shown: Vec<Identity> = hub.json(&["service", "show", service]);
     shown[0].scope.as_ref().expect("a service has a scope").until

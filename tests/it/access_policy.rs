@@ -1,4 +1,4 @@
-//! A device's own say about who may come, whatever the hub thinks.
+//! A device's own access policy, enforced in addition to the hub's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ fn a_devices_access_policy_allows_the_named_services_only() {
     fixture.hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));
 }
 
-/// Each stream name is a habit of the command.
+/// The accept command: each stream name selects a behaviour.
 const ACCEPT_SCRIPT: &str = "case $DEVSTREAM_STREAM in
     yes) ;;
     no) exit 3 ;;
@@ -66,7 +66,7 @@ fn an_accept_commands_status_decides_and_its_first_line_is_the_reason() {
     }
 }
 
-/// Hangs, with something it started, and leaves word of both.
+/// Hangs, together with a child, and prints both process ids.
 const HANGING_SCRIPT: &str = "test $DEVSTREAM_STREAM = hang || exit 0; sleep 1000 & echo $$ $! >> pids; wait";
 
 #[test]
@@ -100,7 +100,7 @@ fn an_accept_command_of_a_cancelled_request_is_killed_with_its_process_group() {
 #[test]
 fn an_accept_command_gets_the_request_and_names_cannot_inject_code() {
     let target = Target::echo();
-    // As bold as names can be.
+    // Names with shell metacharacters.
     let names = ["-e", "--help", "..x", "a_b-c.d"];
     let forwards: Vec<_> = names.iter().map(|name| format!("--forward={name}={}", target.port)).collect();
     let forwards: Vec<_> = forwards.iter().map(String::as_str).collect();
@@ -130,7 +130,7 @@ fn an_accept_command_gets_the_request_and_names_cannot_inject_code() {
     }
 }
 
-/// A device with a say of its own, and alice's laptop.
+/// A device with an access policy, and alice's laptop.
 struct Fixture {
     hub: Hub,
     device: Machine,

@@ -1,4 +1,4 @@
-//! Under a service manager: sockets that it keeps open, and what it is told.
+//! Under a service manager: socket activation and notifications.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -53,7 +53,7 @@ fn a_restart_drops_no_connection_attempt() {
         }
         more();
         over.store(true, Ordering::Relaxed);
-        // It serves until the last visitor has gone.
+        // It serves until the last connection has closed.
         hub
     });
 }
@@ -66,7 +66,7 @@ fn the_streaming_endpoint_has_its_own_activated_socket() {
     let mut command = machine.command("systemd-socket-activate");
     // It starts the program when the first connection comes.
     command.args(["--listen", &main, "--listen", &streams, "--fdname", "main:streaming", DEVSTREAM, "hub"]);
-    // Where it would listen without the sockets: it could not.
+    // The address without the sockets, which cannot be bound.
     command.args(["--listen", "192.0.2.1:1", "--streaming-listen", "192.0.2.1:1"]);
     let hub = Process::start(command.args(["--streaming-endpoint", &format!("wss://{streams}")]));
     hub.wait_line("Listening on");
@@ -116,7 +116,7 @@ fn the_service_manager_is_notified_of_readiness_liveness_and_stopping() {
     let hub = start(&machine, path.to_str().unwrap(), &["hub", "--listen", "127.0.0.1:0"]);
     notifies_liveness(&hub, &manager, "READY=1\nSTATUS=listening on https://127.0.0.1:");
 
-    // Beginning with @ it is no file.
+    // An abstract socket: its name begins with @.
     let name = format!("devstream-test-{}", closed_port());
     let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let socket = format!("@{name}");
@@ -169,7 +169,7 @@ fn notifies_liveness(role: &Process, manager: &UnixDatagram, ready: &str) {
     until(manager, role, "STOPPING=1");
 }
 
-/// The next message with this in it; others pass.
+/// Waits for the next message that contains this.
 fn until(manager: &UnixDatagram, role: &Process, wanted: &str) -> String {
     manager.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut buffer = [0; 1024];

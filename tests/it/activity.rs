@@ -1,4 +1,4 @@
-//! The activity log and the messages on standard error: what is kept, and what happens when neither can be written.
+//! The activity log and the messages on standard error: retention, and behaviour when neither can be written.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -165,7 +165,7 @@ fn every_log_message_is_a_json_object_with_json_logging() {
     }
 }
 
-/// A hub whose messages nobody reads, once it listens.
+/// A hub whose standard error nobody reads once it listens.
 struct UnreadOutput {
     child: Child,
     link: String,

@@ -1,4 +1,4 @@
-//! Certificates of the operator's own: who is shown which, and how they change under a running hub.
+//! Certificates of the operator's own: which client gets which, and reloading them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -20,7 +20,7 @@ use crate::support::targets::{Target, is_alive};
 
 const TAKEN_UP: &str = "took up the new certificate";
 
-/// A hub that shows a pair of the operator's own for [`NAME`].
+/// A hub with a certificate of the operator's own for [`NAME`].
 struct Fixture {
     authority: Authority,
     trust: std::sync::Arc<Trust>,
@@ -62,7 +62,7 @@ fn a_hundred_reloads_under_two_hundred_streams_lose_none() {
         for seed in 0..THREADS {
             let (proxy, done, opened) = (&proxy, &done, opened.clone());
             scope.spawn(move || {
-                // One after the other: a hub has only so many places for strangers from one address.
+                // One after the other: unauthenticated connections from one address are limited.
                 let open = |_| {
                     let mut stream = proxy.connect();
                     is_alive(&mut stream);
@@ -124,7 +124,7 @@ fn echo_until(done: &AtomicBool, seed: u64, mut streams: Vec<TcpStream>) {
     }
 }
 
-/// However often it is asked to take it up, it says so once.
+/// Asserts that repeated reloads log the fault once.
 fn a_broken_file_changes_nothing(fixture: &Fixture) {
     let (before, lines) = (fixture.shown(), fixture.hub.process.lines());
     fs::write(&fixture.files.certificate, &fixture.authority.certify(NAME).certificate[..200]).unwrap();
@@ -253,7 +253,7 @@ fn pinned_clients_get_the_hubs_own_certificate_whatever_else_is_configured() {
     assert_eq!(shown(port, &public, NAME).unwrap(), pair.der);
     let pin = Trust::Pin(pinned.pin.unwrap());
     assert_ne!(shown(port, &pin, NAME).unwrap(), pair.der);
-    // The pair names no address, so whoever dials one is shown the hub's own, pin or not.
+    // The certificate names no address, so clients of an address get the hub's own, pin or not.
     let own = trust(machine.home().join(".local/share/devstream/hub/ca.pem").to_str().unwrap());
     assert_ne!(shown(port, &own, "127.0.0.1").unwrap(), pair.der);
     assert!(shown(port, &own, NAME).is_err());

@@ -1,4 +1,4 @@
-//! The chaos proxy itself: each fault does what it says, and nothing else does.
+//! The chaos proxy itself: each fault has its effect, and no other.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ use crate::support::roles::connect;
 use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{TIMEOUT, poll};
 
-/// Nothing came for this long, on a machine that has nothing between.
+/// Time after which a direction without bytes counts as blocked; the machine's loopback delays nothing this long.
 const NOTHING: Duration = Duration::from_millis(300);
 
 struct Fixture {
@@ -102,11 +102,11 @@ fn a_black_hole_drops_everything_in_one_direction_or_both() {
     fixture.chaos.hit_all(Fault::BlackHole(Direction::Both));
     fixture.chaos.heal();
     is_alive(&mut idle);
-    // Who hangs up in a black hole is not heard to.
+    // A close inside a black hole does not arrive.
     fixture.chaos.hit_all(Fault::BlackHole(Direction::Both));
     reset(idle);
     thread::scope(|scope| {
-        // As a reset, unless its end was read before it.
+        // A reset, unless the end was read before it.
         scope.spawn(|| assert_ne!(fixture.target.seen().end, StreamEnd::Stalled));
         poll("the hidden end", || (fixture.chaos.live() == 1).then_some(()));
         fixture.chaos.heal();

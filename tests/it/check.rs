@@ -106,7 +106,7 @@ fn check_names_the_failing_hop_to_the_hub() {
     assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "it took its time: {:#}", dead.0);
     let [terminal, piped] = [terminal, piped].map(Process::finish);
     assert!(!piped.stdout.contains('\u{1b}') && piped.stderr.is_empty(), "{piped:?}");
-    // The hop under way is drawn anew, with the seconds that it takes, and gives way to what came of it.
+    // The current hop is redrawn with its elapsed seconds, and replaced by its result.
     let [row, result] = ["tcp ", "tcp             FAILED"].map(|text| terminal.stdout.rfind(text));
     assert!(row == result && row.is_some(), "{terminal:?}");
     for part in ["dns             ok", "2s  dead.test", "4s  dead.test"] {
@@ -150,7 +150,7 @@ fn check_distinguishes_another_hub_an_expired_certificate_and_a_wrong_clock() {
     let clock = RefusalKind::ClockOrInspection;
     let ahead = CheckReport::on(&laptop.clone().off_by("+1y"), &[]);
     ahead.fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
-    // What is pinned has been good since ever, and so it works.
+    // A pinned certificate has no earliest date, so the check passes.
     let device = Machine::new();
     device.ask(&["join", &hub.device_link(DEVICE)]);
     for machine in [&laptop, &device] {
@@ -227,7 +227,7 @@ fn check_distinguishes_device_stream_and_target_failures() {
     well.is_well(&all);
     assert_eq!(well.hop("target")["facts"]["says"], "SSH-2.0-Test");
     assert_eq!(well.hop("device")["facts"]["offers"], "greeting closed ssh web mute");
-    // Nobody who reads the logs takes it for a stream that was lost.
+    // The logs show a closed stream, not a lost one.
     agent.process.wait_line("greeting: closed");
     let ended = hub.wait_activity("streamClosed", None);
     assert_eq!((&ended["resultType"], &ended["properties"]["reason"]), (&"closed".into(), &"closed".into()), "{ended}");

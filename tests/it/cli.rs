@@ -172,7 +172,7 @@ fn an_unusable_state_directory_is_a_failure_and_no_usage_error() {
     let machine = Machine::new();
     drop(Hub::start(&machine));
     let registry = machine.home().join(".local/share/devstream/hub/registry.sqlite");
-    // What SQLite left beside it would make it whole again.
+    // SQLite would repair it from its journal.
     let _ = ["-wal", "-shm"].map(|end| fs::remove_file(format!("{}{end}", registry.display())));
     fs::write(registry, "once upon a time").expect("a file");
     let finished = machine.run(&["hub", "--listen", "127.0.0.1:0"]);

@@ -1,4 +1,4 @@
-//! The configuration file: what it may say, what wins over it, and how its mistakes are told.
+//! The configuration file: contents, precedence and error messages.
 
 use std::fs;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ fn every_role_runs_from_a_written_configuration_without_flags() {
     );
     let hub = machine.start(&["hub"]);
     let address = hub.wait_line("hub: listening on https://127.0.0.1:").split("//").nth(1).unwrap().to_owned();
-    // The hub's own subcommands find it where the file says.
+    // The hub's subcommands use the file's state directory.
     let link = machine.ask(&["hub", "device", "add", DEVICE]);
     assert!(machine.home().join("kept/admin.sock").exists());
     let device = Machine::new();
@@ -66,7 +66,7 @@ fn every_role_runs_from_a_written_configuration_without_flags() {
     is_alive(&mut connect(line.rsplit(':').next().unwrap().parse().unwrap()));
     proxy.wait_line(&format!("service-proxy: {DEVICE} on 127.0.0.1:"));
 
-    // A flag that excludes what the file says wins over it.
+    // A flag that excludes a key of the file takes precedence.
     let mut pipe = operator.command(DEVSTREAM);
     pipe.args(["service-proxy", "--stdio", "--stream", "echo"]);
     let finished = Process::start_with_input(&mut pipe, b"through\n".into()).finish();
@@ -154,7 +154,7 @@ fn a_named_configuration_file_must_exist_and_takes_precedence() {
     let mut command = machine.command(DEVSTREAM);
     let named = Process::start(command.args(["hub", "check-config"]).env("DEVSTREAM_CONFIG", "other.toml")).finish();
     assert_eq!(named.stdout, "other.toml: ok\n", "{named:?}");
-    // Help helps, whatever the file says; and what has no section does not read it.
+    // Help ignores the file, and so do commands without a section.
     assert!(machine.ask(&["hub", "--help"]).contains("--listen"));
     machine.ask(&["completions", "bash"]);
 }

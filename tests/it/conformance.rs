@@ -90,14 +90,14 @@ fn a_stream_through_the_hub_passes_every_case() {
         }
     });
     let (cases, mut remarks) = suite.finish();
-    // What may be late need not be.
+    // A late echo is not required to be late.
     remarks.retain(|case, remark| !(TOO_LATE.contains(&case.as_str()) && remark == NON_STRICT));
     assert_eq!(remarks.remove(EMPTY_BINARY).as_deref(), Some("FAILED, close FAILED"));
     assert_passed((cases, remarks));
     assert!(hub.process.is_running());
 }
 
-/// Sends everything back, and leaves as the hub leaves a side of a stream.
+/// Echoes everything, and closes as the hub closes a leg.
 async fn echo<T: Transport>(mut socket: WebSocket<T>) {
     loop {
         let sent = match socket.reader.next().await {
@@ -113,7 +113,7 @@ async fn echo<T: Transport>(mut socket: WebSocket<T>) {
     }
 }
 
-/// As a client has it once the hub has answered.
+/// A client's WebSocket after the hub's response.
 async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
     let mut tcp = TcpStream::connect(address).await.unwrap();
     let request = format!(
@@ -129,7 +129,7 @@ async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
     WebSocket::new(tcp, &[], Endpoint::Client, Purpose::Stream)
 }
 
-/// The suite's connection goes on as alice's end of a stream, on which text is allowed.
+/// Connects the suite to alice's end of a stream on which text is allowed.
 fn relay_through_hub(mut plain: std::net::TcpStream, alice: &RawClient) {
     let mut grant = alice.open("echo", &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]).answer().grant();
     grant.protocol = Some(STREAM_PROTOCOL.into());
@@ -143,7 +143,7 @@ fn relay_through_hub(mut plain: std::net::TcpStream, alice: &RawClient) {
     splice(plain, stream.into_inner());
 }
 
-/// Reads the head of an upgrade and gives its `Sec-WebSocket-Key`.
+/// Reads the head of an upgrade request, and returns its `Sec-WebSocket-Key`.
 fn key_asked_with(plain: &mut impl Read) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -156,7 +156,7 @@ fn key_asked_with(plain: &mut impl Read) -> String {
     headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key")).unwrap().1.to_owned()
 }
 
-/// Carries bytes both ways as they come, until either side ends.
+/// Copies bytes both ways until either side ends.
 fn splice(mut plain: std::net::TcpStream, mut tls: Tls) {
     for socket in [&plain, &tls.sock] {
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();

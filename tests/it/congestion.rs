@@ -28,7 +28,7 @@ fn only_tunnel_connections_use_bbr() {
     let mut local = netns.enter(|| proxy.connect());
     is_alive(&mut local);
 
-    // One line for each end: its state, its addresses, and how it is doing.
+    // One line per socket: state, addresses and congestion figures.
     let connections = netns.run("ss -HtinO state established");
     let of_port = |port: u16| {
         let end = format!("127.0.0.1:{port} ");

@@ -1,4 +1,4 @@
-//! Joining: with a code that works once, and with a secret that many devices share.
+//! Enrolment: with a single-use code, and with a secret that many devices share.
 
 use std::collections::HashSet;
 
@@ -47,7 +47,7 @@ fn an_interrupted_join_is_complete_and_logged_or_has_no_effect() {
         let link = hub.device_link(&format!("pi-{number}"));
         RawClient::before_joining(&link).redeem_and_leave(&link);
     }
-    // The last thing in the log; all that went before it is there too.
+    // The log is written in order: every earlier entry is there too.
     hub.ask(&["device", "remove", "pi-0"]);
     hub.wait_activity("identityRemoved", None);
     let devices: Vec<Identity> = hub.json(&["device", "list"]);
@@ -170,7 +170,7 @@ fn key(hub: &Hub, id: u64) -> Enrolment {
     keys.into_iter().find(|key| key.id == id).expect("the key is listed")
 }
 
-/// A shared link as if it named this device.
+/// Adds this device's id to a shared link.
 fn named(link: &str, id: &str) -> String {
     let _: DeviceId = id.parse().expect("a device id");
     link.replacen("/?", &format!("/{id}?"), 1)

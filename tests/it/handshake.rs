@@ -1,4 +1,4 @@
-//! The specification's handshake by hand, as the original's clients do it: ask, answer, and two WebSockets in any
+//! The specification's handshake by hand, as the original clients do it: request, response, and two WebSockets in any
 //! order.
 
 use devstream::proto::http::{

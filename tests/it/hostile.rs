@@ -52,8 +52,8 @@ impl HostileFixture {
     /// Starts with further arguments for the hub.
     fn begin_with(arguments: &[&str]) -> Self {
         let target = Target::echo();
-        // How many connections stand by depends on how often none did, and a stream whose proxy was killed is awaited
-        // for the grace; whatever else is open is the stranger's doing.
+        // The number of standbys depends on earlier load, and a stream whose proxy was killed is kept
+        // for the grace time; any other descriptor belongs to the unauthenticated client.
         let own = ["--standbys", "0", "--resume-grace", "10s"];
         let fixture = OneMachine::with_hub(target.port, &[arguments, &own].concat());
         let mut stream = fixture.proxy.connect();
@@ -63,14 +63,14 @@ impl HostileFixture {
         Self { fixture, stream, alice, open_files, _target: target }
     }
 
-    /// The old stream works, and so does a new one.
+    /// Asserts that the old stream and a new one work.
     fn assert_undisturbed(&mut self) {
         is_alive(&mut self.stream);
         is_alive(&mut self.fixture.proxy.connect());
         assert!(self.fixture.hub.process.is_running());
     }
 
-    /// Everything works, and the hub holds nothing of what came and went. That it did not panic is seen when it ends.
+    /// Asserts that everything works and that the hub has released every closed connection; its exit shows panics.
     fn end(mut self) {
         self.assert_undisturbed();
         poll("as few open files as before", || {
@@ -82,7 +82,7 @@ impl HostileFixture {
         connect(self.fixture.hub.port)
     }
 
-    /// A stream of alice's own, with or without what both ends agree on.
+    /// Opens a stream of alice's, with or without a stream protocol.
     fn websocket(&self, headers: &[(&str, &str)]) -> WebSocket {
         let grant = self.alice.open("target", headers).answer().grant();
         self.alice.attach(&grant).expect("the hub lets alice in")
@@ -97,7 +97,7 @@ fn bytes_that_are_no_tls_get_no_http_response() {
         [b"GET / HTTP/1.1\r\nhost: hub\r\n\r\n".as_slice(), b"SSH-2.0-OpenSSH_9.9\r\n", b"\0", &[0xff; 512], &noise]
     {
         let mut peer = hostile.peer();
-        // It may hang up before it has read everything.
+        // The hub may close before it has read everything.
         let _ = peer.write_all(sent);
         let _ = peer.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
@@ -187,7 +187,7 @@ fn an_oversized_or_malformed_request_head_is_refused() {
         "\x16\x03\x01 nonsense\r\n\r\n".into(),
     ] {
         let mut peer = hostile.alice.dial();
-        // It may hang up before it has read everything.
+        // The hub may close before it has read everything.
         let _ = peer.write_all(head.as_bytes());
         let status = read_response(&mut peer).map(|answer| answer.status);
         assert!(status.as_ref().map_or(true, |status| (400..500).contains(status)), "{status:?} to {head:.100}");
@@ -224,7 +224,7 @@ fn idle_connections_from_one_source_leave_room_for_others() {
 fn a_flood_of_pings_ends_the_connection_that_sends_it() {
     let mut hostile = HostileFixture::begin();
     let mut flooding = hostile.websocket(&[]);
-    // The reason can get lost on the way, when the hub hangs up with pings still unread.
+    // The close frame is lost if the hub closes the socket with pings unread.
     while flooding.ping().is_ok() {}
     hostile.assert_undisturbed();
 }

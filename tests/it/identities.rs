@@ -1,4 +1,4 @@
-//! Keeping identities out, letting them in again, forgetting them: each takes hold of what is connected.
+//! Disabling, enabling, removing and rotating identities: each affects open connections.
 
 use devstream::proto::admin::Identity;
 use devstream::proto::refusal::RefusalKind;
@@ -217,7 +217,7 @@ fn online(device: &RawClient) -> crate::support::websocket::WebSocket {
     control
 }
 
-/// Pastes a link as a person would.
+/// Joins with a pasted link.
 fn join_on(machine: &Machine, link: &str) {
     let mut join = machine.command(crate::support::machine::DEVSTREAM);
     let finished = Process::start_with_input(join.arg("join"), format!("{link}\n").into()).finish();

@@ -1,4 +1,4 @@
-//! A proxy on the way that inspects TLS: always noticed, named, and let through only where both ends say so.
+//! A TLS-inspecting proxy: always detected and reported, and accepted only where both ends allow it.
 
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
@@ -13,7 +13,7 @@ use crate::support::targets::{Target, is_alive};
 
 const ALLOWED: &str = "--allow-tls-inspection";
 
-/// A hub, a proxy in front of it, and machines that trust that proxy.
+/// A hub behind an inspecting proxy, and machines that trust the proxy.
 struct Fixture {
     middlebox: Middlebox,
     hub: Hub,
@@ -80,12 +80,12 @@ fn inspection_allowed_at_both_ends_carries_streams() {
     agent.wait_line("is online");
     let proxy = ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[hub, address, ca, file, ALLOWED]);
     is_alive(&mut proxy.connect());
-    // Joining too, and nothing else changes for those whose way is clear.
+    // Joining works too, and direct connections are unaffected.
     Machine::new().ask(&["join", &through(&fixture.hub.service_link("bob"), &fixture), ca, file, ALLOWED]);
     is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[ALLOWED]).connect());
 }
 
-/// The link as if the proxy were where the hub is.
+/// The link with the proxy's address in place of the hub's.
 fn through(link: &str, fixture: &Fixture) -> String {
     link.replace(&format!("{NAME}:{}", fixture.hub.port), &fixture.middlebox.address())
 }

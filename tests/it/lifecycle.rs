@@ -1,4 +1,4 @@
-//! Starting, stopping, starting again: in any order, and twice.
+//! Starting, stopping and restarting the roles in any order.
 
 use std::io::read_to_string;
 

@@ -1,4 +1,4 @@
-//! A hub starts on what an earlier version wrote, and not on what a later one did.
+//! Registry migration: a hub accepts an earlier version's registry, and refuses a later one's.
 
 use std::fs;
 
@@ -85,7 +85,7 @@ fn as_the_first_version_wrote_it(path: &std::path::Path) {
         .expect("rows");
     drop(first);
     for extension in ["sqlite-wal", "sqlite-shm"] {
-        // What belongs to the present tables; it may not be there.
+        // Objects of the current schema; they may not exist.
         let _ = fs::remove_file(path.with_extension(extension));
     }
     fs::rename(old, path).expect("a file can be renamed");

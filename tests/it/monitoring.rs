@@ -13,7 +13,7 @@ use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
 
-/// Every value, by its name and labels.
+/// Scraped values, by name and labels.
 type Scrape = BTreeMap<String, f64>;
 
 struct Fixture {
@@ -47,7 +47,7 @@ impl Fixture {
         values.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, v)| (name.into(), v.parse().unwrap())).collect()
     }
 
-    /// Scrapes until a value is there: some of what happened is still being counted.
+    /// Scrapes until a metric has this value: events are counted with a delay.
     fn wait_for(&self, name: &str, value: f64) -> Scrape {
         let deadline = clock::now() + TIMEOUT;
         loop {
@@ -115,7 +115,7 @@ fn every_metric_matches_the_events() {
     }
     fixture.wait_for("devstream_failed_tls_total", 1.0);
     for to in ["device", "service"] {
-        // With what the two ends say to each other left out.
+        // Without the control messages between the endpoints.
         assert_eq!(scrape[&format!("devstream_stream_bytes_total{{to=\"{to}\"}}")], 1500.0, "{to}");
     }
     assert!(scrape["devstream_connections_total"] >= 8.0, "{scrape:#?}");

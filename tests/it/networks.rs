@@ -1,4 +1,4 @@
-//! Networks that let nobody out but through a proxy, and hubs with several addresses.
+//! Networks with outbound access through a proxy only, and hubs with several addresses.
 
 use std::fs;
 use std::net::TcpStream;
@@ -39,7 +39,7 @@ impl Fixture {
         ));
         let proxy = start(&near);
         let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &[&["--hostname", NAME], arguments].concat());
-        // Whoever asks for a name, asks here, and is counted.
+        // Every DNS query arrives here, and is counted.
         far.run("mount -t tmpfs names /mnt && echo 'nameserver 10.0.0.1' > /mnt/resolv.conf");
         far.run("mount --bind /mnt/resolv.conf /etc/resolv.conf");
         far.run("iptables -A OUTPUT -p udp --dport 53 -j REJECT && iptables -A OUTPUT -p tcp --dport 53 -j REJECT");
@@ -47,7 +47,7 @@ impl Fixture {
         Self { target: far.enter(Target::echo), proxy, hub, far, near }
     }
 
-    /// A machine on the far side with the proxy's login in a file.
+    /// A machine behind the proxy, with its credentials in a file.
     pub(crate) fn machine(&self) -> (Machine, String) {
         let machine = self.far.machine();
         let login = login_file(&machine, &format!("{USER}:{PASSWORD}\n"));
@@ -58,7 +58,7 @@ impl Fixture {
         self.far.enter(|| proxy.connect())
     }
 
-    /// Joins a device and an operator, both on the far side, and has a stream between them. All is said that can be.
+    /// Joins a device and an operator, both behind the proxy, and opens a stream between them, at full verbosity.
     fn works(&self, device: &Machine, laptop: &Machine, way: &[&str]) -> Everything {
         let join = |machine: &Machine, link: &str| machine.run(&[&["join", "-vv", link], way].concat());
         let joined = [join(device, &self.hub.device_link(DEVICE)), join(laptop, &self.hub.service_link("bob"))];
@@ -67,7 +67,7 @@ impl Fixture {
         let agent = device.start(&[&["device-agent", "-vv", "--forward", &forward], way].concat());
         agent.wait_line("is online");
         let proxy = ServiceProxy::start_with(laptop, DEVICE, "0", &[&["-vv"], way].concat());
-        // The second one goes over connections that stood by.
+        // The second stream uses standbys.
         for _ in 0..2 {
             is_alive(&mut self.connect(&proxy));
         }
@@ -87,7 +87,7 @@ struct Everything {
     proxy: ServiceProxy,
 }
 
-/// A file that nobody else may read.
+/// Writes a file with mode 600.
 pub(crate) fn login_file(machine: &Machine, text: &str) -> String {
     let path = machine.home().join("login");
     fs::write(&path, text).unwrap();
@@ -103,7 +103,7 @@ fn everything_works_through_squid_with_credentials_and_the_password_appears_nowh
     let way = ["--via", &via, "--via-login", &login];
     let Everything { joined, agent, proxy } = fixture.works(&device, &laptop, &way);
 
-    // The proxy is gone for a moment: what runs through it comes back through it.
+    // The proxy restarts: streams through it resume through it.
     let mut local = fixture.connect(&proxy);
     is_alive(&mut local);
     let before = proxy.process.lines();
@@ -226,7 +226,7 @@ fn an_installed_service_gets_its_proxys_credentials() {
     assert!(with_proxy.run(&install).stderr.contains("not seen by services"));
     assert_eq!(with_proxy.run(&[&install[..], &way].concat()).stderr, "");
 
-    // As the service manager does it: the file itself is not to be read there.
+    // As a service manager passes credentials: the file itself is not readable there.
     let credentials = machine.home().join("credentials");
     fs::create_dir(&credentials).unwrap();
     fs::write(credentials.join("via-login"), "no colon").unwrap();

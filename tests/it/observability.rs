@@ -145,7 +145,7 @@ fn a_killed_stream_reports_the_reason_at_both_ends() {
 
 #[test]
 fn a_command_whose_stream_was_killed_exits_with_that_code() {
-    // It takes connections, and then nothing happens.
+    // It accepts connections without responding.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     let fixture = ThreeMachines::forwarding(port, EVERYTHING);

@@ -21,7 +21,7 @@ fn ssh_runs_a_command_with_input() {
 #[test]
 fn enrolments_by_the_admin_are_in_the_activity_log() {
     let (_sshd, fixture) = fixture();
-    // The service is nobody before its first stream.
+    // The service is unknown before its first stream.
     let _stream = connect(fixture.proxy.port);
     fixture.hub.wait_activity("streamOpened", None);
     let log = fixture.hub.activity();

@@ -1,4 +1,4 @@
-//! A hub that is short of something, or that somebody leans on: what runs goes on, and it recovers.
+//! Overload: a hub short of resources, or under attack, keeps open streams and recovers.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,7 +16,7 @@ use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, TIMEOUT};
 
-/// A second address of this machine, as somebody else's.
+/// A second address of this machine, as another source.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 const WRONG_KEYS: u32 = 100_000;
@@ -106,7 +106,7 @@ fn a_hub_out_of_descriptors_reports_it_and_keeps_open_streams() {
         assert!(crowd.len() < 64, "64 streams on 64 descriptors");
     };
     assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
-    // Strangers on top of that.
+    // Unauthenticated connections in addition.
     let strangers: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
     hub.process.wait_line("turning connections away");
     running.iter_mut().for_each(is_alive);
@@ -135,7 +135,7 @@ fn a_hub_out_of_memory_refuses_streams_and_keeps_open_ones() {
     let mut running = proxy.connect();
     is_alive(&mut running);
 
-    // Readers that read one byte and no more: what is on its way to them piles up.
+    // Readers that stop after one byte: the bytes for them accumulate.
     let mut readers = Vec::new();
     let line = loop {
         let mut reader = stalled.connect();
@@ -148,7 +148,7 @@ fn a_hub_out_of_memory_refuses_streams_and_keeps_open_ones() {
     assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
     is_alive(&mut running);
     assert!(hub.ask(&["status"]).contains("no new streams"));
-    // Whoever needs more than its group has is killed.
+    // The kernel kills a process beyond its group's limit.
     assert!(hub.process.is_running());
 
     drop(readers);

@@ -1,4 +1,4 @@
-//! A stream against what TCP itself would do: each direction ends by itself, and a break is never a clean end.
+//! Streams behave like TCP: each direction ends by itself, and a break is never a clean end.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;

@@ -61,7 +61,7 @@ fn a_second_join_replaces_nothing_without_the_flag() {
     }
     device.ask(&["join", "--profile", "second", &another]);
     assert_eq!(kept(), before);
-    // A new key for the same identity is no other one.
+    // A new key keeps the same identity.
     device.ask(&["join", &first.link(&["device", "rotate", DEVICE])]);
     device.ask(&["join", "--replace", &elsewhere]);
     assert!(kept().contains(&second.address()), "{}", kept());
@@ -72,7 +72,7 @@ fn a_second_join_replaces_nothing_without_the_flag() {
 fn an_unknown_profile_has_no_identity() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
-    // The same user's hub lets in whoever is the profile `default`, and no other.
+    // The same user's hub accepts the profile `default`, and no other.
     machine.ask(&["devices"]);
     let finished = machine.run(&["devices", "--profile", "lab"]);
     assert_is(&finished, RefusalKind::NotJoined);
@@ -160,7 +160,7 @@ fn each_profile_has_its_own_system_service() {
     assert!(of_lab.contains(" device-agent --profile lab --forward 22\n"), "{of_lab}");
     assert!(!usual.as_ref().unwrap().contains("lab"), "{usual:?}");
 
-    // Started as its unit says, it is who that profile joined as, with nothing else of root's home.
+    // Started by its unit, it has the profile's identity, without access to root's home.
     let service = Machine::new();
     let credentials = service.home().join("credentials");
     fs::create_dir(&credentials).unwrap();

@@ -1,4 +1,4 @@
-//! Programs that are built on this crate: the examples, as processes of their own, and streams within this one.
+//! The library: the examples as processes, and streams within this process.
 
 mod in_process;
 mod other_languages;
@@ -30,7 +30,7 @@ fn the_echo_example_accepts_one_service_and_rejects_another() {
     let mallory = example(&laptop, "echo", &["call", DEVICE, "x"]).finish();
     assert_refused(&mallory, RefusalKind::RejectedByDevice, "no echo for mallory");
     assert_refused(&example(&machine, "echo", &["call", "nobody", "x"]).finish(), RefusalKind::UnknownDevice, "");
-    // The program of a person meets the program of a developer.
+    // The command and the library interoperate.
     is_alive(&mut ServiceProxy::start_with(&machine, DEVICE, "0=echo", &[]).connect());
 }
 

@@ -1,4 +1,4 @@
-//! A newcomer with the README alone: its own commands, letter by letter, on three machines that have nothing but the
+//! README's quick start: its own commands, verbatim, on three machines that have nothing but the
 //! program and OpenSSH.
 
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ use crate::support::sshd::Sshd;
 
 const README: &str = include_str!("../../README.md");
 
-/// The promise, which is the README's as well.
+/// README's promise.
 const MOST_COMMANDS: usize = 3;
 
 /// Home of root: network namespaces need root.
@@ -67,7 +67,7 @@ struct TestMachine {
 }
 
 impl TestMachine {
-    /// A hub that the other two reach by its name, and by nothing else.
+    /// A hub that the other two reach by its name only.
     fn three() -> [Self; 3] {
         let islands = [(); 3].map(|()| NetNs::new());
         let [hub, device, laptop] = &islands;
@@ -95,7 +95,7 @@ impl TestMachine {
         Self { running: RefCell::default(), netns, home }
     }
 
-    /// Its user has a key that the server knows, and does not want to be asked.
+    /// Creates a key that the server accepts, and disables prompts.
     fn has_used_ssh(&self, sshd: &Sshd) {
         let directory = self.home.path().join(".ssh");
         fs::copy(sshd.key(), directory.join("id_ed25519")).expect("a file can be copied");
@@ -129,7 +129,7 @@ impl TestMachine {
     }
 }
 
-/// The commands that the README has for one machine, without their comments.
+/// README's commands for one machine, without comments.
 fn commands(machine: &str) -> Vec<&'static str> {
     let section = README.split("\n## Three machines\n").nth(1).and_then(|rest| rest.split("\n## ").next());
     let part = section.and_then(|section| section.split(machine).nth(1)).expect("the README's three machines");

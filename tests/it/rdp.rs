@@ -1,4 +1,4 @@
-//! A device's desktop in one command, with a client that is none: what it is given, and what is left behind.
+//! `devstream rdp` with a fake client: its arguments, and the cleanup.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use crate::support::roles::{Agent, Hub, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, poll};
 
-/// Connects to where the file says, and tells what came back, what it was given, and where the file is.
+/// Connects to the file's address, and prints the response, its arguments and the file's path.
 const CLIENT: &str = r#"
 address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
 exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
@@ -19,7 +19,7 @@ echo hello >&3; read -r answer <&3
 echo "$answer" "${@:2}"; echo "$1" >file
 exit "$(cat code)""#;
 
-/// Connects, tells where to and which process it is, and stays.
+/// Connects, prints the address and its process id, and stays.
 const SLOW_CLIENT: &str = r#"
 address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
 exec 3<>"/dev/tcp/${address%:*}/${address##*:}"

@@ -1,4 +1,4 @@
-//! Every no that a person can meet: on the proxy's stderr, in time, and in the hub's activity log.
+//! Refusals: on the proxy's stderr, in time, and in the hub's activity log.
 
 use std::io::Read as _;
 use std::thread;
@@ -154,7 +154,7 @@ fn hub() -> (Machine, Hub) {
     (machine, hub)
 }
 
-/// The local connection is reset, the proxy says why, and so does the activity log.
+/// Asserts that the local connection is reset, and that the proxy and the activity log have the reason.
 fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: RefusalKind, particulars: &str) {
     assert_reset(port);
     let line = proxy.process.wait_line(kind.row().sentence);

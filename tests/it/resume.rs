@@ -1,5 +1,5 @@
-//! Streams that outlive their connections: whatever is killed, cut or frozen between the two ends, the applications at
-//! them notice nothing.
+//! Resume: whatever is killed, cut or frozen between the endpoints, the applications
+//! do not notice.
 
 pub(crate) mod counter;
 pub(crate) mod cuts;

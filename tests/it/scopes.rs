@@ -44,7 +44,7 @@ fn a_device_outside_the_scope_is_indistinguishable_from_an_unknown_one() {
     assert_ne!(answers(), unknown, "this test can tell them apart");
 }
 
-/// By the definition, without a thought for time.
+/// Matches by the definition, without regard to time.
 fn plainly_matches(glob: &[u8], text: &[u8]) -> bool {
     match (glob.split_first(), text.split_first()) {
         (None, _) => text.is_empty(),

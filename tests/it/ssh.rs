@@ -13,7 +13,7 @@ use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub};
 use crate::support::sshd::Sshd;
 
-/// Three machines of which the device offers its SSH server, and the laptop has nothing but its identity.
+/// Three machines: the device offers its SSH server, and the laptop has only its identity.
 struct Fixture {
     laptop: Machine,
     device: Machine,

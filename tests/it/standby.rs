@@ -1,5 +1,5 @@
-//! Connections that stand by: each carries one stream after another, and whatever becomes of them, a stream is what it
-//! was on a connection of its own.
+//! Standbys: each carries one stream after another, and whatever happens to them, a stream behaves as it
+//! does on a connection of its own.
 
 mod changes;
 mod dead;

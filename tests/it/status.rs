@@ -69,7 +69,7 @@ fn open_streams_are_reported_at_both_ends() {
         })
     };
     both(0);
-    // The second one opens on a connection that stood by.
+    // The second one opens on a standby.
     for number in 1..=3 {
         let mut local = proxy.connect();
         is_alive(&mut local);
@@ -143,7 +143,7 @@ fn status_ignores_roles_of_other_machines_in_a_shared_home() {
     let _hub = Hub::start(&machine);
     let agent = Agent::start(&machine, &["22"]);
     let place = machine.home().join(".local/share/devstream/run");
-    // Over NFS it looks like this one: there, and refusing connections.
+    // Over NFS it looks like this: it exists, and refuses connections.
     let elsewhere = place.join("device-agent-7@elsewhere.sock");
     drop(UnixListener::bind(&elsewhere).unwrap());
     // Containers leave many, and none of them is asked in place of what runs here.
@@ -242,7 +242,7 @@ fn the_service_manager_sets_the_status_sockets_path_and_it_is_optional() {
     assert!(roles(&machine).is_empty());
 }
 
-/// A process of another user: it hears a question, and answers.
+/// A process of another user, which answers every request.
 fn answering(socket: &Path, answer: impl Fn(&mut UnixStream) + Send + 'static) {
     let listener = UnixListener::bind(socket).unwrap();
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! The units for systemd, judged by systemd's own tools; they need not run under it for that.
+//! The systemd units, checked by systemd's own tools without running under it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -13,7 +13,7 @@ use crate::support::roles::{Agent, Hub, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, TIMEOUT};
 
-/// A role's name, and flags that it cannot do without.
+/// A role's name, and its required flags.
 const ROLES: [(&str, &[&str]); 3] = [
     ("hub", &["--listen", "[::]:443", "--listen", "127.0.0.1:8443"]),
     ("device-agent", &["--forward", "22", "--forward", "web=8080"]),
@@ -154,7 +154,7 @@ fn a_service_that_would_not_start_is_not_installed() {
 
 #[test]
 fn missing_requirements_are_reported_before_anything_is_written() {
-    // Whoever runs this test is told one of two things, and nothing is written into this machine either way.
+    // The message depends on the test's user; nothing is written to this machine either way.
     for (arguments, as_root) in [
         (&["hub", "--program", "/home/me/devstream"][..], "/home/me/devstream is below /home: first put it where"),
         (&["device-agent", "--program", "/usr/bin/devstream", "--", "--forward", "22"], "first join the hub, as root"),

@@ -1,4 +1,4 @@
-//! Three homes as three machines, one pasted line on two of them, and trust that is the pin's and not luck's.
+//! Three homes as three machines, one pasted command on two of them, and trust by the pin alone.
 
 use devstream::proto::refusal::RefusalKind;
 
@@ -15,7 +15,7 @@ fn one_pasted_command_per_machine_and_ssh_works() {
     let (hub_machine, device, laptop) = (Machine::new(), Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);
     device.ask(&["join", &hub.device_link(DEVICE)]);
-    // As a person pastes it into a program that asks for it.
+    // As pasted at a prompt.
     let mut join = laptop.command(DEVSTREAM);
     let finished =
         Process::start_with_input(join.arg("join"), format!("{}\n", hub.service_link("alice")).into()).finish();

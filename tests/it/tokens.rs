@@ -1,4 +1,4 @@
-//! A stream's token lets one side of one stream in, once. Whatever is wrong with one, the answer is the same.
+//! A stream token admits one side of one stream, once. Every wrong one gets the same response.
 
 use devstream::net::os::random;
 use devstream::proto::id::StreamId;
@@ -37,7 +37,7 @@ fn every_wrong_token_gets_the_same_401() {
         assert_eq!(answer.err(), Some(refused.clone()), "{what}");
     }
 
-    // None of this spent the right ones.
+    // The right tokens are still unused.
     let mut service_side = alice.attach(&own).expect("the service's own token");
     let mut device_side = device.identity.attach(&others).expect("the device's own token");
     service_side.bytes(b"hello").unwrap();
@@ -80,7 +80,7 @@ fn every_wrong_identity_gets_the_same_401() {
     assert_eq!(alice.ask("POST", "/join", &[], r#"{"code":"AAAAAAAAAAAAAAAAAAAAAA","key":"x"}"#), unsigned);
 }
 
-/// A hub with a device and a service, both in the test's hands.
+/// A hub with a device and a service, both controlled by the test.
 fn setup(arguments: &[&str]) -> (Machine, Hub, RawDevice, RawClient) {
     let machine = Machine::new();
     let hub = Hub::start_with(&machine, arguments);

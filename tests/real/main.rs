@@ -32,7 +32,7 @@ fn tunnel_to(port: u16) -> ThreeMachines {
     ThreeMachines::forwarding(port, &["--device", "*"])
 }
 
-/// Runs a program to an end that must be good, and gives what it printed; `part` says which part of the test it is.
+/// Runs a program to a successful end, and returns its output; `part` names the part of the test.
 fn run(part: &str, command: &mut Command) -> String {
     let finished: Finished = Process::start(command).finish_within(SLOW);
     assert_eq!(finished.code, Some(0), "{part} failed: {command:?}\n{}{}", finished.stdout, finished.stderr);

@@ -22,7 +22,7 @@ const PORTAL: &str = "HTTP/1.1 302 Found\r\nlocation: http://portal.test/\r\ncon
 /// Response of any web server.
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>";
 
-/// Answers whoever says something with this, for as long as the work takes; its address.
+/// Runs `work` with the address of a server that gives this response to every request.
 fn answering<R>(answer: &'static str, hold: bool, work: impl FnOnce(&str) -> R) -> R {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (address, over) = (listener.local_addr().unwrap(), AtomicBool::new(false));

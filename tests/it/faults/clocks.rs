@@ -1,4 +1,4 @@
-//! Clocks that are wrong, under libfaketime: only certificates and what people read depend on them.
+//! Wrong clocks, under libfaketime: only certificates and displayed times depend on them.
 
 use devstream::net::os::clock::now_rfc3339;
 use devstream::proto::refusal::RefusalKind;

@@ -1,4 +1,4 @@
-//! Many devices: what they cost a hub while they are idle, and its restart as they have it. `tests/idle` and
+//! Many devices: their cost to the hub while idle, and the restart of their hub. `tests/idle` and
 //! `tests/fleet` do the same with thousands.
 
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn an_idle_device_costs_the_hub_little_memory() {
         fleet.wait_online(&hub, Duration::from_secs(60));
         (fleet, hub.process.memory().now)
     };
-    // The first ones pay for what all have together.
+    // The first devices account for shared memory.
     let (few, before) = online("first", 50);
     drop(few);
     let (_fleet, after) = online("second", 500);

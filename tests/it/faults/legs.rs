@@ -16,7 +16,7 @@ use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, SOON, TIMEOUT, within};
 
-/// A hub, and a bad network in front of it for each of the others: control, requests and streams all go through it.
+/// A hub, and a chaos proxy in front of it for each other role: control, requests and streams all pass through it.
 struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
@@ -34,7 +34,7 @@ impl Fixture {
         Self::with_hub(target, &[])
     }
 
-    /// Streams end with their connections.
+    /// Disables resume.
     fn without_resume(target: Target) -> Self {
         Self::with_hub(target, &["--no-resume"])
     }
@@ -113,7 +113,7 @@ fn a_transfer_cut_at_a_tls_record_boundary_is_a_reset_and_never_complete() {
         let mut local = fixture.proxy.connect();
         let pattern = Pattern::new(1);
         pattern.expect(&mut local, MIB);
-        // The direction that carries the transfer: TLS has no goodbye, and TCP ends properly.
+        // The direction of the transfer ends without close_notify but with a FIN.
         let (network, direction) =
             if below { (&fixture.below, Direction::Up) } else { (&fixture.above, Direction::Down) };
         hit_leg(network, Fault::Truncate(direction));
@@ -204,7 +204,7 @@ fn a_broken_control_connection_is_reopened_soon_and_streams_continue() {
         let lines = fixture.agent.lines();
         assert!(fixture.below.hit(CONTROL, fault));
         if matches!(fault, Fault::Corrupt(_)) {
-            // Something has to come for a bit of it to change. What was asked in vain is asked again.
+            // A bit can only be flipped in bytes that arrive; lost requests are repeated.
             fixture.alive();
         }
         within(SOON, "coming back", || fixture.agent.wait_line_after(lines, "is online"));
@@ -236,7 +236,7 @@ fn an_agent_that_cannot_reach_the_hub_reports_it_keeps_its_streams_and_reconnect
     is_alive(&mut local);
 }
 
-/// In the middle of a download: what was on its way still comes, then nothing for ten seconds, and then all the rest.
+/// Stalls a download: bytes in transit arrive, then none for ten seconds, then all the rest.
 fn stall_and_continue(fixture: &Fixture, stop: impl FnOnce(), go_on: impl FnOnce()) {
     let mut local = fixture.proxy.connect();
     let pattern = Pattern::new(4);
@@ -251,7 +251,7 @@ fn stall_and_continue(fixture: &Fixture, stop: impl FnOnce(), go_on: impl FnOnce
     assert_eq!(reached, position + 16 * MIB);
 }
 
-/// Reads on from a position, up to another or the end: where that is, and which.
+/// Reads from a position to another or to the end; returns the position reached, and the end.
 fn verify(pattern: &Pattern, from: &mut TcpStream, mut position: u64, limit: u64) -> (u64, StreamEnd) {
     let mut buffer = vec![0; 64 * 1024];
     while position < limit {

@@ -1,4 +1,4 @@
-//! A hub that has a name, and what can be wrong with the name.
+//! Name resolution: failures, and dead addresses.
 
 use crate::support::machine::Machine;
 use crate::support::netns::NetNs;
@@ -10,7 +10,7 @@ use devstream::proto::refusal::RefusalKind;
 
 const NAME: &str = "hub.test";
 
-/// A hub with a name, and a device that joined it and then lost it.
+/// A hub with a name, and a device that is enrolled at it; then the name resolves differently.
 struct Fixture {
     _target: Target,
     agent: Process,
@@ -63,7 +63,7 @@ fn dead_addresses_of_the_hub_cost_little_time() {
     within(3 * AT_ONCE, "the first connection", || agent.wait_line("is online"));
 }
 
-/// Has the hub's name stand for these addresses on an island, or for none.
+/// Makes the hub's name resolve to these addresses in a namespace, or to none.
 fn name(netns: &NetNs, addresses: &str) {
     let lines: Vec<_> = addresses.split_whitespace().map(|address| format!("{address} {NAME}")).collect();
     netns.run(&format!("printf '127.0.0.1 localhost\n{}\n' > /etc/hosts", lines.join("\n")));

@@ -1,4 +1,4 @@
-//! A device on a network of its own, and what can happen to the network.
+//! Faults of the network between a hub and a device.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, TIMEOUT, within};
 
-/// A hub and its user on one island, a device with an echo behind it on another.
+/// A hub and an operator in one network namespace, a device with an echo target in another.
 struct Fixture {
     _target: Target,
     agent: Agent,
@@ -98,9 +98,9 @@ fn a_lost_nat_mapping_is_detected_by_the_hub_at_once() {
     let fixture = Fixture::on(near, far, "10.0.0.1", &["--no-resume"]);
     let mut local = fixture.connect();
     is_alive(&mut local);
-    // Otherwise the device's next packet would have it remembered.
+    // Otherwise the device's next packet would renew the mapping.
     nat.run("iptables -A FORWARD -i lan -j DROP && conntrack -F");
-    // The NAT's own machine answers for a connection that it does not know.
+    // The NAT itself answers packets of a connection without a mapping.
     local.write_all(b"hello").unwrap();
     within(AT_ONCE, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
     assert_eq!(drain(&mut fixture.connect()).end, StreamEnd::Reset);

@@ -1,4 +1,4 @@
-//! Roles that are short of descriptors or disk: what runs goes on, what is new is refused by name, and they recover.
+//! Roles short of descriptors or disk: open streams continue, new ones are refused with the reason, and they recover.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -49,7 +49,7 @@ fn runs_out_and_refuses(descriptors: usize) {
     is_alive(&mut running);
     let mut crowd = Vec::new();
     loop {
-        // Nobody waits for an agent that reaches its target and not the hub.
+        // The service gets a refusal if the agent reaches its target but not the hub.
         let mut local = proxy.connect();
         if !within(AT_ONCE * 2, "an echo or a refusal", || answers(&mut local)) {
             break;

@@ -16,21 +16,21 @@ use crate::support::{DEVICE, within};
 /// Arguments of every role that make the tests quick …
 const SILENCE: [&str; 2] = ["--dead-after", "4"];
 
-/// … and without which streams would be resumed and nothing be seen.
+/// … and disable resume, which would hide the interruption.
 const NO_RESUME: &str = "--no-resume";
 
-/// Silence is noticed within this: the limit, and a busy machine's slack.
+/// Silence is detected within this: the idle timeout, and reserve for a busy machine.
 const NOTICED: Duration = Duration::from_secs(4 + 3);
 
 /// The last connection is a stream's, and no other's.
 const NO_STANDBYS: [&str; 2] = ["--standbys", "0"];
 
-/// Everybody's arguments.
+/// Arguments of every role.
 fn with<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     [arguments, &SILENCE, &[NO_RESUME], &NO_STANDBYS].concat()
 }
 
-/// A hub, and a bad network in front of it for each of the others.
+/// A hub, and a chaos proxy in front of it for each other role.
 struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
@@ -132,7 +132,7 @@ fn a_suspended_agent_goes_offline_and_reconnects_when_continued() {
     fixture.alive();
 }
 
-/// A hub and its user on one island, a device on another.
+/// A hub and an operator in one network namespace, a device in another.
 struct SeparateNetworks {
     target: Target,
     agent: Process,
@@ -196,7 +196,7 @@ fn a_device_whose_nat_mapping_was_lost_reconnects_within_the_limit() {
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
     nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o veth -j MASQUERADE");
-    // As a router does that knows nothing of what it forgot.
+    // As a router drops packets without a mapping.
     nat.run("sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0");
     nat.run("iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP");
     let fixture = SeparateNetworks::on(near, far);

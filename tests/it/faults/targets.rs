@@ -1,4 +1,4 @@
-//! Targets with habits, and handshakes of which one half is missing.
+//! Unusual targets, and handshakes that one side does not complete.
 
 use std::net::TcpListener;
 use std::thread;
@@ -14,10 +14,10 @@ use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, within};
 
-/// A handshake may take this long …
+/// The handshake timeout …
 const HANDSHAKE: [&str; 2] = ["--handshake-timeout", "1"];
 
-/// … and what ends because of that, ends within this.
+/// … and the time limit for its consequences.
 const IN_TIME: Duration = Duration::from_secs(5);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Ends of different versions: what is unknown is let be, and what cannot go together says so.
+//! Endpoints of different versions: unknown fields are ignored, and incompatible versions report that.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 

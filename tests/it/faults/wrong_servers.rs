@@ -15,14 +15,14 @@ use crate::support::certificates::{Authority, NAME};
 use crate::support::machine::Machine;
 use crate::support::roles::{Hub, assert_is};
 
-/// Whatever it is asked, it says the same.
+/// Starts a server with one response to every request.
 fn answering(answer: &str, tls: Option<Arc<ServerConfig>>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer = answer.to_owned();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Whoever hangs up first has seen enough.
+            // The client may close first.
             let _ = match &tls {
                 Some(tls) => {
                     let session = ServerConnection::new(tls.clone()).unwrap();
@@ -42,7 +42,7 @@ fn answer_one(mut stream: impl Read + Write, answer: &str) -> std::io::Result<()
     stream.read(&mut [0]).map(drop)
 }
 
-/// A laptop and a device that joined a hub and are then led elsewhere, where the certificate is good.
+/// An enrolled laptop and device, redirected to another server with a trusted certificate.
 struct Redirected {
     _hub: Hub,
     laptop: Machine,
@@ -66,7 +66,7 @@ impl Redirected {
         Self { _hub: hub, authority: authority.file(&laptop), laptop, device, tls: Arc::new(config) }
     }
 
-    /// Both say that the hub cannot be reached, and this about why; the agent goes on trying.
+    /// Asserts that both report the hub as unreachable with this cause, and that the agent retries.
     fn assert_reported(&self, port: u16, why: &str) {
         let hub = format!("{NAME}:{port}");
         let hub_flags = ["--hub", &hub, "--ca", &self.authority];

@@ -1,4 +1,4 @@
-//! A hub that is none, or has lost its mind: what an agent and a proxy make of it.
+//! Agent and proxy against a hub that violates the protocol.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::{BINARY, FINAL, PING, TEXT, WebSocket, frame};
 use crate::support::{DEVICE, SOON, poll, within};
 
-/// An agent and a proxy that a real hub let in, and what it takes to stand in for that hub.
+/// An agent and a proxy of a real hub, with the certificate to impersonate it.
 struct OrphanedRoles {
     proxy: ServiceProxy,
     agent: Process,
@@ -56,7 +56,7 @@ impl OrphanedRoles {
         FakeHub::on(self.port, &self.pair)
     }
 
-    /// The hub comes back, and it is as if nothing had been. That nobody panicked is seen when they end.
+    /// Restarts the hub, and asserts that everything works; the exit codes show panics.
     fn end(self, impostor: FakeHub) {
         drop(impostor);
         let lines = self.agent.lines();
@@ -71,7 +71,7 @@ impl OrphanedRoles {
     }
 }
 
-/// A hub's arguments. No stream is to come back to whoever takes its place.
+/// Arguments of the hub. No stream may resume at its impostor.
 fn with(files: &Files) -> Vec<&str> {
     [&["--hostname", NAME, "--no-resume"], files.arguments().as_slice()].concat()
 }
@@ -113,7 +113,7 @@ fn malformed_frames_from_a_hub_end_a_proxys_stream() {
         let local = fixture.proxy.connect();
         let mut stream = impostor.stream_of_proxy();
         say(&mut stream, &malformed);
-        // Whoever broke the rules is not waited for.
+        // A peer that violated the protocol is closed without a grace time.
         assert!(within(CLOSE_TIMEOUT / 2, &malformed.what, || is_over(local)), "{}", malformed.what);
     }
     assert_grown_little(&fixture.proxy.process, before);
@@ -125,7 +125,7 @@ fn an_unresponsive_standby_endpoint_delays_no_stream() {
     let fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();
     let impostor = fixture.impostor();
-    // It takes connections, and that is all.
+    // It accepts connections without responding.
     let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = nowhere.local_addr().unwrap().port();
     for _ in 0..3 {
@@ -200,10 +200,10 @@ impl Drop for StopGuard<'_> {
     }
 }
 
-/// Instead of TLS, instead of an answer, instead of an upgrade, or after one; and hangs up.
+/// Sends garbage in place of TLS, of a response, of an upgrade, or after one; then closes.
 fn answer_with_garbage(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng) {
     if rng.random_below(4) == 0 {
-        // Whoever left does not hear it.
+        // The client may have left.
         let _ = client.write_all(&rng.garbage(&[b"\x15\x03\x03\x00\x02\x02\x28".to_vec()]));
         return;
     }

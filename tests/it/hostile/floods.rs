@@ -1,4 +1,4 @@
-//! Much of what is cheap to send.
+//! Floods of messages that are cheap to send.
 
 use std::thread;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const CONTINUATION: u8 = 0;
 const PIECES: usize = 1_000_000;
 const ONE_IN: usize = 5;
 
-/// A stream of alice's to a device in the test's hands, beside a siege.
+/// A stream of alice's to a device controlled by the test, during an attack.
 struct Pair {
     service: WebSocket,
     device: WebSocket,
@@ -53,7 +53,7 @@ fn a_flood_of_pings_or_pongs_ends_its_connection() {
     hostile.end();
 }
 
-/// Until the hub hangs up. The reason can get lost on the way, behind what it did not read.
+/// Sends until the hub closes. The close frame may be lost behind unread bytes.
 fn flood(socket: &mut WebSocket, first: u8) {
     let many = frame(true, first, &[b'x'; 125]).repeat(100);
     let refused = (0..10_000).find(|_| socket.garbage(&many).is_err());
@@ -73,7 +73,7 @@ fn empty_messages_are_throttled_and_have_no_effect() {
     assert_eq!(far.expect_bytes(7), b"at last");
     assert!(clock::now() - start > Duration::from_millis(500), "as fast as they came");
 
-    // What it does not take, TCP holds back: it costs next to nothing.
+    // Unread bytes are held back by TCP at little cost.
     let before = hostile.fixture.hub.process.processor_time();
     let start = clock::now();
     service.garbage(&empty.repeat(10_000)).unwrap();
@@ -139,7 +139,7 @@ fn a_control_message_in_too_many_fragments_is_refused() {
     hostile.end();
 }
 
-/// A ping every 50 ms for an hour, from somebody who reads nothing: answers to them may not pile up.
+/// A ping every 50 ms for an hour from a peer that reads nothing: pongs must not accumulate.
 #[tokio::test(start_paused = true)]
 async fn pongs_that_nobody_reads_are_not_kept() {
     for (endpoint, masked) in [(Endpoint::Server, true), (Endpoint::Client, false)] {
@@ -151,7 +151,7 @@ async fn pongs_that_nobody_reads_are_not_kept() {
             socket.reader.next().await.unwrap();
             tokio::time::advance(Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND).await;
         }
-        // Its own message still gets through, behind no more of them than would fit in a message.
+        // Its own message still arrives, behind no more pongs than fit in a message.
         let told = async { socket.writer.bytes(vec![7; DATA_MESSAGE_LIMIT].into()).await.map(|()| socket) };
         let hears = async {
             let mut heard = vec![0; 3 * DATA_MESSAGE_LIMIT];

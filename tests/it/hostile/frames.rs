@@ -1,4 +1,4 @@
-//! Frames that no WebSocket may send, at each place where the hub reads some.
+//! Malformed frames, at each place where the hub reads frames.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::limits::{CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
@@ -11,7 +11,7 @@ use crate::support::malformed;
 use crate::support::raw::{RawClient, RawDevice};
 use crate::support::websocket::{FINAL, TEXT, WebSocket, frame};
 
-/// Sends each of these to a WebSocket of its own; the code that comes back must be the one that belongs to it, or this.
+/// Sends each malformed frame to a WebSocket of its own; expects its close code, or this one.
 fn assert_answered(hostile: &HostileFixture, limit: usize, mut bring: impl FnMut() -> WebSocket, or: Option<u16>) {
     let before = hostile.fixture.hub.process.memory().now;
     for malformed in malformed::all(true, limit) {

@@ -1,4 +1,4 @@
-//! Bytes without sense, and sense with a few bytes changed, at every state of every port: nothing panics, nothing waits
+//! Random and mutated input in every state of every port: nothing panics, nothing waits
 //! for ever, nothing is kept. The seed of a failure is printed with it.
 
 use std::io::{Read as _, Write as _};
@@ -30,7 +30,7 @@ const SEEDS: u64 = 10_000;
 /// Cases that need a handshake with a real hub.
 const FEWER: u64 = 300;
 
-/// More than any deadline in what is tested; time passes at once.
+/// More than any deadline in the tested code; the clock is paused.
 const FOREVER: Duration = Duration::from_secs(600);
 
 #[test]
@@ -43,7 +43,7 @@ fn a_hubs_port_survives_ten_thousand_random_openings() {
     for seed in 0..SEEDS {
         let nonsense = Rng::new(seed).garbage(&valid);
         let mut peer = hostile.peer();
-        // It may hang up before it has read everything.
+        // The hub may close before it has read everything.
         let _ = peer.write_all(&nonsense);
         let _ = peer.shutdown(Shutdown::Write);
         let _ = peer.read_to_end(&mut Vec::new());
@@ -98,7 +98,7 @@ fn a_hub_survives_random_messages_on_a_control_connection() {
 
 #[test]
 fn a_hub_survives_random_messages_before_and_on_a_stream() {
-    // Who closed before the other side came is kept for it until then.
+    // A side that closed early is kept until the other side connects.
     let hostile = HostileFixture::begin_with(&["--handshake-timeout", "3"]);
     let mut device = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("babbling")), &["ssh"]);
     for seed in 0..FEWER {
@@ -111,7 +111,7 @@ fn a_hub_survives_random_messages_before_and_on_a_stream() {
         let mut side = hostile.alice.attach(&grant).expect("let in");
         let _ = side.garbage(&rng.garbage(&frames(true)));
         drop(side);
-        // The other side is told, or it never came.
+        // The other side is closed, or never connected.
         if let Some(mut other) = other {
             other.end();
         }
@@ -142,7 +142,7 @@ async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
         let endpoint = [Endpoint::Server, Endpoint::Client][rng.random_below(2)];
         let nonsense = rng.garbage(&frames(endpoint == Endpoint::Server));
         let (near, far) = duplex(64 * 1024);
-        // What came right behind the upgrade, and what came after it.
+        // Bytes in the same read as the upgrade, and later bytes.
         let (early, late) = nonsense.split_at(rng.random_below(nonsense.len() + 1));
         let socket = WebSocket::new(near, early, endpoint, Purpose::Stream);
         assert!(ends(read_to_end(socket), far, late, true).await, "seed {seed}");
@@ -177,7 +177,7 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
 /// Reports whether the peer closes after these bytes, and then the end of the connection or silence.
 async fn ends(reader: impl Future<Output = ()>, mut far: DuplexStream, nonsense: &[u8], hangs_up: bool) -> bool {
     let speaker = async {
-        // It may not want to hear it all.
+        // The hub may close before it has read everything.
         let _ = far.write_all(nonsense).await;
         if hangs_up {
             let _ = far.shutdown().await;

@@ -1,4 +1,4 @@
-//! Request heads at and over the limits, and such as no client sends.
+//! Request heads at and over the limits, and malformed ones.
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn a_request_head_at_a_limit_is_accepted_and_one_beyond_it_refused() {
         (of_length(10 * MIB as usize), &[431, 400]),
     ] {
         let status = status_of(&hostile, head.as_bytes());
-        // What it does not read can make it hang up before its answer is read.
+        // Unread bytes may reset the connection before the response is read.
         assert!(status.map_or(statuses[0] != 200, |status| statuses.contains(&status)), "{status:?} to {head:.40}");
     }
     hostile.end();
@@ -107,10 +107,10 @@ fn a_malformed_request_head_is_refused_at_little_cost() {
 /// The hub's response to this request head followed by EOF, if any.
 fn status_of(hostile: &HostileFixture, head: &[u8]) -> Option<u16> {
     let mut peer = hostile.alice.dial();
-    // It may hang up before it has read everything.
+    // The hub may close before it has read everything.
     let _ = peer.write_all(head);
     let status = read_response(&mut peer).ok().map(|answer| answer.status);
-    // And then it does hang up.
+    // Then it closes the connection.
     let _ = peer.read(&mut [0]);
     status
 }

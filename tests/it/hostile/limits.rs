@@ -27,7 +27,7 @@ fn a_service_that_floods_requests_meets_its_own_limit() {
             assert_ne!(answer.status, 200, "attempt {attempt}: {answer:?}");
         }
     }
-    // Requests that nobody answers are limited as well, and nobody else's are.
+    // Unanswered requests are limited too, per service.
     let mut silent = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("silent")), &["ssh"]);
     let bob = RawClient::join(&hostile.fixture.hub.service_link("bob"));
     let pending: Vec<_> = (0..LIMIT).map(|_| bob.send("POST", "/twins/silent/streams/ssh", &[], "")).collect();

@@ -1,4 +1,4 @@
-//! Slow-loris in four forms, at once and from many sources: every one is cut in time, and nobody else waits longer.
+//! Slowloris in four forms, at once and from many sources: each is cut in time, and no other client is delayed.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -19,7 +19,7 @@ use crate::support::targets::is_alive;
 const OF_EACH_FORM: u8 = 125;
 const PER_SOURCE: u8 = 25;
 
-/// The hub's time_limit in this test: with TLS, with a head, and altogether.
+/// The hub's timeouts in this test: TLS handshake, request head, and authentication.
 const TIMEOUT_FLAGS: [&str; 6] = ["--tls-timeout", "4", "--head-timeout", "4", "--auth-timeout", "6"];
 const LIMIT: Duration = Duration::from_secs(6 + 5);
 
@@ -76,7 +76,7 @@ fn five_hundred_slow_connections_are_cut_in_time_and_delay_nobody() {
     hostile.end();
 }
 
-/// Many who are slow in the same way, until the last one is cut; how long that took.
+/// Runs many clients of the same kind until the last one is cut; returns the time.
 fn crowd(hostile: &HostileFixture, form: Form) -> Duration {
     let start = clock::now();
     let mut all: Vec<Slow> = (0..OF_EACH_FORM).filter_map(|number| begin(hostile, form, number)).collect();

@@ -1,4 +1,4 @@
-//! TLS that begins and does not go on, or comes in crumbs.
+//! Incomplete and fragmented TLS handshakes.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use super::{HostileFixture, SLACK};
 use crate::support::response::read_response;
 
-/// The hub's time_limit in these tests.
+/// The hub's timeouts in these tests.
 const PATIENT: &str = "2";
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -61,7 +61,7 @@ fn a_client_hello_in_records_of_one_byte_is_accepted() {
     let mut stream = hostile.peer();
     stream.write_all(&crumbs).unwrap();
     let mut tls = StreamOwned::new(connection, stream);
-    // Served or refused, but not left alone.
+    // Served or refused, but not left open.
     let answered = tls
         .write_all(b"GET /healthz HTTP/1.1\r\nhost: hub\r\n\r\n")
         .and_then(|()| read_response(&mut tls))
@@ -87,12 +87,12 @@ fn an_early_close_or_malformed_record_ends_the_tls_handshake() {
     ] {
         let mut peer = hostile.peer();
         peer.write_all(&sent).unwrap();
-        // It may have hung up already.
+        // It may have closed already.
         let _ = peer.shutdown(Shutdown::Write);
         let ended = peer.read_to_end(&mut Vec::new());
         assert!(!is_waiting(ended), "{what}");
     }
-    // After a handshake that was good.
+    // After a complete handshake.
     let mut leaving = hostile.alice.dial();
     leaving.conn.send_close_notify();
     leaving.flush().unwrap();

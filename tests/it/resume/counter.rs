@@ -36,7 +36,7 @@ fn a_session_survives_another_address_of_its_device() {
     another_address(&SILENCE);
 }
 
-/// Again and again, with so much time between.
+/// Restarts of the hub, with this interval.
 pub(crate) fn hub_dies(times: u32, every: Duration) -> String {
     let sshd = Sshd::start();
     let mut fixture = Fixture::forwarding(&[sshd.port], &SILENCE);
@@ -60,7 +60,7 @@ pub(crate) fn black_hole(time: Duration, arguments: &'static [&'static str]) -> 
     session.look_on(time);
     fixture.on_both_legs(Chaos::heal);
     session.assert_continues();
-    // Everybody's new connections came to nothing meanwhile, as a loiterer's do.
+    // Meanwhile new connections failed like unauthenticated ones that time out.
     assert!(!fixture.hub.process.log().contains(": banned"), "{}", fixture.hub.process);
     fixture.above.hit_all(Fault::BlackHole(Direction::Both));
     session.look_on(time);
@@ -83,7 +83,7 @@ pub(crate) fn stopped_proxy(time: Duration, arguments: &'static [&'static str]) 
     format!("{} numbers of a session whose proxy stood still for {time:?}", session.ends_whole())
 }
 
-/// The device moves, twice.
+/// The device changes its address twice.
 pub(crate) fn another_address(arguments: &[&str]) -> String {
     let [near, far] = NetNs::two();
     let (here, device) = (near.machine(), far.machine());
@@ -122,7 +122,7 @@ impl Session {
         session
     }
 
-    /// Lets so much time pass, unless it ends, which it must not.
+    /// Waits for this long; panics if the session ends.
     fn look_on(&self, time: Duration) {
         let end = self.ssh.find_line(0, "no number", time);
         assert!(end.is_none() && self.ssh.is_running(), "{}", self.ssh);

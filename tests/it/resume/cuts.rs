@@ -1,4 +1,4 @@
-//! Transfers that lose their legs again and again, in every way there is.
+//! Transfers whose legs break repeatedly, by every kind of fault.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +48,7 @@ fn eight_streams_whose_legs_are_cut_blackholed_and_frozen_lose_no_byte() {
     transfer(Size { streams: 8, bytes: 256 * MIB, hits: 24, heal_every: 12, seed: 1 });
 }
 
-/// Every byte comes both ways, in order, and every stream ends as it should. Gives the figures.
+/// Asserts that every byte arrives both ways, in order, and that every stream ends cleanly. Returns the figures.
 pub(crate) fn transfer(size: Size) -> String {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&[target.port], &SILENCE);

@@ -1,4 +1,4 @@
-//! Those who do not read, and those who read all the time, are in nobody's way.
+//! Fairness: stalled and busy readers delay no other stream.
 
 use std::fmt;
 use std::io::Read as _;

@@ -1,4 +1,4 @@
-//! A hub, with a bad network in front of it for each of the others.
+//! A hub, with a chaos proxy in front of it for each other role.
 
 use std::fmt::Display;
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::support::targets::is_alive;
 /// Arguments of every role: a short idle timeout, so that silence is detected soon.
 pub(crate) const SILENCE: [&str; 2] = ["--dead-after", "4"];
 
-/// The limit itself.
+/// The idle timeout.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(4);
 
 /// Control, requests and streams all go through the network.
@@ -54,7 +54,7 @@ impl Fixture {
         Self { proxy, agent, below, above, hub, arguments, _machines: machines }
     }
 
-    /// A stream over which bytes have passed. One after the other: so many strangers at once the hub turns away.
+    /// Opens a stream and echoes bytes. One after the other: the hub limits unauthenticated connections.
     pub(crate) fn alive(&self) -> TcpStream {
         let mut local = self.proxy.connect();
         is_alive(&mut local);
@@ -66,12 +66,12 @@ impl Fixture {
         self.proxy.port_for(DEVICE, &local(port))
     }
 
-    /// The hub is there again, where it was.
+    /// Restarts the hub at its address.
     pub(crate) fn start_hub(&mut self) {
         self.hub = Hub::start_on(&self.hub.machine().clone(), self.hub.port, self.arguments);
     }
 
-    /// Does something to the agent's way and to the proxy's.
+    /// Applies a fault to the agent's network and to the proxy's.
     pub(crate) fn on_both_legs(&self, what: impl Fn(&Chaos)) {
         [&self.below, &self.above].into_iter().for_each(what);
     }

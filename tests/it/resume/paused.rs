@@ -1,4 +1,4 @@
-//! A reader that has stopped reading, for long, is still there; and costs the hub next to nothing.
+//! A reader that pauses for long is not timed out, and costs the hub little.
 
 use std::io::Read as _;
 use std::net::TcpStream;

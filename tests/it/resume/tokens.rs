@@ -1,5 +1,5 @@
-//! A resume token lets one end of one stream back in. Whatever is wrong with one, the answer is the same, and only the
-//! log knows why.
+//! A resume token readmits one end of one stream. Every wrong one gets the same response, and only the
+//! log has the cause.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::refusal::RefusalKind;
@@ -19,10 +19,10 @@ const ANOTHER_STREAMS: &str = "the resume token of another stream";
 const ENDED: &str = "the resume token of an ended stream";
 const NOT_OURS: &str = "no stream token, or not one of ours";
 
-/// More than any source may get wrong.
+/// More failures than a source is allowed.
 const VALID_RESUMES: usize = 60;
 
-/// The test has its hands full and does not answer pings.
+/// The test does not answer pings.
 const PATIENT: [&str; 2] = ["--dead-after", "3600"];
 
 #[test]
@@ -47,7 +47,7 @@ fn a_resume_token_of_another_stream_role_or_identity_or_a_forged_one_gets_the_sa
         assert_eq!(answer.err(), Some(refused.clone()), "{what}");
         fixture.wait_reason(why);
     }
-    // Nothing of this touched the stream, and the right tokens are still good.
+    // The stream is unaffected, and the right tokens are still valid.
     own.socket.bytes(b"hello").unwrap();
     assert_eq!(others.socket.expect_bytes(5), b"hello");
     fixture.both_resume(&mut own, &mut others);
@@ -61,7 +61,7 @@ fn a_resume_token_of_an_ended_stream_is_refused_and_its_owner_learns_of_the_clea
     assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
     // By itself …
     fixture.end(own, others);
-    // … by who runs the hub …
+    // … by the operator …
     let [own, others] = fixture.open();
     fixture.hub.ask(&["streams", "kill", &own.stream()]);
     fixture.assert_over(own, others, &refused);
@@ -71,7 +71,7 @@ fn a_resume_token_of_an_ended_stream_is_refused_and_its_owner_learns_of_the_clea
     fixture.hub.wait_activity("streamInterrupted", None);
     fixture.hub.ask(&["streams", "kill", &own.stream()]);
     fixture.assert_over(own, others, &refused);
-    // … and where the hub was another one when it began.
+    // … and after a restart of the hub.
     let [mut own, mut others] = fixture.open();
     fixture.restart_hub();
     fixture.both_resume(&mut own, &mut others);
@@ -135,7 +135,7 @@ impl Side {
         Self { place, socket, token }
     }
 
-    /// Its way back where the way in should be.
+    /// The resume token in place of the stream token.
     fn place_with_token(&self) -> StreamGrant {
         StreamGrant { token: self.token.clone(), ..self.place.clone() }
     }
@@ -145,7 +145,7 @@ impl Side {
         rest.split('/').next().expect("a stream id").to_owned()
     }
 
-    /// Its connection is lost.
+    /// Closes its connection.
     fn interrupt(&mut self) {
         self.socket.disconnect();
     }
@@ -165,7 +165,7 @@ impl Fixture {
         Self { device, alice, hub }
     }
 
-    /// A stream that stands: the service's end, and the device's.
+    /// Opens a stream; returns the service's end, and the device's.
     fn open(&mut self) -> [Side; 2] {
         let protocol = StreamProtocol::Resumable.as_str();
         let pending = self.alice.open("ssh", &[(STREAM_PROTOCOL_HEADER, protocol)]);
@@ -185,7 +185,7 @@ impl Fixture {
         sides
     }
 
-    /// Each gets a new token, and what they say reaches the other.
+    /// Asserts that each end gets a new token, and that its bytes reach the other.
     fn both_resume(&self, own: &mut Side, others: &mut Side) {
         *own = Side::new(own.place.clone(), self.alice.resume(&own.place, &own.token).expect("the service is back"));
         let back = self.device.identity.resume(&others.place, &others.token);
@@ -211,7 +211,7 @@ impl Fixture {
         }
     }
 
-    /// Neither end can come back to it.
+    /// Asserts that neither end can resume it.
     fn assert_over(&self, own: Side, others: Side, refused: &Option<HttpResponse>) {
         self.wait_over(&own.stream());
         assert_eq!(&self.alice.resume(&own.place, &own.token).err(), refused);

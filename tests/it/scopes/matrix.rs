@@ -13,8 +13,8 @@ use devstream::proto::timestamp::Timestamp;
 /// The expected result of each cell. Of two words, the first is the function's, the second the result over the
 /// wire: of the token that is shown, or of the device that has nothing to offer within the scope.
 ///
-/// The columns: `nobody` proves nothing (a stranger without a key, one who has not joined, was removed, or whose key
-/// was replaced); `disabled` and `ended` prove who they are, whatever their scope; the rest are active, by scope.
+/// The columns: `nobody` fails authentication (without a key, not joined, removed, or with a key that
+/// was replaced); `disabled` and `ended` authenticate, whatever their scope; the rest are active, by scope.
 const SERVICE: &str = "
                                  nobody  disabled  ended     nothing   elsewhere  device    othername             all
 be-device                        401     disabled  401       401       401        401       401                   401

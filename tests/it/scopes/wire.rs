@@ -85,7 +85,7 @@ impl Fixture {
         Self { hub, device, _another: another, witness }
     }
 
-    /// A service with a scope, as far as its life has come.
+    /// A service with a scope, in this state.
     fn service(&self, state: State, scope: &str, typed: &[&str]) -> TestIdentity {
         let id = format!("{state:?}-{scope}").to_lowercase();
         let before = if typed.is_empty() { typed } else { &["--device", "*"] };
@@ -104,7 +104,7 @@ impl Fixture {
         TestIdentity { raw, role: Role::Service, id: "pi-42".into(), first, second }
     }
 
-    /// A device, as far as its life has come.
+    /// A device in this state.
     fn device(&self, state: State) -> TestIdentity {
         let id = format!("{state:?}").to_lowercase();
         let link = self.hub.device_link(&id);
@@ -135,7 +135,7 @@ impl Fixture {
     }
 }
 
-/// A stream that its device has accepted and to which neither side has come.
+/// A stream that its device has accepted and that neither side has connected to.
 fn stream(service: &RawClient, device: &str, requests: &Receiver<StreamRequest>) -> Stream {
     let pending = service.send("POST", &format!("/twins/{device}/streams/ssh"), &[], "");
     let request = requests.recv_timeout(TIMEOUT).expect("the device is asked");

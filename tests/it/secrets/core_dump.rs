@@ -44,7 +44,7 @@ fn no_role_dumps_core_or_exposes_its_memory() {
     assert_eq!(ends(&other), (Some(ABORTED), true), "{wanted}");
 }
 
-/// The signal that a program sends to itself when all is lost.
+/// The signal of an abort.
 const ABORTED: i32 = 6;
 
 /// Crashes the process; returns the signal and whether it dumped core.

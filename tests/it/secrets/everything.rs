@@ -96,7 +96,7 @@ impl Everything {
         self.start(("ssh", &got), laptop.command(DEVSTREAM).args(["ssh", DEVICE]).args(options).arg(there));
     }
 
-    /// Starts a command with one line as its input, which does not end, and waits for what it says then.
+    /// Starts a command with one line as its input, which stays open, and waits for this output.
     fn start(&mut self, (name, ready): (&'static str, &str), command: &mut Command) {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         writeln!(writer, "{CONTENT}").expect("a pipe takes a line");
@@ -141,7 +141,7 @@ impl Everything {
         }
     }
 
-    /// Runs a command that ends so, and keeps what it says.
+    /// Runs a command to this exit code, and keeps its output.
     pub(super) fn run(&mut self, machine: &Machine, words: &[&str], code: i32) {
         self.run_with_input(machine, words, "", code);
     }
@@ -152,7 +152,7 @@ impl Everything {
         self.said.push((words.join(" "), finished.stdout + &finished.stderr));
     }
 
-    /// Nothing of what is secret is in any place, but for this in the environment, where its user put it.
+    /// Asserts that no secret appears anywhere, except this one in the environment, where its user put it.
     pub(super) fn assert_no_secret_in_output(&self, own: &str) {
         for (name, text) in &self.said {
             self.secrets.assert_not_in(name, text);
@@ -205,10 +205,10 @@ impl Everything {
     }
 }
 
-/// Has a program that devstream starts tell what it is given, and who has started it.
+/// A program started by devstream, which prints its arguments, its environment and its parent.
 const TELLING: &str = "(env; cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' '\\n') >>~/told";
 
-/// A desktop's client that is none: sends a line of its input, shows what comes back, and stays.
+/// A fake RDP client: sends a line of its input, prints the response, and stays.
 const CLIENT: &str = r#"
 address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
 exec 3<>"/dev/tcp/${address%:*}/${address##*:}"

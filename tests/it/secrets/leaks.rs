@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::support::machine::Machine;
 
-/// Every secret of a scene, in each form in which it might be told.
+/// Every secret of a setup, in each form in which it might appear.
 #[derive(Default)]
 pub(super) struct Secrets {
     forms: BTreeSet<String>,
@@ -66,7 +66,7 @@ impl Secrets {
         self.forms.extend([hex, list, URL_SAFE_NO_PAD.encode(bytes), STANDARD.encode(bytes)]);
     }
 
-    /// Nothing of that is in this text.
+    /// Asserts that no secret appears in this text.
     pub(super) fn assert_not_in(&self, place: &str, text: &str) {
         let told = text.lines().find(|line| self.assert_reported_by(line));
         assert_eq!(told, None, "{place} tells a secret");

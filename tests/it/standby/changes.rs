@@ -74,7 +74,7 @@ fn a_hub_that_lowers_its_standby_limit_still_carries_streams() {
         poll("no more of the proxy's than are held", || (fixture.above.live() <= hold).then_some(()));
         poll("no more of the agent's", || (fixture.below.live() <= hold + 1).then_some(()));
         assert_eq!(fixture.above.live() > 0, hold > 0, "{hold}");
-        // What is interrupted comes back to the next hub.
+        // Interrupted streams resume at the next hub.
         poll("the end of every stream", || fixture.hub.json::<Vec<Value>>(&["streams"]).is_empty().then_some(()));
     }
 }

@@ -1,5 +1,5 @@
-//! Connections that stood by and are dead when they are wanted: the next stream takes another way, and its application
-//! notices nothing but that it took a little longer.
+//! Dead standbys: the next stream uses another connection, and its application
+//! notices only a short delay.
 
 use std::net::Shutdown;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::support::chaos::{Direction, Fault};
 use crate::support::targets::{Target, is_alive};
 use crate::support::within;
 
-/// Silence is noticed soon on the connection for control as well, and a device that has gone is waited for.
+/// A short idle timeout for the control connection too, and time to wait for an offline device.
 const PATIENT: [&[&str]; 3] =
     [&["--dead-after", "4"], &["--dead-after", "4"], &["--dead-after", "4", "--connect-timeout", "20"]];
 
@@ -46,7 +46,7 @@ fn the_proxys_standbys_may_be_cut_closed_blackholed_or_frozen() {
 fn the_agents_standbys_and_control_may_be_cut_closed_blackholed_or_frozen() {
     let target = Target::echo();
     for fault in faults(Direction::Down) {
-        // An agent that has lost its hub again and again waits longer and longer.
+        // The backoff of an agent that lost its hub repeatedly grows.
         let fixture = Fixture::with(&target, PATIENT);
         fixture.warm(3);
         assert!(fixture.below.hit_all(fault) >= 4, "{fault:?}");
@@ -116,7 +116,7 @@ fn a_brief_network_stall_ends_no_stream() {
     let mut running = fixture.alive();
     for direction in [&fixture.above, &fixture.below] {
         direction.hit_all(Fault::Freeze(Direction::Both));
-        // The request goes nowhere, is given up, and gets there by another way; then it comes the first way too.
+        // The request is lost, times out, and is repeated on another connection; then the first one arrives too.
         within(A_WHILE, "a stream", || fixture.echo(1, LITTLE));
         let mut beside = fixture.proxy.connect();
         is_alive(&mut beside);

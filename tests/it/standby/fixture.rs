@@ -1,4 +1,4 @@
-//! A hub with a network in front of it for each of the others, which counts their connections.
+//! A hub with a chaos proxy in front of it for each other role, which counts its connections.
 
 use std::net::{Shutdown, TcpStream};
 use std::thread;
@@ -86,8 +86,8 @@ impl Fixture {
         assert_eq!(drain(&mut stream.try_clone().unwrap()), Observed { bytes: 0, end: StreamEnd::Eof });
     }
 
-    /// Has streams, so many at once, until they need no new connection, and then one more, so that all others stand by.
-    /// Gives how many there were.
+    /// Opens this many streams at once until they need no new connection, then one more, so that all others stand by.
+    /// Returns their number.
     pub(crate) fn warm(&self, at_once: u64) -> u64 {
         for round in 1..100 {
             let before = self.connections();
@@ -105,7 +105,7 @@ impl Fixture {
         panic!("every stream makes connections: {:?}", self.connections());
     }
 
-    /// Waits until no more connections are being brought: spares come after the streams that missed some.
+    /// Waits until no more connections are being opened: spares follow the streams that found none.
     pub(crate) fn settle(&self) {
         const QUIET: Duration = Duration::from_millis(150);
         let mut seen = (self.connections(), clock::now());
@@ -122,12 +122,12 @@ impl Fixture {
         self.proxy.port_for(DEVICE, &format!("0={name}"))
     }
 
-    /// A new connection to that.
+    /// Connects to that port.
     pub(crate) fn connect_to(&self, name: &str) -> TcpStream {
         connect(self.local(name))
     }
 
-    /// The hub is there again, where it was.
+    /// Restarts the hub at its address.
     pub(crate) fn start_hub(&mut self) {
         let arguments: Vec<_> = self.arguments[0].iter().map(String::as_str).collect();
         self.hub = Hub::start_on(&self.hub.machine().clone(), self.hub.port, &arguments);
@@ -155,5 +155,5 @@ fn start_agent(device: &Machine, below: &Chaos, forwards: &[String], arguments: 
     agent
 }
 
-/// A block is enough to tell streams apart.
+/// One block distinguishes streams.
 pub(crate) const LITTLE: u64 = 2 * KIB;

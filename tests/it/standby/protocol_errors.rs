@@ -20,7 +20,7 @@ use crate::support::{DEVICE, poll};
 const CLOSE_UNSUPPORTED: u16 = 1003;
 const CLOSE_POLICY: u16 = 1008;
 
-/// Alice, who says what she likes, beside a proxy and an agent whose stream goes on.
+/// Alice, controlled by the test, beside a proxy and an agent whose stream must not be disturbed.
 struct Fixture {
     stream: TcpStream,
     alice: RawClient,
@@ -49,7 +49,7 @@ impl Fixture {
         self.alice.standby().expect("the hub lets alice stand by")
     }
 
-    /// A device with somebody else than an agent behind it, and a connection of its that stands by.
+    /// A device controlled by the test, and a standby of it.
     fn device(&self, name: &str) -> (RawDevice, WebSocket) {
         let device = RawDevice::online(RawClient::join(&self.whole.hub.device_link(name)), &["target"]);
         let standby = device.identity.standby().expect("the hub lets it stand by");
@@ -138,7 +138,7 @@ fn a_service_that_sends_malformed_messages_on_a_standby_is_closed() {
 #[test]
 fn a_service_that_sends_rest_within_a_stream_loses_its_connection() {
     let mut fixture = Fixture::new(&[]);
-    // The agent has one that stands by, as well.
+    // The agent has a standby as well.
     fixture.assert_undisturbed();
     for early in [false, true] {
         let mut standby = fixture.standby();
@@ -253,7 +253,7 @@ fn a_slow_device_is_asked_on_control_and_its_standby_is_closed_without_an_interr
     let late = requested(&mut standby);
     let request = slow.request();
     assert_eq!(request.request_id, late.stream.request_id);
-    // It may have taken the connection for a stream's by now.
+    // The hub may have closed the connection already.
     let _ = standby.text(&response(request.request_id, true));
     assert_eq!(standby.expect_close(), RefusalKind::PeerGone.row().close);
     slow.reject(&request, RefusalKind::TargetRefused.into());
@@ -267,7 +267,7 @@ fn standbys_beyond_the_limit_are_refused_until_others_have_closed() {
     let mut held: Vec<_> = (0..3).map(|_| fixture.standby()).collect();
     let refused = fixture.alice.standby().err().expect("there is no room");
     assert_eq!(refused.refusal_label(), RefusalKind::HubBusy.row().label, "{refused:?}");
-    // Nobody else's room is taken.
+    // Other services' limits are unaffected.
     let bob = RawClient::join(&fixture.whole.hub.service_link("bob"));
     drop(bob.standby().expect("bob has his own"));
     held.pop().unwrap().disconnect();

@@ -1,4 +1,4 @@
-//! Many streams, one after the other on the same connections: each has its own bytes, each once, and no other's.
+//! Many streams, one after the other on the same connections: each has its own bytes, exactly once.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -47,7 +47,7 @@ fn streams_of_every_length_and_end_never_see_each_others_bytes() {
     });
     let streams = (WORKERS * STREAMS) as u64;
     let [above, below] = fixture.connections();
-    // Those that were reset take theirs with them.
+    // Streams that were reset take their connections with them.
     assert!(above < 2 * streams && below < streams, "{above} and {below} connections for {streams} streams");
     fixture.echo(1, LITTLE);
     poll("no more files than before, but for what stands by", || {
@@ -66,7 +66,7 @@ fn others(fixture: &Fixture) -> [usize; 3] {
     std::array::from_fn(|index| open[index].saturating_sub(connections[index]))
 }
 
-/// Any of the ways in which a stream goes.
+/// Runs a stream of a random kind.
 fn one_of_many(local: &TcpStream, stream: u32, rng: &mut Rng) {
     let mut reader = local;
     let mut writer = local;
@@ -74,7 +74,7 @@ fn one_of_many(local: &TcpStream, stream: u32, rng: &mut Rng) {
     let sent = words(stream, lengths[rng.random_below(lengths.len())]);
     match rng.random_below(20) {
         0 => {
-            // It may be reset before it has taken everything.
+            // The stream may be reset before everything is written.
             let _ = writer.write_all(&[&[RESET], sent.as_slice()].concat());
             let mut all = Vec::new();
             let read = reader.read_to_end(&mut all);

@@ -1,4 +1,4 @@
-//! Bytes that can be told apart, and how a connection came to its end.
+//! Byte patterns, and the ends of connections.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,7 +14,7 @@ pub(crate) const MIB: u64 = 1024 * KIB;
 const PERIOD: usize = 1_048_573;
 const CHUNK: usize = 64 * 1024;
 
-/// Endless bytes that a seed decides: what comes is compared with what should, which is stricter than any hash.
+/// An endless byte sequence from a seed: received bytes are compared with it, which is stricter than a hash.
 pub(crate) struct Pattern(Vec<u8>);
 
 impl Pattern {
@@ -58,7 +58,7 @@ impl Pattern {
         Ok(())
     }
 
-    /// Reads the first bytes and nothing else; panics at the first that is another.
+    /// Reads the first bytes and nothing else; panics at the first difference.
     pub(crate) fn expect(&self, from: &mut impl Read, length: u64) {
         let mut buffer = vec![0; CHUNK];
         let mut read = 0;
@@ -91,7 +91,7 @@ pub(crate) struct Observed {
     pub(crate) end: StreamEnd,
 }
 
-/// A connection that took nothing for this long is held back.
+/// A connection that takes no bytes for this long is stalled.
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reads to the end, whichever it is.

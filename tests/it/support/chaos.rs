@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::direction::{Rules, carry};
 
-/// A direction: up is from who connected to where it leads.
+/// A direction: up is from the client to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Up,
@@ -45,7 +45,7 @@ pub(crate) enum Fault {
     Freeze(Direction),
     /// Each way; the jitter comes on top and changes no order.
     Delay { delay: Duration, jitter: Duration },
-    /// So many bytes a second, each way.
+    /// Limits each direction to this many bytes per second.
     Trickle(u64),
     /// Flips one bit of the next bytes.
     Corrupt(Direction),
@@ -65,7 +65,7 @@ pub(crate) struct Storm {
 }
 
 impl Chaos {
-    /// On a port that the system chooses, leading to this `HOST:PORT`, which may come and go.
+    /// Listens on a port that the system chooses, in front of this `HOST:PORT`, which may come and go.
     pub(crate) fn in_front_of(address: &str) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -105,8 +105,8 @@ impl Chaos {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Hits one of the connections that nothing cut, closed, froze or swallows yet, and gives its number, from 0 in the
-    /// order in which they came.
+    /// Hits one of the connections without a fault, and returns its number, counted from 0 in the
+    /// order of accepting.
     pub(crate) fn hit_one(&self, seed: u64, fault: Fault) -> Option<u64> {
         self.shared.hit_one(seed, fault).map(|link| link.number)
     }
@@ -172,7 +172,7 @@ impl Chaos {
 }
 
 impl Storm {
-    /// Which connection was hit by what, so far.
+    /// The hits so far: connection and fault.
     pub(crate) fn hits(&self) -> Vec<(u64, Fault)> {
         self.hits.lock().unwrap().clone()
     }
@@ -207,7 +207,7 @@ struct Link {
     cut: CancellationToken,
     /// Something was dropped: the ends cannot go on with each other.
     lost: AtomicBool,
-    /// An end went away, and the other does not know.
+    /// One end closed, and the other has not been notified.
     left: AtomicBool,
 }
 
@@ -216,7 +216,7 @@ impl Shared {
         self.table.lock().unwrap()
     }
 
-    /// A new one, which suffers what everything does.
+    /// Adds a connection, with the faults that apply to all.
     fn link(&self) -> Arc<Link> {
         let mut table = self.lock();
         let number = table.count;
@@ -308,7 +308,7 @@ async fn run(shared: Arc<Shared>, link: Arc<Link>, mut client: TcpStream, target
     shared.lock().live.remove(&link.number);
 }
 
-/// Has it end as an RST when it is dropped.
+/// Makes dropping the stream send an RST.
 fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }

@@ -22,7 +22,7 @@ use super::{DEVICE, STREAM_PROTOCOL, TIMEOUT, poll};
 /// A client's connection, as the fake hub has it.
 pub(crate) type Tls = StreamOwned<ServerConnection, TcpStream>;
 
-/// Listens where a hub was.
+/// A listener at a former hub's address.
 pub(crate) struct FakeHub {
     listener: TcpListener,
     tls: Arc<ServerConfig>,
@@ -35,7 +35,7 @@ pub(crate) struct ReceivedRequest {
 }
 
 impl FakeHub {
-    /// On the port of a hub that has ended, with its pair.
+    /// Listens on a former hub's port, with its certificate.
     pub(crate) fn on(port: u16, pair: &Pair) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the hub's port is free");
         listener.set_nonblocking(true).expect("a socket can be polled");

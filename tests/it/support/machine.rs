@@ -1,4 +1,4 @@
-//! A machine as the program sees one: a home directory that nobody else has, and an empty environment.
+//! A machine as the program sees it: a home directory of its own, and an empty environment.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -39,7 +39,7 @@ impl Machine {
         Self { home: Arc::new(home), environment: Vec::new(), starter: Vec::new() }
     }
 
-    /// On which another program, such as `nsenter`, starts everything.
+    /// Creates one on which another program, such as `nsenter`, starts every command.
     pub(crate) fn behind(starter: &str, arguments: Vec<String>) -> Self {
         Self { starter: [vec![starter.to_owned()], arguments].concat(), ..Self::new() }
     }
@@ -89,7 +89,7 @@ impl Machine {
         self.start(arguments).finish()
     }
 
-    /// Runs it to an end that must be good, and gives what it printed.
+    /// Runs it to a successful end, and returns its output.
     pub(crate) fn ask(&self, arguments: &[&str]) -> String {
         let finished = self.run(arguments);
         assert_eq!(finished.code, Some(0), "{arguments:?}: {finished:?}");

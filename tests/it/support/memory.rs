@@ -1,4 +1,4 @@
-//! A control group that holds a program to so much memory.
+//! A control group with a memory limit.
 
 use std::fs;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ impl MemoryGroup {
 
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
-        // Whoever was in it is gone by now.
+        // Its processes have exited.
         let _ = fs::remove_dir(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! A proxy that inspects TLS, as some companies have on the way out: it ends each session and starts another.
+//! A TLS-inspecting proxy, as some companies run: it terminates each session and opens another.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Middlebox {
     }
 }
 
-/// Whatever goes wrong here, the ends notice.
+/// Inspects one connection; both ends notice its errors.
 async fn inspect(inwards: TlsAcceptor, client: TcpStream, outwards: TlsConnector, hub: u16) {
     let Ok(mut client) = inwards.accept(client).await else { return };
     let server = TcpStream::connect(("127.0.0.1", hub)).await.unwrap();

@@ -44,7 +44,7 @@ pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 /// Revoked streams end within this.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 
-/// Something that must not take longer than this.
+/// Runs a step that must not take longer than this.
 pub(crate) fn within<R>(limit: Duration, what: &str, work: impl FnOnce() -> R) -> R {
     let start = clock::now();
     let result = work();
@@ -53,7 +53,7 @@ pub(crate) fn within<R>(limit: Duration, what: &str, work: impl FnOnce() -> R) -
     result
 }
 
-/// Between two looks: the processors are for what is looked at.
+/// Interval of polling; short enough for tests, long enough to leave the processors to the programs.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Polls until there is a result.

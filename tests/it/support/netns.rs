@@ -1,4 +1,5 @@
-//! Machines with networks of their own: namespaces of the kernel, joined by a cable that can be pulled and filtered.
+//! Machines with networks of their own: network namespaces, joined by a cable (a veth pair) that can be cut and
+//! filtered.
 
 use std::fs::File;
 use std::process::Command;

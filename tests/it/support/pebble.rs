@@ -50,7 +50,7 @@ impl Pebble {
         format!("https://{NAME}:{}/dir", self.port)
     }
 
-    /// The authority that signs for hubs, as a file: it is another with each start.
+    /// Path of the root that signs hubs' certificates; it changes with each start.
     pub(crate) fn root(&self) -> String {
         let trust = trust(&self.server_authority);
         let connection =

@@ -1,4 +1,4 @@
-//! A child process whose every line is kept, can be waited for, and is shown when something goes wrong.
+//! A child process whose output is kept, can be waited for, and is printed when a test fails.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -34,12 +34,12 @@ pub(crate) struct Memory {
 }
 
 impl Process {
-    /// Starts a program that is given nothing to read.
+    /// Starts a program without input.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::start_with_input(command, Vec::new())
     }
 
-    /// Starts a program that can read this, and then the end.
+    /// Starts a program with this input.
     pub(crate) fn start_with_input(command: &mut Command, input: Vec<u8>) -> Self {
         Self::start_with_stdin(command, Stdio::piped(), input)
     }
@@ -53,7 +53,7 @@ impl Process {
         Self { name, id: child.id(), shared: Shared::watching(child, input) }
     }
 
-    /// The first line with this in it, whenever it was or will be printed.
+    /// Waits for the first line that contains this, printed already or not.
     pub(crate) fn wait_line(&self, pattern: &str) -> String {
         self.wait_line_after(0, pattern)
     }
@@ -123,13 +123,13 @@ impl Process {
         assert!(self.send(signal), "cannot send {signal} to {self}");
     }
 
-    /// Kills it as a power cut would, and waits until it is gone; it may be going by itself at this moment.
+    /// Sends SIGKILL, and waits until it has exited; it may be exiting by itself.
     pub(crate) fn kill(&self) {
         self.send("KILL");
         self.wait_end();
     }
 
-    /// Waits until it is gone, for whatever reason, and tells that.
+    /// Waits until it has exited, and returns its status.
     pub(crate) fn wait_end(&self) -> ExitStatus {
         let exit = self.shared.wait(TIMEOUT, |log| log.exit.is_some()).exit;
         exit.unwrap_or_else(|| panic!("still running: {self}"))

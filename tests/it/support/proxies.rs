@@ -28,7 +28,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// squid, which lets [`USER`] in.
+    /// Starts squid, which requires [`USER`] and [`PASSWORD`].
     pub(crate) fn squid(netns: &NetNs) -> Self {
         Self::squid_on(netns, closed_port())
     }
@@ -54,7 +54,7 @@ impl Proxy {
         Self::start(netns, command, port, None, directory)
     }
 
-    /// microsocks, which lets [`USER`] in.
+    /// Starts microsocks, which requires [`USER`] and [`PASSWORD`].
     pub(crate) fn microsocks(netns: &NetNs) -> Self {
         let port = closed_port();
         let mut command = netns.machine().command("microsocks");
@@ -62,7 +62,7 @@ impl Proxy {
         Self::start(netns, command, port, None, directory())
     }
 
-    /// `ssh -D`, which asks for nothing.
+    /// Starts `ssh -D`, without authentication.
     pub(crate) fn ssh(netns: &NetNs) -> Self {
         let port = closed_port();
         let machine = netns.machine();

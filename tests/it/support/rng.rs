@@ -1,6 +1,6 @@
 //! Seeded random input.
 
-/// A generator (Marsaglia's xorshift64) that says its seed when a test fails with it.
+/// A generator (Marsaglia's xorshift64) that prints its seed when a test fails.
 pub(crate) struct Rng {
     seed: u64,
     state: u64,

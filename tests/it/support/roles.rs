@@ -24,7 +24,7 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// On a port that the system chooses.
+    /// Starts a hub on a port that the system chooses.
     pub(crate) fn start(machine: &Machine) -> Self {
         Self::start_with(machine, &[])
     }
@@ -34,19 +34,19 @@ impl Hub {
         Self::start_on(machine, 0, arguments)
     }
 
-    /// On this port, which an earlier hub had.
+    /// Starts a hub on this port, which an earlier hub had.
     pub(crate) fn start_on(machine: &Machine, port: u16, arguments: &[&str]) -> Self {
         Self::start_at(machine, &format!("127.0.0.1:{port}"), arguments)
     }
 
-    /// At this address, where others than this machine may reach it.
+    /// Starts a hub at this address, which other machines may reach.
     pub(crate) fn start_at(machine: &Machine, listen: &str, arguments: &[&str]) -> Self {
         let process = machine.start(&[&["hub", "--listen", listen], arguments].concat());
         let port = port_of(&process.wait_line("hub: listening on https://"));
         Self { process, port, machine: machine.clone() }
     }
 
-    /// By another program, such as `prlimit`, which becomes the hub.
+    /// Starts a hub by another program, such as `prlimit`, which executes it.
     pub(crate) fn start_under(machine: &Machine, starter: &[&str], arguments: &[&str]) -> Self {
         let own = ["hub", "--listen", "127.0.0.1:0"];
         let mut command = machine.command(starter[0]);
@@ -56,7 +56,7 @@ impl Hub {
         Self { process, port, machine: machine.clone() }
     }
 
-    /// On a socket that stays open here, handed over as a service manager does.
+    /// Starts a hub on a socket that stays open here, passed as a service manager does.
     pub(crate) fn start_inheriting(machine: &Machine, socket: &TcpListener) -> Self {
         let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" hub";
         let mut command = machine.command("sh");
@@ -159,19 +159,19 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// For [`DEVICE`].
+    /// Starts an agent for [`DEVICE`].
     pub(crate) fn start(machine: &Machine, forwards: &[&str]) -> Self {
         Self::start_as(machine, DEVICE, forwards)
     }
 
-    /// For any device.
+    /// Starts an agent for this device.
     pub(crate) fn start_as(machine: &Machine, id: &str, forwards: &[&str]) -> Self {
         let agent = Self { process: Self::launch(machine, id, forwards) };
         agent.process.wait_line(&format!("device-agent: {id} is online"));
         agent
     }
 
-    /// Without waiting until it is online.
+    /// Starts an agent without waiting until it is online.
     pub(crate) fn launch(machine: &Machine, id: &str, forwards: &[&str]) -> Process {
         let forwards = forwards.iter().flat_map(|forward| ["--forward", forward]);
         let arguments: Vec<_> = ["device-agent", "--id", id].into_iter().chain(forwards).collect();
@@ -288,7 +288,7 @@ pub(crate) fn pipe(machine: &Machine, device: &str) -> Finished {
     machine.run(&["service-proxy", "--device", device, "--stdio", "--connect-timeout", "0"])
 }
 
-/// A refusal is this one: its exit code, and its sentence last on stderr.
+/// Asserts this refusal: its exit code, and its sentence last on stderr.
 pub(crate) fn assert_is(finished: &Finished, kind: RefusalKind) {
     let row = kind.row();
     assert_eq!(finished.code, Some(row.exit.into()), "{finished:?}");

@@ -1,4 +1,4 @@
-//! A WebSocket by hand (RFC 6455 section 5), which can also send what no library would.
+//! A hand-written WebSocket (RFC 6455 section 5), which can also send malformed frames.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;

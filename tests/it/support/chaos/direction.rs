@@ -38,7 +38,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// As far as the fault is about this direction.
+    /// Applies the part of the fault that concerns this direction.
     pub(super) fn apply(&mut self, fault: Fault, own: Direction) {
         let applies = |direction: Direction| direction == own || direction == Direction::Both;
         match fault {
@@ -79,7 +79,7 @@ pub(super) async fn carry(
         channel.cut_off |= now.closed || now.truncated && channel.records.is_at_an_edge();
         let passes = !now.frozen && !now.black_hole;
         if passes && channel.is_drained() {
-            // Where the other end is gone already, its own direction shows it.
+            // If the other end has closed, its own direction shows it.
             let _ = to.shutdown().await;
             channel.sink_ended = true;
             continue;
@@ -120,7 +120,7 @@ pub(super) async fn carry(
 struct Channel {
     queue: VecDeque<(Instant, Bytes)>,
     queued: usize,
-    /// When a trickle may drip again.
+    /// Time of a trickle's next write.
     next: Option<Instant>,
     records: Records,
     corrupted: u32,
