@@ -202,7 +202,7 @@ fn a_backup_with_a_path_outside_the_state_directory_is_refused_whole() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     for (number, path) in ["../outside", "/tmp/devstream-outside", "a/../../outside"].into_iter().enumerate() {
-        let name = format!("bent{number}");
+        let name = format!("malformed{number}");
         hub.ask(&["backup", &name]);
         let malformed = Connection::open(machine.home().join(&name)).expect("a database");
         malformed.execute("INSERT INTO file VALUES (?, x'00')", [path]).expect("it takes a row");

@@ -128,10 +128,10 @@ fn every_metric_matches_the_events() {
 #[test]
 fn rejected_connections_are_counted() {
     let fixture = Fixture::new(&["--max-unauthenticated-per-source", "3"]);
-    let crowd: Vec<TcpStream> = (0..8).map(|_| connect(fixture.hub.port)).collect();
+    let connections: Vec<TcpStream> = (0..8).map(|_| connect(fixture.hub.port)).collect();
     let scrape = fixture.wait_for("devstream_connections_rejected_total{reason=\"unauthenticated-per-source\"}", 5.0);
     assert_eq!(scrape["devstream_unauthenticated_connections"], 3.0);
-    drop(crowd);
+    drop(connections);
     fixture.wait_for("devstream_unauthenticated_connections", 0.0);
 }
 

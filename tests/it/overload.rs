@@ -96,23 +96,23 @@ fn a_hub_out_of_descriptors_reports_it_and_keeps_open_streams() {
     let mut running: Vec<TcpStream> = (0..3).map(|_| proxy.connect()).collect();
     running.iter_mut().for_each(is_alive);
 
-    let mut crowd: Vec<TcpStream> = Vec::new();
+    let mut stalled: Vec<TcpStream> = Vec::new();
     let line = loop {
         let mut local = proxy.connect();
         if !answers(&mut local) {
             break proxy.process.wait_line("that its file descriptors allow");
         }
-        crowd.push(local);
-        assert!(crowd.len() < 64, "64 streams on 64 descriptors");
+        stalled.push(local);
+        assert!(stalled.len() < 64, "64 streams on 64 descriptors");
     };
     assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
     // Unauthenticated connections in addition.
-    let strangers: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
+    let unauthenticated: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
     hub.process.wait_line("turning connections away");
     running.iter_mut().for_each(is_alive);
     assert!(hub.ask(&["status"]).contains("no new streams"), "the hub's own user still gets in, and sees why");
 
-    drop((strangers, crowd));
+    drop((unauthenticated, stalled));
     wait_until_served(&proxy);
     running.iter_mut().for_each(is_alive);
 }

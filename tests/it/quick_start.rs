@@ -69,11 +69,11 @@ struct TestMachine {
 impl TestMachine {
     /// A hub that the other two reach by its name only.
     fn three() -> [Self; 3] {
-        let islands = [(); 3].map(|()| NetNs::new());
-        let [hub, device, laptop] = &islands;
+        let namespaces = [(); 3].map(|()| NetNs::new());
+        let [hub, device, laptop] = &namespaces;
         hub.join(device, "10.0.1.1/24", "10.0.1.2/24", "veth");
         hub.join(laptop, "10.0.2.1/24", "10.0.2.2/24", "wire");
-        let [hub, device, laptop] = islands;
+        let [hub, device, laptop] = namespaces;
         [(hub, "hub", "10.0.1.1"), (device, "device", "10.0.1.1"), (laptop, "laptop", "10.0.2.1")]
             .map(|(netns, name, address)| Self::new(netns, name, address))
     }

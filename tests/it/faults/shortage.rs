@@ -47,21 +47,21 @@ fn runs_out_and_refuses(descriptors: usize) {
     let proxy = ServiceProxy::start(&laptop);
     let mut running = proxy.connect();
     is_alive(&mut running);
-    let mut crowd = Vec::new();
+    let mut locals = Vec::new();
     loop {
         // The service gets a refusal if the agent reaches its target but not the hub.
         let mut local = proxy.connect();
         if !within(AT_ONCE * 2, "an echo or a refusal", || answers(&mut local)) {
             break;
         }
-        crowd.push(local);
-        assert!(crowd.len() < FEW, "{FEW} streams on {descriptors} descriptors");
+        locals.push(local);
+        assert!(locals.len() < FEW, "{FEW} streams on {descriptors} descriptors");
     }
     proxy.process.wait_line("Too many open files");
     assert_idle(&agent.process);
     is_alive(&mut running);
     assert!(!agent.process.log().contains("trying again"), "{}", agent.process);
-    drop(crowd);
+    drop(locals);
     poll("a stream", || answers(&mut proxy.connect()).then_some(()));
     is_alive(&mut running);
 }
@@ -75,12 +75,12 @@ fn a_proxy_out_of_descriptors_keeps_open_streams_and_recovers() {
     let proxy = ServiceProxy::start(&laptop);
     let mut running = proxy.connect();
     is_alive(&mut running);
-    let mut crowd: Vec<TcpStream> = (0..60).map(|_| proxy.connect()).collect();
-    crowd.iter_mut().for_each(|local| local.set_read_timeout(Some(Duration::from_secs(1))).unwrap());
-    assert!(!crowd.iter_mut().all(answers), "60 streams on {FEW} descriptors");
+    let mut locals: Vec<TcpStream> = (0..60).map(|_| proxy.connect()).collect();
+    locals.iter_mut().for_each(|local| local.set_read_timeout(Some(Duration::from_secs(1))).unwrap());
+    assert!(!locals.iter_mut().all(answers), "60 streams on {FEW} descriptors");
     assert_idle(&proxy.process);
     is_alive(&mut running);
-    drop(crowd);
+    drop(locals);
     poll("a stream", || answers(&mut proxy.connect()).then_some(()));
     is_alive(&mut running);
 }

@@ -51,7 +51,7 @@ fn malformed_frames_from_a_waiting_side_are_answered_at_once() {
 #[test]
 fn malformed_frames_end_a_control_connection_with_the_right_close_code() {
     let hostile = HostileFixture::begin();
-    let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
+    let device = RawClient::join(&hostile.fixture.hub.device_link("malformed"));
     let online = || RawDevice::online(device.clone(), &["ssh"]).control;
     assert_answered(&hostile, CONTROL_MESSAGE_BYTES, online, None);
     hostile.end();
@@ -60,8 +60,8 @@ fn malformed_frames_end_a_control_connection_with_the_right_close_code() {
 #[test]
 fn any_first_message_but_a_hello_is_a_bad_request() {
     let hostile = HostileFixture::begin();
-    let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
-    let silent = || device.control("bent").expect("let in");
+    let device = RawClient::join(&hostile.fixture.hub.device_link("malformed"));
+    let silent = || device.control("malformed").expect("let in");
     assert_answered(&hostile, CONTROL_MESSAGE_BYTES, silent, Some(RefusalKind::BadRequest.row().close));
     hostile.end();
 }
@@ -69,7 +69,7 @@ fn any_first_message_but_a_hello_is_a_bad_request() {
 #[test]
 fn unexpected_messages_end_a_control_connection() {
     let hostile = HostileFixture::begin();
-    let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
+    let device = RawClient::join(&hostile.fixture.hub.device_link("malformed"));
     let deep = format!(r#"{{"type":"streamResponse","x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
     let hello = r#"{"type":"hello","version":"1","forwards":[]}"#;
     for (text, code) in [
