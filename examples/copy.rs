@@ -51,7 +51,7 @@ async fn take(incoming: Incoming, directory: PathBuf) {
     let name = incoming.stream_name().to_string();
     let (whole, part) = (directory.join(&name), directory.join(format!("{name}~")));
     if whole.exists() {
-        return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, format!("there is a {name} already")));
+        return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, format!("{name} already exists")));
     }
     let file = match File::create_new(&part).await {
         Ok(file) => file,

@@ -48,7 +48,7 @@ fn the_copy_example_copies_a_file_and_removes_a_partial_one() {
     let finished = send();
     assert_eq!((finished.code, finished.stdout), (Some(0), format!("{} bytes\n", whole.len())), "{}", finished.stderr);
     assert!(fs::read(incoming.join("report.pdf")).unwrap() == whole);
-    assert_refused(&send(), RefusalKind::RejectedByDevice, "there is a report.pdf already");
+    assert_refused(&send(), RefusalKind::RejectedByDevice, "report.pdf already exists");
     // A sender that is cut off in the middle leaves nothing behind.
     let mut sender = machine.command(DEVSTREAM);
     sender.args(["service-proxy", "--device", DEVICE, "--stdio", "--stream", "part.pdf"]);
