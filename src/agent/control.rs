@@ -103,7 +103,7 @@ pub(super) async fn session(
 }
 
 async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
-    let client = (config.client_factory)().await?;
+    let client = config.client_factory.client().await?;
     let socket = client.open_control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
     Ok((client, ControlChannel::new(socket, config.transport.idle_timeout)))
 }

@@ -28,13 +28,13 @@ use self::control::SessionEnd;
 pub use self::device::Device;
 use self::recent_requests::RecentRequests;
 pub use self::targets::{Incoming, Targets};
+use crate::net::client::standby::StandbyPool;
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::os::sd_notify;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
-use crate::net::tunnel::standby::StandbyPool;
 use crate::proto::backoff::{Backoff, jittered};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
 use crate::proto::message::StreamRequest;
@@ -56,7 +56,7 @@ pub enum Event {
 /// Runs until shutdown. Failures of the network or the hub are retried; the error is a refused key that only a restart renews.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal> {
     let (tasks, watch) = (Tasks::default(), Tasks::default());
-    let (network, monitor_task) = NetworkMonitor::new();
+    let (network, monitor_task) = config.client_factory.runtime().monitor_network();
     watch.spawn(monitor_task);
     let run = random::u64();
     let context = AgentContext {

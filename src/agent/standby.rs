@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{AgentContext, stream};
-use crate::net::tunnel::standby::Standby;
+use crate::net::client::standby::Standby;
 use crate::net::websocket::channel::Ended;
 use crate::proto::standby::{FromHub, Request};
 

@@ -7,10 +7,10 @@ use super::config::AgentConfig;
 use super::recent_requests::RequestPath;
 use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
+use crate::net::client::standby::Standby;
 use crate::net::client::{Client, Connection, ResumeTarget};
 use crate::net::transport::socket::close_gracefully;
 use crate::net::tunnel::pump::{Counters, EarlyData, Outcome, PumpContext, StreamEvent, Tunnel};
-use crate::net::tunnel::standby::Standby;
 use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -155,6 +155,7 @@ async fn carry(
             url: url.clone(),
             hub: client.hub().clone(),
         },
+        runtime: context.config.client_factory.runtime(),
         idle_timeout: context.config.transport.idle_timeout,
         network: context.network.clone(),
         stop: &context.stream_shutdown,

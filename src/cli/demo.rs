@@ -107,10 +107,10 @@ fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientF
     let id = DEVICE.to_owned().try_into().context("the demo's id")?;
     let local_hub = LocalHub { state: state.into(), key: state.join("keys").join(role.as_str()) };
     let principal = Principal { role, id };
-    Ok(Arc::new(move || {
+    Ok(ClientFactory::new(move || {
         let (local_hub, principal) = (local_hub.clone(), principal.clone());
         let given = HubArgs::none();
-        Box::pin(async move { local_hub.client(principal, &given, None).await })
+        async move { local_hub.client(principal, &given, None).await }
     }))
 }
 

@@ -14,7 +14,7 @@ use crate::proto::limits::DEVICE_LIST_BYTES;
 
 pub(super) async fn run(devices: Devices) -> Result<(), Failure> {
     let principal = Principal { role: Role::Service, id: default_service_id(&devices.hub)? };
-    let client = client_factory(principal, devices.hub.clone())().await?;
+    let client = client_factory(principal, devices.hub.clone()).client().await?;
     let options = RequestOptions { max_response_bytes: DEVICE_LIST_BYTES, ..RequestOptions::default() };
     let response = client.request(&Route::Devices, options).await?;
     if !response.status().is_success() {

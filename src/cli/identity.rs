@@ -134,9 +134,9 @@ pub(super) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientF
     let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
     // Once: a role that runs stays who it is, whatever is chosen meanwhile.
     let profile = Profile::resolve(hub_args.profile.as_ref()).map_err(failed);
-    Arc::new(move || {
+    ClientFactory::new(move || {
         let (principal, hub_args, profile) = (principal.clone(), hub_args.clone(), profile.clone());
-        Box::pin(async move {
+        async move {
             let profile = profile?;
             let proxy = hub_args.via.proxy_settings()?;
             let client = match StoredIdentity::load(&profile, principal.role).map_err(failed)? {
@@ -152,7 +152,7 @@ pub(super) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientF
                 }
             };
             Ok(client.with_proxy(proxy))
-        })
+        }
     })
 }
 

@@ -66,14 +66,7 @@ impl StatusServer {
     /// The same way to become a client, which tells this where the hub is.
     pub(super) fn record_hub(&self, client_factory: ClientFactory) -> ClientFactory {
         let own = self.clone();
-        Arc::new(move || {
-            let (own, client) = (own.clone(), client_factory());
-            Box::pin(async move {
-                let client = client.await?;
-                own.lock().status.hub = Some(client.hub().clone());
-                Ok(client)
-            })
-        })
+        client_factory.inspect(move |client| own.lock().status.hub = Some(client.hub().clone()))
     }
 
     /// What it serves, where that is only known now.

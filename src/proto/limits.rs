@@ -121,7 +121,7 @@ pub const LONG_PATH_WINDOW: u64 = 2 * 1024 * 1024;
 /// The largest window of one stream: 1.3 Gbit/s at a round trip of 200 ms.
 pub const MAX_WINDOW: u64 = 32 * 1024 * 1024;
 
-/// All windows of a process together, as long as each can have [`INITIAL_WINDOW`]: what stalled readers can make it hold,
+/// All windows of one client together, as long as each can have [`INITIAL_WINDOW`]: what stalled readers can make it hold,
 /// and the same again what it may keep of its own bytes until they are acknowledged.
 pub const WINDOW_BUDGET: u64 = 32 * 1024 * 1024;
 
@@ -181,7 +181,7 @@ pub const REJOIN_CAP: Duration = Duration::from_secs(2);
 /// A stream that stood this long was good: the next interruption is a new one.
 pub const REJOIN_RESET_AFTER: Duration = Duration::from_secs(10);
 
-/// Streams of one process that come back at the same time: its hub counts each as a stranger until it has shown who it is,
+/// Streams of one client that come back at the same time: its hub counts each as a stranger until it has shown who it is,
 /// and takes [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`] of those.
 pub const CONCURRENT_REJOINS: usize = 16;
 

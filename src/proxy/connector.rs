@@ -10,7 +10,6 @@ use super::drain_streams;
 use super::opener::Opener;
 use super::stream;
 use crate::net::identity::Identity;
-use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
@@ -53,7 +52,7 @@ impl Connector {
             drain: Duration::ZERO,
             observer: Arc::new(|_| {}),
         };
-        let (network, monitor_task) = NetworkMonitor::new();
+        let (network, monitor_task) = config.client_factory.runtime().monitor_network();
         let watch = Tasks::default();
         watch.spawn(monitor_task);
         let opener = Opener::new(Arc::new(config), network);

@@ -26,7 +26,6 @@ use tokio::time::{sleep, timeout};
 use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::opener::Opener;
-use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::transport::socket;
@@ -104,7 +103,7 @@ impl ServiceProxy {
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { config, listeners } = self;
         let (accepting, streams, watch) = (Tasks::default(), Tasks::default(), Tasks::default());
-        let (network, monitor_task) = NetworkMonitor::new();
+        let (network, monitor_task) = config.client_factory.runtime().monitor_network();
         watch.spawn(monitor_task);
         let opener = Arc::new(Opener::new(config.clone(), network));
         let count = Arc::new(AtomicU64::new(1));
@@ -157,7 +156,7 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let (network, monitor_task) = NetworkMonitor::new();
+    let (network, monitor_task) = config.client_factory.runtime().monitor_network();
     // Without standbys: there is only one stream.
     let config = ProxyConfig { transport: TransportOptions { standbys: 0, ..config.transport }, ..config };
     let opener = Opener::new(Arc::new(config), network);

@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::config::ProxyConfig;
 use super::request::{request_by_http, request_on_standby};
 use super::standby::Standbys;
+use crate::net::client::standby::{PoolSlot, Standby};
 use crate::net::client::{Client, Connection, ResumeTarget};
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::tunnel::pump::{Counters, EarlyData, PumpContext, StreamEvent, Tunnel};
-use crate::net::tunnel::standby::{PoolSlot, Standby};
 use crate::net::websocket::channel::Ended;
 use crate::proto::id::{DeviceId, StreamId, StreamName};
 use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
@@ -148,7 +148,7 @@ impl Opener {
         match &*current {
             Some(client) if stale.is_none_or(|stale| !stale.is_same_enrolment(client)) => Ok((client.clone(), false)),
             _ => {
-                let client = (self.config.client_factory)().await?;
+                let client = self.config.client_factory.client().await?;
                 *current = Some(client.clone());
                 Ok((client, true))
             }
@@ -181,7 +181,8 @@ impl Opener {
         on_event: &'a (dyn Fn(StreamEvent) + Sync),
     ) -> PumpContext<'a, ResumeTarget> {
         let (idle_timeout, network) = (self.config.transport.idle_timeout, self.network.clone());
-        PumpContext { counters, on_event, rejoin, idle_timeout, network, stop: &self.stream_shutdown }
+        let (runtime, stop) = (self.config.client_factory.runtime(), &self.stream_shutdown);
+        PumpContext { counters, on_event, rejoin, runtime, idle_timeout, network, stop }
     }
 }
 

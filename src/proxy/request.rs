@@ -7,8 +7,8 @@ use http::Response;
 use tokio::time::timeout;
 
 use super::config::ProxyConfig;
+use crate::net::client::standby::Standby;
 use crate::net::client::{Client, RequestOptions, response_refusal};
-use crate::net::tunnel::standby::Standby;
 use crate::net::websocket::channel::Ended;
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,

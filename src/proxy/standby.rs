@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::net::client::Client;
+use crate::net::client::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
-use crate::net::tunnel::standby::{PoolSlot, Standby, StandbyPool};
 use crate::proto::standby::StandbyOffer;
 
 /// The proxy's standbys; clones share them.

@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 
 use super::opener::{OpenedTunnel, Opener};
 use super::{Event, StreamInfo};
+use crate::net::client::standby::Standby;
 use crate::net::transport::socket;
 use crate::net::tunnel::pump::{Counters, Outcome, StreamEvent, pump};
-use crate::net::tunnel::standby::Standby;
 use crate::net::tunnel::stream::{Stream, pair};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::refusal::{Refusal, RefusalKind};

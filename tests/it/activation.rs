@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -124,6 +125,40 @@ fn the_service_manager_is_notified_of_readiness_liveness_and_stopping() {
     notifies_liveness(&agent, &manager, "READY=1\nSTATUS=not yet connected");
     let proxy = start(&machine, &socket, &["service-proxy", "--device", DEVICE, "--local", "0"]);
     notifies_liveness(&proxy, &manager, &format!("READY=1\nSTATUS={DEVICE} on 127.0.0.1:"));
+}
+
+#[test]
+fn a_service_manager_that_never_reads_does_not_hold_up_the_roles() {
+    let machine = Machine::new();
+    let path = machine.home().join("notify");
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let _queued = fill_queue(&path);
+    let notify = path.to_str().unwrap();
+    let hub = start(&machine, notify, &["hub", "--listen", "127.0.0.1:0"]);
+    hub.wait_line("hub: listening on https://127.0.0.1:");
+    let agent = start(&machine, notify, &["device-agent", "--id", DEVICE, "--forward", "22"]);
+    agent.wait_line(&format!("device-agent: {DEVICE} is online"));
+    let proxy = start(&machine, notify, &["service-proxy", "--device", DEVICE, "--local", "0"]);
+    proxy.wait_line(&format!("{DEVICE} on 127.0.0.1:"));
+    for role in [proxy, agent, hub] {
+        role.signal("TERM");
+        let finished = role.finish();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+}
+
+/// Sends to a socket that nobody reads until every sender would block. The senders keep their messages queued.
+fn fill_queue(path: &Path) -> Vec<UnixDatagram> {
+    let mut senders = Vec::new();
+    loop {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        let sent = (0..).take_while(|_| sender.send_to(b"X=1", path).is_ok()).count();
+        if sent == 0 {
+            return senders;
+        }
+        senders.push(sender);
+    }
 }
 
 #[test]

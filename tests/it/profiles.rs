@@ -105,7 +105,7 @@ fn a_profiles_files_are_readable_by_their_owner_only() {
     for path in ["profiles/lab/service/key", "profiles/lab/service/identity.toml", "profile"] {
         fs::set_permissions(place(&laptop, path), fs::Permissions::from_mode(0o644)).unwrap();
         let refused = laptop.run(&["devices"]);
-        assert!(refused.code != Some(0) && refused.stderr.contains("may be read by others"), "{path}: {refused:?}");
+        assert!(refused.code != Some(0) && refused.stderr.contains("are too open"), "{path}: {refused:?}");
         fs::set_permissions(place(&laptop, path), fs::Permissions::from_mode(0o600)).unwrap();
     }
     assert_eq!(devices(&laptop, &[]), ids(&[]));

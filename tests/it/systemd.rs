@@ -182,7 +182,7 @@ fn an_identity_is_taken_from_the_service_managers_credentials() {
     running.wait_line(&format!("device-agent: {DEVICE} is online"));
     drop(running);
     fs::set_permissions(credentials.join("key"), fs::Permissions::from_mode(0o444)).unwrap();
-    let refused = agent(&[]).find_line(0, "may be read by others", TIMEOUT);
+    let refused = agent(&[]).find_line(0, "are too open", TIMEOUT);
     assert!(refused.is_some_and(|line| line.contains("credentials/key")));
 }
 

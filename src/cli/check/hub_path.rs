@@ -21,7 +21,7 @@ pub(super) async fn to_hub(
     client_factory: &ClientFactory,
 ) -> Option<Vec<DeviceStatus>> {
     reporter.begin(Hop::Identity, principal);
-    let client = match client_factory().await {
+    let client = match client_factory.client().await {
         Ok(client) => client,
         Err(refusal) => {
             reporter.push(Finding::failed(Hop::Identity, principal, &refusal));

@@ -1,4 +1,5 @@
-//! Happy eyeballs (RFC 8305): of a name's addresses, both families in turn, whichever connects first.
+//! Happy eyeballs (RFC 8305): connects to the addresses of a name, alternating between families, and uses whichever
+//! answers first.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,11 +12,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::proto::limits::{CONNECTION_ATTEMPT_DELAY, DIAL_ADDRESSES};
 
-/// An address that could not be connected, and its error.
+/// An address that could not be reached, and its error.
 pub type FailedAttempt = (SocketAddr, io::Error);
 
-/// Connects to one after the other, each [`CONNECTION_ATTEMPT_DELAY`] after the one before, or at once when one fails. The first
-/// that connects wins, and the others are given up. Each attempt has `attempt_timeout`; the caller has a deadline for all.
+/// Connects to each address [`CONNECTION_ATTEMPT_DELAY`] after the one before, or at once when one fails. Returns the
+/// first connection and abandons the other attempts; an error lists all failures. Each attempt ends after `attempt_timeout`; the
+/// caller sets a deadline for the whole.
 pub async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     attempt_timeout: Duration,
@@ -57,7 +59,8 @@ async fn attempt<T>(
     }
 }
 
-/// The families in turn, beginning with the resolver's first, and its order within each (RFC 8305 section 4).
+/// Orders addresses by alternating families, beginning with the resolver's first address, and by the resolver's order
+/// within each family (RFC 8305 section 4).
 fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let first_is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let (one, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_ipv6);
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_families_take_turns_and_the_resolver_says_which_is_first() {
+    fn families_alternate_beginning_with_the_resolvers_first_address() {
         let given = [SIX.as_slice(), &FOUR].concat();
         let expected = addresses(&[SIX[0], FOUR[0], SIX[1], FOUR[1], SIX[2]]);
         assert_eq!(interleaved(addresses(&given)), expected);
@@ -99,16 +102,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dead_address_costs_its_head_start_and_no_more() {
-        let began = clock::now();
+    async fn a_dead_address_costs_only_the_delay_before_the_next_attempt() {
+        let start = clock::now();
         let good: SocketAddr = FOUR[0].parse().unwrap();
         let connect = |address| async move { if address == good { Ok(()) } else { pending().await } };
         let ((), connected) = race(addresses(&[SIX[0], SIX[1], FOUR[0]]), DIAL_ADDRESS_TIMEOUT, connect).await.unwrap();
-        assert_eq!((connected, clock::now() - began), (good, CONNECTION_ATTEMPT_DELAY));
+        assert_eq!((connected, clock::now() - start), (good, CONNECTION_ATTEMPT_DELAY));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_that_connects_wins_though_it_was_begun_earlier() {
+    async fn an_earlier_attempt_that_connects_first_wins() {
         let slow: SocketAddr = SIX[0].parse().unwrap();
         let connect = |address| async move {
             sleep(Duration::from_millis(if address == slow { 300 } else { 5000 })).await;
@@ -118,13 +121,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refusal_begins_the_next_at_once_and_all_are_told() {
-        let began = clock::now();
+    async fn a_refused_attempt_starts_the_next_at_once_and_all_failures_are_returned() {
+        let start = clock::now();
         let connect = |address: SocketAddr| async move {
             if address.is_ipv6() { pending().await } else { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) }
         };
         let failures = race(addresses(&[FOUR[0], FOUR[1], SIX[0]]), DIAL_ADDRESS_TIMEOUT, connect).await.unwrap_err();
-        assert_eq!(clock::now() - began, DIAL_ADDRESS_TIMEOUT);
+        assert_eq!(clock::now() - start, DIAL_ADDRESS_TIMEOUT);
         assert_eq!(
             failures.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
             addresses(&[FOUR[0], FOUR[1], SIX[0]])
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_with_hundreds_of_addresses_is_no_flood() {
+    async fn attempts_are_limited_for_a_name_with_hundreds_of_addresses() {
         let many = (0..200).map(|n| SocketAddr::from(([10, 0, 0, n], 1))).collect();
         let connect = |_| async { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) };
         assert_eq!(race(many, DIAL_ADDRESS_TIMEOUT, connect).await.unwrap_err().len(), DIAL_ADDRESSES);

@@ -1,4 +1,5 @@
-//! What is said to a proxy until the way to the hub is open. It is a peer: what it answers has limits and a deadline.
+//! Opening a tunnel through an HTTP or SOCKS 5 proxy. The proxy is not trusted: its answers have size limits and a
+//! deadline.
 
 use std::fmt::Display;
 use std::io;
@@ -10,8 +11,8 @@ use crate::proto::forward::HostPort;
 use crate::proto::limits::{PROXY_RESPONSE_BYTES, PROXY_TIMEOUT};
 use crate::proto::via::{ProxyProtocol, ProxyUrl, connect, socks};
 
-/// Opens the way to a host through the proxy at the other end of the stream. An error is what the proxy did, and follows
-/// its name.
+/// Opens a tunnel to `target` through the proxy at the other end of `stream`. An error is a predicate, such as `closed
+/// the connection`, that follows the proxy's name.
 pub(super) async fn open_tunnel<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -27,8 +28,9 @@ where
         ProxyProtocol::Socks5 => "a SOCKS 5",
     };
     let seconds = PROXY_TIMEOUT.as_secs();
-    let slow =
-        || format!("has not opened the way to {target} in {seconds} s: can it reach that, and is it {kind} proxy?");
+    let slow = || {
+        format!("did not connect to {target} in {seconds} s: check that it can reach that address and is {kind} proxy")
+    };
     timeout(PROXY_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
 }
 
@@ -43,7 +45,7 @@ where
             break response;
         }
         if head.len() >= PROXY_RESPONSE_BYTES {
-            return Err(format!("answers with a head of more than {PROXY_RESPONSE_BYTES} bytes"));
+            return Err(format!("answered with a header of more than {PROXY_RESPONSE_BYTES} bytes"));
         }
         let mut rest = (&mut *stream).take((PROXY_RESPONSE_BYTES - head.len()) as u64);
         if rest.read_buf(&mut head).await.map_err(io_failure)? == 0 {
@@ -53,8 +55,8 @@ where
     if !response.is_success() {
         return Err(response.failure(target, proxy.credentials.is_some()));
     }
-    // With TLS it is the client that speaks first.
-    if response.length < head.len() { Err("sends bytes that nobody asked for".into()) } else { Ok(()) }
+    // In TLS the client speaks first.
+    if response.length < head.len() { Err("sent bytes ahead of the hub".into()) } else { Ok(()) }
 }
 
 async fn socks_connect<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), String>
@@ -81,8 +83,8 @@ async fn read<const N: usize>(stream: &mut (impl AsyncRead + Unpin)) -> Result<[
     Ok(bytes)
 }
 
-fn message(no: impl Display) -> String {
-    no.to_string()
+fn message(error: impl Display) -> String {
+    error.to_string()
 }
 
 fn io_failure(error: io::Error) -> String {
@@ -100,7 +102,8 @@ mod tests {
 
     const HUB: HostPort<'_> = HostPort("hub.corp", 443);
 
-    /// What comes of a proxy that answers this, in pieces of this size; and what was left for the hub to say.
+    /// Opens a tunnel through a proxy that answers this, in pieces of this size; returns the bytes that follow the
+    /// answer.
     async fn against(proxy: &str, response: &[u8], piece: usize) -> Result<Vec<u8>, String> {
         let (mut near, far) = duplex(64);
         let proxy = proxy.parse().unwrap();
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_yes_in_any_pieces_leaves_all_that_follows_to_the_hub() {
+    async fn a_successful_answer_in_any_pieces_leaves_the_bytes_after_it() {
         for piece in [1, 7, 1000] {
             let socks = b"\x05\x00\x05\x00\x00\x01\x0a\x00\x00\x01\x01\xbbHUB";
             assert_eq!(against("socks5h://a", socks, piece).await.unwrap(), b"HUB");
@@ -140,11 +143,11 @@ mod tests {
             assert_eq!(against("socks5h://u:p@a", socks, piece).await.unwrap(), b"HUB");
         }
         let early = b"HTTP/1.1 200 OK\r\n\r\nHUB";
-        assert!(against("http://a", early, 1000).await.unwrap_err().contains("nobody asked for"));
+        assert!(against("http://a", early, 1000).await.unwrap_err().contains("ahead of the hub"));
     }
 
     #[tokio::test]
-    async fn every_other_answer_is_an_error_that_says_so() {
+    async fn every_other_answer_is_an_error_that_names_it() {
         let endless = [b"HTTP/1.1 200 OK\r\n".as_slice(), &b"a: b\r\n".repeat(10_000)].concat();
         for (proxy, response, expected) in [
             ("http://a", b"".as_slice(), "closed the connection without an answer"),
@@ -164,18 +167,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_without_an_end_is_not_read_to_it() {
+    async fn an_endless_header_is_read_only_to_the_limit() {
         let head = [b"HTTP/1.1 200 OK\r\na: ".as_slice(), &b"x".repeat(100_000)].concat();
         let error = against("http://a", &head, 1000).await.unwrap_err();
         assert!(error.contains("more than 8192 bytes"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_proxy_that_says_nothing_is_given_up() {
+    async fn a_silent_proxy_is_given_up() {
         for proxy in ["http://a", "socks5h://a"] {
             let (mut near, _far) = duplex(1024);
             let error = open_tunnel(&mut near, &proxy.parse().unwrap(), HUB).await.unwrap_err();
-            assert!(error.contains("has not opened the way to hub.corp:443 in 10 s"), "{error}");
+            assert!(error.contains("did not connect to hub.corp:443 in 10 s"), "{error}");
         }
     }
 }

@@ -76,8 +76,8 @@ fn check_tells_another_server_from_a_hub() {
     let through = |proxy: &str| CheckReport::on(&laptop, &["--hub", "hub.test", "--via", &format!("http://{proxy}")]);
     for (answer, hold, cause) in [
         (PORTAL, false, "answered 302 Found"),
-        (PAGE, false, "bytes that nobody asked for"),
-        ("HTTP/1.1 200 Conn", true, "has not opened the way to hub.test:443 in 10 s"),
+        (PAGE, false, "bytes ahead of the hub"),
+        ("HTTP/1.1 200 Conn", true, "did not connect to hub.test:443 in 10 s"),
     ] {
         answering(answer, hold, through).fails("proxy", RefusalKind::HubUnreachable, cause, "whoever runs the proxy");
     }

@@ -19,7 +19,7 @@ const SLEEP: Duration = Duration::from_secs(12);
 const SOON: Duration = Duration::from_secs(5 + 2 + 3);
 
 /// The log line after waking up.
-const LOOKING: &str = "looking at every connection";
+const LOOKING: &str = "probing all connections";
 
 /// A hub, and a separate network for each other role.
 struct Fixture {

@@ -1,11 +1,12 @@
 //! Many devices in one process: the agent itself, as tasks.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devstream::agent;
 use devstream::agent::config::{AccessPolicy, AgentConfig};
-use devstream::net::client::{Client, RequestOptions};
+use devstream::net::client::{Client, ClientFactory, RequestOptions};
 use devstream::net::os::clock;
 use devstream::net::os::random;
 use devstream::net::shutdown::Shutdown;
@@ -111,10 +112,7 @@ fn config(client: Client) -> AgentConfig {
     let device = client.principal().id.as_str().parse().expect("an id");
     AgentConfig {
         device,
-        client_factory: Arc::new(move || {
-            let client = client.clone();
-            Box::pin(async move { Ok(client) })
-        }),
+        client_factory: ClientFactory::new(move || ready(Ok(client.clone()))),
         targets: ["22".parse().expect("a forward")].into_iter().collect(),
         access_policy: AccessPolicy::default(),
         exit_when_key_refused: false,

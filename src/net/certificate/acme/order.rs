@@ -24,6 +24,7 @@ use super::Acme;
 use crate::net::certificate::resolver::CertificateResolver;
 use crate::net::client::round_trip;
 use crate::net::os::private_files::{read_private, write_private};
+use crate::net::runtime::ClientRuntime;
 use crate::net::tls::{client_config, provider};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::proto::join::{DEFAULT_PORT, HubAddress};
@@ -177,7 +178,7 @@ async fn send(
     let body = body.collect().await?.to_bytes();
     let server = address(&head.uri)?;
     let failed = |why: &dyn Display| anyhow!("{server}: {why}");
-    let connected = dial(&server, proxy_config, tls, &mut DialTrace::default()).await;
+    let connected = dial(&server, proxy_config, tls, &ClientRuntime::default(), &mut DialTrace::default()).await;
     let stream = connected.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     head.headers.insert(header::HOST, HeaderValue::try_from(server.to_string())?);
     head.uri = head.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;

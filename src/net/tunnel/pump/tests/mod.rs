@@ -1,4 +1,4 @@
-//! Two pumps back to back, with small pipes for sockets and no hub between them.
+//! Two pumps back to back, with small pipes for connections and no hub between them.
 
 #![allow(clippy::large_futures, reason = "only the connections of a running process are many")]
 
@@ -19,9 +19,10 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, Purpose};
 use crate::proto::limits::{DATA_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW};
-use crate::proto::stream::{CLOSE_RESET, StreamControl};
+use crate::proto::resume::ResumeCredential;
+use crate::proto::stream::{CLOSE_RESET, StreamControl, StreamProtocol};
 
-/// A pipe's buffer: small, so that everything blocks often.
+/// The buffer of a pipe, in bytes: small, so that everything blocks often.
 const PIPE: usize = 1000;
 const LONG: Duration = Duration::from_secs(60 * 60);
 
@@ -29,13 +30,13 @@ fn socket(transport: DuplexStream, endpoint: Endpoint) -> WebSocket<DuplexStream
     WebSocket::new(transport, &[], endpoint, Purpose::Stream)
 }
 
-/// A WebSocket from end to end.
+/// Creates both ends of a WebSocket.
 fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     let (near, far) = duplex(PIPE);
     (socket(near, Endpoint::Client), socket(far, Endpoint::Server))
 }
 
-/// Cannot come back.
+/// Refuses every rejoin.
 struct NoRejoin;
 
 impl Rejoin<DuplexStream> for NoRejoin {
@@ -44,34 +45,48 @@ impl Rejoin<DuplexStream> for NoRejoin {
     }
 }
 
-/// A pump, and the application's end of its local side.
+/// The settings of a pump.
+#[derive(Default)]
+struct Settings {
+    counters: Counters,
+    runtime: ClientRuntime,
+    stop: CancellationToken,
+}
+
+impl Settings {
+    fn context<J>(&self, rejoin: J) -> PumpContext<'_, J> {
+        PumpContext {
+            counters: &self.counters,
+            on_event: &|_| {},
+            rejoin,
+            runtime: &self.runtime,
+            idle_timeout: IdleTimeout::default(),
+            network: NetworkMonitor::disabled(),
+            stop: &self.stop,
+        }
+    }
+}
+
+/// Creates a pump that cannot resume, and the application's end of its local side.
 fn one(socket: WebSocket<DuplexStream>, half_close: bool) -> (DuplexStream, impl Future<Output = Outcome>) {
     let tunnel = Tunnel::new(socket, half_close.then_some(StreamProtocol::V1), None);
     resumable(tunnel, NoRejoin)
 }
 
-/// The same with a way back.
+/// Creates a pump that rejoins, and the application's end of its local side.
 fn resumable<J: Rejoin<DuplexStream>>(
     tunnel: Tunnel<DuplexStream>,
     rejoin: J,
 ) -> (DuplexStream, impl Future<Output = Outcome>) {
     let (application, local) = duplex(PIPE);
     let pump = async move {
-        let (counters, stop) = (Counters::default(), CancellationToken::new());
-        let context = PumpContext {
-            counters: &counters,
-            on_event: &|_| {},
-            rejoin,
-            idle_timeout: IdleTimeout::default(),
-            network: NetworkMonitor::disabled(),
-            stop: &stop,
-        };
-        pump(split(local), tunnel, context).await.0
+        let settings = Settings::default();
+        pump(split(local), tunnel, settings.context(rejoin)).await.0
     };
     (application, pump)
 }
 
-/// Sends its bytes and ends its direction, and gives back what came until the other one ended.
+/// Sends bytes and ends its direction; returns the bytes received until the other direction ended.
 async fn exchange(application: DuplexStream, bytes: Vec<u8>) -> Vec<u8> {
     let (mut reader, mut writer) = split(application);
     let send = async {
@@ -89,18 +104,18 @@ fn pattern(length: usize, seed: usize) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_directions_arrive_whole_and_end_by_themselves() {
+async fn both_directions_deliver_all_bytes_and_end_independently() {
     let (near, far) = sockets();
     let ((a, left), (b, right)) = (one(near, true), one(far, true));
     let (up, down) = (pattern(3_000_000, 1), pattern(70_000, 2));
     let all = async { tokio::join!(left, right, exchange(a, up.clone()), exchange(b, down.clone())) };
     let (left, right, at_a, at_b) = timeout(LONG, all).await.unwrap();
-    assert!(at_a == down && at_b == up, "other bytes arrived");
+    assert!(at_a == down && at_b == up, "wrong bytes arrived");
     assert_eq!((left.ending, right.ending), (Ending::Clean, Ending::Clean));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_pauses_blocks_its_writer_and_nothing_else_for_hours() {
+async fn a_stalled_reader_blocks_only_its_writer_for_hours() {
     let (near, far) = sockets();
     let ((a, left), (b, right)) = (one(near, true), one(far, true));
     let ((mut a_reader, mut a_writer), (mut b_reader, mut b_writer)) = (split(a), split(b));
@@ -111,7 +126,7 @@ async fn a_reader_that_pauses_blocks_its_writer_and_nothing_else_for_hours() {
             written += 500;
         }
     };
-    let other_way = async {
+    let other_direction = async {
         let mut answer = [0; 5];
         b_writer.write_all(b"hello").await.unwrap();
         a_reader.read_exact(&mut answer).await.unwrap();
@@ -120,7 +135,7 @@ async fn a_reader_that_pauses_blocks_its_writer_and_nothing_else_for_hours() {
     let pumps = async { tokio::join!(left, right) };
     tokio::pin!(pumps);
     let paused = async {
-        tokio::select! { () = stalled => {} () = other_way => {} _ = &mut pumps => {} }
+        tokio::select! { () = stalled => {} () = other_direction => {} _ = &mut pumps => {} }
     };
     assert!(timeout(LONG * 3, paused).await.is_err(), "a stream ended");
     assert!(written as u64 <= INITIAL_WINDOW + 4 * PIPE as u64, "{written} bytes were taken from the writer");
@@ -150,7 +165,7 @@ async fn a_peer_that_ignores_the_window_breaks_its_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_counts_other_bytes_than_came_breaks_the_stream() {
+async fn an_end_with_the_wrong_byte_count_breaks_the_stream() {
     let (near, mut far) = sockets();
     let (_application, pump) = one(near, true);
     far.writer.bytes(Bytes::from_static(b"12345")).await.unwrap();
@@ -159,7 +174,7 @@ async fn an_end_that_counts_other_bytes_than_came_breaks_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_that_breaks_or_closes_early_is_never_a_clean_end() {
+async fn a_websocket_that_is_lost_or_closed_early_is_never_a_clean_end() {
     for (code, ending) in [(None, Ending::Broken), (Some(1000), Ending::Broken), (Some(4000), Ending::PeerReset)] {
         let (near, mut far) = sockets();
         let (_application, pump) = one(near, true);
@@ -173,7 +188,7 @@ async fn a_tunnel_that_breaks_or_closes_early_is_never_a_clean_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_without_half_close_gives_all_it_sent_and_then_ends_both() {
+async fn a_peer_without_half_close_delivers_all_bytes_and_then_ends_both_directions() {
     let (near, mut far) = sockets();
     let (application, pump) = one(near, false);
     let (mut reader, _writer) = split(application);
@@ -187,11 +202,11 @@ async fn a_peer_without_half_close_gives_all_it_sent_and_then_ends_both() {
     let mut all = Vec::new();
     let (outcome, (), read) = tokio::join!(pump, talk, timeout(LONG, reader.read_to_end(&mut all)));
     read.unwrap().unwrap();
-    assert!(all == sent, "other bytes arrived");
+    assert!(all == sent, "wrong bytes arrived");
     assert_eq!(outcome.ending, Ending::Clean);
 }
 
-/// The two halves of a local connection that is reset: the system tells that once, to whoever asks first.
+/// The two halves of a local connection that is reset, which the system reports once, to the first call.
 #[derive(Clone, Default)]
 struct ResetOnce(Arc<AtomicBool>);
 
@@ -217,21 +232,14 @@ impl AsyncRead for ResetOnce {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_that_the_writer_met_is_no_end() {
-    // Which half is asked first is left to chance.
+async fn a_reset_reported_to_the_writer_is_not_an_end_of_file() {
+    // Which half is polled first is random.
     for _ in 0..100 {
         let (near, mut far) = sockets();
         let local = ResetOnce::default();
-        let (counters, stop) = (Counters::default(), CancellationToken::new());
-        let context = PumpContext {
-            counters: &counters,
-            on_event: &|_| {},
-            rejoin: NoRejoin,
-            idle_timeout: IdleTimeout::default(),
-            network: NetworkMonitor::disabled(),
-            stop: &stop,
-        };
-        let pump = pump((local.clone(), local), Tunnel::new(near, Some(StreamProtocol::V1), None), context);
+        let settings = Settings::default();
+        let tunnel = Tunnel::new(near, Some(StreamProtocol::V1), None);
+        let pump = pump((local.clone(), local), tunnel, settings.context(NoRejoin));
         let peer = async {
             far.writer.bytes(Bytes::from_static(b"x")).await.unwrap();
             loop {

@@ -1,7 +1,10 @@
-//! The private socket between programs of one user on one machine: JSON lines, and whoever reads them is that user's.
+//! Sockets between programs of one user on one machine.
+//!
+//! A client sends one request and reads one response, each a line of JSON. On Unix the kernel reports the peer's user;
+//! elsewhere a loopback port checks a secret from a private file.
 
 #[cfg(any(not(unix), test))]
-#[cfg_attr(unix, expect(unreachable_pub, reason = "it is for other systems, and tested on this one"))]
+#[cfg_attr(unix, expect(unreachable_pub, reason = "used on other systems, tested on this one"))]
 mod loopback;
 #[cfg(unix)]
 mod unix;
@@ -24,21 +27,21 @@ use self::unix::connect;
 #[cfg(unix)]
 pub use self::unix::{LocalListener, LocalStream};
 
-/// One question and its answer: the hub only looks into its registry.
+/// The deadline of a request and its response: the hub only reads its registry.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One line; a list of every identity is the longest answer.
+/// The largest response, in bytes: a list of all identities.
 const RESPONSE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A question is short.
+/// The largest request, in bytes.
 const REQUEST_BYTES: u64 = 64 * 1024;
 
-/// Asks the program that listens there.
+/// Sends a request to the program that listens at `path`, and returns its response.
 pub async fn request<Q: Serialize, A: DeserializeOwned>(path: &Path, request: &Q) -> io::Result<A> {
     request_limited(path, request, RESPONSE_BYTES).await
 }
 
-/// The same, of a program whose answer is no longer than this.
+/// Sends a request whose response has at most this many bytes.
 pub async fn request_limited<Q: Serialize, A: DeserializeOwned>(path: &Path, request: &Q, bytes: u64) -> io::Result<A> {
     let exchange = async {
         let mut stream = connect(path).await?;
@@ -48,7 +51,7 @@ pub async fn request_limited<Q: Serialize, A: DeserializeOwned>(path: &Path, req
     timeout(REQUEST_TIMEOUT, exchange).await?
 }
 
-/// Answers one question.
+/// Reads one request from a connection, and sends its response.
 pub async fn serve<Q, A, F>(mut stream: LocalStream, handle: impl FnOnce(Q) -> F) -> io::Result<()>
 where
     Q: DeserializeOwned,

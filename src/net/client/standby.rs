@@ -1,14 +1,16 @@
-//! How an end keeps connections ready at the hub: those that have carried a stream, and a few more than were wanted at once,
-//! until nobody wants them any more.
+//! The pool of standby connections: connections that are kept open at the hub after they have carried a stream, or
+//! opened ahead of the next one, so that opening a stream costs no handshake. Unused ones are closed after
+//! [`STANDBY_IDLE_TIMEOUT`].
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{sleep, timeout};
 
-use crate::net::client::{Client, Connection};
+use super::{Client, Connection};
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
@@ -20,72 +22,74 @@ use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_IN
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::standby::{FromHub, StandbyOffer};
 
-/// What is brought for a stream that found none, beside its own: while it ends, which takes longer than to open one, the next
-/// ones shall find some.
+/// The connections that are opened when a stream found none, beside its own: closing a stream takes longer than opening
+/// one, and the next streams shall find one meanwhile.
 const SPARE_CONNECTIONS: usize = 2;
 
-/// One end of a connection that stands by, or carries a stream and will stand by after it.
+/// A standby connection that carries no stream.
 #[derive(Debug)]
 pub struct Standby {
-    /// What is said on it between streams.
+    /// The channel for commands between streams.
     pub channel: ControlChannel<Connection>,
-    /// What it keeps while it carries a stream.
+    /// The slot that it occupies in the pool.
     pub slot: PoolSlot,
 }
 
-/// What outlives a stream.
+/// A slot of the pool, which its connection occupies also while it carries a stream.
 #[derive(Debug)]
 pub struct PoolSlot {
-    /// As whom it was brought.
+    /// The client that opened the connection.
     pub client: Client,
     transport: TransportOptions,
     permit: PoolPermit,
 }
 
 impl Standby {
-    /// The WebSocket, for a stream.
+    /// Takes the WebSocket out, for a stream.
     pub fn into_parts(self) -> (WebSocket<Connection>, PoolSlot) {
         (self.channel.into_socket(), self.slot)
     }
 
-    /// After a stream.
+    /// Puts the WebSocket back after a stream.
     pub fn from_parts(socket: WebSocket<Connection>, slot: PoolSlot) -> Self {
         Self { channel: ControlChannel::new(socket, slot.transport.idle_timeout), slot }
     }
 
-    /// What the hub says next; nothing when nobody wanted the connection for long.
+    /// Receives the hub's next command; `None` after [`STANDBY_IDLE_TIMEOUT`] without one. A change of the network
+    /// probes the connection.
     pub async fn next_command(&mut self, network: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
-        let (mut network, mut enough) = (network.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
+        let (mut network, mut idle_timeout) = (network.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
         loop {
             tokio::select! {
                 command = self.channel.next() => return command.map(Some),
                 () = network.changed() => self.channel.probe().await?,
-                () = &mut enough => return Ok(None),
+                () = &mut idle_timeout => return Ok(None),
             }
         }
     }
 
-    /// Ends it, for this reason or because nobody wants it.
-    pub async fn close(self, why: Option<Ended>) {
-        match why {
-            Some(why) => self.channel.end(&why).await,
+    /// Closes the connection: with the error that ended it, or normally when it is not needed.
+    pub async fn close(self, error: Option<Ended>) {
+        match error {
+            Some(error) => self.channel.end(&error).await,
             None => self.channel.leave().await,
         }
     }
 }
 
-/// One of those that there may be.
+/// A connection in its pool's count.
 #[derive(Debug)]
 struct PoolPermit {
     counts: Arc<PoolCounts>,
-    /// It is given up, and kept until its socket is closed.
+    /// Evicted; still counted until its socket is closed.
     evicted: bool,
 }
 
 #[derive(Debug, Default)]
 struct PoolCounts {
+    /// All connections, including evicted ones.
     all: AtomicUsize,
-    /// Of these, so many are given up.
+    /// The evicted ones among them.
     evicting: AtomicUsize,
 }
 
@@ -96,11 +100,11 @@ impl Drop for PoolPermit {
     }
 }
 
-/// How many there are, and ought to be.
+/// The standby connections of one role, and when to open more.
 #[derive(Debug)]
 pub struct StandbyPool {
     transport: TransportOptions,
-    /// The run of an agent, if they are a device's.
+    /// The run of the agent, if the role is a device.
     run: Option<u64>,
     counts: Arc<PoolCounts>,
     state: Mutex<State>,
@@ -108,38 +112,39 @@ pub struct StandbyPool {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Where to bring them, and as whom.
+    /// The hub's latest offer, and the client to connect as.
     offer: Option<(Client, StandbyOffer)>,
-    /// The hub took none, or was out of reach: it is left alone until then.
+    /// The time of the next attempt after the hub refused a standby connection or was unreachable.
     retry_at: Option<Instant>,
     backoff: Backoff,
-    /// It has taken some.
+    /// The hub has accepted a standby connection under this offer.
     has_connected: bool,
-    /// So many are to be brought.
+    /// The connections yet to be opened by the current refill.
     to_open: usize,
-    /// Somebody sees to that.
+    /// A task is calling [`StandbyPool::refill_next`].
     refilling: bool,
 }
 
 impl StandbyPool {
-    /// None yet.
+    /// Creates an empty pool.
     pub fn new(transport: TransportOptions, run: Option<u64>) -> Self {
         Self { transport, run, counts: Arc::default(), state: Mutex::default() }
     }
 
-    /// The hub takes them, or not.
+    /// Records the hub's offer of standby connections; `None` if it accepts none.
     pub fn set_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
         let mut state = self.state();
         let previous = std::mem::replace(&mut state.offer, offer.map(|offer| (client.clone(), offer)));
         let url = |offer: &Option<(Client, StandbyOffer)>| offer.as_ref().map(|(_, offer)| offer.url.clone());
         if url(&previous) != url(&state.offer) {
-            // What was found out is of the other one.
+            // The results so far are those of the previous endpoint.
             (state.has_connected, state.retry_at) = (false, None);
         }
     }
 
-    /// A stream found none. Whether [`Self::refill_next`] is to be called until there is nothing more: one after another, since
-    /// the stream's own connection will stand by as well.
+    /// Records that a stream found no standby connection, and reports whether the caller shall now call
+    /// [`Self::refill_next`] until it returns `None`. One connection is opened at a time, since the stream's own will
+    /// become a standby too.
     pub fn needs_refill(&self) -> bool {
         let mut state = self.state();
         if self.available_offer(&state).is_none() {
@@ -149,15 +154,15 @@ impl StandbyPool {
         !std::mem::replace(&mut state.refilling, true)
     }
 
-    /// Where one more can be brought now, and as whom.
+    /// The offer under which one more connection may be opened now, and the client to connect as.
     fn available_offer(&self, state: &State) -> Option<(Client, StandbyOffer)> {
-        let left_alone = state.retry_at.is_some_and(|until| clock::now() < until);
+        let is_backing_off = state.retry_at.is_some_and(|until| clock::now() < until);
         let has_room =
             |offer: &StandbyOffer| self.counts.all.load(Ordering::Relaxed) < offer.limit.min(self.transport.standbys);
-        state.offer.clone().filter(|(_, offer)| !left_alone && has_room(offer))
+        state.offer.clone().filter(|(_, offer)| !is_backing_off && has_room(offer))
     }
 
-    /// A connection that was brought for one stream may stand by after it.
+    /// Reserves a slot for a stream's own connection, which becomes a standby after the stream.
     pub fn reserve(&self, client: &Client) -> PoolSlot {
         self.counts.all.fetch_add(1, Ordering::Relaxed);
         PoolSlot {
@@ -167,8 +172,8 @@ impl StandbyPool {
         }
     }
 
-    /// Whether this one is to be ended because there are more than there ought to be. As many go as are too many, and not
-    /// all that ask at the same time.
+    /// Marks the connection as evicted if the pool is over its limit, and reports whether it is. Only as many are
+    /// evicted as exceed the limit, also when all check at the same time.
     pub fn should_evict(&self, standby: &mut Standby) -> bool {
         let state = self.state();
         let limit = state.offer.as_ref().map_or(0, |(_, offer)| offer.limit.min(self.transport.standbys));
@@ -181,7 +186,7 @@ impl StandbyPool {
         standby.slot.permit.evicted
     }
 
-    /// One that stands by, as long as some are wanted.
+    /// Opens the next connection of a refill; `None` when the refill is done or failed.
     pub async fn refill_next(&self) -> Option<Standby> {
         let (client, offer) = {
             let mut state = self.state();
@@ -197,13 +202,14 @@ impl StandbyPool {
         connected
     }
 
-    /// One for a stream that found none, where some were taken before: that is fewer handshakes than the long way.
+    /// Opens a connection for a stream that found none, if the hub has accepted one before: that takes fewer handshakes
+    /// than a request and a WebSocket of the stream's own.
     pub async fn connect(&self) -> Option<Standby> {
         let (client, offer) = {
             let state = self.state();
             self.available_offer(&state).filter(|_| state.has_connected)?
         };
-        // Elsewhere the hub may be within reach.
+        // The request by another address may still reach the hub.
         let connected = timeout(PROBE_TIMEOUT, self.connect_as(&client, &offer)).await;
         connected.unwrap_or_else(|_| {
             self.back_off(&RefusalKind::HubUnreachable.into());
@@ -229,18 +235,18 @@ impl StandbyPool {
     }
 
     fn back_off(&self, refusal: &Refusal) {
-        tracing::debug!("no connection stands by: {refusal}");
+        tracing::debug!("could not open a standby connection: {refusal}");
         let mut state = self.state();
         (state.to_open, state.has_connected) = (0, false);
         let now = clock::now();
-        // What a hub has refused it will refuse again; a network may be there again in a moment.
+        // A hub that refuses will refuse again; a network may recover within seconds.
         let is_refused = refusal.kind != RefusalKind::HubUnreachable;
-        let pause = if is_refused { STANDBY_RETRY_INTERVAL } else { state.backoff.next_delay(now, random::u64()) };
-        state.retry_at = Some(now + pause);
+        let delay = if is_refused { STANDBY_RETRY_INTERVAL } else { state.backoff.next_delay(now, random::u64()) };
+        state.retry_at = Some(now + delay);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -258,14 +264,14 @@ mod tests {
     use crate::proto::limits::BACKOFF_BASE;
 
     #[tokio::test(start_paused = true)]
-    async fn a_hub_that_was_out_of_reach_is_tried_again_soon_and_one_that_refused_is_left_alone() {
+    async fn an_unreachable_hub_is_retried_with_backoff_and_one_that_refused_after_the_long_interval() {
         let key = PrivateKey::from_seed(&random::secret());
         let principal = Principal { role: Role::Service, id: "alice".parse().unwrap() };
         let client =
             Client::new("hub".parse::<HubAddress>().unwrap(), &Trust::Public, principal, Arc::new(key)).unwrap();
         let pool = StandbyPool::new(TransportOptions::default(), None);
         pool.set_offer(&client, Some(StandbyOffer { url: "wss://hub/standby".into(), limit: 1 }));
-        for (kind, left_alone) in [
+        for (kind, delay) in [
             (RefusalKind::HubUnreachable, BACKOFF_BASE),
             (RefusalKind::HubUnreachable, 2 * BACKOFF_BASE),
             (RefusalKind::HubBusy, STANDBY_RETRY_INTERVAL),
@@ -273,12 +279,12 @@ mod tests {
             assert!(pool.needs_refill(), "{kind:?}");
             pool.back_off(&kind.into());
             pool.state().refilling = false;
-            advance(left_alone).await;
+            advance(delay).await;
         }
         assert!(pool.needs_refill());
         pool.back_off(&RefusalKind::HubBusy.into());
         pool.state().refilling = false;
         advance(STANDBY_RETRY_INTERVAL - Duration::from_millis(1)).await;
-        assert!(!pool.needs_refill(), "it has said no");
+        assert!(!pool.needs_refill(), "the hub refused");
     }
 }

@@ -1,4 +1,11 @@
-//! When bytes last moved on a connection, in either direction: below everything that could wait or buffer.
+//! The liveness of a connection: when bytes last moved on it, and the timers that ping an idle peer and give up a
+//! silent one.
+//!
+//! [`LivenessIo`] wraps a transport below everything that could wait or buffer, and records each read and write in a
+//! [`Liveness`]. [`keepalive`] turns those two instants, the idle timeout and the clock into pings and the verdict that
+//! a peer is dead.
+
+pub(in crate::net) mod keepalive;
 
 use std::io;
 use std::pin::Pin;
@@ -11,37 +18,39 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::os::clock;
 
-/// The two times, for whoever decides whether the peer is still there.
+/// The instants of a connection's last read and last write.
 #[derive(Debug)]
 pub struct Liveness {
-    since: Instant,
-    /// In nanoseconds since then: an answer may come within microseconds of its question. They last for centuries.
+    created_at: Instant,
+    /// Nanoseconds since `created_at`, which 64 bits hold for centuries: a pong may follow its ping within
+    /// microseconds.
     last_read: AtomicU64,
+    /// In the same unit.
     last_write: AtomicU64,
 }
 
 impl Liveness {
     fn new() -> Arc<Self> {
-        Arc::new(Self { since: clock::now(), last_read: AtomicU64::new(0), last_write: AtomicU64::new(0) })
+        Arc::new(Self { created_at: clock::now(), last_read: AtomicU64::new(0), last_write: AtomicU64::new(0) })
     }
 
-    /// When the peer last sent something.
+    /// The instant at which bytes from the peer were last read.
     pub fn last_read(&self) -> Instant {
-        self.since + Duration::from_nanos(self.last_read.load(Ordering::Relaxed))
+        self.created_at + Duration::from_nanos(self.last_read.load(Ordering::Relaxed))
     }
 
-    /// When it last took something.
+    /// The instant at which bytes to the peer were last written.
     pub fn last_write(&self) -> Instant {
-        self.since + Duration::from_nanos(self.last_write.load(Ordering::Relaxed))
+        self.created_at + Duration::from_nanos(self.last_write.load(Ordering::Relaxed))
     }
 
-    fn touch(&self, which: &AtomicU64) {
-        let passed = clock::now().saturating_duration_since(self.since).as_nanos();
-        which.store(u64::try_from(passed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    fn touch(&self, instant: &AtomicU64) {
+        let elapsed = clock::now().saturating_duration_since(self.created_at).as_nanos();
+        instant.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
-/// A connection with its pulse.
+/// A transport that records its reads and writes.
 #[derive(Debug)]
 pub struct LivenessIo<T> {
     inner: T,
@@ -49,7 +58,7 @@ pub struct LivenessIo<T> {
 }
 
 impl<T> LivenessIo<T> {
-    /// Feels the pulse of a connection from now on.
+    /// Wraps a transport, and returns the record beside it.
     pub fn new(inner: T) -> (Self, Arc<Liveness>) {
         let liveness = Liveness::new();
         (Self { inner, liveness: liveness.clone() }, liveness)
@@ -109,7 +118,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_heard_right_after_a_question_is_no_older_than_it() {
+    async fn reads_and_writes_are_recorded_to_the_microsecond() {
         let (near, mut far) = tokio::io::duplex(8);
         let (mut near, liveness) = LivenessIo::new(near);
         advance(Duration::from_micros(1500)).await;
