@@ -14,7 +14,7 @@ use crate::net::client::{Client, Connection};
 use crate::net::os::clock;
 use crate::net::os::sd_notify;
 use crate::net::websocket::channel::{ControlChannel, Ended};
-use crate::proto::backoff::Backoff;
+use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;
 use crate::proto::limits::PENDING_PER_DEVICE;
@@ -78,7 +78,7 @@ impl From<Ended> for SessionEnd {
 /// Connects, sends the hello, and serves requests until the connection ends. Returns `None` if `stop` ended it.
 pub(super) async fn session(
     context: &AgentContext,
-    backoff: &mut Backoff,
+    backoff: &mut ReconnectBackoff,
     stop: &CancellationToken,
 ) -> Option<SessionEnd> {
     let connected = tokio::select! {
@@ -123,7 +123,7 @@ impl Session {
         Self { context, client, pending: HashMap::new(), response_sender, response_receiver }
     }
 
-    async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut Backoff) -> SessionEnd {
+    async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut ReconnectBackoff) -> SessionEnd {
         let hello = ToHub::Hello(Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             run: self.context.run,
@@ -154,7 +154,7 @@ impl Session {
         }
     }
 
-    fn handle_message(&mut self, message: ToDevice, backoff: &mut Backoff) -> Result<(), SessionEnd> {
+    fn handle_message(&mut self, message: ToDevice, backoff: &mut ReconnectBackoff) -> Result<(), SessionEnd> {
         match message {
             ToDevice::Welcome { version, standby } => {
                 self.context.standby_pool.set_offer(&self.client, standby);

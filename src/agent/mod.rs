@@ -35,8 +35,8 @@ use crate::net::os::random;
 use crate::net::os::sd_notify;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
-use crate::proto::backoff::{Backoff, jittered};
-use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_WAIT, STREAMS_PER_DEVICE};
+use crate::proto::backoff::{ReconnectBackoff, jittered};
+use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF, STREAMS_PER_DEVICE};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -140,7 +140,7 @@ impl Drop for StreamGuard {
 
 async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Result<(), Refusal> {
     let (config, mut network) = (&context.config, context.network.clone());
-    let mut backoff = Backoff::default();
+    let mut backoff = ReconnectBackoff::default();
     while !stop.is_cancelled() {
         let Some(end) = control::session(context, &mut backoff, stop).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
@@ -203,10 +203,10 @@ impl fmt::Display for RetryAction {
 
 /// The delay before the next attempt. Two agents with one id must not displace each other in turns, and a refused key is still
 /// refused a second later.
-fn retry_delay(end: &SessionEnd, backoff: &mut Backoff) -> Duration {
+fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {
-        SessionEnd::Displaced { .. } => DISPLACED_WAIT + jittered(DISPLACED_WAIT, random::u64()),
+        SessionEnd::Displaced { .. } => DISPLACED_BACKOFF + jittered(DISPLACED_BACKOFF, random::u64()),
         SessionEnd::Refused(refusal)
             if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) =>
         {
@@ -249,11 +249,12 @@ mod tests {
     fn a_replaced_key_is_retried_after_seconds_and_a_disabled_identity_after_minutes() {
         for _ in 0..100 {
             let retry_delay =
-                retry_delay(&SessionEnd::Refused(RefusalKind::KeyReplaced.into()), &mut Backoff::default());
+                retry_delay(&SessionEnd::Refused(RefusalKind::KeyReplaced.into()), &mut ReconnectBackoff::default());
             assert!((BACKOFF_BASE..=BACKOFF_BASE * 2).contains(&retry_delay), "{retry_delay:?}");
         }
         assert!(
-            retry_delay(&SessionEnd::Refused(RefusalKind::Disabled.into()), &mut Backoff::default()) >= BACKOFF_CAP / 2
+            retry_delay(&SessionEnd::Refused(RefusalKind::Disabled.into()), &mut ReconnectBackoff::default())
+                >= BACKOFF_CAP / 2
         );
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::{AgentContext, stream};
 use crate::net::client::standby::Standby;
 use crate::net::websocket::channel::Ended;
-use crate::proto::standby::{FromHub, Request};
+use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest};
 
 /// Opens standbys in the background, if the pool is short of them.
 pub(super) fn refill(context: &AgentContext) {
@@ -57,8 +57,13 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
 }
 
 /// Waits for the next request and its early data; `None` once the standby has been idle for too long.
-async fn next_request(context: &AgentContext, standby: &mut Standby) -> Result<Option<(Request, Bytes)>, Ended> {
-    let Some(FromHub::StreamRequest(request)) = standby.next_command(&context.network).await? else { return Ok(None) };
+async fn next_request(
+    context: &AgentContext,
+    standby: &mut Standby,
+) -> Result<Option<(StandbyStreamRequest, Bytes)>, Ended> {
+    let Some(StandbyFromHub::StreamRequest(request)) = standby.next_command(&context.network).await? else {
+        return Ok(None);
+    };
     let early = standby.channel.accompanying(request.early.bytes()).await?;
     Ok(Some((request, early)))
 }

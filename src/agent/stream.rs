@@ -14,7 +14,7 @@ use crate::net::tunnel::pump::{Counters, EarlyData, Outcome, PumpContext, Stream
 use crate::net::websocket::WebSocket;
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::standby::{FromHub, Request, ToHub};
+use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
 /// Serves a request from the control connection. The target is connected before the request is accepted: a closed port is a
@@ -53,21 +53,21 @@ pub(super) async fn serve(
 /// Serves a request from a standby, which is the stream's WebSocket already. Returns it if it may stand by again.
 pub(super) async fn serve_standby(
     context: AgentContext,
-    standby_request: Request,
+    standby_request: StandbyStreamRequest,
     early: Bytes,
     mut standby: Standby,
     full: bool,
 ) -> Option<Standby> {
-    let Request { stream: request, resume_grant, .. } = standby_request;
+    let StandbyStreamRequest { stream: request, resume_grant, .. } = standby_request;
     let connected = tokio::select! {
         connected = connect_target(&context, &request, RequestPath::Standby, full) => connected,
         // Reading answers the hub's pings meanwhile. Any message, like the connection's end, cancels the request.
-        message = standby.channel.next::<FromHub>() => {
+        message = standby.channel.next::<StandbyFromHub>() => {
             standby.close(message.err()).await;
             return None;
         }
     };
-    standby.channel.send(&ToHub::StreamResponse(response(&request, &connected))).await.ok()?;
+    standby.channel.send(&StandbyToHub::StreamResponse(response(&request, &connected))).await.ok()?;
     let target = match connected {
         Ok(target) => target,
         Err(refusal) => {

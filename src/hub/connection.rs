@@ -22,8 +22,9 @@ use crate::net::os::random;
 use crate::net::tls::{Acceptor, Socket};
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::transport::socket;
-use crate::proto::auth::{Binding, Credential, Exporter, HEADER, Session};
-use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_id};
+use crate::proto::auth::{AUTH_HEADER, Binding, Credential, Session};
+use crate::proto::challenge::Challenge;
+use crate::proto::channel_binding::{CHANNEL_HEADER, Exporter, channel_id};
 use crate::proto::http::Route;
 use crate::proto::id::{ConnectionId, Principal};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -302,7 +303,7 @@ impl ConnectionContext {
         shared: &Shared,
         request: &HttpRequest,
     ) -> Result<AuthenticatedIdentity, Refusal> {
-        let Some(Ok(credential)) = request.header(HEADER).map(str::parse::<Credential>) else {
+        let Some(Ok(credential)) = request.header(AUTH_HEADER).map(str::parse::<Credential>) else {
             return Err(self.auth_failed(shared, None, "no credential, or not one of ours"));
         };
         self.set_auth_pending();

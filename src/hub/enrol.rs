@@ -15,7 +15,7 @@ use super::{Shared, record_penalty, responses};
 use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpRequest, empty_response};
-use crate::proto::auth::{Credential, HEADER};
+use crate::proto::auth::{AUTH_HEADER, Credential};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::JoinRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -29,7 +29,7 @@ pub(super) async fn join(shared: &Shared, context: &ConnectionContext, request: 
 }
 
 async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Result<(), Refusal> {
-    let credential = request.header(HEADER).and_then(|text| text.parse::<Credential>().ok());
+    let credential = request.header(AUTH_HEADER).and_then(|text| text.parse::<Credential>().ok());
     let join = serde_json::from_slice::<JoinRequest>(&request.body).ok();
     let Some((credential, JoinRequest { code, key })) = credential.zip(join) else {
         return Err(context.auth_failed(shared, None, "not a join request"));

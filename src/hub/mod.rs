@@ -75,8 +75,8 @@ use crate::proto::http::Route;
 use crate::proto::id::ConnectionId;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::RECONNECTS_PER_SECOND;
+use crate::proto::message::StandbyOffer;
 use crate::proto::resume::ResumeKey;
-use crate::proto::standby::StandbyOffer;
 use crate::proto::timestamp::Timestamp;
 
 /// The whole of what connections share.

@@ -7,9 +7,12 @@ use serde_json::json;
 use super::broker::Grant;
 use crate::net::os::clock::now_rfc3339;
 use crate::net::transport::http_server::empty_response;
-use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
+use crate::proto::http::{
+    ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
+};
+use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
-use crate::proto::standby::{self, StandbyOffer};
+use crate::proto::standby;
 
 /// The answer to everything that is not there, whatever it was.
 pub(super) fn not_found() -> Response<Bytes> {
@@ -52,16 +55,16 @@ pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&StandbyO
     let mut response = empty_response(StatusCode::OK);
     let fields = [
         (ACCEPTED_HEADER, Some("True".to_owned())),
-        (URL_HEADER, Some(url.to_owned())),
-        (TOKEN_HEADER, Some(grant.token.reveal())),
+        (STREAM_URL_HEADER, Some(url.to_owned())),
+        (STREAM_TOKEN_HEADER, Some(grant.token.reveal())),
         (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
         (standby::REUSABLE_HEADER, grant.reusable.then(|| standby::REUSABLE.to_owned())),
-        (standby::URL_HEADER, standby.map(|offer| offer.url.clone())),
-        (standby::LIMIT_HEADER, standby.map(|offer| offer.limit.to_string())),
+        (standby::STANDBY_URL_HEADER, standby.map(|offer| offer.url.clone())),
+        (standby::STANDBY_LIMIT_HEADER, standby.map(|offer| offer.limit.to_string())),
     ];
     for (name, value) in fields {
         if let Some(Ok(mut value)) = value.map(HeaderValue::try_from) {
-            value.set_sensitive(name == TOKEN_HEADER);
+            value.set_sensitive(name == STREAM_TOKEN_HEADER);
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }

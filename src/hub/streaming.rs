@@ -109,7 +109,10 @@ fn parse_credential(shared: &Shared, scheme: &str, text: &str) -> Option<LegCred
 /// What a side comes back with.
 fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Vec<(&'static str, String)> {
     let token = shared.resume_key.sign(ticket);
-    vec![(resume::TOKEN_HEADER, token.reveal().into()), (resume::GRACE_HEADER, grace.as_secs().to_string())]
+    vec![
+        (resume::RESUME_TOKEN_HEADER, token.reveal().into()),
+        (resume::RESUME_GRACE_HEADER, grace.as_secs().to_string()),
+    ]
 }
 
 /// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
@@ -226,7 +229,7 @@ async fn relay_stream(
     let interrupted = resumable && matches!(exit, LegExit::Lost(..));
     let left = relay_end.closed_first().map(|(role, leg_close)| (role, leg_close.is_clean(), leg_close.reason()));
     guard.set_exit(exit);
-    if relay_end.reusable() {
+    if relay_end.is_reusable() {
         record_end(shared, *joined, active, left);
         let (device, service) = relay_end.into_legs();
         // Its task has a place for it, or has ended.

@@ -15,7 +15,7 @@ use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::tunnel::stream::{Stream, refusal_of};
 use crate::proto::id::{DeviceId, Role, StreamName};
-use crate::proto::limits::{PROGRAM_BYTES, RESPONSE_TIMEOUT};
+use crate::proto::limits::{RESPONSE_TIMEOUT, STREAM_BUFFER_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Opens streams to devices. Clones share their connections to the hub, which stand by between streams.
@@ -81,8 +81,8 @@ impl Connector {
     ) -> Result<Stream, Refusal> {
         // The stream's local buffer holds this much. Beyond it, the write would wait for the peer, which may itself wait for its
         // answer to be read; the caller cannot read before this returns.
-        if first.len() > PROGRAM_BYTES {
-            let reason = format!("{} bytes of first data exceed the limit of {PROGRAM_BYTES}", first.len());
+        if first.len() > STREAM_BUFFER_BYTES {
+            let reason = format!("{} bytes of first data exceed the limit of {STREAM_BUFFER_BYTES}", first.len());
             return Err(Refusal::new(RefusalKind::BadRequest, reason));
         }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);

@@ -12,12 +12,13 @@ use crate::net::client::{Client, RequestOptions, response_refusal};
 use crate::net::websocket::channel::Ended;
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,
-    TOKEN_HEADER, URL_HEADER,
+    STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
 };
 use crate::proto::id::{StreamId, StreamName};
+use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
-use crate::proto::standby::{self, FromHub, Open, Opened, StandbyOffer, ToHub};
+use crate::proto::standby::{self, StandbyFromHub, StandbyOpenRequest, StandbyOpened, StandbyToHub};
 use crate::proto::stream::StreamProtocol;
 
 /// Added to the hub's own timeouts for the round trip.
@@ -30,9 +31,9 @@ pub(super) async fn request_on_standby(
     id: StreamId,
     name: Option<&StreamName>,
     early: &Bytes,
-) -> Result<Result<Opened, Refusal>, Ended> {
+) -> Result<Result<StandbyOpened, Refusal>, Ended> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let open = ToHub::Open(Open {
+    let open = StandbyToHub::Open(StandbyOpenRequest {
         request_id: id,
         device: config.device.clone(),
         stream_name: name.cloned(),
@@ -43,9 +44,9 @@ pub(super) async fn request_on_standby(
     });
     standby.channel.send_with(&open, early.clone()).await?;
     match timeout(response_timeout(config), standby.channel.answer()).await.unwrap_or(Err(Ended::Silent))? {
-        FromHub::Opened(opened) => Ok(Ok(opened)),
-        FromHub::Refused { reason } => Ok(Err(reason)),
-        FromHub::StreamRequest(_) => Err(Ended::Unexpected("a stream request, sent to a service")),
+        StandbyFromHub::Opened(opened) => Ok(Ok(opened)),
+        StandbyFromHub::Refused { reason } => Ok(Err(reason)),
+        StandbyFromHub::StreamRequest(_) => Err(Ended::Unexpected("a stream request, sent to a service")),
     }
 }
 
@@ -81,11 +82,13 @@ pub(super) async fn request_by_http(
         return Err(response_refusal(&response));
     }
     let incomplete = || Refusal::new(RefusalKind::BadRequest, "the hub's response lacks the stream's URL or token");
-    let limit = header(&response, standby::LIMIT_HEADER).and_then(|limit| limit.parse().ok());
-    let offer = header(&response, standby::URL_HEADER).zip(limit);
+    let limit = header(&response, standby::STANDBY_LIMIT_HEADER).and_then(|limit| limit.parse().ok());
+    let offer = header(&response, standby::STANDBY_URL_HEADER).zip(limit);
     Ok(Grant {
-        url: header(&response, URL_HEADER).ok_or_else(incomplete)?.into(),
-        token: header(&response, TOKEN_HEADER).and_then(|text| StreamToken::parse(text).ok()).ok_or_else(incomplete)?,
+        url: header(&response, STREAM_URL_HEADER).ok_or_else(incomplete)?.into(),
+        token: header(&response, STREAM_TOKEN_HEADER)
+            .and_then(|text| StreamToken::parse(text).ok())
+            .ok_or_else(incomplete)?,
         protocol: header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::from_name),
         reusable: header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
         standby_offer: offer.map(|(url, limit)| StandbyOffer { url: url.into(), limit }),

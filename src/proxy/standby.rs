@@ -10,7 +10,7 @@ use crate::net::client::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
-use crate::proto::standby::StandbyOffer;
+use crate::proto::message::StandbyOffer;
 
 /// The proxy's standbys; clones share them.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 
 use devstream::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, ERROR_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL_HEADER,
-    TOKEN_HEADER, URL_HEADER,
+    STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
 };
 use devstream::proto::refusal::{Refusal, RefusalKind};
 
@@ -39,7 +39,7 @@ fn a_rejected_request_is_a_200_without_url_and_token() {
     device.reject(&request, Refusal::new(RefusalKind::RejectedByDevice, "not today"));
     let answer = pending.answer();
     assert_eq!((answer.status, answer.header(ACCEPTED_HEADER)), (200, Some("False")), "{answer:?}");
-    assert_eq!((answer.header(URL_HEADER), answer.header(TOKEN_HEADER)), (None, None));
+    assert_eq!((answer.header(STREAM_URL_HEADER), answer.header(STREAM_TOKEN_HEADER)), (None, None));
     assert!(answer.body.contains("not today"), "{answer:?}");
 }
 

@@ -64,7 +64,7 @@ fn inspection_is_refused_and_named_whatever_the_client_trusts() {
     let pinned =
         fixture.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--hub", &fixture.middlebox.address()]);
     assert_eq!(pinned.code, Some(RefusalKind::CertificateNotTrusted.row().exit.into()), "{pinned:?}");
-    assert!(pinned.stderr.contains("inspect TLS"), "{pinned:?}");
+    assert!(pinned.stderr.contains("inspects TLS"), "{pinned:?}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn each_failing_hop_is_named_with_advice() {
     devices(&["--via", &via, "--via-login", "missing"], &["cannot use --via-login missing", "No such file"]);
     let other = fixture.far.machine();
     let wrong = login_file(&other, &format!("{USER}:wrong"));
-    devices(&["--via", &via, "--via-login", &wrong], &[&named, "407", "does not accept the user and password"]);
+    devices(&["--via", &via, "--via-login", &wrong], &[&named, "407", "rejected the user and password"]);
     fs::set_permissions(&wrong, fs::Permissions::from_mode(0o644)).unwrap();
     devices(&["--via", &via, "--via-login", &wrong], &["cannot use --via-login", "chmod 600"]);
     let closed = format!("{NAME}:1");
@@ -171,7 +171,7 @@ fn a_socks_proxy_with_a_login_is_found_in_the_environment() {
     assert!(excepted.stderr.contains("cannot resolve hub.test"), "{excepted:?}");
     let wrong = url.replace(PASSWORD, "wrong");
     let refused = laptop.clone().with("https_proxy", &wrong).run(&["devices"]);
-    assert!(refused.stderr.contains("does not accept the user and password"), "{refused:?}");
+    assert!(refused.stderr.contains("rejected the user and password"), "{refused:?}");
     let broken = laptop.with("https_proxy", &url.replace("socks5h", "socks4")).run(&["devices"]);
     assert!(broken.stderr.contains("https_proxy: ") && !broken.stderr.contains(PASSWORD), "{broken:?}");
 }

@@ -13,7 +13,7 @@ use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::RefusalKind;
 use crate::proto::scope::Scope;
-use crate::proto::standby::{EarlyLength, FromHub, Request, ResumeGrant, ToHub};
+use crate::proto::standby::{EarlyLength, ResumeGrant, StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 
 impl StandbyEnd {
     /// Of a connection whose request goes another way: a device that was merely slow does not take it for an interruption.
@@ -111,12 +111,14 @@ impl Standby<'_> {
         let early =
             EarlyLength::try_from(request.early.len()).map_err(|_| StandbyEnd::Refused(RefusalKind::HubFailed))?;
         let resume_grant = resume_credential.as_ref().map(ResumeGrant::from);
-        let message = FromHub::StreamRequest(Request { stream, resume_grant, early });
+        let message = StandbyFromHub::StreamRequest(StandbyStreamRequest { stream, resume_grant, early });
         channel.send_with(&message, request.early.clone()).await?;
         let message = timeout(self.shared.config.broker.handshake, channel.answer()).await;
         match message.unwrap_or(Err(Ended::Silent))? {
-            ToHub::StreamResponse(response) if response.request_id == request.stream => Ok(response),
-            ToHub::StreamResponse(_) | ToHub::Open(_) => Err(StandbyEnd::Refused(RefusalKind::BadRequest)),
+            StandbyToHub::StreamResponse(response) if response.request_id == request.stream => Ok(response),
+            StandbyToHub::StreamResponse(_) | StandbyToHub::Open(_) => {
+                Err(StandbyEnd::Refused(RefusalKind::BadRequest))
+            }
         }
     }
 }

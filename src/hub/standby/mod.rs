@@ -31,7 +31,7 @@ use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::{ResumeCredential, ResumeTicket};
 use crate::proto::scope::Scope;
-use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
+use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, StandbyToHub};
 
 /// Standbys have at most this share of the connections that the hub can have, in percent: they spare a handshake, and the
 /// others are somebody's only way.
@@ -221,7 +221,7 @@ impl Standby<'_> {
     }
 
     /// The next message, from a connection that may be idle for as long as its identity may stand by with this key.
-    async fn next_message(&self, channel: &mut Channel) -> Result<ToHub, StandbyEnd> {
+    async fn next_message(&self, channel: &mut Channel) -> Result<StandbyToHub, StandbyEnd> {
         let mut changes = self.shared.registry.changes();
         loop {
             let deadline = self

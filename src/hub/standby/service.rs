@@ -14,13 +14,13 @@ use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::encode;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeCredential;
-use crate::proto::standby::{FromHub, Open, Opened, ResumeGrant, ToHub};
+use crate::proto::standby::{ResumeGrant, StandbyFromHub, StandbyOpenRequest, StandbyOpened, StandbyToHub};
 
 impl Standby<'_> {
     /// One stream that the service asks for.
     pub(super) async fn serve_service(&self, mut channel: Channel) -> Option<Channel> {
         let opening = async {
-            let ToHub::Open(open) = self.next_message(&mut channel).await? else {
+            let StandbyToHub::Open(open) = self.next_message(&mut channel).await? else {
                 return Err(StandbyEnd::Refused(RefusalKind::BadRequest));
             };
             let early = channel.accompanying(open.early.bytes()).await?;
@@ -32,7 +32,7 @@ impl Standby<'_> {
         }
     }
 
-    async fn open(&self, open: Open, early: Bytes, channel: Channel) -> Option<Channel> {
+    async fn open(&self, open: StandbyOpenRequest, early: Bytes, channel: Channel) -> Option<Channel> {
         let device = open.device.clone();
         let mut leg = Leg::new(channel.into_socket(), ());
         // Where every line of the log must be written before anything is carried, nothing is carried ahead of it.
@@ -79,7 +79,7 @@ impl Standby<'_> {
     }
 
     /// As on any other way, with what is known of the service by now.
-    async fn request_stream(&self, open: Open, early: Bytes) -> Result<Grant, Refusal> {
+    async fn request_stream(&self, open: StandbyOpenRequest, early: Bytes) -> Result<Grant, Refusal> {
         let record = self.revalidate().await?;
         let params = OpenParams {
             device: open.device,
@@ -100,8 +100,8 @@ impl Standby<'_> {
         device: &DeviceId,
         grant: &Grant,
         resume_credential: Option<&ResumeCredential>,
-    ) -> FromHub {
-        FromHub::Opened(Opened {
+    ) -> StandbyFromHub {
+        StandbyFromHub::Opened(StandbyOpened {
             url: self.shared.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
             resume_grant: resume_credential.map(ResumeGrant::from),
@@ -116,7 +116,7 @@ impl Standby<'_> {
             leg.refuse(&reason).await;
             return None;
         }
-        leg.send_text(encode(&FromHub::Refused { reason })).await.ok()?;
+        leg.send_text(encode(&StandbyFromHub::Refused { reason })).await.ok()?;
         self.control_channel(leg)
     }
 }

@@ -18,7 +18,7 @@ use crate::net::os::private_files::{create_private_directory, write_private};
 use crate::net::os::random;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Trust;
-use crate::proto::backoff::jittered;
+use crate::proto::backoff::{Backoff, Jitter};
 use crate::proto::secret::sha256;
 use crate::proto::via::ProxySettings;
 
@@ -27,8 +27,8 @@ use crate::proto::via::ProxySettings;
 const RETRY_BASE: Duration = Duration::from_secs(60 * 60);
 /// … and what fails all day long fails until somebody looks; a third of a certificate's life is 30 days.
 const RETRY_CAP: Duration = Duration::from_secs(24 * 60 * 60);
-/// Retries are put off by up to this share of the pause, so that hubs that failed together do not come back together.
-const JITTER_SHARE: u32 = 4;
+/// A quarter more at random spreads hubs that failed together.
+const RETRY: Backoff = Backoff::new(RETRY_BASE, RETRY_CAP, Jitter::Quarter);
 
 /// One order, from the directory to the certificate: several steps, each with a deadline of its own.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -97,16 +97,15 @@ impl AcmeRenewer {
 
     /// Renews whenever it is due, for ever.
     pub(super) async fn run(self, reload: &Reload) {
-        let mut failures = 0;
+        let mut backoff = RETRY;
         loop {
             let pause = if !self.needs_renewal() {
                 CHECK_INTERVAL
             } else if self.renew().await && !self.needs_renewal() {
-                failures = 0;
+                backoff.reset();
                 CHECK_INTERVAL
             } else {
-                failures += 1;
-                retry_after(failures, random::u64())
+                backoff.next_delay(random::u64())
             };
             // Whichever comes first, it is looked at again.
             let _ = timeout(pause, reload.requested()).await;
@@ -158,19 +157,16 @@ impl AcmeRenewer {
     }
 }
 
-fn retry_after(failures: u32, random: u64) -> Duration {
-    let pause = RETRY_BASE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(RETRY_CAP);
-    pause + jittered(pause / JITTER_SHARE, random)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn retries_stay_far_within_what_public_authorities_allow() {
-        let hours = |failures, random| retry_after(failures, random).as_secs_f64() / 3600.0;
-        assert_eq!([1, 2, 3, 4, 5, 6, 40].map(|failures| hours(failures, 0)), [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 24.0]);
-        assert_eq!(hours(1, u64::MAX), 1.25);
+        let hours = |backoff: &mut Backoff, random| backoff.next_delay(random).as_secs_f64() / 3600.0;
+        let mut backoff = RETRY;
+        assert_eq!([(); 7].map(|()| hours(&mut backoff, 0)), [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 24.0]);
+        assert_eq!([(); 40].map(|()| hours(&mut backoff, 0)).last(), Some(&24.0));
+        assert_eq!(hours(&mut RETRY.clone(), u64::MAX), 1.25);
     }
 }

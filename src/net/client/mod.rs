@@ -34,8 +34,9 @@ use crate::net::tls::read_ahead::ReadAhead;
 use crate::net::tls::{self, Trust};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::transport::hub_addresses::HubAddresses;
-use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
+use crate::proto::auth::{self, Binding, Credential, Session};
 use crate::proto::challenge::Challenge;
+use crate::proto::channel_binding::Exporter;
 use crate::proto::http::Route;
 use crate::proto::id::Principal;
 use crate::proto::join::HubAddress;
@@ -160,7 +161,7 @@ impl Client {
         let binding = Binding { method, authority: &authority, path: &path, session };
         let credential = Credential::sign(self.principal.clone(), &self.key, &binding);
         request.headers_mut().insert(header::HOST, header_value(&authority)?);
-        request.headers_mut().insert(auth::HEADER, sensitive_header(&credential.to_string())?);
+        request.headers_mut().insert(auth::AUTH_HEADER, sensitive_header(&credential.to_string())?);
         Ok((round_trip(stream, request, response_timeout, max_response_bytes).await?, exporter))
     }
 

@@ -17,10 +17,11 @@ use crate::net::os::random;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::websocket::WebSocket;
 use crate::net::websocket::channel::{ControlChannel, Ended};
-use crate::proto::backoff::Backoff;
+use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_INTERVAL};
+use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::standby::{FromHub, StandbyOffer};
+use crate::proto::standby::StandbyFromHub;
 
 /// The connections that are opened when a stream found none, beside its own: closing a stream takes longer than opening
 /// one, and the next streams shall find one meanwhile.
@@ -57,7 +58,7 @@ impl Standby {
 
     /// Receives the hub's next command; `None` after [`STANDBY_IDLE_TIMEOUT`] without one. A change of the network
     /// probes the connection.
-    pub async fn next_command(&mut self, network: &NetworkMonitor) -> Result<Option<FromHub>, Ended> {
+    pub async fn next_command(&mut self, network: &NetworkMonitor) -> Result<Option<StandbyFromHub>, Ended> {
         let (mut network, mut idle_timeout) = (network.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
         loop {
             tokio::select! {
@@ -116,7 +117,7 @@ struct State {
     offer: Option<(Client, StandbyOffer)>,
     /// The time of the next attempt after the hub refused a standby connection or was unreachable.
     retry_at: Option<Instant>,
-    backoff: Backoff,
+    backoff: ReconnectBackoff,
     /// The hub has accepted a standby connection under this offer.
     has_connected: bool,
     /// The connections yet to be opened by the current refill.

@@ -67,7 +67,7 @@ impl Client {
         let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), extra_header: None };
         let (socket, response) = self.upgrade(upgrade, Purpose::Stream).await?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok();
-        let resume_credential = header(resume::TOKEN_HEADER).zip(header(resume::GRACE_HEADER));
+        let resume_credential = header(resume::RESUME_TOKEN_HEADER).zip(header(resume::RESUME_GRACE_HEADER));
         let resume_credential = resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace));
         Ok(Tunnel::new(socket, protocol, resume_credential))
     }

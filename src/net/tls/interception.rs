@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
-use crate::proto::auth::Exporter;
-use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_id};
+use crate::proto::challenge::Challenge;
+use crate::proto::channel_binding::{CHANNEL_HEADER, Exporter, channel_id};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Returns the challenge to sign instead of the TLS channel, if the hub sees another channel and both ends allow

@@ -25,7 +25,7 @@ pub(super) use self::client::config_ignoring_expiry;
 pub use self::server::{Acceptor, Socket};
 pub use self::trust::Trust;
 pub use self::verification::is_publicly_trusted;
-use crate::proto::auth::{EXPORTER_LABEL, Exporter};
+use crate::proto::channel_binding::{EXPORTER_LABEL, Exporter};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// The only application protocol: HTTP/1.1, which has none of HTTP/2's floods.

@@ -12,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::read_ahead::ReadAhead;
 use super::{ACME_TLS_ALPN, ALPN, VERSIONS, exporter, provider};
-use crate::proto::auth::Exporter;
+use crate::proto::channel_binding::Exporter;
 
 /// A client's connection at the hub.
 pub type Socket = TlsStream<ReadAhead<TcpStream>>;

@@ -157,7 +157,7 @@ mod tests {
             ("http://a", b"HTTP/1.1 407 X\r\n\r\n", "--via-login"),
             ("socks5h://a", b"HTTP/1.1 400\r\n", "does not answer with SOCKS 5"),
             ("socks5h://a", b"\x05\xff", "--via-login"),
-            ("socks5h://u:p@a", b"\x05\x02\x01\x01", "does not accept"),
+            ("socks5h://u:p@a", b"\x05\x02\x01\x01", "rejected"),
             ("socks5h://a", b"\x05\x00\x05\x04\x00\x01\x00\x00\x00\x00\x00\x00", "no such host"),
             ("socks5h://a", b"\x05\x00\x05\x00\x00\x03\xffabc", "closed the connection"),
         ] {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::websocket::{Transport, WebSocket};
-use crate::proto::limits::{PROGRAM_BYTES, PROGRAM_LINGER};
+use crate::proto::limits::{STREAM_BUFFER_BYTES, STREAM_LINGER};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
@@ -51,7 +51,7 @@ pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
 
 /// Creates a stream for a program, and the driver that carries it.
 pub fn pair() -> (Stream, StreamDriver) {
-    let (pipe, local) = duplex(PROGRAM_BYTES);
+    let (pipe, local) = duplex(STREAM_BUFFER_BYTES);
     let shared = Arc::new(Shared::default());
     (Stream { pipe, shared: shared.clone(), is_shut: false }, StreamDriver { pipe: local, shared })
 }
@@ -156,7 +156,7 @@ impl StreamDriver {
     }
 }
 
-/// Stops a dropped stream once it makes no progress for [`PROGRAM_LINGER`], as the kernel does with a closed socket.
+/// Stops a dropped stream once it makes no progress for [`STREAM_LINGER`], as the kernel does with a closed socket.
 async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &CancellationToken) -> Infallible {
     shared.dropped.cancelled().await;
     let mut before = None;
@@ -164,7 +164,7 @@ async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &CancellationT
     let progress = || (counters.received_and_sent(), counters.delivered.load(Ordering::Relaxed));
     while before != Some(progress()) {
         before = Some(progress());
-        sleep(PROGRAM_LINGER).await;
+        sleep(STREAM_LINGER).await;
     }
     stop.cancel();
     std::future::pending().await
@@ -216,20 +216,20 @@ mod tests {
     async fn a_dropped_stream_is_stopped_once_it_makes_no_progress() {
         let (shared, counters, stop) = (Shared::default(), Counters::default(), CancellationToken::new());
         let mut reaper = Box::pin(reap_dropped(&shared, &counters, &stop));
-        assert!(timeout(PROGRAM_LINGER * 10, &mut reaper).await.is_err());
+        assert!(timeout(STREAM_LINGER * 10, &mut reaper).await.is_err());
         assert!(!stop.is_cancelled(), "the program still holds it");
         shared.dropped.cancel();
         for _ in 0..10 {
             counters.sent.fetch_add(1, Ordering::Relaxed);
-            assert!(timeout(PROGRAM_LINGER / 2, &mut reaper).await.is_err());
+            assert!(timeout(STREAM_LINGER / 2, &mut reaper).await.is_err());
         }
         assert!(!stop.is_cancelled(), "it makes progress");
         let start = clock::now();
         tokio::select! {
-            stopped = timeout(PROGRAM_LINGER * 10, reaper) => assert!(stopped.is_ok(), "it is not stopped"),
+            stopped = timeout(STREAM_LINGER * 10, reaper) => assert!(stopped.is_ok(), "it is not stopped"),
             () = stop.cancelled() => {}
         }
-        assert!(clock::now() - start <= PROGRAM_LINGER * 2);
+        assert!(clock::now() - start <= STREAM_LINGER * 2);
     }
 
     #[tokio::test]

@@ -293,7 +293,7 @@ mod tests {
             (Hop::Proxy, unreachable("answered 407"), "--via-login"),
             (Hop::Proxy, unreachable("answered 403"), "whoever runs the proxy"),
             (Hop::Tls, other(ANOTHER_HUB), "set up anew"),
-            (Hop::Tls, other("signed by 'Inspector'"), "inspect TLS"),
+            (Hop::Tls, other("signed by 'Inspector'"), "inspects TLS"),
             (Hop::Tls, other("certificate not valid for name"), "--hostname"),
             (Hop::Stream, RefusalKind::StreamNotOffered.into(), RefusalKind::StreamNotOffered.row().hint),
         ] {

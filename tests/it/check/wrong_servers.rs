@@ -134,7 +134,12 @@ fn check_names_the_party_that_rejects_the_stream() {
     let mut held = proxy.connect();
     is_alive(&mut held);
     hub.ask(&["service", "set", "alice", "--max-streams", "1"]);
-    check("web").fails("stream", RefusalKind::HubBusy, "as many streams as this service may have", "end some streams");
+    check("web").fails(
+        "stream",
+        RefusalKind::HubBusy,
+        "as many streams as this service may have",
+        "close some streams",
+    );
     hub.ask(&["service", "set", "alice", "--max-streams", "any"]);
     hub.process.signal("TERM");
     proxy.process.wait_line("the hub is shutting down or restarting");

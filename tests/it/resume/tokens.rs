@@ -3,7 +3,7 @@
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::refusal::RefusalKind;
-use devstream::proto::resume::TOKEN_HEADER;
+use devstream::proto::resume::RESUME_TOKEN_HEADER;
 use devstream::proto::stream::StreamProtocol;
 use serde_json::Value;
 
@@ -131,7 +131,7 @@ struct Side {
 impl Side {
     fn new(place: StreamGrant, arrived: (WebSocket, HttpResponse)) -> Self {
         let (socket, answer) = arrived;
-        let token = answer.header(TOKEN_HEADER).expect("a way back").to_owned();
+        let token = answer.header(RESUME_TOKEN_HEADER).expect("a way back").to_owned();
         Self { place, socket, token }
     }
 

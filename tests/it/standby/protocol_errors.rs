@@ -8,7 +8,9 @@ use devstream::proto::limits::EARLY_DATA_BYTES;
 use devstream::proto::message::StreamResponse;
 use devstream::proto::message::{decode, encode};
 use devstream::proto::refusal::RefusalKind;
-use devstream::proto::standby::{FromHub, Open, Opened, Request, ToHub};
+use devstream::proto::standby::{
+    StandbyFromHub, StandbyOpenRequest, StandbyOpened, StandbyStreamRequest, StandbyToHub,
+};
 
 use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::{OneMachine, ServiceProxy};
@@ -57,8 +59,8 @@ impl Fixture {
     }
 }
 
-fn open(device: &str, early: usize) -> Open {
-    Open {
+fn open(device: &str, early: usize) -> StandbyOpenRequest {
+    StandbyOpenRequest {
         request_id: StreamId::from_bytes(random::bytes()),
         device: device.parse().unwrap(),
         stream_name: Some("target".parse().unwrap()),
@@ -69,41 +71,41 @@ fn open(device: &str, early: usize) -> Open {
     }
 }
 
-fn ask(standby: &mut WebSocket, open: Open) {
-    standby.text(&encode(&ToHub::Open(open))).unwrap();
+fn ask(standby: &mut WebSocket, open: StandbyOpenRequest) {
+    standby.text(&encode(&StandbyToHub::Open(open))).unwrap();
 }
 
 /// The hub's next message.
-fn receive(standby: &mut WebSocket) -> FromHub {
+fn receive(standby: &mut WebSocket) -> StandbyFromHub {
     match standby.next() {
         Ok(Frame::Text(text)) => decode(&text).unwrap(),
         other => panic!("{other:?}"),
     }
 }
 
-fn opened(standby: &mut WebSocket) -> Opened {
+fn opened(standby: &mut WebSocket) -> StandbyOpened {
     match receive(standby) {
-        FromHub::Opened(opened) => opened,
-        other @ (FromHub::Refused { .. } | FromHub::StreamRequest(_)) => panic!("{other:?}"),
+        StandbyFromHub::Opened(opened) => opened,
+        other @ (StandbyFromHub::Refused { .. } | StandbyFromHub::StreamRequest(_)) => panic!("{other:?}"),
     }
 }
 
-fn requested(standby: &mut WebSocket) -> Request {
+fn requested(standby: &mut WebSocket) -> StandbyStreamRequest {
     match receive(standby) {
-        FromHub::StreamRequest(request) => request,
-        other @ (FromHub::Refused { .. } | FromHub::Opened(_)) => panic!("{other:?}"),
+        StandbyFromHub::StreamRequest(request) => request,
+        other @ (StandbyFromHub::Refused { .. } | StandbyFromHub::Opened(_)) => panic!("{other:?}"),
     }
 }
 
 fn response(request_id: StreamId, accepted: bool) -> String {
     let reason = (!accepted).then(|| RefusalKind::TargetRefused.into());
-    encode(&ToHub::StreamResponse(StreamResponse { request_id, accepted, reason }))
+    encode(&StandbyToHub::StreamResponse(StreamResponse { request_id, accepted, reason }))
 }
 
 #[test]
 fn a_service_that_sends_malformed_messages_on_a_standby_is_closed() {
     let mut fixture = Fixture::new(&[]);
-    let valid = encode(&ToHub::Open(open(DEVICE, 5)));
+    let valid = encode(&StandbyToHub::Open(open(DEVICE, 5)));
     let too_early = valid.replace("\"early\":5", &format!("\"early\":{}", EARLY_DATA_BYTES + 1));
     assert_ne!(valid, too_early);
     let bad_request = RefusalKind::BadRequest.row().close;
@@ -160,12 +162,12 @@ fn a_request_for_an_unknown_device_is_refused_and_the_standby_accepts_another() 
     for _ in 0..3 {
         ask(&mut standby, open("nobody", 0));
         assert!(
-            matches!(receive(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
+            matches!(receive(&mut standby), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
         );
         ask(&mut standby, open("nobody", 5));
         standby.bytes(b"early").unwrap();
         assert!(
-            matches!(receive(&mut standby), FromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
+            matches!(receive(&mut standby), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
         );
     }
     ask(&mut standby, open(DEVICE, 5));
@@ -191,9 +193,9 @@ fn a_repeated_request_id_is_refused_and_the_first_stream_continues() {
     let bob = RawClient::join(&fixture.whole.hub.service_link("bob"));
     let mut bobs = bob.standby().unwrap();
     ask(&mut bobs, request.clone());
-    assert!(matches!(receive(&mut bobs), FromHub::Refused { .. }), "another's");
+    assert!(matches!(receive(&mut bobs), StandbyFromHub::Refused { .. }), "another's");
     ask(&mut again, request);
-    assert!(matches!(receive(&mut again), FromHub::Refused { .. }), "repeated");
+    assert!(matches!(receive(&mut again), StandbyFromHub::Refused { .. }), "repeated");
     first.bytes(b"hello").unwrap();
     loop {
         match first.next().unwrap() {
@@ -217,7 +219,9 @@ fn a_device_that_answers_an_unknown_request_loses_its_standby_and_is_asked_on_co
     assert_eq!(standby.expect_close(), bad_request);
     let request = device.request();
     device.reject(&request, RefusalKind::TargetRefused.into());
-    assert!(matches!(receive(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
+    assert!(
+        matches!(receive(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
+    );
 
     let (_twice, mut standby) = fixture.device("twice");
     ask(&mut service, open("twice", 5));
@@ -227,7 +231,9 @@ fn a_device_that_answers_an_unknown_request_loses_its_standby_and_is_asked_on_co
     for _ in 0..2 {
         standby.text(&response(request.stream.request_id, false)).unwrap();
     }
-    assert!(matches!(receive(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
+    assert!(
+        matches!(receive(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
+    );
     assert_eq!(standby.expect_close(), bad_request);
 
     let (_asking, mut standby) = fixture.device("asking");
@@ -240,7 +246,9 @@ fn a_device_that_answers_an_unknown_request_loses_its_standby_and_is_asked_on_co
     standby.disconnect();
     let request = silent.request();
     silent.reject(&request, RefusalKind::TargetRefused.into());
-    assert!(matches!(receive(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
+    assert!(
+        matches!(receive(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
+    );
     fixture.assert_undisturbed();
 }
 
@@ -257,7 +265,9 @@ fn a_slow_device_is_asked_on_control_and_its_standby_is_closed_without_an_interr
     let _ = standby.text(&response(request.request_id, true));
     assert_eq!(standby.expect_close(), RefusalKind::PeerGone.row().close);
     slow.reject(&request, RefusalKind::TargetRefused.into());
-    assert!(matches!(receive(&mut service), FromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused));
+    assert!(
+        matches!(receive(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
+    );
     fixture.assert_undisturbed();
 }
 

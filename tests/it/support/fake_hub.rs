@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use devstream::net::os::random;
 use devstream::net::websocket::derive_accept_key;
-use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
+use devstream::proto::http::{
+    ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
+};
 use devstream::proto::id::StreamId;
 use devstream::proto::message::{StreamRequest, ToDevice, encode};
 use devstream::proto::secret::StreamToken;
-use devstream::proto::standby::{LIMIT_HEADER, URL_HEADER as STANDBY_URL_HEADER};
+use devstream::proto::standby::{STANDBY_LIMIT_HEADER, STANDBY_URL_HEADER};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -117,7 +119,7 @@ impl FakeHub {
     fn grant_with(&self, mut request: ReceivedRequest, further: &str) {
         let token: StreamToken = random::secret();
         let answer = format!(
-            "HTTP/1.1 200 OK\r\n{ACCEPTED_HEADER}: True\r\n{URL_HEADER}: {}\r\n{TOKEN_HEADER}: {}\r\n\
+            "HTTP/1.1 200 OK\r\n{ACCEPTED_HEADER}: True\r\n{STREAM_URL_HEADER}: {}\r\n{STREAM_TOKEN_HEADER}: {}\r\n\
              {STREAM_PROTOCOL_HEADER}: {STREAM_PROTOCOL}\r\n{further}content-length: 0\r\nconnection: close\r\n\r\n",
             self.url(),
             token.reveal()
@@ -133,7 +135,7 @@ impl FakeHub {
 
     /// Accepts the proxy's next stream and offers standbys at this port.
     pub(crate) fn stream_of_proxy_offering(&self, port: u16) -> WebSocket<Tls> {
-        let offer = format!("{STANDBY_URL_HEADER}: wss://{NAME}:{port}/standby\r\n{LIMIT_HEADER}: 64\r\n");
+        let offer = format!("{STANDBY_URL_HEADER}: wss://{NAME}:{port}/standby\r\n{STANDBY_LIMIT_HEADER}: 64\r\n");
         self.grant_with(self.accept(), &offer);
         self.accept().upgrade()
     }

@@ -223,7 +223,7 @@ impl RawClient {
         if let Some(key) = &self.key {
             let binding = Binding { method, authority: &authority, path, session: Session::Channel(&exporter) };
             let credential = Credential::sign(self.principal.clone(), key, &binding);
-            write!(request, "{}: {credential}\r\n", auth::HEADER).expect("a string takes text");
+            write!(request, "{}: {credential}\r\n", auth::AUTH_HEADER).expect("a string takes text");
         }
         for (name, value) in headers {
             write!(request, "{name}: {value}\r\n").expect("a string takes text");

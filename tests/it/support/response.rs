@@ -2,8 +2,8 @@
 
 use std::io::{self, Read as _};
 
-use devstream::proto::challenge::CHANNEL_HEADER;
-use devstream::proto::http::{ACCEPTED_HEADER, TOKEN_HEADER, URL_HEADER};
+use devstream::proto::channel_binding::CHANNEL_HEADER;
+use devstream::proto::http::{ACCEPTED_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER};
 use devstream::proto::refusal::Refusal;
 
 use super::raw::{StreamGrant, Tls};
@@ -40,7 +40,7 @@ impl HttpResponse {
     pub(crate) fn grant(&self) -> StreamGrant {
         assert_eq!((self.status, self.header(ACCEPTED_HEADER)), (200, Some("True")), "{self:?}");
         let header = |name| self.header(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned();
-        StreamGrant { url: header(URL_HEADER), token: header(TOKEN_HEADER), protocol: None }
+        StreamGrant { url: header(STREAM_URL_HEADER), token: header(STREAM_TOKEN_HEADER), protocol: None }
     }
 }
 

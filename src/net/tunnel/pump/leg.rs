@@ -211,7 +211,7 @@ async fn receive<T: Transport, J>(
                     state.acknowledged(bytes, window, end)
                 }
                 Ok(StreamControl::Resume { received }) => state.resumed(received).map(|()| {
-                    (context.on_event)(StreamEvent::Resumed(rejoin_timer.restored(clock::now())));
+                    (context.on_event)(StreamEvent::Resumed(rejoin_timer.on_restored(clock::now())));
                 }),
                 Ok(StreamControl::Drain { seconds, reconnect_delay_ms }) => {
                     reconnect_delay = Duration::from_millis(reconnect_delay_ms).min(BACKOFF_CAP);

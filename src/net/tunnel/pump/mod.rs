@@ -161,7 +161,7 @@ where
         if rejoin_timer.deadline().is_none() {
             (context.on_event)(StreamEvent::Interrupted(why));
         }
-        rejoin_timer.connection_lost(clock::now(), reconnect_delay, random::u64());
+        rejoin_timer.on_connection_lost(clock::now(), reconnect_delay, random::u64());
         match Box::pin(rejoin_stream(&last, &mut rejoin_timer, context)).await {
             Ok(tunnel) => (socket, resume_credential) = (tunnel.socket, tunnel.resume_credential.or(Some(last))),
             Err(refusal) => return (resolve_outcome(refusal.into(), state), None),

@@ -54,7 +54,7 @@ pub(super) async fn rejoin_stream<T, J: Rejoin<T>>(
                     Err(refusal) if is_final(refusal.kind) => return Err(final_refusal(refusal)),
                     Err(refusal) => {
                         last = refusal.message();
-                        rejoin_timer.connection_lost(clock::now(), Duration::ZERO, random::u64());
+                        rejoin_timer.on_connection_lost(clock::now(), Duration::ZERO, random::u64());
                     }
                 }
             }

@@ -53,7 +53,7 @@ impl PumpState {
     /// Records the peer's release of the WebSocket.
     pub(super) fn peer_released(&self) -> Result<(), Violation> {
         self.request_poll();
-        self.endpoint().peer_released()
+        self.endpoint().on_release()
     }
 
     /// Reports whether the peer has released the WebSocket.
@@ -126,7 +126,7 @@ impl PumpState {
     /// Handles the peer's `resume`, which says how many bytes it has received.
     pub(super) fn resumed(&self, received: u64) -> Result<(), Violation> {
         self.wake_sender();
-        self.endpoint().resumed(received)
+        self.endpoint().on_resume(received)
     }
 
     /// Reports whether the peer's `resume` is still awaited.
@@ -144,7 +144,7 @@ impl PumpState {
     /// Records that everything so far was flushed.
     pub(super) fn flushed(&self) {
         let mut end = self.endpoint();
-        end.flushed();
+        end.on_flushed();
         if end.is_finished() {
             self.request_poll();
         }
@@ -178,7 +178,7 @@ impl PumpState {
         let mut end = self.endpoint();
         end.push_local(bytes);
         if is_end && self.end_delivered.load(Ordering::Relaxed) {
-            end.end_written();
+            end.on_end_written();
             self.request_poll();
         }
     }
@@ -191,7 +191,7 @@ impl PumpState {
     /// Handles the peer's acknowledgement: the bytes delivered, its window, and whether it delivered the end.
     pub(super) fn acknowledged(&self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
         self.wake_sender();
-        self.endpoint().acknowledged(bytes, window, end)
+        self.endpoint().on_ack(bytes, window, end)
     }
 
     /// Waits for room for another message from a peer without `devstream.v1`, which knows no windows.
@@ -204,19 +204,19 @@ impl PumpState {
         self.request_poll();
         let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.started_at));
-        end.received(bytes)
+        end.on_bytes(bytes)
     }
 
     /// Handles the end of the peer's direction, after this many bytes.
     pub(super) fn ended(&self, bytes: u64) -> Result<(), Violation> {
-        let fits = self.endpoint().ended(bytes);
+        let fits = self.endpoint().on_end(bytes);
         self.request_poll();
         fits
     }
 
     /// Records the peer's close, after all its bytes.
     pub(super) fn closed(&self) {
-        self.endpoint().closed();
+        self.endpoint().on_close();
         self.request_poll();
     }
 
@@ -242,7 +242,7 @@ impl PumpState {
     /// Records bytes written to the local side.
     pub(super) fn written(&self, bytes: usize) {
         let mut end = self.endpoint();
-        end.written(bytes);
+        end.on_written(bytes);
         if end.has_ack_due() {
             self.wake_sender();
         } else if !end.has_half_close() {
@@ -263,7 +263,7 @@ impl PumpState {
 
     /// Queues the acknowledgement that the end of the peer's direction is delivered.
     pub(super) fn end_written(&self) {
-        self.endpoint().end_written();
+        self.endpoint().on_end_written();
         self.wake_sender();
     }
 
@@ -313,7 +313,7 @@ fn initial_endpoint<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
     }
     if !received.is_empty() {
         // Early data is smaller than any window.
-        let fits = end.received(received);
+        let fits = end.on_bytes(received);
         debug_assert!(fits.is_ok());
     }
     end

@@ -144,7 +144,7 @@ pub struct RelayEnd<T> {
 
 impl<T: Transport> RelayEnd<T> {
     /// Reports whether both WebSockets are reusable.
-    pub fn reusable(&self) -> bool {
+    pub fn is_reusable(&self) -> bool {
         self.reusable
     }
 

@@ -1,46 +1,46 @@
-//! Sides that come back, with their own tickets and others', to this run of the hub and the next; and what must hold.
+//! Legs that resume, with their own tickets and others', on this run of the hub and the next; and the invariants.
 
 use super::*;
 
 use devstream::hub::broker::JoinedStream;
 use devstream::proto::resume;
 
-/// What a run of the hub gave out.
+/// A resume ticket that a run of the hub issued.
 #[derive(Clone)]
 pub(super) struct IssuedTicket {
     pub(super) ticket: resume::ResumeTicket,
     run: u64,
-    /// The device was asked anew since: that handshake counts.
+    /// The device was asked again since: that handshake supersedes the ticket.
     void: bool,
 }
 
-/// How a ticket that is shown must be taken.
+/// The expected result for a ticket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Expected {
     Admission,
     Refusal,
-    /// The end of the window is a matter of one step of the clock.
+    /// Undetermined: the end of the grace time is within one step of the clock.
     Either,
 }
 
-/// Who shows a ticket.
+/// An attempt to resume.
 pub(super) struct ResumeAttempt {
     ticket: resume::ResumeTicket,
     expected: Expected,
 }
 
 impl World {
-    /// Mostly the owner at the right place; sometimes another role, identity, stream or device.
+    /// Usually the owner at the right endpoint; sometimes another role, identity, stream or device.
     pub(super) fn leg_resumes(&mut self) {
-        let issued_tickets = self.recent_passes();
+        let issued_tickets = self.recent_tickets();
         let Some((issued, other)) = self.pick(&issued_tickets).zip(self.pick(&issued_tickets)) else { return };
         let how = self.random_below(14);
         self.returns(issued, &other, how);
     }
 
-    /// The two ends of one stream, as they should.
+    /// Both ends of one stream resume correctly.
     pub(crate) fn both_resume(&mut self) {
-        let issued_tickets = self.recent_passes();
+        let issued_tickets = self.recent_tickets();
         let Some(one) = self.pick(&issued_tickets) else { return };
         let wanted =
             |issued: &&IssuedTicket| issued.ticket.stream == one.ticket.stream && issued.ticket.role != one.ticket.role;
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    fn recent_passes(&self) -> Vec<IssuedTicket> {
+    fn recent_tickets(&self) -> Vec<IssuedTicket> {
         self.issued_tickets[self.issued_tickets.len().saturating_sub(12)..].to_vec()
     }
 
@@ -79,10 +79,10 @@ impl World {
         let arrival = LegAttach { leg, bridge, principal, credential, address: address(), scope, until };
         self.broker.handle(Input::LegAttached(arrival), self.now);
         self.process_outputs();
-        assert!(!self.resuming.contains_key(&leg), "neither let in nor refused");
+        assert!(!self.resuming.contains_key(&leg), "neither admitted nor refused");
     }
 
-    /// As it is meant to be, as far as the hub goes along.
+    /// Opens a resumable stream without faults, as far as the hub allows.
     pub(crate) fn open_stream(&mut self) {
         let (connection, device) = (self.connection(), self.any_device());
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
@@ -102,30 +102,31 @@ impl World {
         if !scope.covers_device(&device) {
             return;
         }
-        let ask =
+        let request =
             OpenRequest { service, scope, until, protocols: StreamProtocol::ALL.to_vec(), ..plain_request(&device) };
         let deadline_to_answer = self.now + self.settings.handshake + TICK;
-        self.requests.insert(requester, PendingRequest { ask: ask.clone(), deadline_to_answer, repeated: false });
-        self.broker.handle(Input::OpenRequested { requester, request: ask }, self.now);
+        self.requests
+            .insert(requester, PendingRequest { request: request.clone(), deadline_to_answer, repeated: false });
+        self.broker.handle(Input::OpenRequested { requester, request }, self.now);
         self.process_outputs();
-        let Some((connection, asked)) = self.asks.pop() else { return };
-        let response = StreamResponse { request_id: asked.stream, accepted: true, reason: None };
+        let Some((connection, request)) = self.device_requests.pop() else { return };
+        let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
         self.broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
         self.process_outputs();
-        let invited: Vec<_> = self.tokens.iter().filter(|ticket| ticket.stream == asked.stream).cloned().collect();
+        let invited: Vec<_> = self.tokens.iter().filter(|ticket| ticket.stream == request.stream).cloned().collect();
         for ticket in invited {
             self.arrive(ticket);
             self.process_outputs();
         }
     }
 
-    /// Another run of the agent is online: nobody can go on with what the former one had.
+    /// Reports whether another run of the agent is connected: no one can resume the streams of the earlier run.
     fn has_another_run(&self, ticket: &resume::ResumeTicket) -> bool {
         let another = self.agents.get(&ticket.device).is_some_and(|run| *run != ticket.agent);
         another && self.current.contains_key(&ticket.device)
     }
 
-    /// How the owner of a ticket must be taken.
+    /// The expected result for the owner of a ticket.
     fn expected(&self, ticket: &resume::ResumeTicket, run: u64) -> Expected {
         let word = self.state(ticket.stream);
         if self.ended.contains(&ticket.stream) {
@@ -156,13 +157,13 @@ impl World {
 
     pub(super) fn readmit(&mut self, leg: ConnectionId, attempt: &ResumeAttempt, admission: Admission) {
         let ResumeAttempt { ticket, expected } = attempt;
-        assert_ne!(*expected, Expected::Refusal, "let in with a ticket that is not good: {ticket:?}");
+        assert_ne!(*expected, Expected::Refusal, "admitted with an invalid ticket: {ticket:?}");
         assert_eq!(admission.protocol, Some(StreamProtocol::Resumable));
-        assert!(admission.ticket.is_some(), "let in with no way to come back");
+        assert!(admission.ticket.is_some(), "admitted without a resume ticket");
         self.enter(leg, (ticket.stream, ticket.role), admission);
     }
 
-    /// A side that was let in waits for the other one, and keeps its ticket.
+    /// An admitted leg waits for the other, and keeps its ticket.
     pub(super) fn enter(&mut self, leg: ConnectionId, who: (StreamId, Role), admission: Admission) {
         if let Some((ticket, _)) = admission.ticket {
             assert_eq!((ticket.stream, ticket.role), who, "another's ticket");
@@ -175,7 +176,7 @@ impl World {
 
     pub(super) fn refused(&mut self, leg: ConnectionId, kind: RefusalKind) {
         if let Some(ResumeAttempt { ticket, expected }) = self.resuming.remove(&leg) {
-            // What a service may not reach, or not any more, is not a matter of its ticket.
+            // A scope that excludes the stream takes precedence over the ticket.
             let refused = kind == RefusalKind::NotResumed && self.has_another_run(&ticket)
                 || kind == RefusalKind::AuthenticationFailed && expected != Expected::Admission
                 || kind == RefusalKind::AlreadyEnded
@@ -186,17 +187,17 @@ impl World {
             return;
         }
         let known = self.attaching.remove(&leg).is_some() || self.admitted.remove(&leg).is_some();
-        assert!(known, "refused a side that is not there");
+        assert!(known, "refused an unknown leg");
     }
 
     pub(super) fn join(&mut self, joined: JoinedStream) {
         let JoinedStream { stream, device_leg, service_leg, protocol, opened, .. } = joined;
         assert!(!self.ended.contains(&stream), "joined a stream that is over");
         assert!(self.accepted.contains(&stream), "joined before the device accepted");
-        let untold = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
-        assert!(!untold, "joined again, and the former sides do not know");
+        let is_open = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
+        assert!(!is_open, "joined again, and the former legs are open");
         for (leg, role) in [(device_leg, Role::Device), (service_leg, Role::Service)] {
-            assert_eq!(self.admitted.remove(&leg), Some((stream, role)), "joined a side that was not let in");
+            assert_eq!(self.admitted.remove(&leg), Some((stream, role)), "joined a leg that was not admitted");
             assert_eq!(self.last.get(&(stream, role)), Some(&leg), "another {role} came since");
         }
         if !self.joined.insert(stream) {
@@ -223,13 +224,13 @@ impl World {
         self.open.iter().filter(|(_, id)| **id == stream).all(|(leg, _)| self.ending.contains_key(leg))
     }
 
-    /// These streams end now, and not for a while.
+    /// Records that these streams end now, for good.
     pub(super) fn mark_ended(&mut self, whose: impl Fn(&OpenRequest) -> bool) {
-        let doomed = self.broker.all_streams().filter(|(_, ask, ..)| whose(ask)).map(|(id, ..)| id);
+        let doomed = self.broker.all_streams().filter(|(_, request, ..)| whose(request)).map(|(id, ..)| id);
         self.ended.extend(doomed);
     }
 
-    /// One that was let in, and waits.
+    /// An admitted leg leaves while it waits.
     pub(super) fn leg_leaves(&mut self) {
         let admitted = std::mem::take(&mut self.admitted);
         let gone = self.pick_key(&admitted);
@@ -242,25 +243,25 @@ impl World {
         }
     }
 
-    /// A joined stream comes apart: by itself, or because it was told to. A loss may be noticed in the same moment.
+    /// A joined stream comes apart, by itself or closed by the hub. A loss may coincide.
     pub(super) fn stream_ends(&mut self) {
         let open = std::mem::take(&mut self.open);
         let ended = self.pick_key(&open);
         self.open = open;
         let Some(leg) = ended else { return };
         let stream = self.open.remove(&leg).unwrap();
-        let told = self.ending.remove(&leg);
-        // Who was sent away may have said its last word in that moment.
+        let reason = self.ending.remove(&leg);
+        // A leg that the hub closed may have finished at the same time.
         let is_lost = self.random_below(3) > 0;
-        let how = match (is_lost, told) {
+        let how = match (is_lost, reason) {
             (true, _) => lost(),
             (false, Some(RefusalKind::Interrupted)) => LegExit::Closed,
             (false, _) => [LegExit::Deliberate, LegExit::Closed][self.random_below(2) as usize].clone(),
         };
         let before = self.state(stream);
-        self.leaves((leg, stream), how, told == Some(RefusalKind::Interrupted));
+        self.leaves((leg, stream), how, reason == Some(RefusalKind::Interrupted));
         self.process_outputs();
-        match told {
+        match reason {
             None => {
                 let issued = self.issued_tickets.iter().find(|issued| !issued.void && issued.ticket.stream == stream);
                 let resumes = issued.is_some_and(|issued| !self.has_another_run(&issued.ticket));
@@ -268,16 +269,16 @@ impl World {
                 assert_eq!(self.state(stream), word, "lost: {is_lost}");
             }
             Some(RefusalKind::Interrupted) if !is_lost && before == Some("interrupted") => {
-                assert_eq!(self.state(stream), None, "it has ended well, and goes on");
+                assert_eq!(self.state(stream), None, "ended cleanly, and continues");
             }
             Some(RefusalKind::Interrupted) => {
-                assert_eq!(self.state(stream), before, "who was sent away says nothing new")
+                assert_eq!(self.state(stream), before, "a closed leg changes nothing")
             }
-            Some(why) => assert_eq!(self.state(stream), None, "ended as {why:?}, and goes on; lost: {is_lost}"),
+            Some(why) => assert_eq!(self.state(stream), None, "ended as {why:?}, and continues; lost: {is_lost}"),
         }
     }
 
-    /// Only who leaves with all of it, and is the stream's when it does, has ended it well.
+    /// Only a current leg that leaves with everything received ends its stream cleanly.
     fn leaves(&mut self, (leg, stream): (ConnectionId, StreamId), how: LegExit, is_former: bool) {
         let is_present = self.state(stream) == Some("interrupted") || !is_former && self.state(stream) == Some("open");
         if how == LegExit::Closed && is_present {
@@ -286,7 +287,7 @@ impl World {
         self.broker.handle(Input::LegLeft { leg, exit: how }, self.now);
     }
 
-    /// Everybody must come again; of its streams the new run knows nothing.
+    /// Restarts the hub: everybody reconnects, and the new run knows no streams.
     pub(super) fn hub_restarts(&mut self) {
         self.run += 1;
         self.settings.resume = (self.random_below(8) > 0).then(|| Duration::from_secs(30 + self.rng % 90));
@@ -296,7 +297,7 @@ impl World {
         self.issued_tickets.retain(|issued| !issued.void);
         self.devices.clear();
         self.current.clear();
-        self.asks.clear();
+        self.device_requests.clear();
         self.requests.clear();
         self.tokens.clear();
         self.attaching.clear();
@@ -313,20 +314,20 @@ impl World {
         self.broker.handle(Input::Drain, self.now);
     }
 
-    /// The broker only hears what time it is.
+    /// Gives the broker the time, and nothing else.
     pub(super) fn tick(&mut self) {
         let nobody = "nobody".parse().unwrap();
         self.broker.handle(Input::KeysChanged { device: nobody }, self.now);
     }
 
-    /// None lasts longer than the grace, and of each both sides know.
+    /// No interruption lasts longer than the grace time, and both legs are closed for each.
     pub(super) fn check_interruptions(&mut self) {
         let grace = self.settings.resume.unwrap_or_default();
         let of = |word| self.broker.all_streams().filter(move |(_, _, other, _)| *other == word).map(|(id, ..)| id);
         let interrupted: HashSet<_> = of("interrupted").collect();
         for (leg, stream) in &self.open {
-            let untold = interrupted.contains(stream) && !self.ending.contains_key(leg);
-            assert!(!untold, "interrupted, and its sides do not know");
+            let is_open = interrupted.contains(stream) && !self.ending.contains_key(leg);
+            assert!(!is_open, "interrupted, and its legs are open");
         }
         self.interrupted.retain(|stream, _| interrupted.contains(stream));
         for stream in interrupted {
@@ -351,5 +352,5 @@ impl World {
     }
 }
 
-/// The sides of an earlier run's streams notice its end at different times.
+/// The longest time after which the legs of an earlier run notice its end.
 const LATE: Duration = Duration::from_secs(60);
