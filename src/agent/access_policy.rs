@@ -1,4 +1,5 @@
-//! The device's own access policy, checked after the hub's: allowed services, and a command that decides about each stream.
+//! The device's own access policy, checked after the hub's: allowed services, and a command that decides about each
+//! stream.
 
 use std::io;
 use std::pin::pin;
@@ -33,8 +34,8 @@ pub(super) async fn check(policy: &AccessPolicy, device: &DeviceId, request: &St
     }
 }
 
-/// Runs the command with the request in its environment. Exit status 0 accepts the stream; otherwise the first line of its
-/// output is the reason.
+/// Runs the command with the request in its environment. Exit status 0 accepts the stream; otherwise the first line of
+/// its output is the reason.
 async fn run_accept_command(command: &str, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
     let rejected = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
     let child = shell(command)

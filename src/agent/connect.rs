@@ -47,7 +47,8 @@ where
     }
 }
 
-/// Kinds of failed attempts, the most telling first: the host is up, the host or a firewall is silent, no route leads there.
+/// Kinds of failed attempts, the most telling first: the host is up, the host or a firewall is silent, no route leads
+/// there.
 const BY_PRECEDENCE: [RefusalKind; 3] =
     [RefusalKind::TargetRefused, RefusalKind::TargetTimedOut, RefusalKind::TargetUnreachable];
 

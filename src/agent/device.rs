@@ -16,7 +16,8 @@ use crate::proto::refusal::Refusal;
 /// Default time for running streams to end once [`Device::run`] is shutting down.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// A device that accepts streams through its hub. The first registered handler is the default, for services that name no stream.
+/// A device that accepts streams through its hub. The first registered handler is the default, for services that name
+/// no stream.
 #[derive(Clone)]
 pub struct Device {
     config: AgentConfig,
@@ -45,8 +46,8 @@ impl Device {
         self
     }
 
-    /// Registers a handler for streams of this name. It runs once per stream, in a task of its own, which is cancelled if the
-    /// service gives up before the handler has answered.
+    /// Registers a handler for streams of this name. It runs once per stream, in a task of its own, which is cancelled
+    /// if the service gives up before the handler has answered.
     #[must_use]
     pub fn handle<F, A>(mut self, name: StreamName, handler: F) -> Self
     where
@@ -82,7 +83,8 @@ impl Device {
         self
     }
 
-    /// Connects to the hub and serves streams until shutdown. Failures of the network or the hub are logged and retried.
+    /// Connects to the hub and serves streams until shutdown. Failures of the network or the hub are logged and
+    /// retried.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Refusal> {
         super::run(self.config, shutdown).await
     }

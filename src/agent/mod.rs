@@ -1,9 +1,9 @@
 //! The device's role: offers targets through the hub, over connections that the agent dials itself.
 //!
-//! In: stream requests, on the control connection or on a standby (`control`, `standby`). Each is checked against the access
-//! policy and connected to its target (`stream`, `connect`, `targets`).
-//! Out: the response, then the stream's bytes between target and hub; the hub's own connection is kept up with a backoff, until
-//! shutdown.
+//! In: stream requests, on the control connection or on a standby (`control`, `standby`). Each is checked against the
+//! access policy and connected to its target (`stream`, `connect`, `targets`).
+//! Out: the response, then the stream's bytes between target and hub; the hub's own connection is kept up with a
+//! backoff, until shutdown.
 
 mod access_policy;
 pub mod config;
@@ -53,7 +53,8 @@ pub enum Event {
     StreamClosed(u64),
 }
 
-/// Runs until shutdown. Failures of the network or the hub are retried; the error is a refused key that only a restart renews.
+/// Runs until shutdown. Failures of the network or the hub are retried; the error is a refused key that only a restart
+/// renews.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal> {
     let (tasks, watch) = (Tasks::default(), Tasks::default());
     let (network, monitor_task) = config.client_factory.runtime().monitor_network();
@@ -201,8 +202,8 @@ impl fmt::Display for RetryAction {
     }
 }
 
-/// The delay before the next attempt. Two agents with one id must not displace each other in turns, and a refused key is still
-/// refused a second later.
+/// The delay before the next attempt. Two agents with one id must not displace each other in turns, and a refused key
+/// is still refused a second later.
 fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {

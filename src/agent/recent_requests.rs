@@ -27,7 +27,8 @@ struct Entries {
 
 impl RecentRequests {
     /// Remembers the request, and reports whether it may be served. A repetition may only if both came on the control
-    /// connection: a standby's early data may have reached the target already, or arrive after the repetition was served.
+    /// connection: a standby's early data may have reached the target already, or arrive after the repetition was
+    /// served.
     pub(super) fn is_first_delivery(&self, request: StreamId, path: RequestPath) -> bool {
         let Entries { paths, order } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = paths.get(&request) {

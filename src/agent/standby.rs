@@ -26,8 +26,8 @@ pub(super) fn keep(context: &AgentContext, standby: Standby) {
     context.standbys.spawn(standby_loop(context.clone(), standby));
 }
 
-/// Serves one stream after another until the connection ends, is idle for too long or exceeds the pool. Streams run among the
-/// agent's own tasks, so that its limit and its shutdown include them.
+/// Serves one stream after another until the connection ends, is idle for too long or exceeds the pool. Streams run
+/// among the agent's own tasks, so that its limit and its shutdown include them.
 async fn standby_loop(context: AgentContext, mut standby: Standby) {
     loop {
         if context.standby_pool.should_evict(&mut standby) {

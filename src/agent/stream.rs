@@ -17,8 +17,8 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
-/// Serves a request from the control connection. The target is connected before the request is accepted: a closed port is a
-/// refusal with its reason, not a dead stream. Returns the stream's connection if it may stand by.
+/// Serves a request from the control connection. The target is connected before the request is accepted: a closed port
+/// is a refusal with its reason, not a dead stream. Returns the stream's connection if it may stand by.
 pub(super) async fn serve(
     context: AgentContext,
     client: Client,
@@ -87,8 +87,8 @@ pub(super) async fn serve_standby(
     Some(Standby::from_parts(socket, slot))
 }
 
-/// Connects the target, or calls its handler, if the request is no duplicate, the access policy allows it and a target has
-/// the stream's name.
+/// Connects the target, or calls its handler, if the request is no duplicate, the access policy allows it and a target
+/// has the stream's name.
 async fn connect_target(
     context: &AgentContext,
     request: &StreamRequest,

@@ -47,7 +47,8 @@ impl Incoming {
         &self.stream_name
     }
 
-    /// Accepts the request. The stream can be written to at once; if the service has left meanwhile, reads and writes fail.
+    /// Accepts the request. The stream can be written to at once; if the service has left meanwhile, reads and writes
+    /// fail.
     pub fn accept(self) -> Stream {
         let (stream, local) = pair();
         // If the request was cancelled, the stream is broken.
@@ -55,8 +56,8 @@ impl Incoming {
         stream
     }
 
-    /// Rejects the request. The service receives the reason: `Refusal::new(RefusalKind::RejectedByDevice, "under maintenance")`, or
-    /// one of the `Target…` kinds; any other kind is sent as [`RefusalKind::RejectedByDevice`].
+    /// Rejects the request. The service receives the reason: `Refusal::new(RefusalKind::RejectedByDevice, "under
+    /// maintenance")`, or one of the `Target…` kinds; any other kind is sent as [`RefusalKind::RejectedByDevice`].
     pub fn reject(self, why: impl Into<Refusal>) {
         let _ = self.response.send(Err(why.into()));
     }
@@ -164,7 +165,8 @@ where
     TargetKind::Handler(Arc::new(move |incoming| Box::pin(handler(incoming))))
 }
 
-/// Runs the handler in a task of its own, for as long as its stream, and waits for its answer up to [`DECISION_TIMEOUT`].
+/// Runs the handler in a task of its own, for as long as its stream, and waits for its answer up to
+/// [`DECISION_TIMEOUT`].
 /// Dropped before that, it cancels the handler.
 async fn call_handler(handler: &Handler, request: &StreamRequest, handlers: &Tasks) -> Result<StreamDriver, Refusal> {
     let rejected = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
@@ -196,7 +198,8 @@ pub(super) enum TargetConnection {
 }
 
 impl TargetConnection {
-    /// Carries the stream. Returns the target's TCP connection, whose close (FIN or reset) must tell how the stream ended.
+    /// Carries the stream. Returns the target's TCP connection, whose close (FIN or reset) must tell how the stream
+    /// ended.
     pub(super) async fn carry<J: Rejoin<Connection>>(
         self,
         tunnel: Tunnel<Connection>,

@@ -66,21 +66,23 @@ impl Connector {
         Self { inner: self.inner.clone(), connect_timeout: timeout }
     }
 
-    /// Opens a stream, to the device's first forward or handler without a name. Returns once the device has accepted it.
+    /// Opens a stream, to the device's first forward or handler without a name. Returns once the device has accepted
+    /// it.
     pub async fn open(&self, device: &DeviceId, name: Option<&StreamName>) -> Result<Stream, Refusal> {
         self.open_with_data(device, name, &[]).await
     }
 
-    /// Opens a stream and writes these bytes first, up to 64 KiB. On a standby, up to 16 KiB of them travel with the request, so
-    /// that the target's answer takes one round trip. They may have reached the device even if the stream is refused.
+    /// Opens a stream and writes these bytes first, up to 64 KiB. On a standby, up to 16 KiB of them travel with the
+    /// request, so that the target's answer takes one round trip. They may have reached the device even if the stream
+    /// is refused.
     pub async fn open_with_data(
         &self,
         device: &DeviceId,
         name: Option<&StreamName>,
         mut first: &[u8],
     ) -> Result<Stream, Refusal> {
-        // The stream's local buffer holds this much. Beyond it, the write would wait for the peer, which may itself wait for its
-        // answer to be read; the caller cannot read before this returns.
+        // The stream's local buffer holds this much. Beyond it, the write would wait for the peer, which may itself
+        // wait for its answer to be read; the caller cannot read before this returns.
         if first.len() > STREAM_BUFFER_BYTES {
             let reason = format!("{} bytes of first data exceed the limit of {STREAM_BUFFER_BYTES}", first.len());
             return Err(Refusal::new(RefusalKind::BadRequest, reason));

@@ -1,8 +1,8 @@
 //! The service's role: opens a stream to a device for every local connection.
 //!
 //! In: connections to local ports ([`ServiceProxy`]), a pair of pipes ([`pipe`]) or a program's calls ([`Connector`]).
-//! Out: a stream request to the hub (`opener`, `request`, `standby`), then the stream's bytes (`stream`), and an [`Event`] for each
-//! change of a stream.
+//! Out: a stream request to the hub (`opener`, `request`, `standby`), then the stream's bytes (`stream`), and an
+//! [`Event`] for each change of a stream.
 
 pub mod config;
 mod connector;
@@ -130,7 +130,8 @@ impl ServiceProxy {
     }
 }
 
-/// Waits for streams to end within `drain`, then closes them: devices receive a close instead of waiting for this end to resume.
+/// Waits for streams to end within `drain`, then closes them: devices receive a close instead of waiting for this end
+/// to resume.
 /// An aborted stream resets its local connection.
 async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
     if streams.count() > 0 {
@@ -145,7 +146,7 @@ async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdow
 }
 
 /// Carries one stream between a pair of pipes and the device, as `ssh`'s `ProxyCommand` needs. At shutdown it has
-/// [`CLOSE_GRACE`] to end by itself.
+/// a second to end by itself.
 pub async fn pipe<R, W>(
     config: ProxyConfig,
     name: Option<StreamName>,

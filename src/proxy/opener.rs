@@ -25,8 +25,8 @@ use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
 
-/// First read of early data: enough for a TLS ClientHello and most HTTP requests, without a large buffer for each stream, since
-/// early data is kept until it is acknowledged.
+/// First read of early data: enough for a TLS ClientHello and most HTTP requests, without a large buffer for each
+/// stream, since early data is kept until it is acknowledged.
 const FIRST_READ_BYTES: usize = 2 * 1024;
 
 /// Opens streams to one device.
@@ -141,8 +141,8 @@ impl Opener {
         self.open_as(&fresh, name, state).await
     }
 
-    /// Returns the current client and whether it is new: one is created if there is none or it is the stale one. Concurrent
-    /// callers share one enrolment.
+    /// Returns the current client and whether it is new: one is created if there is none or it is the stale one.
+    /// Concurrent callers share one enrolment.
     async fn client(&self, stale: Option<&Client>) -> Result<(Client, bool), Refusal> {
         let mut current = self.client.lock().await;
         match &*current {

@@ -24,7 +24,8 @@ use crate::proto::stream::StreamProtocol;
 /// Added to the hub's own timeouts for the round trip.
 const ROUND_TRIP_MARGIN: Duration = Duration::from_secs(15);
 
-/// Requests a stream on a standby, in one flight with its early data. The outer error is the standby's own: it was dead.
+/// Requests a stream on a standby, in one flight with its early data. The outer error is the standby's own: it was
+/// dead.
 pub(super) async fn request_on_standby(
     config: &ProxyConfig,
     standby: &mut Standby,
@@ -60,7 +61,8 @@ pub(super) struct Grant {
     pub(super) standby_offer: Option<StandbyOffer>,
 }
 
-/// Requests a stream by HTTP. The id is that of a request on a standby that was lost, if the device may have its early data.
+/// Requests a stream by HTTP. The id is that of a request on a standby that was lost, if the device may have its early
+/// data.
 pub(super) async fn request_by_http(
     config: &ProxyConfig,
     client: &Client,

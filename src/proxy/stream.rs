@@ -69,7 +69,8 @@ where
     }
 }
 
-/// Opens a stream for a program, and returns it with the work of carrying it. Early data is taken from the front of `first`.
+/// Opens a stream for a program, and returns it with the work of carrying it. Early data is taken from the front of
+/// `first`.
 pub(super) async fn open(
     opener: Opener,
     name: Option<&StreamName>,
@@ -115,7 +116,8 @@ where
     Ok(carry(opener, (reader, writer), opened, info).await)
 }
 
-/// Carries the stream's bytes until both directions have ended, and keeps its connection on standby if it may be reused.
+/// Carries the stream's bytes until both directions have ended, and keeps its connection on standby if it may be
+/// reused.
 async fn carry<R, W>(opener: &Opener, local: (R, W), opened: OpenedTunnel, info: &Arc<StreamInfo>) -> Outcome
 where
     R: AsyncRead + Unpin,
