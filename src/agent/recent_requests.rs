@@ -1,8 +1,8 @@
 //! Duplicate detection: the hub repeats a request whose connection broke before the response.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::StreamId;
 
 /// Requests remembered, the oldest forgotten first: far more than are under way at once.
@@ -16,13 +16,13 @@ pub(super) enum RequestPath {
 }
 
 /// The latest requests and their paths.
-#[derive(Debug, Default)]
-pub(super) struct RecentRequests(Mutex<Entries>);
+#[derive(Debug)]
+pub(super) struct RecentRequests(Mutex<BoundedMap<StreamId, RequestPath>>);
 
-#[derive(Debug, Default)]
-struct Entries {
-    paths: HashMap<StreamId, RequestPath>,
-    order: VecDeque<StreamId>,
+impl Default for RecentRequests {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(MAX_RECENT_REQUESTS)))
+    }
 }
 
 impl RecentRequests {
@@ -30,17 +30,11 @@ impl RecentRequests {
     /// connection: a standby's early data may have reached the target already, or arrive after the repetition was
     /// served.
     pub(super) fn is_first_delivery(&self, request: StreamId, path: RequestPath) -> bool {
-        let Entries { paths, order } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = paths.get(&request) {
+        let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = requests.get(&request) {
             return (*earlier, path) == (RequestPath::Control, RequestPath::Control);
         }
-        paths.insert(request, path);
-        order.push_back(request);
-        if order.len() > MAX_RECENT_REQUESTS
-            && let Some(oldest) = order.pop_front()
-        {
-            paths.remove(&oldest);
-        }
+        requests.insert(request, path);
         true
     }
 }
