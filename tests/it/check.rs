@@ -1,4 +1,4 @@
-//! `check` on staged failures: the hop, the cause, the next step, and the exit code of the refusal's table.
+//! `devstream check` on each staged failure: hop, cause, advice and exit code.
 
 mod wrong_servers;
 
@@ -19,7 +19,7 @@ use crate::support::targets::{Target, closed_port};
 /// The hops to a hub without a proxy.
 const HUB_PATH: [&str; 6] = ["identity", "dns", "tcp", "tls", "authentication", "clock"];
 
-/// The report of `check` on a machine.
+/// Report of `check` on a machine.
 struct CheckReport(Value);
 
 impl CheckReport {
@@ -44,7 +44,7 @@ impl CheckReport {
         self.hops().find(|hop| hop["hop"] == name).unwrap_or_else(|| panic!("no {name}: {:#}", self.0))
     }
 
-    /// Asserts that exactly these hops were checked, and work.
+    /// Asserts that exactly these hops passed.
     fn is_well(&self, hops: &[&str]) {
         let found: Vec<_> =
             self.hops().map(|hop| (hop["hop"].as_str().unwrap(), hop["state"].as_str().unwrap())).collect();
@@ -53,7 +53,7 @@ impl CheckReport {
         assert_eq!(self.0["exitCode"], 0);
     }
 
-    /// Asserts that only the last hop failed, like this.
+    /// Asserts that all hops passed but the last, which failed like this.
     fn fails(&self, hop: &str, kind: RefusalKind, cause: &str, advice: &str) {
         let last = self.hops().last().unwrap();
         assert_eq!((&last["hop"], &last["state"]), (&hop.into(), &"failed".into()), "{:#}", self.0);
@@ -70,7 +70,7 @@ impl CheckReport {
 }
 
 #[test]
-fn on_the_path_to_a_hub_the_hop_that_fails_is_named() {
+fn check_names_the_failing_hop_to_the_hub() {
     let [near, far] = NetNs::two();
     far.run("mount -t tmpfs names /mnt && echo 'nameserver 10.0.0.1' > /mnt/resolv.conf");
     far.run("mount --bind /mnt/resolv.conf /etc/resolv.conf");
@@ -106,7 +106,7 @@ fn on_the_path_to_a_hub_the_hop_that_fails_is_named() {
     assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "the whole timeout: {:#}", dead.0);
     let [terminal, piped] = [terminal, piped].map(Process::finish);
     assert!(!piped.stdout.contains('\u{1b}') && piped.stderr.is_empty(), "{piped:?}");
-    // The current hop is redrawn with its time, and replaced by its result.
+    // The current hop is redrawn with its elapsed seconds, and replaced by its result.
     let [row, result] = ["tcp ", "tcp             FAILED"].map(|text| terminal.stdout.rfind(text));
     assert!(row == result && row.is_some(), "{terminal:?}");
     for part in ["dns             ok", "2s  dead.test", "4s  dead.test"] {
@@ -136,7 +136,7 @@ fn on_the_path_to_a_hub_the_hop_that_fails_is_named() {
 }
 
 #[test]
-fn another_hub_an_expired_certificate_and_a_wrong_clock_are_distinguished() {
+fn check_distinguishes_another_hub_an_expired_certificate_and_a_wrong_clock() {
     let (hub, other) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()));
     let laptop = Machine::new();
     laptop.ask(&["join", &hub.service_link("alice")]);
@@ -151,7 +151,7 @@ fn another_hub_an_expired_certificate_and_a_wrong_clock_are_distinguished() {
     let clock = RefusalKind::ClockOrInspection;
     let ahead = CheckReport::on(&laptop.clone().off_by("+1y"), &[]);
     ahead.fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
-    // The hub's own certificate is valid from the epoch on, so a clock that is behind works.
+    // A pinned certificate has no earliest date, so the check passes.
     let device = Machine::new();
     device.ask(&["join", &hub.device_link(DEVICE)]);
     for machine in [&laptop, &device] {
@@ -175,7 +175,7 @@ fn another_hub_an_expired_certificate_and_a_wrong_clock_are_distinguished() {
 }
 
 #[test]
-fn an_expired_certificate_is_the_hubs_to_renew() {
+fn check_advises_the_hubs_operator_to_renew_an_expired_certificate() {
     let (machine, authority) = (Machine::new(), Authority::new());
     let ca = authority.file(&machine);
     let [machine, laptop] = [machine, Machine::new()].map(|machine| machine.with("SSL_CERT_FILE", &ca));
@@ -206,7 +206,7 @@ fn an_expired_certificate_is_the_hubs_to_renew() {
 }
 
 #[test]
-fn behind_the_hub_the_device_the_stream_and_the_target_are_distinguished() {
+fn check_distinguishes_device_stream_and_target_failures() {
     let (greeting, silent) = (Target::greeting_then_reading("SSH-2.0-Test\r\nmore"), Target::sink());
     let mute = Target::greeting_then_reading("");
     let hub = Hub::start(&Machine::new());
@@ -228,7 +228,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_distinguished() {
     well.is_well(&all);
     assert_eq!(well.hop("target")["facts"]["says"], "SSH-2.0-Test");
     assert_eq!(well.hop("device")["facts"]["offers"], "greeting closed ssh web mute");
-    // The logs report a stream that was closed, not one that was lost.
+    // The logs show a closed stream, not a lost one.
     agent.process.wait_line("greeting: closed");
     let ended = hub.wait_activity("streamClosed", None);
     assert_eq!((&ended["resultType"], &ended["properties"]["reason"]), (&"closed".into(), &"closed".into()), "{ended}");
@@ -237,17 +237,14 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_distinguished() {
     let says = "nothing in 1 s; it may wait for the client";
     assert_eq!(waiting.hop("target")["facts"]["says"], says);
 
-    check(&["--stream", "ssh"]).fails("target", RefusalKind::TargetTimedOut, "such servers send a banner", "firewall");
-    for (name, cause) in [("closed", "Connection refused"), ("mute", "closed it at once")] {
-        let checked = check(&["--stream", name]);
-        checked.fails("target", RefusalKind::TargetRefused, cause, "check that the service");
+    for (stream, hop, kind, cause, advice) in [
+        ("ssh", "target", RefusalKind::TargetTimedOut, "such servers send a banner", "firewall"),
+        ("closed", "target", RefusalKind::TargetRefused, "Connection refused", "check that the service"),
+        ("mute", "target", RefusalKind::TargetRefused, "closed it at once", "check that the service"),
+        ("nosuch", "stream", RefusalKind::StreamNotOffered, "offered: greeting, closed", "--stream NAME"),
+    ] {
+        check(&["--stream", stream]).fails(hop, kind, cause, advice);
     }
-    check(&["--stream", "nosuch"]).fails(
-        "stream",
-        RefusalKind::StreamNotOffered,
-        "offered: greeting, closed",
-        "--stream NAME",
-    );
     CheckReport::on(&laptop, &["--device", "pi-43"]).fails(
         "device",
         RefusalKind::UnknownDevice,
@@ -270,7 +267,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_distinguished() {
 }
 
 #[test]
-fn a_device_checks_its_path_and_its_targets_and_stays_online() {
+fn check_on_a_device_tests_its_path_and_targets_and_leaves_it_online() {
     let (greeting, closed) = (Target::greeting_then_reading("hello\n"), closed_port());
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -306,7 +303,7 @@ fn a_device_checks_its_path_and_its_targets_and_stays_online() {
 }
 
 #[test]
-fn a_hub_checks_itself_and_its_name_as_others_see_it() {
+fn hub_check_tests_itself_and_its_name_as_clients_see_it() {
     const HOPS: [&str; 7] = ["hub", "certificate", "dns", "tcp", "tls", "descriptors", "disk"];
     let [near, _far] = NetNs::two();
     near.run(

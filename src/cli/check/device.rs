@@ -5,7 +5,7 @@ use super::finding::Finding;
 use super::hop::Hop;
 use super::hub_path::{elapsed_since, to_hub};
 use super::reporter::Reporter;
-use crate::agent::target::connect;
+use crate::agent::connect::connect;
 use crate::cli::Failure;
 use crate::cli::args::Check;
 use crate::cli::config::role_settings::device_agent;

@@ -23,7 +23,7 @@ use crate::net::transport::proxy_connect::{self, TunnelError};
 use crate::net::transport::socket;
 use crate::proto::forward::HostPort;
 use crate::proto::join::HubAddress;
-use crate::proto::limits::DIAL_TIMEOUT;
+use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_TIMEOUT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::via::{ProxySettings, ProxyUrl};
 
@@ -197,7 +197,7 @@ async fn connect(
     let addresses: Vec<_> = found.collect();
     trace.complete(None);
     trace.begin(Hop::Tcp, target.to_string());
-    let winner = race(addresses, TcpStream::connect).await;
+    let winner = race(addresses, DIAL_ADDRESS_TIMEOUT, TcpStream::connect).await;
     let (stream, address) = winner.map_err(|failures| match failures.as_slice() {
         [] => unresolved("the name has no address"),
         failures => {

@@ -1,4 +1,4 @@
-//! `check` against servers that are no hub, and addresses without a route.
+//! `check` against other servers and dead addresses.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -16,13 +16,13 @@ use crate::support::netns::NetNs;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, closed_port, is_alive};
 
-/// The answer of a captive portal.
+/// Response of a captive portal.
 const PORTAL: &str = "HTTP/1.1 302 Found\r\nlocation: http://portal.test/\r\ncontent-length: 0\r\n\r\n";
 
-/// The answer of any web server.
+/// Response of any web server.
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>";
 
-/// Runs the work with the address of a server that answers every request with this.
+/// Runs `work` with the address of a server that gives this response to every request.
 fn answering<R>(answer: &'static str, hold: bool, work: impl FnOnce(&str) -> R) -> R {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (address, over) = (listener.local_addr().unwrap(), AtomicBool::new(false));
@@ -46,7 +46,7 @@ fn answering<R>(answer: &'static str, hold: bool, work: impl FnOnce(&str) -> R) 
 }
 
 #[test]
-fn a_server_that_is_no_hub_is_recognised() {
+fn check_tells_another_server_from_a_hub() {
     let (hub, [laptop, device]) = (Hub::start(&Machine::new()), [(); 2].map(|()| Machine::new()));
     laptop.ask(&["join", &hub.service_link("alice")]);
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -84,7 +84,7 @@ fn a_server_that_is_no_hub_is_recognised() {
 }
 
 #[test]
-fn a_targets_banner_is_shown_as_text_or_bytes() {
+fn check_shows_the_useful_part_of_a_targets_banner() {
     let says: [(&str, Vec<u8>, &str); 4] = [
         ("rubbish", vec![0xff, 0xfd, 0x18, 0xff, 0x80, 0x81], "binary: ff fd 18 ff 80 81 ..."),
         ("escapes", b"hello \x1b[2Jall of you\x9b31m\r\n".into(), "hello \u{fffd}[2Jall of you\u{fffd}31m"),
@@ -109,7 +109,7 @@ fn a_targets_banner_is_shown_as_text_or_bytes() {
 }
 
 #[test]
-fn the_party_that_refuses_a_stream_is_named() {
+fn check_names_the_party_that_rejects_the_stream() {
     let hub = Hub::start_with(&Machine::new(), &["--no-resume"]);
     let [device, laptop] = [(); 2].map(|()| Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -120,7 +120,12 @@ fn the_party_that_refuses_a_stream_is_named() {
     agent.wait_line("is online");
     let check = |name: &str| CheckReport::on(&laptop, &["--device", DEVICE, "--stream", name]);
     check("ssh").fails("stream", RefusalKind::NotPermitted, "not permitted", "devstream hub service set NAME --stream");
-    check("web").fails("stream", RefusalKind::RejectedByDevice, "it does not let alice in", "the device's log");
+    check("web").fails(
+        "stream",
+        RefusalKind::RejectedByDevice,
+        "its access policy does not allow alice",
+        "the device's log",
+    );
 
     agent.kill();
     agent = device.start(&["device-agent", "--forward", &web]);
@@ -144,7 +149,7 @@ fn the_party_that_refuses_a_stream_is_named() {
 }
 
 #[test]
-fn of_several_addresses_one_is_enough_and_a_missing_route_is_reported() {
+fn one_working_address_of_a_name_is_enough_and_no_route_is_reported() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1/64"), (&far, "fd00::2/64")] {
         netns.run(&format!("ip address add {address} dev veth nodad"));
