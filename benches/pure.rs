@@ -1,4 +1,4 @@
-//! What is done for every byte, message, request or stream, without any IO: `cargo bench --bench pure`.
+//! The work per byte, message, request and stream, without IO: `cargo bench --bench pure`.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use devstream::proto::stream::endpoint::{NextSend, StreamEndpoint};
 use devstream::proto::stream::{StreamControl, StreamProtocol};
 use devstream::proto::token_bucket::TokenBucket;
 
-/// Devices that are online while one stream after another is made.
+/// Number of connected devices during the benchmark of streams.
 const DEVICES: u64 = 10_000;
 
 const SHARE: u64 = 16 << 20;
@@ -43,19 +43,19 @@ fn bytes_of_a_stream(criterion: &mut Criterion) {
     }
 }
 
-/// A message's way through both ends, and the acknowledgement's way back.
+/// Passes a message through both ends, and its acknowledgement back.
 fn pass_on(from: &mut StreamEndpoint, to: &mut StreamEndpoint, piece: &Bytes) {
     from.push_local(piece.clone());
     while let Some(NextSend::Bytes(bytes)) = from.next_send(SHARE) {
-        from.flushed();
-        to.received(&bytes).unwrap();
+        from.on_flushed();
+        to.on_bytes(&bytes).unwrap();
     }
     while let Some(bytes) = to.pop_local() {
-        to.written(black_box(bytes).len());
+        to.on_written(black_box(bytes).len());
     }
     while let Some(NextSend::Text(StreamControl::Ack { bytes, window, end })) = to.next_send(SHARE) {
-        to.flushed();
-        from.acknowledged(bytes, window, end).unwrap();
+        to.on_flushed();
+        from.on_ack(bytes, window, end).unwrap();
     }
 }
 
@@ -107,12 +107,12 @@ fn credentials(criterion: &mut Criterion) {
 
 fn streams(criterion: &mut Criterion) {
     let mut scenario = BrokerScenario::new();
-    criterion.bench_function("make and end a stream among 10,000 devices", |bencher| {
+    criterion.bench_function("open and end a stream among 10,000 devices", |bencher| {
         bencher.iter_batched(|| (), |()| scenario.stream(), BatchSize::SmallInput);
     });
 }
 
-/// A meeting point where everybody is, and one device is asked for all the time.
+/// A broker with every device connected, of which one is requested all the time.
 struct BrokerScenario {
     broker: Broker,
     now: Instant,
@@ -121,12 +121,12 @@ struct BrokerScenario {
 
 impl BrokerScenario {
     fn new() -> Self {
-        let mut dice = 0_u64;
+        let mut counter = 0_u64;
         let random = move || {
-            dice += 1;
+            counter += 1;
             let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&dice.to_le_bytes());
-            bytes[16..24].copy_from_slice(&dice.to_le_bytes());
+            bytes[..8].copy_from_slice(&counter.to_le_bytes());
+            bytes[16..24].copy_from_slice(&counter.to_le_bytes());
             bytes
         };
         let mut scenario = Self { broker: Broker::new(Settings::default(), random), now: clock::now(), next: DEVICES };
@@ -140,13 +140,13 @@ impl BrokerScenario {
                 reusable: false,
             };
             let (device, connection) = (format!("device-{number}").parse().unwrap(), ConnectionId(number));
-            scenario.tell(Input::DeviceConnected { device, connection, hello, address: address() });
+            scenario.handle(Input::DeviceConnected { device, connection, hello, address: address() });
         }
         scenario
     }
 
-    fn tell(&mut self, input: Input) -> Vec<Output> {
-        // Far enough apart that nothing that is remembered piles up.
+    fn handle(&mut self, input: Input) -> Vec<Output> {
+        // Far enough apart for the broker to forget ended streams.
         self.now += Duration::from_secs(1);
         self.broker.handle_timeout(self.now);
         self.broker.handle(input, self.now);
@@ -158,10 +158,10 @@ impl BrokerScenario {
         ConnectionId(self.next)
     }
 
-    /// From the request to the end.
+    /// Opens and ends a stream.
     fn stream(&mut self) {
         let (requester, device): (_, DeviceId) = (self.connection(), "device-4711".parse().unwrap());
-        let ask = OpenRequest {
+        let request = OpenRequest {
             device: device.clone(),
             name: None,
             scope: Scope::everything(),
@@ -176,28 +176,28 @@ impl BrokerScenario {
             standby: false,
             early: bytes::Bytes::new(),
         };
-        let outputs = self.tell(Input::OpenRequested { requester, request: ask });
-        let asked = outputs.into_iter().find_map(|output| {
+        let outputs = self.handle(Input::OpenRequested { requester, request });
+        let device_request = outputs.into_iter().find_map(|output| {
             if let Output::RequestDevice { connection, request } = output { Some((connection, request)) } else { None }
         });
-        let (connection, request) = asked.unwrap();
+        let (connection, request) = device_request.unwrap();
         let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-        let outputs = self.tell(Input::DeviceResponded { connection, response, standby: false });
+        let outputs = self.handle(Input::DeviceResponded { connection, response, standby: false });
         let granted = outputs.into_iter().find_map(|output| {
             if let Output::CompleteOpen { result: answer, .. } = output { Some(answer.unwrap()) } else { None }
         });
         let (near, far) = (granted.unwrap(), request);
         let leg = self.side(&device, near.stream, Role::Service, &near.token);
         self.side(&device, far.stream, Role::Device, &far.token);
-        self.tell(Input::LegLeft { leg, exit: LegExit::Deliberate });
-        self.tell(Input::RequesterLeft { requester });
+        self.handle(Input::LegLeft { leg, exit: LegExit::Deliberate });
+        self.handle(Input::RequesterLeft { requester });
         assert_eq!(self.broker.streams(), 0, "the stream has ended");
     }
 
     fn side(&mut self, device: &DeviceId, stream: StreamId, role: Role, token: &StreamToken) -> ConnectionId {
         let leg = self.connection();
         let id = if role == Role::Device { device.as_str() } else { "laptop" };
-        self.tell(Input::LegAttached(LegAttach {
+        self.handle(Input::LegAttached(LegAttach {
             leg,
             bridge: Bridge { hub: "hub.example.com".into(), device: device.clone(), stream, role },
             principal: Principal { role, id: id.to_owned().try_into().unwrap() },
@@ -216,7 +216,7 @@ fn address() -> SocketAddr {
 
 criterion_group! {
     name = benches;
-    // A few seconds for all of them, and still good to a few per cent.
+    // A few seconds in all, accurate to a few percent.
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(500));
     targets = bytes_of_a_stream, messages, names, credentials, streams
 }

@@ -1,4 +1,4 @@
-//! What people type or paste: join links, hubs, pins, forwards, listeners and patterns.
+//! Text that people type or paste: join links, hub addresses, pins, forwards, listeners and patterns.
 
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
@@ -30,7 +30,7 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// What was read can be shown to a person, and read again.
+/// Checks that a parsed value is printable, and parses again to the same.
 fn round_trip<T: FromStr<Err: Debug + Display> + Display + PartialEq + Debug>(text: &str) {
     let Ok(value) = text.parse::<T>() else { return };
     let written = value.to_string();
@@ -38,7 +38,7 @@ fn round_trip<T: FromStr<Err: Debug + Display> + Display + PartialEq + Debug>(te
     assert_eq!(written.parse::<T>().expect("as it was written"), value);
 }
 
-/// Up to the whole second, and within the years that can be written.
+/// Checks a timestamp, to the whole second and within the years of RFC 3339.
 fn timestamp(text: &str) {
     let Some(timestamp) = Timestamp::parse(text) else { return };
     let written = timestamp.rfc3339();
@@ -57,7 +57,7 @@ fn local(text: &str) {
 fn link(text: &str) {
     let Ok(link) = text.parse::<JoinLink>() else { return };
     let written = link.reveal();
-    // It is pasted on one line of a shell, between single quotes.
+    // A link is pasted into a shell between single quotes.
     assert!(is_printable(&written) && !written.contains(['\'', ' ']), "{written:?}");
     let again: JoinLink = written.parse().expect("as it was written");
     assert_eq!(again.reveal(), written);
@@ -69,9 +69,9 @@ fn pattern(glob: &str, text: &str) {
     assert_eq!(parsed.matches(text), naive_match(glob.as_bytes(), text.as_bytes()), "{glob} {text}");
 }
 
-/// By the definition, column by column.
+/// Matches by the definition, column by column.
 fn naive_match(glob: &[u8], text: &[u8]) -> bool {
-    // Which beginnings of the text the pattern so far matches.
+    // The prefixes of the text that the pattern so far matches.
     let mut reached = vec![false; text.len() + 1];
     reached[0] = true;
     for symbol in glob {

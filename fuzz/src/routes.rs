@@ -1,4 +1,4 @@
-//! Paths and the headers that are parsed by hand.
+//! Request paths, and headers that are parsed by hand.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ pub fn check(bytes: &[u8]) {
     list(&header, path.trim());
 }
 
-/// A route that is written leads where it came from.
+/// Checks that a formatted route parses to the same route.
 fn round_trip(route: &Route) {
     if let Route::Bridge(Bridge { hub, .. }) = route {
-        // It is only for people, and what is written into it is a host's name.
+        // Only host names are ever formatted into it.
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
         if hub.is_empty() || !hub.bytes().all(plain) {
             return;

@@ -1,4 +1,4 @@
-//! The hub's plain HTTP answers: refusals in the original's shape, with ours inside.
+//! The hub's plain HTTP responses: refusals in Azure's format with devstream's inside.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -7,23 +7,26 @@ use serde_json::json;
 use super::broker::Grant;
 use crate::net::os::clock::now_rfc3339;
 use crate::net::transport::http_server::empty_response;
-use crate::proto::http::{ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
+use crate::proto::http::{
+    ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
+};
+use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
-use crate::proto::standby::{self, StandbyOffer};
+use crate::proto::standby;
 
-/// The answer to everything that is not there, whatever it was.
+/// Returns 404 for everything that does not exist or is not served here.
 pub(super) fn not_found() -> Response<Bytes> {
     empty_response(StatusCode::NOT_FOUND)
 }
 
-/// A few words.
+/// Returns a plain-text response.
 pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
     let mut response = empty_response(status);
     *response.body_mut() = Bytes::from_static(body.as_bytes());
     response
 }
 
-/// A no. The original's clients read the message, a JSON text inside the JSON; devstream reads `refusal`.
+/// Returns a refusal. Azure's clients read the message, a JSON text inside the JSON; devstream's read `refusal`.
 pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     let row = refusal.kind.row();
     let mut response = empty_response(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
@@ -31,7 +34,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     if is_success {
-        // The device's own no.
+        // The device's own refusal: a success in Azure's protocol.
         headers.insert(ACCEPTED_HEADER, HeaderValue::from_static("False"));
         *response.body_mut() = json!({ "refusal": refusal }).to_string().into();
         return response;
@@ -47,21 +50,21 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     response
 }
 
-/// A yes: where to bring the stream's WebSocket, and what lets it in.
+/// Returns an accepted stream: the URL of its WebSocket, the token for it, and the standby offer.
 pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&StandbyOffer>) -> Response<Bytes> {
     let mut response = empty_response(StatusCode::OK);
     let fields = [
         (ACCEPTED_HEADER, Some("True".to_owned())),
-        (URL_HEADER, Some(url.to_owned())),
-        (TOKEN_HEADER, Some(grant.token.reveal())),
+        (STREAM_URL_HEADER, Some(url.to_owned())),
+        (STREAM_TOKEN_HEADER, Some(grant.token.reveal())),
         (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
         (standby::REUSABLE_HEADER, grant.reusable.then(|| standby::REUSABLE.to_owned())),
-        (standby::URL_HEADER, standby.map(|offer| offer.url.clone())),
-        (standby::LIMIT_HEADER, standby.map(|offer| offer.limit.to_string())),
+        (standby::STANDBY_URL_HEADER, standby.map(|offer| offer.url.clone())),
+        (standby::STANDBY_LIMIT_HEADER, standby.map(|offer| offer.limit.to_string())),
     ];
     for (name, value) in fields {
         if let Some(Ok(mut value)) = value.map(HeaderValue::try_from) {
-            value.set_sensitive(name == TOKEN_HEADER);
+            value.set_sensitive(name == STREAM_TOKEN_HEADER);
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }
     }

@@ -1,21 +1,22 @@
-//! What is worth saying, but not for each of thousands of times.
+//! Throttling of log messages that may recur thousands of times.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::net::os::clock;
 
-/// Between two times: often enough for whoever looks on, and a terminal can still be read.
+/// The shortest time between two messages: frequent enough to notice, and a terminal stays readable.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Something that is said now and then.
+/// The throttle of one message; records when it was last logged.
 #[derive(Debug, Default)]
 pub struct LogThrottle(Mutex<Option<Instant>>);
 
 impl LogThrottle {
-    /// Whether it is time to say it.
+    /// Reports whether the message is due, and if so records it as logged now.
     pub fn should_log(&self) -> bool {
-        let mut last_logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_logged = self.0.lock();
         let now = clock::now();
         let due = last_logged.is_none_or(|last_logged| now.saturating_duration_since(last_logged) >= INTERVAL);
         if due {

@@ -1,12 +1,17 @@
-//! Sockets and bytes. Knows the protocol; knows no role.
+//! Sockets and bytes: everything between the protocol's rules and the operating system. Knows the protocol; knows no
+//! role.
+//!
+//! From below: [`os`] is what the system offers; [`transport`] dials and accepts TCP connections, [`tls`] encrypts
+//! them, [`websocket`] frames messages on them, [`liveness`] notices dead ones. A [`tunnel`] carries one stream over
+//! WebSockets. [`client`] is a device's or service's side of all that, as an [`identity`]; its connections share a
+//! [`runtime`].
 
-pub mod authority;
-pub mod certificate;
 pub mod client;
 pub mod identity;
 pub mod liveness;
 pub mod log_throttle;
 pub mod os;
+pub mod runtime;
 pub mod shutdown;
 pub mod tasks;
 pub mod tls;

@@ -1,11 +1,10 @@
-//! PURE. When to say something on a quiet connection, and when to give up a peer that says nothing: both ends of every
-//! connection, for control and for streams, run one of these.
+//! PURE. Keepalive of an idle connection, for control connections and streams alike: both ends run one.
 //!
-//! Each end speaks when it has been quiet for a while, so that the other one hears it however busy it is in the other
-//! direction; and asks before it gives up, so that a machine that was asleep reads what waits for it first.
+//! Each end sends after a time without sending, so that the other reads something however busy the opposite direction
+//! is; and probes before it gives up, so that a machine that was suspended reads its backlog first.
 //!
-//! Of two ends that both have nothing to say it is the server that speaks, and the client that answers: a server has many
-//! clients, and wakes up once for all whose time has come.
+//! Of two idle ends the server pings and the client answers: a server has many clients, and wakes up once for all that
+//! are due.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +12,14 @@ use super::backoff::jittered;
 use super::limits::{DEAD_AFTER, PROBE_TIMEOUT};
 use super::websocket::Endpoint;
 
-/// What falls due within this is said at its end: nobody notices so short a delay, and 10,000 idle connections wake the
-/// process four times a second, not 500 times.
+/// Pings due within this interval are sent together at its end: the delay is unnoticeable, and 10,000 idle connections
+/// wake the process 4 times a second instead of 500.
 const COALESCE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long a connection may be silent.
+/// The longest silence of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdleTimeout {
-    /// A peer of which nothing was heard for so long is dead.
+    /// Time without a read after which the peer is dead.
     pub dead_after: Duration,
 }
 
@@ -31,42 +30,43 @@ impl Default for IdleTimeout {
 }
 
 impl IdleTimeout {
-    /// What is left for the peer's answer to a last question.
+    /// Time that a probed peer has to answer.
     fn probe_timeout(self) -> Duration {
         PROBE_TIMEOUT.min(self.dead_after / 4)
     }
 
-    /// Two in the time that a peer waits before it asks, and then some: one may be lost with a connection's last segment.
+    /// Time without a write after which a ping is due: two fit in the time before the peer probes, since one may be
+    /// lost with a connection's last segment.
     fn ping_interval(self) -> Duration {
         self.dead_after * 5 / 9
     }
 }
 
-/// What is to be done.
+/// The action that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeepaliveAction {
     /// Nothing before this time.
     WaitUntil(Instant),
-    /// Send a ping now.
+    /// Send a ping.
     Ping,
-    /// The peer is dead.
+    /// Close: the peer is dead.
     GiveUp,
 }
 
-/// The state for one connection.
+/// The keepalive state of one connection.
 #[derive(Debug)]
 pub struct Keepalive {
     idle_timeout: IdleTimeout,
-    /// Silence of our own after which we say something: jittered, so that a fleet is never in step.
+    /// Time without a write after which a ping is due, with jitter: a fleet must not ping in step.
     ping_interval: Duration,
-    /// What every connection of this process counts [`COALESCE_INTERVAL`] from.
+    /// The origin of [`COALESCE_INTERVAL`] for all connections of the process.
     epoch: Instant,
-    /// When the peer was asked whether it is there, and has not been heard since; and how long its answer may take.
+    /// Time of the unanswered probe, and its timeout.
     probed: Option<(Instant, Duration)>,
 }
 
 impl Keepalive {
-    /// For a connection that was just made.
+    /// The keepalive of a new connection.
     pub fn new(idle_timeout: IdleTimeout, endpoint: Endpoint, epoch: Instant, random: u64) -> Self {
         let longest = idle_timeout.ping_interval().saturating_sub(COALESCE_INTERVAL);
         // The lower half of the last fifth is the server's, the upper half the client's.
@@ -78,17 +78,17 @@ impl Keepalive {
         Self { idle_timeout, ping_interval, epoch, probed: None }
     }
 
-    /// The peer is to show that it is there, at once: something has changed on the way to it.
+    /// Starts a probe: the path to the peer has changed, and it must answer at once.
     pub fn probe(&mut self, now: Instant) {
         self.probe_within(now, self.idle_timeout.probe_timeout());
     }
 
-    /// The same, of a peer that has less time: another way is open.
+    /// Starts a probe with a shorter timeout, where another connection could be used instead.
     pub fn probe_within(&mut self, now: Instant, limit: Duration) {
         self.probed = Some((now, limit.min(self.idle_timeout.probe_timeout())));
     }
 
-    /// What to do at this time, when something was last said then, and last heard then.
+    /// Returns the action that is due, given the times of the last write and the last read.
     pub fn poll(&mut self, now: Instant, last_write: Instant, last_read: Instant) -> KeepaliveAction {
         self.probed = self.probed.filter(|(probed, _)| last_read < *probed);
         if let Some((probed, limit)) = self.probed {
@@ -105,14 +105,14 @@ impl Keepalive {
     }
 }
 
-/// The end of the beat that this time falls into.
+/// Rounds up to the end of the coalescing interval.
 fn round_up(epoch: Instant, at: Instant) -> Instant {
     let into = at.saturating_duration_since(epoch).as_nanos() % COALESCE_INTERVAL.as_nanos();
     at + COALESCE_INTERVAL - Duration::from_nanos(u64::try_from(into).unwrap_or_default())
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's virtual time")]
 mod tests {
     use super::*;
 
@@ -123,7 +123,7 @@ mod tests {
         Keepalive::new(IdleTimeout::default(), Endpoint::Client, now, 0)
     }
 
-    /// When the first ping goes out after something was said this long after the epoch.
+    /// Returns the time of the first ping after a write at this time after the epoch.
     fn first_ping(endpoint: Endpoint, random: u64, last_write: Duration) -> Duration {
         let epoch = Instant::now();
         let last_write = epoch + last_write;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_speaks_within_20_to_25_seconds_and_the_server_first() {
+    fn each_end_pings_within_20_to_25_seconds_and_the_server_first() {
         for last_write in [0, 1, 249, 250, 251, 100_007].map(Duration::from_millis) {
             let pings = |endpoint| RANDOM.map(|random| first_ping(endpoint, random, last_write) - last_write);
             let (servers, clients) = (pings(Endpoint::Server), pings(Endpoint::Client));
@@ -149,15 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn what_falls_due_within_a_moment_is_said_at_once() {
+    fn pings_that_are_due_within_one_interval_coalesce() {
         let at = |millis| first_ping(Endpoint::Server, 0, Duration::from_millis(millis));
         let mut times: Vec<_> = (0..1000).map(at).collect();
         times.dedup();
-        assert!(times.len() <= 5, "a second has four beats, and not {}", times.len());
+        assert!(times.len() <= 5, "a second has four intervals, not {}", times.len());
     }
 
     #[test]
-    fn a_dead_peer_is_given_up_within_45_seconds_whatever_the_dice() {
+    fn a_dead_peer_is_given_up_within_45_seconds_for_any_jitter() {
         for (random, endpoint) in RANDOM.into_iter().flat_map(|random| ENDPOINTS.map(|endpoint| (random, endpoint))) {
             let start = Instant::now();
             let mut machine = Keepalive::new(IdleTimeout::default(), endpoint, start, random);
@@ -173,13 +173,13 @@ mod tests {
                     KeepaliveAction::GiveUp => break,
                 }
             }
-            assert_eq!(pings, 2, "one for the silence, one as the last question");
+            assert_eq!(pings, 2, "a keepalive and a probe");
             assert!(now - start <= Duration::from_secs(45), "{:?}", now - start);
         }
     }
 
     #[test]
-    fn a_peer_that_is_heard_is_never_given_up() {
+    fn a_peer_that_answers_is_never_given_up() {
         let mut now = Instant::now();
         let (mut machine, mut last_write, mut last_read) = (client(now), now, now);
         for _ in 0..1000 {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wakes_up_long_after_the_limit_asks_first() {
+    fn a_suspended_machine_probes_before_it_gives_up() {
         let start = Instant::now();
         let mut machine = client(start);
         let late = start + Duration::from_secs(3600);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_counts_however_quickly_it_comes() {
+    fn an_answer_within_the_clock_resolution_counts() {
         let now = Instant::now();
         let mut machine = client(now);
         machine.probe(now);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_in_doubt_has_a_few_seconds() {
+    fn a_probed_peer_has_the_probe_timeout_to_answer() {
         let now = Instant::now();
         let mut machine = client(now);
         machine.probe(now);

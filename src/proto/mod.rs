@@ -1,11 +1,22 @@
-//! What hub, agent and proxy must agree on. Pure: no IO, no clock, no randomness.
+//! The protocol that hub, agent and proxy share. Pure: no IO, no clock, no randomness; callers pass in bytes, the time
+//! and random numbers, and get values and actions back.
+//!
+//! [`id`], [`key`], [`secret`], [`join`], [`forward`], [`scope`] and [`via`] parse text once, at the edge. [`auth`],
+//! [`channel_binding`] and [`challenge`] authenticate requests. [`http`], [`message`], [`standby`] and [`resume`] are
+//! the wire format of the hub's endpoints, and [`stream`] that of a stream. [`keepalive`], [`backoff`],
+//! [`token_bucket`] and [`network_monitor`] are state machines. [`limits`] has every limit, and [`refusal`] every error
+//! that reaches a person. [`admin`] and [`status`] are the messages of local sockets.
+//!
+//! The protocol in full:
+//!
 #![doc = include_str!("PROTOCOL.md")]
 
 pub mod admin;
 pub mod auth;
 pub mod backoff;
+pub mod bounded_map;
 pub mod challenge;
-pub mod check;
+pub mod channel_binding;
 pub mod forward;
 pub mod http;
 pub mod id;

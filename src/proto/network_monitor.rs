@@ -1,4 +1,4 @@
-//! PURE. Has this machine slept, or moved to another network? Told from what two looks at its clocks and its address say.
+//! PURE. Detects that this machine was suspended or changed networks, from two snapshots of its clocks and address.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -6,27 +6,27 @@ use std::time::{Duration, Instant};
 use super::limits::CLOCK_JUMP;
 use super::timestamp::Timestamp;
 
-/// What a machine looks like at one moment.
+/// The clocks and the address of a machine at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The clock that stands still while the machine sleeps.
+    /// The monotonic clock, which stands still during suspension.
     pub now: Instant,
-    /// The one on the wall.
+    /// The wall clock.
     pub wall: Timestamp,
-    /// The address from which it would reach the hub, if there is a way at all.
+    /// The source address towards the hub, if there is a route.
     pub address: Option<IpAddr>,
 }
 
-/// What has changed.
+/// A change of the machine or its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The machine was asleep, or this process was stopped, or somebody set the clock.
+    /// The machine was suspended, the process was stopped, or the clock was set.
     WokeUp,
-    /// It has another address, or has one again.
+    /// The address changed or returned.
     AddressChanged,
 }
 
-/// Compares two looks that should be `interval` apart. The loss of an address is no news yet: there is nothing to do
+/// Compares two snapshots that should be `interval` apart. The loss of an address is no change: nothing can be done
 /// about it.
 pub fn detect_change(before: &Snapshot, after: &Snapshot, interval: Duration) -> Option<Change> {
     let elapsed = after.now.saturating_duration_since(before.now);
@@ -39,7 +39,7 @@ pub fn detect_change(before: &Snapshot, after: &Snapshot, interval: Duration) ->
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's virtual time")]
 mod tests {
     use super::*;
 
@@ -53,21 +53,21 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_second_is_no_news() {
+    fn an_ordinary_second_is_no_change() {
         assert_eq!(after(SECOND, 1, Some("192.0.2.1")), None);
         assert_eq!(after(9 * SECOND, 9, Some("192.0.2.1")), None, "a busy machine");
-        assert_eq!(after(SECOND, 3, Some("192.0.2.1")), None, "a clock that is kept right");
+        assert_eq!(after(SECOND, 3, Some("192.0.2.1")), None, "a clock that is being adjusted");
     }
 
     #[test]
-    fn a_sleep_shows_on_the_wall_and_a_stopped_process_on_both_clocks() {
+    fn suspension_shows_on_the_wall_clock_and_a_stopped_process_on_both() {
         assert_eq!(after(SECOND, 3600, Some("192.0.2.1")), Some(Change::WokeUp));
-        assert_eq!(after(SECOND, -3600, Some("192.0.2.1")), Some(Change::WokeUp), "somebody set the clock");
+        assert_eq!(after(SECOND, -3600, Some("192.0.2.1")), Some(Change::WokeUp), "the clock was set");
         assert_eq!(after(90 * SECOND, 90, Some("192.0.2.1")), Some(Change::WokeUp));
     }
 
     #[test]
-    fn another_address_is_a_move_and_none_is_not() {
+    fn another_address_is_a_change_and_its_loss_is_not() {
         assert_eq!(after(SECOND, 1, Some("198.51.100.7")), Some(Change::AddressChanged));
         assert_eq!(after(SECOND, 1, None), None);
     }

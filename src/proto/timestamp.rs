@@ -1,4 +1,4 @@
-//! Moments of the wall clock, for what a person reads and for expiry dates. What reads the clock is `net::clock`.
+//! Wall-clock time, for output and expiry dates. `net::os::clock` reads the clock.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,50 +7,50 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
-/// A moment of the wall clock, in whole seconds since 1970; as text, RFC 3339 in UTC.
+/// Wall-clock time in whole seconds since 1970; as text, RFC 3339 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(pub i64);
 
-/// Not RFC 3339.
+/// The error for text that is not RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a time of the form 2026-01-31T12:00:00Z")]
+#[error("invalid time; expected a form such as 2026-01-31T12:00:00Z")]
 pub struct InvalidTimestamp;
 
-/// The beginning of the year 0.
+/// The start of the year 0, the first that RFC 3339 can write.
 const MIN: i64 = -62_167_219_200;
 
-/// The end of the year 9999.
+/// The end of the year 9999, the last that RFC 3339 can write.
 const MAX: i64 = 253_402_300_799;
 
 impl Timestamp {
-    /// Later by this much.
+    /// Adds a span, saturating.
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(seconds(span)))
     }
 
-    /// Earlier by this much.
+    /// Subtracts a span, saturating.
     pub fn before(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(seconds(span)))
     }
 
-    /// How long it is from `earlier` until here; nothing if it is not later.
+    /// Returns the span since `earlier`; zero if that is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// As people and programs read it; what is beyond the years that can be written is the first or last of them.
+    /// Formats the time as RFC 3339 in UTC, clamped to the years 0 to 9999.
     pub fn rfc3339(self) -> String {
         let timestamp = OffsetDateTime::from_unix_timestamp(self.0.clamp(MIN, MAX));
         timestamp.map_or_else(|_| String::new(), |timestamp| timestamp.format(&Rfc3339).unwrap_or_default())
     }
 
-    /// Parses the `Date` header of HTTP (RFC 9110 section 5.6.7).
+    /// Parses the `Date` header of HTTP, RFC 9110 section 5.6.7.
     pub fn parse_http_date(text: &str) -> Option<Self> {
         Some(Self(OffsetDateTime::parse(text, &Rfc2822).ok()?.unix_timestamp()))
     }
 
-    /// Parses RFC 3339, with or without fractions; within the years that it can write, also as UTC.
+    /// Parses RFC 3339, with or without fractions of a second, if it is in the years 0 to 9999 in UTC as well.
     pub fn parse(text: &str) -> Option<Self> {
         let timestamp = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         Some(Self(timestamp.unix_timestamp())).filter(|timestamp| (MIN..=MAX).contains(&timestamp.0))
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_survives_being_written_down() {
+    fn a_timestamp_round_trips() {
         let timestamp = Timestamp(1_800_000_000);
         assert_eq!(Timestamp::parse(&timestamp.rfc3339()), Some(timestamp));
         assert_eq!(Timestamp::parse("2027-01-15T08:00:00.5Z"), Some(timestamp));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_is_written_as_late_and_not_as_1970() {
+    fn times_beyond_the_years_of_rfc_3339_are_clamped() {
         assert_eq!(Timestamp(i64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
         assert_eq!(Timestamp(i64::MIN).rfc3339(), "0000-01-01T00:00:00Z");
         assert_eq!(Timestamp::parse("9999-12-31T23:59:59Z"), Some(Timestamp(MAX)));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_before_the_year_nought_elsewhere_is_none() {
+    fn a_time_before_the_year_0_in_utc_is_rejected() {
         assert_eq!(Timestamp::parse("0000-01-01T08:00:60+08:01"), None);
         assert!(Timestamp::parse("0000-01-01T08:01:00+08:01").is_some());
     }

@@ -1,4 +1,4 @@
-//! What goes wrong meanwhile, one thing at a time: the network between, and the processes.
+//! Fault injection, one fault at a time: the network and the processes.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use super::rng::Rng;
 use super::stop_signal::StopSignal;
 use super::support::chaos::{Chaos, Direction, Fault};
 
-/// From the end of one fault to the next, at least and at most, in seconds.
+/// Shortest and longest pause between two faults, in seconds.
 const PAUSE: [u64; 2] = [3, 12];
 
-/// The longest that something lasts, in seconds. A leg that is silent for longer is given up, and takes its time.
+/// Longest duration of a fault, in seconds. A leg that is silent for longer is declared dead, which takes a while.
 const LONGEST: u64 = 15;
 
-/// Until the bell rings; then all is well again. The hub dies only until `last_restart`, so that later ones of its kind
-/// live long enough for their memory to be looked at. Returns how many faults there were.
+/// Injects faults until the stop signal, and heals them. Kills the hub only until `last_restart`, so that its last run
+/// is long enough to measure its memory. Returns the number of faults.
 pub(crate) fn inject_faults(fixture: &Fixture, seed: u64, last_restart: Instant, stop: &StopSignal) -> u64 {
     let mut rng = Rng::new(seed);
     let mut count = 0;
@@ -24,7 +24,7 @@ pub(crate) fn inject_faults(fixture: &Fixture, seed: u64, last_restart: Instant,
     while !stop.wait_for(Duration::from_secs(PAUSE[0] + rng.below(PAUSE[1] - PAUSE[0]))) {
         let at = (clock::now() - start).as_secs();
         let what = one(fixture, &mut rng, clock::now() < last_restart, stop);
-        super::say(format!("{:02}:{:02} {what}", at / 60, at % 60));
+        super::report(format!("{:02}:{:02} {what}", at / 60, at % 60));
         count += 1;
     }
     count
@@ -47,14 +47,14 @@ fn one(fixture: &Fixture, rng: &mut Rng, may_restart: bool, stop: &StopSignal) -
         4 => {
             side.hit_one(seed, Fault::Freeze(Direction::Both));
             lasting(side, long, stop);
-            format!("one of {whose} legs stood still for {long:?}")
+            format!("one of {whose} legs stalled for {long:?}")
         }
         5 => {
             side.hit_one(seed, Fault::BlackHole(Direction::Both));
             lasting(side, long, stop);
             format!("one of {whose} legs was a black hole for {long:?}")
         }
-        6 => everything(side, Fault::Freeze(Direction::Both), long, stop, &format!("{whose} network stood still")),
+        6 => everything(side, Fault::Freeze(Direction::Both), long, stop, &format!("{whose} network stalled")),
         7 => everything(
             side,
             Fault::BlackHole(Direction::Both),

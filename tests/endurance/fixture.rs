@@ -1,5 +1,5 @@
-//! What is under load: the real program as a hub, three agents and three proxies, each on a machine of its own, with a
-//! bad network on either side of the hub.
+//! The system under load: the real program as a hub, three agents and three proxies, each on a machine of its own, with
+//! an unreliable network on either side of the hub.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::support::process::Process;
 use super::support::roles::{Agent, Hub, ServiceProxy};
 use super::target::Server;
 
-/// Devices, each with a proxy of its own.
+/// Number of devices, each with a proxy of its own.
 const PAIRS: usize = 3;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -24,17 +24,17 @@ const HUB_ARGUMENTS: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 
 pub(crate) struct Fixture {
     pub(crate) target: Server,
-    /// On the devices' side of the hub, and on the operators'.
+    /// The networks on the devices' side of the hub and on the services' side.
     pub(crate) sides: [Chaos; 2],
     agents: Vec<Agent>,
     proxies: Vec<ServiceProxy>,
     hub: Mutex<Hub>,
-    /// Where their users are at home, as long as they run.
+    /// Home directories, kept while the processes run.
     _homes: Vec<Machine>,
 }
 
 impl Fixture {
-    /// Everybody has joined and is online.
+    /// Starts everything; every device is online.
     pub(crate) fn start() -> Self {
         let target = Server::start();
         let hub = Hub::start_with(&Machine::new(), &HUB_ARGUMENTS);
@@ -56,37 +56,37 @@ impl Fixture {
         Self { target, sides, agents, proxies, hub: Mutex::new(hub), _homes: homes }
     }
 
-    /// Where local programs connect.
+    /// Returns the ports for local connections.
     pub(crate) fn ports(&self) -> Vec<u16> {
         self.proxies.iter().map(|proxy| proxy.port).collect()
     }
 
-    /// Kills the hub as a power cut would.
+    /// Kills the hub, as a power failure would.
     pub(crate) fn kill_hub(&self) {
         self.hub().process.kill();
     }
 
-    /// Starts it again, where it was.
+    /// Restarts the hub on the same port.
     pub(crate) fn restart_hub(&self) {
         let mut hub = self.hub();
         *hub = Hub::start_on(&hub.machine().clone(), hub.port, &HUB_ARGUMENTS);
     }
 
-    /// Everything but the hub, and what it is called.
+    /// Returns every process but the hub, with a name.
     pub(crate) fn clients(&self) -> Vec<(String, &Process)> {
         let agents = self.agents.iter().enumerate().map(|(at, agent)| (format!("agent {at}"), &agent.process));
         let proxies = self.proxies.iter().enumerate().map(|(at, proxy)| (format!("proxy {at}"), &proxy.process));
         agents.chain(proxies).collect()
     }
 
-    /// What each process has of the machine now, and what it is called. The hub comes first.
+    /// Returns the resource usage of each process, with its name; the hub first.
     pub(crate) fn usage(&self) -> Vec<(String, Usage)> {
         let hub = ("hub".to_owned(), Usage::of(&self.hub().process));
         let clients = self.clients().into_iter().map(|(name, process)| (name, Usage::of(process)));
         std::iter::once(hub).chain(clients).collect()
     }
 
-    /// Waits until every stream has ended and every device is back; what is still to come when that takes too long.
+    /// Waits until every stream has ended and every device is online; returns what is missing after a timeout.
     pub(crate) fn wait_until_idle(&self) -> Option<String> {
         let deadline = clock::now() + TIMEOUT;
         loop {
@@ -103,7 +103,7 @@ impl Fixture {
         }
     }
 
-    /// A number that the hub exports.
+    /// Reads a metric of the hub.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         self.hub().metric(name)
     }

@@ -1,4 +1,4 @@
-//! The load: so many new connections a second of every kind that there is, and a few that never end.
+//! The load: new connections of every kind at a constant rate, and a few that stay open.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,48 +14,49 @@ use super::stop_signal::StopSignal;
 use super::support::bytes::{KIB, MIB, Pattern, read_some, reset};
 use super::target::{ANSWER, BEFORE_RESET, ECHO, RESET};
 
-/// The pace of new connections.
+/// Rate of new connections.
 pub(crate) const OPENS_PER_SECOND: u32 = 10;
 
-/// Nothing stands still longer, whatever happens to the network: the silence limit, the grace time of a resume, and
-/// room for a busy machine.
+/// Longest time without progress, whatever the network does: the dead-peer timeout, the resume grace and slack for a
+/// busy machine.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(240);
 
-/// Connections at once: when all of them hang in a fault, the pace breaks down here rather than the machine.
+/// Limit of concurrent connections: when all of them are stalled by a fault, the rate drops here instead of the machine
+/// running out of resources.
 const MAX_CONCURRENT: u64 = 512;
 
-/// How often a stream that never ends says the next number.
+/// Interval between two numbers on a stream that stays open.
 const COUNTING: Duration = Duration::from_millis(100);
 
-/// Different bytes for connections that are open at the same time.
+/// Number of patterns: concurrent connections carry different bytes.
 const PATTERNS: u64 = 16;
 
-/// The first ones are all that somebody reads.
+/// Limit of reported errors.
 const MAX_ERRORS: usize = 20;
 
-/// What came of it all.
+/// The results.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) opens: AtomicU64,
     /// Every byte and both ends were right.
     pub(crate) good: AtomicU64,
-    /// Reset before the stream stood.
+    /// Reset before the stream was open.
     pub(crate) refused: AtomicU64,
     /// Reset after that.
     pub(crate) broken: AtomicU64,
-    /// Anything else, which is never right.
+    /// Any other failure, which is never right.
     pub(crate) wrong: AtomicU64,
     pub(crate) errors: Mutex<Vec<String>>,
     concurrent: AtomicU64,
 }
 
-/// How a connection failed.
+/// A failure of a connection.
 enum Failure {
-    /// Before the target said that it is there.
+    /// Before the target's greeting.
     Refused,
-    /// Afterwards, by a reset.
+    /// After it, by a reset.
     Broken,
-    /// Other bytes, another end, or none at all.
+    /// Wrong bytes, a wrong end, or none.
     Wrong(String),
 }
 
@@ -77,7 +78,7 @@ impl Tally {
     }
 }
 
-/// Loads these ports until the bell rings, and then until everything that was begun has ended.
+/// Loads these ports until the stop signal, then waits for all connections to end.
 pub(crate) fn load(ports: &[u16], seed: u64, tally: &Tally, stop: &StopSignal) {
     let patterns: Vec<Pattern> = (1..=PATTERNS).map(Pattern::new).collect();
     let mut rng = Rng::new(seed);
@@ -99,7 +100,7 @@ pub(crate) fn load(ports: &[u16], seed: u64, tally: &Tally, stop: &StopSignal) {
     });
 }
 
-/// One connection of a kind, in a thread of its own.
+/// Opens one connection of this kind in a thread of its own.
 fn open<'s>(scope: &'s Scope<'s, '_>, port: u16, kind: u64, pattern: &'s Pattern, tally: &'s Tally) {
     tally.opens.fetch_add(1, Ordering::Relaxed);
     tally.concurrent.fetch_add(1, Ordering::Relaxed);
@@ -116,7 +117,7 @@ fn open<'s>(scope: &'s Scope<'s, '_>, port: u16, kind: u64, pattern: &'s Pattern
     });
 }
 
-/// A few words back and forth.
+/// A few short messages, each echoed.
 fn echo(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     let mut stream = connect(port, ECHO)?;
     let mut done = 0;
@@ -129,7 +130,7 @@ fn echo(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     expect_end(&mut stream)
 }
 
-/// A mebibyte each way at the same time.
+/// One MiB in each direction at the same time.
 fn transfer(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     let stream = connect(port, ECHO)?;
     let (mut reader, mut writer) = (&stream, &stream);
@@ -140,12 +141,12 @@ fn transfer(port: u16, pattern: &Pattern) -> Result<(), Failure> {
         });
         let received = receive(&mut reader, pattern, 0, MIB).and_then(|()| expect_end(&mut reader));
         let sent = sent.join().unwrap();
-        // What was wrong tells more than that the other direction broke because of it.
+        // A wrong result says more than the break of the other direction that follows.
         if matches!(received, Err(Failure::Wrong(_))) { received } else { sent.and(received) }
     })
 }
 
-/// A question that ends, and only then the answer.
+/// A request that ends with a half-close, then the response.
 fn half_close(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     let mut stream = connect(port, ANSWER)?;
     send(&mut stream, pattern, 0, 64 * KIB)?;
@@ -172,7 +173,7 @@ fn reset_there(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     }
 }
 
-/// A stream that says the next number again and again, and hears it back. One that broke is begun anew.
+/// Keeps a counting stream open; reopens it when it breaks.
 fn count_until_stopped(port: u16, tally: &Tally, stop: &StopSignal) {
     while !stop.wait_for(COUNTING) {
         tally.opens.fetch_add(1, Ordering::Relaxed);
@@ -185,10 +186,10 @@ fn count(port: u16, stop: &StopSignal) -> Result<(), Failure> {
     let mut number = 0_u64;
     while !stop.wait_for(COUNTING) {
         stream.write_all(&number.to_be_bytes())?;
-        let mut heard = [0; 8];
-        exactly(&mut stream, &mut heard)?;
-        if heard != number.to_be_bytes() {
-            return Err(Failure::Wrong(format!("{} for {number}", u64::from_be_bytes(heard))));
+        let mut echoed = [0; 8];
+        exactly(&mut stream, &mut echoed)?;
+        if echoed != number.to_be_bytes() {
+            return Err(Failure::Wrong(format!("{} for {number}", u64::from_be_bytes(echoed))));
         }
         number += 1;
     }
@@ -196,17 +197,17 @@ fn count(port: u16, stop: &StopSignal) -> Result<(), Failure> {
     expect_end(&mut stream)
 }
 
-/// A stream that stands: the target has said so.
+/// Opens a stream, with the target's greeting.
 fn connect(port: u16, mode: u8) -> Result<TcpStream, Failure> {
     let connected = TcpStream::connect(("127.0.0.1", port));
     let mut stream = connected.map_err(|error| Failure::Wrong(format!("the proxy does not listen: {error}")))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LONGEST_PAUSE))?;
     stream.set_write_timeout(Some(LONGEST_PAUSE))?;
-    let mut said = [0];
-    let greeted = stream.write_all(&[mode]).map_err(Failure::from).and_then(|()| exactly(&mut stream, &mut said));
+    let mut greeting = [0];
+    let greeted = stream.write_all(&[mode]).map_err(Failure::from).and_then(|()| exactly(&mut stream, &mut greeting));
     match greeted {
-        Ok(()) if said == [mode] => Ok(stream),
+        Ok(()) if greeting == [mode] => Ok(stream),
         Ok(()) => Err(Failure::Wrong("another greeting".into())),
         Err(Failure::Broken) => Err(Failure::Refused),
         Err(other) => Err(other),
@@ -258,7 +259,7 @@ impl From<io::Error> for Failure {
         if matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected) {
             return Self::Broken;
         }
-        let stood_still = matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
-        Self::Wrong(if stood_still { format!("nothing for {LONGEST_PAUSE:?}") } else { error.to_string() })
+        let timed_out = matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        Self::Wrong(if timed_out { format!("nothing for {LONGEST_PAUSE:?}") } else { error.to_string() })
     }
 }

@@ -1,6 +1,6 @@
-//! The soak campaign, which `tests/soak` runs: hours of everybody's day in so many minutes, with everything that goes
-//! wrong in it. At its end nothing may be wrong and nothing may be left over. One line tells the figures. With `cuts`,
-//! `fleet` or `idle` as its first argument it is the campaign of that name instead.
+//! The soak campaign, run by `tests/soak`: hours of everyday load in the given minutes, with faults injected. At the
+//! end nothing may have failed and nothing may be leaked. One line reports the figures. With `cuts`, `fleet` or `idle`
+//! as its first argument it runs the campaign of that name instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
@@ -13,7 +13,7 @@ mod load;
 mod rng;
 mod stop_signal;
 #[path = "../it/support/mod.rs"]
-#[allow(dead_code, reason = "what the tests need besides")]
+#[allow(dead_code, reason = "used by the tests only")]
 mod support;
 mod target;
 mod trials;
@@ -43,34 +43,35 @@ use self::load::{OPENS_PER_SECOND, Tally, load};
 use self::stop_signal::StopSignal;
 use self::support::bytes::MIB;
 
-/// Whether streams outlive their legs. If they do, none may break; if not, what breaks must be a reset.
+/// `true` if streams outlive their legs, and so none may break; otherwise a break must be a reset.
 const RESUME: bool = true;
 
-/// Before anything is compared with it, everything was done a few times.
+/// Load before the first measurement, so that every path has run.
 const WARM_UP: Duration = Duration::from_secs(20);
 
-/// What is idle lets go of its helpers and connections within this.
+/// Time in which idle processes release their threads and connections.
 const REST: Duration = Duration::from_secs(15);
 
-/// Of what was to be opened, in percent: a machine that is too slow, or faults that leave nobody any time, test little.
+/// Required share of the planned connections, and of successful ones, in percent: a machine that is too slow, or faults
+/// without a pause, test little.
 const OPENED: u64 = 99;
 const GOOD: u64 = 60;
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let (campaign, rest) = words.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (campaign, rest) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     match (campaign, rest) {
         ("fleet", [count]) => return fleet::campaign(count),
         ("idle", [devices, minutes]) => return idle::campaign(devices, minutes),
         ("cuts", names) => return if trials::run(names) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         _ => {}
     }
-    let mut arguments = words.iter().map(|argument| argument.parse::<u64>().ok());
-    let (minutes, seed) = match (arguments.next(), arguments.next(), arguments.next()) {
+    let mut numbers = arguments.iter().map(|argument| argument.parse::<u64>().ok());
+    let (minutes, seed) = match (numbers.next(), numbers.next(), numbers.next()) {
         (Some(Some(minutes @ 1..)), None, None) => (minutes, 1),
         (Some(Some(minutes @ 1..)), Some(Some(seed)), None) => (minutes, seed),
         _ => {
-            say("usage: tests/soak [MINUTES [SEED]]");
+            report("usage: tests/soak [MINUTES [SEED]]");
             return ExitCode::from(2);
         }
     };
@@ -79,7 +80,7 @@ fn main() -> ExitCode {
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Returns how much is to be complained about.
+/// Returns the number of failures.
 fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
     let (warm, stop) = (Tally::default(), StopSignal::default());
     thread::scope(|scope| {
@@ -92,7 +93,7 @@ fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
 
     let (tally, stop, memory, faults) = (Tally::default(), StopSignal::default(), Memory::default(), AtomicU64::new(0));
     let start = clock::now();
-    // A hub that has just started has not yet taken what it takes.
+    // A hub that has just started has not reached its usual memory.
     let (last_restart, memory_from) = (time / 3, time / 2);
     thread::scope(|scope| {
         scope.spawn(|| load(&fixture.ports(), seed.wrapping_add(1), &tally, &stop));
@@ -116,13 +117,13 @@ fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
     failures.extend(grown.map(|(name, bytes)| format!("{name} has {} MiB more", mib(*bytes))));
     let panics = fixture.metric("devstream_panics_total");
     failures.extend((panics > 0).then(|| format!("{panics} tasks of the hub panicked")));
-    failures.iter().for_each(say);
+    failures.iter().for_each(report);
 
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let files: usize = before.iter().zip(&after).map(|(old, new)| new.1.files.saturating_sub(old.1.files)).sum();
     let threads: usize = before.iter().zip(&after).map(|(old, new)| new.1.threads.saturating_sub(old.1.threads)).sum();
     let most = growth.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
-    say(format!(
+    report(format!(
         "soak: {} min, {} opens: {} good, {} refused, {} broken, {} wrong; {} faults; {files} files and {threads} \
          threads left over; {} MiB more memory at most; {panics} panics: {}",
         time.as_secs() / 60,
@@ -144,7 +145,7 @@ fn rest(fixture: &Fixture) -> Vec<String> {
     busy.into_iter().collect()
 }
 
-/// Helpers go one by one.
+/// Waits for the usage to return to its former level: threads end one by one.
 fn until_back(fixture: &Fixture, before: &[(String, Usage)]) -> Vec<(String, Usage)> {
     let deadline = clock::now() + 4 * REST;
     loop {
@@ -162,10 +163,10 @@ fn check_load(tally: &Tally, expected: u64, may_break: bool) -> Vec<String> {
     let (opens, good, broken, wrong) = (get(&tally.opens), get(&tally.good), get(&tally.broken), get(&tally.wrong));
     let mut failures = tally.errors.lock().unwrap().clone();
     let mut fail_if = |when: bool, words: String| failures.extend(when.then_some(words));
-    fail_if(wrong > 0, format!("{wrong} connections saw what is never right"));
+    fail_if(wrong > 0, format!("{wrong} connections failed in a way that is never right"));
     fail_if(broken > 0 && !may_break, format!("{broken} streams broke"));
-    fail_if(opens * 100 < expected * OPENED, format!("{opens} opens of {expected}: is this machine too slow?"));
-    fail_if(good * 100 < opens * GOOD, format!("only {good} of {opens} went well"));
+    fail_if(opens * 100 < expected * OPENED, format!("{opens} opens of {expected}: this machine may be too slow"));
+    fail_if(good * 100 < opens * GOOD, format!("only {good} of {opens} succeeded"));
     failures
 }
 
@@ -178,7 +179,7 @@ fn mib(bytes: i64) -> String {
     format!("{:.1}", bytes as f64 / MIB as f64)
 }
 
-#[expect(clippy::print_stdout, reason = "it is what whoever runs it reads")]
-fn say(words: impl Display) {
+#[expect(clippy::print_stdout, reason = "the report of the campaign")]
+fn report(words: impl Display) {
     println!("{words}");
 }

@@ -1,4 +1,4 @@
-//! Random numbers that a seed decides.
+//! Pseudo-random numbers from a seed.
 
 pub(crate) struct Rng(u64);
 
@@ -7,7 +7,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// From 0, less than `sides`. Steele, Lea and Flood's SplitMix64.
+    /// Returns a number below `sides`: SplitMix64 of Steele, Lea and Flood.
     pub(crate) fn below(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -16,7 +16,7 @@ impl Rng {
         (z ^ (z >> 31)) % sides
     }
 
-    /// One of them, of which there are some.
+    /// Picks an item; there must be one.
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         let index = self.below(items.len() as u64);
         &items[usize::try_from(index).unwrap()]

@@ -1,4 +1,4 @@
-//! A bell that everybody waits for, each as long as it likes.
+//! A stop signal for many threads.
 
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -10,13 +10,13 @@ pub(crate) struct StopSignal {
 }
 
 impl StopSignal {
-    /// From now on, it has is_set.
+    /// Sets the signal.
     pub(crate) fn set(&self) {
         *self.is_set.lock().unwrap() = true;
         self.changed.notify_all();
     }
 
-    /// Waits so long; whether it rang meanwhile or before.
+    /// Waits for the signal, at most this long; returns whether it is set.
     pub(crate) fn wait_for(&self, time: Duration) -> bool {
         *self.changed.wait_timeout_while(self.is_set.lock().unwrap(), time, |is_set| !*is_set).unwrap().0
     }

@@ -1,4 +1,4 @@
-//! One file that holds a hub: written while it runs, and enough to be the same hub elsewhere.
+//! Backup and restore: one file, written while the hub runs, restores the same hub elsewhere.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -34,7 +34,10 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
     let file = elsewhere.home().join("hub.backup");
     let told = hub.machine().run(&["hub", "backup", file.to_str().expect("a path")]);
     assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stderr.contains("4 identities") && told.stderr.contains("keep it where only you read it"), "{told:?}");
+    assert!(
+        told.stderr.contains("4 identities") && told.stderr.contains("store it where nobody else has access"),
+        "{told:?}"
+    );
     assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
     is_alive(&mut local);
 
@@ -61,7 +64,7 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
 }
 
 #[test]
-fn a_backup_of_a_busy_hub_is_whole() {
+fn a_backup_of_a_busy_hub_is_complete() {
     let hub = Hub::start(&Machine::new());
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -99,12 +102,12 @@ fn a_backup_never_replaces_a_file() {
     let file = machine.home().join("mine");
     fs::write(&file, "precious").expect("a file can be written");
     let finished = machine.run(&["hub", "backup", "mine"]);
-    assert!(finished.code == Some(1) && finished.stderr.contains("mine is already there"), "{finished:?}");
+    assert!(finished.code == Some(1) && finished.stderr.contains("mine already exists"), "{finished:?}");
     assert_eq!(fs::read_to_string(&file).expect("it is there"), "precious");
     let finished = machine.run(&["hub", "backup", "nowhere/mine"]);
     assert!(finished.code == Some(1) && finished.stderr.contains("cannot write to nowhere"), "{finished:?}");
     let finished = Machine::new().run(&["hub", "backup", "mine"]);
-    assert!(finished.code == Some(1) && finished.stderr.contains("no hub's state"), "{finished:?}");
+    assert!(finished.code == Some(1) && finished.stderr.contains("no hub state"), "{finished:?}");
     let names = fs::read_dir(machine.home())
         .expect("a directory")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -113,7 +116,7 @@ fn a_backup_never_replaces_a_file() {
 }
 
 #[test]
-fn what_a_backup_cannot_take_is_named_and_a_link_leads_it_nowhere() {
+fn files_that_a_backup_cannot_include_are_named_and_symlinks_are_not_followed() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let (key, vault) = (state(&machine).join("ca.key"), machine.home().join("vault"));
@@ -123,20 +126,20 @@ fn what_a_backup_cannot_take_is_named_and_a_link_leads_it_nowhere() {
         assert!(!machine.home().join("file").exists(), "half a backup");
     };
     fs::rename(&key, &vault).and_then(|()| symlink(&vault, &key)).expect("a link");
-    refused("ca.key is no file of up to 1024 KiB, as a hub's are; put what it leads to in its place");
+    refused("ca.key is not a regular file of up to 1024 KiB; replace the link with its target");
     fs::rename(&vault, &key).and_then(|()| symlink("/etc", state(&machine).join("keys.d"))).expect("a link");
-    refused("keys.d is no file");
+    refused("keys.d is not a regular file");
     fs::remove_file(state(&machine).join("keys.d")).expect("a link");
     fs::write(state(&machine).join("film"), vec![0; 2 << 20]).expect("a file");
-    refused("film is no file of up to 1024 KiB, as a hub's are; move it elsewhere");
+    refused("film is not a regular file of up to 1024 KiB; move it elsewhere");
     // Tests run as root, whose files are not those of another user that a hub runs as.
     fs::remove_file(state(&machine).join("film")).expect("a file");
     chown(state(&machine), Some(65534), None).expect("root may");
-    refused("its owner is another one");
+    refused("its owner is not that of");
 }
 
 #[test]
-fn a_restore_never_touches_a_hub_that_is_there() {
+fn a_restore_never_overwrites_an_existing_hub() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     hub.device_link("kept");
@@ -153,7 +156,7 @@ fn a_restore_never_touches_a_hub_that_is_there() {
 }
 
 #[test]
-fn what_sqlite_left_of_another_registry_is_not_replayed_into_the_restored_one() {
+fn a_stale_sqlite_journal_is_not_replayed_into_a_restored_registry() {
     let machine = Machine::new();
     Hub::start(&machine).ask(&["backup", "file"]);
     for leftover in ["registry.sqlite-wal", "registry.sqlite-shm", "registry.sqlite-journal"] {
@@ -168,19 +171,19 @@ fn what_sqlite_left_of_another_registry_is_not_replayed_into_the_restored_one() 
 }
 
 #[test]
-fn a_file_that_is_no_backup_is_named_and_leaves_nothing() {
+fn a_file_that_is_no_backup_is_reported_and_restores_nothing() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     hub.ask(&["backup", "good"]);
     let registry = state(&machine).join("registry.sqlite");
     let good = fs::read(machine.home().join("good")).expect("the backup");
     for (name, content, why) in [
-        ("text", b"once upon a time".to_vec(), "no backup of a hub"),
-        ("empty", Vec::new(), "no backup of a hub"),
+        ("text", b"once upon a time".to_vec(), "is not a hub backup"),
+        ("empty", Vec::new(), "is not a hub backup"),
         ("half", good[..good.len() / 2].to_vec(), ""),
-        ("short", good[..good.len() - 1].to_vec(), "was cut off"),
+        ("short", good[..good.len() - 1].to_vec(), "is truncated"),
         ("damaged", damaged(&good), "is damaged"),
-        ("registry", fs::read(registry).expect("the registry"), "no backup of a hub"),
+        ("registry", fs::read(registry).expect("the registry"), "is not a hub backup"),
     ] {
         let elsewhere = Machine::new();
         fs::write(elsewhere.home().join(name), content).expect("a file can be written");
@@ -198,17 +201,17 @@ fn a_file_that_is_no_backup_is_named_and_leaves_nothing() {
 }
 
 #[test]
-fn a_backup_with_a_file_for_another_place_is_refused_whole() {
+fn a_backup_with_a_path_outside_the_state_directory_is_refused_whole() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     for (number, path) in ["../outside", "/tmp/devstream-outside", "a/../../outside"].into_iter().enumerate() {
-        let name = format!("bent{number}");
+        let name = format!("malformed{number}");
         hub.ask(&["backup", &name]);
         let malformed = Connection::open(machine.home().join(&name)).expect("a database");
         malformed.execute("INSERT INTO file VALUES (?, x'00')", [path]).expect("it takes a row");
         drop(malformed);
         let finished = machine.run(&["hub", "--state-dir", "elsewhere", "restore", &name]);
-        assert!(finished.code == Some(1) && finished.stderr.contains("for another place"), "{finished:?}");
+        assert!(finished.code == Some(1) && finished.stderr.contains("outside the state directory"), "{finished:?}");
         assert!(!machine.home().join("elsewhere/ca.pem").exists(), "{path}");
     }
 }
@@ -232,7 +235,7 @@ fn an_agent_trusts_a_hub_that_was_restored_and_no_other_in_its_place() {
     agent.wait_line("is online");
 }
 
-/// With one of its pages, the last, overwritten.
+/// Overwrites the database's last page.
 fn damaged(good: &[u8]) -> Vec<u8> {
     let (intact, page) = good.split_at(good.len() - 4096);
     [intact, &vec![0xa5; page.len()]].concat()

@@ -1,5 +1,5 @@
-//! A whole stream on a virtual clock: two ends, the hub between them that may die and start again, a network that delays,
-//! cuts and swallows, and applications that say and hear at their own pace. One seed a run.
+//! A whole stream on a virtual clock: two ends, the hub between them, which crashes and restarts, a network that
+//! delays, cuts and drops, and applications that write and read at their own pace. One seed per run.
 
 mod hub;
 mod side;
@@ -23,33 +23,36 @@ use super::world::mix;
 
 const SEEDS: u64 = 10_000;
 
-/// The longest that an application says.
+/// The most that an application writes, in bytes.
 const MAX_BYTES: usize = 700_000;
 
-/// Nothing goes wrong any more after this, and everybody reads on.
+/// Time after which there are no more faults, and every application reads.
 const FAULT_PERIOD: Duration = Duration::from_secs(150);
 
-/// A run that is not over by then stands still.
+/// Time after which a run counts as stalled.
 const LIMIT: Duration = Duration::from_secs(4000);
 
 #[test]
-fn whole_streams_keep_their_promises_over_ten_thousand_seeds() {
+fn whole_streams_keep_their_invariants_over_ten_thousand_seeds() {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
     let all = std::thread::scope(|scope| {
         let part = |first| move || (first..SEEDS).step_by(threads as usize).fold(Tally::default(), Tally::with);
         let running: Vec<_> = (0..threads).map(|first| scope.spawn(part(first))).collect();
-        running.into_iter().map(|part| part.join().expect("said above")).fold(Tally::default(), Tally::plus)
+        running
+            .into_iter()
+            .map(|part| part.join().expect("the panic is printed above"))
+            .fold(Tally::default(), Tally::plus)
     });
     let enough = all.clean > 3_000 && all.resumed > 10_000 && all.broken > 500;
-    assert!(enough, "the model does not reach what it is to test: {all:?}");
+    assert!(enough, "the model does not reach what it should test: {all:?}");
 }
 
-/// What the runs came to.
+/// The results of the runs.
 #[derive(Debug, Default)]
 struct Tally {
     clean: usize,
     broken: usize,
-    /// One end had everything and left, and the other could not know that it had.
+    /// Runs in which one end had everything and left, and the other could not know it.
     uncertain: usize,
     resumed: usize,
     hubs: u64,
@@ -59,7 +62,7 @@ struct Tally {
 
 impl Tally {
     fn with(self, seed: u64) -> Self {
-        let _said = Seed(seed);
+        let _seed = Seed(seed);
         self.plus(Simulation::new(seed).run())
     }
 
@@ -76,7 +79,7 @@ impl Tally {
     }
 }
 
-/// What travels.
+/// A message between an end and the hub.
 #[derive(Debug, Clone)]
 enum Message {
     Bytes(Bytes),
@@ -84,22 +87,22 @@ enum Message {
     Ping,
     Pong,
     Close(u16, String),
-    /// The answer to the upgrade.
+    /// The response to the upgrade.
     Upgraded(Box<ResumeTicket>, Duration),
 }
 
-/// What happens at a time.
+/// A scheduled event.
 #[derive(Debug)]
 enum Event {
     AtHub(usize, Message),
     AtSide(usize, Message),
-    /// The connection is found to be gone.
+    /// One end notices the loss of the connection.
     HubDisconnects(usize),
     SideDisconnects(usize),
-    /// A side, or the hub, looks at its timers.
+    /// An end, or the hub, polls its timers.
     PollSide(usize),
     PollHub,
-    /// An attempt to come back reaches the hub, is refused, or is given up.
+    /// An attempt to rejoin reaches the hub, is refused, or times out.
     RejoinArrives(usize, u64),
     Refused(usize, u64, Option<RefusalKind>),
     /// A relay has ended.
@@ -109,7 +112,7 @@ enum Event {
     Fault,
 }
 
-/// What the hub does with a connection.
+/// The hub's use of a connection.
 #[derive(Debug)]
 enum LegState {
     Waiting(Vec<Message>),
@@ -117,12 +120,12 @@ enum LegState {
     Closed,
 }
 
-/// A connection between a side and one run of the hub.
+/// A connection between an end and one run of the hub.
 struct Leg {
     side: usize,
     attempt: u64,
     run: u64,
-    /// What is sent still arrives, towards the hub and from it.
+    /// `true` while messages arrive, towards the hub and from it.
     up: bool,
     down: bool,
     last_up: Instant,
@@ -146,7 +149,7 @@ struct Simulation {
     run: u64,
     stream: StreamId,
     stopping: bool,
-    /// The trouble is such that the stream must survive it.
+    /// The faults are such that the stream must survive them.
     survivable: bool,
     grace: Duration,
     share: u64,
@@ -198,20 +201,20 @@ impl Simulation {
         while self.sides.iter().any(|side| side.ending.is_none()) {
             self.one_event();
         }
-        // What the hub still knows of the stream ends with the grace.
+        // The hub forgets the stream at the end of the grace time.
         let until = self.now + self.grace + 3 * self.idle_timeout.dead_after;
         while self.events.first_key_value().is_some_and(|((at, _), _)| *at <= until) {
             self.one_event();
         }
         if let Some(broker) = &self.broker {
-            assert_eq!((broker.streams(), broker.next_deadline()), (0, None), "the hub keeps what is over");
+            assert_eq!((broker.streams(), broker.next_deadline()), (0, None), "the hub keeps an ended stream");
         }
         self.outcome()
     }
 
     fn one_event(&mut self) {
-        let ((at, _), event) = self.events.pop_first().expect("somebody waits, and for nothing");
-        assert!(at < self.start + LIMIT, "stands still");
+        let ((at, _), event) = self.events.pop_first().expect("an end waits, and no event is left");
+        assert!(at < self.start + LIMIT, "stalled");
         self.now = at;
         self.tally.events += 1;
         match event {
@@ -253,7 +256,7 @@ impl Simulation {
                 );
             }
         }
-        assert!(all || !clean(device) && !clean(service), "one end believes that all is well");
+        assert!(all || !clean(device) && !clean(service), "one end reports success, and the other does not");
         match (clean(device), clean(service)) {
             (true, true) => self.tally.clean += 1,
             (false, false) => self.tally.broken += 1,
@@ -265,7 +268,7 @@ impl Simulation {
         self.tally
     }
 
-    /// Something goes wrong.
+    /// Injects a fault.
     fn fault(&mut self) {
         if self.now > self.start + FAULT_PERIOD || self.faults == 0 {
             return;
@@ -290,13 +293,13 @@ impl Simulation {
             _ => self.sides[side].resets = true,
         }
         self.poll_soon(side);
-        // Often while both ends are still on their way back.
+        // Often while both ends are still rejoining.
         let soon = [300, 3000, 40_000][self.random_below(3) as usize];
         let next = self.up_to(soon);
         self.after(next, Event::Fault);
     }
 
-    /// The connection of a side breaks; each end of it may notice, or not.
+    /// Cuts the connection of an end; each side of it may notice or not.
     fn cut(&mut self, side: usize) {
         let Some(leg) = self.sides[side].leg else { return };
         (self.legs[leg].up, self.legs[leg].down) = (false, false);
@@ -310,7 +313,7 @@ impl Simulation {
         }
     }
 
-    /// What is sent does not arrive any more, in one direction or both, and nobody says so.
+    /// Drops what is sent, in one direction or both, silently.
     fn black_hole(&mut self, side: usize, up: bool, down: bool) {
         for leg in self.legs.iter_mut().filter(|leg| leg.side == side) {
             leg.up &= !up;
@@ -367,7 +370,7 @@ impl Simulation {
     }
 }
 
-/// What both applications say: bytes that tell where they belong.
+/// The bytes that both applications write: each identifies its offset.
 fn pattern() -> Bytes {
     static PATTERN: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
     let byte_at = |position: usize| (mix(position as u64) >> 56) as u8;

@@ -1,6 +1,10 @@
-//! The world around the broker: devices and services that do anything they like, and what must hold whatever they do.
+//! The world around the broker: devices and services that do anything, and the invariants that hold nevertheless.
 
-#[path = "resumption.rs"]
+#[path = "world/actions.rs"]
+mod actions;
+#[path = "world/checks.rs"]
+mod checks;
+#[path = "world/resumption.rs"]
 mod resumption;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -8,9 +12,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use devstream::hub::broker::{
-    Admission, Broker, DeviceRequest, Event, Grant, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output,
-    Settings,
+    Admission, Broker, DeviceRequest, Grant, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings,
 };
+use devstream::hub::event::Event;
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
@@ -21,18 +25,18 @@ use devstream::proto::stream::StreamProtocol;
 
 use self::resumption::{IssuedTicket, ResumeAttempt};
 
-/// An answer may be late by no more than the step of the clock.
+/// Longest delay of a timeout: the step of the clock.
 const TICK: Duration = Duration::from_secs(2);
 
-/// A request that waits for its answer.
+/// A request without a response yet.
 struct PendingRequest {
-    ask: OpenRequest,
+    request: OpenRequest,
     deadline_to_answer: Instant,
-    /// It was made before, and its stream is there.
+    /// The request was made before, and its stream exists.
     repeated: bool,
 }
 
-/// A token that was given out.
+/// A stream token that the hub issued.
 #[derive(Clone)]
 struct IssuedToken {
     stream: StreamId,
@@ -44,14 +48,14 @@ struct IssuedToken {
 
 pub(crate) struct World {
     rng: u64,
-    /// What the dice show first.
+    /// The first random choices, for the fuzz target.
     script: VecDeque<u8>,
     pub(crate) now: Instant,
     pub(crate) broker: Broker,
     settings: Settings,
     next: u64,
     devices: HashMap<ConnectionId, DeviceId>,
-    asks: Vec<(ConnectionId, DeviceRequest)>,
+    device_requests: Vec<(ConnectionId, DeviceRequest)>,
     requests: HashMap<ConnectionId, PendingRequest>,
     answered: HashSet<ConnectionId>,
     tokens: Vec<IssuedToken>,
@@ -60,37 +64,37 @@ pub(crate) struct World {
     admitted: HashMap<ConnectionId, (StreamId, Role)>,
     accepted: HashSet<StreamId>,
     pub(crate) joined: HashSet<StreamId>,
-    /// How often a stream was joined again.
+    /// Number of rejoins.
     pub(crate) rejoined: usize,
-    /// Joined streams, by the service's side.
+    /// Joined streams, by the service's leg.
     open: HashMap<ConnectionId, StreamId>,
-    /// What was joined, and which of its sides, by the service's, were told to end.
+    /// Joined streams, and the service's legs that the hub has closed.
     opened: HashMap<StreamId, Event>,
     ending: HashMap<ConnectionId, RefusalKind>,
-    /// What sides may come back with; those of earlier runs of the hub too.
+    /// Resume tickets, including those of earlier runs of the hub.
     issued_tickets: Vec<IssuedTicket>,
     resuming: HashMap<ConnectionId, ResumeAttempt>,
-    /// The side that came last, for each role.
+    /// The newest leg of each role.
     last: HashMap<(StreamId, Role), ConnectionId>,
-    /// What this run of the hub must never join again: it is over, or was told to be.
+    /// Streams that this run of the hub must never join again.
     ended: HashSet<StreamId>,
-    /// What one side left with all of it, while it was the stream's.
+    /// Streams that a current leg has left cleanly.
     ended_cleanly: HashSet<StreamId>,
     interrupted: HashMap<StreamId, Instant>,
-    /// Runs of the hub, when this one began, and whether it is about to end.
+    /// The run of the hub, its start, and whether it drains.
     run: u64,
     began: Instant,
     draining: bool,
-    /// Each device's agent.
+    /// The run of each device's agent.
     agents: HashMap<DeviceId, u64>,
-    /// What each service may reach, and until when, where that is not everything.
+    /// The scope and expiry of services whose access is restricted.
     scopes: HashMap<ServiceName, (Scope, Option<Instant>)>,
     /// The newest connection of each device.
     current: HashMap<DeviceId, ConnectionId>,
-    /// Of which run of an agent a connection is, and which run was asked with early bytes.
+    /// The agent run of each connection, and the run that was sent each stream's early data.
     runs: HashMap<ConnectionId, u64>,
     early_at: HashMap<StreamId, (DeviceId, u64)>,
-    /// Requests that were repeated.
+    /// Number of repeated requests.
     pub(crate) repeated: usize,
 }
 
@@ -106,7 +110,7 @@ impl World {
             settings,
             next: 1,
             devices: HashMap::new(),
-            asks: Vec::new(),
+            device_requests: Vec::new(),
             requests: HashMap::new(),
             answered: HashSet::new(),
             tokens: Vec::new(),
@@ -137,19 +141,19 @@ impl World {
         }
     }
 
-    /// A run that these bytes decide.
+    /// A run whose choices these bytes decide.
     #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn scripted(bytes: &[u8]) -> Self {
         Self { script: bytes.iter().copied().collect(), ..Self::new(0) }
     }
 
-    /// Whether the script goes on.
+    /// Reports whether choices are left.
     #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn has_script(&self) -> bool {
         !self.script.is_empty()
     }
 
-    /// One random thing happens, then all that follows from it.
+    /// Takes one random action and processes its consequences.
     pub(crate) fn step(&mut self) {
         match self.random_below(100) {
             0..12 => self.device_connects(),
@@ -191,7 +195,7 @@ impl World {
         items.get(usize::try_from(index).unwrap()).cloned()
     }
 
-    /// The same order in every run, which a hash map's is not.
+    /// Picks a key in an order that does not depend on the hash map.
     fn pick_key<V>(&mut self, items: &HashMap<ConnectionId, V>) -> Option<ConnectionId> {
         let mut keys: Vec<_> = items.keys().copied().collect();
         keys.sort_unstable();
@@ -203,7 +207,7 @@ impl World {
         ConnectionId(self.next)
     }
 
-    /// With one forward.
+    /// Connects a device with one forward.
     pub(crate) fn connect_some_device(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
         let hello = Hello {
@@ -219,341 +223,9 @@ impl World {
         device
     }
 
-    fn device_connects(&mut self) {
-        let (connection, device) = (self.connection(), self.any_device());
-        let protocols = self.any_protocols().iter().map(|protocol| protocol.as_str().to_owned()).collect();
-        let forwards = vec![name("ssh"), name("web")];
-        let started_anew = self.random_below(6) == 0;
-        let run = self.agents.entry(device.clone()).or_default();
-        *run += u64::from(started_anew);
-        let hello =
-            Hello { version: "1".into(), run: *run, protocols, forwards, accepts_any_name: false, reusable: false };
-        self.send_hello(connection, device, hello);
-    }
-
-    fn send_hello(&mut self, connection: ConnectionId, device: DeviceId, hello: Hello) {
-        self.devices.insert(connection, device.clone());
-        self.runs.insert(connection, hello.run);
-        self.current.insert(device.clone(), connection);
-        self.broker.handle(Input::DeviceConnected { device, connection, hello, address: address() }, self.now);
-    }
-
-    fn device_disconnects(&mut self) {
-        let devices = std::mem::take(&mut self.devices);
-        if let Some(connection) = self.pick_key(&devices) {
-            self.devices = devices;
-            let device = self.devices.remove(&connection).unwrap();
-            self.current.retain(|_, newest| *newest != connection);
-            self.broker.handle(Input::DeviceDisconnected { device, connection, reason: String::new() }, self.now);
-        }
-    }
-
-    fn service_requests(&mut self) {
-        let requester = self.connection();
-        let wanted = match self.random_below(4) {
-            0 => None,
-            1 => Some(name("nothing")),
-            2 => Some(name("web")),
-            _ => Some(name("ssh")),
-        };
-        let (device, service) = (self.any_device(), service(self.rng % 3));
-        let (scope, until) = self.scopes.get(&service).cloned().unwrap_or((Scope::everything(), None));
-        if !scope.covers_device(&device) {
-            // It is not authorised, and the broker does not hear of it.
-            return;
-        }
-        let there: Vec<_> =
-            if self.random_below(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
-        let stream = self.pick_id(there);
-        let ask = OpenRequest {
-            device,
-            name: wanted,
-            scope,
-            until,
-            service,
-            source: address(),
-            connect_timeout: Duration::from_secs(self.random_below(3) * 20),
-            response_timeout: Duration::from_secs(5 + self.random_below(3) * 30),
-            protocols: self.any_protocols(),
-            stream,
-            reusable: self.random_below(2) == 0,
-            standby: self.random_below(2) == 0,
-            early: bytes::Bytes::from_static(if self.random_below(2) == 0 { b"early" } else { b"" }),
-        };
-        // A device that comes and goes may be asked anew for as long as the service waits for it.
-        let deadline_to_answer = self.now + ask.connect_timeout + self.settings.handshake + TICK;
-        let repeated = ask.stream.is_some();
-        self.requests.insert(requester, PendingRequest { ask: ask.clone(), deadline_to_answer, repeated });
-        self.broker.handle(Input::OpenRequested { requester, request: ask.clone() }, self.now);
-        if let Some(id) = stream {
-            self.check_repeated_request(id, &ask);
-        }
-    }
-
-    /// Who repeats a request ends what has become of it; a late first one, or somebody else's, ends nothing.
-    fn check_repeated_request(&mut self, id: StreamId, ask: &OpenRequest) {
-        self.repeated += 1;
-        let theirs = |service: &ServiceName| *service == ask.service && !ask.standby;
-        match self
-            .broker
-            .all_streams()
-            .find(|(other, ..)| *other == id)
-            .map(|(_, earlier, ..)| theirs(&earlier.service))
-        {
-            Some(true) => _ = self.ended.insert(id),
-            Some(false) => {}
-            None => assert!(!ask.standby, "a late request ended its stream"),
-        }
-    }
-
     fn pick_id(&mut self, mut ids: Vec<StreamId>) -> Option<StreamId> {
         ids.sort_unstable();
         self.pick(&ids)
-    }
-
-    fn request_cancelled(&mut self) {
-        let requests = std::mem::take(&mut self.requests);
-        let gone = self.pick_key(&requests);
-        self.requests = requests;
-        if let Some(requester) = gone {
-            self.requests.remove(&requester);
-            self.answered.insert(requester);
-            self.broker.handle(Input::RequesterLeft { requester }, self.now);
-        }
-    }
-
-    /// Mostly the right device in good time; sometimes another connection, or the same answer again.
-    fn device_answers(&mut self) {
-        let asks = std::mem::take(&mut self.asks);
-        let chosen = self.pick(&asks);
-        self.asks = asks;
-        let Some((mut connection, ask)) = chosen else { return };
-        if self.random_below(10) == 0 {
-            connection = self.connection();
-        } else if self.random_below(4) > 0 {
-            self.asks.retain(|(_, other)| other.stream != ask.stream);
-        }
-        let accepted = self.random_below(5) > 0;
-        let kinds = [RefusalKind::TargetRefused, RefusalKind::AuthenticationFailed];
-        let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
-        let response = StreamResponse { request_id: ask.stream, accepted, reason };
-        let standby = self.random_below(2) == 0;
-        self.broker.handle(Input::DeviceResponded { connection, response, standby }, self.now);
-    }
-
-    /// Mostly who was invited; sometimes with another's token, in another's name, or for the second time.
-    fn leg_attaches(&mut self) {
-        let tokens = std::mem::take(&mut self.tokens);
-        let (chosen, other) = (self.pick(&tokens), self.pick(&tokens));
-        self.tokens = tokens;
-        let Some((mut ticket, other)) = chosen.zip(other) else { return };
-        match self.random_below(12) {
-            0 => ticket.principal = other.principal,
-            1 => ticket.token = other.token,
-            2 => ticket.stream = other.stream,
-            5 => ticket.device = other.device,
-            3 => ticket.principal.role = !ticket.principal.role,
-            4 => ticket.token = StreamToken::new([9; 32]),
-            _ => {}
-        }
-        self.arrive(ticket);
-    }
-
-    fn arrive(&mut self, ticket: IssuedToken) {
-        let leg = self.connection();
-        let IssuedToken { stream, device, principal, token, .. } = ticket.clone();
-        self.attaching.insert(leg, ticket);
-        let bridge = Bridge { hub: "hub".into(), device, stream, role: principal.role };
-        let own = ServiceName::from(principal.id.clone());
-        let (scope, until) = self.scopes.get(&own).cloned().unwrap_or((Scope::everything(), None));
-        let (credential, address) = (LegCredential::Token(token.hash()), address());
-        let arrived = Input::LegAttached(LegAttach { leg, bridge, principal, credential, address, scope, until });
-        self.broker.handle(arrived, self.now);
-    }
-
-    fn revoke(&mut self) {
-        let principal = if self.random_below(2) == 0 {
-            Principal { role: Role::Device, id: self.any_device().into() }
-        } else {
-            Principal { role: Role::Service, id: service(self.rng % 3).into() }
-        };
-        let theirs = |ask: &OpenRequest| match principal.role {
-            Role::Device => ask.device.as_str() == principal.id.as_str(),
-            Role::Service => ask.service.as_str() == principal.id.as_str(),
-        };
-        self.mark_ended(theirs);
-        self.broker
-            .handle(Input::IdentityRevoked { principal, reason: RefusalKind::AuthenticationFailed.into() }, self.now);
-    }
-
-    fn rescope(&mut self) {
-        let (whose, end) = (service(self.rng % 3), Duration::from_secs(self.random_below(60)));
-        let until = (self.random_below(2) == 0).then(|| self.now + end);
-        let mut scope = Scope::everything();
-        match self.random_below(4) {
-            0 => scope.devices = vec!["device-0".parse().unwrap()],
-            1 => scope.streams = vec!["s*".parse().unwrap()],
-            2 => scope = Scope::default(),
-            _ => {}
-        }
-        self.scopes.insert(whose.clone(), (scope.clone(), until));
-        let covers = |ask: &OpenRequest| {
-            scope.covers_device(&ask.device) && ask.name.as_ref().is_none_or(|name| scope.covers_stream(name))
-        };
-        self.mark_ended(|ask| ask.service == whose && !covers(ask));
-        self.broker.handle(Input::ScopeChanged { service: whose, scope, until }, self.now);
-    }
-
-    pub(crate) fn kill(&mut self) {
-        let ids = self.broker.all_streams().map(|(id, ..)| id).collect();
-        if let Some(stream) = self.pick_id(ids) {
-            self.ended.insert(stream);
-            self.broker.handle(Input::StreamKilled { stream }, self.now);
-            self.process_outputs();
-            let gone = self.broker.all_streams().all(|(id, ..)| id != stream);
-            assert!(gone || self.is_told_to_end(stream), "a stream that was killed goes on");
-        }
-    }
-
-    fn advance_time(&mut self) {
-        let seconds = if self.random_below(8) == 0 { 61 } else { self.random_below(20) };
-        let until = self.now + Duration::from_secs(seconds);
-        while self.now < until {
-            self.now += TICK.min(until - self.now);
-            self.broker.handle_timeout(self.now);
-            self.process_outputs();
-            self.check();
-        }
-    }
-
-    fn process_outputs(&mut self) {
-        while let Some(output) = self.broker.next_output() {
-            match output {
-                Output::RequestDevice { connection, request } => self.asked(connection, request),
-                Output::CompleteOpen { requester, result } => self.answer(requester, result),
-                Output::Admit { leg, admission } => self.admit(leg, admission),
-                Output::Refuse { leg, refusal } => self.refused(leg, refusal.kind),
-                Output::Join(joined) => self.join(joined),
-                Output::EndStream { stream, refusal } => self.end_stream(stream, refusal.kind),
-                Output::StreamEnded { stream } => {
-                    self.ended.insert(stream);
-                    assert!(
-                        self.joined.contains(&stream)
-                            || self.issued_tickets.iter().any(|issued| issued.ticket.stream == stream)
-                    );
-                    let untold = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
-                    assert!(!untold, "a stream is over, and its sides do not know");
-                }
-                Output::Displace { .. }
-                | Output::Dismiss { .. }
-                | Output::RevalidateKey { .. }
-                | Output::CancelRequest { .. }
-                | Output::Record(_) => {}
-            }
-        }
-    }
-
-    fn asked(&mut self, connection: ConnectionId, request: DeviceRequest) {
-        let device = self.devices.get(&connection).expect("asked a device that is not there").clone();
-        let principal = Principal { role: Role::Device, id: device.clone().into() };
-        let (stream, token) = (request.stream, request.token.clone());
-        if !request.early.is_empty() {
-            let agent = (device.clone(), self.runs[&connection]);
-            let first = self.early_at.entry(stream).or_insert_with(|| agent.clone());
-            assert_eq!(*first, agent, "what came along with a request went to two agents");
-        }
-        self.tokens.retain(|ticket| ticket.stream != stream);
-        self.void_tickets(stream);
-        self.tokens.push(IssuedToken { stream, device, principal, token, issued_at: self.now });
-        self.asks.push((connection, request));
-    }
-
-    fn answer(&mut self, requester: ConnectionId, answer: Result<Grant, Refusal>) {
-        let request = self.requests.remove(&requester).expect("answered nobody, or twice");
-        assert!(self.answered.insert(requester), "answered twice");
-        assert!(self.now <= request.deadline_to_answer, "answered late: {answer:?}");
-        assert!(!request.repeated || answer.is_err(), "one request, two streams");
-        match answer {
-            Ok(grant) => {
-                self.accepted.insert(grant.stream);
-                let (stream, device, token) = (grant.stream, request.ask.device, grant.token);
-                let principal = Principal { role: Role::Service, id: request.ask.service.into() };
-                self.tokens.push(IssuedToken { stream, device, principal, token, issued_at: self.now });
-            }
-            Err(refusal) => {
-                let here = self.current.contains_key(&request.ask.device);
-                assert!(refusal.kind != RefusalKind::DeviceOffline || !here, "called an online device offline");
-            }
-        }
-    }
-
-    /// Only a token that was given out to this identity for this stream, in time and for the first time, lets in.
-    fn admit(&mut self, leg: ConnectionId, admission: Admission) {
-        if let Some(attempt) = self.resuming.remove(&leg) {
-            return self.readmit(leg, &attempt, admission);
-        }
-        let credential = self.attaching.remove(&leg).expect("let in somebody who did not knock");
-        let same = |ticket: &&IssuedToken| {
-            ticket.stream == credential.stream
-                && ticket.device == credential.device
-                && ticket.principal == credential.principal
-        };
-        let issued = self.tokens.iter().find(same).expect("let in somebody who was not invited");
-        assert!(issued.token.hash() == credential.token.hash(), "let in with another token");
-        assert!(self.now < issued.issued_at + self.settings.token, "let in with an expired token");
-        assert!(!self.used_tokens.iter().any(|spent| spent.hash() == credential.token.hash()), "a token let in twice");
-        self.used_tokens.push(credential.token.clone());
-        self.enter(leg, (credential.stream, credential.principal.role), admission);
-    }
-
-    fn check(&mut self) {
-        for request in self.requests.values() {
-            assert!(self.now <= request.deadline_to_answer, "a request was forgotten: {:?}", request.ask);
-        }
-        if let Some(deadline) = self.broker.next_deadline() {
-            assert!(deadline + TICK > self.now, "a deadline was missed");
-        }
-        self.check_interruptions();
-        let standing: Vec<_> = self.open.iter().filter(|(leg, _)| !self.ending.contains_key(leg)).collect();
-        assert!(self.broker.streams() >= standing.len());
-        for (_, stream) in standing {
-            let event = self.opened.get(stream).expect("an open stream was joined");
-            let (device, name) = (event.device.as_ref().unwrap(), event.name.as_ref().unwrap());
-            let Some((scope, until)) = self.scopes.get(event.service.as_ref().unwrap()) else { continue };
-            assert!(scope.covers_device(device) && scope.covers_stream(name), "outside of its scope: {event:?}");
-            // Time moves in steps of the clock, and on each the broker is told.
-            assert!(until.is_none_or(|until| self.now < until + TICK), "beyond the end of its scope: {event:?}");
-        }
-    }
-
-    /// Everybody goes, and time issued_tickets: nothing may be left.
-    pub(crate) fn wind_down(&mut self) {
-        self.current.clear();
-        for (connection, device) in std::mem::take(&mut self.devices) {
-            self.broker.handle(Input::DeviceDisconnected { device, connection, reason: String::new() }, self.now);
-        }
-        self.wait();
-        assert!(self.requests.is_empty(), "requests without an answer");
-        assert!(self.admitted.is_empty(), "sides that wait for ever");
-        for leg in std::mem::take(&mut self.open).into_keys() {
-            self.broker.handle(Input::LegLeft { leg, exit: lost() }, self.now);
-        }
-        self.process_outputs();
-        self.wait();
-        assert_eq!(self.broker.streams(), 0, "streams that are never forgotten");
-        assert_eq!(self.broker.next_deadline(), None);
-        assert_eq!(self.broker.devices_online(), 0);
-        self.tick();
-        assert_eq!(self.broker.retained(), 0, "ended streams that are never forgotten");
-    }
-
-    /// Longer than anything may take.
-    fn wait(&mut self) {
-        for _ in 0..100 {
-            self.now += TICK;
-            self.broker.handle_timeout(self.now);
-            self.process_outputs();
-        }
     }
 
     fn any_device(&mut self) -> DeviceId {
@@ -561,7 +233,7 @@ impl World {
     }
 }
 
-/// Other numbers for each seed.
+/// A random source with a sequence per seed.
 pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
     let mut counter = seed;
     move || {
@@ -574,7 +246,7 @@ pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
     }
 }
 
-/// For a device that is there, by a service that may do anything.
+/// A request for a connected device, of a service with full access.
 pub(crate) fn plain_request(device: &DeviceId) -> OpenRequest {
     OpenRequest {
         device: device.clone(),
@@ -601,7 +273,7 @@ pub(crate) fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
-/// A side's connection is lost.
+/// The exit of a leg whose connection is lost.
 pub(crate) fn lost() -> LegExit {
     LegExit::Lost(None, String::new())
 }
@@ -610,7 +282,7 @@ pub(crate) fn address() -> SocketAddr {
     ([192, 0, 2, 1], 1000).into()
 }
 
-/// SplitMix64's finaliser: a number that looks random for each that goes in.
+/// SplitMix64's finaliser: a pseudo-random number for each input.
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,15 +1,16 @@
-//! The way to a hub and in, one hop at a time, for whoever wants to know where it ends.
+//! Diagnosis of the path to a hub, one hop at a time: the connection, the certificate, the clock, the authentication.
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 
-use super::{Client, Connection, RequestOptions, build_request, header_value, response_refusal, round_trip};
-use crate::net::authority::expiry_of;
+use super::request::{RequestOptions, build_request, header_value};
+use super::response::{not_a_hub, parse_refusal, response_refusal, round_trip};
+use super::{Client, Connection};
+use crate::net::tls::x509::expiry_of;
 use crate::net::tls::{self, Trust};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::websocket::generate_key;
 use crate::proto::admin::DeviceStatus;
-use crate::proto::check::NOT_A_HUB;
 use crate::proto::http::Route;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
@@ -17,7 +18,7 @@ use crate::proto::limits::{DEVICE_LIST_BYTES, DIAL_TIMEOUT, RESPONSE_BODY_BYTES}
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
 
-/// A hub's door: TLS is done, and nothing was said.
+/// A connection to a hub on which TLS is done and no request was sent.
 #[derive(Debug)]
 pub struct Probe<'a> {
     client: &'a Client,
@@ -26,26 +27,28 @@ pub struct Probe<'a> {
 }
 
 impl Client {
-    /// What is taken for the hub's certificate.
+    /// The certificates that are accepted as the hub's.
     pub fn trust(&self) -> &Trust {
         &self.trust
     }
 
-    /// Whether a proxy leads to the hub.
+    /// Reports whether the hub is dialled through a proxy.
     pub fn has_proxy(&self) -> bool {
         self.proxy_settings.proxy_for(&self.hub().host).is_some()
     }
 
-    /// Goes as far as the hub's door.
+    /// Connects to the hub, without a request.
     pub async fn probe(&self, trace: &mut DialTrace<'_>) -> Result<Probe<'_>, Refusal> {
         let (hub, stream) = self.connect(self.hub(), trace).await?;
         Ok(Probe { client: self, hub, stream })
     }
 
-    /// What time it is at the hub, where only the time is wrong with its certificate. It hears nothing but this question.
+    /// Asks the hub for its time although its certificate is expired or not yet valid; `None` if anything else about
+    /// the certificate is wrong. Nothing but an unauthenticated health check is sent.
     pub async fn hub_time(&self) -> Option<Timestamp> {
         let config = tls::config_ignoring_expiry(&self.trust).ok()?;
-        let stream = dial(self.hub(), &self.proxy_settings, config, &mut DialTrace::default()).await.ok()?;
+        let stream =
+            dial(self.hub(), &self.proxy_settings, config, &self.runtime, &mut DialTrace::default()).await.ok()?;
         let mut request = build_request(Route::Health.method(), &Route::Health.to_string()).ok()?;
         request.headers_mut().insert(header::HOST, header_value(&self.hub().to_string()).ok()?);
         let (response, _) = round_trip(stream, request, DIAL_TIMEOUT, RESPONSE_BODY_BYTES).await.ok()?;
@@ -54,19 +57,20 @@ impl Client {
 }
 
 impl Probe<'_> {
-    /// Where the door is: of several addresses the one that answered.
+    /// The hub's address: of several, the one that answered.
     pub fn hub(&self) -> &HubAddress {
         self.hub
     }
 
-    /// When the certificate ends that was shown.
+    /// The expiry of the certificate that the hub presented.
     pub fn certificate_expiry(&self) -> Option<Timestamp> {
         expiry_of(self.stream.get_ref().1.peer_certificates()?.first()?)
     }
 
-    /// Proves who this is. A service is told its devices. A device only learns that it is known: it asks to come
-    /// online in no version at all, as it would otherwise take the place of the agent that is.
-    pub async fn authenticate(self) -> Result<ProbeResult, Refusal> {
+    /// Authenticates to the hub. A service gets the list of its devices. A device sends an upgrade without a
+    /// subprotocol, which a hub refuses only after authentication: a complete one would displace the agent that is
+    /// online.
+    pub async fn authenticate(self) -> Result<ProbeResult, ProbeError> {
         let Self { client, hub, stream } = self;
         let id = client.principal.id.clone();
         let (route, headers) = match client.principal.role {
@@ -79,28 +83,54 @@ impl Probe<'_> {
         let time = date_header(response.headers());
         match client.principal.role {
             Role::Service if response.status().is_success() => Ok(ProbeResult { time, devices: devices(&response)? }),
-            Role::Service => Err(response_refusal(&response)),
-            Role::Device => match response_refusal(&response) {
-                Refusal { kind: RefusalKind::IncompatibleVersion, .. } => Ok(ProbeResult { time, devices: Vec::new() }),
-                refusal => Err(refusal),
+            Role::Service => Err(ProbeError::of(&response)),
+            Role::Device => match parse_refusal(&response) {
+                Some(Refusal { kind: RefusalKind::IncompatibleVersion, .. }) => {
+                    Ok(ProbeResult { time, devices: Vec::new() })
+                }
+                _ => Err(ProbeError::of(&response)),
             },
         }
     }
 }
 
-/// The hub's answer to who is known.
+/// The failure of a probe's request.
+#[derive(Debug)]
+pub enum ProbeError {
+    /// The server that answered is not a hub.
+    NotAHub(Refusal),
+    /// The hub refused, or the connection failed.
+    Refused(Refusal),
+}
+
+impl ProbeError {
+    fn of(response: &Response<Bytes>) -> Self {
+        match parse_refusal(response) {
+            Some(refusal) => Self::Refused(refusal),
+            None => Self::NotAHub(response_refusal(response)),
+        }
+    }
+}
+
+impl From<Refusal> for ProbeError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// The hub's response to an authenticated probe.
 #[derive(Debug)]
 pub struct ProbeResult {
-    /// When it was given, by the hub's clock.
+    /// The time of the response by the hub's clock.
     pub time: Option<Timestamp>,
-    /// The devices that a service may reach.
+    /// The devices that a service may reach; empty for a device.
     pub devices: Vec<DeviceStatus>,
 }
 
-fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, Refusal> {
-    let something_else =
-        |_| Refusal::new(RefusalKind::HubUnreachable, format!("{NOT_A_HUB}: it sent no list of devices"));
-    serde_json::from_slice(response.body()).map_err(something_else)
+/// Parses the list of devices.
+fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, ProbeError> {
+    let not_a_list = |_| ProbeError::NotAHub(not_a_hub(": the response is not a list of devices"));
+    serde_json::from_slice(response.body()).map_err(not_a_list)
 }
 
 fn upgrade_without_version() -> Vec<(&'static str, String)> {

@@ -1,13 +1,14 @@
-//! How the allocator treats what is freed.
+//! The allocator's treatment of freed memory.
 
 use std::hint::black_box;
 
-/// Once a block of this size was freed, glibc keeps twice as much of what is free at an arena's end (see `M_MMAP_THRESHOLD`
-/// in mallopt(3)), and blocks up to this size come from there.
+/// The size of the block that is allocated and freed once, in bytes. glibc then takes blocks up to this size from its
+/// arenas, and keeps twice as much free memory at an arena's end (`M_MMAP_THRESHOLD` in mallopt(3)).
 const RETAINED_BLOCK: usize = 2 * 1024 * 1024;
 
-/// Bulk takes and frees blocks of 16 and 64 KiB all the time. Left to itself, glibc returns each 128 KiB that are free to the
-/// kernel and has them back, cleared, page by page: a fifth of what a byte costs. Other allocators do not mind.
+/// Has glibc keep freed memory. A bulk transfer allocates and frees blocks of 16 and 64 KiB all the time; by default
+/// glibc returns every free 128 KiB to the kernel and gets them back cleared, page by page, which is a fifth of the CPU
+/// time of a byte. Other allocators are not affected.
 pub fn retain_freed_memory() {
     drop(black_box(Vec::<u8>::with_capacity(RETAINED_BLOCK)));
 }

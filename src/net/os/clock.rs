@@ -1,4 +1,4 @@
-//! The two clocks: the wall's, for what a person reads and for expiry dates, and the monotonic one for every deadline.
+//! The two clocks: the wall clock for logs and expiry dates, and the monotonic clock for all deadlines.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -7,24 +7,24 @@ use time::OffsetDateTime;
 
 use crate::proto::timestamp::Timestamp;
 
-/// The present, by the wall clock.
+/// The current time of the wall clock.
 pub fn now_utc() -> Timestamp {
     Timestamp(OffsetDateTime::now_utc().unix_timestamp())
 }
 
-/// The present with milliseconds, RFC 3339 in UTC: one activity log line's time.
+/// The current time of the wall clock with milliseconds, as RFC 3339 in UTC: the timestamp of activity log lines.
 pub fn now_rfc3339() -> String {
     let now = OffsetDateTime::now_utc();
     let second = Timestamp(now.unix_timestamp()).rfc3339();
     format!("{}.{:03}Z", second.trim_end_matches('Z'), now.millisecond())
 }
 
-/// The monotonic clock, the one that a test can pause.
+/// The current time of the monotonic clock, which tests can pause.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// One moment of the monotonic clock, the same for the whole process.
+/// A fixed instant of the monotonic clock: that of the first call in this process.
 pub fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     *EPOCH.get_or_init(now)

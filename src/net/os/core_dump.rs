@@ -1,16 +1,16 @@
-//! What may be read of this process's memory, where keys and passwords are.
+//! Protection of this process's memory, which holds keys and passwords, from core dumps and other processes.
 
 use std::io;
 
-/// No core file is written when this process crashes, and no other process of the same user may trace it or read its memory and
-/// environment. Programs that it starts are as they would be without it (prctl(2), `PR_SET_DUMPABLE`).
+/// Disables core files for this process, and access to its memory and environment by other processes of the same user
+/// (prctl(2), `PR_SET_DUMPABLE`). Child programs are not affected.
 #[cfg(target_os = "linux")]
 pub fn disable() -> io::Result<()> {
     use rustix::process::{DumpableBehavior, set_dumpable_behavior};
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// No core file is written when this process crashes, or one that it starts.
+/// Disables core files for this process and its children.
 #[cfg(all(unix, not(target_os = "linux")))]
 pub fn disable() -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,7 +18,7 @@ pub fn disable() -> io::Result<()> {
     Ok(setrlimit(Resource::Core, Rlimit { current: Some(0), maximum })?)
 }
 
-/// None is written there.
+/// Does nothing: this system writes no core files.
 #[cfg(not(unix))]
 pub fn disable() -> io::Result<()> {
     Ok(())

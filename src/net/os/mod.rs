@@ -1,8 +1,13 @@
-//! The operating system: clocks, randomness, private files, local sockets, the service manager, limits and usage.
+//! The operating system: whatever differs between systems, and whatever tests replace.
+//!
+//! The clocks and random numbers that pure code gets as arguments; files that only their owner may read; sockets
+//! between programs of one user; the service manager's sockets and notifications; the process's limits and usage;
+//! changes of the network.
 
 pub mod allocator;
 pub mod clock;
 pub mod core_dump;
+pub mod hostname;
 pub mod local_socket;
 pub mod network_monitor;
 pub mod private_files;

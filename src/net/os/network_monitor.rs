@@ -1,9 +1,10 @@
-//! Watches whether this machine has slept or moved, so that every connection is looked at once it has: a laptop that
-//! wakes up does not wait for timers that began before it slept.
+//! The network monitor: notices that this machine slept or changed its address, so that connections are probed at once:
+//! a laptop that wakes up does not wait for timers that began before it slept.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -11,14 +12,37 @@ use crate::net::os::clock;
 use crate::proto::limits::NETWORK_CHECK_INTERVAL;
 use crate::proto::network_monitor::{Change, Snapshot, detect_change};
 
-/// Where this process last reached its hub: what matters is the way there.
-static HUB_ADDRESS: Mutex<Option<SocketAddr>> = Mutex::new(None);
+/// The destination whose route is monitored: the address at which a client last connected to its hub, or to the proxy
+/// before it. Clones share the address.
+#[derive(Debug, Clone, Default)]
+pub(in crate::net) struct RouteDestination(Arc<Mutex<Option<SocketAddr>>>);
 
-/// Hears of changes.
+impl RouteDestination {
+    /// Records that a connection was made to this address.
+    pub(in crate::net) fn set(&self, address: SocketAddr) {
+        *self.0.lock() = Some(address);
+    }
+
+    /// The address, or `None` before the first connection.
+    pub(in crate::net) fn get(&self) -> Option<SocketAddr> {
+        *self.0.lock()
+    }
+
+    /// The local address from which the destination would be reached. Connecting a UDP socket sends nothing.
+    fn source_address(&self) -> Option<IpAddr> {
+        let destination = self.get()?;
+        let any: IpAddr = if destination.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect(destination).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    }
+}
+
+/// A subscription to changes of this machine's network.
 #[derive(Debug)]
 pub struct NetworkMonitor(watch::Receiver<u64>);
 
-/// What has changed before is nothing that a new one must hear of.
+/// A clone reports only changes after it was made.
 impl Clone for NetworkMonitor {
     fn clone(&self) -> Self {
         let mut receiver = self.0.clone();
@@ -28,18 +52,18 @@ impl Clone for NetworkMonitor {
 }
 
 impl NetworkMonitor {
-    /// What hears, and the task that watches.
-    pub fn new() -> (Self, impl Future<Output = ()> + Send) {
+    /// Creates a monitor of the route to `destination`, and the task that checks it every [`NETWORK_CHECK_INTERVAL`].
+    pub(in crate::net) fn new(destination: RouteDestination) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, receiver) = watch::channel(0);
-        (Self(receiver), run(sender))
+        (Self(receiver), run(destination, sender))
     }
 
-    /// One that never hears of anything.
+    /// A monitor that never reports a change.
     pub fn disabled() -> Self {
         Self(watch::channel(0).1)
     }
 
-    /// Returns when something has changed since this was made, or last asked. Safe to cancel.
+    /// Returns once something has changed since this subscription was made or last returned. Safe to cancel.
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             std::future::pending().await
@@ -47,30 +71,21 @@ impl NetworkMonitor {
     }
 }
 
-/// A connection to the hub was made to this address.
-pub(in crate::net) fn record_hub_address(hub: SocketAddr) {
-    *HUB_ADDRESS.lock().unwrap_or_else(PoisonError::into_inner) = Some(hub);
-}
-
-async fn run(changes: watch::Sender<u64>) {
+async fn run(destination: RouteDestination, changes: watch::Sender<u64>) {
     let mut ticks = interval(NETWORK_CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut before, mut hub_was_known) = (snapshot(), false);
+    let (mut before, mut was_known) = (snapshot(&destination), false);
     loop {
         ticks.tick().await;
-        let (after, hub_is_known) = (snapshot(), hub_address().is_some());
-        let first = hub_is_known && !std::mem::replace(&mut hub_was_known, hub_is_known);
-        // That there is a way to the hub, once the hub is known, is no move.
+        let (after, is_known) = (snapshot(&destination), destination.get().is_some());
+        let is_first = is_known && !std::mem::replace(&mut was_known, is_known);
+        // The first known address is not a change of address.
         let change = detect_change(&before, &after, NETWORK_CHECK_INTERVAL)
-            .filter(|change| !(first && *change == Change::AddressChanged));
+            .filter(|change| !(is_first && *change == Change::AddressChanged));
         if let Some(change) = change {
             match change {
-                Change::WokeUp => {
-                    tracing::info!("this machine was asleep, or its clock was set: looking at every connection")
-                }
-                Change::AddressChanged => {
-                    tracing::info!("this machine has another address: looking at every connection")
-                }
+                Change::WokeUp => tracing::info!("this machine slept or its clock was set; probing all connections"),
+                Change::AddressChanged => tracing::info!("this machine's address changed; probing all connections"),
             }
             changes.send_modify(|count| *count += 1);
         }
@@ -78,21 +93,8 @@ async fn run(changes: watch::Sender<u64>) {
     }
 }
 
-fn hub_address() -> Option<SocketAddr> {
-    *HUB_ADDRESS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn snapshot() -> Snapshot {
-    Snapshot { now: clock::now(), wall: clock::now_utc(), address: own_address() }
-}
-
-/// The address from which the hub would be reached. Connecting a UDP socket sends nothing.
-fn own_address() -> Option<IpAddr> {
-    let hub = hub_address()?;
-    let any: IpAddr = if hub.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(hub).ok()?;
-    Some(socket.local_addr().ok()?.ip())
+fn snapshot(destination: &RouteDestination) -> Snapshot {
+    Snapshot { now: clock::now(), wall: clock::now_utc(), address: destination.source_address() }
 }
 
 #[cfg(test)]
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_of_the_past_is_no_news_to_whoever_begins_to_watch() {
+    async fn a_new_subscription_does_not_report_earlier_changes() {
         let (sender, receiver) = watch::channel(0);
         let network = NetworkMonitor(receiver);
         let mut before = network.clone();

@@ -1,4 +1,4 @@
-//! Files that hold secrets: only their owner may read them, and they are written whole or not at all.
+//! Files with secrets: only their owner may read them, and writes are atomic.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// Makes a directory that only its owner may enter, or checks that it is one.
+/// Creates a directory that only its owner may enter; an existing one must be like that.
 pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -16,22 +16,22 @@ pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
     require_private(path, "chmod 700")
 }
 
-/// Reads a file that only its owner may read.
+/// Reads a file that only its owner may read; refuses others.
 pub fn read_private(path: &Path) -> anyhow::Result<String> {
     require_private(path, "chmod 600")?;
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-/// Reads a file that the service manager handed over. It lets this service in with an access control list, whose mask
-/// shows as the group's bits.
+/// Reads a credential of the service manager, which others may not read. The service gets access by an access control
+/// list, whose mask appears as the group's permissions.
 pub fn read_credential(path: &Path) -> anyhow::Result<String> {
     check_mode(path, 0o007, "chmod o=")?;
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-/// Reads a secret that somebody else may have put there for us, and not more of it than this. As sshd has it: what we
-/// own must be closed to everybody else; what another user owns, such as root, may be open to its group, which is how
-/// Debian's `ssl-cert` and systemd's credentials are given.
+/// Reads a secret of at most `limit` bytes that another user may have provided. The rule is sshd's: a file of our own
+/// must be closed to everybody else; one that another user owns, such as root, may be readable by its group, as with
+/// Debian's `ssl-cert` and systemd's credentials.
 pub fn read_secret(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     #[cfg(unix)]
     {
@@ -43,7 +43,7 @@ pub fn read_secret(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     read_up_to(path, limit)
 }
 
-/// Reads a file that is not larger than this.
+/// Reads a file of at most `limit` bytes; a larger one is an error.
 pub fn read_up_to(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     let mut content = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut content));
@@ -52,18 +52,18 @@ pub fn read_up_to(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Writes a private file, whole or not at all.
+/// Writes a private file of text, atomically.
 pub fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
     write_private_bytes(path, content.as_bytes())
 }
 
-/// The same for what is no text.
+/// Writes a private file of bytes, atomically.
 pub fn write_private_bytes(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let written = write_temporary(path, content).and_then(|file| Ok(file.persist(path)?));
     written.map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The same, unless the file is already there: then it is left as it is.
+/// Writes a private file, atomically, unless it exists already.
 pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
     match write_temporary(path, content.as_bytes()).and_then(|file| Ok(file.persist_noclobber(path)?)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -73,7 +73,7 @@ pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The content on disk, under a name of its own (temporary files are made 0600).
+/// Writes the content to a temporary file in the same directory, which has mode 0600, and syncs it.
 fn write_temporary(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
@@ -82,19 +82,19 @@ fn write_temporary(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTem
     Ok(file)
 }
 
+/// Refuses a path that others may access.
 fn require_private(path: &Path, remedy: &str) -> anyhow::Result<()> {
     check_mode(path, 0o077, remedy)
 }
 
+/// Refuses a path with any of these permission bits, and names the command that removes them.
 #[cfg(unix)]
 fn check_mode(path: &Path, bits: u32, remedy: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = metadata(path)?.permissions().mode() & 0o777;
     if mode & bits != 0 {
         let path = path.display();
-        anyhow::bail!(
-            "{path} may be read by others (mode {mode:03o}), which a secret's place may not: {remedy} {path}"
-        );
+        anyhow::bail!("{path}: permissions {mode:04o} are too open; run: {remedy} {path}");
     }
     Ok(())
 }
@@ -116,13 +116,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_of_ours_is_nobody_elses_and_has_a_limit() {
+    fn an_own_secret_must_be_private_and_within_the_limit() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path();
         fs::write(path, "secret").unwrap();
-        for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o660, false)] {
+        for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o660, false)] {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(read_secret(path, 6).is_ok(), fine, "{mode:o}");
+            assert_eq!(read_secret(path, 6).is_ok(), accepted, "{mode:o}");
         }
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(read_secret(path, 5).is_err(), "too large");

@@ -1,8 +1,8 @@
-//! Randomness, in one place.
+//! Random numbers and secrets.
 
 use crate::proto::secret::Secret;
 
-/// Random bytes from the system.
+/// Returns random bytes of a cryptographic generator.
 #[expect(clippy::expect_used, reason = "the system's generator does not fail once it is seeded, and it seeds at boot")]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -10,12 +10,12 @@ pub fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// A new secret.
+/// Returns a new secret.
 pub fn secret<const N: usize>() -> Secret<N> {
     Secret::new(bytes())
 }
 
-/// A random number, for jitter.
+/// Returns a random number, for jitter.
 pub fn u64() -> u64 {
     u64::from_ne_bytes(bytes())
 }

@@ -1,31 +1,43 @@
-//! What the service manager is told over the socket in `$NOTIFY_SOCKET` (sd_notify(3)): ready, alive, stopping.
+//! Notifications to the service manager over the socket in `$NOTIFY_SOCKET` (sd_notify(3)): ready, status, stopping,
+//! and the watchdog's keep-alive pings.
+//!
+//! Sending blocks while the service manager does not read, as when process 1 is frozen, which is when people need their
+//! shell. So one thread sends, and its queue drops messages when it is full: the role never waits for the manager.
 
 use std::convert::Infallible;
 use std::env;
-use std::ffi::OsStr;
 use std::io;
-#[cfg(unix)]
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// It serves from now on.
+/// The messages that wait for a slow service manager; later ones are dropped.
+const QUEUED_MESSAGES: usize = 16;
+
+/// The wait for the last message, which the process must not exit before.
+const STOPPING_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Reports that the role is ready, and its status.
 pub fn ready(status: &str) {
-    notify(&format!("READY=1\nSTATUS={}", one_line(status)));
+    send(&format!("READY=1\nSTATUS={}", one_line(status)));
 }
 
-/// What it is doing, for a person who asks the service manager.
+/// Reports the role's status, which the service manager shows to its users.
 pub fn status(status: &str) {
-    notify(&format!("STATUS={}", one_line(status)));
+    send(&format!("STATUS={}", one_line(status)));
 }
 
-/// It has begun to end.
+/// Reports that the role is shutting down.
 pub fn stopping() {
-    notify("STOPPING=1");
+    if let Some(sent) = send("STOPPING=1") {
+        let _ = sent.recv_timeout(STOPPING_TIMEOUT);
+    }
 }
 
-/// Does the work, and tells the watchdog so from the same task: work that blocks its task is no longer alive.
+/// Runs `work`, and pings the watchdog from the same task: work that blocks its task stops the pings.
 pub async fn with_watchdog<R>(work: impl Future<Output = R>) -> R {
     tokio::select! {
         result = work => result,
@@ -33,10 +45,11 @@ pub async fn with_watchdog<R>(work: impl Future<Output = R>) -> R {
     }
 }
 
-/// For as long as the answer is yes, and comes in time, tells the watchdog, twice in the time that it allows.
+/// Pings the watchdog twice in the time that it allows, as long as `is_alive` returns true in time; pends forever if
+/// there is no watchdog for this process.
 pub async fn watchdog<F: Future<Output = bool>>(is_alive: impl Fn() -> F) -> Infallible {
-    match period(|name| env::var(name).ok()) {
-        Some(period) => ping_periodically(period, is_alive, || notify("WATCHDOG=1")).await,
+    match watchdog_timeout().map(|timeout| timeout / 2).filter(|period| !period.is_zero()) {
+        Some(period) => ping_periodically(period, is_alive, || drop(send("WATCHDOG=1"))).await,
         None => std::future::pending().await,
     }
 }
@@ -44,64 +57,99 @@ pub async fn watchdog<F: Future<Output = bool>>(is_alive: impl Fn() -> F) -> Inf
 async fn ping_periodically<F: Future<Output = bool>>(
     period: Duration,
     is_alive: impl Fn() -> F,
-    notify: impl Fn(),
+    ping: impl Fn(),
 ) -> Infallible {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         if timeout(period, is_alive()).await == Ok(true) {
-            notify();
+            ping();
         } else {
-            tracing::warn!("something does not answer; the service manager's watchdog is not told that all is well");
+            tracing::warn!("health check timed out; watchdog not pinged");
         }
     }
 }
 
-/// Half of what the watchdog allows, if there is one and it is meant for this process.
-fn period(variable: impl Fn(&str) -> Option<String>) -> Option<Duration> {
-    if variable("WATCHDOG_PID").is_some_and(|id| id != std::process::id().to_string()) {
-        return None;
-    }
-    let microseconds: u64 = variable("WATCHDOG_USEC")?.parse().ok()?;
-    Some(Duration::from_micros(microseconds / 2)).filter(|period| !period.is_zero())
-}
-
-fn notify(state: &str) {
-    let Some(socket) = env::var_os("NOTIFY_SOCKET") else { return };
-    if let Err(error) = send(&socket, state) {
-        tracing::debug!(%error, "could not tell the service manager");
-    }
+/// The time within which the service manager's watchdog expects a ping from this process.
+#[cfg(unix)]
+fn watchdog_timeout() -> Option<Duration> {
+    sd_notify::watchdog_enabled()
 }
 
 #[cfg(not(unix))]
-fn send(_: &OsStr, _: &str) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+fn watchdog_timeout() -> Option<Duration> {
+    None
 }
 
-/// Never waits: a service manager that does not read would otherwise hold up the service.
-#[cfg(unix)]
-fn send(to: &OsStr, state: &str) -> io::Result<()> {
-    let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    socket.send_to_addr(state.as_bytes(), &address(to)?).map(drop)
-}
+/// A message, and a sender that is dropped once the message was sent.
+type Message = (String, SyncSender<Infallible>);
 
-#[cfg(target_os = "linux")]
-fn address(socket: &OsStr) -> io::Result<SocketAddr> {
-    use std::os::linux::net::SocketAddrExt as _;
-    match socket.as_encoded_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(socket),
+/// Queues a message. The receiver is disconnected once the message was sent; `None` if there is no service manager or
+/// the queue is full.
+fn send(message: &str) -> Option<Receiver<Infallible>> {
+    static QUEUE: OnceLock<Option<SyncSender<Message>>> = OnceLock::new();
+    let queue = QUEUE.get_or_init(start_sender).as_ref()?;
+    let (on_sent, sent) = sync_channel(1);
+    match queue.try_send((message.to_owned(), on_sent)) {
+        Ok(()) => Some(sent),
+        Err(error) => {
+            tracing::debug!(%error, "dropped a notification of the service manager");
+            None
+        }
     }
 }
 
-#[cfg(all(unix, not(target_os = "linux")))]
-fn address(socket: &OsStr) -> io::Result<SocketAddr> {
-    SocketAddr::from_pathname(socket)
+/// Starts the thread that sends, if there is a service manager.
+fn start_sender() -> Option<SyncSender<Message>> {
+    env::var_os("NOTIFY_SOCKET")?;
+    let (queue, messages) = sync_channel::<Message>(QUEUED_MESSAGES);
+    let sender = move || {
+        for (message, _on_sent) in messages {
+            if let Err(error) = notify(&message) {
+                tracing::debug!(%error, "could not notify the service manager");
+            }
+        }
+    };
+    match thread::Builder::new().name("sd-notify".into()).spawn(sender) {
+        Ok(_detached) => Some(queue),
+        Err(error) => {
+            tracing::warn!(%error, "could not start the thread that notifies the service manager");
+            None
+        }
+    }
 }
 
-/// A line break would begin another message.
+/// Sends one message; blocks while the service manager does not read.
+#[cfg(unix)]
+fn notify(message: &str) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = env::var_os("NOTIFY_SOCKET").as_deref().and_then(abstract_name) {
+        return notify_abstract(name, message);
+    }
+    sd_notify::notify(&[sd_notify::NotifyState::Custom(message)])
+}
+
+#[cfg(not(unix))]
+fn notify(_: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The name of an abstract socket (unix(7)), which sd_notify(3) writes with a leading `@`.
+#[cfg(target_os = "linux")]
+fn abstract_name(socket: &std::ffi::OsStr) -> Option<&[u8]> {
+    std::os::unix::ffi::OsStrExt::as_bytes(socket).strip_prefix(b"@")
+}
+
+/// Sends to an abstract socket: sd-notify 0.5 takes its name for a path.
+#[cfg(target_os = "linux")]
+fn notify_abstract(name: &[u8], message: &str) -> io::Result<()> {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &SocketAddr::from_abstract_name(name)?).map(drop)
+}
+
+/// Joins lines: a line break would begin another assignment.
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
@@ -116,25 +164,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_watchdog_is_this_process_and_asks_for_twice_what_it_allows() {
-        let own = std::process::id().to_string();
-        for (pid, usec, expected) in [
-            (Some(own.as_str()), Some("3000000"), Some(1500)),
-            (None, Some("3000000"), Some(1500)),
-            (Some("1"), Some("3000000"), None),
-            (Some(own.as_str()), None, None),
-            (None, Some("0"), None),
-            (None, Some("1"), None),
-            (None, Some("soon"), None),
-        ] {
-            let variable = |name: &str| if name == "WATCHDOG_PID" { pid } else { usec }.map(str::to_owned);
-            assert_eq!(period(variable), expected.map(Duration::from_millis), "{pid:?} {usec:?}");
-        }
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn the_watchdog_is_told_only_of_what_answers() {
+    async fn the_watchdog_is_pinged_only_while_the_health_check_succeeds() {
         let second = Duration::from_secs(1);
         let pings = Cell::new(0);
         let run = async |is_alive: &dyn Fn() -> BoxFuture<'static, bool>| {

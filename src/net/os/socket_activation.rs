@@ -1,5 +1,5 @@
-//! Listening sockets that the service manager opened and keeps open (sd_listen_fds(3)): while this process restarts,
-//! connections wait in them.
+//! Socket activation (sd_listen_fds(3)): listening sockets that the service manager opened and keeps open. While this
+//! process restarts, connections queue in them.
 
 use std::env;
 use std::io;
@@ -8,15 +8,15 @@ use std::net::TcpListener;
 use anyhow::{Context as _, bail};
 use listenfd::ListenFd;
 
-/// Sockets that were handed to this process, each with its name.
+/// The inherited sockets, each with its name.
 #[derive(Debug, Default)]
 pub struct InheritedSockets(Vec<(String, TcpListener)>);
 
 impl InheritedSockets {
-    /// Takes them out of the environment, so that no child takes them for its own. To be called once, while there is
-    /// no other thread: changing the environment is not safe beside others.
+    /// Takes the sockets, and removes their variables from the environment so that no child uses them. Must be called
+    /// once, before other threads exist: changing the environment is not thread-safe.
     pub fn from_env() -> anyhow::Result<Self> {
-        // Without the process id they could be meant for a parent.
+        // Without a matching process id they are meant for another process, such as the parent.
         if env::var("LISTEN_PID").ok().is_none_or(|id| id != std::process::id().to_string()) {
             return Ok(Self::default());
         }
@@ -30,7 +30,7 @@ impl InheritedSockets {
         Ok(Self(sockets))
     }
 
-    /// Those of one name, and all others, in their order.
+    /// Splits into the sockets of one name, and all others, in their order.
     pub fn split(self, name: &str) -> (Vec<TcpListener>, Vec<TcpListener>) {
         let (named, others): (Vec<_>, Vec<_>) = self.0.into_iter().partition(|(own, _)| own == name);
         let sockets = |list: Vec<(String, TcpListener)>| list.into_iter().map(|(_, socket)| socket).collect();
@@ -38,10 +38,11 @@ impl InheritedSockets {
     }
 }
 
+/// Checks that an inherited descriptor is a listening TCP socket.
 fn adopt(passed: &mut ListenFd, index: usize) -> anyhow::Result<TcpListener> {
-    let Some(socket) = passed.take_tcp_listener(index)? else { bail!("it is not there") };
+    let Some(socket) = passed.take_tcp_listener(index)? else { bail!("not open") };
     if !is_listening(&socket)? {
-        bail!("it is a TCP socket that does not listen");
+        bail!("not a listening socket");
     }
     socket.set_nonblocking(true)?;
     Ok(socket)

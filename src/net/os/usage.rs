@@ -1,19 +1,19 @@
-//! What this process takes of its machine, and what it may: memory and file descriptors.
+//! The resources that this process uses, and their limits: memory, file descriptors, disk space.
 
 use std::fs;
 use std::path::Path;
 
-/// A process's resident memory, in bytes; 0 where the system does not say.
+/// This process's resident memory, in bytes; 0 if the system does not report it.
 pub fn resident_memory() -> u64 {
     statm(1).unwrap_or(0)
 }
 
-/// What memory is held to from outside: by a control group, or a limit of the address space.
+/// The limit of this process's memory, in bytes: of its control group, or of the address space.
 pub fn memory_limit() -> Option<u64> {
     tightest_group().map(|group| group.limit).into_iter().chain(address_space_limit()).min()
 }
 
-/// How much of that is in use, in thousandths.
+/// The used part of that limit, in thousandths.
 pub fn memory_permille() -> Option<u64> {
     let share = |used: u64, limit: u64| used.saturating_mul(1000) / limit.max(1);
     let of_group = tightest_group().map(|group| share(group.used, group.limit));
@@ -21,32 +21,33 @@ pub fn memory_permille() -> Option<u64> {
     of_group.into_iter().chain(of_space).max()
 }
 
-/// Open file descriptors, and how many there may be.
+/// The number of open file descriptors, and its limit.
 pub fn descriptors() -> (u64, u64) {
-    // The first is Linux's; every Unix has the second, which on a small Linux nobody may have made.
+    // The first is Linux's. Every Unix has the second, but a minimal Linux may lack it.
     let open = ["/proc/self/fd", "/dev/fd"].iter().find_map(|path| fs::read_dir(path).ok()).map_or(0, Iterator::count);
     #[cfg(unix)]
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     #[cfg(not(unix))]
     let limit = u64::MAX;
-    // The directory that is being read has one too.
+    // Without the descriptor of the directory that is being read.
     ((open as u64).saturating_sub(1), limit)
 }
 
-/// What is free of the disk with this place, for users like this one, and how large it is: in bytes, if the system tells.
+/// The free space for this user and the size of the disk that holds `path`, in bytes; `None` if the system does not
+/// report it.
 #[cfg(unix)]
 pub fn disk_space(path: &Path) -> Option<(u64, u64)> {
     let disk = rustix::fs::statvfs(path).ok()?;
     Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
 }
 
-/// Not told here.
+/// Returns `None`: not implemented on this system.
 #[cfg(not(unix))]
 pub fn disk_space(_: &Path) -> Option<(u64, u64)> {
     None
 }
 
-/// A field of proc_pid_statm(5), in bytes: 0 is the address space, 1 what is resident.
+/// Reads a field of proc_pid_statm(5), in bytes: 0 is the address space, 1 is resident memory.
 #[cfg(target_os = "linux")]
 fn statm(field: usize) -> Option<u64> {
     let pages: u64 = fs::read_to_string("/proc/self/statm").ok()?.split_whitespace().nth(field)?.parse().ok()?;
@@ -65,17 +66,18 @@ fn address_space_limit() -> Option<u64> {
     None
 }
 
-/// The tightest control group around this process.
+/// The memory limit and usage of a control group, in bytes.
 struct ControlGroup {
     limit: u64,
-    /// Without the page cache, which the kernel gives back when it must.
+    /// Without the page cache, which the kernel reclaims under pressure.
     used: u64,
 }
 
-/// Where a group's numbers stand in each version of control groups: limit, use, and the cache's line in `memory.stat`.
+/// The files of a control group by version: limit, usage, and the line of the page cache in `memory.stat`.
 const GROUP_FILES: [(&str, &str, &str); 2] =
     [("memory.max", "memory.current", "file "), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache ")];
 
+/// Finds the control group with the lowest limit around this process.
 fn tightest_group() -> Option<ControlGroup> {
     group_paths()
         .iter()
@@ -83,8 +85,9 @@ fn tightest_group() -> Option<ControlGroup> {
         .min_by_key(|group| group.limit)
 }
 
+/// Reads a control group; `None` if it has no limit.
 fn read(path: &str, (limit, used, cache): &(&str, &str, &str)) -> Option<ControlGroup> {
-    // Version 1 writes a number near the largest for none.
+    // Version 1 shows no limit as a number near the largest.
     const NONE: u64 = 1 << 60;
     let number = |name: &str| fs::read_to_string(format!("{path}/{name}")).ok()?.trim().parse::<u64>().ok();
     let limit = number(limit).filter(|limit| *limit < NONE)?;
@@ -93,7 +96,7 @@ fn read(path: &str, (limit, used, cache): &(&str, &str, &str)) -> Option<Control
     Some(ControlGroup { limit, used: number(used)?.saturating_sub(cached.unwrap_or(0)) })
 }
 
-/// Where this process's groups may stand (cgroups(7)), each with all those around it.
+/// The directories of this process's control groups and their ancestors (cgroups(7)).
 fn group_paths() -> Vec<String> {
     let lines = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let paths = lines.lines().filter_map(|line| {
@@ -106,7 +109,7 @@ fn group_paths() -> Vec<String> {
         }
     });
     let with_ancestors = |(root, path): (&str, String)| {
-        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let ends = path.match_indices('/').map(|(index, _)| index).chain([path.len()]);
         ends.map(|end| format!("{root}{}", &path[..end])).collect::<Vec<_>>()
     };
     paths.flat_map(with_ancestors).collect()

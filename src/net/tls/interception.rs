@@ -1,14 +1,16 @@
-//! Told from a 401: does a proxy on the way inspect TLS, and what is to be done about it?
+//! Detection of TLS interception: a 401 whose channel id differs from ours was given to the proxy that inspects the
+//! connection.
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 
-use crate::proto::auth::Exporter;
-use crate::proto::challenge::{CHANNEL_HEADER, Challenge, channel_id};
+use crate::proto::challenge::Challenge;
+use crate::proto::channel_binding::{CHANNEL_HEADER, Exporter, channel_id};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// What the request is to be signed with instead of the TLS channel, if the hub sees another channel than we do and
-/// both ends allow that. Nothing, if the channel is the same: then the answer means what it says.
+/// Returns the challenge to sign instead of the TLS channel, if the hub sees another channel and both ends allow
+/// inspection; `None` if the channel is the same, and the response means what it says. A refusal if either end forbids
+/// inspection.
 pub(in crate::net) fn detect(
     response: &Response<Bytes>,
     exporter: &Exporter,

@@ -1,4 +1,5 @@
-//! Reads ahead of TLS: rustls asks for at most one record, and under bulk each of its reads would be a system call.
+//! Read-ahead below TLS: rustls asks for at most one record, and in a bulk transfer each of its reads would be a system
+//! call.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -7,13 +8,13 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-/// Four records, as a sender with much to say writes them in one call.
+/// The size of a read in a bulk transfer, in bytes: four TLS records, which a bulk sender writes in one call.
 const READ_BLOCK: usize = 66 * 1024;
 
-/// What comes in smaller pieces is no bulk (any more), and is read to where it is wanted.
+/// The smallest read that counts as bulk, in bytes. After a smaller one, reads go straight to the caller's buffer.
 const BULK_THRESHOLD: usize = READ_BLOCK / 16;
 
-/// A connection whose reads are few and large while much comes. While nothing comes, it holds no memory.
+/// A transport whose reads are few and large in a bulk transfer. It holds no buffer while it is idle.
 #[derive(Debug)]
 pub struct ReadAhead<T> {
     inner: T,
@@ -22,13 +23,14 @@ pub struct ReadAhead<T> {
 }
 
 impl<T> ReadAhead<T> {
-    /// From now on.
+    /// Wraps a transport.
     pub fn new(inner: T) -> Self {
         Self { inner, read_buffer: BytesMut::new(), is_bulk: false }
     }
 }
 
 impl<T: AsyncRead + Unpin> ReadAhead<T> {
+    /// Fills the buffer with one read, or releases it if nothing has arrived.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.read_buffer.reserve(READ_BLOCK);
         let read = pin!(self.inner.read_buf(&mut self.read_buffer)).poll(context);
@@ -95,7 +97,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn everything_is_read_in_order_by_reads_of_any_size_and_nothing_is_held_after_it() {
+    async fn reads_of_any_size_return_all_bytes_in_order_and_no_buffer_is_held_afterwards() {
         let (mut far, near) = duplex(1024 * 1024);
         let sent: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
         far.write_all(&sent).await.unwrap();

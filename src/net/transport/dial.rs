@@ -1,7 +1,8 @@
-//! From here to a hub: name, TCP, a proxy if there is one between, TLS; under one deadline, with an error that says which
-//! hop failed.
+//! Dialling a hub: name resolution, TCP, an optional proxy, and TLS, under one deadline, with a trace that names the
+//! hop that failed.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,46 +15,80 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::net::os::clock;
-use crate::net::os::network_monitor;
-use crate::net::tls;
+use crate::net::runtime::ClientRuntime;
 use crate::net::tls::read_ahead::ReadAhead;
+use crate::net::tls::{self, TlsFailure};
 use crate::net::transport::happy_eyeballs::{FailedAttempt, race};
-use crate::net::transport::proxy_connect;
+use crate::net::transport::proxy_connect::{self, TunnelError};
 use crate::net::transport::socket;
 use crate::proto::forward::HostPort;
 use crate::proto::join::HubAddress;
-use crate::proto::limits::DIAL_TIMEOUT;
+use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_TIMEOUT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::via::{ProxySettings, ProxyUrl};
 
-/// A part of the way to a hub.
+/// A hop on the path to a hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hop {
-    /// The name of the hub, or of the proxy, has addresses.
+    /// Resolving the name of the hub, or of the proxy.
     Name,
-    /// One of them takes a connection.
+    /// Connecting to one of the addresses.
     Tcp,
-    /// The proxy opens the way to the hub, whose name it looks up itself.
+    /// Opening a tunnel through the proxy, which resolves the hub's name itself.
     Proxy,
-    /// The hub is the one that is trusted.
+    /// The TLS handshake with the hub.
     Tls,
 }
 
-/// A hop that was begun.
+/// The cause of a failed dial, for programs to decide by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialCause {
+    /// The name does not resolve to an address.
+    NameNotResolved,
+    /// The network has no route to any of the addresses.
+    NoRoute,
+    /// No address accepted the connection.
+    NotConnected,
+    /// The peer did not answer before the deadline.
+    TimedOut,
+    /// The proxy demands credentials, or other ones.
+    ProxyAuthRequired,
+    /// The proxy did not open a tunnel.
+    ProxyFailed,
+    /// TLS was not established.
+    Tls(TlsFailure),
+}
+
+/// A failed dial: its cause, and the refusal for people to read.
+#[derive(Debug, Clone)]
+pub struct DialError {
+    /// The cause.
+    pub cause: DialCause,
+    /// The refusal.
+    pub refusal: Refusal,
+}
+
+impl From<DialError> for Refusal {
+    fn from(error: DialError) -> Self {
+        error.refusal
+    }
+}
+
+/// A hop that was started, and its result so far.
 #[derive(Debug, Clone)]
 pub struct DialStep {
-    /// Which.
+    /// The hop.
     pub hop: Hop,
-    /// Where to: a name, an address, what was agreed.
+    /// The hop's target or result: a name, an address, the negotiated TLS parameters.
     pub target: String,
-    /// How long it took, or until it failed; none while it is under way.
+    /// The time until it succeeded or failed; `None` while it is running.
     pub elapsed: Option<Duration>,
-    /// Why it failed, if it did.
-    pub refusal: Option<Refusal>,
+    /// The error, if it failed.
+    pub error: Option<DialError>,
     started_at: Instant,
 }
 
-/// The hops to a hub, in order; told of as each begins, and as it is over.
+/// The record of a dial's hops, in order. The observer is called as each starts and ends.
 pub struct DialTrace<'a> {
     steps: Vec<DialStep>,
     observer: &'a (dyn Fn(&DialStep) + Sync),
@@ -66,41 +101,42 @@ impl Default for DialTrace<'_> {
 }
 
 impl<'a> DialTrace<'a> {
-    /// One of whose steps this is told.
+    /// Creates an empty trace that calls `observer` with each step.
     pub fn with_observer(observer: &'a (dyn Fn(&DialStep) + Sync)) -> Self {
         Self { steps: Vec::new(), observer }
     }
 
-    fn begin(&mut self, hop: Hop, at: impl Into<String>) {
-        let step = DialStep { hop, target: at.into(), elapsed: None, refusal: None, started_at: clock::now() };
+    /// Starts a hop.
+    fn begin(&mut self, hop: Hop, target: impl Into<String>) {
+        let step = DialStep { hop, target: target.into(), elapsed: None, error: None, started_at: clock::now() };
         (self.observer)(&step);
         self.steps.push(step);
     }
 
-    /// The last hop is done; where it led to is better known now.
-    fn complete(&mut self, at: Option<String>) {
-        self.finish_step(at, None);
+    /// Ends the last hop successfully, with a more precise target if there is one.
+    fn complete(&mut self, target: Option<String>) {
+        self.finish_step(target, None);
     }
 
-    /// The way ends at the last hop.
-    fn fail(&mut self, why: &Refusal) {
-        self.finish_step(None, Some(why.clone()));
+    /// Ends the last hop with this failure.
+    fn fail(&mut self, error: &DialError) {
+        self.finish_step(None, Some(error.clone()));
     }
 
-    fn finish_step(&mut self, at: Option<String>, refusal: Option<Refusal>) {
+    fn finish_step(&mut self, target: Option<String>, error: Option<DialError>) {
         let Some(step) = self.steps.last_mut() else { return };
         step.elapsed = Some(clock::now() - step.started_at);
-        step.target = at.unwrap_or_else(|| std::mem::take(&mut step.target));
-        step.refusal = refusal;
+        step.target = target.unwrap_or_else(|| std::mem::take(&mut step.target));
+        step.error = error;
         (self.observer)(step);
     }
 }
 
 impl fmt::Display for DialTrace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, DialStep { hop, target, elapsed, refusal, .. }) in self.steps.iter().enumerate() {
+        for (index, DialStep { hop, target, elapsed, error, .. }) in self.steps.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
-            let done = elapsed.filter(|_| refusal.is_none());
+            let done = elapsed.filter(|_| error.is_none());
             let elapsed = done.map_or_else(|| "not done".into(), |elapsed| format!("{} ms", elapsed.as_millis()));
             write!(f, "{comma}{hop:?} {target} {elapsed}")?;
         }
@@ -108,64 +144,72 @@ impl fmt::Display for DialTrace<'_> {
     }
 }
 
-/// Connects and completes TLS. Names are looked up anew each time: addresses change.
+/// Connects to a hub and completes TLS, within [`DIAL_TIMEOUT`]. Names are resolved each time, since addresses change.
 pub async fn dial(
     hub: &HubAddress,
     proxy_settings: &ProxySettings,
     config: Arc<ClientConfig>,
+    runtime: &ClientRuntime,
     trace: &mut DialTrace<'_>,
 ) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
     let steps = async {
         let tcp = match proxy_settings.proxy_for(&hub.host) {
-            None => connect(hub, None, trace).await?.0,
+            None => connect(hub, None, runtime, trace).await?.0,
             Some(proxy) => {
-                let (mut tcp, address) = connect(&proxy.address, Some(proxy), trace).await?;
+                let (mut tcp, address) = connect(&proxy.address, Some(proxy), runtime, trace).await?;
                 trace.begin(Hop::Proxy, proxy.to_string());
                 let opened = proxy_connect::open_tunnel(&mut tcp, proxy, HostPort(&hub.host, hub.port)).await;
-                opened.map_err(|why| unreachable(format!("the proxy {proxy} at {} {why}", address.ip())))?;
+                opened.map_err(|TunnelError { message, wants_credentials }| {
+                    let cause = if wants_credentials { DialCause::ProxyAuthRequired } else { DialCause::ProxyFailed };
+                    unreachable(cause, format!("the proxy {proxy} at {} {message}", address.ip()))
+                })?;
                 trace.complete(None);
                 tcp
             }
         };
         handshake(hub, tcp, config, trace).await
     };
-    // Boxed, and so given back: whoever dials may then wait for months.
+    // Boxed, so that the memory is freed: the caller's task may then run for months.
     let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
-    let reached =
-        reached.unwrap_or_else(|_| Err(unreachable(format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs()))));
+    let silent = || format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs());
+    let reached = reached.unwrap_or_else(|_| Err(unreachable(DialCause::TimedOut, silent())));
     match &reached {
         Ok(_) => tracing::debug!(%hub, %trace, "reached the hub"),
-        Err(refusal) => trace.fail(refusal),
+        Err(error) => trace.fail(error),
     }
-    reached
+    Ok(reached?)
 }
 
-/// To whichever of the name's addresses answers first: the hub's, or those of the proxy before it.
+/// Connects to whichever address of a name answers first: the hub's, or the proxy's.
 async fn connect(
-    to: &HubAddress,
+    target: &HubAddress,
     proxy: Option<&ProxyUrl>,
+    runtime: &ClientRuntime,
     trace: &mut DialTrace<'_>,
-) -> Result<(TcpStream, SocketAddr), Refusal> {
+) -> Result<(TcpStream, SocketAddr), DialError> {
     let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
-    let unresolved = |why: &str| unreachable(format!("cannot resolve {}{whose}: {why}", to.host));
-    trace.begin(Hop::Name, &to.host);
-    let found = lookup_host((to.host.as_str(), to.port)).await.map_err(|error| unresolved(&error.to_string()))?;
+    let unresolved = |detail: &str| {
+        unreachable(DialCause::NameNotResolved, format!("cannot resolve {}{whose}: {detail}", target.host))
+    };
+    trace.begin(Hop::Name, &target.host);
+    let found =
+        lookup_host((target.host.as_str(), target.port)).await.map_err(|error| unresolved(&error.to_string()))?;
     let addresses: Vec<_> = found.collect();
     trace.complete(None);
-    trace.begin(Hop::Tcp, to.to_string());
-    let winner = race(addresses, TcpStream::connect).await;
+    trace.begin(Hop::Tcp, target.to_string());
+    let winner = race(addresses, DIAL_ADDRESS_TIMEOUT, TcpStream::connect).await;
     let (stream, address) = winner.map_err(|failures| match failures.as_slice() {
-        [] => unresolved("it has no address"),
+        [] => unresolved("the name has no address"),
         failures => {
-            let who = proxy.map_or_else(|| to.to_string(), |proxy| format!("the proxy {proxy}"));
-            unreachable(format!("{who} {}", describe_attempts(failures)))
+            let server = proxy.map_or_else(|| target.to_string(), |proxy| format!("the proxy {proxy}"));
+            unreachable(cause_of_attempts(failures), format!("{server} {}", describe_attempts(failures)))
         }
     })?;
     trace.complete(Some(address.to_string()));
     socket::tune(&stream);
     socket::set_congestion_control(&stream);
     tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
-    network_monitor::record_hub_address(address);
+    runtime.record_hub_address(address);
     Ok((stream, address))
 }
 
@@ -174,10 +218,11 @@ async fn handshake(
     tcp: TcpStream,
     config: Arc<ClientConfig>,
     trace: &mut DialTrace<'_>,
-) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
+) -> Result<TlsStream<ReadAhead<TcpStream>>, DialError> {
     trace.begin(Hop::Tls, hub.to_string());
     let name = ServerName::try_from(hub.host.clone());
-    let name = name.map_err(|_| unreachable(format!("'{}' is not a host name", hub.host)))?;
+    let name =
+        name.map_err(|_| unreachable(DialCause::NameNotResolved, format!("'{}' is not a host name", hub.host)))?;
     let connecting = TlsConnector::from(config).connect(name, ReadAhead::new(tcp)).await;
     let stream = connecting.map_err(|error| explain(hub, &error))?;
     trace.complete(tls::negotiated(stream.get_ref().1));
@@ -185,18 +230,32 @@ async fn handshake(
 }
 
 fn describe_attempts(failures: &[FailedAttempt]) -> String {
-    failures.iter().map(|(address, why)| format!("at {address}: {why}")).collect::<Vec<_>>().join("; ")
+    failures.iter().map(|(address, cause)| format!("at {address}: {cause}")).collect::<Vec<_>>().join("; ")
 }
 
-fn unreachable(why: String) -> Refusal {
-    Refusal::new(RefusalKind::HubUnreachable, why)
+/// Returns the cause that says most about the path: an address that did not answer, else the lack of a route unless
+/// another address refused.
+fn cause_of_attempts(failures: &[FailedAttempt]) -> DialCause {
+    let any = |kinds: &[ErrorKind]| failures.iter().any(|(_, error)| kinds.contains(&error.kind()));
+    if any(&[ErrorKind::TimedOut]) {
+        DialCause::TimedOut
+    } else if any(&[ErrorKind::NetworkUnreachable, ErrorKind::HostUnreachable]) && !any(&[ErrorKind::ConnectionRefused])
+    {
+        DialCause::NoRoute
+    } else {
+        DialCause::NotConnected
+    }
 }
 
-/// rustls's errors travel inside IO errors.
-fn explain(hub: &HubAddress, error: &std::io::Error) -> Refusal {
+fn unreachable(cause: DialCause, detail: String) -> DialError {
+    DialError { cause, refusal: Refusal::new(RefusalKind::HubUnreachable, detail) }
+}
+
+/// Unwraps rustls's error from the IO error around it.
+fn explain(hub: &HubAddress, error: &std::io::Error) -> DialError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(inner) => tls::explain(inner),
-        None => unreachable(format!("{hub}: TLS: {error}")),
+        Some(inner) => DialError { cause: DialCause::Tls(TlsFailure::of(inner)), refusal: tls::explain(inner) },
+        None => unreachable(DialCause::Tls(TlsFailure::Other), format!("{hub}: TLS: {error}")),
     }
 }
 
@@ -208,7 +267,8 @@ mod tests {
     use super::*;
     use crate::net::tls::{Trust, client_config};
 
-    /// How far one comes where this listens and hangs up: each hop, and whether it was done.
+    /// Dials a server that closes every connection, or does not listen; returns each hop and whether it succeeded, and
+    /// the trace as text.
     async fn trace(via: Option<&str>, listens: bool) -> (Vec<(Hop, bool)>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -224,15 +284,28 @@ mod tests {
         };
         let mut trace = DialTrace::default();
         let config = client_config(&Trust::Public).unwrap();
-        let proxy_settings = proxy_settings.unwrap_or_default();
-        let (refused, ()) = tokio::join!(dial(&hub, &proxy_settings, config, &mut trace), accept_and_close);
+        let (proxy_settings, runtime) = (proxy_settings.unwrap_or_default(), ClientRuntime::default());
+        let (refused, ()) = tokio::join!(dial(&hub, &proxy_settings, config, &runtime, &mut trace), accept_and_close);
         assert_eq!(refused.unwrap_err().kind, RefusalKind::HubUnreachable);
         assert!(trace.steps.iter().all(|step| step.elapsed.is_some()), "{trace}");
-        (trace.steps.iter().map(|step| (step.hop, step.refusal.is_none())).collect(), trace.to_string())
+        (trace.steps.iter().map(|step| (step.hop, step.error.is_none())).collect(), trace.to_string())
+    }
+
+    #[test]
+    fn the_cause_of_several_attempts_is_the_one_that_says_most() {
+        use ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+        let address = "10.0.0.1:443".parse().unwrap();
+        let cause = |kinds: &[ErrorKind]| {
+            cause_of_attempts(&kinds.iter().map(|kind| (address, (*kind).into())).collect::<Vec<_>>())
+        };
+        assert_eq!(cause(&[ConnectionRefused, TimedOut]), DialCause::TimedOut);
+        assert_eq!(cause(&[NetworkUnreachable, HostUnreachable]), DialCause::NoRoute);
+        assert_eq!(cause(&[NetworkUnreachable, ConnectionRefused]), DialCause::NotConnected);
+        assert_eq!(cause(&[ErrorKind::ConnectionReset]), DialCause::NotConnected);
     }
 
     #[tokio::test]
-    async fn the_trail_ends_with_the_hop_that_failed() {
+    async fn the_trace_ends_with_the_hop_that_failed() {
         let (steps, shown) = trace(None, true).await;
         assert_eq!(steps, [(Hop::Name, true), (Hop::Tcp, true), (Hop::Tls, false)]);
         assert!(shown.starts_with("Name 127.0.0.1 ") && shown.ends_with(" not done"), "{shown}");

@@ -1,8 +1,7 @@
-//! One connection from the world: requests within limits, each answered or turned into a WebSocket.
+//! The HTTP server side of a connection: parses requests within limits, and replies or upgrades to a WebSocket.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use hyper::body::Incoming as Body;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::net::websocket::{Endpoint, Purpose, Transport, WebSocket, derive_accept_key};
@@ -19,14 +19,14 @@ use crate::proto::limits::{
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
 };
 
-/// What a request's head may be.
+/// The limits of a request's head.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long it may take, and a connection may idle before it.
+    /// The deadline for the head, which includes the idle time before it.
     pub head_timeout: Duration,
-    /// How long it may be.
+    /// The largest head, in bytes.
     pub head_bytes: usize,
-    /// How many header fields it may have.
+    /// The largest number of header fields.
     pub headers: usize,
 }
 
@@ -36,50 +36,62 @@ impl Default for Limits {
     }
 }
 
-/// A request that is well-formed, whatever it asks for.
+/// A well-formed request.
 #[derive(Debug)]
 pub struct HttpRequest {
-    /// `GET`, `POST`, …
+    /// The method: `GET`, `POST`, …
     pub method: String,
-    /// With its query.
+    /// The path with its query.
     pub path: String,
     /// The `Host` header.
     pub authority: String,
     /// All headers.
     pub headers: HeaderMap,
-    /// Empty for upgrades.
+    /// The body; empty for an upgrade.
     pub body: Bytes,
-    /// Whether it asks for a WebSocket.
+    /// The request is a WebSocket upgrade.
     pub is_upgrade: bool,
 }
 
 impl HttpRequest {
-    /// A header's value, if it is there and text.
+    /// A header's value, if present and text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// What is done with a request.
+/// The handler's decision about a request.
 #[derive(Debug)]
 pub enum HttpOutcome<U> {
-    /// Answered; the connection may ask again.
+    /// Send this response; the connection takes further requests.
     Reply(Response<Bytes>),
-    /// Upgraded; `state` comes back with the WebSocket.
+    /// Upgrade to a WebSocket; [`serve`] returns it with `state`.
     Upgrade {
-        /// The subprotocol that was chosen.
+        /// The chosen subprotocol.
         protocol: Option<String>,
-        /// Further headers of the answer.
+        /// Further response headers.
         headers: Vec<(&'static str, String)>,
-        /// Decides its limits.
+        /// The kind of WebSocket, which decides its limits.
         purpose: Purpose,
-        /// Whatever the handler needs to go on.
+        /// The handler's state for the WebSocket.
         state: U,
     },
 }
 
-/// Serves requests on a connection until one is upgraded, or the connection ends. When the peer goes away while a
-/// handler is at work, the handler is dropped.
+impl<U> HttpOutcome<U> {
+    /// Converts the state of an upgrade.
+    pub fn map<V>(self, convert: impl FnOnce(U) -> V) -> HttpOutcome<V> {
+        match self {
+            Self::Reply(response) => HttpOutcome::Reply(response),
+            Self::Upgrade { protocol, headers, purpose, state } => {
+                HttpOutcome::Upgrade { protocol, headers, purpose, state: convert(state) }
+            }
+        }
+    }
+}
+
+/// Serves requests on a connection until one is upgraded, or the connection ends. If the peer disconnects while a
+/// handler runs, the handler is dropped.
 pub async fn serve<T, U, H, F>(transport: T, limits: Limits, handler: H) -> Option<(U, WebSocket<T>)>
 where
     T: Transport + 'static,
@@ -101,11 +113,11 @@ where
     let parts = match connection.without_shutdown().await {
         Ok(parts) => parts,
         Err(error) => {
-            tracing::debug!(%error, "a connection ended badly");
+            tracing::debug!(%error, "a connection failed");
             return None;
         }
     };
-    let (purpose, state) = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()?;
+    let (purpose, state) = upgraded.lock().take()?;
     let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, purpose);
     Some((state, socket))
 }
@@ -126,7 +138,7 @@ where
     let response = match (handler(request).await, key) {
         (HttpOutcome::Reply(response), _) => response,
         (HttpOutcome::Upgrade { protocol, headers, purpose, state }, Some(key)) => {
-            *upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((purpose, state));
+            *upgraded.lock() = Some((purpose, state));
             switching_protocols(&key, protocol, headers)
         }
         (HttpOutcome::Upgrade { .. }, None) => empty_response(StatusCode::UPGRADE_REQUIRED),
@@ -134,15 +146,16 @@ where
     Ok(response.map(Full::new))
 }
 
-/// Headers of which a second one would be somebody's trick.
+/// Headers that may not be repeated: proxies and servers disagree on which one counts, which attacks exploit.
 const SINGLETON_HEADERS: [&str; 5] =
     ["host", "authorization", "devstream-authorization", "sec-websocket-key", "sec-websocket-version"];
 
-/// Checks what every request must be, and reads its body.
+/// Checks a request, reads its body, and returns it with its WebSocket key if it is an upgrade; else the status to
+/// refuse with.
 async fn parse_request(request: Request<Body>) -> Result<(HttpRequest, Option<String>), StatusCode> {
     let (head, body) = request.into_parts();
     let is_repeated = |name: &&str| head.headers.get_all(*name).iter().nth(1).is_some();
-    // Browsers name the page that asks; no page has business here.
+    // Browsers send the page's origin; no page may use a hub.
     if head.headers.contains_key(header::ORIGIN) {
         return Err(StatusCode::FORBIDDEN);
     }
@@ -150,7 +163,7 @@ async fn parse_request(request: Request<Body>) -> Result<(HttpRequest, Option<St
         return Err(StatusCode::BAD_REQUEST);
     }
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    // RFC 3986 section 2: a path is ASCII. It is shown to people, whose terminals act on some of what is not.
+    // RFC 3986 section 2: a path is ASCII. Logs show it, and terminals act on some control characters.
     if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(StatusCode::BAD_REQUEST);
     }
@@ -178,7 +191,7 @@ async fn read_body(body: Body) -> Result<Bytes, StatusCode> {
     }
 }
 
-/// The key of a WebSocket upgrade (RFC 6455 section 4.2.1); none if the request is not one.
+/// The key of a WebSocket upgrade (RFC 6455 section 4.2.1); `None` if the request is not one.
 fn upgrade_key(method: &Method, headers: &HeaderMap) -> Result<Option<String>, StatusCode> {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(upgrade) = text(header::UPGRADE) else { return Ok(None) };
@@ -192,7 +205,7 @@ fn upgrade_key(method: &Method, headers: &HeaderMap) -> Result<Option<String>, S
     if text(header::SEC_WEBSOCKET_VERSION) != Some("13") {
         return Err(StatusCode::UPGRADE_REQUIRED);
     }
-    // 16 bytes in base64: 22 characters and two of padding.
+    // 16 bytes in base64: 22 characters and two for padding.
     match text(header::SEC_WEBSOCKET_KEY) {
         Some(key) if key.len() == 24 && key.ends_with("==") => Ok(Some(key.into())),
         _ => Err(StatusCode::BAD_REQUEST),
@@ -222,7 +235,7 @@ fn switching_protocols(
     response
 }
 
-/// A response with nothing but its status.
+/// A response without a body, and with the headers that its status requires.
 pub fn empty_response(status: StatusCode) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! A stream as a program holds it: reading and writing at one end, the pump at the other.
+//! The stream of the library's API: a program reads and writes at one end, the pump at the other.
 
 use std::convert::Infallible;
 use std::io;
@@ -13,22 +13,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::websocket::{Transport, WebSocket};
-use crate::proto::limits::{PROGRAM_BYTES, PROGRAM_LINGER};
+use crate::proto::limits::{STREAM_BUFFER_BYTES, STREAM_LINGER};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
-/// A stream between a service and a device: reads what the other end wrote, writes what it will read.
+/// A stream between a service and a device: reads what the peer wrote, writes what the peer will read.
 ///
-/// - **Its end.** `shutdown()` ends this direction, as closing a file does; the other one goes on until a read gives nothing.
-///   Each end should do both.
-/// - **Dropped** before `shutdown()` it is *reset*: the other end gets an error, so that what an early return or a panic
-///   cut off never looks like the whole. Dropped after `shutdown()`, what was written is still delivered as long as it
-///   moves on; what the other end still writes then resets the stream.
-/// - **Broken** streams are errors on both sides, never an end: of kind [`io::ErrorKind::ConnectionReset`] where the other end
-///   reset it, else [`io::ErrorKind::ConnectionAborted`]; [`refusal_of`] says why.
-/// - **Bounded.** At most 64 KiB wait here in each direction; then writing waits, as on a TCP connection.
+/// - **End.** `shutdown()` ends this direction, as it does on a TCP connection; the other one continues until a read
+///   returns no bytes. Each end should do both.
+/// - **Drop.** Dropped before `shutdown()`, the stream is *reset*: the peer gets an error, so that data cut off by an
+///   early return or a panic is never taken for complete. Dropped after `shutdown()`, the data written is still
+///   delivered as long as it makes progress; if the peer still writes then, the stream is reset.
+/// - **Errors.** A broken stream is an error on both sides, never an end of file: of kind
+///   [`io::ErrorKind::ConnectionReset`] if the peer reset it, else [`io::ErrorKind::ConnectionAborted`]; [`refusal_of`]
+///   returns the cause.
+/// - **Buffering.** At most 64 KiB are buffered in each direction; then writes block, as on a TCP connection.
 ///
-/// Interruptions of the connections below are not seen here: the stream goes on from where it was.
+/// Interruptions of the connection to the hub are invisible: the stream continues where it was.
 #[derive(Debug)]
 pub struct Stream {
     pipe: DuplexStream,
@@ -43,31 +44,31 @@ pub struct StreamDriver {
     shared: Arc<Shared>,
 }
 
-/// Why a stream broke, if that is what an error is about.
+/// The refusal that broke a stream, if the error is a stream's.
 pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
     error.get_ref()?.downcast_ref()
 }
 
-/// A stream for a program, and what carries it.
+/// Creates a stream for a program, and the driver that carries it.
 pub fn pair() -> (Stream, StreamDriver) {
-    let (pipe, local) = duplex(PROGRAM_BYTES);
+    let (pipe, local) = duplex(STREAM_BUFFER_BYTES);
     let shared = Arc::new(Shared::default());
     (Stream { pipe, shared: shared.clone(), is_shut: false }, StreamDriver { pipe: local, shared })
 }
 
-/// What both ends know of each other.
+/// The state that the stream and its driver share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// The other end's direction has come to its end, all of it.
+    /// The peer ended its direction, and all its bytes are in the pipe.
     is_complete: AtomicBool,
-    /// The program let go of the stream without having ended its direction.
+    /// The program dropped the stream without ending its direction.
     is_reset: AtomicBool,
     dropped: CancellationToken,
     outcome: OnceLock<Outcome>,
 }
 
 impl Shared {
-    /// What was written still has somewhere to go, or has arrived.
+    /// Fails if bytes written can no longer be delivered.
     fn check_alive(&self) -> io::Result<()> {
         match self.outcome.get() {
             Some(Outcome { ending: Ending::PeerReset | Ending::Broken, .. }) => Err(self.failure()),
@@ -75,7 +76,7 @@ impl Shared {
         }
     }
 
-    /// Why nothing more comes, or goes.
+    /// The error of a stream that carries nothing more.
     fn failure(&self) -> io::Error {
         let Some(Outcome { ending, refusal }) = self.outcome.get() else {
             let why = Refusal::from(RefusalKind::LocalShutdown);
@@ -127,14 +128,14 @@ impl AsyncWrite for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // Before the pipe itself ends, which then means this.
+        // Before the pipe ends, so that the other side reads its end as this.
         self.shared.is_reset.store(!self.is_shut, Ordering::Release);
         self.shared.dropped.cancel();
     }
 }
 
 impl StreamDriver {
-    /// Carries the stream until it is over, which its program then hears.
+    /// Carries the stream until it is over; the program then reads its end or an error.
     pub async fn drive<T, J>(self, tunnel: Tunnel<T>, context: PumpContext<'_, J>) -> (Outcome, Option<WebSocket<T>>)
     where
         T: Transport,
@@ -149,27 +150,27 @@ impl StreamDriver {
             done = pumped => done,
             never = reap_dropped(&shared, counters, &stop) => match never {},
         };
-        // Known before the pipe ends, which is when the program asks.
+        // Set before the pipe ends, which is when the program looks.
         let _ = shared.outcome.set(done.0.clone());
         done
     }
 }
 
-/// Stops what nobody holds any more and does not end by itself: as the kernel does with a socket that was closed.
+/// Stops a dropped stream once it makes no progress for [`STREAM_LINGER`], as the kernel does with a closed socket.
 async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &CancellationToken) -> Infallible {
     shared.dropped.cancelled().await;
     let mut before = None;
-    // What is sent has yet to be passed on, by a target that may be slow.
+    // Bytes sent are still delivered by the peer, to a target that may be slow.
     let progress = || (counters.received_and_sent(), counters.delivered.load(Ordering::Relaxed));
     while before != Some(progress()) {
         before = Some(progress());
-        sleep(PROGRAM_LINGER).await;
+        sleep(STREAM_LINGER).await;
     }
     stop.cancel();
     std::future::pending().await
 }
 
-/// What the program writes.
+/// The driver's end of what the program writes; fails if the program dropped the stream.
 struct DriverReader<'a>(ReadHalf<DuplexStream>, &'a Shared);
 
 impl AsyncRead for DriverReader<'_> {
@@ -184,7 +185,7 @@ impl AsyncRead for DriverReader<'_> {
     }
 }
 
-/// What the program reads.
+/// The driver's end of what the program reads.
 struct DriverWriter<'a>(WriteHalf<DuplexStream>, &'a Shared);
 
 impl AsyncWrite for DriverWriter<'_> {
@@ -197,7 +198,7 @@ impl AsyncWrite for DriverWriter<'_> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Before the pipe itself ends, which then means this.
+        // Before the pipe ends, so that the other side reads its end as this.
         self.1.is_complete.store(true, Ordering::Release);
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
@@ -212,27 +213,27 @@ mod tests {
     use crate::net::os::clock;
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_holds_is_stopped_once_nothing_moves() {
+    async fn a_dropped_stream_is_stopped_once_it_makes_no_progress() {
         let (shared, counters, stop) = (Shared::default(), Counters::default(), CancellationToken::new());
-        let mut watched = Box::pin(reap_dropped(&shared, &counters, &stop));
-        assert!(timeout(PROGRAM_LINGER * 10, &mut watched).await.is_err());
-        assert!(!stop.is_cancelled(), "its program has it");
+        let mut reaper = Box::pin(reap_dropped(&shared, &counters, &stop));
+        assert!(timeout(STREAM_LINGER * 10, &mut reaper).await.is_err());
+        assert!(!stop.is_cancelled(), "the program still holds it");
         shared.dropped.cancel();
         for _ in 0..10 {
             counters.sent.fetch_add(1, Ordering::Relaxed);
-            assert!(timeout(PROGRAM_LINGER / 2, &mut watched).await.is_err());
+            assert!(timeout(STREAM_LINGER / 2, &mut reaper).await.is_err());
         }
-        assert!(!stop.is_cancelled(), "it moves");
+        assert!(!stop.is_cancelled(), "it makes progress");
         let start = clock::now();
         tokio::select! {
-            stopped = timeout(PROGRAM_LINGER * 10, watched) => assert!(stopped.is_ok(), "it is never stopped"),
+            stopped = timeout(STREAM_LINGER * 10, reaper) => assert!(stopped.is_ok(), "it is not stopped"),
             () = stop.cancelled() => {}
         }
-        assert!(clock::now() - start <= PROGRAM_LINGER * 2);
+        assert!(clock::now() - start <= STREAM_LINGER * 2);
     }
 
     #[tokio::test]
-    async fn a_pump_that_is_cut_off_leaves_an_error_and_what_came_before() {
+    async fn a_dropped_driver_leaves_the_received_bytes_and_then_an_error() {
         let (mut stream, local) = pair();
         let (reader, writer) = split(local.pipe);
         let (reader, mut writer) = (DriverReader(reader, &local.shared), DriverWriter(writer, &local.shared));
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_shutdown_is_an_end() {
+    async fn only_a_shutdown_is_an_end_of_file() {
         for shut in [true, false] {
             let (mut stream, local) = pair();
             let (reader, _) = split(local.pipe);

@@ -1,5 +1,5 @@
-//! PURE. One end of a stream: both directions, the queue to the local side, what is to be said next, and when all is
-//! done. Whoever drives it has the WebSockets, the local side and the clock.
+//! PURE. One end of a stream: both directions, the queue to the local side, the next message to send, and completion.
+//! The caller owns the WebSockets, the local side and the clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::{CLOSE_NORMAL, CLOSE_RESET, StreamControl, StreamProtocol, Violation}
 use crate::proto::limits::{FULL_MESSAGE_BYTES, INITIAL_WINDOW};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// What is to be sent next.
+/// The next message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextSend {
     /// A text message.
@@ -21,54 +21,55 @@ pub enum NextSend {
     Bytes(Bytes),
     /// A ping.
     Ping,
-    /// A close: this is how an end without half-close says that it has said all.
+    /// A close frame: the end of the direction, for a peer without half-close.
     Close,
 }
 
-/// What a peer means by its close.
+/// The meaning of a peer's close.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CloseMeaning {
-    /// Merely that all is said.
+    /// The peer has finished.
     Done,
-    /// Its application reset its connection.
+    /// The peer's application reset its connection.
     Reset,
-    /// Only this WebSocket is over, for this reason: both ends come back.
+    /// Only this WebSocket is closed, for this reason: both ends rejoin.
     Lost(String),
-    /// The stream is over, and why if that was said.
+    /// The stream is over, with the reason if one was sent.
     Broken(Option<Refusal>),
 }
 
-/// Smaller messages are joined in the queue: each would take many times its size, and a call to write it.
+/// Messages smaller than this are coalesced in the queue: each would take many times its size, and a system call to
+/// write.
 const COALESCE_BELOW: usize = 4 * 1024;
 
-/// The state of one end.
+/// The state of one end of a stream.
 #[derive(Debug)]
 pub struct StreamEndpoint {
     protocol: Option<StreamProtocol>,
     outgoing: SendState,
     incoming: ReceiveState,
-    /// For the local side; the small messages after them, joined; and how much both hold.
+    /// Bytes for the local side; the small messages after them, coalesced; and the length of both.
     queue: VecDeque<Bytes>,
     coalesced: BytesMut,
     queued: usize,
-    /// The peer's direction is over once the queue is empty …
+    /// No more bytes will be queued: the peer's direction has ended or the peer has closed.
     received_all: bool,
-    /// … and now the local side knows.
+    /// The end of the peer's direction has been passed on to the local side.
     end_written: bool,
-    /// The peer has closed, and nothing is undone: it says nothing any more, and takes nothing.
+    /// The peer has closed with nothing left to do: it neither sends nor accepts anything.
     peer_closed: bool,
-    /// What to begin a new WebSocket with.
+    /// The first message on a new WebSocket.
     resume_message: Option<StreamControl>,
-    /// The peer has not yet said where to go on from.
+    /// The peer's [`StreamControl::Resume`] has not arrived yet.
     awaiting_resume: bool,
     ping: bool,
-    /// What was due last is not yet on its way.
+    /// A message returned by [`Self::next_send`] has not been flushed.
     unflushed: bool,
-    /// If the WebSocket is used again after the stream: who has said that it says nothing more.
+    /// The release of the WebSocket for reuse, if that is agreed.
     release: Option<ReleaseState>,
 }
 
-/// Which ends say nothing more on a stream.
+/// The releases sent and received.
 #[derive(Debug, Clone, Copy, Default)]
 struct ReleaseState {
     sent: bool,
@@ -76,9 +77,9 @@ struct ReleaseState {
 }
 
 impl StreamEndpoint {
-    /// Of a stream that has just begun.
+    /// The end of a new stream.
     pub fn new(protocol: Option<StreamProtocol>) -> Self {
-        // A peer that knows no windows is held back by not reading.
+        // Without windows, only unread bytes hold a peer back.
         let first = if protocol.is_some() { INITIAL_WINDOW } else { u64::MAX };
         Self {
             protocol,
@@ -98,91 +99,91 @@ impl StreamEndpoint {
         }
     }
 
-    /// The WebSocket is used again after the stream, as long as it is not lost before.
+    /// Allows the WebSocket to be reused after the stream, unless it is lost before.
     pub fn allow_reuse(&mut self) {
         self.release = Some(ReleaseState::default());
     }
 
-    /// Whether the WebSocket may be used again.
+    /// Reports whether the WebSocket can be reused.
     pub fn is_reusable(&self) -> bool {
         self.release.is_some()
     }
 
-    /// The peer says nothing more, which it may only say when it has said its end, and has acknowledged that of this one.
-    pub fn peer_released(&mut self) -> Result<(), Violation> {
+    /// Handles the peer's release: an error unless the peer has ended its direction and acknowledged the end of ours.
+    pub fn on_release(&mut self) -> Result<(), Violation> {
         let done = self.may_close();
         self.release.as_mut().filter(|_| done).ok_or(Violation::OffsetMismatch)?.received = true;
         Ok(())
     }
 
-    /// Whether the peer says nothing more.
+    /// Reports whether the peer has released the WebSocket.
     pub fn has_peer_released(&self) -> bool {
         self.release.is_some_and(|release| release.received)
     }
 
-    /// Whether neither end says anything more: what comes then is not of this stream.
+    /// Reports whether both ends have released the WebSocket: further messages are not part of this stream.
     pub fn have_both_released(&self) -> bool {
         self.release.is_some_and(|release| release.sent && release.received)
     }
 
-    /// Whether this end has yet to say that it says nothing more, which then counts as said. What the peer still has to
-    /// say is not waited for.
+    /// Reports once that this end's release is due, and counts it as sent. Does not wait for what the peer has yet to
+    /// send.
     pub fn take_release(&mut self) -> bool {
         let done = self.has_sent_all();
         self.release.as_mut().is_some_and(|release| done && !std::mem::replace(&mut release.sent, true))
     }
 
-    /// The stream has begun with these bytes of the local side, which are on their way.
+    /// Starts the stream with early data, which has been sent.
     pub fn begin_with(&mut self, bytes: Bytes) {
         self.outgoing.push(bytes);
         while self.outgoing.next_chunk().is_some() {}
     }
 
-    /// Whether both ends speak to each other, and so keep to windows and end each direction by itself.
+    /// Reports whether both ends speak the stream protocol, and so use windows and end each direction separately.
     pub fn has_half_close(&self) -> bool {
         self.protocol.is_some()
     }
 
-    /// Whether the stream outlives its WebSockets.
+    /// Reports whether the stream outlives its WebSockets.
     pub fn is_resumable(&self) -> bool {
         self.protocol == Some(StreamProtocol::Resumable)
     }
 
-    /// A new WebSocket takes the place of the lost one: both ends say how far they are, then go on from there.
+    /// Attaches a new WebSocket in place of the lost one: both ends send their offsets and continue from there.
     pub fn attach(&mut self) {
         self.release = None;
         self.resume_message = Some(self.incoming.resume_message());
         (self.awaiting_resume, self.unflushed) = (true, false);
     }
 
-    /// The peer says how far it is. Wrong unless it is the first thing on a new WebSocket.
-    pub fn resumed(&mut self, received: u64) -> Result<(), Violation> {
+    /// Handles the peer's offset: an error unless it is the first message on a new WebSocket.
+    pub fn on_resume(&mut self, received: u64) -> Result<(), Violation> {
         if !std::mem::replace(&mut self.awaiting_resume, false) {
             return Err(Violation::OffsetMismatch);
         }
         self.outgoing.rewind(received)
     }
 
-    /// Whether the peer has not yet said how far it is.
+    /// Reports whether the peer's offset has not arrived yet.
     pub fn is_awaiting_resume(&self) -> bool {
         self.awaiting_resume
     }
 
-    /// Says what time it is, since whenever.
+    /// Sets the time, as a duration since any fixed origin.
     pub fn set_now(&mut self, now: Duration) {
         self.incoming.set_now(now);
     }
 
-    /// What is to be sent next, which counts as sent; what matters to the peer's progress first. No window may be
-    /// larger than `share`. The stream is not over before that is [`Self::flushed`].
+    /// Returns the next message to send and counts it as sent; control messages that the peer waits for come first.
+    /// Grants no window larger than `share`. The stream is not finished until [`Self::on_flushed`].
     pub fn next_send(&mut self, share: u64) -> Option<NextSend> {
         let next = self.next_message(share);
         self.unflushed |= next.is_some();
         next
     }
 
-    /// All that was due is on its way.
-    pub fn flushed(&mut self) {
+    /// Records that everything sent so far has been flushed.
+    pub fn on_flushed(&mut self) {
         self.unflushed = false;
     }
 
@@ -208,18 +209,19 @@ impl StreamEndpoint {
             Some(Chunk::Bytes(bytes)) => NextSend::Bytes(bytes),
             Some(Chunk::End(end)) if self.has_half_close() => NextSend::Text(end),
             Some(Chunk::End(_)) => NextSend::Close,
-            // Along with the end or the last acknowledgement, if that was all.
+            // In the same flush as the end or the last acknowledgement.
             None if self.take_release() => NextSend::Text(StreamControl::Release),
             None => return None,
         })
     }
 
-    /// The peer is to be asked whether it is there.
+    /// Queues a ping.
     pub fn queue_ping(&mut self) {
         self.ping = true;
     }
 
-    /// How many bytes may be read from the local side now, when no more than `share` may be kept here.
+    /// Returns the number of bytes that may be read from the local side, if no more than `share` may be kept
+    /// unacknowledged.
     pub fn capacity(&self, share: u64) -> u64 {
         if self.awaiting_resume || self.peer_closed {
             return 0;
@@ -227,12 +229,12 @@ impl StreamEndpoint {
         self.outgoing.capacity(share).min(FULL_MESSAGE_BYTES as u64)
     }
 
-    /// Memory that held what is acknowledged, for what the local side says next.
+    /// Takes a buffer that held acknowledged bytes, for the next read from the local side.
     pub fn take_spare_buffer(&mut self) -> Option<BytesMut> {
         self.outgoing.take_spare_buffer()
     }
 
-    /// The local side said this; nothing once it has said all.
+    /// Sends bytes of the local side; empty bytes are its end.
     pub fn push_local(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             self.outgoing.finish();
@@ -241,27 +243,27 @@ impl StreamEndpoint {
         }
     }
 
-    /// Whether the local side may still say something.
+    /// Reports whether the local side has not ended yet.
     pub fn is_local_open(&self) -> bool {
         self.outgoing.is_open()
     }
 
-    /// Bytes that were sent, each once.
+    /// Returns the number of bytes sent, without retransmissions.
     pub fn bytes_sent(&self) -> u64 {
         self.outgoing.bytes_sent()
     }
 
-    /// The peer has written so much, takes more, and has passed on the end or not.
-    pub fn acknowledged(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
-        self.outgoing.acknowledged(bytes, window, end)
+    /// Handles the peer's acknowledgement of `bytes`, with its window and whether the end was passed on.
+    pub fn on_ack(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
+        self.outgoing.on_ack(bytes, window, end)
     }
 
-    /// Bytes came, for the local side.
-    pub fn received(&mut self, bytes: &Bytes) -> Result<(), Violation> {
+    /// Handles bytes of the peer: queues them for the local side.
+    pub fn on_bytes(&mut self, bytes: &Bytes) -> Result<(), Violation> {
         if self.awaiting_resume {
             return Err(Violation::OffsetMismatch);
         }
-        self.incoming.received(bytes.len())?;
+        self.incoming.on_bytes(bytes.len())?;
         self.queued += bytes.len();
         if bytes.len() < COALESCE_BELOW {
             self.coalesced.extend_from_slice(bytes);
@@ -272,32 +274,32 @@ impl StreamEndpoint {
         Ok(())
     }
 
-    /// The peer's direction is over: this many bytes.
-    pub fn ended(&mut self, bytes: u64) -> Result<(), Violation> {
+    /// Handles the end of the peer's direction, of this length in bytes.
+    pub fn on_end(&mut self, bytes: u64) -> Result<(), Violation> {
         if self.awaiting_resume || !self.is_resumable() && self.incoming.is_complete() {
             return Err(Violation::OffsetMismatch);
         }
-        self.incoming.ended(bytes)?;
+        self.incoming.on_end(bytes)?;
         self.received_all = true;
         Ok(())
     }
 
-    /// The peer has closed, and has said all: nothing follows, and nothing more is wanted.
-    pub fn closed(&mut self) {
+    /// Handles a close of the peer that means [`CloseMeaning::Done`]: nothing follows, and nothing more is accepted.
+    pub fn on_close(&mut self) {
         (self.received_all, self.peer_closed) = (true, true);
     }
 
-    /// Whether the peer has closed.
+    /// Reports whether the peer has closed.
     pub fn is_closed(&self) -> bool {
         self.peer_closed
     }
 
-    /// How much is queued.
+    /// Returns the number of queued bytes.
     pub fn queued(&self) -> usize {
         self.queued
     }
 
-    /// The next of what is queued for the local side, if anything is.
+    /// Takes the next bytes for the local side.
     pub fn pop_local(&mut self) -> Option<Bytes> {
         let coalesced = || Some(std::mem::take(&mut self.coalesced).freeze()).filter(|coalesced| !coalesced.is_empty());
         let bytes = self.queue.pop_front().or_else(coalesced)?;
@@ -305,33 +307,34 @@ impl StreamEndpoint {
         Some(bytes)
     }
 
-    /// Whether an acknowledgement is due.
+    /// Reports whether an acknowledgement is due.
     pub fn has_ack_due(&self) -> bool {
         self.has_half_close() && self.incoming.has_ack_due()
     }
 
-    /// Whether nothing more comes into the queue.
+    /// Reports whether no more bytes will be queued.
     pub fn has_received_all(&self) -> bool {
         self.received_all
     }
 
-    /// Bytes were written to the local side.
-    pub fn written(&mut self, bytes: usize) {
-        self.incoming.written(bytes);
+    /// Records bytes as written to the local side.
+    pub fn on_written(&mut self, bytes: usize) {
+        self.incoming.on_written(bytes);
     }
 
-    /// The end of the peer's direction was passed on to the local side.
-    pub fn end_written(&mut self) {
+    /// Records the end of the peer's direction as passed on to the local side.
+    pub fn on_end_written(&mut self) {
         self.end_written = true;
-        self.incoming.end_written();
+        self.incoming.on_end_written();
     }
 
-    /// Whether both directions are over, the peer knows all that it must, and nothing is half said.
+    /// Reports whether both directions are over, the peer has been sent everything it must know, and nothing is
+    /// unflushed.
     pub fn is_finished(&self) -> bool {
         if self.peer_closed { self.end_written } else { !self.unflushed && self.is_done() }
     }
 
-    /// Whether this end has all that the peer had to say, and has said all: if the peer ended well, so did the stream.
+    /// Reports whether both directions have ended from this end's view: if the peer ended cleanly, so did the stream.
     pub fn may_have_ended(&self) -> bool {
         self.end_written && self.outgoing.is_end_sent()
     }
@@ -340,14 +343,15 @@ impl StreamEndpoint {
         self.has_sent_all() && (!self.is_resumable() || self.outgoing.is_acknowledged())
     }
 
-    /// Whether the peer was told all that there is: this direction's end, and that the other one's was passed on.
+    /// Reports whether the peer has been sent everything: the end of this direction, and the acknowledgement of the
+    /// other's.
     fn has_sent_all(&self) -> bool {
         let is_end_acked = if self.is_resumable() { self.incoming.is_end_acked() } else { self.end_written };
         is_end_acked && self.outgoing.is_end_sent()
     }
 
-    /// What a close means, with its code and reason if it had any. A peer without half-close has no other way to say
-    /// that it has said all.
+    /// Interprets a close, with its code and reason if it had any. A peer without half-close has no other way to end
+    /// its direction.
     pub fn interpret_close(&self, close: Option<(u16, &str)>) -> CloseMeaning {
         match close {
             Some((CLOSE_NORMAL, _)) if self.may_close() => CloseMeaning::Done,
@@ -365,7 +369,7 @@ impl StreamEndpoint {
         }
     }
 
-    /// Whether a peer that closes now leaves nothing undone: all of its bytes are here, and it has all of ours.
+    /// Reports whether a close of the peer leaves nothing to do: all of its bytes have arrived, and it has all of ours.
     fn may_close(&self) -> bool {
         let is_delivered =
             if self.is_resumable() { self.outgoing.is_acknowledged() } else { self.outgoing.is_end_sent() };

@@ -1,56 +1,51 @@
-//! PURE. When an end that has lost its WebSocket comes back to its stream, and when it gives up.
+//! PURE. Times the attempts of an end to rejoin its stream after the loss of its WebSocket, until it gives up.
 
 use std::time::{Duration, Instant};
 
-use crate::proto::backoff::jittered;
+use crate::proto::backoff::{Backoff, Jitter, ReconnectBackoff};
 use crate::proto::limits::{REJOIN_BASE, REJOIN_CAP, REJOIN_RESET_AFTER};
 
-/// What to do.
+/// The action that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejoinAction {
     /// Nothing before this time.
     WaitUntil(Instant),
-    /// Try to come back.
+    /// Connect.
     Attempt,
-    /// It has taken too long.
+    /// Give up: the grace time is over.
     GiveUp,
 }
 
-/// The state of one end's connection to its stream.
+/// The connection state of one end of a stream.
 #[derive(Debug)]
 pub struct RejoinTimer {
     grace: Duration,
-    /// Since when the stream has been interrupted; both ends being back is the end of that.
+    /// Start of the interruption, which lasts until both ends are back.
     lost_at: Option<Instant>,
     retry_at: Option<Instant>,
-    failures: u32,
-    connected_since: Option<Instant>,
+    backoff: ReconnectBackoff,
 }
 
 impl RejoinTimer {
-    /// A stream that stands.
+    /// The timer of a connected stream.
     pub fn new(grace: Duration) -> Self {
-        Self { grace, lost_at: None, retry_at: None, failures: 0, connected_since: None }
+        let backoff = Backoff::new(REJOIN_BASE, REJOIN_CAP, Jitter::Full);
+        let backoff = ReconnectBackoff::new(backoff, REJOIN_RESET_AFTER);
+        Self { grace, lost_at: None, retry_at: None, backoff }
     }
 
-    /// How long an interruption may last; the hub says so anew each time.
+    /// Sets the longest interruption, which the hub sends with each connection.
     pub fn set_grace(&mut self, grace: Duration) {
         self.grace = grace;
     }
 
-    /// The WebSocket is gone, or an attempt to bring a new one failed. Not before `delay` has passed.
-    pub fn connection_lost(&mut self, now: Instant, delay: Duration, random: u64) {
-        let uptime = self.connected_since.take().map(|since| now.saturating_duration_since(since));
-        if uptime.is_some_and(|uptime| uptime >= REJOIN_RESET_AFTER) {
-            self.failures = 0;
-        }
-        let bound = REJOIN_BASE.saturating_mul(1 << self.failures.min(16)).min(REJOIN_CAP);
-        self.failures = self.failures.saturating_add(1);
+    /// Handles the loss of the WebSocket or a failed attempt: the next one is at least `delay` away.
+    pub fn on_connection_lost(&mut self, now: Instant, delay: Duration, random: u64) {
         self.lost_at.get_or_insert(now);
-        self.retry_at = Some(now + delay + jittered(bound, random));
+        self.retry_at = Some(now + delay + self.backoff.next_delay(now, random));
     }
 
-    /// What to do at this time.
+    /// Returns the action that is due.
     pub fn poll(&self, now: Instant) -> RejoinAction {
         let Some(lost) = self.lost_at else { return RejoinAction::Attempt };
         let until = lost + self.grace;
@@ -61,43 +56,44 @@ impl RejoinTimer {
         }
     }
 
-    /// Something has changed on this machine's way to the hub: the next attempt is now.
+    /// Makes the next attempt due: this machine's network has changed.
     pub fn retry_now(&mut self, now: Instant) {
         if self.lost_at.is_some() {
-            (self.retry_at, self.failures) = (Some(now), 0);
+            self.retry_at = Some(now);
+            self.backoff.reset();
         }
     }
 
-    /// Until when the other end may come back, while it is awaited.
+    /// Returns the end of the grace time, during an interruption.
     pub fn deadline(&self) -> Option<Instant> {
         self.lost_at.map(|lost| lost + self.grace)
     }
 
-    /// Both ends are back. Returns how long they were not.
-    pub fn restored(&mut self, now: Instant) -> Duration {
-        self.connected_since = Some(now);
+    /// Handles the return of both ends, and returns the duration of the interruption.
+    pub fn on_restored(&mut self, now: Instant) -> Duration {
+        self.backoff.connected(now);
         self.lost_at.take().map(|lost| now.saturating_duration_since(lost)).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the start of a test's virtual time")]
 mod tests {
     use super::*;
 
     const GRACE: Duration = Duration::from_secs(120);
 
     #[test]
-    fn it_tries_until_the_grace_is_over_however_often_it_fails() {
+    fn attempts_go_on_until_the_grace_is_over() {
         let start = Instant::now();
         let (mut timer, mut now, mut tries) = (RejoinTimer::new(GRACE), start, 0);
-        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
         loop {
             match timer.poll(now) {
                 RejoinAction::WaitUntil(at) => now = at,
                 RejoinAction::Attempt => {
                     tries += 1;
-                    timer.connection_lost(now, Duration::ZERO, u64::MAX);
+                    timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
                 }
                 RejoinAction::GiveUp => break,
             }
@@ -107,38 +103,38 @@ mod tests {
     }
 
     #[test]
-    fn the_first_attempts_are_quick_and_a_nudge_is_at_once() {
+    fn the_first_attempts_are_quick_and_retry_now_is_immediate() {
         let now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
-        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
         assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + REJOIN_BASE));
         timer.retry_now(now);
         assert_eq!(timer.poll(now), RejoinAction::Attempt);
     }
 
     #[test]
-    fn who_is_asked_to_stay_away_for_a_while_does() {
+    fn a_requested_delay_is_honoured() {
         let now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
-        timer.connection_lost(now, Duration::from_secs(3), 0);
+        timer.on_connection_lost(now, Duration::from_secs(3), 0);
         assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + Duration::from_secs(3)));
     }
 
     #[test]
-    fn a_stream_that_breaks_again_at_once_is_tried_more_slowly() {
+    fn a_stream_that_is_lost_again_immediately_backs_off() {
         let mut now = Instant::now();
         let mut timer = RejoinTimer::new(GRACE);
         for _ in 0..20 {
-            timer.connection_lost(now, Duration::ZERO, u64::MAX);
+            timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
             let RejoinAction::WaitUntil(at) = timer.poll(now) else { panic!("at once") };
             now = at;
             assert_eq!(timer.poll(now), RejoinAction::Attempt);
-            timer.restored(now);
+            timer.on_restored(now);
         }
-        timer.connection_lost(now, Duration::ZERO, u64::MAX);
+        timer.on_connection_lost(now, Duration::ZERO, u64::MAX);
         assert_eq!(timer.poll(now), RejoinAction::WaitUntil(now + REJOIN_CAP));
-        timer.restored(now);
-        timer.connection_lost(now + REJOIN_RESET_AFTER, Duration::ZERO, 0);
+        timer.on_restored(now);
+        timer.on_connection_lost(now + REJOIN_RESET_AFTER, Duration::ZERO, 0);
         assert_eq!(timer.poll(now + REJOIN_RESET_AFTER), RejoinAction::Attempt);
     }
 }

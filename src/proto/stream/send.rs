@@ -1,5 +1,4 @@
-//! PURE. The direction that goes from the local side to the other end: what may be read, what is sent, and what is kept
-//! until the other end has written it down.
+//! PURE. The outgoing direction: bytes read from the local side, sent, and kept until the peer acknowledges them.
 
 use std::collections::VecDeque;
 
@@ -8,14 +7,14 @@ use bytes::{Bytes, BytesMut};
 use super::{StreamControl, Violation};
 use crate::proto::limits::{FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_UNACKED_CHUNKS};
 
-/// A window is no multiple of a message. What is left of it is not worth one of its own while so much is under way that an
-/// acknowledgement is sure to come.
+/// Smallest remainder of a window worth a message of its own, while enough is in flight for an acknowledgement to be
+/// due: a window is no multiple of a message.
 const MIN_SEND: u64 = FULL_MESSAGE_BYTES as u64 / 2;
 
-/// An acknowledgement is for a few messages.
+/// Limit of spare buffers: an acknowledgement frees a few messages.
 const MAX_SPARE_BUFFERS: usize = 4;
 
-/// What is to be sent next.
+/// The next part to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
     /// Bytes, as a binary message.
@@ -24,44 +23,45 @@ pub enum Chunk {
     End(StreamControl),
 }
 
-/// Where the direction's end is.
+/// The state of the direction's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EndState {
-    /// The local side may still say more.
+    /// The local side has not ended.
     Open,
-    /// It will not; the other end is to be told.
+    /// The local side has ended, and the end is to be sent.
     Pending,
-    /// The other end was told.
+    /// The end has been sent.
     Sent,
-    /// It was, but on a WebSocket that is lost: it may know or not.
+    /// The end was sent on a WebSocket that is lost: the peer may have it or not.
     Uncertain,
-    /// It has passed the end on.
+    /// The peer has acknowledged the end.
     Acknowledged,
 }
 
-/// The direction's state. All counts are bytes since the start of the stream.
+/// The state of the outgoing direction. All offsets are in bytes since the start of the stream.
 #[derive(Debug)]
 pub struct SendState {
-    /// Whether bytes are kept until they are acknowledged, so that they can be sent again.
+    /// `true` if bytes are kept until they are acknowledged, for retransmission.
     is_resumable: bool,
-    /// What is kept or waits to be sent, from `unacked_from` to `accepted`; the pieces before `next_unsent` are sent.
+    /// Bytes kept or to be sent, from `unacked_from` to `accepted`; the chunks before `next_unsent` have been sent.
     unacked: VecDeque<Bytes>,
     next_unsent: usize,
-    /// Memory that held full messages: under bulk, what is said next goes where it is warm.
+    /// Buffers of acknowledged full messages: in bulk transfers, the next bytes go to memory that is still in the
+    /// caches.
     spare_buffers: Vec<BytesMut>,
     unacked_from: u64,
     accepted: u64,
-    /// Handed to the present WebSocket and those before it, and the furthest that ever was.
+    /// Offset sent on the current WebSocket, and the highest ever sent.
     sent: u64,
     highest_sent: u64,
-    /// How far the other end has written them, and takes them.
+    /// Acknowledged offset, and the offset up to which the peer accepts bytes.
     acknowledged: u64,
     send_limit: u64,
     end: EndState,
 }
 
 impl SendState {
-    /// Nothing yet; the other end takes this much at first.
+    /// A new direction with this window.
     pub fn new(is_resumable: bool, send_limit: u64) -> Self {
         Self {
             is_resumable,
@@ -78,7 +78,8 @@ impl SendState {
         }
     }
 
-    /// How many more bytes may be taken from the local side when no more than `share` may be kept here.
+    /// Returns the number of bytes that may be read from the local side, if no more than `share` may be kept
+    /// unacknowledged.
     pub fn capacity(&self, share: u64) -> u64 {
         let bound = if self.is_resumable {
             self.send_limit.min(self.unacked_from.saturating_add(share))
@@ -91,28 +92,28 @@ impl SendState {
         if capacity < MIN_SEND && under_way >= INITIAL_WINDOW - MIN_SEND { 0 } else { capacity }
     }
 
-    /// The local side said this.
+    /// Queues bytes of the local side.
     pub fn push(&mut self, bytes: Bytes) {
         self.accepted += bytes.len() as u64;
         self.unacked.push_back(bytes);
     }
 
-    /// Memory for a full message, if some is at hand.
+    /// Takes a buffer for a full message, if one is spare.
     pub fn take_spare_buffer(&mut self) -> Option<BytesMut> {
         self.spare_buffers.pop()
     }
 
-    /// The local side has said all.
+    /// Ends the direction.
     pub fn finish(&mut self) {
         self.end = EndState::Pending;
     }
 
-    /// Whether the local side may still say something.
+    /// Reports whether the local side has not ended yet.
     pub fn is_open(&self) -> bool {
         self.end == EndState::Open
     }
 
-    /// What is to be sent next; it counts as sent.
+    /// Returns the next part to send and counts it as sent.
     pub fn next_chunk(&mut self) -> Option<Chunk> {
         if let Some(bytes) = self.unacked.get(self.next_unsent).cloned() {
             self.sent += bytes.len() as u64;
@@ -132,8 +133,8 @@ impl SendState {
         Some(Chunk::End(StreamControl::End { bytes: self.accepted }))
     }
 
-    /// The other end has written the first `bytes` down, takes `window` more, and has passed on the end or not.
-    pub fn acknowledged(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
+    /// Handles the peer's acknowledgement of the first `bytes`, with its window and whether the end was passed on.
+    pub fn on_ack(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
         let is_end_sent = matches!(self.end, EndState::Sent | EndState::Uncertain | EndState::Acknowledged);
         if bytes > self.sent || end && !(is_end_sent && bytes == self.accepted) {
             return Err(Violation::OffsetMismatch);
@@ -149,7 +150,7 @@ impl SendState {
         Ok(())
     }
 
-    /// On a new WebSocket: the other end has these, and wants the rest.
+    /// Rewinds to the peer's offset on a new WebSocket.
     pub fn rewind(&mut self, received: u64) -> Result<(), Violation> {
         if !self.is_resumable || received < self.unacked_from || received > self.highest_sent {
             return Err(Violation::OffsetMismatch);
@@ -166,17 +167,17 @@ impl SendState {
         Ok(())
     }
 
-    /// Whether the end of the direction was told, and everything before it sent.
+    /// Reports whether the end, and so everything before it, has been sent.
     pub fn is_end_sent(&self) -> bool {
         matches!(self.end, EndState::Sent | EndState::Acknowledged)
     }
 
-    /// Whether the other end has everything, and has passed it on.
+    /// Reports whether the peer has acknowledged the end, and so everything before it.
     pub fn is_acknowledged(&self) -> bool {
         self.end == EndState::Acknowledged
     }
 
-    /// How far the direction has come: what was sent, each byte once.
+    /// Returns the number of bytes sent, without retransmissions.
     pub fn bytes_sent(&self) -> u64 {
         self.highest_sent
     }
@@ -199,7 +200,7 @@ impl SendState {
         }
     }
 
-    /// Makes the chunk at `index` no longer than `at`.
+    /// Splits the chunk at `index` if it is longer than `at`.
     fn split_chunk(&mut self, index: usize, at: u64) {
         let chunk = &mut self.unacked[index];
         let at = usize::try_from(at).unwrap_or(usize::MAX);
@@ -228,36 +229,36 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_sent_again_from_where_the_other_end_is() {
+    fn unacknowledged_bytes_are_resent_from_the_peers_offset() {
         let mut outgoing = SendState::new(true, MANY);
         outgoing.push(Bytes::from_static(b"abcde"));
         outgoing.push(Bytes::from_static(b"fgh"));
         assert_eq!(sent(&mut outgoing), b"abcdefgh");
-        outgoing.acknowledged(2, MANY, false).unwrap();
+        outgoing.on_ack(2, MANY, false).unwrap();
         for received in [3, 8, 2, 5, 6] {
             outgoing.rewind(received).unwrap();
             assert_eq!(sent(&mut outgoing), b"abcdefgh"[usize::try_from(received).unwrap()..]);
         }
-        outgoing.acknowledged(7, MANY, false).unwrap();
-        assert!(outgoing.rewind(6).is_err(), "what was acknowledged is gone");
+        outgoing.on_ack(7, MANY, false).unwrap();
+        assert!(outgoing.rewind(6).is_err(), "acknowledged bytes are gone");
         outgoing.rewind(7).unwrap();
         assert_eq!(sent(&mut outgoing), b"h");
     }
 
     #[test]
-    fn counts_that_cannot_be_are_refused() {
+    fn impossible_offsets_are_errors() {
         let mut outgoing = SendState::new(true, MANY);
         outgoing.push(Bytes::from_static(b"abc"));
-        assert!(outgoing.acknowledged(1, 0, false).is_err(), "nothing was sent");
+        assert!(outgoing.on_ack(1, 0, false).is_err(), "nothing was sent");
         assert!(outgoing.rewind(1).is_err());
         sent(&mut outgoing);
-        assert!(outgoing.acknowledged(3, 0, true).is_err(), "no end was told");
-        assert!(outgoing.acknowledged(4, 0, false).is_err());
+        assert!(outgoing.on_ack(3, 0, true).is_err(), "no end was sent");
+        assert!(outgoing.on_ack(4, 0, false).is_err());
         assert!(outgoing.rewind(4).is_err());
     }
 
     #[test]
-    fn the_end_is_told_again_until_it_is_acknowledged() {
+    fn the_end_is_resent_until_it_is_acknowledged() {
         let mut outgoing = SendState::new(true, MANY);
         outgoing.push(Bytes::from_static(b"abc"));
         outgoing.finish();
@@ -268,8 +269,8 @@ mod tests {
         assert!(!outgoing.is_end_sent());
         assert_eq!(outgoing.next_chunk(), end);
         outgoing.rewind(3).unwrap();
-        outgoing.acknowledged(3, 0, true).unwrap();
-        assert_eq!(outgoing.next_chunk(), None, "it knew");
+        outgoing.on_ack(3, 0, true).unwrap();
+        assert_eq!(outgoing.next_chunk(), None, "it was acknowledged");
         outgoing.rewind(3).unwrap();
         assert_eq!(outgoing.next_chunk(), None);
     }
@@ -281,12 +282,12 @@ mod tests {
         outgoing.push(Bytes::from_static(b"abcd"));
         assert_eq!(outgoing.capacity(4), 0);
         sent(&mut outgoing);
-        outgoing.acknowledged(3, 20, false).unwrap();
+        outgoing.on_ack(3, 20, false).unwrap();
         assert_eq!((outgoing.capacity(4), outgoing.capacity(40)), (3, 19));
     }
 
     #[test]
-    fn the_rest_of_a_large_window_is_no_message_of_its_own() {
+    fn the_remainder_of_a_large_window_is_no_message_of_its_own() {
         let mut outgoing = SendState::new(true, INITIAL_WINDOW);
         while outgoing.capacity(MANY) > 0 {
             let bytes = usize::try_from(outgoing.capacity(MANY)).unwrap().min(FULL_MESSAGE_BYTES);
@@ -294,29 +295,29 @@ mod tests {
             outgoing.push(Bytes::from(vec![0; bytes]));
         }
         sent(&mut outgoing);
-        outgoing.acknowledged(FULL_MESSAGE_BYTES as u64, INITIAL_WINDOW, false).unwrap();
+        outgoing.on_ack(FULL_MESSAGE_BYTES as u64, INITIAL_WINDOW, false).unwrap();
         assert!(outgoing.capacity(MANY) >= FULL_MESSAGE_BYTES as u64);
     }
 
     #[test]
-    fn what_was_acknowledged_gives_its_memory_to_what_is_said_next() {
+    fn acknowledged_bytes_free_their_buffers_for_reuse() {
         let mut outgoing = SendState::new(true, MANY);
         for _ in 0..2 {
             outgoing.push(Bytes::from(vec![0; FULL_MESSAGE_BYTES]));
         }
         sent(&mut outgoing);
-        outgoing.acknowledged(FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
+        outgoing.on_ack(FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
         assert!(
             outgoing
                 .take_spare_buffer()
                 .is_some_and(|block| block.is_empty() && block.capacity() >= FULL_MESSAGE_BYTES)
         );
-        outgoing.acknowledged(2 * FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
+        outgoing.on_ack(2 * FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
         assert!(outgoing.take_spare_buffer().is_none(), "an idle stream holds nothing");
     }
 
     #[test]
-    fn a_writer_of_single_bytes_is_held_back_by_their_number() {
+    fn a_writer_of_single_bytes_is_limited_by_their_number() {
         let mut outgoing = SendState::new(true, MANY);
         while outgoing.capacity(MANY) > 0 {
             outgoing.push(Bytes::from_static(b"x"));
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_for_ends_that_cannot_resume() {
+    fn streams_that_are_not_resumable_keep_nothing() {
         let mut outgoing = SendState::new(false, MANY);
         outgoing.push(Bytes::from_static(b"abcd"));
         sent(&mut outgoing);

@@ -1,4 +1,5 @@
-//! Proxies on the way to a hub: which one, for which hubs, and ([`connect`], [`socks`]) what is said to it.
+//! Proxies between a client and its hub: their URLs, the choice of one for a hub, and ([`connect`], [`socks`]) their
+//! protocols.
 
 pub mod connect;
 pub mod socks;
@@ -15,46 +16,47 @@ use super::forward::HostPort;
 use super::join::HubAddress;
 use super::secret::ProxyCredentials;
 
-/// How a proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyProtocol {
     /// HTTP CONNECT, RFC 9110 section 9.3.6.
     HttpConnect,
-    /// SOCKS 5, RFC 1928. It is told names, never addresses that were looked up here.
+    /// SOCKS 5, RFC 1928, with names resolved by the proxy.
     Socks5,
 }
 
-/// The port of a proxy when none is named, as curl has it.
+/// The default port of a proxy, as curl's.
 const DEFAULT_PORT: u16 = 1080;
 
-/// A proxy: `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`. Shown without its login.
+/// A proxy: `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`. Formatted without its credentials.
 #[derive(Debug, Clone)]
 pub struct ProxyUrl {
-    /// How it is spoken to.
+    /// Its protocol.
     pub protocol: ProxyProtocol,
-    /// Where it is.
+    /// Its address.
     pub address: HubAddress,
-    /// What it wants to know first.
+    /// User and password, if it needs them.
     pub credentials: Option<ProxyCredentials>,
 }
 
-/// Why a text names no proxy. Says nothing of the text, in which there may be a password.
+/// The error for text that is not a proxy URL. Does not quote the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProxyUrl {
-    /// Another scheme.
-    #[error("a proxy is http://HOST:PORT or socks5h://HOST:PORT; this has another scheme")]
+    /// An unknown scheme.
+    #[error("unsupported proxy scheme; use http://HOST:PORT or socks5h://HOST:PORT")]
     Scheme,
     /// TLS to the proxy itself.
     #[error(
-        "https:// to a proxy is not supported; http:// to it is no less safe, since what passes is devstream's own TLS"
+        "https:// proxies are not supported; use http://, which is as safe: the tunnel carries devstream's own TLS"
     )]
     Tls,
-    /// No host, or no port.
-    #[error("a proxy is http://HOST:PORT or socks5h://HOST:PORT; this has no such host and port")]
+    /// No valid host and port.
+    #[error("invalid proxy address; use http://HOST:PORT or socks5h://HOST:PORT")]
     Address,
-    /// Its user and password.
+    /// Invalid user or password.
     #[error(
-        "the proxy's user or password is empty, longer than 255 bytes, or not text; in a URL, write special characters as %XX"
+        "invalid proxy credentials: the user is empty, or user or password is longer than 255 bytes or not text; \
+         in a URL, write special characters as %XX"
     )]
     Credentials,
 }
@@ -92,14 +94,14 @@ fn parse_userinfo(text: &str) -> Result<ProxyCredentials, InvalidProxyUrl> {
     ProxyCredentials::new(&decode(user)?, &decode(password)?).map_err(|_| InvalidProxyUrl::Credentials)
 }
 
-/// Which proxy leads to which hub.
+/// The choice of a proxy for each host.
 #[derive(Debug, Clone, Default)]
 pub struct ProxySettings {
     proxy: Option<Arc<ProxyUrl>>,
     no_proxy: Option<NoProxy>,
 }
 
-/// A variable that should name a proxy does not.
+/// The error for an environment variable that is not a proxy URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {why}")]
 pub struct InvalidProxyVariable {
@@ -107,17 +109,17 @@ pub struct InvalidProxyVariable {
     why: InvalidProxyUrl,
 }
 
-/// As curl asks them for an https:// URL; lower case wins.
+/// The variables that curl reads for an https:// URL, in its order: lower case wins.
 const PROXY_VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const NO_PROXY_VARIABLES: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
 impl ProxySettings {
-    /// Through this proxy, whatever the hub.
+    /// Uses this proxy for every host.
     pub fn always(proxy: ProxyUrl) -> Self {
         Self { proxy: Some(Arc::new(proxy)), no_proxy: None }
     }
 
-    /// As the environment says. Unlike curl's, its proxies never lead to this machine itself.
+    /// Reads the environment. Unlike with curl, loopback addresses are never proxied.
     pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidProxyVariable> {
         let set = |name: &&'static str| Some((*name, variable(name).filter(|value| !value.is_empty())?));
         let Some((name, value)) = PROXY_VARIABLES.iter().find_map(set) else { return Ok(Self::default()) };
@@ -126,26 +128,27 @@ impl ProxySettings {
         Ok(Self { no_proxy: Some(NoProxy::parse(&no_proxy)), ..Self::always(url) })
     }
 
-    /// With this login, whatever else was said.
+    /// Replaces the credentials.
     #[must_use]
     pub fn with_credentials(self, credentials: ProxyCredentials) -> Self {
         let proxy = self.proxy.map(|url| Arc::new(ProxyUrl { credentials: Some(credentials), ..(*url).clone() }));
         Self { proxy, ..self }
     }
 
-    /// Whether it leads through a proxy to any host at all.
+    /// Reports whether any host is reached through a proxy.
     pub fn has_proxy(&self) -> bool {
         self.proxy.is_some()
     }
 
-    /// The proxy that leads to this host; none if there is none between.
+    /// Returns the proxy for a host; none for a direct connection.
     pub fn proxy_for(&self, host: &str) -> Option<&ProxyUrl> {
         let is_excepted = self.no_proxy.as_ref().is_some_and(|rules| rules.matches(host));
         self.proxy.as_deref().filter(|_| !is_excepted)
     }
 }
 
-/// `NO_PROXY`: names, which stand for what is below them too, addresses and networks, between commas or spaces; or `*`.
+/// `NO_PROXY`: domain names, which match their subdomains too, addresses and networks, separated by commas or spaces;
+/// or `*`.
 #[derive(Debug, Clone)]
 struct NoProxy {
     all: bool,
@@ -179,7 +182,7 @@ impl NoProxy {
     }
 }
 
-/// Dots at its ends and its case make a name no other one.
+/// Strips leading and trailing dots and folds case.
 fn normalize(name: &str) -> String {
     name.trim_matches('.').to_ascii_lowercase()
 }
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_what_curl_takes_for_one() {
+    fn proxy_urls_parse_as_in_curl() {
         for (text, protocol, shown) in [
             ("http://squid.corp:3128", ProxyProtocol::HttpConnect, "squid.corp:3128"),
             ("squid.corp:3128/", ProxyProtocol::HttpConnect, "squid.corp:3128"),
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_taken_from_the_url_and_never_shown() {
+    fn credentials_are_read_from_the_url_and_never_shown() {
         let via = url("http://al%40ice:p%3Ass@w@squid.corp:3128").unwrap();
         let credentials = via.credentials.as_ref().unwrap();
         assert_eq!((credentials.user(), credentials.password()), ("al@ice", "p:ss@w"));
@@ -256,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_are_names_with_what_is_below_them_addresses_and_networks() {
+    fn exceptions_are_domains_with_their_subdomains_addresses_and_networks() {
         let direct = |exceptions: &str, host: &str| {
             from(&[("all_proxy", "a"), ("no_proxy", exceptions)]).unwrap().proxy_for(host).is_none()
         };
@@ -288,11 +291,14 @@ mod tests {
         ] {
             assert!(!direct(exceptions, host), "'{exceptions}' {host}");
         }
-        assert!(ProxySettings::always(url("a").unwrap()).proxy_for("localhost").is_some(), "who says so means it");
+        assert!(
+            ProxySettings::always(url("a").unwrap()).proxy_for("localhost").is_some(),
+            "an explicit proxy has no exceptions"
+        );
     }
 
     #[test]
-    fn another_login_replaces_the_one_in_the_url() {
+    fn explicit_credentials_replace_those_in_the_url() {
         let settings = ProxySettings::always(url("http://alice:old@a").unwrap())
             .with_credentials(ProxyCredentials::new("bob", "new").unwrap());
         assert_eq!(settings.proxy_for("hub").unwrap().credentials.as_ref().unwrap().password(), "new");

@@ -1,4 +1,4 @@
-//! A device on a network of its own, and what can happen to the network.
+//! Faults of the network between a hub and a device.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, TIMEOUT, within};
 
-/// A hub and its user on one island, a device with an echo behind it on another.
+/// A hub and an operator in one network namespace, a device with an echo target in another.
 struct Fixture {
     _target: Target,
     agent: Agent,
@@ -28,13 +28,13 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With one cable between them.
+    /// Creates two networks with one cable between them.
     fn new() -> Self {
         let [near, far] = NetNs::two();
         Self::on(near, far, "10.0.0.1", &[])
     }
 
-    /// With the hub at this address.
+    /// Starts all roles, with the hub at this address.
     fn on(near: NetNs, far: NetNs, host: &str, arguments: &[&str]) -> Self {
         let (hub_machine, device) = (near.machine(), far.machine());
         let hub = Hub::start_at(&hub_machine, &format!("{host}:0"), &[&["--hostname", host], arguments].concat());
@@ -49,7 +49,7 @@ impl Fixture {
         self.near.enter(|| self.proxy.connect())
     }
 
-    /// Whether nobody had to connect anew.
+    /// Reports whether no role had to reconnect.
     fn stayed_connected(&self) -> bool {
         !self.agent.process.log().contains("trying again")
     }
@@ -61,7 +61,7 @@ fn a_tenth_of_all_packets_lost_each_way_loses_no_byte_and_no_connection() {
     let local = fixture.connect();
     // A tenth each way is a fifth of the round trips.
     for netns in [&fixture.near, &fixture.far] {
-        netns.run("iptables -A INPUT -i cable -m statistic --mode random --probability 0.1 -j DROP");
+        netns.run("iptables -A INPUT -i veth -m statistic --mode random --probability 0.1 -j DROP");
     }
     echo_round_trip(&local, 3, 256 * KIB);
     assert!(fixture.stayed_connected(), "{}", fixture.agent.process);
@@ -71,15 +71,15 @@ fn a_tenth_of_all_packets_lost_each_way_loses_no_byte_and_no_connection() {
 }
 
 #[test]
-fn a_cable_that_is_out_for_three_seconds_breaks_nothing() {
+fn a_network_outage_of_three_seconds_breaks_no_stream() {
     let fixture = Fixture::new();
     let mut local = fixture.connect();
     is_alive(&mut local);
-    fixture.far.run("ip link set cable down");
+    fixture.far.run("ip link set veth down");
     local.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     local.write_all(b"hello").unwrap();
     assert_eq!(drain(&mut local).end, StreamEnd::Stalled, "nothing comes back");
-    fixture.far.run("ip link set cable up");
+    fixture.far.run("ip link set veth up");
     local.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut answer = [0; 5];
     local.read_exact(&mut answer).unwrap();
@@ -89,18 +89,18 @@ fn a_cable_that_is_out_for_three_seconds_breaks_nothing() {
 }
 
 #[test]
-fn a_mapping_that_a_nat_forgot_is_noticed_by_the_hub_at_once() {
+fn a_lost_nat_mapping_is_detected_by_the_hub_at_once() {
     let [near, nat, far] = [(); 3].map(|()| NetNs::new());
-    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "cable");
+    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
-    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
+    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o veth -j MASQUERADE");
     let fixture = Fixture::on(near, far, "10.0.0.1", &["--no-resume"]);
     let mut local = fixture.connect();
     is_alive(&mut local);
-    // Otherwise the device's next packet would have it remembered.
+    // Otherwise the device's next packet would renew the mapping.
     nat.run("iptables -A FORWARD -i lan -j DROP && conntrack -F");
-    // The NAT's own machine answers for a connection that it does not know.
+    // The NAT itself answers packets of a connection without a mapping.
     local.write_all(b"hello").unwrap();
     within(AT_ONCE, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
     assert_eq!(drain(&mut fixture.connect()).end, StreamEnd::Reset);
@@ -124,10 +124,10 @@ fn a_filtered_target_is_named_within_its_time() {
 }
 
 #[test]
-fn where_there_is_only_ipv6_everything_works() {
+fn everything_works_over_ipv6_alone() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1"), (&far, "fd00::2")] {
-        netns.run(&format!("ip address flush dev cable && ip address add {address}/64 dev cable nodad"));
+        netns.run(&format!("ip address flush dev veth && ip address add {address}/64 dev veth nodad"));
     }
     let fixture = Fixture::on(near, far, "[fd00::1]", &[]);
     is_alive(&mut fixture.connect());
@@ -137,18 +137,18 @@ fn where_there_is_only_ipv6_everything_works() {
 fn an_address_that_vanishes_and_comes_back_still_listens() {
     let [near, far] = NetNs::two();
     let fixture = Fixture::on(near, far, "10.0.0.1", &[]);
-    fixture.near.run("ip address add 10.0.0.3/24 dev cable");
+    fixture.near.run("ip address add 10.0.0.3/24 dev veth");
     let proxy = ServiceProxy::start_with(fixture.hub.machine(), DEVICE, "10.0.0.3:0", &[]);
     let reach = || fixture.near.enter(|| TcpStream::connect_timeout(&([10, 0, 0, 3], proxy.port).into(), AT_ONCE));
     is_alive(&mut reach().unwrap());
-    fixture.near.run("ip address del 10.0.0.3/24 dev cable");
+    fixture.near.run("ip address del 10.0.0.3/24 dev veth");
     assert!(reach().is_err());
-    fixture.near.run("ip address add 10.0.0.3/24 dev cable");
+    fixture.near.run("ip address add 10.0.0.3/24 dev veth");
     is_alive(&mut reach().unwrap());
 }
 
 #[test]
-fn a_port_that_only_root_may_have_is_named_with_a_way_out() {
+fn a_privileged_port_is_refused_with_advice() {
     let netns = NetNs::new();
     netns.run("sysctl -qw net.ipv4.ip_unprivileged_port_start=1024");
     let machine = netns.machine();

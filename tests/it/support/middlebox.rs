@@ -1,4 +1,4 @@
-//! A proxy that inspects TLS, as some companies have on the way out: it ends each session and starts another.
+//! A TLS-inspecting proxy, as some companies run: it terminates each session and opens another.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::machine::Machine;
 
 /// A running one; gone when dropped.
 pub(crate) struct Middlebox {
-    /// What the company has its machines trust.
+    /// The authority that the company's machines trust.
     pub(crate) authority: String,
     port: u16,
     _runtime: Runtime,
@@ -46,13 +46,13 @@ impl Middlebox {
         Self { authority: authority.file(machine), port, _runtime: runtime }
     }
 
-    /// Where clients are led, under the hub's own name.
+    /// Address for clients, with the hub's own name.
     pub(crate) fn address(&self) -> String {
         format!("{NAME}:{}", self.port)
     }
 }
 
-/// Whatever goes wrong here, the ends notice.
+/// Inspects one connection; both ends notice its errors.
 async fn inspect(inwards: TlsAcceptor, client: TcpStream, outwards: TlsConnector, hub: u16) {
     let Ok(mut client) = inwards.accept(client).await else { return };
     let server = TcpStream::connect(("127.0.0.1", hub)).await.unwrap();

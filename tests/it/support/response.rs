@@ -1,9 +1,9 @@
-//! What a hub answers by HTTP, read by hand.
+//! A parser for the hub's HTTP responses.
 
 use std::io::{self, Read as _};
 
-use devstream::proto::challenge::CHANNEL_HEADER;
-use devstream::proto::http::{ACCEPTED_HEADER, TOKEN_HEADER, URL_HEADER};
+use devstream::proto::channel_binding::CHANNEL_HEADER;
+use devstream::proto::http::{ACCEPTED_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER};
 use devstream::proto::refusal::Refusal;
 
 use super::raw::{StreamGrant, Tls};
@@ -24,7 +24,7 @@ impl HttpResponse {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// The word of the refusal in it, or `yes`.
+    /// The refusal's label, or `yes`.
     pub(crate) fn refusal_label(&self) -> &'static str {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
         match serde_json::from_value::<Refusal>(body["refusal"].clone()) {
@@ -36,11 +36,11 @@ impl HttpResponse {
         }
     }
 
-    /// What a device that said yes made possible.
+    /// The stream granted by an accepted request.
     pub(crate) fn grant(&self) -> StreamGrant {
         assert_eq!((self.status, self.header(ACCEPTED_HEADER)), (200, Some("True")), "{self:?}");
         let header = |name| self.header(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned();
-        StreamGrant { url: header(URL_HEADER), token: header(TOKEN_HEADER), protocol: None }
+        StreamGrant { url: header(STREAM_URL_HEADER), token: header(STREAM_TOKEN_HEADER), protocol: None }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The hub: the real broker, and relays that pass on what comes.
+//! The hub: the real broker, and relays that forward messages.
 
 use super::*;
 
@@ -15,7 +15,7 @@ use crate::world::{self, address, name, plain_request, random, service};
 
 const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
-/// How long a relay may take to tell dead connections that they are over.
+/// Longest time that a relay takes to close dead connections, in milliseconds.
 const CLOSE_DELAY: u64 = 5000;
 
 impl Simulation {
@@ -35,16 +35,16 @@ impl Simulation {
             reusable: false,
         };
         let device = "device-0".parse().unwrap();
-        self.tell(Input::DeviceConnected { device, connection, hello, address: address() });
+        self.handle(Input::DeviceConnected { device, connection, hello, address: address() });
         self.after(Duration::from_secs(1), Event::PollHub);
     }
 
-    /// The handshake: it is the other simulation's matter, and goes well.
+    /// Performs the handshake without faults: the broker's simulation covers it.
     pub(super) fn open(&mut self) {
         let device = "device-0".parse().unwrap();
-        let ask = OpenRequest { protocols: StreamProtocol::ALL.to_vec(), ..plain_request(&device) };
+        let request = OpenRequest { protocols: StreamProtocol::ALL.to_vec(), ..plain_request(&device) };
         let broker = self.broker.as_mut().unwrap();
-        broker.handle(Input::OpenRequested { requester: ConnectionId(999), request: ask }, self.now);
+        broker.handle(Input::OpenRequested { requester: ConnectionId(999), request }, self.now);
         let mut tokens = Vec::new();
         while let Some(output) = broker.next_output() {
             match output {
@@ -94,7 +94,7 @@ impl Simulation {
         let bridge = Bridge { hub: "hub".into(), device, stream: self.stream, role };
         let principal = Principal { role, id };
         let (scope, until) = (Scope::everything(), None);
-        self.tell(Input::LegAttached(LegAttach {
+        self.handle(Input::LegAttached(LegAttach {
             leg,
             bridge,
             principal,
@@ -105,7 +105,7 @@ impl Simulation {
         }));
     }
 
-    /// A side is back at the door.
+    /// An attempt to rejoin reaches the hub.
     pub(super) fn rejoin_arrives(&mut self, side: usize, attempt: u64) {
         if self.broker.is_none() || self.sides[side].offline_until > self.now {
             let late = self.up_to(300);
@@ -115,7 +115,7 @@ impl Simulation {
         self.arrives(side, attempt, LegCredential::Ticket(Box::new(ticket)));
     }
 
-    fn tell(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         let now = self.now;
         if let Some(broker) = &mut self.broker {
             broker.handle(input, now);
@@ -146,7 +146,7 @@ impl Simulation {
                             self.after(late, Event::Refused(side, attempt, Some(refusal.kind)));
                         }
                         LegState::Waiting(_) => self.close(leg, &refusal),
-                        LegState::Joined(_) => panic!("refused a side that is joined"),
+                        LegState::Joined(_) => panic!("refused a joined leg"),
                     }
                 }
                 Output::Join(joined) => self.join(index(joined.device_leg), index(joined.service_leg)),
@@ -169,14 +169,14 @@ impl Simulation {
         }
         for (leg, other) in [(device, service), (service, device)] {
             let state = std::mem::replace(&mut self.legs[leg].state, LegState::Joined(other));
-            let LegState::Waiting(early) = state else { panic!("joined a side that does not wait") };
+            let LegState::Waiting(early) = state else { panic!("joined a leg that does not wait") };
             for message in early {
                 self.send_down(other, message);
             }
         }
     }
 
-    /// A side may have left while the broker did not know; the other one, if it is there, is sent to come again.
+    /// Returns the remaining leg, if one has left without the broker's knowledge: it has to rejoin.
     fn lone_leg(&self, device: usize, service: usize) -> Option<Option<usize>> {
         let waits = |leg: usize| matches!(self.legs[leg].state, LegState::Waiting(_));
         match (waits(device), waits(service)) {
@@ -195,7 +195,7 @@ impl Simulation {
         }
     }
 
-    /// Both sides of the relay are told, and it says later that it is over.
+    /// Closes both legs of the relay, which ends later.
     fn end_relay(&mut self, refusal: &Refusal) {
         let run = self.run;
         let joined = |leg: &&Leg| leg.run == run && matches!(leg.state, LegState::Joined(_)) && leg.side == 1;
@@ -234,7 +234,7 @@ impl Simulation {
         }
     }
 
-    /// Where a message of bytes ends means nothing, and is not kept.
+    /// Forwards a message; boundaries of binary messages are not kept.
     fn pass_on(&mut self, leg: usize, message: Message) {
         match message {
             Message::Bytes(mut bytes) if bytes.len() > 1 && self.random_below(3) == 0 => {
@@ -262,14 +262,14 @@ impl Simulation {
         self.broker.is_none() || self.legs[leg].run != self.run
     }
 
-    /// A side is gone; the other one, if it is joined, is told this.
-    fn leaves(&mut self, leg: usize, lost: bool, told: Option<(u16, String)>) {
+    /// A leg is gone; the other, if joined, is closed.
+    fn leaves(&mut self, leg: usize, lost: bool, close_frame: Option<(u16, String)>) {
         let id = match std::mem::replace(&mut self.legs[leg].state, LegState::Closed) {
             LegState::Closed => return,
             LegState::Waiting(_) => leg,
             LegState::Joined(other) => {
                 self.legs[other].state = LegState::Closed;
-                let (code, reason) = told.unwrap_or((CLOSE_NORMAL, String::new()));
+                let (code, reason) = close_frame.unwrap_or((CLOSE_NORMAL, String::new()));
                 self.send_down(other, Message::Close(code, reason));
                 if self.legs[leg].side == 1 { leg } else { other }
             }
@@ -280,11 +280,11 @@ impl Simulation {
 
     pub(super) fn relay_ended(&mut self, run: u64, leg: ConnectionId, lost: bool) {
         if run == self.run {
-            self.tell(Input::LegLeft { leg, exit: if lost { world::lost() } else { LegExit::Deliberate } });
+            self.handle(Input::LegLeft { leg, exit: if lost { world::lost() } else { LegExit::Deliberate } });
         }
     }
 
-    /// Timers of the broker and of each connection.
+    /// Polls the timers of the broker and of each connection.
     pub(super) fn poll_hub(&mut self) {
         let now = self.now;
         let Some(broker) = &mut self.broker else { return };
@@ -319,13 +319,13 @@ impl Simulation {
             }
             KeepaliveAction::GiveUp => {
                 let sound = *up && *down && self.sides[*side].leg == Some(leg);
-                assert!(!sound, "the hub gave up a side that is there");
+                assert!(!sound, "the hub gave up a connected end");
                 self.hub_disconnects(leg);
             }
         }
     }
 
-    /// At once, and its host with it or not; and it starts again.
+    /// Crashes the hub, with or without its host, and restarts it.
     pub(super) fn hub_dies(&mut self, long: u64) {
         if self.broker.is_none() {
             return;
@@ -340,7 +340,7 @@ impl Simulation {
         self.broker = None;
         for leg in 0..self.legs.len() {
             let sound = self.legs[leg].down;
-            // What was sent before is lost with it, or not.
+            // Messages in flight are lost with its host, or arrive.
             if silently {
                 (self.legs[leg].up, self.legs[leg].down) = (false, false);
             } else if sound {
@@ -351,12 +351,12 @@ impl Simulation {
         }
     }
 
-    /// It says so, waits, and sends everybody away.
+    /// Announces the shutdown, waits, and closes all connections.
     pub(super) fn hub_drains(&mut self) {
         if self.broker.is_none() || std::mem::replace(&mut self.stopping, true) {
             return;
         }
-        self.tell(Input::Drain);
+        self.handle(Input::Drain);
         let reconnect_delay_ms = self.random_below(3000);
         for leg in 0..self.legs.len() {
             if self.legs[leg].run == self.run && matches!(self.legs[leg].state, LegState::Joined(_)) {
@@ -384,12 +384,12 @@ impl Simulation {
     }
 
     pub(super) fn kill(&mut self) {
-        self.tell(Input::StreamKilled { stream: self.stream });
+        self.handle(Input::StreamKilled { stream: self.stream });
     }
 
     pub(super) fn revoke(&mut self) {
         let principal = Principal { role: Role::Service, id: service(0).into() };
-        self.tell(Input::IdentityRevoked { principal, reason: RefusalKind::AuthenticationFailed.into() });
+        self.handle(Input::IdentityRevoked { principal, reason: RefusalKind::AuthenticationFailed.into() });
     }
 }
 

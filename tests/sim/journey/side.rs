@@ -1,4 +1,4 @@
-//! An end of the stream: the machines that the pump drives, and a local application.
+//! An end of the stream: the state machines that the pump drives, and a local application.
 
 use super::*;
 
@@ -16,7 +16,7 @@ pub(super) struct Side {
     pub(super) leg: Option<usize>,
     attempt: u64,
     dialing: bool,
-    /// The other end is awaited on this connection until then.
+    /// Time until which the peer is awaited on this connection.
     peer_deadline: Option<Instant>,
     back: Duration,
     keepalive: Keepalive,
@@ -24,22 +24,22 @@ pub(super) struct Side {
     last_write: Instant,
     last_read: Instant,
     poll_at: Option<Instant>,
-    /// The way to the hub, in milliseconds, and until when there is none.
+    /// One-way latency to the hub, in milliseconds, and the end of an outage.
     pub(super) latency: u64,
     pub(super) offline_until: Instant,
     pub(super) ending: Option<Ending>,
-    /// What the application says in all, and in one go, and how often.
+    /// Bytes that the application writes in all, and per write, and the longest pause between writes, in milliseconds.
     size: usize,
     step: usize,
     pace: u64,
     pub(super) bytes_written: usize,
     pub(super) acknowledged: usize,
     pub(super) finished: bool,
-    /// What it takes in one go, and when it takes nothing.
+    /// Bytes that it reads at once, and a period in which it reads nothing.
     read_size: usize,
     paused: (Instant, Instant),
     pub(super) bytes_read: usize,
-    /// What waits in its socket.
+    /// Bytes in its socket.
     chunk: usize,
     pub(super) writing: usize,
     pub(super) ended: bool,
@@ -84,7 +84,7 @@ impl Side {
 
     pub(super) fn begin(&mut self, leg: usize, ticket: ResumeTicket, grace: Duration, now: Instant) {
         self.rejoin_timer = RejoinTimer::new(grace);
-        self.rejoin_timer.restored(now);
+        self.rejoin_timer.on_restored(now);
         (self.ticket, self.leg) = (Some(ticket), Some(leg));
     }
 
@@ -138,20 +138,20 @@ impl Simulation {
         }
     }
 
-    /// Says and hears something; whether there is more to be done.
+    /// Writes and reads; returns `true` if there is more to do.
     fn application(&mut self, number: usize) -> bool {
         let (now, share) = (self.now, self.share);
         let other = &self.sides[1 - number];
-        let (others_said, others_all) = (other.bytes_written, other.finished);
+        let (others_written, others_all) = (other.bytes_written, other.finished);
         let side = &mut self.sides[number];
-        let room = usize::try_from(side.end.capacity(share)).unwrap();
-        let length = room.min(side.step).min(side.size - side.bytes_written).min(DATA_MESSAGE_BYTES);
+        let capacity = usize::try_from(side.end.capacity(share)).unwrap();
+        let length = capacity.min(side.step).min(side.size - side.bytes_written).min(DATA_MESSAGE_BYTES);
         if length > 0 {
             side.end.push_local(self.pattern.slice(side.bytes_written..side.bytes_written + length));
             side.bytes_written += length;
         }
-        // The end of file is read as bytes are: when there is room for some.
-        if side.bytes_written == side.size && !side.finished && room > 0 {
+        // End of file is read as bytes are: when there is capacity.
+        if side.bytes_written == side.size && !side.finished && capacity > 0 {
             side.end.push_local(Bytes::new());
             side.finished = true;
         }
@@ -160,28 +160,28 @@ impl Simulation {
                 && let Some(bytes) = side.end.pop_local()
             {
                 let expected = &self.pattern[side.bytes_read..side.bytes_read + bytes.len()];
-                assert!(bytes == expected, "other bytes at {} of {others_said}", side.bytes_read);
-                assert!(side.bytes_read + bytes.len() <= others_said, "heard what nobody said");
+                assert!(bytes == expected, "other bytes at {} of {others_written}", side.bytes_read);
+                assert!(side.bytes_read + bytes.len() <= others_written, "read bytes that were never written");
                 (side.chunk, side.writing) = (bytes.len(), bytes.len());
             }
             let taken = side.writing.min(side.read_size);
             side.writing -= taken;
             side.bytes_read += taken;
             if side.writing == 0 && side.chunk > 0 {
-                side.end.written(std::mem::take(&mut side.chunk));
+                side.end.on_written(std::mem::take(&mut side.chunk));
             }
             if side.writing == 0 && side.end.queued() == 0 && side.end.has_received_all() && !side.ended {
-                assert!(others_all && side.bytes_read == others_said, "the end before all bytes");
+                assert!(others_all && side.bytes_read == others_written, "the end before all bytes");
                 side.ended = true;
-                side.end.end_written();
+                side.end.on_end_written();
             }
         }
-        let more_to_say = !side.finished && side.end.capacity(share) > 0;
-        let more_to_hear = side.writing > 0 || side.end.queued() > 0;
-        more_to_say || more_to_hear && side.reads(now)
+        let more_to_write = !side.finished && side.end.capacity(share) > 0;
+        let more_to_read = side.writing > 0 || side.end.queued() > 0;
+        more_to_write || more_to_read && side.reads(now)
     }
 
-    /// What is due by now; when to look again, unless this end is over.
+    /// Handles the timers that are due; returns the next, unless this end is over.
     fn timers(&mut self, number: usize) -> Option<Instant> {
         let (now, random) = (self.now, self.random());
         let side = &mut self.sides[number];
@@ -207,7 +207,7 @@ impl Simulation {
                 KeepaliveAction::GiveUp => {
                     let leg = &self.legs[side.leg.unwrap()];
                     let sound = leg.up && leg.down && leg.run == self.run && !matches!(leg.state, LegState::Closed);
-                    assert!(!sound, "an end gave up a hub that is there");
+                    assert!(!sound, "an end gave up a connected hub");
                     self.lost(number, Duration::ZERO, random);
                     return self.rejoin(number);
                 }
@@ -250,7 +250,7 @@ impl Simulation {
         side.dialing = false;
         match kind {
             None | Some(RefusalKind::Draining | RefusalKind::Interrupted | RefusalKind::HubBusy) => {
-                side.rejoin_timer.connection_lost(now, Duration::ZERO, random);
+                side.rejoin_timer.on_connection_lost(now, Duration::ZERO, random);
                 self.poll_soon(number);
             }
             Some(_) => self.over(number, Ending::Broken, None),
@@ -270,10 +270,10 @@ impl Simulation {
     fn lost(&mut self, number: usize, back: Duration, random: u64) {
         let Some(leg) = self.sides[number].leg.take() else { return };
         self.abort(leg);
-        self.sides[number].rejoin_timer.connection_lost(self.now, back, random);
+        self.sides[number].rejoin_timer.on_connection_lost(self.now, back, random);
     }
 
-    /// The hub notices, if the way there is open.
+    /// Aborts the connection; the hub notices if the path is open.
     fn abort(&mut self, leg: usize) {
         if self.legs[leg].up {
             let at = self.legs[leg].last_up.max(self.now + self.delay(self.legs[leg].side));
@@ -281,17 +281,17 @@ impl Simulation {
         }
     }
 
-    /// The end of the stream here, and what the other end is told.
-    fn over(&mut self, number: usize, ending: Ending, told: Option<u16>) {
+    /// Ends the stream at this end, and closes the connection with this code.
+    fn over(&mut self, number: usize, ending: Ending, close_code: Option<u16>) {
         self.sides[number].ending = Some(ending);
         let Some(leg) = self.sides[number].leg.take() else { return };
-        if let Some(code) = told {
+        if let Some(code) = close_code {
             self.send_up(leg, Message::Close(code, String::new()));
         }
         self.abort(leg);
     }
 
-    /// Its process ends.
+    /// Stops its process.
     pub(super) fn stop(&mut self, number: usize) {
         if self.sides[number].ending.is_none() {
             self.over(number, Ending::Broken, Some(RefusalKind::PeerGone.row().close));
@@ -308,12 +308,12 @@ impl Simulation {
                 Some(NextSend::Text(control)) => Message::Text(control),
                 Some(NextSend::Bytes(bytes)) => Message::Bytes(bytes),
                 Some(NextSend::Ping) => Message::Ping,
-                Some(NextSend::Close) => panic!("both ends have a half-close"),
+                Some(NextSend::Close) => panic!("both ends have half-close"),
                 None => return,
             };
             side.last_write = self.now;
             self.send_up(leg, message);
-            self.sides[number].end.flushed();
+            self.sides[number].end.on_flushed();
         }
     }
 
@@ -339,18 +339,18 @@ impl Simulation {
         }
         side.last_read = now;
         let result = match message {
-            Message::Bytes(bytes) => side.end.received(&bytes),
-            Message::Text(StreamControl::End { bytes }) => side.end.ended(bytes),
+            Message::Bytes(bytes) => side.end.on_bytes(&bytes),
+            Message::Text(StreamControl::End { bytes }) => side.end.on_end(bytes),
             Message::Text(StreamControl::Ack { bytes, window, end }) => {
                 side.acknowledged = side.acknowledged.max(usize::try_from(bytes).unwrap());
-                side.end.acknowledged(bytes, window, end)
+                side.end.on_ack(bytes, window, end)
             }
             Message::Text(StreamControl::Resume { received }) => {
-                side.rejoin_timer.restored(now);
+                side.rejoin_timer.on_restored(now);
                 self.tally.resumed += 1;
-                side.end.resumed(received)
+                side.end.on_resume(received)
             }
-            Message::Text(StreamControl::Release) => side.end.peer_released(),
+            Message::Text(StreamControl::Release) => side.end.on_release(),
             Message::Text(StreamControl::Drain { reconnect_delay_ms, .. }) => {
                 side.back = Duration::from_millis(reconnect_delay_ms);
                 Ok(())
@@ -363,7 +363,7 @@ impl Simulation {
             Message::Pong | Message::Upgraded(..) => Ok(()),
             Message::Close(code, reason) => {
                 match side.end.interpret_close(Some((code, &reason))) {
-                    CloseMeaning::Done => side.end.closed(),
+                    CloseMeaning::Done => side.end.on_close(),
                     CloseMeaning::Reset => self.over(number, Ending::PeerReset, None),
                     CloseMeaning::Lost(_) => {
                         let back = side.back;
@@ -374,7 +374,7 @@ impl Simulation {
                 Ok(())
             }
         };
-        assert_eq!(result, Ok(()), "an end that keeps to the rules");
+        assert_eq!(result, Ok(()), "both ends keep to the protocol");
         self.flush(number);
         self.poll_soon(number);
     }

@@ -1,4 +1,5 @@
-//! Where there are no Unix sockets: a port of this machine, and a secret to show there, in a file that only the user reads.
+//! Local sockets without Unix sockets: a loopback port that asks for a secret. The file at the socket's path has both,
+//! and only the user may read it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,13 +16,14 @@ use crate::proto::secret::Secret;
 /// A connection between two programs of one user.
 pub type LocalStream = TcpStream;
 
-/// A program that connects shows the secret at once.
+/// The deadline for a client's secret, which it sends at once.
 const SECRET_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// On its own machine a connection is made at once, or refused: which Windows does only after two seconds of asking again.
+/// The deadline of a connection. On loopback it is made or refused at once, except that Windows retries a refused one
+/// for two seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Listens for who can read the file at its path.
+/// A listener for programs that can read the file at its path.
 #[derive(Debug)]
 pub struct LocalListener {
     listener: TcpListener,
@@ -30,7 +32,7 @@ pub struct LocalListener {
 }
 
 impl LocalListener {
-    /// Takes the place of what a dead hub left; the caller holds the directory's lock.
+    /// Binds a port, and replaces the file of a dead process; the caller holds the directory's lock.
     pub fn bind(path: &Path) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
@@ -39,7 +41,7 @@ impl LocalListener {
         Ok(Self { listener: TcpListener::from_std(listener)?, secret, path: path.into() })
     }
 
-    /// The next program of the same user.
+    /// Accepts the next connection of the same user.
     pub async fn accept(&self) -> io::Result<LocalStream> {
         loop {
             let (mut stream, _) = self.listener.accept().await?;
@@ -48,7 +50,7 @@ impl LocalListener {
             if matches!(read, Ok(Ok(_))) && Secret::new(presented).hash() == self.secret.hash() {
                 return Ok(stream);
             }
-            tracing::warn!("refused another user at the admin port");
+            tracing::warn!("refused a connection to the admin port without its secret");
         }
     }
 }
@@ -61,9 +63,9 @@ impl Drop for LocalListener {
     }
 }
 
-/// A connection to the program that listens there.
+/// Connects to the program that listens at `path`.
 pub(super) async fn connect(path: &Path) -> io::Result<LocalStream> {
-    // That nobody listens is told by what is missing.
+    // A missing file means that no program listens.
     std::fs::metadata(path)?;
     let text = read_private(path).map_err(io::Error::other)?;
     let read = || {
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_who_can_read_the_file_is_let_in() {
+    async fn only_clients_that_can_read_the_file_are_accepted() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("admin");
         let listener = LocalListener::bind(&path).unwrap();

@@ -1,4 +1,4 @@
-//! A Unix socket, at which the kernel says who is there.
+//! Local sockets on Unix, where the kernel reports the peer's user.
 
 use std::fs::File;
 use std::io;
@@ -11,10 +11,10 @@ use tokio::net::{UnixListener, UnixStream};
 /// A connection between two programs of one user.
 pub type LocalStream = UnixStream;
 
-/// Longer socket paths do not fit the system's address structure.
+/// The longest socket path that fits the system's address structure, in bytes.
 const PATH_BYTES: usize = 100;
 
-/// Listens for the user that owns the socket's directory, and for nobody else.
+/// A listener for programs of the socket's owner and of root.
 #[derive(Debug)]
 pub struct LocalListener {
     listener: UnixListener,
@@ -23,7 +23,7 @@ pub struct LocalListener {
 }
 
 impl LocalListener {
-    /// Takes the place of a socket that a dead process left: the caller sees to it that no living one has this path.
+    /// Binds the path, and replaces the socket of a dead process; the caller ensures that no live one uses the path.
     pub fn bind(path: &Path) -> io::Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -35,7 +35,7 @@ impl LocalListener {
         Ok(Self { listener, owner: std::fs::metadata(path)?.uid(), path: path.into() })
     }
 
-    /// The next program of the same user.
+    /// Accepts the next connection of the owner or of root.
     pub async fn accept(&self) -> io::Result<UnixStream> {
         loop {
             let (stream, _) = self.listener.accept().await?;
@@ -43,7 +43,7 @@ impl LocalListener {
             if uid == self.owner || uid == 0 {
                 return Ok(stream);
             }
-            tracing::warn!(uid, "refused another user at a local socket");
+            tracing::warn!(uid, "refused a connection of another user to a local socket");
         }
     }
 }
@@ -56,22 +56,22 @@ impl Drop for LocalListener {
     }
 }
 
-/// A connection to the program that listens there.
+/// Connects to the program that listens at `path`.
 pub(super) async fn connect(path: &Path) -> io::Result<LocalStream> {
     let (_directory, short) = shortened(path)?;
     UnixStream::connect(short).await
 }
 
-/// A path short enough for a socket address: through an open directory where the real one is too long.
+/// Shortens a path for a socket address: one that is too long goes through its open directory, which is returned too.
 fn shortened(path: &Path) -> io::Result<(Option<File>, PathBuf)> {
     if path.as_os_str().len() <= PATH_BYTES {
         return Ok((None, path.into()));
     }
-    // No other system has names for open directories.
+    // Only Linux has paths for open directories.
     let parts = path.parent().zip(path.file_name()).filter(|_| cfg!(target_os = "linux"));
     let (directory, name) = parts.ok_or_else(|| {
-        let why = format!("{} is longer than the {PATH_BYTES} bytes that a socket's path may have", path.display());
-        io::Error::new(io::ErrorKind::InvalidInput, why)
+        let cause = format!("socket path is longer than {PATH_BYTES} bytes: {}", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, cause)
     })?;
     let directory = File::open(directory)?;
     let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);

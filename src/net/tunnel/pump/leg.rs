@@ -1,4 +1,4 @@
-//! One WebSocket of a stream, from its first message until it or the stream is over.
+//! A leg of the pump: one WebSocket of a stream, from its first message until it is lost or the stream is over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,9 +10,10 @@ use tokio::time::{sleep, sleep_until, timeout};
 use super::state::PumpState;
 use super::{Ending, Outcome, PumpContext, StreamEvent};
 use crate::net::liveness::Liveness;
+use crate::net::liveness::keepalive::{MIN_PING_INTERVAL, wait_until_dead};
 use crate::net::os::clock;
 use crate::net::os::random;
-use crate::net::tunnel::relay::keepalive::wait_until_dead;
+use crate::net::tunnel::FINAL_READ_TIMEOUT;
 use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
 use crate::proto::keepalive::{Keepalive, KeepaliveAction};
 use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
@@ -22,33 +23,27 @@ use crate::proto::stream::rejoin::RejoinTimer;
 use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl, Violation};
 use crate::proto::websocket::Endpoint;
 
-/// A peer that does not take our bytes may have said why: it is read for so long. The network that swallowed them says
-/// nothing, and another way may be open.
-const FINAL_READ_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Room for the next read of the local side, at least. What is left of a block of memory takes further small reads, since
-/// all that are kept until they are acknowledged hold on to theirs.
+/// The smallest block for reads of the local side, in bytes. Small reads share a block, since each is kept until it is
+/// acknowledged and keeps its whole block alive.
 const MIN_READ_BLOCK: usize = 4 * 1024;
 
-/// A peer is not pinged again sooner, however busy the way to it is.
-const MIN_PING_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How a WebSocket of a stream came to its end.
+/// The end of a leg.
 pub(super) enum LegEnd<T> {
-    /// With the stream, and it is used again.
+    /// The stream is over, and the WebSocket is reusable.
     Reusable(WebSocket<T>),
-    /// With the stream, and what the peer is to be told.
+    /// The stream is over; the close frame to send, unless the peer has closed already.
     Ended(Outcome, Option<(u16, String)>),
-    /// Without: for this reason, and another one may come after this time.
+    /// The WebSocket was lost, for this reason; the hub asks for this delay before a rejoin.
     Lost(String, Duration),
 }
 
 impl<T> LegEnd<T> {
+    /// The stream is over, with this close frame.
     fn ended(ending: Ending, code: u16, reason: &str) -> Self {
         Self::Ended(ending.into(), Some((code, reason.into())))
     }
 
-    /// The stream is over, and this is why.
+    /// The stream is over because of a refusal that both ends report.
     fn refused(kind: RefusalKind) -> Self {
         let refusal = Refusal::from(kind);
         let close = (kind.row().close, refusal.close_reason());
@@ -71,7 +66,7 @@ impl<T> From<Broken> for LegEnd<T> {
     }
 }
 
-/// Carries bytes both ways over one WebSocket, and says goodbye on it.
+/// Carries bytes both ways over one WebSocket, and closes it unless it was lost or is reusable.
 pub(super) async fn run_leg<R: AsyncRead + Unpin, T: Transport, J>(
     local: &mut R,
     mut socket: WebSocket<T>,
@@ -93,12 +88,12 @@ pub(super) async fn run_leg<R: AsyncRead + Unpin, T: Transport, J>(
         () = context.stop.cancelled() => LegEnd::refused(RefusalKind::PeerGone),
     };
     match &leg_end {
-        // It was lost after the end, before anybody had said goodbye.
+        // The WebSocket was lost after both directions had ended, before it was closed.
         LegEnd::Lost(..) if state.is_finished() => return LegEnd::Ended(Ending::Clean.into(), None),
         LegEnd::Ended(Outcome { ending: Ending::Clean, .. }, _) if state.is_reusable() => {
             return release(socket, state).await.map_or(leg_end, LegEnd::Reusable);
         }
-        // The close waits its turn behind what was sent before it, for as long as the peer takes to read that.
+        // The close frame queues behind the data, for as long as the peer takes to read that.
         LegEnd::Ended(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
             () = socket.close(CLOSE_NORMAL, reason) => {}
             () = wait_until_dead(&liveness, state.has_half_close().then_some(context.idle_timeout)) => {}
@@ -110,27 +105,28 @@ pub(super) async fn run_leg<R: AsyncRead + Unpin, T: Transport, J>(
     leg_end
 }
 
-/// Says that this end is done, and waits until the other one has said so too: nothing of the stream is under way then.
+/// Releases the WebSocket, and waits for the peer's release: nothing of the stream is in flight then. `None` if that
+/// fails or takes longer than [`CLOSE_TIMEOUT`].
 async fn release<T: Transport>(mut socket: WebSocket<T>, state: &PumpState) -> Option<WebSocket<T>> {
-    let both = async {
+    let exchange = async {
         if state.take_release() {
             socket.writer.text(StreamControl::Release.encode()).await?;
         }
         while !state.has_peer_released() {
             match socket.reader.next().await? {
                 Incoming::Text(text) if text == RELEASE_MESSAGE => break,
-                // The hub may be about to end; what is merely late is of no interest.
+                // Late control messages, such as a drain notice, no longer matter.
                 Incoming::Text(_) | Incoming::Ping | Incoming::Pong => {}
                 Incoming::Bytes(_) | Incoming::Closed(_) => return Err(Broken::Truncated),
             }
         }
         Ok::<_, Broken>(())
     };
-    let reusable = matches!(timeout(CLOSE_TIMEOUT, both).await, Ok(Ok(())));
+    let reusable = matches!(timeout(CLOSE_TIMEOUT, exchange).await, Ok(Ok(())));
     reusable.then_some(socket)
 }
 
-/// Local to tunnel, and what the peer must know of the other direction.
+/// Sends what the local side writes, and the control messages about the other direction.
 async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     local: &mut R,
     writer: &mut Writer<T>,
@@ -140,7 +136,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     let (mut buffer, mut block) = (BytesMut::new(), MIN_READ_BLOCK);
     loop {
         if let Err(broken) = send_pending(writer, state, &context.counters.sent).await {
-            // The other direction reads why, if the hub said why.
+            // Meanwhile the other direction reads the hub's close frame, if it sent one.
             sleep(if state.is_resumable() { FINAL_READ_TIMEOUT } else { CLOSE_TIMEOUT }).await;
             return broken.into();
         }
@@ -153,11 +149,11 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
             biased;
             () = state.sender_woken() => {}
             read = source.read_buf(&mut buffer), if room > 0 => match read {
-                // A reset is told once, and the writer has heard of it: to the reader it then looks like an end.
+                // The system reports a reset once. If the writer got it, the reader sees an end of file.
                 Ok(0) if state.is_local_reset() => return std::future::pending().await,
                 Ok(read) => {
                     state.push_local(buffer.split().freeze());
-                    // There may be more where much came from.
+                    // A large read suggests that the next one is large too.
                     block = (2 * read).clamp(MIN_READ_BLOCK, FULL_MESSAGE_BYTES);
                 }
                 Err(_) => {
@@ -169,7 +165,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     }
 }
 
-/// All that is due, in as few calls as may be.
+/// Sends everything that is due, with one flush.
 async fn send_pending<T: Transport>(writer: &mut Writer<T>, state: &PumpState, sent: &AtomicU64) -> Result<(), Broken> {
     let mut sent_any = false;
     while let Some(next) = state.next_send() {
@@ -189,7 +185,7 @@ async fn send_pending<T: Transport>(writer: &mut Writer<T>, state: &PumpState, s
     Ok(())
 }
 
-/// Tunnel to the queue for the local side. It ends with the WebSocket.
+/// Receives into the queue for the local side, until the WebSocket is closed or lost.
 async fn receive<T: Transport, J>(
     reader: &mut Reader<T>,
     state: &PumpState,
@@ -201,7 +197,7 @@ async fn receive<T: Transport, J>(
         state.wait_for_legacy_room().await;
         let received = tokio::select! {
             biased;
-            // What follows is the next stream's.
+            // Further messages belong to the next stream.
             () = state.both_released() => return std::future::pending().await,
             received = reader.next() => received,
         };
@@ -215,7 +211,7 @@ async fn receive<T: Transport, J>(
                     state.acknowledged(bytes, window, end)
                 }
                 Ok(StreamControl::Resume { received }) => state.resumed(received).map(|()| {
-                    (context.on_event)(StreamEvent::Resumed(rejoin_timer.restored(clock::now())));
+                    (context.on_event)(StreamEvent::Resumed(rejoin_timer.on_restored(clock::now())));
                 }),
                 Ok(StreamControl::Drain { seconds, reconnect_delay_ms }) => {
                     reconnect_delay = Duration::from_millis(reconnect_delay_ms).min(BACKOFF_CAP);
@@ -232,7 +228,7 @@ async fn receive<T: Transport, J>(
             Ok(Incoming::Closed(close_frame)) => match interpret_close(close_frame, state, reconnect_delay) {
                 Some(leg_end) => return leg_end,
                 None => {
-                    // Nothing follows a close; what came before it is still being delivered.
+                    // Nothing follows a close frame; earlier bytes are still being delivered.
                     state.closed();
                     return std::future::pending().await;
                 }
@@ -246,7 +242,7 @@ async fn receive<T: Transport, J>(
 }
 
 impl<T> LegEnd<T> {
-    /// The hub said that it is about to end, and when to come back.
+    /// Sets the delay before a rejoin that the hub asked for when it began to drain.
     fn with_reconnect_delay(self, reconnect_delay: Duration) -> Self {
         match self {
             Self::Lost(why, _) => Self::Lost(why, reconnect_delay),
@@ -255,7 +251,7 @@ impl<T> LegEnd<T> {
     }
 }
 
-/// What a close frame means, if it is not merely that all is said.
+/// Interprets a close frame; `None` if it only ends the peer's direction.
 fn interpret_close<T>(
     close_frame: Option<(u16, String)>,
     state: &PumpState,
@@ -269,8 +265,9 @@ fn interpret_close<T>(
     }
 }
 
-/// Returns when the peer has been silent for too long. Only ends that speak `devstream.v1` always read, and so answer;
-/// with others, the kernel's own probes tell the dead from those that are only slow.
+/// Pings an idle peer, and returns once it was silent for the idle timeout. Only peers that speak `devstream.v1` are
+/// watched: they always read, and so answer. With others, the kernel's keepalive probes tell a dead peer from a slow
+/// one.
 async fn watch_idle<J>(liveness: &Liveness, state: &PumpState, context: &PumpContext<'_, J>) {
     if !state.has_half_close() {
         return std::future::pending().await;
@@ -278,18 +275,18 @@ async fn watch_idle<J>(liveness: &Liveness, state: &PumpState, context: &PumpCon
     let mut keepalive = Keepalive::new(context.idle_timeout, Endpoint::Client, clock::epoch(), random::u64());
     let mut network = context.network.clone();
     loop {
-        let pause = match keepalive.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
+        let next_poll = match keepalive.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
             KeepaliveAction::GiveUp if state.is_closed() => return std::future::pending().await,
             KeepaliveAction::GiveUp => return,
             KeepaliveAction::Ping => {
                 state.queue_ping();
                 clock::now() + MIN_PING_INTERVAL
             }
-            KeepaliveAction::WaitUntil(at) => at,
+            KeepaliveAction::WaitUntil(deadline) => deadline,
         };
         tokio::select! {
-            () = sleep_until(pause.into()) => {}
-            // A stream that could not come back is better off waiting.
+            () = sleep_until(next_poll.into()) => {}
+            // A stream that cannot resume gains nothing from being given up sooner.
             () = network.changed(), if state.is_resumable() => {
                 keepalive.probe(clock::now());
                 state.queue_ping();
@@ -298,10 +295,10 @@ async fn watch_idle<J>(liveness: &Liveness, state: &PumpState, context: &PumpCon
     }
 }
 
-/// Returns when the other end has not come back in time.
-async fn resume_timeout(state: &PumpState, until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until.into()).await,
+/// Returns if the peer has not resumed the stream by the deadline; pends forever without a deadline or if it has.
+async fn resume_timeout(state: &PumpState, deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
     if !state.is_awaiting_resume() {

@@ -1,85 +1,87 @@
-//! What the parts of a pump share: the state of this end of the stream, and who waits for what.
+//! The state that the loops of one pump share: this end of the stream, and the conditions that they wait for.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{EarlyData, Tunnel};
 use crate::net::os::clock;
-use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW, WINDOW_BUDGET};
+use crate::net::runtime::StreamGuard;
+use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
 use crate::proto::stream::Violation;
 use crate::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};
 
-/// Streams that run in this process, which share [`WINDOW_BUDGET`].
-static STREAMS: AtomicU64 = AtomicU64::new(0);
-
+/// The shared state of one pump.
 pub(super) struct PumpState {
     endpoint: Mutex<StreamEndpoint>,
     /// There may be something to send.
     sender_wakeup: AtomicBool,
-    /// Something has changed for a part that was polled before.
+    /// A loop that was already polled may make progress now.
     repoll: AtomicBool,
     local_reset: AtomicBool,
-    /// The end of the peer's direction was passed on, and the peer hears so together with the local side's end.
+    /// The end of the peer's direction is delivered, and not acknowledged yet.
     end_delivered: AtomicBool,
+    /// Counts the stream among those that share the client's windows.
+    guard: StreamGuard,
     started_at: Instant,
 }
 
 impl PumpState {
-    pub(super) fn new<T>(tunnel: &Tunnel<T>) -> Self {
-        STREAMS.fetch_add(1, Ordering::Relaxed);
+    /// Creates the state of a stream, with its early data.
+    pub(super) fn new<T>(tunnel: &Tunnel<T>, guard: StreamGuard) -> Self {
         Self {
             endpoint: Mutex::new(initial_endpoint(tunnel)),
             sender_wakeup: AtomicBool::new(false),
             repoll: AtomicBool::new(false),
             local_reset: AtomicBool::new(false),
             end_delivered: AtomicBool::new(false),
+            guard,
             started_at: clock::now(),
         }
     }
 
-    /// Whether the WebSocket is used again after the stream.
+    /// Reports whether the WebSocket is used for another stream after this one.
     pub(super) fn is_reusable(&self) -> bool {
         self.endpoint().is_reusable()
     }
 
-    /// The peer is done with the stream.
+    /// Records the peer's release of the WebSocket.
     pub(super) fn peer_released(&self) -> Result<(), Violation> {
         self.request_poll();
-        self.endpoint().peer_released()
+        self.endpoint().on_release()
     }
 
-    /// Whether the peer says nothing more.
+    /// Reports whether the peer has released the WebSocket.
     pub(super) fn has_peer_released(&self) -> bool {
         self.endpoint().has_peer_released()
     }
 
-    /// Returns when neither end says anything more.
+    /// Returns once both ends have released the WebSocket.
     pub(super) async fn both_released(&self) {
         self.until(|end| end.have_both_released().then_some(())).await;
     }
 
-    /// Whether the stream is over, if the peer says so.
+    /// Reports whether the stream may be over at this end too.
     pub(super) fn may_have_ended(&self) -> bool {
         self.endpoint().may_have_ended()
     }
 
-    /// Whether this end has yet to say that it is done.
+    /// Reports once whether this end still has to send its release.
     pub(super) fn take_release(&self) -> bool {
         self.endpoint().take_release()
     }
 
-    /// Runs the parts that share this. They are one task, so what one leaves for another takes no waker, which would have
-    /// the whole task scheduled again and another thread woken for it: all are polled once more.
-    pub(super) async fn drive<O>(&self, mut parts: Pin<&mut impl Future<Output = O>>) -> O {
+    /// Runs the loops that share this state. They are one task, so a change by one loop wakes another without a waker,
+    /// which would schedule the whole task again and wake another thread for it: all loops are polled once more.
+    pub(super) async fn drive<O>(&self, mut loops: Pin<&mut impl Future<Output = O>>) -> O {
         poll_fn(|context| {
             loop {
-                match parts.as_mut().poll(context) {
+                match loops.as_mut().poll(context) {
                     Poll::Pending if self.repoll.swap(false, Ordering::Relaxed) => {}
                     Poll::Pending => return Poll::Pending,
                     done @ Poll::Ready(_) => return done,
@@ -89,211 +91,214 @@ impl PumpState {
         .await
     }
 
-    /// Returns when there is something; to be asked within [`Self::drive`].
+    /// Returns the first `Some` of `check`. Only for loops within [`Self::drive`].
     async fn until<O>(&self, mut check: impl FnMut(&mut StreamEndpoint) -> Option<O>) -> O {
         poll_fn(|_| check(&mut self.endpoint()).map_or(Poll::Pending, Poll::Ready)).await
     }
 
+    /// Has all loops polled once more.
     fn request_poll(&self) {
         self.repoll.store(true, Ordering::Relaxed);
     }
 
+    /// Wakes the loop that sends.
     fn wake_sender(&self) {
         self.sender_wakeup.store(true, Ordering::Relaxed);
         self.request_poll();
     }
 
-    /// Whether both ends keep to windows and end each direction by itself.
+    /// Reports whether both ends speak `devstream.v1`: windows, and an end of its own for each direction.
     pub(super) fn has_half_close(&self) -> bool {
         self.endpoint().has_half_close()
     }
 
+    /// Reports whether both ends can resume the stream.
     pub(super) fn is_resumable(&self) -> bool {
         self.endpoint().is_resumable()
     }
 
-    /// A new WebSocket takes the place of the lost one.
+    /// Starts a new WebSocket in place of the lost one.
     pub(super) fn attach(&self) {
         self.endpoint().attach();
         self.wake_sender();
     }
 
-    /// The peer says how far it is.
+    /// Handles the peer's `resume`, which says how many bytes it has received.
     pub(super) fn resumed(&self, received: u64) -> Result<(), Violation> {
         self.wake_sender();
-        self.endpoint().resumed(received)
+        self.endpoint().on_resume(received)
     }
 
-    /// Whether the peer has not yet said how far it is.
+    /// Reports whether the peer's `resume` is still awaited.
     pub(super) fn is_awaiting_resume(&self) -> bool {
         self.endpoint().is_awaiting_resume()
     }
 
-    /// What is to be sent next.
+    /// Returns the next message to send, if any.
     pub(super) fn next_send(&self) -> Option<NextSend> {
         let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.started_at));
-        end.next_send(window_share())
+        end.next_send(self.guard.window_share())
     }
 
-    /// It is on its way.
+    /// Records that everything so far was flushed.
     pub(super) fn flushed(&self) {
         let mut end = self.endpoint();
-        end.flushed();
+        end.on_flushed();
         if end.is_finished() {
             self.request_poll();
         }
     }
 
-    /// Returns when there may be something to send, or more room.
+    /// Returns once there may be something to send, or a larger window.
     pub(super) async fn sender_woken(&self) {
         self.until(|_| self.sender_wakeup.swap(false, Ordering::Relaxed).then_some(())).await;
     }
 
-    /// The peer is to be asked whether it is there.
+    /// Queues a ping to the peer.
     pub(super) fn queue_ping(&self) {
         self.endpoint().queue_ping();
         self.wake_sender();
     }
 
-    /// How many bytes may be read from the local side now.
+    /// The number of bytes that may be read from the local side now.
     pub(super) fn capacity(&self) -> u64 {
-        self.endpoint().capacity(window_share())
+        self.endpoint().capacity(self.guard.window_share())
     }
 
-    /// Empty memory for what it says, of this size or larger.
+    /// Returns an empty read buffer of at least this size.
     pub(super) fn block(&self, size: usize) -> BytesMut {
         let spare = if size == FULL_MESSAGE_BYTES { self.endpoint().take_spare_buffer() } else { None };
         spare.unwrap_or_else(|| BytesMut::with_capacity(size))
     }
 
-    /// The local side said this; nothing once it has said all.
+    /// Queues bytes from the local side; empty at the end of its direction.
     pub(super) fn push_local(&self, bytes: Bytes) {
         let is_end = bytes.is_empty();
         let mut end = self.endpoint();
         end.push_local(bytes);
         if is_end && self.end_delivered.load(Ordering::Relaxed) {
-            end.end_written();
+            end.on_end_written();
             self.request_poll();
         }
     }
 
-    /// Bytes that were sent, each once.
+    /// The number of bytes sent, without repetitions.
     pub(super) fn bytes_sent(&self) -> u64 {
         self.endpoint().bytes_sent()
     }
 
-    /// The peer has written so much, takes more, and has passed on the end or not.
+    /// Handles the peer's acknowledgement: the bytes delivered, its window, and whether it delivered the end.
     pub(super) fn acknowledged(&self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
         self.wake_sender();
-        self.endpoint().acknowledged(bytes, window, end)
+        self.endpoint().on_ack(bytes, window, end)
     }
 
-    /// Waits until there is room for another message from a peer that knows no windows.
+    /// Waits for room for another message from a peer without `devstream.v1`, which knows no windows.
     pub(super) async fn wait_for_legacy_room(&self) {
         self.until(|end| (end.has_half_close() || end.queued() < DATA_MESSAGE_LIMIT).then_some(())).await;
     }
 
-    /// Bytes came, for the local side.
+    /// Queues received bytes for the local side.
     pub(super) fn received(&self, bytes: &Bytes) -> Result<(), Violation> {
         self.request_poll();
         let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.started_at));
-        end.received(bytes)
+        end.on_bytes(bytes)
     }
 
-    /// The peer's direction is over: this many bytes.
+    /// Handles the end of the peer's direction, after this many bytes.
     pub(super) fn ended(&self, bytes: u64) -> Result<(), Violation> {
-        let fits = self.endpoint().ended(bytes);
+        let fits = self.endpoint().on_end(bytes);
         self.request_poll();
         fits
     }
 
-    /// The peer has closed, and has said all.
+    /// Records the peer's close, after all its bytes.
     pub(super) fn closed(&self) {
-        self.endpoint().closed();
+        self.endpoint().on_close();
         self.request_poll();
     }
 
-    /// Whether the peer has closed.
+    /// Reports whether the peer has closed.
     pub(super) fn is_closed(&self) -> bool {
         self.endpoint().is_closed()
     }
 
-    /// What a close means.
+    /// Interprets the peer's close frame.
     pub(super) fn interpret_close(&self, close_frame: Option<(u16, &str)>) -> CloseMeaning {
         self.endpoint().interpret_close(close_frame)
     }
 
-    /// The next of what is queued, waiting for some; `None` after the last.
+    /// Waits for the next bytes to deliver; `None` at the end of the peer's direction.
     pub(super) async fn pop_local(&self) -> Option<Bytes> {
-        let taken = self.until(|end| match end.pop_local() {
+        let next = self.until(|end| match end.pop_local() {
             None => end.has_received_all().then_some(None),
             some => Some(some),
         });
-        taken.await
+        next.await
     }
 
-    /// Bytes were written to the local side.
+    /// Records bytes written to the local side.
     pub(super) fn written(&self, bytes: usize) {
         let mut end = self.endpoint();
-        end.written(bytes);
+        end.on_written(bytes);
         if end.has_ack_due() {
             self.wake_sender();
         } else if !end.has_half_close() {
-            // There may be room for strangers.
+            // There may be room for a peer without windows.
             self.request_poll();
         }
     }
 
-    /// The end of the peer's direction was passed on to the local side, which may answer it with its own.
+    /// Records that the end of the peer's direction is delivered to the local side, which may now end its own.
     pub(super) fn mark_end_delivered(&self) {
         self.end_delivered.store(true, Ordering::Relaxed);
     }
 
-    /// Returns when the local side has said all.
+    /// Returns once the local side has ended its direction.
     pub(super) async fn local_finished(&self) {
         self.until(|end| (!end.is_local_open()).then_some(())).await;
     }
 
-    /// The peer is to know that the end of its direction was passed on.
+    /// Queues the acknowledgement that the end of the peer's direction is delivered.
     pub(super) fn end_written(&self) {
-        self.endpoint().end_written();
+        self.endpoint().on_end_written();
         self.wake_sender();
     }
 
-    /// The local side has reset its connection.
+    /// Records that the local side reset its connection.
     pub(super) fn mark_local_reset(&self) {
         self.local_reset.store(true, Ordering::Relaxed);
         self.request_poll();
     }
 
-    /// Whether the local connection was reset.
+    /// Reports whether the local side reset its connection.
     pub(super) fn is_local_reset(&self) -> bool {
         self.local_reset.load(Ordering::Relaxed)
     }
 
-    /// Returns when it has.
+    /// Returns once the local side has reset its connection.
     pub(super) async fn wait_local_reset(&self) {
         self.until(|_| self.is_local_reset().then_some(())).await;
     }
 
-    /// Whether both directions are over, and the peer knows all that it must.
+    /// Reports whether both directions are over and all acknowledgements sent.
     pub(super) fn is_finished(&self) -> bool {
         self.endpoint().is_finished()
     }
 
-    /// Returns when they are.
+    /// Returns once [`Self::is_finished`].
     pub(super) async fn finished(&self) {
         self.until(|end| end.is_finished().then_some(())).await;
     }
 
     fn endpoint(&self) -> MutexGuard<'_, StreamEndpoint> {
-        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+        self.endpoint.lock()
     }
 }
 
-/// The end of a stream of which some may be under way.
+/// Creates this end of a stream, with its early data.
 fn initial_endpoint<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
     let EarlyData { to_send, sent, received } = &tunnel.early;
     let mut end = StreamEndpoint::new(tunnel.protocol);
@@ -307,21 +312,9 @@ fn initial_endpoint<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
         end.push_local(to_send.clone());
     }
     if !received.is_empty() {
-        // Less than any window, before anything else.
-        let fits = end.received(received);
+        // Early data is smaller than any window.
+        let fits = end.on_bytes(received);
         debug_assert!(fits.is_ok());
     }
     end
-}
-
-impl Drop for PumpState {
-    fn drop(&mut self) {
-        STREAMS.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// This stream's share of what the process may be made to hold.
-fn window_share() -> u64 {
-    let streams = STREAMS.load(Ordering::Relaxed).max(1);
-    (WINDOW_BUDGET / streams).clamp(INITIAL_WINDOW, MAX_WINDOW)
 }

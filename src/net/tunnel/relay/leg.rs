@@ -1,4 +1,4 @@
-//! One side of a relay, before it is joined and after.
+//! A leg of a relay: one end's WebSocket at the hub, before it is joined to the other and after.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -6,42 +6,42 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::keepalive::KeepaliveTimer;
+use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead};
 use crate::net::websocket::{Broken, CLOSE_NORMAL, Incoming, Transport, WebSocket};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, PENDING_LEG_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::CLOSE_RESET;
 
-/// One side of a stream at the hub, with what it sent before the other side was there.
+/// A leg of a stream, with the messages that it sent before the other leg was there.
 #[derive(Debug)]
 pub struct Leg<T> {
     pub(super) socket: WebSocket<T>,
     pub(super) early: VecDeque<Result<Incoming, Broken>>,
-    /// What the side sent that has reached the other one by another way.
+    /// Bytes of this leg that reached the other end ahead of the relay, as early data.
     pub(super) delivered: u64,
     guard: Box<dyn Debug + Send>,
 }
 
 impl<T: Transport> Leg<T> {
-    /// A side that has just arrived, with whatever is to be kept for as long as it is there.
+    /// Creates a leg that has just been accepted; `guard` is dropped with it.
     pub fn new(socket: WebSocket<T>, guard: impl Debug + Send + 'static) -> Self {
         Self { socket, early: VecDeque::new(), delivered: 0, guard: Box::new(guard) }
     }
 
-    /// The side has sent this, ahead of anything else.
+    /// Puts bytes ahead of everything else that the leg has sent.
     pub fn prepend(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.early.push_front(Ok(Incoming::Bytes(bytes)));
         }
     }
 
-    /// The side has sent so much, and the other one has it.
+    /// Records early data that has reached the other end.
     pub fn set_delivered(&mut self, bytes: u64) {
         self.delivered = bytes;
     }
 
-    /// The side left while it waited, and only when it had been joined.
+    /// Records how the leg closed while it was waiting to be joined, for the relay to find.
     pub fn record_close(&mut self, leg_close: LegClose) {
         match leg_close {
             LegClose::Closed(close_frame) => self.early.push_back(Ok(Incoming::Closed(close_frame))),
@@ -50,20 +50,20 @@ impl<T: Transport> Leg<T> {
         }
     }
 
-    /// Says something to the side, ahead of the stream.
+    /// Sends a control message ahead of the stream.
     pub async fn send_text(&mut self, text: String) -> Result<(), Broken> {
         let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(text)).await;
         sent.unwrap_or(Err(Broken::Silent))
     }
 
-    /// The WebSocket, as it was before the stream, and what is kept for it; nothing if something is left of the stream.
+    /// Takes out the WebSocket and its guard, for another stream; `None` if messages of this one are left.
     pub fn into_parts(self) -> Option<(WebSocket<T>, Box<dyn Debug + Send>)> {
         self.early.is_empty().then_some((self.socket, self.guard))
     }
 
-    /// Holds what the side sends while the other one is awaited, up to [`PENDING_LEG_BYTES`]; beyond that TCP holds it
-    /// back. Returns only when the side has left. Safe to cancel. One that speaks `devstream.v1` is told that the hub
-    /// is there, and must be.
+    /// Buffers what the leg sends while the other one is awaited, up to [`PENDING_LEG_BYTES`]; beyond that TCP holds it
+    /// back. A leg that speaks `devstream.v1` is pinged, and given up when silent. Returns only when the leg has
+    /// closed. Safe to cancel.
     pub async fn buffer_until_joined(&mut self, idle_timeout: Option<IdleTimeout>) -> LegClose {
         let mut buffered: usize = self.early.iter().flatten().map(size).sum();
         let mut keepalive = KeepaliveTimer::new(idle_timeout, &self.socket.liveness, &self.socket.liveness);
@@ -72,7 +72,7 @@ impl<T: Transport> Leg<T> {
                 received = self.socket.reader.next() => received,
                 ping = keepalive.next() => match ping {
                     Ok(()) => self.socket.writer.ping().await.map(|()| Incoming::Ping),
-                    Err(silent) => Err(silent),
+                    Err(PeerDead) => Err(Broken::Silent),
                 },
             };
             match received {
@@ -82,7 +82,7 @@ impl<T: Transport> Leg<T> {
                 Ok(Incoming::Ping | Incoming::Pong) => {}
                 Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => {}
                 Ok(message @ Incoming::Closed(_)) => {
-                    // It has said all it had to say: the other side will hear it.
+                    // A clean close is forwarded once the other leg is there.
                     self.early.push_back(Ok(message));
                     return std::future::pending().await;
                 }
@@ -93,7 +93,7 @@ impl<T: Transport> Leg<T> {
                 Err(broken) => return LegClose::Broken(broken),
             }
         }
-        // It is not read, so its silence says nothing; it is told that the hub is there.
+        // The leg is no longer read, so its silence means nothing; pings keep it from giving up the hub.
         loop {
             keepalive.restart_read_timer();
             if keepalive.next().await.is_ok()
@@ -104,7 +104,7 @@ impl<T: Transport> Leg<T> {
         }
     }
 
-    /// Ends with a side that left before the other one came.
+    /// Closes a leg that ended before the other one came.
     pub async fn close(self, leg_close: &LegClose) {
         match leg_close {
             LegClose::Closed(_) | LegClose::Released => self.socket.await_close().await,
@@ -112,13 +112,13 @@ impl<T: Transport> Leg<T> {
         }
     }
 
-    /// Sends the side away.
+    /// Closes the leg with a refusal.
     pub async fn refuse(self, refusal: &Refusal) {
         self.socket.refuse(refusal).await;
     }
 }
 
-/// What a message takes to hold, also when there is nothing in it.
+/// The memory that a buffered message takes, in bytes; more than none for an empty one.
 fn size(message: &Incoming) -> usize {
     const OVERHEAD: usize = 64;
     OVERHEAD
@@ -129,23 +129,24 @@ fn size(message: &Incoming) -> usize {
         }
 }
 
+/// Reports whether a close frame is a normal one.
 fn is_clean(close_frame: Option<&(u16, String)>) -> bool {
     close_frame.is_none_or(|(code, _)| *code == CLOSE_NORMAL)
 }
 
-/// How a side left.
+/// The end of a leg.
 #[derive(Debug)]
 pub enum LegClose {
-    /// With a close frame.
+    /// With this close frame, or one without a code.
     Closed(Option<(u16, String)>),
-    /// Without.
+    /// Without a close frame.
     Broken(Broken),
-    /// It has not: it is done with the stream, and its connection is used again.
+    /// With a release: the WebSocket is reusable.
     Released,
 }
 
 impl LegClose {
-    /// Whether the side said that all was well.
+    /// Reports whether the leg ended normally.
     pub fn is_clean(&self) -> bool {
         match self {
             Self::Closed(close_frame) => is_clean(close_frame.as_ref()),
@@ -154,7 +155,7 @@ impl LegClose {
         }
     }
 
-    /// Whether only the connection is lost: an end that can comes back.
+    /// Reports whether only the connection was lost, so that an end that can resume will rejoin.
     pub fn is_loss(&self) -> bool {
         match self {
             Self::Closed(_) | Self::Released => false,
@@ -162,12 +163,12 @@ impl LegClose {
         }
     }
 
-    /// The same when both ends know that all has arrived: who is lost then was only about to close.
+    /// Turns a loss into a normal close, for a stream whose both directions were acknowledged to the end.
     pub(super) fn after_acknowledged_end(self) -> Self {
         if self.is_loss() { Self::Closed(None) } else { self }
     }
 
-    /// For the log.
+    /// The reason for the activity log.
     pub fn reason(&self) -> String {
         match self {
             Self::Closed(Some((CLOSE_NORMAL, _)) | None) | Self::Released => "closed".into(),
@@ -177,7 +178,7 @@ impl LegClose {
         }
     }
 
-    /// What the other side is told.
+    /// The close frame for the other leg.
     pub(super) fn peer_close_frame(&self, resumable: bool) -> (u16, String) {
         match self {
             Self::Broken(broken) if resumable && broken.is_loss() => {

@@ -1,21 +1,24 @@
+//! Relays between two legs over pipes; each test plays the peers.
+
+use bytes::Bytes;
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::sleep;
 
 use super::*;
-use crate::net::websocket::{Endpoint, Purpose};
-use crate::proto::stream::CLOSE_RESET;
+use crate::net::websocket::{Endpoint, Incoming, Purpose};
+use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl};
 
-/// The order in which the two ways are looked at is drawn by lot.
-const DRAWS: usize = 32;
+/// The repetitions of a test whose result may depend on the random order in which the directions are polled.
+const REPETITIONS: usize = 32;
 
-/// A side, and whoever is there.
+/// Creates a leg, and its peer's WebSocket.
 fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
     let (near, far) = duplex(64 * 1024);
     let leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, Purpose::Stream), ());
     (leg, WebSocket::new(far, &[], Endpoint::Client, Purpose::Stream))
 }
 
-/// Who left a stream between two that can resume, and how.
+/// Relays between two legs that can resume; returns which one closed first, and the reason.
 async fn first_close(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, String) {
     let (end, draining) = (CancellationToken::new(), CancellationToken::new());
     let context = RelayContext {
@@ -35,12 +38,12 @@ async fn first_close(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_nothing_any_more_may_have_said_why() {
-    for _ in 0..DRAWS {
+async fn a_close_frame_is_read_from_a_peer_that_no_longer_reads() {
+    for _ in 0..REPETITIONS {
         let ((device, mut agent), (mut service, _proxy)) = (side(), side());
         agent.writer.bytes(Bytes::from_static(b"before")).await.unwrap();
         agent.writer.close(CLOSE_RESET, "").await.unwrap();
-        // Its socket is gone, with its last words in ours, and there is still something for it.
+        // Its socket is gone; its close frame is still in our buffer, and there are still bytes for it.
         drop(agent);
         service.prepend(Bytes::from_static(b"more"));
         assert_eq!(first_close(device, service).await, (Role::Device, "reset".into()));
@@ -48,8 +51,8 @@ async fn who_takes_nothing_any_more_may_have_said_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_left_in_the_moment_in_which_it_was_joined_is_heard_before_it_is_missed() {
-    for _ in 0..DRAWS {
+async fn the_close_frame_of_a_leg_that_closed_while_it_was_joined_is_reported() {
+    for _ in 0..REPETITIONS {
         let ((mut device, mut agent), (mut service, _proxy)) = (side(), side());
         agent.writer.close(CLOSE_RESET, "").await.unwrap();
         let leg_close = device.buffer_until_joined(None).await;
@@ -60,7 +63,7 @@ async fn who_left_in_the_moment_in_which_it_was_joined_is_heard_before_it_is_mis
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_lost_without_a_word_is_lost() {
+async fn a_leg_that_ends_without_a_close_frame_is_lost() {
     let ((device, agent), (mut service, _proxy)) = (side(), side());
     drop(agent);
     service.prepend(Bytes::from_static(b"more"));
@@ -69,15 +72,15 @@ async fn who_is_lost_without_a_word_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_lost_when_both_ends_know_that_all_has_arrived_has_only_not_closed() {
-    for (service_knows, result) in [(true, "closed"), (false, "the connection ended without a close")] {
+async fn a_loss_after_both_ends_are_acknowledged_is_a_normal_close() {
+    for (acknowledged, result) in [(true, "closed"), (false, "the connection ended without a close")] {
         let ((device, mut agent), (service, mut proxy)) = (side(), side());
         let ack = |end| StreamControl::Ack { bytes: 1, window: 1, end }.encode();
         let peers = async {
             proxy.writer.text(ack(true)).await.unwrap();
             assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(ack(true)));
-            agent.writer.text(ack(service_knows)).await.unwrap();
-            assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(ack(service_knows)));
+            agent.writer.text(ack(acknowledged)).await.unwrap();
+            assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(ack(acknowledged)));
             drop(agent);
         };
         let (closed, ()) = tokio::join!(first_close(device, service), peers);
@@ -86,7 +89,7 @@ async fn who_is_lost_when_both_ends_know_that_all_has_arrived_has_only_not_close
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothing_more_either() {
+async fn a_leg_that_has_released_still_receives_until_the_other_releases_too() {
     let ((device, mut agent), (service, mut proxy)) = (side(), side());
     let peers = async {
         agent.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
@@ -103,9 +106,9 @@ async fn a_side_that_says_nothing_more_is_told_things_until_the_other_says_nothi
     assert_eq!(closed, (Role::Service, "closed".into()));
 }
 
-/// The other end would take it for what the hub asks of it next.
+/// The peer would take it for the first message of its next stream.
 #[tokio::test(start_paused = true)]
-async fn nothing_of_a_side_that_had_no_more_to_say_reaches_the_other() {
+async fn no_message_after_a_release_is_forwarded() {
     for message in [
         Incoming::Text(RELEASE_MESSAGE.into()),
         Incoming::Text("next".into()),
@@ -117,12 +120,12 @@ async fn nothing_of_a_side_that_had_no_more_to_say_reaches_the_other() {
             match message {
                 Incoming::Text(text) => proxy.writer.text(text).await.unwrap(),
                 Incoming::Bytes(bytes) => proxy.writer.bytes(bytes).await.unwrap(),
-                Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => unreachable!("none of those"),
+                Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => unreachable!("not in the list"),
             }
         };
         let (closed, ()) = tokio::join!(first_close(device, service), peers);
-        assert!(closed.0 == Role::Service && closed.1.contains("it had no more to say"), "{closed:?}");
+        assert!(closed.0 == Role::Service && closed.1.contains("message after release"), "{closed:?}");
         assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
-        assert!(agent.reader.next().await.is_err(), "it was close_frame more");
+        assert!(agent.reader.next().await.is_err(), "another message arrived");
     }
 }

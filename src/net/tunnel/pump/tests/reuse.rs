@@ -1,4 +1,4 @@
-//! Two pumps whose WebSockets carry one stream after another.
+//! Two pumps whose WebSocket carries one stream after another.
 
 use super::*;
 use crate::net::websocket::{CLOSE_POLICY, Incoming};
@@ -7,33 +7,25 @@ use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE};
 
 type Tunnelled = Tunnel<DuplexStream>;
 
-/// A stream that leaves its WebSocket for the next one.
+/// Creates a tunnel whose WebSocket is reusable.
 fn reusable(socket: WebSocket<DuplexStream>, early: EarlyData) -> Tunnelled {
     let resume_credential =
         ResumeCredential { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) };
     Tunnel { early, reusable: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential)) }
 }
 
-/// A pump that gives its WebSocket back, and the application's end of its local side.
+/// Creates a pump that returns its WebSocket, and the application's end of its local side.
 fn pumped(tunnel: Tunnelled) -> (DuplexStream, impl Future<Output = (Outcome, Option<WebSocket<DuplexStream>>)>) {
     let (application, local) = duplex(PIPE);
     let pump = async move {
-        let (counters, stop) = (Counters::default(), CancellationToken::new());
-        let context = PumpContext {
-            counters: &counters,
-            on_event: &|_| {},
-            rejoin: NoRejoin,
-            idle_timeout: IdleTimeout::default(),
-            network: NetworkMonitor::disabled(),
-            stop: &stop,
-        };
-        pump(split(local), tunnel, context).await
+        let settings = Settings::default();
+        pump(split(local), tunnel, settings.context(NoRejoin)).await
     };
     (application, pump)
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_stream_after_another_over_the_same_pair_has_its_own_bytes() {
+async fn successive_streams_on_one_websocket_keep_their_bytes_apart() {
     let (mut near, mut far) = sockets();
     let mut rng_state = 1_u64;
     for round in 0..200 {
@@ -42,22 +34,22 @@ async fn one_stream_after_another_over_the_same_pair_has_its_own_bytes() {
             usize::try_from((rng_state >> 33) % below).unwrap()
         };
         let (up, down) = (pattern(roll(9000), roll(99)), pattern(roll(9000), roll(99)));
-        // Some of it goes along with the request, and is with the other end already.
+        // Some of it is early data, which the other end has already.
         let early = Bytes::copy_from_slice(&up[..roll(up.len() as u64 + 1)]);
         let rest = up[early.len()..].to_vec();
         let (a, left) = pumped(reusable(near, EarlyData { sent: early.clone(), ..EarlyData::default() }));
         let (b, right) = pumped(reusable(far, EarlyData { received: early, ..EarlyData::default() }));
         let all = async { tokio::join!(left, right, exchange(a, rest), exchange(b, down.clone())) };
         let ((left, one), (right, other), at_a, at_b) =
-            timeout(LONG, all).await.unwrap_or_else(|_| panic!("round {round} stands still"));
-        assert!(at_a == down && at_b == up, "round {round}: other bytes arrived");
+            timeout(LONG, all).await.unwrap_or_else(|_| panic!("round {round} makes no progress"));
+        assert!(at_a == down && at_b == up, "round {round}: wrong bytes arrived");
         assert_eq!((left.ending, right.ending), (Ending::Clean, Ending::Clean), "round {round}");
-        (near, far) = one.zip(other).unwrap_or_else(|| panic!("round {round} used its connection up"));
+        (near, far) = one.zip(other).unwrap_or_else(|| panic!("round {round} did not return its WebSocket"));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_reset_or_has_an_end_that_does_not_agree_leaves_nothing() {
+async fn a_reset_stream_or_one_that_one_end_does_not_reuse_returns_no_websocket() {
     let (near, far) = sockets();
     let (a, left) = pumped(reusable(near, EarlyData::default()));
     let (b, right) = pumped(Tunnel { reusable: false, ..reusable(far, EarlyData::default()) });
@@ -73,7 +65,7 @@ async fn a_stream_that_was_reset_or_has_an_end_that_does_not_agree_leaves_nothin
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_rests_before_all_is_said_breaks_the_stream() {
+async fn a_peer_that_releases_before_the_end_breaks_the_stream() {
     let (near, mut far) = sockets();
     let (_application, pump) = pumped(reusable(near, EarlyData::default()));
     let close_code = async {
@@ -89,19 +81,19 @@ async fn a_peer_that_rests_before_all_is_said_breaks_the_stream() {
     assert_eq!(close_code, Some(CLOSE_POLICY));
 }
 
-/// Each message of a stream that ends is three processes' work.
+/// Each control message at the end of a stream costs CPU time in three processes.
 #[tokio::test(start_paused = true)]
-async fn an_end_is_acknowledged_together_with_the_one_that_answers_it_or_soon() {
+async fn an_end_is_acknowledged_with_the_end_of_the_other_direction_or_after_a_delay() {
     for (answered_after, acknowledged_after) in
         [(Duration::ZERO, Duration::ZERO), (END_COALESCE_DELAY / 2, END_COALESCE_DELAY / 2), (LONG, END_COALESCE_DELAY)]
     {
         let (near, mut far) = sockets();
         let (mut application, pump) = pumped(reusable(near, EarlyData::default()));
         let peer = async {
-            let began = clock::now();
+            let start = clock::now();
             far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
             while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text.ends_with(END_ACK_SUFFIX)) {}
-            clock::now() - began
+            clock::now() - start
         };
         let target = async {
             assert_eq!(application.read(&mut [0]).await.unwrap(), 0);
@@ -111,14 +103,14 @@ async fn an_end_is_acknowledged_together_with_the_one_that_answers_it_or_soon() 
         };
         let received =
             tokio::select! { received = peer => received, _ = pump => panic!("over"), () = target => unreachable!() };
-        // The clock goes in steps of a millisecond.
+        // The paused clock has a resolution of one millisecond.
         assert!(received.abs_diff(acknowledged_after) <= Duration::from_millis(1), "{answered_after:?}: {received:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
-    // The order in which the parts of a pump are looked at is drawn by lot.
+async fn a_connection_lost_after_the_end_is_a_clean_end() {
+    // The order in which the loops of a pump are polled is random.
     for _ in 0..32 {
         let (near, mut far) = sockets();
         let (mut application, pump) = pumped(reusable(near, EarlyData::default()));
@@ -135,16 +127,16 @@ async fn a_connection_that_is_lost_after_the_end_was_no_interruption() {
     }
 }
 
-/// Each message of a stream that ends is three processes' work.
+/// Each control message at the end of a stream costs CPU time in three processes.
 #[tokio::test(start_paused = true)]
-async fn an_end_that_has_told_all_says_so_before_its_own_direction_is_acknowledged() {
+async fn the_release_is_sent_before_the_own_direction_is_acknowledged() {
     let (near, mut far) = sockets();
     let (mut application, pump) = pumped(reusable(near, EarlyData::default()));
     let peer = async {
         application.shutdown().await.unwrap();
         far.writer.text(StreamControl::End { bytes: 0 }.encode()).await.unwrap();
         while !matches!(far.reader.next().await, Ok(Incoming::Text(text)) if text == RELEASE_MESSAGE) {}
-        // As long as the local side takes there.
+        // The time that the peer's local side takes.
         sleep(Duration::from_secs(10)).await;
         far.writer.text(StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true }.encode()).await.unwrap();
         far.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
@@ -156,7 +148,7 @@ async fn an_end_that_has_told_all_says_so_before_its_own_direction_is_acknowledg
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_follows_the_last_word_of_a_stream_is_left_for_the_next_one() {
+async fn messages_after_the_last_one_of_a_stream_are_left_for_the_next_stream() {
     let end = StreamControl::End { bytes: 0 }.encode();
     let ack = StreamControl::Ack { bytes: 0, window: INITIAL_WINDOW, end: true }.encode();
     for peer_is_last in [false, true] {
@@ -169,12 +161,12 @@ async fn what_follows_the_last_word_of_a_stream_is_left_for_the_next_one() {
             (vec![], end.as_str(), vec![&end, &ack, RELEASE_MESSAGE])
         };
         let peer = async {
-            for word in first {
-                far.writer.text(word.clone()).await.unwrap();
+            for message in first {
+                far.writer.text(message.clone()).await.unwrap();
             }
             while far.reader.next().await.unwrap() != Incoming::Text(awaited.into()) {}
-            for word in then {
-                far.writer.hold_text(word.into()).await.unwrap();
+            for message in then {
+                far.writer.hold_text(message.into()).await.unwrap();
             }
             far.writer.flush().await.unwrap();
             if !peer_is_last {
