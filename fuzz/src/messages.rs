@@ -5,7 +5,7 @@ use std::fmt;
 use devstream::proto::limits::{CLOSE_REASON_BYTES, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH, REASON_CHARS};
 use devstream::proto::message::{Hello, InvalidMessage, StreamResponse, ToDevice, ToHub, decode, encode};
 use devstream::proto::refusal::{Detail, Refusal};
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess};
 use serde::{Deserialize, Serialize};
 
 use super::input::{is_printable, text};
@@ -76,7 +76,7 @@ macro_rules! flat {
     };
 }
 
-impl<'de> Visitor<'de> for Nesting {
+impl<'de> de::Visitor<'de> for Nesting {
     type Value = Depth;
 
     flat!(visit_bool bool, visit_i64 i64, visit_u64 u64, visit_f64 f64, visit_str &str);
