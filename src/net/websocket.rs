@@ -1,6 +1,10 @@
-//! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done.
+//! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done. tungstenite does the
+//! framing.
+//!
+//! Its `WebSocketContext` is driven here rather than through `tokio_tungstenite::WebSocketStream`, since the latter's limits
+//! and buffers are fixed once it is made: see [`frame_io`].
 
-mod line;
+mod frame_io;
 
 use std::future::poll_fn;
 use std::io;
@@ -13,21 +17,24 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
 
-use self::line::Line;
+use self::frame_io::FrameIo;
 use super::pulse::{Felt, Pulse};
 use super::{clock, random};
 use crate::proto::allowance::Allowance;
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
-use crate::proto::websocket::decoder::Decoder;
-use crate::proto::websocket::head::Opcode;
+use crate::proto::websocket::{CLOSE_NOT_TEXT, CLOSE_PROTOCOL, CLOSE_TOO_BIG};
 pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Endpoint};
-use crate::proto::websocket::{Fault, Message};
 
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// tungstenite's reason for a close frame with a code that may not be sent.
+const BAD_CLOSE: &str = "Protocol violation";
 
 /// What may be under way from a peer that has not yet read our close.
 const LINGER_BYTES: u64 = 1024 * 1024;
@@ -41,12 +48,22 @@ pub enum Purpose {
     Stream,
 }
 
-impl Purpose {
-    fn limit(self) -> usize {
-        match self {
-            Self::Control => CONTROL_MESSAGE_BYTES,
-            Self::Stream => DATA_MESSAGE_LIMIT,
-        }
+/// The parameters of a WebSocket that its upgrade decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The largest message that is accepted.
+    pub message_limit: usize,
+    /// The client masks its frames, as RFC 6455 section 5.3 has it.
+    pub masked: bool,
+}
+
+impl From<Purpose> for Options {
+    fn from(purpose: Purpose) -> Self {
+        let message_limit = match purpose {
+            Purpose::Control => CONTROL_MESSAGE_BYTES,
+            Purpose::Stream => DATA_MESSAGE_LIMIT,
+        };
+        Self { message_limit, masked: true }
     }
 }
 
@@ -98,9 +115,22 @@ impl From<io::Error> for Broken {
     }
 }
 
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
-        Self::Violation(fault.code(), fault.to_string())
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) => error.into(),
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
+                Self::Truncated
+            }
+            Error::Capacity(error) => Self::Violation(CLOSE_TOO_BIG, error.to_string()),
+            Error::Utf8(_) => Self::Violation(CLOSE_NOT_TEXT, error.to_string()),
+            Error::Protocol(error) => Self::Violation(CLOSE_PROTOCOL, error.to_string()),
+            Error::WriteBufferFull(_) | Error::AttackAttempt | Error::Url(_) | Error::Tls(_) => {
+                Self::Violation(CLOSE_PROTOCOL, error.to_string())
+            }
+        }
     }
 }
 
@@ -137,13 +167,12 @@ pub struct WebSocket<T> {
 }
 
 impl<T: Transport> WebSocket<T> {
-    /// On a connection whose upgrade is done; `early` is what was read beyond the upgrade's head.
-    pub fn new(transport: T, early: &[u8], endpoint: Endpoint, purpose: Purpose) -> Self {
+    /// Starts on a connection whose upgrade is done; `early` is what was read beyond the upgrade's head.
+    pub fn new(transport: T, early: &[u8], endpoint: Endpoint, options: impl Into<Options>) -> Self {
         let (transport, pulse) = Felt::new(transport);
-        let line = Line::new(transport, endpoint, Decoder::new(endpoint, purpose.limit(), early));
-        let line = Arc::new(Mutex::new(line));
-        let reader = Reader { line: line.clone(), allowance: Allowance::new(clock::now()), rests_until: None };
-        Self { reader, writer: Writer { line }, pulse, endpoint }
+        let io = Arc::new(Mutex::new(FrameIo::new(transport, early, endpoint, options.into())));
+        let reader = Reader { io: io.clone(), allowance: Allowance::new(clock::now()), paused_until: None };
+        Self { reader, writer: Writer { io }, pulse, endpoint }
     }
 
     /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its
@@ -185,10 +214,13 @@ impl<T: Transport> WebSocket<T> {
     pub async fn complain(mut self, broken: &Broken) {
         let Some(code) = broken.code() else { return };
         let farewell = async {
-            let _ = self.writer.close(code, "").await;
+            if self.writer.close(code, "").await.is_err() {
+                // tungstenite has its own answer to some of it.
+                let _ = self.writer.flush().await;
+            }
             drop(self.reader);
-            if let Some(line) = Arc::into_inner(self.writer.line) {
-                linger(line.into_inner().unwrap_or_else(PoisonError::into_inner).into_transport()).await;
+            if let Some(io) = Arc::into_inner(self.writer.io) {
+                linger(io.into_inner().unwrap_or_else(PoisonError::into_inner).into_transport()).await;
             }
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(farewell)).await.is_err() {
@@ -207,33 +239,40 @@ async fn linger<T: Transport>(mut transport: T) {
 /// What arrives on a WebSocket.
 #[derive(Debug)]
 pub struct Reader<T> {
-    line: Arc<Mutex<Line<T>>>,
+    io: Arc<Mutex<FrameIo<T>>>,
     allowance: Allowance,
-    /// Nothing is read before.
-    rests_until: Option<Instant>,
+    /// Reading continues at this time.
+    paused_until: Option<Instant>,
 }
 
 impl<T: Transport> Reader<T> {
     /// The next thing. Safe to cancel.
     pub async fn next(&mut self) -> Result<Incoming, Broken> {
-        if let Some(until) = self.rests_until {
+        if let Some(until) = self.paused_until {
             sleep_until(until.into()).await;
-            self.rests_until = None;
+            self.paused_until = None;
         }
-        match poll_fn(|context| lock(&self.line).poll_next(context)).await? {
+        match poll_fn(|context| lock(&self.io).poll_next(context)).await? {
             Message::Binary(bytes) => {
                 if bytes.is_empty() {
                     self.slow_down();
                 }
                 Ok(Incoming::Bytes(bytes))
             }
-            Message::Text(text) => Ok(Incoming::Text(text)),
-            Message::Ping(_) | Message::Pong if !self.allowance.take(clock::now()) => {
+            Message::Text(text) => Ok(Incoming::Text(text.as_str().to_owned())),
+            Message::Ping(_) | Message::Pong(_) if !self.allowance.take(clock::now()) => {
                 Err(Broken::Violation(CLOSE_POLICY, "more pings than anyone needs".into()))
             }
             Message::Ping(_) => Ok(Incoming::Ping),
-            Message::Pong => Ok(Incoming::Pong),
-            Message::Close(told) => Ok(Incoming::Closed(told)),
+            Message::Pong(_) => Ok(Incoming::Pong),
+            // tungstenite answers a code that may not be sent, and returns its own answer in place of the peer's frame.
+            Message::Close(Some(frame)) if frame.code == CloseCode::Protocol && frame.reason.as_str() == BAD_CLOSE => {
+                Err(Broken::Violation(CLOSE_PROTOCOL, "a close code that may not be sent".into()))
+            }
+            Message::Close(frame) => {
+                Ok(Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()))))
+            }
+            Message::Frame(_) => Err(Broken::Violation(CLOSE_PROTOCOL, "a frame that is no message".into())),
         }
     }
 
@@ -242,7 +281,7 @@ impl<T: Transport> Reader<T> {
     fn slow_down(&mut self) {
         let now = clock::now();
         if !self.allowance.take(now) {
-            self.rests_until = Some(now + Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND);
+            self.paused_until = Some(now + Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND);
         }
     }
 }
@@ -250,62 +289,61 @@ impl<T: Transport> Reader<T> {
 /// What is sent on a WebSocket. Each send returns when the socket has taken the message.
 #[derive(Debug)]
 pub struct Writer<T> {
-    line: Arc<Mutex<Line<T>>>,
+    io: Arc<Mutex<FrameIo<T>>>,
 }
 
 impl<T: Transport> Writer<T> {
-    /// A binary message.
+    /// Sends a binary message.
     pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), Broken> {
-        self.send(|line| line.send(Opcode::Binary, bytes)).await
+        self.send(Message::Binary(bytes)).await
     }
 
-    /// A text message.
+    /// Sends a text message.
     pub async fn text(&mut self, text: String) -> Result<(), Broken> {
-        self.send(|line| line.send(Opcode::Text, text.into())).await
+        self.send(Message::Text(text.into())).await
     }
 
-    /// A ping.
+    /// Sends a ping.
     pub async fn ping(&mut self) -> Result<(), Broken> {
-        self.send(|line| line.send(Opcode::Ping, Bytes::new())).await
+        self.send(Message::Ping(Bytes::new())).await
     }
 
-    /// A close frame. Nothing can be sent after it.
+    /// Sends a close frame. Nothing can be sent after it.
     pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Broken> {
-        self.send(|line| line.send_close(code, reason)).await
+        self.send(frame_io::close(code, reason)).await
     }
 
-    /// A text message that goes out with the next message, or the next flush: what is said at the same time is one call
-    /// to the system, and wakes the peer once.
+    /// Queues a text message that goes out with the next message, or the next flush: what is sent at the same time is one
+    /// system call, and wakes the peer once.
     pub async fn hold_text(&mut self, text: String) -> Result<(), Broken> {
-        self.hold(|line| line.send(Opcode::Text, text.into())).await
+        self.feed(Message::Text(text.into())).await
     }
 
-    /// A ping that goes out with the next message, or the next flush.
+    /// Queues a ping that goes out with the next message, or the next flush.
     pub async fn hold_ping(&mut self) -> Result<(), Broken> {
-        self.hold(|line| line.send(Opcode::Ping, Bytes::new())).await
+        self.feed(Message::Ping(Bytes::new())).await
     }
 
-    /// What is still being sent goes first: the rest of a message whose sender gave up, and what was held.
-    async fn send(&mut self, message: impl FnOnce(&mut Line<T>) -> Result<(), Broken>) -> Result<(), Broken> {
-        self.hold(message).await?;
+    /// Whatever is still being sent goes first: the rest of a message whose sender was cancelled, and what was queued.
+    async fn send(&mut self, message: Message) -> Result<(), Broken> {
+        self.feed(message).await?;
         self.flush().await
     }
 
-    async fn hold(&mut self, message: impl FnOnce(&mut Line<T>) -> Result<(), Broken>) -> Result<(), Broken> {
-        if !lock(&self.line).has_room() {
-            self.flush().await?;
-        }
-        message(&mut lock(&self.line))
+    /// Cancelled, it has either queued the whole message or nothing of it.
+    async fn feed(&mut self, message: Message) -> Result<(), Broken> {
+        let mut message = Some(message);
+        poll_fn(|context| lock(&self.io).poll_feed(context, &mut message)).await
     }
 
     /// Returns when the socket has taken everything.
     pub async fn flush(&mut self) -> Result<(), Broken> {
-        poll_fn(|context| lock(&self.line).poll_flush(context)).await
+        poll_fn(|context| lock(&self.io).poll_flush(context)).await
     }
 }
 
-fn lock<T>(line: &Mutex<Line<T>>) -> MutexGuard<'_, Line<T>> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(io: &Mutex<FrameIo<T>>) -> MutexGuard<'_, FrameIo<T>> {
+    io.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

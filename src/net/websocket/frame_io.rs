@@ -1,0 +1,308 @@
+//! The state that both halves of a WebSocket share: the transport and tungstenite's protocol state on it.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Read, Write};
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{Broken, Options, Transport};
+use crate::net::pulse::Felt;
+use crate::proto::limits::CLOSE_REASON_BYTES;
+use crate::proto::websocket::Endpoint;
+
+/// Allocated by tungstenite up front, and the most that it reads at once: all that an idle connection holds.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// Small messages that are fed before a flush are collected up to this size.
+const WRITE_BUFFER: usize = 4 * 1024;
+
+/// A control frame of the largest size: 125 bytes of payload, 6 of header and mask.
+const ANSWER: usize = 125 + 6;
+
+#[derive(Debug)]
+pub(super) struct FrameIo<T> {
+    wire: Wire<T>,
+    protocol: WebSocketContext,
+    endpoint: Endpoint,
+    options: Options,
+    /// A buffer has outgrown its initial size.
+    has_grown: bool,
+    /// Something was handed to tungstenite that the transport may not have flushed.
+    is_unflushed: bool,
+    /// The transport did not take all of it: nothing more is accepted before it has.
+    is_blocked: bool,
+    /// A ping or close arrived whose answer may not be in the write buffer yet.
+    is_answer_due: bool,
+    peer_closed: bool,
+}
+
+impl<T: Transport> FrameIo<T> {
+    pub(super) fn new(transport: Felt<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
+        let protocol = match early {
+            [] => WebSocketContext::new(role(endpoint, options), Some(config(options))),
+            early => {
+                let role = role(endpoint, options);
+                WebSocketContext::from_partially_read(early.to_vec(), role, Some(config(options)))
+            }
+        };
+        Self {
+            wire: Wire { transport, unparsed: early.len() as u64, write_error: None },
+            protocol,
+            endpoint,
+            options,
+            has_grown: early.len() > READ_BUFFER,
+            is_unflushed: false,
+            is_blocked: false,
+            is_answer_due: false,
+            peer_closed: false,
+        }
+    }
+
+    pub(super) fn into_transport(self) -> Felt<T> {
+        self.wire.transport
+    }
+
+    /// Reads the next message. Answers to pings and closes go out as far as the transport takes them.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Broken>> {
+        // A peer that accepts nothing may have sent the reason: reading goes on.
+        let flushed = self.poll_flush(context);
+        if self.peer_closed {
+            ready!(flushed)?;
+            // RFC 6455 section 7.1.1: the server closes the connection.
+            return match self.endpoint {
+                Endpoint::Server => Poll::Ready(Err(Broken::Truncated)),
+                Endpoint::Client => self.poll_end(context),
+            };
+        }
+        self.bound_answers();
+        match self.protocol.read(&mut self.wire.io(context)) {
+            Ok(message) => {
+                self.received(&message);
+                if self.is_answer_due {
+                    let _ = self.poll_flush(context);
+                }
+                Poll::Ready(Ok(message))
+            }
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.release_memory();
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
+
+    fn received(&mut self, message: &Message) {
+        self.peer_closed = message.is_close();
+        self.is_answer_due |= message.is_close() || message.is_ping() && self.protocol.can_write();
+        self.is_unflushed |= self.is_answer_due;
+        let length = match message {
+            Message::Close(Some(frame)) => 2 + frame.reason.len(),
+            other => other.len(),
+        };
+        self.has_grown |= length > READ_BUFFER;
+        // Too large a count would lose bytes; after one that is too small, memory is merely not released.
+        self.wire.unparsed = self.wire.unparsed.wrapping_sub(least_size(length, self.is_masked_by_peer()));
+    }
+
+    fn is_masked_by_peer(&self) -> bool {
+        self.endpoint == Endpoint::Server && self.options.masked
+    }
+
+    /// Replaces tungstenite's state by a new one between two messages. Its buffers grow to the largest message, the read
+    /// buffer's last piece keeps the whole allocation of the message before it, and neither ever shrinks.
+    fn release_memory(&mut self) {
+        let is_between_messages = self.wire.unparsed == 0 && !self.is_unflushed && self.protocol.can_write();
+        if self.has_grown && is_between_messages {
+            self.protocol = WebSocketContext::new(role(self.endpoint, self.options), Some(config(self.options)));
+            self.has_grown = false;
+        }
+    }
+
+    /// Drops what still arrives, until the end of the connection.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Broken>> {
+        let mut dropped = [0; 1024];
+        while ready!(pin!(self.wire.transport.read(&mut dropped)).poll(context))? > 0 {}
+        Poll::Ready(Err(Broken::Truncated))
+    }
+
+    /// Accepts a message, which goes out with the next flush, or at once if much has been collected.
+    pub(super) fn poll_feed(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), Broken>> {
+        if self.is_blocked {
+            ready!(self.poll_flush(context))?;
+        }
+        if !self.protocol.can_write() {
+            return Poll::Ready(Err(Broken::Truncated));
+        }
+        let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
+        self.has_grown |= message.len() > READ_BUFFER;
+        self.is_unflushed = true;
+        self.unbound_messages();
+        match self.protocol.write(&mut self.wire.io(context), message) {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
+            written => written?,
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the transport has taken everything.
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while self.is_unflushed {
+            if self.peer_closed {
+                // A server's state ends here, with the answer or without: it must find room.
+                self.unbound_messages();
+            } else {
+                self.bound_answers();
+            }
+            match self.protocol.flush(&mut self.wire.io(context)) {
+                Ok(()) => {}
+                // The end of a server's state, which has written its answer and not flushed it.
+                Err(Error::ConnectionClosed) => {
+                    if let Err(error) = ready!(Pin::new(&mut self.wire.transport).poll_flush(context)) {
+                        self.wire.write_failed(&error);
+                    }
+                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_blocked = true;
+                    return Poll::Pending;
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+            self.is_blocked = false;
+            // An answer that found no room before does now.
+            self.is_unflushed = mem::take(&mut self.is_answer_due);
+        }
+        Poll::Ready(self.wire.write_result())
+    }
+
+    /// Lets tungstenite add an answer to the write buffer only if it is empty, or else keep the latest one beside it.
+    fn bound_answers(&mut self) {
+        self.protocol.set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = (0, ANSWER));
+    }
+
+    /// A message is accepted only when the one before it is gone, and may have any size.
+    fn unbound_messages(&mut self) {
+        let sizes = (WRITE_BUFFER, usize::MAX);
+        self.protocol.set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = sizes);
+    }
+}
+
+/// A close message. The reason is cut to what fits.
+pub(super) fn close(code: u16, reason: &str) -> Message {
+    let fits = (0..=reason.len().min(CLOSE_REASON_BYTES)).rev().find(|end| reason.is_char_boundary(*end));
+    Message::Close(Some(CloseFrame { code: code.into(), reason: reason[..fits.unwrap_or(0)].into() }))
+}
+
+/// Masks are the client's: without them, both ends are servers.
+fn role(endpoint: Endpoint, options: Options) -> Role {
+    match endpoint {
+        Endpoint::Client if options.masked => Role::Client,
+        Endpoint::Client | Endpoint::Server => Role::Server,
+    }
+}
+
+fn config(options: Options) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(options.message_limit))
+        .max_frame_size(Some(options.message_limit))
+        .accept_unmasked_frames(!options.masked)
+}
+
+/// A lower bound of what a message took on the wire, reached by one frame with the shortest header. The exception is a
+/// message above 64 KiB without a mask, whose header is longer than those of two frames.
+fn least_size(payload: usize, masked: bool) -> u64 {
+    let length = match payload {
+        ..=125 => 0,
+        126..=0xFFFF => 2,
+        _ if masked => 8,
+        _ => 6,
+    };
+    2 + length + if masked { 4 } else { 0 } + payload as u64
+}
+
+/// The transport, and what FrameIo must know of its use.
+#[derive(Debug)]
+struct Wire<T> {
+    transport: Felt<T>,
+    /// Bytes that were read and are in no message that was returned.
+    unparsed: u64,
+    /// The first failure of a write.
+    write_error: Option<(io::ErrorKind, String)>,
+}
+
+impl<T: Transport> Wire<T> {
+    fn io<'a, 'c>(&'a mut self, context: &'a mut Context<'c>) -> NonblockingIo<'a, 'c, T> {
+        NonblockingIo { wire: self, context }
+    }
+
+    fn write_failed(&mut self, error: &io::Error) {
+        self.write_error.get_or_insert_with(|| (error.kind(), error.to_string()));
+    }
+
+    fn write_result(&self) -> Result<(), Broken> {
+        match &self.write_error {
+            Some((kind, text)) => Err(io::Error::new(*kind, text.clone()).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The transport as tungstenite uses it: `WouldBlock` where it would have to wait.
+struct NonblockingIo<'a, 'c, T> {
+    wire: &'a mut Wire<T>,
+    context: &'a mut Context<'c>,
+}
+
+impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(&mut self.wire.transport).poll_read(self.context, &mut buffer) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        let count = buffer.filled().len();
+        self.wire.unparsed += count as u64;
+        Ok(count)
+    }
+}
+
+/// tungstenite's `read` writes answers, and would fail with them: so a failed write is kept for the writer, and what is
+/// written after it is dropped.
+impl<T: Transport> Write for NonblockingIo<'_, '_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.wire.write_error.is_some() {
+            return Ok(bytes.len());
+        }
+        match Pin::new(&mut self.wire.transport).poll_write(self.context, bytes) {
+            Poll::Ready(Ok(0)) => self.wire.write_failed(&io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(count)) => return Ok(count),
+            Poll::Ready(Err(error)) => self.wire.write_failed(&error),
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.wire.write_error.is_some() {
+            return Ok(());
+        }
+        match Pin::new(&mut self.wire.transport).poll_flush(self.context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.wire.write_failed(&error),
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! PURE. The WebSocket close codes and roles (RFC 6455) that the rest of the protocol refers to.
+
+/// Protocol error; RFC 6455 section 7.4.1, as for the codes below.
+pub const CLOSE_PROTOCOL: u16 = 1002;
+/// A message of a type that this endpoint does not accept.
+pub const CLOSE_UNSUPPORTED: u16 = 1003;
+/// Text that is not UTF-8.
+pub const CLOSE_NOT_TEXT: u16 = 1007;
+/// Policy violation.
+pub const CLOSE_POLICY: u16 = 1008;
+/// A message over the limit.
+pub const CLOSE_TOO_BIG: u16 = 1009;
+
+/// The role of one end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Opened the connection.
+    Client,
+    /// Accepted the connection.
+    Server,
+}
