@@ -17,8 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
-use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
-use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use self::frame_io::FrameIo;
 use super::pulse::{Felt, Pulse};
@@ -32,9 +32,6 @@ pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Endpoint};
 
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// tungstenite's reason for a close frame with a code that may not be sent.
-const BAD_CLOSE: &str = "Protocol violation";
 
 /// What may be under way from a peer that has not yet read our close.
 const LINGER_BYTES: u64 = 1024 * 1024;
@@ -265,10 +262,6 @@ impl<T: Transport> Reader<T> {
             }
             Message::Ping(_) => Ok(Incoming::Ping),
             Message::Pong(_) => Ok(Incoming::Pong),
-            // tungstenite answers a code that may not be sent, and returns its own answer in place of the peer's frame.
-            Message::Close(Some(frame)) if frame.code == CloseCode::Protocol && frame.reason.as_str() == BAD_CLOSE => {
-                Err(Broken::Violation(CLOSE_PROTOCOL, "a close code that may not be sent".into()))
-            }
             Message::Close(frame) => {
                 Ok(Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()))))
             }

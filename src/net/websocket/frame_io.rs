@@ -9,13 +9,14 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::{Broken, Options, Transport};
 use crate::net::pulse::Felt;
 use crate::proto::limits::CLOSE_REASON_BYTES;
-use crate::proto::websocket::Endpoint;
+use crate::proto::websocket::{CLOSE_PROTOCOL, Endpoint};
 
 /// Allocated by tungstenite up front, and the most that it reads at once: all that an idle connection holds.
 const READ_BUFFER: usize = 4 * 1024;
@@ -41,6 +42,8 @@ pub(super) struct FrameIo<T> {
     /// A ping or close arrived whose answer may not be in the write buffer yet.
     is_answer_due: bool,
     peer_closed: bool,
+    /// The peer violated the protocol: nothing that follows is processed (RFC 6455 section 7.1.7).
+    violation: Option<(u16, String)>,
 }
 
 impl<T: Transport> FrameIo<T> {
@@ -62,6 +65,7 @@ impl<T: Transport> FrameIo<T> {
             is_blocked: false,
             is_answer_due: false,
             peer_closed: false,
+            violation: None,
         }
     }
 
@@ -75,6 +79,11 @@ impl<T: Transport> FrameIo<T> {
         let flushed = self.poll_flush(context);
         if self.peer_closed {
             ready!(flushed)?;
+        }
+        if let Some((code, reason)) = &self.violation {
+            return Poll::Ready(Err(Broken::Violation(*code, reason.clone())));
+        }
+        if self.peer_closed {
             // RFC 6455 section 7.1.1: the server closes the connection.
             return match self.endpoint {
                 Endpoint::Server => Poll::Ready(Err(Broken::Truncated)),
@@ -88,24 +97,32 @@ impl<T: Transport> FrameIo<T> {
                 if self.is_answer_due {
                     let _ = self.poll_flush(context);
                 }
-                Poll::Ready(Ok(message))
+                match violation_in(&message) {
+                    Some((code, reason)) => self.violated(code, reason),
+                    None => Poll::Ready(Ok(message)),
+                }
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.release_memory();
                 Poll::Pending
             }
-            Err(error) => Poll::Ready(Err(error.into())),
+            Err(error) => match Broken::from(error) {
+                Broken::Violation(code, reason) => self.violated(code, reason),
+                loss @ (Broken::Truncated | Broken::Silent | Broken::Io(_)) => Poll::Ready(Err(loss)),
+            },
         }
+    }
+
+    fn violated(&mut self, code: u16, reason: String) -> Poll<Result<Message, Broken>> {
+        self.violation = Some((code, reason.clone()));
+        Poll::Ready(Err(Broken::Violation(code, reason)))
     }
 
     fn received(&mut self, message: &Message) {
         self.peer_closed = message.is_close();
         self.is_answer_due |= message.is_close() || message.is_ping() && self.protocol.can_write();
         self.is_unflushed |= self.is_answer_due;
-        let length = match message {
-            Message::Close(Some(frame)) => 2 + frame.reason.len(),
-            other => other.len(),
-        };
+        let length = message.len() + if let Message::Close(Some(_)) = message { size_of::<u16>() } else { 0 };
         self.has_grown |= length > READ_BUFFER;
         // Too large a count would lose bytes; after one that is too small, memory is merely not released.
         self.wire.unparsed = self.wire.unparsed.wrapping_sub(least_size(length, self.is_masked_by_peer()));
@@ -201,6 +218,14 @@ impl<T: Transport> FrameIo<T> {
 pub(super) fn close(code: u16, reason: &str) -> Message {
     let fits = (0..=reason.len().min(CLOSE_REASON_BYTES)).rev().find(|end| reason.is_char_boundary(*end));
     Message::Close(Some(CloseFrame { code: code.into(), reason: reason[..fits.unwrap_or(0)].into() }))
+}
+
+/// tungstenite answers a close code that may not be sent, and returns its own answer in place of the peer's frame.
+fn violation_in(message: &Message) -> Option<(u16, String)> {
+    const ANSWER: CloseFrame =
+        CloseFrame { code: CloseCode::Protocol, reason: Utf8Bytes::from_static("Protocol violation") };
+    let is_answer = matches!(message, Message::Close(Some(frame)) if *frame == ANSWER);
+    is_answer.then(|| (CLOSE_PROTOCOL, "a close code that may not be sent".into()))
 }
 
 /// Masks are the client's: without them, both ends are servers.

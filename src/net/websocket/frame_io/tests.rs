@@ -125,3 +125,14 @@ async fn a_write_that_failed_is_told_to_the_writer_and_the_reader_reads_on() {
     assert!(poll_fn(|context| io.poll_feed(context, &mut message)).await.is_err());
     assert!(poll_fn(|context| io.poll_flush(context)).await.is_err());
 }
+
+#[tokio::test]
+async fn nothing_that_follows_a_violation_is_processed() {
+    let (near, mut far) = duplex(1024);
+    let mut io = server(near, Purpose::Stream);
+    let sent = [frame(0x81, b"\xc0\xaf", Some([9; 4])), frame(PING, b"", Some([9; 4]))].concat();
+    far.write_all(&sent).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(next(&mut io).await, Err(Broken::Violation(1007, _))));
+    }
+}
