@@ -69,6 +69,8 @@ pub(super) struct Proven {
     pub record: Record,
     /// The key.
     pub key: StoredKey,
+    /// The signature was over the keying material of this TLS channel: nobody on the way reads it.
+    pub is_channel_bound: bool,
 }
 
 /// What a connection counts as.
@@ -302,12 +304,14 @@ impl Visitor {
         let now = clock::moment();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
-        let proven = authenticate(&credential, &valid, &self.binding(shared, asked, &credential));
+        let binding = self.binding(shared, asked, &credential);
+        let is_channel_bound = matches!(binding.session, Session::Channel(_));
+        let proven = authenticate(&credential, &valid, &binding);
         let key = proven.map_err(|why| self.unproven(shared, &credential, why))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(Kind::HubFailed))?;
         self.in_doubt.store(false, Ordering::Relaxed);
-        Ok(Proven { record, key })
+        Ok(Proven { record, key, is_channel_bound })
     }
 
     /// Who asks, proven, and allowed to do this.

@@ -27,6 +27,7 @@ use crate::proto::refusal::Kind;
 use crate::proto::resume::{self, ResumeToken, Ticket};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
+use crate::proto::websocket::{is_unmasked, unmasked};
 
 /// A side that was let in, until it is joined.
 pub(super) struct Waiting {
@@ -50,7 +51,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
         Ok(proven) => proven,
         Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
     };
-    let Proven { record, key } = proven;
+    let Proven { record, key, is_channel_bound } = proven;
     let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
@@ -80,7 +81,8 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
             let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
             let waiting = Waiting { meeting, farewell, patience, rests: rests.is_some() };
             let then = Next::Stream(Box::new(Arrived { waiting, identity }));
-            Answer::Upgrade { protocol: chosen(asked, protocol), headers, purpose: Purpose::Stream, then }
+            let (protocol, purpose) = chosen(asked, protocol, is_channel_bound);
+            Answer::Upgrade { protocol, headers, purpose, then }
         }
         Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
     }
@@ -103,11 +105,17 @@ fn way_back(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static 
 }
 
 /// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
-fn chosen(asked: &Asked, agreed: Option<StreamProtocol>) -> Option<String> {
-    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
+fn chosen(asked: &Asked, agreed: Option<StreamProtocol>, is_channel_bound: bool) -> (Option<String>, Purpose) {
+    let Some(offered) = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()) else { return (None, Purpose::Stream) };
     match agreed.map(StreamProtocol::as_str) {
-        Some(agreed) if lists(offered, agreed) => Some(agreed.into()),
-        _ => offered.split(',').map(str::trim).find(|item| StreamProtocol::named(item).is_none()).map(str::to_owned),
+        Some(agreed) if is_channel_bound && lists(offered, &unmasked(agreed)) => {
+            (Some(unmasked(agreed)), Purpose::UnmaskedStream)
+        }
+        Some(agreed) if lists(offered, agreed) => (Some(agreed.into()), Purpose::Stream),
+        _ => {
+            let is_foreign = |item: &&str| StreamProtocol::named(item).is_none() && !is_unmasked(item);
+            (offered.split(',').map(str::trim).find(is_foreign).map(str::to_owned), Purpose::Stream)
+        }
     }
 }
 

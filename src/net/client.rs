@@ -41,6 +41,7 @@ use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, STANDBY_PROTOCOL};
 use crate::proto::stream::StreamProtocol;
 use crate::proto::via::Way;
+use crate::proto::websocket::{is_unmasked, unmasked};
 
 /// A client's connection to the hub.
 pub type Connection = TlsStream<Ahead<TcpStream>>;
@@ -162,7 +163,11 @@ impl Client {
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(header::SEC_WEBSOCKET_KEY, text(&key)?);
         if let Some(protocol) = upgrade.protocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, text(protocol)?);
+            let offered = match purpose {
+                Purpose::Stream => format!("{}, {protocol}", unmasked(protocol)),
+                Purpose::Control | Purpose::UnmaskedStream => protocol.to_owned(),
+            };
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, text(&offered)?);
         }
         if let Some(token) = upgrade.token {
             headers.insert(header::AUTHORIZATION, secret(&token)?);
@@ -172,7 +177,7 @@ impl Client {
         }
         let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
-        check(&response, &key, upgrade.protocol)?;
+        let purpose = check(&response, &key, upgrade.protocol, purpose)?;
         Ok((WebSocket::new(stream, &early, Endpoint::Client, purpose), response))
     }
 
@@ -200,7 +205,11 @@ impl Client {
             None => Ok(answer),
             Some(challenge) => {
                 let reached = self.reach(hub, &mut Trail::default()).await?;
-                Ok(self.send_signed(reached, request, Some(challenge), limits).await?.0)
+                let answer = self.send_signed(reached, masked(request), Some(challenge), limits).await?.0;
+                if subprotocol(&answer.0).is_some_and(is_unmasked) {
+                    return Err(Refusal::new(Kind::IncompatibleVersion, "the hub chose frames that were not offered"));
+                }
+                Ok(answer)
             }
         }
     }
@@ -324,15 +333,35 @@ pub(super) async fn exchange(
     timeout(patience, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
 }
 
-/// RFC 6455 section 4.1: the answer must be to this request.
-fn check(response: &Response<Bytes>, key: &str, protocol: Option<&str>) -> Result<(), Refusal> {
-    let header = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if header(header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
+/// The request for a connection whose TLS is inspected: whoever reads its frames is to find them masked.
+fn masked(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    if let Some(offered) = request.headers_mut().get_mut(header::SEC_WEBSOCKET_PROTOCOL) {
+        let protocols = offered.to_str().unwrap_or_default().split(", ").filter(|protocol| !is_unmasked(protocol));
+        if let Ok(protocols) = HeaderValue::try_from(protocols.collect::<Vec<_>>().join(", ")) {
+            *offered = protocols;
+        }
+    }
+    request
+}
+
+/// The subprotocol that the hub chose.
+fn subprotocol(response: &Response<Bytes>) -> Option<&str> {
+    response.headers().get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()
+}
+
+/// RFC 6455 section 4.1: the answer must be to this request. It decides what the WebSocket is.
+fn check(response: &Response<Bytes>, key: &str, protocol: Option<&str>, purpose: Purpose) -> Result<Purpose, Refusal> {
+    let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT).and_then(|value| value.to_str().ok());
+    if accept != Some(derive_accept_key(key.as_bytes()).as_str()) {
         return Err(Refusal::new(Kind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
     }
-    match (protocol, header(header::SEC_WEBSOCKET_PROTOCOL)) {
-        (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(()),
-        (None, None) => Ok(()),
+    match (protocol, subprotocol(response)) {
+        (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(purpose),
+        (Some(wanted), Some(chosen)) if purpose == Purpose::Stream && chosen == unmasked(wanted) => {
+            tracing::trace!("frames of this WebSocket are not masked");
+            Ok(Purpose::UnmaskedStream)
+        }
+        (None, None) => Ok(purpose),
         (wanted, chosen) => {
             let versions = format!("here {}, there {}", wanted.unwrap_or("none"), chosen.unwrap_or("none"));
             Err(Refusal::new(Kind::IncompatibleVersion, versions))

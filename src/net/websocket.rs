@@ -43,6 +43,8 @@ pub enum Purpose {
     Control,
     /// A stream's bytes.
     Stream,
+    /// The same between two ends that agreed on [`crate::proto::websocket::unmasked`].
+    UnmaskedStream,
 }
 
 /// The parameters of a WebSocket that its upgrade decided.
@@ -58,9 +60,9 @@ impl From<Purpose> for Options {
     fn from(purpose: Purpose) -> Self {
         let message_limit = match purpose {
             Purpose::Control => CONTROL_MESSAGE_BYTES,
-            Purpose::Stream => DATA_MESSAGE_LIMIT,
+            Purpose::Stream | Purpose::UnmaskedStream => DATA_MESSAGE_LIMIT,
         };
-        Self { message_limit, masked: true }
+        Self { message_limit, masked: purpose != Purpose::UnmaskedStream }
     }
 }
 

@@ -19,3 +19,17 @@ pub enum Endpoint {
     /// Accepted the connection.
     Server,
 }
+
+/// The end of a subprotocol's name whose client does not mask its frames.
+const UNMASKED: &str = ".unmasked";
+
+/// The subprotocol that is the same as this one but for the masks of RFC 6455 section 5.3. They keep scripts from writing
+/// bytes of their choice past proxies that read them; two ends of a TLS channel that nobody else reads have no use for them.
+pub fn unmasked(protocol: &str) -> String {
+    format!("{protocol}{UNMASKED}")
+}
+
+/// Reports whether a subprotocol is one of those.
+pub fn is_unmasked(protocol: &str) -> bool {
+    protocol.ends_with(UNMASKED)
+}

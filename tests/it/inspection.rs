@@ -80,9 +80,29 @@ fn where_both_ends_allow_it_streams_go_through() {
     agent.wait_line("is online");
     let proxy = ServiceProxy::start_with(&scene.laptop, DEVICE, "0", &[hub, address, ca, file, ALLOWED]);
     is_alive(&mut proxy.connect());
+    assert_masked(&scene.middlebox);
     // Joining too, and nothing else changes for those whose way is clear.
     Machine::new().ask(&["join", &through(&scene.hub.service_link("bob"), &scene), ca, file, ALLOWED]);
     is_alive(&mut ServiceProxy::start_with(&scene.laptop, DEVICE, "0", &[ALLOWED]).connect());
+}
+
+/// What a proxy reads of WebSockets is masked, for its own sake, though the ends offered to do without before they met it.
+fn assert_masked(middlebox: &Middlebox) {
+    let (mut sockets, mut offers) = (0, 0);
+    for read in middlebox.read() {
+        let end = read.windows(4).position(|end| end == b"\r\n\r\n").expect("a request") + 4;
+        let head = String::from_utf8_lossy(&read[..end]);
+        if head.starts_with("GET /bridges/") || head.starts_with("GET /standby ") {
+            offers += usize::from(head.contains(".unmasked"));
+            if let [_, second, ..] = read[end..] {
+                assert!(!head.contains(".unmasked"), "{head}");
+                assert_eq!(second & 0x80, 0x80, "a frame without a mask, after {head}");
+                sockets += 1;
+            }
+        }
+    }
+    assert!(sockets >= 2, "of {sockets} WebSockets of streams the middlebox has read frames");
+    assert!(offers >= sockets, "{offers} offers");
 }
 
 /// The link as if the proxy were where the hub is.

@@ -32,6 +32,7 @@ use crate::proto::refusal::{Kind, Refusal};
 use crate::proto::resume::{Pass, Ticket};
 use crate::proto::scope::Scope;
 use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
+use crate::proto::websocket::unmasked;
 
 /// Standbys have at most this share of the connections that the hub can have, in percent: they spare a handshake, and the
 /// others are somebody's only way.
@@ -103,6 +104,10 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> 
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
         return Answer::Reply(answers::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
     }
+    let (protocol, purpose) = match unmasked(STANDBY_PROTOCOL) {
+        unmasked if proven.is_channel_bound && lists(offered, &unmasked) => (unmasked, Purpose::UnmaskedStream),
+        _ => (STANDBY_PROTOCOL.into(), Purpose::Stream),
+    };
     let principal = proven.record.principal;
     let Some(held) = shared.hold_standby(&principal) else {
         let refusal = Refusal::new(Kind::HubBusy, "no more connections stand by");
@@ -111,7 +116,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> 
     let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
     let (key, authority) = (proven.key.key, asked.authority.clone());
     let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
-    Answer::Upgrade { protocol: Some(STANDBY_PROTOCOL.into()), headers: Vec::new(), purpose: Purpose::Stream, then }
+    Answer::Upgrade { protocol: Some(protocol), headers: Vec::new(), purpose, then }
 }
 
 impl Shared {
