@@ -7,8 +7,10 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
+use tokio::time::{Sleep, sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
@@ -18,8 +20,15 @@ use crate::net::pulse::Felt;
 use crate::proto::limits::CLOSE_REASON_BYTES;
 use crate::proto::websocket::{CLOSE_PROTOCOL, Endpoint};
 
-/// Allocated by tungstenite up front, and the most that it reads at once: all that an idle connection holds.
+/// Allocated by tungstenite up front, and the most that it reads at once: all that an idle connection holds …
 const READ_BUFFER: usize = 4 * 1024;
+
+/// … and one with larger messages: a TLS record, beyond which TLS returns nothing in one read. tungstenite clears what it
+/// reads into, each time, so more would only be cleared more often.
+const BULK_READ_BUFFER: usize = 16 * 1024;
+
+/// Buffers that grew are kept while messages that need them come, and so long after: to twice this.
+const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
 /// Small messages that are fed before a flush are collected up to this size.
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -33,8 +42,12 @@ pub(super) struct FrameIo<T> {
     protocol: WebSocketContext,
     endpoint: Endpoint,
     options: Options,
-    /// A buffer has outgrown its initial size.
-    has_grown: bool,
+    /// The state was made for large messages.
+    is_bulk: bool,
+    /// Large messages passed since `release` was set.
+    is_growing: bool,
+    /// Set while buffers are larger than initially: when to release them.
+    release: Option<Pin<Box<Sleep>>>,
     /// Something was handed to tungstenite that the transport may not have flushed.
     is_unflushed: bool,
     /// The transport did not take all of it: nothing more is accepted before it has.
@@ -48,19 +61,15 @@ pub(super) struct FrameIo<T> {
 
 impl<T: Transport> FrameIo<T> {
     pub(super) fn new(transport: Felt<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
-        let protocol = match early {
-            [] => WebSocketContext::new(role(endpoint, options), Some(config(options))),
-            early => {
-                let role = role(endpoint, options);
-                WebSocketContext::from_partially_read(early.to_vec(), role, Some(config(options)))
-            }
-        };
+        let (role, config) = (role(endpoint, options), Some(config(options, READ_BUFFER)));
         Self {
-            wire: Wire { transport, unparsed: early.len() as u64, write_error: None },
-            protocol,
+            wire: Wire { transport, unparsed: early.len(), expected: None, write_error: None },
+            protocol: WebSocketContext::from_partially_read(early.to_vec(), role, config),
             endpoint,
             options,
-            has_grown: early.len() > READ_BUFFER,
+            is_bulk: false,
+            is_growing: early.len() > READ_BUFFER,
+            release: None,
             is_unflushed: false,
             is_blocked: false,
             is_answer_due: false,
@@ -103,7 +112,7 @@ impl<T: Transport> FrameIo<T> {
                 }
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.release_memory();
+                self.release_buffers(context);
                 Poll::Pending
             }
             Err(error) => match Broken::from(error) {
@@ -123,23 +132,50 @@ impl<T: Transport> FrameIo<T> {
         self.is_answer_due |= message.is_close() || message.is_ping() && self.protocol.can_write();
         self.is_unflushed |= self.is_answer_due;
         let length = message.len() + if let Message::Close(Some(_)) = message { size_of::<u16>() } else { 0 };
-        self.has_grown |= length > READ_BUFFER;
-        // Too large a count would lose bytes; after one that is too small, memory is merely not released.
-        self.wire.unparsed = self.wire.unparsed.wrapping_sub(least_size(length, self.is_masked_by_peer()));
+        let (header, size) = least_size(length, self.is_masked_by_peer());
+        // Too large a count would lose bytes; after one that is too small, buffers are merely not replaced.
+        self.wire.unparsed = self.wire.unparsed.wrapping_sub(size);
+        if length > READ_BUFFER {
+            self.is_growing = true;
+            self.wire.expected = Some((header, size));
+            if !self.is_bulk && self.is_between_messages() {
+                self.renew(true);
+            }
+        }
     }
 
     fn is_masked_by_peer(&self) -> bool {
         self.endpoint == Endpoint::Server && self.options.masked
     }
 
-    /// Replaces tungstenite's state by a new one between two messages. Its buffers grow to the largest message, the read
-    /// buffer's last piece keeps the whole allocation of the message before it, and neither ever shrinks.
-    fn release_memory(&mut self) {
-        let is_between_messages = self.wire.unparsed == 0 && !self.is_unflushed && self.protocol.can_write();
-        if self.has_grown && is_between_messages {
-            self.protocol = WebSocketContext::new(role(self.endpoint, self.options), Some(config(self.options)));
-            self.has_grown = false;
+    /// tungstenite's buffers grow to the largest message and never shrink, and the read buffer's last piece keeps the
+    /// whole allocation of the message before it.
+    fn release_buffers(&mut self, context: &mut Context<'_>) {
+        if !self.is_growing && self.release.is_none() {
+            return;
         }
+        let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(KEEP_BUFFERS)));
+        while timer.as_mut().poll(context).is_ready() {
+            if !mem::take(&mut self.is_growing) && self.is_between_messages() {
+                self.wire.expected = None;
+                return self.renew(false);
+            }
+            timer.set(sleep(KEEP_BUFFERS));
+        }
+        self.release = Some(timer);
+    }
+
+    /// tungstenite holds no part of a message, and none is being sent.
+    fn is_between_messages(&self) -> bool {
+        self.wire.unparsed == 0 && !self.is_unflushed && self.protocol.can_write()
+    }
+
+    /// Replaces tungstenite's state, which must be between messages.
+    fn renew(&mut self, is_bulk: bool) {
+        let read_buffer = if is_bulk { BULK_READ_BUFFER } else { READ_BUFFER };
+        let (role, config) = (role(self.endpoint, self.options), config(self.options, read_buffer));
+        self.protocol = WebSocketContext::new(role, Some(config));
+        self.is_bulk = is_bulk;
     }
 
     /// Drops what still arrives, until the end of the connection.
@@ -162,7 +198,7 @@ impl<T: Transport> FrameIo<T> {
             return Poll::Ready(Err(Broken::Truncated));
         }
         let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
-        self.has_grown |= message.len() > READ_BUFFER;
+        self.is_growing |= message.len() > READ_BUFFER;
         self.is_unflushed = true;
         self.unbound_messages();
         match self.protocol.write(&mut self.wire.io(context), message) {
@@ -236,25 +272,26 @@ fn role(endpoint: Endpoint, options: Options) -> Role {
     }
 }
 
-fn config(options: Options) -> WebSocketConfig {
+fn config(options: Options, read_buffer: usize) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
+        .read_buffer_size(read_buffer)
         .write_buffer_size(WRITE_BUFFER)
         .max_message_size(Some(options.message_limit))
         .max_frame_size(Some(options.message_limit))
         .accept_unmasked_frames(!options.masked)
 }
 
-/// A lower bound of what a message took on the wire, reached by one frame with the shortest header. The exception is a
-/// message above 64 KiB without a mask, whose header is longer than those of two frames.
-fn least_size(payload: usize, masked: bool) -> u64 {
+/// A lower bound of what a message took on the wire, and the header's part of it: one frame with the shortest header, but
+/// for a message above 64 KiB without a mask, whose header is longer than those of two frames.
+fn least_size(payload: usize, masked: bool) -> (usize, usize) {
     let length = match payload {
         ..=125 => 0,
         126..=0xFFFF => 2,
         _ if masked => 8,
         _ => 6,
     };
-    2 + length + if masked { 4 } else { 0 } + payload as u64
+    let header = 2 + length + if masked { 4 } else { 0 };
+    (header, header + payload)
 }
 
 /// The transport, and what FrameIo must know of its use.
@@ -262,7 +299,9 @@ fn least_size(payload: usize, masked: bool) -> u64 {
 struct Wire<T> {
     transport: Felt<T>,
     /// Bytes that were read and are in no message that was returned.
-    unparsed: u64,
+    unparsed: usize,
+    /// The size of the last large message with its header, and the header's: the next one is probably like it.
+    expected: Option<(usize, usize)>,
     /// The first failure of a write.
     write_error: Option<(io::ErrorKind, String)>,
 }
@@ -270,6 +309,17 @@ struct Wire<T> {
 impl<T: Transport> Wire<T> {
     fn io<'a, 'c>(&'a mut self, context: &'a mut Context<'c>) -> NonblockingIo<'a, 'c, T> {
         NonblockingIo { wire: self, context }
+    }
+
+    /// The most that is to be read now. tungstenite makes room for a message when it has its header, and copies what it has
+    /// of the rest: so the header is read alone, and nothing of the message after it.
+    fn read_limit(&self) -> usize {
+        let unparsed = self.unparsed;
+        match self.expected {
+            Some((header, _)) if unparsed < header => header - unparsed,
+            Some((_, size)) if unparsed < size => size - unparsed,
+            Some(_) | None => usize::MAX,
+        }
     }
 
     fn write_failed(&mut self, error: &io::Error) {
@@ -292,13 +342,14 @@ struct NonblockingIo<'a, 'c, T> {
 
 impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(buffer);
+        let limit = self.wire.read_limit().min(buffer.len());
+        let mut buffer = ReadBuf::new(&mut buffer[..limit]);
         match Pin::new(&mut self.wire.transport).poll_read(self.context, &mut buffer) {
             Poll::Ready(read) => read?,
             Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
         }
         let count = buffer.filled().len();
-        self.wire.unparsed += count as u64;
+        self.wire.unparsed += count;
         Ok(count)
     }
 }
