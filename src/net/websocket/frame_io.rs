@@ -149,7 +149,8 @@ impl<T: Transport> FrameIo<T> {
     }
 
     /// tungstenite's buffers grow to the largest message and never shrink, and the read buffer's last piece keeps the
-    /// whole allocation of the message before it.
+    /// whole allocation of the message before it (<https://github.com/snapview/tungstenite-rs/issues/500>, and
+    /// <https://github.com/snapview/tungstenite-rs/pull/556>, which would tell what is in the read buffer).
     fn release_buffers(&mut self, context: &mut Context<'_>) {
         if !self.is_growing && self.release.is_none() {
             return;
@@ -219,7 +220,8 @@ impl<T: Transport> FrameIo<T> {
             }
             match self.protocol.flush(&mut self.wire.io(context)) {
                 Ok(()) => {}
-                // The end of a server's state, which has written its answer and not flushed it.
+                // The end of a server's state, which has written its answer and not flushed it
+                // (https://github.com/snapview/tungstenite-rs/issues/405).
                 Err(Error::ConnectionClosed) => {
                     if let Err(error) = ready!(Pin::new(&mut self.wire.transport).poll_flush(context)) {
                         self.wire.write_failed(&error);
