@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use devstream::net::websocket::{Broken, Endpoint, Incoming, Options, WebSocket};
+use devstream::net::websocket::{Endpoint, Incoming, Options, WebSocket, WebSocketError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, duplex};
 use tokio::runtime::Builder;
 
@@ -45,8 +45,8 @@ async fn heard(bytes: &[u8], endpoint: Endpoint, options: Options, piece: usize)
                 assert!(!matches!(&message, Incoming::Text(text) if text.len() > LIMIT), "over the limit");
                 messages.push(message);
             }
-            Err(Broken::Violation(violation, _)) => code = Some(violation),
-            Err(Broken::Truncated) => break,
+            Err(WebSocketError::Violation(violation, _)) => code = Some(violation),
+            Err(WebSocketError::Truncated) => break,
             Err(other) => panic!("{other}"),
         }
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
 use super::{Event, Life, stream};
-use crate::net::channel::{ControlChannel, Ended};
+use crate::net::channel::{ChannelError, ControlChannel};
 use crate::net::client::{Client, Connection};
 use crate::net::clock;
 use crate::net::notify;
@@ -26,7 +26,7 @@ pub(super) enum End {
     /// The hub said no, or could not be reached.
     Refused(Refusal),
     /// It was there, and broke.
-    Lost(Ended),
+    Lost(ChannelError),
     /// Another agent with the same id took over.
     Displaced {
         /// From there.
@@ -64,13 +64,15 @@ impl From<Refusal> for End {
     }
 }
 
-impl From<Ended> for End {
-    fn from(ended: Ended) -> Self {
+impl From<ChannelError> for End {
+    fn from(ended: ChannelError) -> Self {
         match ended {
-            Ended::Closed(Some(refusal)) => Self::Refused(refusal),
-            Ended::Closed(None) | Ended::Silent | Ended::Message(_) | Ended::Unexpected(_) | Ended::Broken(_) => {
-                Self::Lost(ended)
-            }
+            ChannelError::Closed(Some(refusal)) => Self::Refused(refusal),
+            ChannelError::Closed(None)
+            | ChannelError::Silent
+            | ChannelError::Message(_)
+            | ChannelError::Unexpected(_)
+            | ChannelError::Broken(_) => Self::Lost(ended),
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{Life, stream};
-use crate::net::channel::Ended;
+use crate::net::channel::ChannelError;
 use crate::net::client::Client;
 use crate::net::pump::Line;
 use crate::net::standby::{Kept, Standby, Supply};
@@ -125,8 +125,8 @@ async fn stand_by(life: Life, mut standby: Standby) {
     }
 }
 
-async fn request(life: &Life, standby: &mut Standby) -> Result<Option<(Request, Bytes)>, Ended> {
+async fn request(life: &Life, standby: &mut Standby) -> Result<Option<(Request, Bytes)>, ChannelError> {
     let Some(FromHub::StreamRequest(request)) = standby.idle(&life.vigil).await? else { return Ok(None) };
-    let early = standby.channel.accompanying(request.early.bytes()).await?;
+    let early = standby.channel.recv_attached(request.early.bytes()).await?;
     Ok(Some((request, early)))
 }

@@ -11,11 +11,11 @@ use super::auth::{Action, authorize};
 use super::door::Visitor;
 use super::exchange::Notice;
 use super::{Next, Shared};
-use crate::net::channel::{ControlChannel, Ended};
+use crate::net::channel::{ChannelError, ControlChannel};
 use crate::net::clock;
 use crate::net::serve::{Answer, Asked};
 use crate::net::tls::Socket;
-use crate::net::websocket::{Purpose, WebSocket};
+use crate::net::websocket::{SocketKind, WebSocket};
 use crate::proto::http::{CONTROL_PROTOCOL, lists};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::key::PublicKey;
@@ -38,7 +38,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, dev
     Answer::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
         headers: Vec::new(),
-        purpose: Purpose::Control,
+        kind: SocketKind::Control,
         then: Next::Control(Arriving { device, authority: asked.authority.clone(), key }),
     }
 }
@@ -80,7 +80,7 @@ pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, 
 /// Why a control connection is over.
 enum End {
     /// The channel says why.
-    Ended(Ended),
+    Ended(ChannelError),
     /// The hub ends it.
     Refused(Kind),
 }
@@ -94,8 +94,8 @@ impl End {
     }
 }
 
-impl From<Ended> for End {
-    fn from(why: Ended) -> Self {
+impl From<ChannelError> for End {
+    fn from(why: ChannelError) -> Self {
         Self::Ended(why)
     }
 }
@@ -159,7 +159,7 @@ impl Session<'_> {
     }
 
     /// The device is online, and how far away it is will be known soon.
-    async fn welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), Ended> {
+    async fn welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), ChannelError> {
         let standby = self.shared.standby_offer(self.authority);
         channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into(), standby }).await?;
         channel.ping().await
@@ -171,7 +171,7 @@ impl Session<'_> {
         notice: Option<Notice>,
         channel: &mut ControlChannel<Socket>,
         key_ends: &mut Option<Instant>,
-    ) -> Result<Option<Kind>, Ended> {
+    ) -> Result<Option<Kind>, ChannelError> {
         let Some(notice) = notice else { return Ok(Some(Kind::HubBusy)) };
         if let Notice::Recheck = notice {
             return Ok(match self.standing().await {

@@ -18,7 +18,7 @@ use crate::net::clock;
 use crate::net::relay::{Departure, Leg, Terms, relay};
 use crate::net::serve::{Answer, Asked};
 use crate::net::tls::Socket;
-use crate::net::websocket::{Broken, Purpose, Transport, WebSocket};
+use crate::net::websocket::{SocketKind, Transport, WebSocket, WebSocketError};
 use crate::proto::http::{Bridge, lists};
 use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
@@ -81,8 +81,8 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bri
             let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
             let waiting = Waiting { meeting, farewell, patience, rests: rests.is_some() };
             let then = Next::Stream(Box::new(Arrived { waiting, identity }));
-            let (protocol, purpose) = chosen(asked, protocol, is_channel_bound);
-            Answer::Upgrade { protocol, headers, purpose, then }
+            let (protocol, kind) = chosen(asked, protocol, is_channel_bound);
+            Answer::Upgrade { protocol, headers, kind, then }
         }
         Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
     }
@@ -105,16 +105,18 @@ fn way_back(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static 
 }
 
 /// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
-fn chosen(asked: &Asked, agreed: Option<StreamProtocol>, is_channel_bound: bool) -> (Option<String>, Purpose) {
-    let Some(offered) = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()) else { return (None, Purpose::Stream) };
+fn chosen(asked: &Asked, agreed: Option<StreamProtocol>, is_channel_bound: bool) -> (Option<String>, SocketKind) {
+    let Some(offered) = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()) else {
+        return (None, SocketKind::Stream);
+    };
     match agreed.map(StreamProtocol::as_str) {
         Some(agreed) if is_channel_bound && lists(offered, &unmasked(agreed)) => {
-            (Some(unmasked(agreed)), Purpose::UnmaskedStream)
+            (Some(unmasked(agreed)), SocketKind::UnmaskedStream)
         }
-        Some(agreed) if lists(offered, agreed) => (Some(agreed.into()), Purpose::Stream),
+        Some(agreed) if lists(offered, agreed) => (Some(agreed.into()), SocketKind::Stream),
         _ => {
             let is_foreign = |item: &&str| StreamProtocol::named(item).is_none() && !is_unmasked(item);
-            (offered.split(',').map(str::trim).find(is_foreign).map(str::to_owned), Purpose::Stream)
+            (offered.split(',').map(str::trim).find(is_foreign).map(str::to_owned), SocketKind::Stream)
         }
     }
 }
@@ -247,7 +249,7 @@ async fn carry(
 /// The device's side was lost in the moment in which it was joined. On its first connection it has nothing to come back
 /// with.
 async fn never_joined(leg: Leg<Socket>, joint: Joint, shared: &Shared, live: &Live, mut farewell: Farewell<Socket>) {
-    let gone = Departure::Broken(Broken::Truncated);
+    let gone = Departure::Broken(WebSocketError::Truncated);
     let again = joint.opened.operation == Operation::StreamResumed;
     if again {
         farewell.left(how(&gone, Some(Role::Device)));
@@ -297,8 +299,8 @@ mod tests {
     async fn a_side_that_leaves_in_the_moment_in_which_it_is_joined_has_left_the_stream() {
         for is_joined in [true, false] {
             let (near, far) = duplex(1024);
-            let mut end = WebSocket::new(far, &[], Endpoint::Client, Purpose::Stream);
-            let mut leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, Purpose::Stream), ());
+            let mut end = WebSocket::new(far, &[], Endpoint::Client, SocketKind::Stream);
+            let mut leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, SocketKind::Stream), ());
             end.writer.close(CLOSE_RESET, "").await.unwrap();
             let (broker, meeting) = oneshot::channel();
             let mut broker = Some(broker);

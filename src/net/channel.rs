@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep_until, timeout};
 
-use super::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
+use super::websocket::{CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket, WebSocketError};
 use super::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat, Patience};
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PROBE, STANDBY_QUIET};
@@ -18,7 +18,7 @@ use crate::proto::refusal::{Kind, Refusal};
 
 /// Why a control connection ended.
 #[derive(Debug, thiserror::Error)]
-pub enum Ended {
+pub enum ChannelError {
     /// The peer closed it, with the refusal its close code stands for.
     #[error("closed by the peer{}", .0.as_ref().map(|refusal| format!(": {}", refusal.what())).unwrap_or_default())]
     Closed(Option<Refusal>),
@@ -33,7 +33,7 @@ pub enum Ended {
     Unexpected(&'static str),
     /// The WebSocket broke.
     #[error(transparent)]
-    Broken(#[from] Broken),
+    Broken(#[from] WebSocketError),
 }
 
 /// One end of a control connection.
@@ -70,7 +70,7 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Asks the peer whether it is there; it is given up if it does not answer within a few seconds.
-    pub async fn probe(&mut self) -> Result<(), Ended> {
+    pub async fn probe(&mut self) -> Result<(), ChannelError> {
         self.heartbeat.ask(clock::now());
         self.ping().await
     }
@@ -81,7 +81,7 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Sends a message, with bytes that go along with it.
-    pub async fn send_with<M: Serialize>(&mut self, message: &M, bytes: Bytes) -> Result<(), Ended> {
+    pub async fn send_with<M: Serialize>(&mut self, message: &M, bytes: Bytes) -> Result<(), ChannelError> {
         if bytes.is_empty() {
             return self.send(message).await;
         }
@@ -89,11 +89,11 @@ impl<T: Transport> ControlChannel<T> {
             self.socket.writer.hold_text(encode(message)).await?;
             self.socket.writer.bytes(bytes).await
         };
-        Ok(timeout(CONTROL_SEND_TIMEOUT, both).await.map_err(|_| Ended::Silent)??)
+        Ok(timeout(CONTROL_SEND_TIMEOUT, both).await.map_err(|_| ChannelError::Silent)??)
     }
 
     /// The bytes that go along with the message before.
-    pub async fn accompanying(&mut self, length: usize) -> Result<Bytes, Ended> {
+    pub async fn recv_attached(&mut self, length: usize) -> Result<Bytes, ChannelError> {
         if length == 0 {
             return Ok(Bytes::new());
         }
@@ -103,17 +103,17 @@ impl<T: Transport> ControlChannel<T> {
                     Incoming::Ping | Incoming::Pong => {}
                     Incoming::Bytes(bytes) if bytes.len() == length => return Ok(bytes),
                     Incoming::Bytes(_) | Incoming::Text(_) => {
-                        return Err(Ended::Unexpected("something else than the bytes that were announced"));
+                        return Err(ChannelError::Unexpected("something else than the bytes that were announced"));
                     }
                     Incoming::Closed(told) => return Err(closed(told)),
                 }
             }
         };
-        timeout(CONTROL_SEND_TIMEOUT, bytes).await.unwrap_or(Err(Ended::Silent))
+        timeout(CONTROL_SEND_TIMEOUT, bytes).await.unwrap_or(Err(ChannelError::Silent))
     }
 
     /// The answer to what was just asked, of a peer that must show soon that it is there at all: there is another way.
-    pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
+    pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
         match timeout(STANDBY_QUIET, self.next()).await {
             Ok(answer) => answer,
             Err(_) => {
@@ -125,17 +125,17 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Sends a message.
-    pub async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), Ended> {
+    pub async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), ChannelError> {
         let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(encode(message))).await;
-        Ok(sent.map_err(|_| Ended::Silent)??)
+        Ok(sent.map_err(|_| ChannelError::Silent)??)
     }
 
     /// The next message, while keeping the connection alive. Safe to cancel.
-    pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
+    pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
         loop {
             let pulse = &self.socket.pulse;
             match self.heartbeat.poll(clock::now(), pulse.said(), pulse.heard()) {
-                Beat::GiveUp => return Err(Ended::Silent),
+                Beat::GiveUp => return Err(ChannelError::Silent),
                 Beat::Ping => self.ping().await?,
                 Beat::WaitUntil(at) => {
                     let incoming = tokio::select! {
@@ -145,7 +145,7 @@ impl<T: Transport> ControlChannel<T> {
                     match incoming {
                         Incoming::Text(text) => return Ok(decode(&text)?),
                         Incoming::Bytes(_) => {
-                            return Err(Ended::Unexpected("a binary message on a control connection"));
+                            return Err(ChannelError::Unexpected("a binary message on a control connection"));
                         }
                         Incoming::Ping => {}
                         Incoming::Pong => self.answered(),
@@ -157,8 +157,8 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Sends a ping, of whose answer [`Self::round_trip`] tells.
-    pub async fn ping(&mut self) -> Result<(), Ended> {
-        timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| Ended::Silent)??;
+    pub async fn ping(&mut self) -> Result<(), ChannelError> {
+        timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| ChannelError::Silent)??;
         self.pinged = Some(clock::now());
         Ok(())
     }
@@ -171,13 +171,13 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Ends the connection and tells the peer why, if it still listens.
-    pub async fn end(self, why: &Ended) {
+    pub async fn end(self, why: &ChannelError) {
         match why {
-            Ended::Closed(_) => self.socket.await_close().await,
-            Ended::Silent => {}
-            Ended::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
-            Ended::Unexpected(what) => self.socket.close_soon(CLOSE_UNSUPPORTED, what).await,
-            Ended::Broken(broken) => self.socket.complain(broken).await,
+            ChannelError::Closed(_) => self.socket.await_close().await,
+            ChannelError::Silent => {}
+            ChannelError::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
+            ChannelError::Unexpected(what) => self.socket.close_soon(CLOSE_UNSUPPORTED, what).await,
+            ChannelError::Broken(broken) => self.socket.close_with_error(broken).await,
         }
     }
 
@@ -192,8 +192,8 @@ impl<T: Transport> ControlChannel<T> {
     }
 }
 
-fn closed(told: Option<(u16, String)>) -> Ended {
-    Ended::Closed(told.and_then(|(code, why)| Refusal::from_close(code, &why)))
+fn closed(told: Option<(u16, String)>) -> ChannelError {
+    ChannelError::Closed(told.and_then(|(code, why)| Refusal::from_close(code, &why)))
 }
 
 #[cfg(test)]
@@ -203,11 +203,11 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
-    use crate::net::websocket::{Endpoint, Purpose};
+    use crate::net::websocket::{Endpoint, SocketKind};
     use crate::proto::message::{ToDevice, ToHub};
 
     fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
-        ControlChannel::new(WebSocket::new(transport, &[], endpoint, Purpose::Control), Patience::default())
+        ControlChannel::new(WebSocket::new(transport, &[], endpoint, SocketKind::Control), Patience::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -216,7 +216,7 @@ mod tests {
             let (near, _far) = duplex(1024);
             let mut channel = channel(near, endpoint);
             let start = clock::now();
-            assert!(matches!(channel.next::<ToHub>().await, Err(Ended::Silent)));
+            assert!(matches!(channel.next::<ToHub>().await, Err(ChannelError::Silent)));
             assert!(clock::now() - start <= Duration::from_secs(45));
         }
     }
@@ -236,6 +236,6 @@ mod tests {
         let (near, _far) = duplex(64);
         let mut channel = channel(near, Endpoint::Server);
         let long = ToDevice::Welcome { version: "x".repeat(200), standby: None };
-        assert!(matches!(channel.send(&long).await, Err(Ended::Silent)));
+        assert!(matches!(channel.send(&long).await, Err(ChannelError::Silent)));
     }
 }

@@ -26,7 +26,7 @@ use super::hubs::Hubs;
 use super::inspection;
 use super::pump::{Rejoin, Tunnel};
 use super::tls::{self, Trust};
-use super::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
+use super::websocket::{Endpoint, SocketKind, WebSocket, derive_accept_key, generate_key};
 use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
 use crate::proto::challenge::Challenge;
 use crate::proto::check::NO_HUB;
@@ -112,7 +112,7 @@ impl Client {
     pub async fn control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
         let path = route.to_string();
         let upgrade = Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, further: None };
-        Ok(self.upgrade(upgrade, Purpose::Control).await?.0)
+        Ok(self.upgrade(upgrade, SocketKind::Control).await?.0)
     }
 
     /// Brings a stream's WebSocket to where the handshake said.
@@ -131,7 +131,7 @@ impl Client {
         let (hub, path) = endpoint(url)?;
         let further = run.map(|run| (standby::RUN_HEADER, run.to_string()));
         let upgrade = Upgrade { hub: &hub, path, protocol: Some(STANDBY_PROTOCOL), token: None, further };
-        Ok(self.upgrade(upgrade, Purpose::Stream).await?.0)
+        Ok(self.upgrade(upgrade, SocketKind::Stream).await?.0)
     }
 
     async fn tunnel(
@@ -143,7 +143,7 @@ impl Client {
     ) -> Result<Tunnel<Connection>, Refusal> {
         let name = protocol.map(StreamProtocol::as_str);
         let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), further: None };
-        let (socket, answer) = self.upgrade(upgrade, Purpose::Stream).await?;
+        let (socket, answer) = self.upgrade(upgrade, SocketKind::Stream).await?;
         let header = |name: &str| answer.headers().get(name)?.to_str().ok();
         let pass = header(resume::TOKEN_HEADER).zip(header(resume::GRACE_HEADER));
         let pass = pass.and_then(|(token, grace)| Pass::parse(token, grace));
@@ -153,7 +153,7 @@ impl Client {
     async fn upgrade(
         &self,
         upgrade: Upgrade<'_>,
-        purpose: Purpose,
+        kind: SocketKind,
     ) -> Result<(WebSocket<Connection>, Response<Bytes>), Refusal> {
         let mut request = request("GET", upgrade.path)?;
         let key = generate_key();
@@ -163,9 +163,9 @@ impl Client {
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(header::SEC_WEBSOCKET_KEY, text(&key)?);
         if let Some(protocol) = upgrade.protocol {
-            let offered = match purpose {
-                Purpose::Stream => format!("{}, {protocol}", unmasked(protocol)),
-                Purpose::Control | Purpose::UnmaskedStream => protocol.to_owned(),
+            let offered = match kind {
+                SocketKind::Stream => format!("{}, {protocol}", unmasked(protocol)),
+                SocketKind::Control | SocketKind::UnmaskedStream => protocol.to_owned(),
             };
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, text(&offered)?);
         }
@@ -177,8 +177,8 @@ impl Client {
         }
         let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
         let Some((stream, early)) = rest else { return Err(refusal(&response)) };
-        let purpose = check(&response, &key, upgrade.protocol, purpose)?;
-        Ok((WebSocket::new(stream, &early, Endpoint::Client, purpose), response))
+        let kind = check(&response, &key, upgrade.protocol, kind)?;
+        Ok((WebSocket::new(stream, &early, Endpoint::Client, kind), response))
     }
 
     /// Sends a request to the hub at `there`.
@@ -350,18 +350,23 @@ fn subprotocol(response: &Response<Bytes>) -> Option<&str> {
 }
 
 /// RFC 6455 section 4.1: the answer must be to this request. It decides what the WebSocket is.
-fn check(response: &Response<Bytes>, key: &str, protocol: Option<&str>, purpose: Purpose) -> Result<Purpose, Refusal> {
+fn check(
+    response: &Response<Bytes>,
+    key: &str,
+    protocol: Option<&str>,
+    kind: SocketKind,
+) -> Result<SocketKind, Refusal> {
     let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT).and_then(|value| value.to_str().ok());
     if accept != Some(derive_accept_key(key.as_bytes()).as_str()) {
         return Err(Refusal::new(Kind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
     }
     match (protocol, subprotocol(response)) {
-        (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(purpose),
-        (Some(wanted), Some(chosen)) if purpose == Purpose::Stream && chosen == unmasked(wanted) => {
+        (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(kind),
+        (Some(wanted), Some(chosen)) if kind == SocketKind::Stream && chosen == unmasked(wanted) => {
             tracing::trace!("frames of this WebSocket are not masked");
-            Ok(Purpose::UnmaskedStream)
+            Ok(SocketKind::UnmaskedStream)
         }
-        (None, None) => Ok(purpose),
+        (None, None) => Ok(kind),
         (wanted, chosen) => {
             let versions = format!("here {}, there {}", wanted.unwrap_or("none"), chosen.unwrap_or("none"));
             Err(Refusal::new(Kind::IncompatibleVersion, versions))

@@ -19,7 +19,7 @@ pub use self::leg::{Departure, Leg};
 use self::watch::{Watch, lifeless};
 use super::pulse::Pulse;
 use super::websocket::{
-    Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, Writer,
+    CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocket, WebSocketError, Writer,
 };
 use crate::proto::id::Role;
 use crate::proto::keepalive::Patience;
@@ -114,7 +114,7 @@ async fn part(
         // The other side had said so before, and has heard it.
         Departure::Rested => (Some((role, departure)), true),
         // Who takes nothing any more may have said why.
-        Departure::Broken(Broken::Truncated | Broken::Io(_)) if side == Side::Sink => {
+        Departure::Broken(WebSocketError::Truncated | WebSocketError::Io(_)) if side == Side::Sink => {
             match timeout(LAST_WORDS, other).await {
                 Ok((Side::Source, said)) => (Some((role, said)), false),
                 Ok((Side::Sink, _)) | Err(_) => (Some((role, departure)), false),
@@ -170,7 +170,7 @@ async fn settle<T: Transport>(gone: WebSocket<T>, other: WebSocket<T>, departure
         match departure {
             Departure::Rested => gone.close_soon(CLOSE_NORMAL, "").await,
             Departure::Closed(_) => gone.await_close().await,
-            Departure::Broken(broken) => gone.complain(broken).await,
+            Departure::Broken(broken) => gone.close_with_error(broken).await,
         }
     };
     let (code, reason) = departure.goodbye(terms.resumable);
@@ -196,13 +196,13 @@ enum Side {
     Sink,
 }
 
-fn broken_sink(broken: Broken) -> (Side, Departure) {
+fn broken_sink(broken: WebSocketError) -> (Side, Departure) {
     (Side::Sink, Departure::Broken(broken))
 }
 
 /// What is next to go one way.
 enum Next {
-    Message(Result<Incoming, Broken>),
+    Message(Result<Incoming, WebSocketError>),
     /// The hub's own.
     Notice(String),
     /// There is nothing more for now: what is held goes.
@@ -226,7 +226,7 @@ impl Way<'_> {
     /// Carries until either side is gone.
     async fn carry<T: Transport>(
         &self,
-        early: VecDeque<Result<Incoming, Broken>>,
+        early: VecDeque<Result<Incoming, WebSocketError>>,
         source: &mut Reader<T>,
         sink: &mut Writer<T>,
     ) -> (Side, Departure) {
@@ -259,7 +259,7 @@ impl Way<'_> {
             let passed_on = tokio::select! {
                 biased;
                 passed_on = self.pass_on(next, sink) => passed_on,
-                () = lifeless(self.to, self.terms.limit()) => Err(broken_sink(Broken::Silent)),
+                () = lifeless(self.to, self.terms.limit()) => Err(broken_sink(WebSocketError::Silent)),
             };
             match passed_on {
                 Ok(held) => holds = held,
@@ -283,7 +283,7 @@ impl Way<'_> {
         let sent = match incoming {
             // To an end that says nothing more either it would come from the hub: its next stream's.
             Ok(Incoming::Bytes(_) | Incoming::Text(_)) if rests.load(Ordering::Relaxed) => {
-                let broken = Broken::Violation(CLOSE_POLICY, "it had no more to say".into());
+                let broken = WebSocketError::Violation(CLOSE_POLICY, "it had no more to say".into());
                 return Err((Side::Source, Departure::Broken(broken)));
             }
             // The original's C# client sends these without end after its own; nobody has a use for them.
@@ -309,7 +309,7 @@ impl Way<'_> {
                 sink.hold_text(text).await
             }
             Ok(Incoming::Text(_)) => {
-                let broken = Broken::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
+                let broken = WebSocketError::Violation(CLOSE_UNSUPPORTED, "text on a stream of bytes".into());
                 return Err((Side::Source, Departure::Broken(broken)));
             }
             Ok(Incoming::Ping | Incoming::Pong) => sink.flush().await,
@@ -326,7 +326,7 @@ impl Way<'_> {
 }
 
 /// The original's clients take at most [`DATA_MESSAGE_BYTES`] in one message.
-async fn in_pieces<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), Broken> {
+async fn in_pieces<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), WebSocketError> {
     while bytes.len() > DATA_MESSAGE_BYTES {
         sink.bytes(bytes.split_to(DATA_MESSAGE_BYTES)).await?;
     }

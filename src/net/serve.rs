@@ -14,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::timeout;
 
-use super::websocket::{Endpoint, Purpose, Transport, WebSocket, derive_accept_key};
+use super::websocket::{Endpoint, SocketKind, Transport, WebSocket, derive_accept_key};
 use crate::proto::limits::{
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
 };
@@ -72,7 +72,7 @@ pub enum Answer<U> {
         /// Further headers of the answer.
         headers: Vec<(&'static str, String)>,
         /// Decides its limits.
-        purpose: Purpose,
+        kind: SocketKind,
         /// Whatever the handler needs to go on.
         then: U,
     },
@@ -106,15 +106,15 @@ where
             return None;
         }
     };
-    let (purpose, then) = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()?;
-    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, purpose);
+    let (kind, then) = upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()?;
+    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, kind);
     Some((then, socket))
 }
 
 async fn answer<U, H, F>(
     request: Request<Body>,
     handler: &H,
-    upgraded: &Mutex<Option<(Purpose, U)>>,
+    upgraded: &Mutex<Option<(SocketKind, U)>>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible>
 where
     H: Fn(Asked) -> F + Sync,
@@ -126,8 +126,8 @@ where
     };
     let response = match (handler(asked).await, key) {
         (Answer::Reply(response), _) => response,
-        (Answer::Upgrade { protocol, headers, purpose, then }, Some(key)) => {
-            *upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((purpose, then));
+        (Answer::Upgrade { protocol, headers, kind, then }, Some(key)) => {
+            *upgraded.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((kind, then));
             switching(&key, protocol, headers)
         }
         (Answer::Upgrade { .. }, None) => bare(StatusCode::UPGRADE_REQUIRED),

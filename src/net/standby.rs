@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tokio::time::{sleep, timeout};
 
-use super::channel::{ControlChannel, Ended};
+use super::channel::{ChannelError, ControlChannel};
 use super::client::{Client, Connection};
 use super::pump::Line;
 use super::vigil::Vigil;
@@ -53,7 +53,7 @@ impl Standby {
     }
 
     /// What the hub says next; nothing when nobody wanted the connection for long.
-    pub async fn idle(&mut self, vigil: &Vigil) -> Result<Option<FromHub>, Ended> {
+    pub async fn idle(&mut self, vigil: &Vigil) -> Result<Option<FromHub>, ChannelError> {
         let (mut vigil, mut enough) = (vigil.clone(), pin!(sleep(STANDBY_IDLE)));
         loop {
             tokio::select! {
@@ -65,7 +65,7 @@ impl Standby {
     }
 
     /// Ends it, for this reason or because nobody wants it.
-    pub async fn end(self, why: Option<Ended>) {
+    pub async fn end(self, why: Option<ChannelError>) {
         match why {
             Some(why) => self.channel.end(&why).await,
             None => self.channel.leave().await,

@@ -38,7 +38,7 @@ const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// What a WebSocket is for, which decides its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum SocketKind {
     /// Control messages.
     Control,
     /// A stream's bytes.
@@ -56,13 +56,13 @@ pub struct Options {
     pub masked: bool,
 }
 
-impl From<Purpose> for Options {
-    fn from(purpose: Purpose) -> Self {
-        let message_limit = match purpose {
-            Purpose::Control => CONTROL_MESSAGE_BYTES,
-            Purpose::Stream | Purpose::UnmaskedStream => DATA_MESSAGE_LIMIT,
+impl From<SocketKind> for Options {
+    fn from(kind: SocketKind) -> Self {
+        let message_limit = match kind {
+            SocketKind::Control => CONTROL_MESSAGE_BYTES,
+            SocketKind::Stream | SocketKind::UnmaskedStream => DATA_MESSAGE_LIMIT,
         };
-        Self { message_limit, masked: purpose != Purpose::UnmaskedStream }
+        Self { message_limit, masked: kind != SocketKind::UnmaskedStream }
     }
 }
 
@@ -93,7 +93,7 @@ pub enum Incoming {
 
 /// Why a WebSocket ended otherwise than by a close frame.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum WebSocketError {
     /// The connection went away without a close frame.
     #[error("the connection ended without a close")]
     Truncated,
@@ -108,13 +108,13 @@ pub enum Broken {
     Io(io::Error),
 }
 
-impl From<io::Error> for Broken {
+impl From<io::Error> for WebSocketError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof { Self::Truncated } else { Self::Io(error) }
     }
 }
 
-impl From<Error> for Broken {
+impl From<Error> for WebSocketError {
     fn from(error: Error) -> Self {
         match error {
             Error::Io(error) => error.into(),
@@ -133,7 +133,7 @@ impl From<Error> for Broken {
     }
 }
 
-impl Broken {
+impl WebSocketError {
     /// Whether it is merely the connection that is lost: the peer did nothing wrong.
     pub fn is_loss(&self) -> bool {
         self.code().is_none()
@@ -210,7 +210,7 @@ impl<T: Transport> WebSocket<T> {
     }
 
     /// Tells a peer that broke the rules so, if it did, and lets it read that.
-    pub async fn complain(mut self, broken: &Broken) {
+    pub async fn close_with_error(mut self, broken: &WebSocketError) {
         let Some(code) = broken.code() else { return };
         let farewell = async {
             if self.writer.close(code, "").await.is_err() {
@@ -246,7 +246,7 @@ pub struct Reader<T> {
 
 impl<T: Transport> Reader<T> {
     /// The next thing. Safe to cancel.
-    pub async fn next(&mut self) -> Result<Incoming, Broken> {
+    pub async fn next(&mut self) -> Result<Incoming, WebSocketError> {
         if let Some(until) = self.paused_until {
             sleep_until(until.into()).await;
             self.paused_until = None;
@@ -260,14 +260,14 @@ impl<T: Transport> Reader<T> {
             }
             Message::Text(text) => Ok(Incoming::Text(text.as_str().to_owned())),
             Message::Ping(_) | Message::Pong(_) if !self.allowance.take(clock::now()) => {
-                Err(Broken::Violation(CLOSE_POLICY, "more pings than anyone needs".into()))
+                Err(WebSocketError::Violation(CLOSE_POLICY, "more pings than anyone needs".into()))
             }
             Message::Ping(_) => Ok(Incoming::Ping),
             Message::Pong(_) => Ok(Incoming::Pong),
             Message::Close(frame) => {
                 Ok(Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()))))
             }
-            Message::Frame(_) => Err(Broken::Violation(CLOSE_PROTOCOL, "a frame that is no message".into())),
+            Message::Frame(_) => Err(WebSocketError::Violation(CLOSE_PROTOCOL, "a frame that is no message".into())),
         }
     }
 
@@ -289,50 +289,50 @@ pub struct Writer<T> {
 
 impl<T: Transport> Writer<T> {
     /// Sends a binary message.
-    pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), Broken> {
+    pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), WebSocketError> {
         self.send(Message::Binary(bytes)).await
     }
 
     /// Sends a text message.
-    pub async fn text(&mut self, text: String) -> Result<(), Broken> {
+    pub async fn text(&mut self, text: String) -> Result<(), WebSocketError> {
         self.send(Message::Text(text.into())).await
     }
 
     /// Sends a ping.
-    pub async fn ping(&mut self) -> Result<(), Broken> {
+    pub async fn ping(&mut self) -> Result<(), WebSocketError> {
         self.send(Message::Ping(Bytes::new())).await
     }
 
     /// Sends a close frame. Nothing can be sent after it.
-    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Broken> {
+    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), WebSocketError> {
         self.send(frame_io::close(code, reason)).await
     }
 
     /// Queues a text message that goes out with the next message, or the next flush: what is sent at the same time is one
     /// system call, and wakes the peer once.
-    pub async fn hold_text(&mut self, text: String) -> Result<(), Broken> {
+    pub async fn hold_text(&mut self, text: String) -> Result<(), WebSocketError> {
         self.feed(Message::Text(text.into())).await
     }
 
     /// Queues a ping that goes out with the next message, or the next flush.
-    pub async fn hold_ping(&mut self) -> Result<(), Broken> {
+    pub async fn hold_ping(&mut self) -> Result<(), WebSocketError> {
         self.feed(Message::Ping(Bytes::new())).await
     }
 
     /// Whatever is still being sent goes first: the rest of a message whose sender was cancelled, and what was queued.
-    async fn send(&mut self, message: Message) -> Result<(), Broken> {
+    async fn send(&mut self, message: Message) -> Result<(), WebSocketError> {
         self.feed(message).await?;
         self.flush().await
     }
 
     /// Cancelled, it has either queued the whole message or nothing of it.
-    async fn feed(&mut self, message: Message) -> Result<(), Broken> {
+    async fn feed(&mut self, message: Message) -> Result<(), WebSocketError> {
         let mut message = Some(message);
         poll_fn(|context| lock(&self.io).poll_feed(context, &mut message)).await
     }
 
     /// Returns when the socket has taken everything.
-    pub async fn flush(&mut self) -> Result<(), Broken> {
+    pub async fn flush(&mut self) -> Result<(), WebSocketError> {
         poll_fn(|context| lock(&self.io).poll_flush(context)).await
     }
 }
@@ -350,8 +350,8 @@ mod tests {
 
     fn pair(buffer: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
         let (near, far) = duplex(buffer);
-        let client = WebSocket::new(near, &[], Endpoint::Client, Purpose::Stream);
-        (client, WebSocket::new(far, &[], Endpoint::Server, Purpose::Stream))
+        let client = WebSocket::new(near, &[], Endpoint::Client, SocketKind::Stream);
+        (client, WebSocket::new(far, &[], Endpoint::Server, SocketKind::Stream))
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::ProxyConfig;
 use super::standby::Standbys;
 use super::{Event, View};
-use crate::net::channel::Ended;
+use crate::net::channel::ChannelError;
 use crate::net::client::{Client, Connection, Particulars, WayBack, refusal};
 use crate::net::pump::{self, Counters, Happening, Outcome, Terms, Tunnel, pump};
 use crate::net::standby::{Kept, Standby};
@@ -239,7 +239,7 @@ impl Opener {
         id: StreamId,
         name: Option<&StreamName>,
         early: &Bytes,
-    ) -> Result<Result<Opened, Refusal>, Ended> {
+    ) -> Result<Result<Opened, Refusal>, ChannelError> {
         let ProxyConfig { device, connect_timeout, response_timeout, line, enrol, .. } = &*self.config;
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let open = ToHub::Open(Open {
@@ -253,7 +253,7 @@ impl Opener {
         });
         standby.channel.send_with(&open, early.clone()).await?;
         let answer = timeout(*connect_timeout + *response_timeout + MARGIN, standby.channel.answer()).await;
-        match answer.unwrap_or(Err(Ended::Silent))? {
+        match answer.unwrap_or(Err(ChannelError::Silent))? {
             FromHub::Opened(opened) => {
                 if !opened.rests {
                     self.standbys.grow();
@@ -273,7 +273,7 @@ impl Opener {
                 self.standbys.put(standby);
                 Ok(Err(reason))
             }
-            FromHub::StreamRequest(_) => Err(Ended::Unexpected("a request for a stream, to a service")),
+            FromHub::StreamRequest(_) => Err(ChannelError::Unexpected("a request for a stream, to a service")),
         }
     }
 

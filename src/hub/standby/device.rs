@@ -7,7 +7,7 @@ use super::{Channel, End, Standby, part};
 use crate::hub::broker::{DeviceAsk, Shown};
 use crate::hub::exchange::{DeviceAsked, Ready};
 use crate::hub::streaming::meet;
-use crate::net::channel::Ended;
+use crate::net::channel::ChannelError;
 use crate::net::relay::Leg;
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::{StreamRequest, StreamResponse};
@@ -19,7 +19,7 @@ impl End {
     /// Of a connection whose request goes another way: a device that was merely slow does not take it for an interruption.
     fn if_withdrawn(self) -> Self {
         match self {
-            Self::Ended(Ended::Silent) => Self::Refused(Kind::PeerGone),
+            Self::Ended(ChannelError::Silent) => Self::Refused(Kind::PeerGone),
             Self::Ended(_) | Self::Refused(_) => self,
         }
     }
@@ -98,7 +98,7 @@ impl Standby<'_> {
         let request = FromHub::StreamRequest(Request { stream, way_back, early });
         channel.send_with(&request, ask.early.clone()).await?;
         let answer = timeout(self.shared.config.broker.handshake, channel.answer()).await;
-        match answer.unwrap_or(Err(Ended::Silent))? {
+        match answer.unwrap_or(Err(ChannelError::Silent))? {
             ToHub::StreamResponse(response) if response.request_id == ask.stream => Ok(response),
             ToHub::StreamResponse(_) | ToHub::Open(_) => Err(End::Refused(Kind::BadRequest)),
         }

@@ -19,12 +19,12 @@ use super::open::ends;
 use super::registry::Record;
 use super::streaming::Waiting;
 use super::{Next, Shared, answers};
-use crate::net::channel::{ControlChannel, Ended};
+use crate::net::channel::{ChannelError, ControlChannel};
 use crate::net::clock;
 use crate::net::relay::Leg;
 use crate::net::serve::{Answer, Asked};
 use crate::net::tls::Socket;
-use crate::net::websocket::{Purpose, WebSocket};
+use crate::net::websocket::{SocketKind, WebSocket};
 use crate::proto::http::{Bridge, lists};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::key::PublicKey;
@@ -104,9 +104,9 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> 
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
         return Answer::Reply(answers::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
     }
-    let (protocol, purpose) = match unmasked(STANDBY_PROTOCOL) {
-        unmasked if proven.is_channel_bound && lists(offered, &unmasked) => (unmasked, Purpose::UnmaskedStream),
-        _ => (STANDBY_PROTOCOL.into(), Purpose::Stream),
+    let (protocol, kind) = match unmasked(STANDBY_PROTOCOL) {
+        unmasked if proven.is_channel_bound && lists(offered, &unmasked) => (unmasked, SocketKind::UnmaskedStream),
+        _ => (STANDBY_PROTOCOL.into(), SocketKind::Stream),
     };
     let principal = proven.record.principal;
     let Some(held) = shared.hold_standby(&principal) else {
@@ -116,7 +116,7 @@ pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> 
     let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
     let (key, authority) = (proven.key.key, asked.authority.clone());
     let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
-    Answer::Upgrade { protocol: Some(protocol), headers: Vec::new(), purpose, then }
+    Answer::Upgrade { protocol: Some(protocol), headers: Vec::new(), kind, then }
 }
 
 impl Shared {
@@ -149,12 +149,12 @@ type Channel = ControlChannel<Socket>;
 
 /// Why a connection stands by no longer.
 enum End {
-    Ended(Ended),
+    Ended(ChannelError),
     Refused(Kind),
 }
 
-impl From<Ended> for End {
-    fn from(why: Ended) -> Self {
+impl From<ChannelError> for End {
+    fn from(why: ChannelError) -> Self {
         Self::Ended(why)
     }
 }

@@ -21,7 +21,7 @@ impl Standby<'_> {
     pub(super) async fn serve_service(&self, mut channel: Channel) -> Option<Channel> {
         let asked = async {
             let ToHub::Open(open) = self.idle(&mut channel).await? else { return Err(End::Refused(Kind::BadRequest)) };
-            let early = channel.accompanying(open.early.bytes()).await?;
+            let early = channel.recv_attached(open.early.bytes()).await?;
             Ok((open, early))
         };
         match asked.await {

@@ -11,7 +11,9 @@ use super::flow::Flow;
 use super::{Ending, Happening, Outcome, Terms};
 use crate::net::pulse::Pulse;
 use crate::net::relay::watch::lifeless;
-use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
+use crate::net::websocket::{
+    CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, WebSocketError, Writer,
+};
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat};
 use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
@@ -61,11 +63,13 @@ impl<T> From<Violation> for Parted<T> {
     }
 }
 
-impl<T> From<Broken> for Parted<T> {
-    fn from(broken: Broken) -> Self {
+impl<T> From<WebSocketError> for Parted<T> {
+    fn from(broken: WebSocketError) -> Self {
         match broken {
-            Broken::Violation(code, reason) => Self::over(Ending::Broken, code, &reason),
-            Broken::Truncated | Broken::Silent | Broken::Io(_) => Self::Lost(broken.to_string(), Duration::ZERO),
+            WebSocketError::Violation(code, reason) => Self::over(Ending::Broken, code, &reason),
+            WebSocketError::Truncated | WebSocketError::Silent | WebSocketError::Io(_) => {
+                Self::Lost(broken.to_string(), Duration::ZERO)
+            }
         }
     }
 }
@@ -85,7 +89,7 @@ pub(super) async fn carry<R: AsyncRead + Unpin, T: Transport, J>(
         parted = receive(&mut socket.reader, flow, lifeline, terms) => parted,
         () = flow.over() => Parted::over(Ending::Clean, CLOSE_NORMAL, ""),
         () = flow.local_reset() => Parted::over(Ending::LocalReset, CLOSE_RESET, "the application reset its connection"),
-        () = silence(&pulse, flow, terms) => Broken::Silent.into(),
+        () = silence(&pulse, flow, terms) => WebSocketError::Silent.into(),
         () = awaited_in_vain(flow, awaited_until) => Parted::refused(Kind::NotResumed),
         () = terms.stop.cancelled() => Parted::refused(Kind::PeerGone),
     };
@@ -118,10 +122,10 @@ async fn rest<T: Transport>(mut socket: WebSocket<T>, flow: &Flow) -> Option<Web
                 Incoming::Text(text) if text == REST => break,
                 // The hub may be about to end; what is merely late is of no interest.
                 Incoming::Text(_) | Incoming::Ping | Incoming::Pong => {}
-                Incoming::Bytes(_) | Incoming::Closed(_) => return Err(Broken::Truncated),
+                Incoming::Bytes(_) | Incoming::Closed(_) => return Err(WebSocketError::Truncated),
             }
         }
-        Ok::<_, Broken>(())
+        Ok::<_, WebSocketError>(())
     };
     let rests = matches!(timeout(CLOSE_TIMEOUT, both).await, Ok(Ok(())));
     rests.then_some(socket)
@@ -167,7 +171,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
 }
 
 /// All that is due, in as few calls as may be.
-async fn say_all<T: Transport>(writer: &mut Writer<T>, flow: &Flow, sent: &AtomicU64) -> Result<(), Broken> {
+async fn say_all<T: Transport>(writer: &mut Writer<T>, flow: &Flow, sent: &AtomicU64) -> Result<(), WebSocketError> {
     let mut said = false;
     while let Some(due) = flow.due() {
         match due {

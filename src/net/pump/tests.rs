@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, DuplexStream, ReadBuf, duplex, split};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, Purpose};
+use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, SocketKind};
 use crate::proto::limits::{DATA_MESSAGE_BYTES, FIRST_WINDOW, LARGEST_WINDOW};
 use crate::proto::stream::{CLOSE_RESET, StreamControl};
 
@@ -26,7 +26,7 @@ const PIPE: usize = 1000;
 const LONG: Duration = Duration::from_secs(60 * 60);
 
 fn socket(transport: DuplexStream, endpoint: Endpoint) -> WebSocket<DuplexStream> {
-    WebSocket::new(transport, &[], endpoint, Purpose::Stream)
+    WebSocket::new(transport, &[], endpoint, SocketKind::Stream)
 }
 
 /// A WebSocket from end to end.

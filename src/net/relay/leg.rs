@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::watch::Watch;
-use crate::net::websocket::{Broken, CLOSE_NORMAL, Incoming, Transport, WebSocket};
+use crate::net::websocket::{CLOSE_NORMAL, Incoming, Transport, WebSocket, WebSocketError};
 use crate::proto::keepalive::Patience;
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, EARLY_BYTES};
 use crate::proto::refusal::{Kind, Refusal};
@@ -17,7 +17,7 @@ use crate::proto::stream::CLOSE_RESET;
 #[derive(Debug)]
 pub struct Leg<T> {
     pub(super) socket: WebSocket<T>,
-    pub(super) early: VecDeque<Result<Incoming, Broken>>,
+    pub(super) early: VecDeque<Result<Incoming, WebSocketError>>,
     /// What the side sent that has reached the other one by another way.
     pub(super) delivered: u64,
     kept: Box<dyn Debug + Send>,
@@ -51,9 +51,9 @@ impl<T: Transport> Leg<T> {
     }
 
     /// Says something to the side, ahead of the stream.
-    pub async fn say(&mut self, text: String) -> Result<(), Broken> {
+    pub async fn say(&mut self, text: String) -> Result<(), WebSocketError> {
         let said = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(text)).await;
-        said.unwrap_or(Err(Broken::Silent))
+        said.unwrap_or(Err(WebSocketError::Silent))
     }
 
     /// The WebSocket, as it was before the stream, and what is kept for it; nothing if something is left of the stream.
@@ -106,7 +106,7 @@ impl<T: Transport> Leg<T> {
     pub async fn part(self, departure: &Departure) {
         match departure {
             Departure::Closed(_) | Departure::Rested => self.socket.await_close().await,
-            Departure::Broken(broken) => self.socket.complain(broken).await,
+            Departure::Broken(broken) => self.socket.close_with_error(broken).await,
         }
     }
 
@@ -137,7 +137,7 @@ pub enum Departure {
     /// With a close frame.
     Closed(Option<(u16, String)>),
     /// Without.
-    Broken(Broken),
+    Broken(WebSocketError),
     /// It has not: it is done with the stream, and its connection is used again.
     Rested,
 }

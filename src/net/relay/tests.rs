@@ -2,7 +2,7 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::time::sleep;
 
 use super::*;
-use crate::net::websocket::{Endpoint, Purpose};
+use crate::net::websocket::{Endpoint, SocketKind};
 use crate::proto::stream::CLOSE_RESET;
 
 /// The order in which the two ways are looked at is drawn by lot.
@@ -11,8 +11,8 @@ const DRAWS: usize = 32;
 /// A side, and whoever is there.
 fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
     let (near, far) = duplex(64 * 1024);
-    let leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, Purpose::Stream), ());
-    (leg, WebSocket::new(far, &[], Endpoint::Client, Purpose::Stream))
+    let leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, SocketKind::Stream), ());
+    (leg, WebSocket::new(far, &[], Endpoint::Client, SocketKind::Stream))
 }
 
 /// Who left a stream between two that can resume, and how.

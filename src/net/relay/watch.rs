@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::net::pulse::Pulse;
-use crate::net::websocket::Broken;
+use crate::net::websocket::WebSocketError;
 use crate::net::{clock, random};
 use crate::proto::keepalive::{Beat, Heartbeat, Patience};
 use crate::proto::websocket::Endpoint;
@@ -51,7 +51,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Returns when a ping is due, or the source is dead. Safe to cancel.
-    pub(super) async fn next(&mut self) -> Result<(), Broken> {
+    pub(super) async fn next(&mut self) -> Result<(), WebSocketError> {
         let Some(heartbeat) = &mut self.heartbeat else { return std::future::pending().await };
         loop {
             // Set anew only when it has passed: most messages leave it as it is.
@@ -63,7 +63,7 @@ impl<'a> Watch<'a> {
                     self.timer.as_mut().reset((clock::now() + BETWEEN_PINGS).into());
                     return Ok(());
                 }
-                Beat::GiveUp => return Err(Broken::Silent),
+                Beat::GiveUp => return Err(WebSocketError::Silent),
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::{Broken, Options, Transport};
+use super::{Options, Transport, WebSocketError};
 use crate::net::pulse::Felt;
 use crate::proto::limits::CLOSE_REASON_BYTES;
 use crate::proto::websocket::{CLOSE_PROTOCOL, Endpoint};
@@ -83,19 +83,19 @@ impl<T: Transport> FrameIo<T> {
     }
 
     /// Reads the next message. Answers to pings and closes go out as far as the transport takes them.
-    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Broken>> {
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
         // A peer that accepts nothing may have sent the reason: reading goes on.
         let flushed = self.poll_flush(context);
         if self.peer_closed {
             ready!(flushed)?;
         }
         if let Some((code, reason)) = &self.violation {
-            return Poll::Ready(Err(Broken::Violation(*code, reason.clone())));
+            return Poll::Ready(Err(WebSocketError::Violation(*code, reason.clone())));
         }
         if self.peer_closed {
             // RFC 6455 section 7.1.1: the server closes the connection.
             return match self.endpoint {
-                Endpoint::Server => Poll::Ready(Err(Broken::Truncated)),
+                Endpoint::Server => Poll::Ready(Err(WebSocketError::Truncated)),
                 Endpoint::Client => self.poll_end(context),
             };
         }
@@ -115,16 +115,18 @@ impl<T: Transport> FrameIo<T> {
                 self.release_buffers(context);
                 Poll::Pending
             }
-            Err(error) => match Broken::from(error) {
-                Broken::Violation(code, reason) => self.violated(code, reason),
-                loss @ (Broken::Truncated | Broken::Silent | Broken::Io(_)) => Poll::Ready(Err(loss)),
+            Err(error) => match WebSocketError::from(error) {
+                WebSocketError::Violation(code, reason) => self.violated(code, reason),
+                loss @ (WebSocketError::Truncated | WebSocketError::Silent | WebSocketError::Io(_)) => {
+                    Poll::Ready(Err(loss))
+                }
             },
         }
     }
 
-    fn violated(&mut self, code: u16, reason: String) -> Poll<Result<Message, Broken>> {
+    fn violated(&mut self, code: u16, reason: String) -> Poll<Result<Message, WebSocketError>> {
         self.violation = Some((code, reason.clone()));
-        Poll::Ready(Err(Broken::Violation(code, reason)))
+        Poll::Ready(Err(WebSocketError::Violation(code, reason)))
     }
 
     fn received(&mut self, message: &Message) {
@@ -180,10 +182,10 @@ impl<T: Transport> FrameIo<T> {
     }
 
     /// Drops what still arrives, until the end of the connection.
-    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Broken>> {
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
         let mut dropped = [0; 1024];
         while ready!(pin!(self.wire.transport.read(&mut dropped)).poll(context))? > 0 {}
-        Poll::Ready(Err(Broken::Truncated))
+        Poll::Ready(Err(WebSocketError::Truncated))
     }
 
     /// Accepts a message, which goes out with the next flush, or at once if much has been collected.
@@ -191,12 +193,12 @@ impl<T: Transport> FrameIo<T> {
         &mut self,
         context: &mut Context<'_>,
         message: &mut Option<Message>,
-    ) -> Poll<Result<(), Broken>> {
+    ) -> Poll<Result<(), WebSocketError>> {
         if self.is_blocked {
             ready!(self.poll_flush(context))?;
         }
         if !self.protocol.can_write() {
-            return Poll::Ready(Err(Broken::Truncated));
+            return Poll::Ready(Err(WebSocketError::Truncated));
         }
         let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
         self.is_growing |= message.len() > READ_BUFFER;
@@ -210,7 +212,7 @@ impl<T: Transport> FrameIo<T> {
     }
 
     /// Ready when the transport has taken everything.
-    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
         while self.is_unflushed {
             if self.peer_closed {
                 // A server's state ends here, with the answer or without: it must find room.
@@ -328,7 +330,7 @@ impl<T: Transport> Wire<T> {
         self.write_error.get_or_insert_with(|| (error.kind(), error.to_string()));
     }
 
-    fn write_result(&self) -> Result<(), Broken> {
+    fn write_result(&self) -> Result<(), WebSocketError> {
         match &self.write_error {
             Some((kind, text)) => Err(io::Error::new(*kind, text.clone()).into()),
             None => Ok(()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use devstream::net::channel::ControlChannel;
 use devstream::net::serve::{Answer, Asked, Limits, bare, serve};
-use devstream::net::websocket::{Endpoint, Incoming, Purpose, WebSocket};
+use devstream::net::websocket::{Endpoint, Incoming, SocketKind, WebSocket};
 use devstream::proto::admin::AdminRequest;
 use devstream::proto::keepalive::Patience;
 use devstream::proto::message::{ToDevice, ToHub};
@@ -127,7 +127,7 @@ async fn a_server_of_requests_ends_with_every_nonsense() {
         let (near, far) = duplex(64 * 1024);
         let nonsense = dice.nonsense(&requests());
         let served = serve(near, Limits::default(), async |asked: Asked| match asked.is_upgrade {
-            true => Answer::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Stream, then: () },
+            true => Answer::Upgrade { protocol: None, headers: Vec::new(), kind: SocketKind::Stream, then: () },
             false => Answer::Reply(bare(StatusCode::NOT_FOUND)),
         });
         let served = async { drop(served.await) };
@@ -144,7 +144,7 @@ async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
         let (near, far) = duplex(64 * 1024);
         // What came right behind the upgrade, and what came after it.
         let (early, late) = nonsense.split_at(dice.roll(nonsense.len() + 1));
-        let socket = WebSocket::new(near, early, endpoint, Purpose::Stream);
+        let socket = WebSocket::new(near, early, endpoint, SocketKind::Stream);
         assert!(ends(read_to_end(socket), far, late, true).await, "seed {seed}");
     }
 }
@@ -156,7 +156,7 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
         let endpoint = [Endpoint::Server, Endpoint::Client][dice.roll(2)];
         let nonsense = dice.nonsense(&frames(endpoint == Endpoint::Server));
         let (near, far) = duplex(64 * 1024);
-        let socket = WebSocket::new(near, &[], endpoint, Purpose::Control);
+        let socket = WebSocket::new(near, &[], endpoint, SocketKind::Control);
         let talk = async {
             let mut channel = ControlChannel::new(socket, Patience::default());
             let why = loop {
@@ -193,7 +193,7 @@ async fn read_to_end(mut socket: WebSocket<DuplexStream>) {
         match socket.reader.next().await {
             Ok(Incoming::Closed(_)) => return socket.await_close().await,
             Ok(_) => {}
-            Err(broken) => return socket.complain(&broken).await,
+            Err(broken) => return socket.close_with_error(&broken).await,
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::*;
-use crate::net::websocket::Purpose;
+use crate::net::websocket::SocketKind;
 use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
 
 /// A frame as a server reads it.
@@ -28,7 +28,7 @@ fn server(transport: DuplexStream, options: impl Into<Options>) -> FrameIo<Duple
     FrameIo::new(Felt::new(transport).0, &[], Endpoint::Server, options.into())
 }
 
-async fn next(io: &mut FrameIo<DuplexStream>) -> Result<Message, Broken> {
+async fn next(io: &mut FrameIo<DuplexStream>) -> Result<Message, WebSocketError> {
     poll_fn(|context| io.poll_next(context)).await
 }
 
@@ -92,7 +92,7 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn memory_is_kept_while_a_message_or_an_answer_is_under_way() {
     let (near, mut far) = duplex(1 << 20);
-    let mut io = server(near, Purpose::Stream);
+    let mut io = server(near, SocketKind::Stream);
     let large = frame(BINARY, &[1; FULL_MESSAGE_BYTES], Some([9; 4]));
     for cut in [1, 7, 8, 5000, large.len() - 1] {
         far.write_all(&[&large, &large[..cut]].concat()).await.unwrap();
@@ -109,7 +109,7 @@ async fn memory_is_kept_while_a_message_or_an_answer_is_under_way() {
 #[tokio::test(start_paused = true)]
 async fn memory_of_a_message_that_was_sent_is_released() {
     let (near, _far) = duplex(1 << 20);
-    let mut io = server(near, Purpose::Stream);
+    let mut io = server(near, SocketKind::Stream);
     let mut message = Some(Message::Binary(vec![1; FULL_MESSAGE_BYTES].into()));
     poll_fn(|context| io.poll_feed(context, &mut message)).await.unwrap();
     assert!(io.is_growing);
@@ -120,7 +120,7 @@ async fn memory_of_a_message_that_was_sent_is_released() {
 #[tokio::test]
 async fn a_write_that_failed_is_told_to_the_writer_and_the_reader_reads_on() {
     let (near, mut far) = duplex(1024);
-    let mut io = server(near, Purpose::Stream);
+    let mut io = server(near, SocketKind::Stream);
     let said = [frame(PING, b"?", Some([0; 4])), frame(0x88, b"\x0f\xa0why", Some([0; 4]))].concat();
     far.write_all(&said).await.unwrap();
     drop(far);
@@ -135,18 +135,18 @@ async fn a_write_that_failed_is_told_to_the_writer_and_the_reader_reads_on() {
 #[tokio::test]
 async fn nothing_that_follows_a_violation_is_processed() {
     let (near, mut far) = duplex(1024);
-    let mut io = server(near, Purpose::Stream);
+    let mut io = server(near, SocketKind::Stream);
     let sent = [frame(0x81, b"\xc0\xaf", Some([9; 4])), frame(PING, b"", Some([9; 4]))].concat();
     far.write_all(&sent).await.unwrap();
     for _ in 0..2 {
-        assert!(matches!(next(&mut io).await, Err(Broken::Violation(1007, _))));
+        assert!(matches!(next(&mut io).await, Err(WebSocketError::Violation(1007, _))));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn large_messages_in_a_row_are_read_to_their_ends() {
     let (near, mut far) = duplex(1 << 22);
-    let mut io = server(near, Purpose::Stream);
+    let mut io = server(near, SocketKind::Stream);
     let (large, small) = (frame(BINARY, &[1; FULL_MESSAGE_BYTES], Some([9; 4])), frame(PING, b"?", Some([9; 4])));
     let row = [large.repeat(10), small, large.repeat(10)].concat();
     far.write_all(&row).await.unwrap();
