@@ -21,7 +21,7 @@ use crate::proto::limits::CLOSE_REASON_BYTES;
 use crate::proto::websocket::{CLOSE_PROTOCOL, Endpoint};
 
 /// Allocated by tungstenite up front, and the most that it reads at once: all that an idle connection holds …
-const READ_BUFFER: usize = 2 * 1024;
+const READ_BUFFER: usize = 1024;
 
 /// … and one with larger messages: a TLS record, beyond which TLS returns nothing in one read. tungstenite clears what it
 /// reads into, each time, so more would only be cleared more often.
