@@ -45,7 +45,10 @@ async fn heard(bytes: &[u8], endpoint: Endpoint, options: Options, piece: usize)
                 assert!(!matches!(&message, Incoming::Text(text) if text.len() > LIMIT), "over the limit");
                 messages.push(message);
             }
-            Err(WebSocketError::Violation(violation, _)) => code = Some(violation),
+            Err(WebSocketError::Violation(violation, _)) => {
+                code = Some(violation);
+                break;
+            }
             Err(WebSocketError::Truncated) => break,
             Err(other) => panic!("{other}"),
         }
