@@ -2,6 +2,7 @@
 
 mod look;
 mod particulars;
+mod upgrade;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,17 +21,18 @@ use tokio_rustls::client::TlsStream;
 pub use self::look::{Arrival, Proof};
 use self::particulars::Limits;
 pub use self::particulars::Particulars;
+use self::upgrade::{check, masked, subprotocol};
 use super::ahead::Ahead;
 use super::dial::{Trail, dial};
 use super::hubs::Hubs;
 use super::inspection;
 use super::pump::{Rejoin, Tunnel};
 use super::tls::{self, Trust};
-use super::websocket::{Endpoint, SocketKind, WebSocket, derive_accept_key, generate_key};
+use super::websocket::{Endpoint, SocketKind, WebSocket, generate_key};
 use crate::proto::auth::{self, Binding, Credential, Exporter, Session};
 use crate::proto::challenge::Challenge;
 use crate::proto::check::NO_HUB;
-use crate::proto::http::{Route, lists};
+use crate::proto::http::Route;
 use crate::proto::id::Principal;
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
@@ -331,47 +333,6 @@ pub(super) async fn exchange(
     };
     let silent = || Refusal::new(Kind::HubUnreachable, format!("no answer in {} s", patience.as_secs()));
     timeout(patience, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
-}
-
-/// The request for a connection whose TLS is inspected: whoever reads its frames is to find them masked.
-fn masked(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
-    if let Some(offered) = request.headers_mut().get_mut(header::SEC_WEBSOCKET_PROTOCOL) {
-        let protocols = offered.to_str().unwrap_or_default().split(", ").filter(|protocol| !is_unmasked(protocol));
-        if let Ok(protocols) = HeaderValue::try_from(protocols.collect::<Vec<_>>().join(", ")) {
-            *offered = protocols;
-        }
-    }
-    request
-}
-
-/// The subprotocol that the hub chose.
-fn subprotocol(response: &Response<Bytes>) -> Option<&str> {
-    response.headers().get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()
-}
-
-/// RFC 6455 section 4.1: the answer must be to this request. It decides what the WebSocket is.
-fn check(
-    response: &Response<Bytes>,
-    key: &str,
-    protocol: Option<&str>,
-    kind: SocketKind,
-) -> Result<SocketKind, Refusal> {
-    let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT).and_then(|value| value.to_str().ok());
-    if accept != Some(derive_accept_key(key.as_bytes()).as_str()) {
-        return Err(Refusal::new(Kind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
-    }
-    match (protocol, subprotocol(response)) {
-        (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(kind),
-        (Some(wanted), Some(chosen)) if kind == SocketKind::Stream && chosen == unmasked(wanted) => {
-            tracing::trace!("frames of this WebSocket are not masked");
-            Ok(SocketKind::UnmaskedStream)
-        }
-        (None, None) => Ok(kind),
-        (wanted, chosen) => {
-            let versions = format!("here {}, there {}", wanted.unwrap_or("none"), chosen.unwrap_or("none"));
-            Err(Refusal::new(Kind::IncompatibleVersion, versions))
-        }
-    }
 }
 
 /// The part of an error's body that is meant for devstream.
