@@ -1,4 +1,4 @@
-//! What is done for every byte, message, request or stream, without any IO: `cargo bench --bench pure`.
+//! The work per byte, message, request and stream, without IO: `cargo bench --bench pure`.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use devstream::hub::broker::{Ask, Broker, Input, Left, Output, Settings, Shown, SideArrival};
-use devstream::net::clock;
-use devstream::proto::allowance::Allowance;
+use devstream::hub::broker::{Broker, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings};
+use devstream::net::os::clock;
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
@@ -23,10 +22,11 @@ use devstream::proto::limits::DATA_MESSAGE_BYTES;
 use devstream::proto::message::{self, Hello, StreamResponse, ToDevice};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::{KeySeed, StreamToken};
-use devstream::proto::stream::end::{Due, End};
+use devstream::proto::stream::endpoint::{NextSend, StreamEndpoint};
 use devstream::proto::stream::{StreamControl, StreamProtocol};
+use devstream::proto::token_bucket::TokenBucket;
 
-/// Devices that are online while one stream after another is made.
+/// Number of connected devices during the benchmark of streams.
 const DEVICES: u64 = 10_000;
 
 const SHARE: u64 = 16 << 20;
@@ -35,7 +35,7 @@ fn bytes_of_a_stream(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("stream");
     group.throughput(Throughput::Bytes(DATA_MESSAGE_BYTES as u64));
     for protocol in StreamProtocol::ALL {
-        let (mut from, mut to) = (End::new(Some(protocol)), End::new(Some(protocol)));
+        let (mut from, mut to) = (StreamEndpoint::new(Some(protocol)), StreamEndpoint::new(Some(protocol)));
         let piece = Bytes::from(vec![7; DATA_MESSAGE_BYTES]);
         group.bench_function(format!("one message, {}", protocol.as_str()), |bencher| {
             bencher.iter(|| pass_on(&mut from, &mut to, &piece));
@@ -43,19 +43,19 @@ fn bytes_of_a_stream(criterion: &mut Criterion) {
     }
 }
 
-/// A message's way through both ends, and the acknowledgement's way back.
-fn pass_on(from: &mut End, to: &mut End, piece: &Bytes) {
-    from.take_from_local(piece.clone());
-    while let Some(Due::Bytes(bytes)) = from.due(SHARE) {
-        from.said();
-        to.received(&bytes).unwrap();
+/// Passes a message through both ends, and its acknowledgement back.
+fn pass_on(from: &mut StreamEndpoint, to: &mut StreamEndpoint, piece: &Bytes) {
+    from.push_local(piece.clone());
+    while let Some(NextSend::Bytes(bytes)) = from.next_send(SHARE) {
+        from.on_flushed();
+        to.on_bytes(&bytes).unwrap();
     }
-    while let Some(bytes) = to.take_for_local() {
-        to.written(black_box(bytes).len());
+    while let Some(bytes) = to.pop_local() {
+        to.on_written(black_box(bytes).len());
     }
-    while let Some(Due::Text(StreamControl::Ack { bytes, window, end })) = to.due(SHARE) {
-        to.said();
-        from.acknowledged(bytes, window, end).unwrap();
+    while let Some(NextSend::Text(StreamControl::Ack { bytes, window, end })) = to.next_send(SHARE) {
+        to.on_flushed();
+        from.on_ack(bytes, window, end).unwrap();
     }
 }
 
@@ -69,7 +69,7 @@ fn messages(criterion: &mut Criterion) {
         stream_name: "ssh".parse().unwrap(),
         url: "wss://hub.example.com:8443/bridges/hub.example.com/pi-42/7/device".into(),
         authorization_token: Some(StreamToken::new([7; 32])),
-        rests: false,
+        reusable: false,
         protocol: Some("devstream.v1.resume".into()),
         service: "laptop".parse().unwrap(),
         source: ([192, 0, 2, 1], 50000).into(),
@@ -88,8 +88,8 @@ fn names(criterion: &mut Criterion) {
     criterion.bench_function("parse and hash a token", |bencher| {
         bencher.iter(|| StreamToken::parse(black_box(&token)).unwrap().hash());
     });
-    let mut allowance = Allowance::new(clock::now());
-    criterion.bench_function("allow a ping", |bencher| bencher.iter(|| allowance.take(black_box(clock::now()))));
+    let mut bucket = TokenBucket::new(clock::now());
+    criterion.bench_function("allow a ping", |bencher| bencher.iter(|| bucket.take(black_box(clock::now()))));
 }
 
 fn credentials(criterion: &mut Criterion) {
@@ -101,52 +101,52 @@ fn credentials(criterion: &mut Criterion) {
     let header = Credential::sign(principal, &key, &binding).to_string();
     let public = key.public();
     criterion.bench_function("read and verify a credential", |bencher| {
-        bencher.iter(|| black_box(&header).parse::<Credential>().unwrap().is_proven_by(&public, &binding));
+        bencher.iter(|| black_box(&header).parse::<Credential>().unwrap().is_signed_by(&public, &binding));
     });
 }
 
 fn streams(criterion: &mut Criterion) {
-    let mut meeting = Meeting::new();
-    criterion.bench_function("make and end a stream among 10,000 devices", |bencher| {
-        bencher.iter_batched(|| (), |()| meeting.stream(), BatchSize::SmallInput);
+    let mut scenario = BrokerScenario::new();
+    criterion.bench_function("open and end a stream among 10,000 devices", |bencher| {
+        bencher.iter_batched(|| (), |()| scenario.stream(), BatchSize::SmallInput);
     });
 }
 
-/// A meeting point where everybody is, and one device is asked for all the time.
-struct Meeting {
+/// A broker with every device connected, of which one is requested all the time.
+struct BrokerScenario {
     broker: Broker,
     now: Instant,
     next: u64,
 }
 
-impl Meeting {
+impl BrokerScenario {
     fn new() -> Self {
-        let mut dice = 0_u64;
+        let mut counter = 0_u64;
         let random = move || {
-            dice += 1;
+            counter += 1;
             let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&dice.to_le_bytes());
-            bytes[16..24].copy_from_slice(&dice.to_le_bytes());
+            bytes[..8].copy_from_slice(&counter.to_le_bytes());
+            bytes[16..24].copy_from_slice(&counter.to_le_bytes());
             bytes
         };
-        let mut meeting = Self { broker: Broker::new(Settings::default(), random), now: clock::now(), next: DEVICES };
+        let mut scenario = Self { broker: Broker::new(Settings::default(), random), now: clock::now(), next: DEVICES };
         for number in 0..DEVICES {
             let hello = Hello {
                 version: "1".into(),
                 run: number,
                 protocols: vec![StreamProtocol::V1.as_str().into()],
                 forwards: vec!["ssh".parse().unwrap()],
-                others: false,
-                rests: false,
+                accepts_any_name: false,
+                reusable: false,
             };
             let (device, connection) = (format!("device-{number}").parse().unwrap(), ConnectionId(number));
-            meeting.tell(Input::DeviceArrived { device, connection, hello, address: address() });
+            scenario.handle(Input::DeviceConnected { device, connection, hello, address: address() });
         }
-        meeting
+        scenario
     }
 
-    fn tell(&mut self, input: Input) -> Vec<Output> {
-        // Far enough apart that nothing that is remembered piles up.
+    fn handle(&mut self, input: Input) -> Vec<Output> {
+        // Far enough apart for the broker to forget ended streams.
         self.now += Duration::from_secs(1);
         self.broker.handle_timeout(self.now);
         self.broker.handle(input, self.now);
@@ -158,10 +158,10 @@ impl Meeting {
         ConnectionId(self.next)
     }
 
-    /// From the request to the end.
+    /// Opens and ends a stream.
     fn stream(&mut self) {
-        let (asker, device): (_, DeviceId) = (self.connection(), "device-4711".parse().unwrap());
-        let ask = Ask {
+        let (requester, device): (_, DeviceId) = (self.connection(), "device-4711".parse().unwrap());
+        let request = OpenRequest {
             device: device.clone(),
             name: None,
             scope: Scope::everything(),
@@ -172,36 +172,36 @@ impl Meeting {
             response_timeout: Duration::from_secs(30),
             protocols: vec![StreamProtocol::V1],
             stream: None,
-            rests: false,
+            reusable: false,
             standby: false,
             early: bytes::Bytes::new(),
         };
-        let outputs = self.tell(Input::Asked { asker, ask });
-        let asked = outputs.into_iter().find_map(|output| {
-            if let Output::AskDevice { connection, request } = output { Some((connection, request)) } else { None }
+        let outputs = self.handle(Input::OpenRequested { requester, request });
+        let device_request = outputs.into_iter().find_map(|output| {
+            if let Output::RequestDevice { connection, request } = output { Some((connection, request)) } else { None }
         });
-        let (connection, request) = asked.unwrap();
+        let (connection, request) = device_request.unwrap();
         let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-        let outputs = self.tell(Input::Answered { connection, response, standby: false });
-        let granted = outputs
-            .into_iter()
-            .find_map(|output| if let Output::Answer { answer, .. } = output { Some(answer.unwrap()) } else { None });
+        let outputs = self.handle(Input::DeviceResponded { connection, response, standby: false });
+        let granted = outputs.into_iter().find_map(|output| {
+            if let Output::CompleteOpen { result: answer, .. } = output { Some(answer.unwrap()) } else { None }
+        });
         let (near, far) = (granted.unwrap(), request);
         let leg = self.side(&device, near.stream, Role::Service, &near.token);
         self.side(&device, far.stream, Role::Device, &far.token);
-        self.tell(Input::SideLeft { leg, how: Left::Meant });
-        self.tell(Input::AskerLeft { asker });
+        self.handle(Input::LegLeft { leg, exit: LegExit::Deliberate });
+        self.handle(Input::RequesterLeft { requester });
         assert_eq!(self.broker.streams(), 0, "the stream has ended");
     }
 
     fn side(&mut self, device: &DeviceId, stream: StreamId, role: Role, token: &StreamToken) -> ConnectionId {
         let leg = self.connection();
         let id = if role == Role::Device { device.as_str() } else { "laptop" };
-        self.tell(Input::SideArrived(SideArrival {
+        self.handle(Input::LegAttached(LegAttach {
             leg,
-            place: Bridge { hub: "hub.example.com".into(), device: device.clone(), stream, role },
+            bridge: Bridge { hub: "hub.example.com".into(), device: device.clone(), stream, role },
             principal: Principal { role, id: id.to_owned().try_into().unwrap() },
-            shown: Shown::Token(token.hash()),
+            credential: LegCredential::Token(token.hash()),
             address: address(),
             scope: Scope::everything(),
             until: None,
@@ -216,7 +216,7 @@ fn address() -> SocketAddr {
 
 criterion_group! {
     name = benches;
-    // A few seconds for all of them, and still good to a few per cent.
+    // A few seconds in all, accurate to a few percent.
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(500));
     targets = bytes_of_a_stream, messages, names, credentials, streams
 }

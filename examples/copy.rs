@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use devstream::{Connector, Device, Incoming, Kind, Refusal, Shutdown, Stream, StreamName, machine};
+use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, Stream, StreamName, local_identity};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A sender waits so long for a device that is not online yet, and for its own goodbye.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a terminal")]
@@ -41,8 +41,8 @@ async fn main() -> ExitCode {
 
 /// The device: one handler, whatever the streams are called. A stream's name has no slash in it, and is neither `.` nor `..`.
 async fn receive(id: &str, directory: PathBuf) -> Result<(), Box<dyn Error>> {
-    let device = Device::new(&machine::device(Some(id.parse()?))?)?;
-    let device = device.handle_others(move |incoming| take(incoming, directory.clone()));
+    let device = Device::new(&local_identity::device(Some(id.parse()?))?)?;
+    let device = device.handle_fallback(move |incoming| take(incoming, directory.clone()));
     Ok(device.run(Shutdown::default()).await?)
 }
 
@@ -51,11 +51,11 @@ async fn take(incoming: Incoming, directory: PathBuf) {
     let name = incoming.stream_name().to_string();
     let (whole, part) = (directory.join(&name), directory.join(format!("{name}~")));
     if whole.exists() {
-        return incoming.reject(Refusal::new(Kind::RejectedByDevice, format!("there is a {name} already")));
+        return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, format!("there is a {name} already")));
     }
     let file = match File::create_new(&part).await {
         Ok(file) => file,
-        Err(error) => return incoming.reject(Refusal::new(Kind::RejectedByDevice, format!("{name}: {error}"))),
+        Err(error) => return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, format!("{name}: {error}"))),
     };
     let kept = match keep(incoming.accept(), file).await {
         Ok(stream) => fs::rename(&part, &whole).await.map(|()| stream),
@@ -81,7 +81,7 @@ async fn keep(mut stream: Stream, mut file: File) -> io::Result<Stream> {
 async fn send(device: &str, path: &Path) -> Result<u64, Box<dyn Error>> {
     let name: StreamName = path.file_name().and_then(|name| name.to_str()).ok_or("a file has a name")?.parse()?;
     let mut file = File::open(path).await?;
-    let connector = Connector::new(&machine::service()?)?.waiting_for_devices(PATIENCE);
+    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(TIMEOUT);
     let mut stream = connector.open(&device.parse()?, Some(&name)).await?;
     let sent = tokio::io::copy(&mut file, &mut stream).await?;
     stream.shutdown().await?;
@@ -89,6 +89,6 @@ async fn send(device: &str, path: &Path) -> Result<u64, Box<dyn Error>> {
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await?;
     drop(stream);
-    connector.close(PATIENCE).await;
+    connector.close(TIMEOUT).await;
     if kept == sent && rest.is_empty() { Ok(sent) } else { Err(format!("{kept} of {sent} bytes arrived").into()) }
 }

@@ -11,14 +11,14 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use devstream::{Connector, Device, Incoming, Kind, Refusal, Shutdown, machine};
+use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, local_identity};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The stream that the device offers.
 const ECHO: &str = "echo";
 
 /// A caller waits so long for a device that is not online yet, and for its own goodbye.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program for a terminal")]
@@ -42,13 +42,13 @@ async fn main() -> ExitCode {
 
 /// Serves until Ctrl-C.
 async fn serve(id: &str) -> Result<(), Box<dyn Error>> {
-    let device = Device::new(&machine::device(Some(id.parse()?))?)?.handle(ECHO.parse()?, echo);
+    let device = Device::new(&local_identity::device(Some(id.parse()?))?)?.handle(ECHO.parse()?, echo);
     let shutdown = Shutdown::default();
     let mut running = Box::pin(device.run(shutdown.clone()));
     tokio::select! {
         done = &mut running => done?,
         _ = tokio::signal::ctrl_c() => {
-            shutdown.ask();
+            shutdown.request();
             running.await?;
         }
     }
@@ -58,7 +58,7 @@ async fn serve(id: &str) -> Result<(), Box<dyn Error>> {
 /// One stream.
 async fn echo(incoming: Incoming) {
     if incoming.service().as_str() == "mallory" {
-        return incoming.reject(Refusal::new(Kind::RejectedByDevice, "no echo for mallory"));
+        return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, "no echo for mallory"));
     }
     let (mut reader, mut writer) = tokio::io::split(incoming.accept());
     // A stream that is dropped without `shutdown` is reset: a copy that failed does not look like a short one.
@@ -69,13 +69,13 @@ async fn echo(incoming: Incoming) {
 
 /// Says something, and gives what came back.
 async fn call(device: &str, text: &str) -> Result<String, Box<dyn Error>> {
-    let connector = Connector::new(&machine::service()?)?.waiting_for_devices(PATIENCE);
+    let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(TIMEOUT);
     let mut stream = connector.open(&device.parse()?, Some(&ECHO.parse()?)).await?;
     stream.write_all(text.as_bytes()).await?;
     stream.shutdown().await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     drop(stream);
-    connector.close(PATIENCE).await;
+    connector.close(TIMEOUT).await;
     Ok(answer)
 }

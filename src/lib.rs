@@ -7,7 +7,7 @@
 //! the network breaks. A no is a [`Refusal`], with the same kinds on both sides.
 //!
 //! ```no_run
-//! use devstream::{Connector, Device, Incoming, Refusal, Shutdown, machine};
+//! use devstream::{Connector, Device, Incoming, Refusal, Shutdown, local_identity};
 //! use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 //!
 //! /// On the device: sends everything back.
@@ -20,13 +20,13 @@
 //! }
 //!
 //! async fn device() -> Result<(), Refusal> {
-//!     let device = Device::new(&machine::device(None)?)?.handle("echo".parse().expect("a name"), echo);
+//!     let device = Device::new(&local_identity::device(None)?)?.handle("echo".parse().expect("a name"), echo);
 //!     device.run(Shutdown::default()).await
 //! }
 //!
 //! /// On the operator's machine.
 //! async fn service() -> Result<(), Box<dyn std::error::Error>> {
-//!     let connector = Connector::new(&machine::service()?)?;
+//!     let connector = Connector::new(&local_identity::service()?)?;
 //!     let mut stream = connector.open(&"pi-42".parse()?, Some(&"echo".parse()?)).await?;
 //!     stream.write_all(b"hello").await?;
 //!     stream.shutdown().await?;
@@ -36,14 +36,14 @@
 //! }
 //! ```
 //!
-//! [`machine`] knows what `devstream join` left behind, and finds the hub of the same user; [`Identity::new`] takes a key from
+//! [`local_identity`] knows what `devstream join` left behind, and finds the hub of the same user; [`Identity::new`] takes a key from
 //! elsewhere. `examples/echo.rs` and `examples/copy.rs` are whole programs. What is re-exported here is for programs; the modules
 //! below it are the command's own and change as it does.
 //!
 //! # The map
 //!
 //! Dependencies point one way, `cli → {hub, agent, proxy} → net → proto`, and a byte travels
-//! [`proxy`] → [`hub`] → [`agent`] → target; the pump at each of them is [`net::pump`] or [`net::relay`].
+//! [`proxy`] → [`hub`] → [`agent`] → target; the pump at each of them is [`net::tunnel::pump`] or [`net::tunnel::relay`].
 //! `tests/layering.rs` holds the direction.
 
 pub mod agent;
@@ -54,15 +54,15 @@ pub mod proto;
 pub mod proxy;
 
 pub use agent::{Device, Incoming};
-pub use cli::machine;
+pub use cli::local_identity;
 pub use net::identity::Identity;
 pub use net::shutdown::Shutdown;
-pub use net::stream::{Stream, refusal_of};
 pub use net::tls::Trust;
+pub use net::tunnel::stream::{Stream, refusal_of};
 pub use proto::forward::Forward;
 pub use proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, StreamName};
 pub use proto::join::{HubAddress, Pin};
 pub use proto::key::PrivateKey;
-pub use proto::refusal::{Kind, Refusal};
+pub use proto::refusal::{Refusal, RefusalKind};
 pub use proto::secret::KeySeed;
 pub use proxy::Connector;

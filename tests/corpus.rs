@@ -1,5 +1,5 @@
-//! What the fuzz targets check, on every input that was kept: those that reach most of the code, and each that ever
-//! broke a property, under a name that says what it was. `tests/fuzz` looks for more.
+//! The fuzz targets' properties, checked on every kept input: those that reach most of the code, and each that ever
+//! violated a property, named after it. `tests/fuzz` searches for more.
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
 
@@ -11,12 +11,12 @@ mod properties;
 
 use properties::TARGETS;
 
-/// What is kept has to be small enough to be read and copied with the code.
+/// Limits of the corpus, which is read and copied with the code.
 const FILES: usize = 600;
 const BYTES: usize = 256 * 1024;
 
 #[test]
-fn every_kept_input_keeps_its_targets_promises() {
+fn every_kept_input_satisfies_its_targets_properties() {
     let (mut files, mut bytes) = (0, 0);
     for (name, check) in TARGETS {
         let corpus = list(&root().join("corpus").join(name));
@@ -25,7 +25,7 @@ fn every_kept_input_keeps_its_targets_promises() {
             let input = fs::read(&file).unwrap();
             let shown = file.display().to_string();
             let done = std::panic::catch_unwind(|| check(&input));
-            assert!(done.is_ok(), "{shown} breaks what {name} promises, as said above");
+            assert!(done.is_ok(), "{shown} violates a property of {name}; the panic is printed above");
             files += 1;
             bytes += input.len();
         }
@@ -55,7 +55,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
 
-/// In the same order everywhere.
+/// Lists a folder in the same order everywhere.
 fn list(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

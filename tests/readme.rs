@@ -4,13 +4,13 @@
 use std::path::Path;
 
 use devstream::proto::limits::{
-    CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH, DATA_MESSAGE_BYTES,
-    DATA_MESSAGE_LIMIT, FORWARDS_PER_DEVICE, PENDING_PER_DEVICE, PENDING_PER_SERVICE, REQUEST_BODY_BYTES,
-    REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS, STRANGER_TIMEOUT,
+    AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH,
+    DATA_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, FORWARDS_PER_DEVICE, PENDING_PER_DEVICE, PENDING_PER_SERVICE,
+    REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
     STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
     UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
-use devstream::proto::refusal::{Kind, TABLE};
+use devstream::proto::refusal::{RefusalKind, TABLE};
 
 const README: &str = include_str!("../README.md");
 const PROTOCOL: &str = include_str!("../src/proto/PROTOCOL.md");
@@ -51,7 +51,7 @@ fn every_path_in_the_readme_is_there() {
 
 #[test]
 fn the_protocols_table_of_refusals_is_the_tables() {
-    for row in TABLE.iter().filter(|row| row.kind != Kind::Other) {
+    for row in TABLE.iter().filter(|row| row.kind != RefusalKind::Other) {
         let kind = serde_json::to_string(&row.kind).expect("a word");
         let line = format!("| `{}` | {} | {} | {} |", kind.trim_matches('"'), row.status, row.close, row.sentence);
         assert!(PROTOCOL.lines().any(|said| said == line), "PROTOCOL.md lacks {line}");
@@ -66,9 +66,9 @@ fn the_protocols_limits_are_the_constants() {
     let head = format!("{head:?} and {} KiB in {REQUEST_HEADERS} headers", REQUEST_HEAD_BYTES / 1024);
     for row in [
         format!("{tls:?}; {head}; {body:?} and {} KiB", REQUEST_BODY_BYTES / 1024),
-        format!("from the connection to a good credential | {STRANGER_TIMEOUT:?}"),
+        format!("from connecting to a valid credential | {AUTH_TIMEOUT:?}"),
         format!("from one address | {UNAUTHENTICATED_CONNECTIONS_PER_SOURCE}"),
-        format!("stands by | {control} KiB {CONTROL_MESSAGE_DEPTH} brackets deep"),
+        format!("on a standby connection | {control} KiB nested {CONTROL_MESSAGE_DEPTH} levels deep"),
         format!("names in a hello | {FORWARDS_PER_DEVICE}"),
         format!("a text message on a stream | {text} KiB"),
         format!(

@@ -1,2 +1,2 @@
-# They know the devices: at each TAB, devstream is asked.
+# Completes devices too: devstream is run at each TAB.
 devstream completions fish | source

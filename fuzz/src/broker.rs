@@ -1,4 +1,4 @@
-//! The broker in the simulation's world, where the bytes are the dice: what `tests/sim` checks after every step.
+//! The broker in the simulated world, with the input as its random choices: the checks of `tests/sim` after every step.
 
 use super::world::World;
 

@@ -1,4 +1,4 @@
-//! Proofs and secrets: what is written is read again, and a signature is good for what it was made for alone.
+//! Credentials and secrets: encodings round-trip, and a signature is valid for its request alone.
 
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::challenge::Challenge;
@@ -6,10 +6,10 @@ use devstream::proto::id::{Principal, PrincipalId, Role};
 use devstream::proto::key::{PrivateKey, PublicKey, Signature};
 use devstream::proto::secret::{JoinCode, KeySeed, Secret, StreamToken};
 
-use super::input::{Input, is_harmless, text};
+use super::input::{Input, is_printable, text};
 
 pub fn check(bytes: &[u8]) {
-    // Half of the inputs are text that a stranger sends, half are requests of ours.
+    // Inputs are either text from a peer, or requests to sign.
     match bytes.split_first() {
         Some((0, request)) => signed(Input::new(request)),
         _ => text(bytes).into_iter().for_each(received),
@@ -19,11 +19,11 @@ pub fn check(bytes: &[u8]) {
 fn received(text: &str) {
     if let Ok(credential) = text.parse::<Credential>() {
         let written = credential.to_string();
-        assert!(is_harmless(&written) || !is_harmless(text));
+        assert!(is_printable(&written) || !is_printable(text));
         assert_eq!(written.parse(), Ok(credential));
     }
-    if let Some(challenge) = Challenge::demanded(text) {
-        assert_eq!(Challenge::demanded(&challenge.demand()), Some(challenge));
+    if let Some(challenge) = Challenge::from_header(text) {
+        assert_eq!(Challenge::from_header(&challenge.to_header()), Some(challenge));
     }
     if let Ok(key) = text.parse::<PublicKey>() {
         assert_eq!(String::from(key), text, "one key, two spellings");
@@ -44,7 +44,7 @@ fn secret<const N: usize>(text: &str, parsed: Option<Secret<N>>) {
     assert!(!format!("{secret:?} {:?}", secret.hash()).contains(text), "shown");
 }
 
-/// Everything that one signature covers.
+/// Everything that a signature covers.
 #[derive(Clone, PartialEq)]
 struct Request {
     principal: Principal,
@@ -72,17 +72,17 @@ impl Request {
     }
 }
 
-/// Two requests, one signature.
+/// Checks one signature against two requests.
 fn signed(mut input: Input<'_>) {
     let key = PrivateKey::from_seed(&KeySeed::new([input.byte(); 32]));
     let (own, other) = (Request::read(&mut input), Request::read(&mut input));
     let credential = own.bound(|binding| Credential::sign(own.principal.clone(), &key, binding));
     let read: Credential = credential.to_string().parse().expect("as it was written");
     assert_eq!(read, credential);
-    assert!(own.bound(|binding| read.is_proven_by(&key.public(), binding)));
-    // The same proof in another's name, or for another request.
+    assert!(own.bound(|binding| read.is_signed_by(&key.public(), binding)));
+    // The same signature for another identity or request.
     let mut stolen = read;
     stolen.principal = other.principal.clone();
-    let holds = other.bound(|binding| stolen.is_proven_by(&key.public(), binding));
+    let holds = other.bound(|binding| stolen.is_signed_by(&key.public(), binding));
     assert_eq!(holds, own == other, "a signature for one request is good for another");
 }

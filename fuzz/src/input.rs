@@ -1,6 +1,6 @@
-//! Values out of a fuzzer's bytes. What it cuts or inserts changes little of what is read before and after.
+//! Values decoded from a fuzzer's bytes. Cutting or inserting bytes changes few of the values before and after.
 
-/// What is left of the bytes; beyond them, everything is zero.
+/// The remaining bytes, followed by zeros.
 pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -22,13 +22,13 @@ impl<'a> Input<'a> {
         self.byte() & 1 == 0
     }
 
-    /// Small as often as huge: a byte says how many bytes it has.
+    /// Decodes a number, as often small as large: a byte gives its length.
     pub fn number(&mut self) -> u64 {
         let bytes = self.byte() % 9;
         (0..bytes).fold(0, |number, _| number << 8 | u64::from(self.byte()))
     }
 
-    /// Up to the next newline.
+    /// Decodes bytes up to the next newline.
     pub fn line(&mut self) -> &'a [u8] {
         let end = self.0.iter().position(|byte| *byte == b'\n').unwrap_or(self.0.len());
         let (line, rest) = self.0.split_at(end);
@@ -36,7 +36,7 @@ impl<'a> Input<'a> {
         line
     }
 
-    /// The same as text.
+    /// Decodes a line as text.
     pub fn text(&mut self) -> String {
         String::from_utf8_lossy(self.line()).into_owned()
     }
@@ -47,12 +47,12 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Bytes that are text; the other kind never gets as far as a parser of text.
+/// Decodes UTF-8; anything else never reaches a parser of text.
 pub fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// Nothing in it that a terminal would act on.
-pub fn is_harmless(text: &str) -> bool {
+/// Reports whether no character controls a terminal.
+pub fn is_printable(text: &str) -> bool {
     !text.chars().any(char::is_control)
 }

@@ -1,10 +1,10 @@
-//! What must hold whatever bytes come: a `check` for each fuzz target, which panics where it does not.
+//! The properties that hold for any input: a `check` for each fuzz target, which panics on a violation.
 //!
-//! The targets in `fuzz_targets` hand them a fuzzer's bytes, and `tests/corpus.rs` the inputs in `corpus` that were
-//! kept, so that each stays checked by the ordinary tests.
+//! The targets in `fuzz_targets` pass them a fuzzer's bytes, and `tests/corpus.rs` the kept inputs in `corpus`, so that
+//! the ordinary tests check each again.
 
 #![allow(unreachable_pub, missing_docs, reason = "a library for the fuzz targets, a module for the tests")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a property that does not hold should stop where it is")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic reports a violated property")]
 
 pub mod broker;
 pub mod config;
@@ -19,13 +19,13 @@ pub mod routes;
 pub mod stream;
 
 #[path = "../../tests/sim/world.rs"]
-#[allow(dead_code, reason = "what the simulation's own tests need besides")]
+#[allow(dead_code, reason = "used by the simulation's tests only")]
 mod world;
 
-/// One fuzz target: its name, which its file and its corpus have, and what it checks.
+/// A fuzz target: its name, which is also that of its file and corpus, and its check.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// Every target.
+/// All targets.
 pub const TARGETS: [Target; 10] = [
     ("messages", messages::check),
     ("stream", stream::check),

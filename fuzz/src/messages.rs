@@ -1,4 +1,4 @@
-//! Control messages: what is read is within the limits, and can be written and read again.
+//! Control messages: decoding respects the limits, and encoding round-trips.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use devstream::proto::refusal::{Detail, Refusal};
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::input::{is_harmless, text};
+use super::input::{is_printable, text};
 
 pub fn check(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
@@ -29,10 +29,10 @@ fn read<M: Serialize + DeserializeOwned>(text: &str) -> Option<M> {
     }
     let message = decoded.ok()?;
     let written = encode(&message);
-    // A peer that is newer says more.
+    // A newer peer may send more fields.
     let more = format!(r#"{{"somethingNew":[0],{}"#, &written[1..]);
     for again in [&written, &more] {
-        // What is left out, or a character that is replaced, is longer in full.
+        // Defaults and replaced characters are longer when encoded.
         if again.len() <= CONTROL_MESSAGE_BYTES {
             let reread: M = decode(again).unwrap_or_else(|error| panic!("{error} in what was written: {again}"));
             assert_eq!(encode(&reread), written);
@@ -42,21 +42,21 @@ fn read<M: Serialize + DeserializeOwned>(text: &str) -> Option<M> {
 }
 
 fn short(words: &Detail) {
-    assert!(is_harmless(words.as_str()) && words.as_str().chars().count() <= REASON_CHARS, "{words:?}");
+    assert!(is_printable(words.as_str()) && words.as_str().chars().count() <= REASON_CHARS, "{words:?}");
 }
 
-/// It survives a close frame, if it fits in one.
+/// Checks that a refusal round-trips through a close frame if it fits.
 fn refusal(refusal: &Refusal) {
     short(&refusal.detail);
     let (row, close) = (refusal.kind.row(), refusal.close_reason());
     assert!(close.len() <= CLOSE_REASON_BYTES);
     let Some(read) = Refusal::from_close(row.close, &close) else { return assert_eq!(row.close, 0) };
     assert_eq!(read.kind.row().close, row.close);
-    let is_whole = close == refusal.what();
+    let is_whole = close == refusal.message();
     assert!(!is_whole || read.kind != refusal.kind || read == *refusal, "{refusal:?} became {read:?}");
 }
 
-/// How deep any JSON is nested.
+/// The nesting depth of any JSON.
 struct Depth(usize);
 
 impl<'de> Deserialize<'de> for Depth {
@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for Depth {
 
 struct Nesting;
 
-/// Everything that is not nested.
+/// Visits values without nesting.
 macro_rules! flat {
     ($($visit:ident $type:ty),*) => {
         $(fn $visit<E>(self, _: $type) -> Result<Depth, E> {

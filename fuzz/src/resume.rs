@@ -1,29 +1,29 @@
-//! Resuming, against a model: bytes go in at one end over legs that are lost with what is on them, and at the other end
-//! come out as they went in, never with a gap or a repeat, and all of them once the legs hold.
+//! Resumption against a model: bytes are sent over legs that are lost with everything in flight, and arrive without
+//! gaps and repetitions, and completely once a leg lasts.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use devstream::proto::limits::{FIRST_WINDOW, LARGEST_WINDOW};
+use devstream::proto::limits::{INITIAL_WINDOW, MAX_WINDOW};
 use devstream::proto::stream::StreamControl;
-use devstream::proto::stream::incoming::Incoming;
-use devstream::proto::stream::outgoing::{Outgoing, Piece};
+use devstream::proto::stream::receive::ReceiveState;
+use devstream::proto::stream::send::{Chunk, SendState};
 
 use super::input::Input;
 
-/// No input makes either end keep more than this.
-const SHARE: u64 = FIRST_WINDOW;
+/// Limit of bytes that either end keeps.
+const SHARE: u64 = INITIAL_WINDOW;
 
-/// One local read: small ones as often as those that fill a window within an input.
+/// Sizes of local reads: small ones as often as those that fill a window within an input.
 const READS: [usize; 4] = [1, 30, 1000, 60_000];
 
-/// More than any input makes pieces: each takes one to be sent.
+/// More than the chunks of any input, each of which takes one round.
 const ROUNDS: usize = 100_000;
 
 pub fn check(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     if input.coin() {
-        liar(input);
+        hostile_peer(input);
     } else {
         let mut stream = Stream::new();
         while !input.is_empty() {
@@ -33,28 +33,28 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
-/// One direction between two ends that keep to the rules.
+/// One direction between two conforming ends.
 struct Stream {
-    outgoing: Outgoing,
-    incoming: Incoming,
-    /// What the local side of the one end has said, and that of the other has heard.
-    said: u64,
-    heard: u64,
-    /// What has arrived and is not written yet.
-    waiting: VecDeque<u8>,
-    /// On its way on the present leg.
-    up: VecDeque<Piece>,
+    outgoing: SendState,
+    incoming: ReceiveState,
+    /// Bytes written by the sending application, and delivered to the receiving one.
+    written: u64,
+    delivered: u64,
+    /// Bytes that have arrived and are not written to the local side yet.
+    unread: VecDeque<u8>,
+    /// Messages in flight on the current leg.
+    up: VecDeque<Chunk>,
     down: VecDeque<StreamControl>,
 }
 
 impl Stream {
     fn new() -> Self {
         Self {
-            outgoing: Outgoing::new(true, FIRST_WINDOW),
-            incoming: Incoming::new(FIRST_WINDOW),
-            said: 0,
-            heard: 0,
-            waiting: VecDeque::new(),
+            outgoing: SendState::new(true, INITIAL_WINDOW),
+            incoming: ReceiveState::new(INITIAL_WINDOW),
+            written: 0,
+            delivered: 0,
+            unread: VecDeque::new(),
             up: VecDeque::new(),
             down: VecDeque::new(),
         }
@@ -62,96 +62,96 @@ impl Stream {
 
     fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 16 {
-            0..3 => self.say(READS[usize::from(input.byte() % 4)]),
+            0..3 => self.local_write(READS[usize::from(input.byte() % 4)]),
             3..6 => self.send(),
             6..9 => self.arrive(),
             9..11 => self.write(usize::from(input.byte()) * 500),
             11..13 => self.acknowledge(),
-            13 => self.hear_back(),
-            14 => self.lose_the_leg(input.byte(), input.byte()),
-            // Rarely, so that inputs go on for a while.
+            13 => self.receive_ack(),
+            14 => self.lose_connection(input.byte(), input.byte()),
+            // Rarely, so that most of the input comes before the end.
             _ if input.byte() < 16 && self.outgoing.is_open() => self.outgoing.finish(),
             _ => self.write(1),
         }
     }
 
-    /// The local side says as much as may be taken.
-    fn say(&mut self, most: usize) {
-        let length = most.min(usize::try_from(self.outgoing.room(SHARE)).unwrap());
+    /// The local side writes as much as is allowed.
+    fn local_write(&mut self, most: usize) {
+        let length = most.min(usize::try_from(self.outgoing.capacity(SHARE)).unwrap());
         if length > 0 {
             assert!(self.outgoing.is_open());
-            let bytes: Vec<u8> = (self.said..).take(length).map(byte_at).collect();
-            self.said += length as u64;
-            self.outgoing.take(Bytes::from(bytes));
+            let bytes: Vec<u8> = (self.written..).take(length).map(byte_at).collect();
+            self.written += length as u64;
+            self.outgoing.push(Bytes::from(bytes));
         }
     }
 
     fn send(&mut self) {
-        let piece = self.outgoing.next_piece();
-        assert!(self.outgoing.reached() <= self.said, "sent what nobody said");
-        self.up.extend(piece);
+        let chunk = self.outgoing.next_chunk();
+        assert!(self.outgoing.bytes_sent() <= self.written, "sent bytes that were never written");
+        self.up.extend(chunk);
     }
 
     fn arrive(&mut self) {
         match self.up.pop_front() {
-            Some(Piece::Bytes(bytes)) => {
-                self.incoming.received(bytes.len()).expect("what was sent was allowed");
-                self.waiting.extend(bytes);
+            Some(Chunk::Bytes(bytes)) => {
+                self.incoming.on_bytes(bytes.len()).expect("what was sent was allowed");
+                self.unread.extend(bytes);
             }
-            Some(Piece::End(StreamControl::End { bytes })) => {
-                assert_eq!(bytes, self.said);
-                self.incoming.ended(bytes).expect("every byte came before the end");
+            Some(Chunk::End(StreamControl::End { bytes })) => {
+                assert_eq!(bytes, self.written);
+                self.incoming.on_end(bytes).expect("every byte came before the end");
             }
-            Some(Piece::End(other)) => panic!("an end that is none: {other:?}"),
+            Some(Chunk::End(other)) => panic!("an end that is none: {other:?}"),
             None => {}
         }
     }
 
     fn write(&mut self, most: usize) {
-        let length = most.min(self.waiting.len());
-        for byte in self.waiting.drain(..length) {
-            assert_eq!(byte, byte_at(self.heard), "another byte at {} of {}", self.heard, self.said);
-            self.heard += 1;
+        let length = most.min(self.unread.len());
+        for byte in self.unread.drain(..length) {
+            assert_eq!(byte, byte_at(self.delivered), "another byte at {} of {}", self.delivered, self.written);
+            self.delivered += 1;
         }
-        self.incoming.written(length);
-        if self.incoming.is_over() && self.waiting.is_empty() {
-            assert_eq!(self.heard, self.said, "the end before all bytes");
-            self.incoming.end_written();
+        self.incoming.on_written(length);
+        if self.incoming.is_complete() && self.unread.is_empty() {
+            assert_eq!(self.delivered, self.written, "the end before all bytes");
+            self.incoming.on_end_written();
         }
     }
 
     fn acknowledge(&mut self) {
-        let said = self.incoming.acknowledgement(LARGEST_WINDOW);
-        self.down.extend(said);
+        let ack = self.incoming.next_ack(MAX_WINDOW);
+        self.down.extend(ack);
     }
 
-    fn hear_back(&mut self) {
+    fn receive_ack(&mut self) {
         match self.down.pop_front() {
             Some(StreamControl::Ack { bytes, window, end }) => {
-                assert!(bytes <= self.heard, "acknowledged what was not written");
-                self.outgoing.acknowledged(bytes, window, end).expect("it was sent");
+                assert!(bytes <= self.delivered, "acknowledged undelivered bytes");
+                self.outgoing.on_ack(bytes, window, end).expect("it was sent");
             }
             Some(other) => panic!("no acknowledgement: {other:?}"),
             None => {}
         }
     }
 
-    /// Of what is on it so much arrives yet, each way; then there is another leg, and both say where they are.
-    fn lose_the_leg(&mut self, up: u8, down: u8) {
+    /// Delivers some of the messages in flight in each direction, drops the rest, and resumes on another leg.
+    fn lose_connection(&mut self, up: u8, down: u8) {
         for _ in 0..up % 8 {
             self.arrive();
         }
         for _ in 0..down % 8 {
-            self.hear_back();
+            self.receive_ack();
         }
         self.up.clear();
         self.down.clear();
-        let StreamControl::Resume { received } = self.incoming.resume() else { panic!("no resumption") };
-        assert_eq!(received, self.heard + self.waiting.len() as u64);
-        self.outgoing.rewind(received).expect("nothing that is wanted was forgotten");
+        let StreamControl::Resume { received } = self.incoming.resume_message() else { panic!("no resumption") };
+        assert_eq!(received, self.delivered + self.unread.len() as u64);
+        self.outgoing.rewind(received).expect("the peer's offset is kept");
     }
 
-    /// The leg holds from now on, and nobody holds anything back.
+    /// Completes the stream on a leg that lasts.
     fn finish(mut self) {
         if self.outgoing.is_open() {
             self.outgoing.finish();
@@ -160,64 +160,64 @@ impl Stream {
             if self.outgoing.is_acknowledged() {
                 break;
             }
-            assert!(round < ROUNDS, "stands still: {:?} {:?}", self.outgoing, self.incoming);
+            assert!(round < ROUNDS, "stalled: {:?} {:?}", self.outgoing, self.incoming);
             self.send();
             self.arrive();
             self.write(usize::MAX);
             self.acknowledge();
-            self.hear_back();
+            self.receive_ack();
         }
-        assert_eq!(self.heard, self.said);
-        assert!(self.incoming.is_over() && self.incoming.is_settled());
+        assert_eq!(self.delivered, self.written);
+        assert!(self.incoming.is_complete() && self.incoming.is_end_acked());
     }
 }
 
-/// An end that says whatever it likes is refused, and never gets more than it asked for.
-fn liar(mut input: Input<'_>) {
-    let mut outgoing = Outgoing::new(true, FIRST_WINDOW);
-    let mut incoming = Incoming::new(FIRST_WINDOW);
-    let (mut said, mut allowed) = (0, FIRST_WINDOW);
+/// Checks that a peer that violates the protocol is rejected, and never gets more than it granted.
+fn hostile_peer(mut input: Input<'_>) {
+    let mut outgoing = SendState::new(true, INITIAL_WINDOW);
+    let mut incoming = ReceiveState::new(INITIAL_WINDOW);
+    let (mut written, mut allowed) = (0, INITIAL_WINDOW);
     while !input.is_empty() {
         let done = match input.byte() % 8 {
             0 => {
-                let length = u64::from(input.byte()).min(outgoing.room(SHARE));
+                let length = u64::from(input.byte()).min(outgoing.capacity(SHARE));
                 if length > 0 {
-                    said += length;
-                    outgoing.take(Bytes::from(vec![0; usize::try_from(length).unwrap()]));
+                    written += length;
+                    outgoing.push(Bytes::from(vec![0; usize::try_from(length).unwrap()]));
                 }
                 Ok(())
             }
             1 => {
-                outgoing.next_piece();
+                outgoing.next_chunk();
                 Ok(())
             }
             2 => {
                 let (bytes, window) = (input.number(), input.number());
                 allowed = allowed.max(bytes.saturating_add(window));
-                outgoing.acknowledged(bytes, window, input.coin())
+                outgoing.on_ack(bytes, window, input.coin())
             }
             3 => outgoing.rewind(input.number()),
-            4 => incoming.received(usize::try_from(input.number()).unwrap()),
-            5 => incoming.ended(input.number()),
+            4 => incoming.on_bytes(usize::try_from(input.number()).unwrap()),
+            5 => incoming.on_end(input.number()),
             6 => {
-                incoming.written(usize::try_from(input.number()).unwrap());
-                incoming.acknowledgement(input.number());
+                incoming.on_written(usize::try_from(input.number()).unwrap());
+                incoming.next_ack(input.number());
                 Ok(())
             }
             _ => {
-                incoming.resume();
+                incoming.resume_message();
                 outgoing.finish();
                 Ok(())
             }
         };
-        assert!(said <= allowed && outgoing.reached() <= said);
+        assert!(written <= allowed && outgoing.bytes_sent() <= written);
         if done.is_err() {
             return;
         }
     }
 }
 
-/// Neighbours differ, and so do bytes at any distance that a lost or repeated piece has.
+/// Returns the byte at an offset; neighbours differ, as do bytes at the distance of a lost or repeated chunk.
 fn byte_at(position: u64) -> u8 {
     (position.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }

@@ -1,4 +1,4 @@
-//! The controls on a stream; `resume` is about what they do.
+//! Control messages of a stream: encoding and decoding. `resume` checks their effects.
 
 use devstream::proto::limits::STREAM_CONTROL_BYTES;
 use devstream::proto::stream::StreamControl;

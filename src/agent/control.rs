@@ -9,20 +9,20 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
-use super::{Event, Life, stream};
-use crate::net::channel::{ChannelError, ControlChannel};
+use super::{AgentContext, Event, stream};
 use crate::net::client::{Client, Connection};
-use crate::net::clock;
-use crate::net::notify;
-use crate::proto::backoff::Backoff;
+use crate::net::os::clock;
+use crate::net::os::sd_notify;
+use crate::net::websocket::channel::{ChannelError, ControlChannel};
+use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Why a control connection is over, or was never made.
-pub(super) enum End {
+pub(super) enum SessionEnd {
     /// The hub said no, or could not be reached.
     Refused(Refusal),
     /// It was there, and broke.
@@ -34,37 +34,37 @@ pub(super) enum End {
     },
 }
 
-impl End {
+impl SessionEnd {
     /// Whether another network, or the same one at another time, may do better.
-    pub(super) fn is_of_the_network(&self) -> bool {
+    pub(super) fn is_network_failure(&self) -> bool {
         match self {
-            Self::Refused(refusal) => refusal.kind == Kind::HubUnreachable,
+            Self::Refused(refusal) => refusal.kind == RefusalKind::HubUnreachable,
             Self::Lost(_) => true,
             Self::Displaced { .. } => false,
         }
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for SessionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Lost(ended) => write!(f, "lost the hub ({ended})"),
             Self::Displaced { by } => {
-                let row = Kind::Displaced.row();
+                let row = RefusalKind::Displaced.row();
                 write!(f, "{} (from {by}); {}", row.sentence, row.hint)
             }
         }
     }
 }
 
-impl From<Refusal> for End {
+impl From<Refusal> for SessionEnd {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl From<ChannelError> for End {
+impl From<ChannelError> for SessionEnd {
     fn from(ended: ChannelError) -> Self {
         match ended {
             ChannelError::Closed(Some(refusal)) => Self::Refused(refusal),
@@ -78,72 +78,76 @@ impl From<ChannelError> for End {
 }
 
 /// Connects, says hello, and serves requests until the connection ends; `None` if that is because of `stop`.
-pub(super) async fn session(life: &Life, backoff: &mut Backoff, stop: &CancellationToken) -> Option<End> {
+pub(super) async fn session(
+    context: &AgentContext,
+    backoff: &mut ReconnectBackoff,
+    stop: &CancellationToken,
+) -> Option<SessionEnd> {
     let connected = tokio::select! {
-        connected = connect(&life.config) => connected,
+        connected = connect(&context.config) => connected,
         () = stop.cancelled() => return None,
     };
     let (client, mut channel) = match connected {
         Ok(connected) => connected,
         Err(refusal) => return Some(refusal.into()),
     };
-    let session = Session::new(life.clone(), client);
+    let session = Session::new(context.clone(), client);
     let end = tokio::select! {
         end = session.run(&mut channel, backoff) => Some(end),
         () = stop.cancelled() => None,
     };
     match &end {
-        Some(End::Lost(ended)) => channel.end(ended).await,
-        Some(End::Refused(_) | End::Displaced { .. }) => {}
+        Some(SessionEnd::Lost(ended)) => channel.end(ended).await,
+        Some(SessionEnd::Refused(_) | SessionEnd::Displaced { .. }) => {}
         None => channel.leave().await,
     }
     end
 }
 
 async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
-    let client = (config.enrol)().await?;
-    let socket = client.control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
-    Ok((client, ControlChannel::new(socket, config.line.patience)))
+    let client = config.client_factory.client().await?;
+    let socket = client.open_control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
+    Ok((client, ControlChannel::new(socket, config.transport.idle_timeout)))
 }
 
 struct Session {
-    life: Life,
+    context: AgentContext,
     client: Client,
     /// Requests that are not yet answered, and what stops the work on them.
     pending: HashMap<StreamId, CancellationToken>,
-    answers: mpsc::Sender<StreamResponse>,
-    answered: mpsc::Receiver<StreamResponse>,
+    response_sender: mpsc::Sender<StreamResponse>,
+    response_receiver: mpsc::Receiver<StreamResponse>,
 }
 
 impl Session {
-    fn new(life: Life, client: Client) -> Self {
-        let (answers, answered) = mpsc::channel(PENDING_PER_DEVICE);
-        Self { life, client, pending: HashMap::new(), answers, answered }
+    fn new(context: AgentContext, client: Client) -> Self {
+        let (response_sender, response_receiver) = mpsc::channel(PENDING_PER_DEVICE);
+        Self { context, client, pending: HashMap::new(), response_sender, response_receiver }
     }
 
-    async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut Backoff) -> End {
+    async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut ReconnectBackoff) -> SessionEnd {
         let hello = ToHub::Hello(Hello {
             version: env!("CARGO_PKG_VERSION").into(),
-            run: self.life.run,
-            protocols: self.life.config.line.protocols(),
-            forwards: self.life.config.offers.names(),
-            others: self.life.config.offers.has_others(),
-            rests: self.life.config.line.standbys > 0,
+            run: self.context.run,
+            protocols: self.context.config.transport.protocols(),
+            forwards: self.context.config.targets.names(),
+            accepts_any_name: self.context.config.targets.has_fallback(),
+            reusable: self.context.config.transport.standbys > 0,
         });
         if let Err(ended) = channel.send(&hello).await {
             return ended.into();
         }
-        let mut vigil = self.life.vigil.clone();
+        let mut network = self.context.network.clone();
         loop {
             let step = tokio::select! {
-                () = vigil.changed() => channel.probe().await.map_err(End::from),
+                () = network.changed() => channel.probe().await.map_err(SessionEnd::from),
                 message = channel.next() => match message {
-                    Ok(message) => self.heard(message, backoff),
+                    Ok(message) => self.handle_message(message, backoff),
                     Err(ended) => Err(ended.into()),
                 },
-                Some(response) = self.answered.recv() => {
+                Some(response) = self.response_receiver.recv() => {
                     self.pending.remove(&response.request_id);
-                    channel.send(&ToHub::StreamResponse(response)).await.map_err(End::from)
+                    channel.send(&ToHub::StreamResponse(response)).await.map_err(SessionEnd::from)
                 }
             };
             if let Err(end) = step {
@@ -152,46 +156,47 @@ impl Session {
         }
     }
 
-    fn heard(&mut self, message: ToDevice, backoff: &mut Backoff) -> Result<(), End> {
+    fn handle_message(&mut self, message: ToDevice, backoff: &mut ReconnectBackoff) -> Result<(), SessionEnd> {
         match message {
             ToDevice::Welcome { version, standby } => {
-                self.life.standbys.offered(&self.client, standby);
+                self.context.standbys.update_offer(&self.client, standby);
                 backoff.connected(clock::now());
-                let AgentConfig { device, offers, .. } = &*self.life.config;
+                let AgentConfig { device, targets, .. } = &*self.context.config;
                 let hub = self.client.hub();
                 tracing::debug!(target: "device-agent", version, "welcomed");
-                let online = format!("{device} is online at {hub}, offering {offers}");
+                let online = format!("{device} is online at {hub}, offering {targets}");
                 tracing::info!(target: "device-agent", "{online}");
-                notify::status(&online);
-                (self.life.config.observer)(Event::Online);
+                sd_notify::status(&online);
+                (self.context.config.observer)(Event::Online);
             }
-            ToDevice::StreamRequest(request) => self.requested(request),
+            ToDevice::StreamRequest(request) => self.start_stream(request),
             ToDevice::StreamCancel { request_id } => {
                 if let Some(work) = self.pending.remove(&request_id) {
                     work.cancel();
                 }
             }
-            ToDevice::Drain { back_ms } => {
+            ToDevice::Drain { reconnect_delay_ms } => {
                 tracing::info!(target: "device-agent", "the hub is shutting down or restarting");
-                backoff.come_back_after(Duration::from_millis(back_ms));
+                backoff.set_retry_after(Duration::from_millis(reconnect_delay_ms));
             }
-            ToDevice::Displaced { by } => return Err(End::Displaced { by }),
+            ToDevice::Displaced { by } => return Err(SessionEnd::Displaced { by }),
         }
         Ok(())
     }
 
     /// Nothing that happens to one request is felt by this loop or by another.
-    fn requested(&mut self, request: StreamRequest) {
+    fn start_stream(&mut self, request: StreamRequest) {
         let stop = CancellationToken::new();
         let id = request.request_id;
-        let full = self.life.is_full() || self.pending.len() >= PENDING_PER_DEVICE;
-        self.life.standbys.grow(&self.life);
-        let over = self.life.asked(&request);
-        let work = stream::serve(self.life.clone(), self.client.clone(), request, self.answers.clone(), full);
+        let full = self.context.is_full() || self.pending.len() >= PENDING_PER_DEVICE;
+        self.context.standbys.refill(&self.context);
+        let stream_guard = self.context.begin_stream(&request);
+        let work =
+            stream::serve(self.context.clone(), self.client.clone(), request, self.response_sender.clone(), full);
         self.pending.insert(id, stop.clone());
-        self.life.streams.spawn(async move {
+        self.context.streams.spawn(async move {
             stream::unless_cancelled(stop, Box::pin(work)).await;
-            drop(over);
+            drop(stream_guard);
         });
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Event;
-use super::config::{AgentConfig, Consent};
-use super::offer::{Incoming, Offers};
+use super::config::{AccessPolicy, AgentConfig};
+use super::targets::{Incoming, Targets};
 use crate::net::identity::Identity;
-use crate::net::pump::Line;
 use crate::net::shutdown::Shutdown;
+use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::forward::Forward;
 use crate::proto::id::{Role, StreamName};
 use crate::proto::refusal::Refusal;
@@ -27,11 +27,11 @@ impl Device {
     pub fn new(identity: &Identity) -> Result<Self, Refusal> {
         let config = AgentConfig {
             device: identity.principal().id.clone().into(),
-            enrol: identity.acting_as(Role::Device)?,
-            offers: Offers::default(),
-            consent: Consent::default(),
-            renewed_by_restart: false,
-            line: Line::default(),
+            client_factory: identity.client_factory_for(Role::Device)?,
+            targets: Targets::default(),
+            access_policy: AccessPolicy::default(),
+            exit_when_key_refused: false,
+            transport: TransportOptions::default(),
             drain: DRAIN,
             observer: Arc::new(|_| {}),
         };
@@ -53,25 +53,25 @@ impl Device {
         F: Fn(Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        self.config.offers.handle(name, handler);
+        self.config.targets.handle(name, handler);
         self
     }
 
     /// Registers a handler for streams of any name that has none of its own.
     #[must_use]
-    pub fn handle_others<F, A>(mut self, handler: F) -> Self
+    pub fn handle_fallback<F, A>(mut self, handler: F) -> Self
     where
         F: Fn(Incoming) -> A + Send + Sync + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        self.config.offers.handle_others(handler);
+        self.config.targets.handle_fallback(handler);
         self
     }
 
     /// Connects streams to a TCP target, as `device-agent --forward` does.
     #[must_use]
     pub fn forward(mut self, forward: Forward) -> Self {
-        self.config.offers.forward(forward);
+        self.config.targets.forward(forward);
         self
     }
 

@@ -7,116 +7,121 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{Life, stream};
-use crate::net::channel::ChannelError;
+use super::{AgentContext, stream};
 use crate::net::client::Client;
-use crate::net::pump::Line;
-use crate::net::standby::{Kept, Standby, Supply};
+use crate::net::client::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::tasks::Tasks;
+use crate::net::tunnel::pump::TransportOptions;
+use crate::net::websocket::channel::ChannelError;
 use crate::proto::id::StreamId;
-use crate::proto::standby::{FromHub, Offer, Request};
+use crate::proto::message::StandbyOffer;
+use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest};
 
 /// Requests that are remembered: far more than there are under way.
-const REMEMBERED: usize = 4096;
+const MAX_RECENT_REQUESTS: usize = 4096;
 
 /// All of this agent's.
 pub(super) struct Standbys {
-    supply: Supply,
+    pool: StandbyPool,
     tasks: Tasks,
-    seen: Mutex<Seen>,
+    recent_requests: Mutex<RecentRequests>,
 }
 
 /// Requests that have come, and by which way, the oldest first.
 #[derive(Default)]
-struct Seen {
-    known: HashMap<StreamId, Way>,
+struct RecentRequests {
+    paths: HashMap<StreamId, RequestPath>,
     order: VecDeque<StreamId>,
 }
 
 /// Where a request came.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum RequestPath {
     Control,
     Standby,
 }
 
 impl Standbys {
-    pub(super) fn new(line: Line, run: u64) -> Self {
-        Self { supply: Supply::new(line, Some(run)), tasks: Tasks::default(), seen: Mutex::default() }
+    pub(super) fn new(transport: TransportOptions, run: u64) -> Self {
+        Self {
+            pool: StandbyPool::new(transport, Some(run)),
+            tasks: Tasks::default(),
+            recent_requests: Mutex::default(),
+        }
     }
 
     /// The hub takes them, or not.
-    pub(super) fn offered(&self, client: &Client, offer: Option<Offer>) {
-        self.supply.offered(client, offer);
+    pub(super) fn update_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
+        self.pool.set_offer(client, offer);
     }
 
     /// A stream was asked for, and none stood by: next time one will.
-    pub(super) fn grow(&self, life: &Life) {
-        if !self.supply.missed() {
+    pub(super) fn refill(&self, context: &AgentContext) {
+        if !self.pool.needs_refill() {
             return;
         }
-        let life = life.clone();
+        let context = context.clone();
         self.tasks.spawn(async move {
-            while let Some(standby) = life.standbys.supply.next().await {
-                life.standbys.keep(&life, standby);
+            while let Some(standby) = context.standbys.pool.refill_next().await {
+                context.standbys.put(&context, standby);
             }
         });
     }
 
     /// A connection that was brought for one stream may stand by after it.
-    pub(super) fn adopt(&self, client: &Client) -> Kept {
-        self.supply.adopt(client)
+    pub(super) fn adopt(&self, client: &Client) -> PoolSlot {
+        self.pool.reserve(client)
     }
 
     /// This connection stands by.
-    pub(super) fn keep(&self, life: &Life, standby: Standby) {
-        self.tasks.spawn(stand_by(life.clone(), standby));
+    pub(super) fn put(&self, context: &AgentContext, standby: Standby) {
+        self.tasks.spawn(standby_loop(context.clone(), standby));
     }
 
     /// Whether a request that comes this way is to be served. One whose connection broke before its answer is asked again,
     /// but what came along with it may have reached the target, or come late when it was served by then.
-    pub(super) fn admits(&self, request: StreamId, way: Way) -> bool {
-        let Seen { known, order } = &mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = known.get(&request) {
-            return (*earlier, way) == (Way::Control, Way::Control);
+    pub(super) fn is_first_delivery(&self, request: StreamId, path: RequestPath) -> bool {
+        let RecentRequests { paths, order } = &mut *self.recent_requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = paths.get(&request) {
+            return (*earlier, path) == (RequestPath::Control, RequestPath::Control);
         }
-        known.insert(request, way);
+        paths.insert(request, path);
         order.push_back(request);
-        if order.len() > REMEMBERED
+        if order.len() > MAX_RECENT_REQUESTS
             && let Some(oldest) = order.pop_front()
         {
-            known.remove(&oldest);
+            paths.remove(&oldest);
         }
         true
     }
 
     /// No more of them. Streams go on.
     pub(super) async fn end(&self) {
-        self.tasks.clone().end(Duration::ZERO).await;
+        self.tasks.clone().shutdown(Duration::ZERO).await;
     }
 }
 
 /// One stream after another. Each is counted, and waited for, with all others.
-async fn stand_by(life: Life, mut standby: Standby) {
+async fn standby_loop(context: AgentContext, mut standby: Standby) {
     loop {
-        if life.standbys.supply.gives_up(&mut standby) {
-            return standby.end(None).await;
+        if context.standbys.pool.should_evict(&mut standby) {
+            return standby.close(None).await;
         }
-        let (request, early) = match request(&life, &mut standby).await {
-            Ok(Some(asked)) => asked,
-            Ok(None) => return standby.end(None).await,
-            Err(ended) => return standby.end(Some(ended)).await,
+        let (request, early) = match next_request(&context, &mut standby).await {
+            Ok(Some(received)) => received,
+            Ok(None) => return standby.close(None).await,
+            Err(ended) => return standby.close(Some(ended)).await,
         };
-        if !request.stream.rests {
+        if !request.stream.reusable {
             // It does not come back.
-            life.standbys.grow(&life);
+            context.standbys.refill(&context);
         }
         let (done, next) = oneshot::channel();
-        let (of_stream, full) = (life.clone(), life.is_full());
-        let over = life.asked(&request.stream);
-        life.streams.spawn(async move {
-            let _over = over;
-            let _ = done.send(stream::serve_standby(of_stream, request, early, standby, full).await);
+        let (stream_context, full) = (context.clone(), context.is_full());
+        let stream_guard = context.begin_stream(&request.stream);
+        context.streams.spawn(async move {
+            let _guard = stream_guard;
+            let _ = done.send(stream::serve_standby(stream_context, request, early, standby, full).await);
         });
         match next.await {
             Ok(Some(next)) => standby = next,
@@ -125,8 +130,13 @@ async fn stand_by(life: Life, mut standby: Standby) {
     }
 }
 
-async fn request(life: &Life, standby: &mut Standby) -> Result<Option<(Request, Bytes)>, ChannelError> {
-    let Some(FromHub::StreamRequest(request)) = standby.idle(&life.vigil).await? else { return Ok(None) };
+async fn next_request(
+    context: &AgentContext,
+    standby: &mut Standby,
+) -> Result<Option<(StandbyStreamRequest, Bytes)>, ChannelError> {
+    let Some(StandbyFromHub::StreamRequest(request)) = standby.next_command(&context.network).await? else {
+        return Ok(None);
+    };
     let early = standby.channel.recv_attached(request.early.bytes()).await?;
     Ok(Some((request, early)))
 }

@@ -5,14 +5,14 @@ use std::io;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::net::socket;
-use crate::proto::forward::{Forward, Target};
+use crate::net::transport::socket;
+use crate::proto::forward::{Forward, HostPort};
 use crate::proto::limits::TARGET_TIMEOUT;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Connects to the target, whichever of its addresses answers.
 pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
-    let named = Target(&forward.host, forward.port);
+    let named = HostPort(&forward.host, forward.port);
     match timeout(TARGET_TIMEOUT, first(forward)).await {
         Ok(Ok(stream)) => {
             socket::tune(&stream);
@@ -20,7 +20,7 @@ pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
             Ok(stream)
         }
         Ok(Err(error)) => Err(Refusal::new(kind(&error), format!("{named}: {error}"))),
-        Err(_) => Err(Refusal::new(Kind::TargetTimedOut, format!("{named}: {} s", TARGET_TIMEOUT.as_secs()))),
+        Err(_) => Err(Refusal::new(RefusalKind::TargetTimedOut, format!("{named}: {} s", TARGET_TIMEOUT.as_secs()))),
     }
 }
 
@@ -35,12 +35,12 @@ async fn first(forward: &Forward) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn kind(error: &io::Error) -> Kind {
+fn kind(error: &io::Error) -> RefusalKind {
     if error.kind() == io::ErrorKind::ConnectionRefused {
-        Kind::TargetRefused
+        RefusalKind::TargetRefused
     } else if error.kind() == io::ErrorKind::TimedOut {
-        Kind::TargetTimedOut
+        RefusalKind::TargetTimedOut
     } else {
-        Kind::TargetUnreachable
+        RefusalKind::TargetUnreachable
     }
 }

@@ -2,16 +2,16 @@
 
 mod activity;
 mod check;
-mod configuration;
+mod config_command;
 mod epilogue;
+mod hub_args;
 mod limits;
-mod line;
 mod profiles;
-mod reach;
 mod registry;
 mod service;
 mod shell;
-mod units;
+mod transport;
+mod value_parsers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,23 +22,24 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
 pub(super) use self::activity::{ActivityArgs, Logs};
 pub(super) use self::check::Check;
-pub(super) use self::configuration::{Configuration, ConfigurationCommand, ShowConfiguration};
+pub(super) use self::config_command::{ConfigArgs, ConfigCommand, ConfigShowArgs};
+pub(super) use self::hub_args::{HubArgs, TrustArgs};
 use self::limits::LimitArgs;
-use self::line::{LineArgs, ResumeArgs};
-pub(super) use self::line::{VIA_LOGIN, ViaArgs};
 pub(super) use self::profiles::{Profiles, ProfilesCommand};
-pub(super) use self::reach::{HubArgs, TrustArgs};
 pub(super) use self::registry::{
-    Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
+    AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
+    StreamsCommand,
 };
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
 pub(super) use self::shell::{Rdp, Ssh, SshConfig, Status};
-use self::units::{handshake_seconds, hostname, seconds};
+use self::transport::{ResumeArgs, TransportArgs};
+pub(super) use self::transport::{VIA_LOGIN, ViaArgs};
+use self::value_parsers::{handshake_seconds, hostname, seconds};
 use super::certificate::CertificateArgs;
 use super::complete;
 use super::logging::Format;
 use super::profile::Profile;
-use crate::proto::forward::{Forward, Local};
+use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::scope::Glob;
 
@@ -99,8 +100,7 @@ pub(super) enum Command {
     SshConfig(SshConfig),
     Rdp(Rdp),
     Profiles(Profiles),
-    #[command(name = "config")]
-    Configuration(Configuration),
+    Config(ConfigArgs),
     Completions(Completions),
 }
 
@@ -121,7 +121,7 @@ impl Command {
             Self::SshConfig(_) => "ssh-config",
             Self::Rdp(_) => "rdp",
             Self::Profiles(_) => "profiles",
-            Self::Configuration(_) => "config",
+            Self::Config(_) => "config",
             Self::Completions(_) => "completions",
         }
     }
@@ -133,7 +133,7 @@ impl Command {
             Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) | Self::Rdp(_) => true,
             Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Check(_) | Self::Status(_) => false,
             Self::Ssh(_) | Self::SshConfig(_) => false,
-            Self::Profiles(_) | Self::Configuration(_) | Self::Completions(_) => false,
+            Self::Profiles(_) | Self::Config(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -238,7 +238,7 @@ pub(super) struct Join {
 #[derive(Debug, Args)]
 pub(super) struct Devices {
     #[command(flatten)]
-    pub(super) listing: Listing,
+    pub(super) output: OutputArgs,
     #[command(flatten)]
     pub(super) hub: HubArgs,
 }
@@ -269,7 +269,7 @@ pub(super) struct DeviceAgent {
     #[command(flatten)]
     pub(super) hub: HubArgs,
     #[command(flatten)]
-    pub(super) line: LineArgs,
+    pub(super) transport: TransportArgs,
     #[command(flatten)]
     pub(super) drain: DrainArgs,
     #[command(flatten)]
@@ -303,7 +303,7 @@ pub(super) struct ServiceProxy {
         value_delimiter = ',',
         add = ArgValueCompleter::new(complete::locals)
     )]
-    pub(super) local: Vec<Local>,
+    pub(super) local: Vec<LocalForward>,
     /// One stream on standard input and output, for ssh's ProxyCommand
     #[arg(long)]
     pub(super) stdio: bool,
@@ -322,7 +322,7 @@ pub(super) struct ServiceProxy {
     #[command(flatten)]
     pub(super) hub: HubArgs,
     #[command(flatten)]
-    pub(super) line: LineArgs,
+    pub(super) transport: TransportArgs,
     #[command(flatten)]
     pub(super) drain: DrainArgs,
     #[command(flatten)]
@@ -336,7 +336,7 @@ pub(super) struct ServiceProxy {
 pub(super) struct Demo {
     /// The local port; 0 takes any free port
     #[arg(long, value_name = "[BIND:]PORT[=STREAM]", default_value = "2222")]
-    pub(super) local: Local,
+    pub(super) local: LocalForward,
     /// The target, and its name [default: 22 if something listens there]
     #[arg(long, value_name = "[NAME=][HOST:]PORT")]
     pub(super) forward: Option<Forward>,

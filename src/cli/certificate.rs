@@ -8,7 +8,7 @@ use clap::{Args, ValueHint};
 
 use super::args::ViaArgs;
 use crate::net::certificate::Source;
-use crate::net::certificate::acme::{Acme, FindWay};
+use crate::net::certificate::acme::{Acme, ProxyResolver};
 use crate::net::certificate::pem::PemPair;
 use crate::net::tls::Trust;
 
@@ -68,7 +68,7 @@ impl CertificateArgs {
             }
             None => Trust::Public,
         };
-        let way = FindWay::new(move || self.via.find());
-        Ok(Source::Acme(Acme { directory: self.acme_directory, trust, contact: self.acme_contact, names, way }))
+        let proxy = ProxyResolver::new(move || self.via.resolve());
+        Ok(Source::Acme(Acme { directory: self.acme_directory, trust, contact: self.acme_contact, names, proxy }))
     }
 }

@@ -15,9 +15,9 @@ use clap::builder::Resettable;
 use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
 use self::file::{Setting, load};
-pub use self::init::text as initial;
+pub use self::init::text as config_template;
 pub(super) use self::init::write as init;
-pub(super) use self::show::{Asked, Shown, effective};
+pub(super) use self::show::{EffectiveSetting, ShowRequest, effective};
 use super::args::Cli;
 use super::profile::Profile;
 
@@ -28,16 +28,16 @@ pub const SECTIONS: [&str; 3] = ["hub", "device-agent", "service-proxy"];
 const NOT_IN_A_FILE: [&str; 3] = ["config", "stdio", "strip"];
 
 /// Why there is no command line to run.
-pub(super) enum Mistake {
+pub(super) enum ConfigError {
     /// In what was typed, or a request for help.
-    Typed(clap::Error),
+    Args(clap::Error),
     /// In the file: a sentence for each, with its place.
-    Written(Vec<String>),
+    File(Vec<String>),
 }
 
-impl From<clap::Error> for Mistake {
+impl From<clap::Error> for ConfigError {
     fn from(error: clap::Error) -> Self {
-        Self::Typed(error)
+        Self::Args(error)
     }
 }
 
@@ -49,28 +49,28 @@ pub fn settings<'a>(command: &'a Command, section: &str) -> impl Iterator<Item =
 }
 
 /// The mistakes in the text of a `config.toml`, each with its place.
-pub fn mistakes(text: &str) -> Vec<String> {
+pub fn config_errors(text: &str) -> Vec<String> {
     file::parse(&Cli::command(), Path::new("config.toml"), text).err().unwrap_or_default()
 }
 
 /// What was typed, over the file: the one that is named, else the usual one if it is there.
-pub(super) fn parse(mut command: Command, words: &[OsString], usual: Option<&Path>) -> Result<Cli, Mistake> {
+pub(super) fn parse(mut command: Command, args: &[OsString], default_path: Option<&Path>) -> Result<Cli, ConfigError> {
     // Whatever is wrong with the words is said at the second time, with the file's values in place.
-    let typed = command.clone().ignore_errors(true).try_get_matches_from(words)?;
+    let typed = command.clone().ignore_errors(true).try_get_matches_from(args)?;
     if let Some(section) = SECTIONS.into_iter().find(|section| typed.subcommand_name() == Some(section))
-        && let Some((path, settings)) = find(&command, &typed, usual).map_err(Mistake::Written)?
+        && let Some((path, settings)) = find(&command, &typed, default_path).map_err(ConfigError::File)?
     {
-        command = with(command, section, "config", vec![path.into()]);
-        for Setting { key, values, .. } in of(section, settings, &profile(&typed)) {
-            command = with(command, section, &key, values.into_iter().map(OsString::from).collect());
+        command = with_default(command, section, "config", vec![path.into()]);
+        for Setting { key, values, .. } in for_profile(section, settings, &profile(&typed)) {
+            command = with_default(command, section, &key, values.into_iter().map(OsString::from).collect());
         }
     }
-    let matches = command.clone().try_get_matches_from(words)?;
+    let matches = command.clone().try_get_matches_from(args)?;
     Ok(Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?)
 }
 
 /// What holds for a role and a profile, what is meant for that profile alone last, where it wins.
-fn of(section: &str, settings: Vec<Setting>, profile: &Profile) -> Vec<Setting> {
+fn for_profile(section: &str, settings: Vec<Setting>, profile: &Profile) -> Vec<Setting> {
     let (own, all): (Vec<_>, Vec<_>) = settings
         .into_iter()
         .filter(|setting| setting.section == section)
@@ -81,7 +81,7 @@ fn of(section: &str, settings: Vec<Setting>, profile: &Profile) -> Vec<Setting> 
 /// Whose sections hold. What cannot be made out now is an error to whoever needs an identity.
 fn profile(typed: &ArgMatches) -> Profile {
     let named = typed.try_get_one::<Profile>("profile").ok().flatten();
-    Profile::chosen(named).unwrap_or_default()
+    Profile::resolve(named).unwrap_or_default()
 }
 
 /// The same command line for a program that will run in another environment than this one.
@@ -92,15 +92,15 @@ pub(super) fn without_environment(command: Command) -> Command {
 
 type Found = Option<(PathBuf, Vec<Setting>)>;
 
-fn find(command: &Command, typed: &ArgMatches, usual: Option<&Path>) -> Result<Found, Vec<String>> {
+fn find(command: &Command, typed: &ArgMatches, default_path: Option<&Path>) -> Result<Found, Vec<String>> {
     let named = typed.subcommand().and_then(|(_, role)| role.try_get_one::<PathBuf>("config").ok().flatten());
-    let Some(path) = named.map(PathBuf::as_path).or(usual) else { return Ok(None) };
+    let Some(path) = named.map(PathBuf::as_path).or(default_path) else { return Ok(None) };
     let settings = load(command, path, named.is_none())?;
     Ok(settings.map(|settings| (path.into(), settings)))
 }
 
 /// With the flag's value as its default; then it is no longer required.
-fn with(command: Command, section: &str, flag: &str, values: Vec<OsString>) -> Command {
+fn with_default(command: Command, section: &str, flag: &str, values: Vec<OsString>) -> Command {
     command.mut_subcommand(section, |role| {
         role.mut_args(|own| {
             if own.get_long() != Some(flag) || values.is_empty() {
@@ -127,7 +127,7 @@ mod tests {
             std::fs::write(&path, format!("[hub]\naudit-required = {value}\n")).unwrap();
             let settings = load(&command(), &path, false)?.unwrap();
             let all = settings.into_iter().fold(command(), |command, Setting { section, key, values, .. }| {
-                with(command, section, &key, values.into_iter().map(OsString::from).collect())
+                with_default(command, section, &key, values.into_iter().map(OsString::from).collect())
             });
             let matches = all.try_get_matches_from(["devstream", "hub"]).unwrap();
             Ok::<_, Vec<String>>(matches.subcommand_matches("hub").unwrap().get_flag("audit"))

@@ -9,25 +9,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::args::{Demo, HubArgs};
-use super::identity::SameUser;
+use super::identity::LocalHub;
 use super::signals::Signals;
-use super::view::{Table, Watcher};
-use super::{Failure, text};
+use super::stream_monitor::{StreamMonitor, Table};
+use super::{Failure, output};
 use crate::agent;
-use crate::agent::config::{AgentConfig, Consent};
+use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::Hub;
 use crate::hub::activity;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Limits};
 use crate::net::certificate::Source;
-use crate::net::client::Enrol;
-use crate::net::inherit::Inherited;
-use crate::net::pump::Line;
+use crate::net::client::ClientFactory;
+use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
-use crate::proto::forward::{Forward, Local};
+use crate::net::tunnel::pump::TransportOptions;
+use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, Principal, Role};
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{RESPONSE_TIMEOUT, STANDBYS_PER_IDENTITY};
 use crate::proxy::ServiceProxy;
 use crate::proxy::config::ProxyConfig;
@@ -43,32 +43,32 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let state = directory.path().join("hub");
     let (signals, shutdown, tasks) = (Signals::catch()?, Shutdown::default(), Tasks::default());
     let (forward, page) = target(demo.forward).await?;
-    let hub = Hub::bind(hub_config(state.clone())?, Inherited::default())?;
+    let hub = Hub::bind(hub_config(state.clone())?, InheritedSockets::default())?;
     for (address, _) in hub.addresses() {
-        text::say("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
+        output::role_message("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }
-    let enrolled = |role| enrol(&state, role);
+    let enrolled = |role| client_factory(&state, role);
     let device: DeviceId = DEVICE.parse().context("the demo's device id")?;
     let agent = AgentConfig {
         device: device.clone(),
-        enrol: enrolled(Role::Device)?,
-        offers: [forward.clone()].into_iter().collect(),
-        consent: Consent::default(),
-        renewed_by_restart: false,
-        line: Line::default(),
+        client_factory: enrolled(Role::Device)?,
+        targets: [forward.clone()].into_iter().collect(),
+        access_policy: AccessPolicy::default(),
+        exit_when_key_refused: false,
+        transport: TransportOptions::default(),
         drain: DRAIN,
         observer: Arc::new(|_| {}),
     };
-    let watcher = Watcher::new(table);
+    let monitor = StreamMonitor::new(table);
     let proxy = ServiceProxy::bind(ProxyConfig {
-        enrol: enrolled(Role::Service)?,
+        client_factory: enrolled(Role::Service)?,
         device,
         locals: vec![demo.local.clone()],
         connect_timeout: Duration::from_secs(10),
         response_timeout: RESPONSE_TIMEOUT,
-        line: Line::default(),
+        transport: TransportOptions::default(),
         drain: DRAIN,
-        observer: Arc::new(move |event| watcher.see(event)),
+        observer: Arc::new(move |event| monitor.on_event(event)),
     });
     let proxy = proxy.await.map_err(Failure::Usage)?;
     if let Some(page) = page {
@@ -78,9 +78,9 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let all = async {
         tokio::join!(hub.serve(shutdown.clone()), agent::run(agent, shutdown.clone()), proxy.serve(shutdown.clone())).0
     };
-    signals.pass_on_during(&shutdown, Box::pin(all)).await??;
-    tasks.end(Duration::ZERO).await;
-    text::say("demo", "ended; nothing is left behind");
+    signals.run_with_shutdown(&shutdown, Box::pin(all)).await??;
+    tasks.shutdown(Duration::ZERO).await;
+    output::role_message("demo", "ended; nothing is left behind");
     Ok(())
 }
 
@@ -95,7 +95,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         broker: Settings::default(),
         activity: activity::Settings::default(),
         drain: DRAIN,
-        patience: Patience::default(),
+        idle_timeout: IdleTimeout::default(),
         standbys: STANDBYS_PER_IDENTITY,
         limits: Limits::default(),
         metrics: None,
@@ -103,14 +103,14 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
 }
 
 /// The same enrolment that a user's own hub gives, with a place of its own.
-fn enrol(state: &std::path::Path, role: Role) -> anyhow::Result<Enrol> {
+fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientFactory> {
     let id = DEVICE.to_owned().try_into().context("the demo's id")?;
-    let place = SameUser { state: state.into(), key: state.join("keys").join(role.as_str()) };
+    let local_hub = LocalHub { state: state.into(), key: state.join("keys").join(role.as_str()) };
     let principal = Principal { role, id };
-    Ok(Arc::new(move || {
-        let (place, principal) = (place.clone(), principal.clone());
+    Ok(ClientFactory::new(move || {
+        let (local_hub, principal) = (local_hub.clone(), principal.clone());
         let given = HubArgs::none();
-        Box::pin(async move { place.client(principal, &given, None).await })
+        async move { local_hub.client(principal, &given, None).await }
     }))
 }
 
@@ -129,26 +129,26 @@ async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpLi
     Ok((forward, Some(page)))
 }
 
-fn explain(proxy: &ServiceProxy, local: &Local, forward: &Forward) {
+fn explain(proxy: &ServiceProxy, local: &LocalForward, forward: &Forward) {
     for (address, to) in proxy.addresses() {
         let (host, port) = (address.ip(), address.port());
-        text::say("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
-        text::say("demo", &format!("service-proxy: {to} on {address}"));
-        text::err("");
-        text::err("Try it, in another terminal:");
-        text::err(&match forward.name.as_str() {
+        output::role_message("demo", &format!("device-agent '{DEVICE}' offers {forward}"));
+        output::role_message("demo", &format!("service-proxy: {to} on {address}"));
+        output::eprint("");
+        output::eprint("Try it, in another terminal:");
+        output::eprint(&match forward.name.as_str() {
             "ssh" => format!("    ssh -p {port} localhost"),
             "http" => format!("    curl http://{host}:{port}/"),
             _ => format!("    connect to {host}:{port}"),
         });
     }
-    text::err("\nOn real machines:");
-    text::err("    devstream hub                                          # where both sides can reach it");
-    text::err("    devstream device-agent --forward 22                    # on the device");
+    output::eprint("\nOn real machines:");
+    output::eprint("    devstream hub                                          # where both sides can reach it");
+    output::eprint("    devstream device-agent --forward 22                    # on the device");
     let port = if local.port == 0 { 2222 } else { local.port };
-    text::err(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
-    text::err("(across machines, each joins once with the line that `devstream hub device add ID` or");
-    text::err(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
+    output::eprint(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
+    output::eprint("(across machines, each joins once with the line that `devstream hub device add ID` or");
+    output::eprint(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
 }
 
 const PAGE: &str = "This page came through devstream: curl, service-proxy, TLS, hub, TLS, device-agent, here.\n";
@@ -158,24 +158,24 @@ const HEAD_BYTES: usize = 8 * 1024;
 
 /// The smallest web server that curl and a browser are content with, one visitor at a time.
 async fn serve_page(listener: TcpListener) {
-    while let Ok((visitor, _)) = listener.accept().await {
-        if let Ok(Err(error)) = timeout(Duration::from_secs(10), show_page(visitor)).await {
+    while let Ok((connection, _)) = listener.accept().await {
+        if let Ok(Err(error)) = timeout(Duration::from_secs(10), show_page(connection)).await {
             tracing::debug!(%error, "the page was not shown");
         }
     }
 }
 
-async fn show_page(mut visitor: TcpStream) -> std::io::Result<()> {
+async fn show_page(mut connection: TcpStream) -> std::io::Result<()> {
     let mut head = Vec::new();
     while head.len() < HEAD_BYTES && !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if visitor.read_buf(&mut head).await? == 0 {
+        if connection.read_buf(&mut head).await? == 0 {
             break;
         }
     }
     let length = PAGE.len();
     let head =
         format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-    visitor.write_all(head.as_bytes()).await?;
-    visitor.write_all(PAGE.as_bytes()).await?;
-    visitor.shutdown().await
+    connection.write_all(head.as_bytes()).await?;
+    connection.write_all(PAGE.as_bytes()).await?;
+    connection.shutdown().await
 }

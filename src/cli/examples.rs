@@ -80,7 +80,7 @@ const EXAMPLES: &[(&str, &str)] = &[
 
 /// The examples of the command with these names: its own, else the first of each of its subcommands.
 pub fn examples(root: &Command, names: &[String]) -> Vec<(&'static str, &'static str)> {
-    let own: Vec<_> = EXAMPLES.iter().copied().filter(|(typed, _)| runs(root, typed) == names).collect();
+    let own: Vec<_> = EXAMPLES.iter().copied().filter(|(typed, _)| subcommand_path(root, typed) == names).collect();
     if !own.is_empty() {
         return own;
     }
@@ -93,21 +93,21 @@ pub fn examples(root: &Command, names: &[String]) -> Vec<(&'static str, &'static
 /// The same command line, with the examples in its help.
 pub(super) fn with_examples(command: Command) -> Command {
     let root = command.clone();
-    taught(command, &root, &[])
+    add_examples(command, &root, &[])
 }
 
-fn taught(command: Command, root: &Command, names: &[String]) -> Command {
+fn add_examples(command: Command, root: &Command, names: &[String]) -> Command {
     let lines = examples(root, names).into_iter().map(|(typed, meaning)| format!("\n  {typed}\n      {meaning}"));
     let further = command.get_after_long_help().map(|text| format!("\n\n{text}")).unwrap_or_default();
     let command = command.after_long_help(format!("Examples:{}{further}", lines.collect::<String>()));
     command.mut_subcommands(|below| {
         let names = [names, &[below.get_name().to_owned()]].concat();
-        taught(below, root, &names)
+        add_examples(below, root, &names)
     })
 }
 
 /// The names of the subcommand that a line runs.
-fn runs(root: &Command, typed: &str) -> Vec<String> {
+fn subcommand_path(root: &Command, typed: &str) -> Vec<String> {
     let (mut names, mut here) = (Vec::new(), root);
     for word in typed.split(' ').skip(1) {
         let Some(below) = here.find_subcommand(word) else { break };

@@ -7,25 +7,26 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::args::HubArgs;
-use super::home;
+use super::paths;
 use super::profile::Profile;
 use crate::hub::state::{
-    admin_socket, credential_file, private_directory, private_file, write_private, write_private_once,
+    admin_socket, create_private_directory, read_credential, read_private, write_private, write_private_once,
 };
-use crate::net::client::{Client, Enrol};
+use crate::net::client::{Client, ClientFactory};
+use crate::net::os::local_socket;
+use crate::net::os::random;
 use crate::net::tls::Trust;
-use crate::net::{local, random};
-use crate::proto::admin::{AdminAnswer, AdminRequest};
+use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::{HubAddress, JoinLink, Pin};
 use crate::proto::key::PrivateKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::KeySeed;
 
 /// What `devstream join` keeps beside the key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Joined {
+pub(super) struct StoredIdentity {
     /// Who this machine is.
     pub(super) id: PrincipalId,
     /// Where the hub is.
@@ -39,56 +40,56 @@ pub(super) struct Joined {
 pub(super) const IDENTITY: &str = "identity.toml";
 /// The key's file, and a credential's name.
 pub(super) const KEY: &str = "key";
-const NEXT_KEY: &str = "key.next";
+const PENDING_KEY: &str = "key.next";
 
-impl Joined {
+impl StoredIdentity {
     /// What this machine joined as in that role and profile, if it did.
     pub(super) fn load(profile: &Profile, role: Role) -> anyhow::Result<Option<Self>> {
-        let Some((path, text)) = part(profile, role, IDENTITY)? else { return Ok(None) };
+        let Some((path, text)) = identity_file(profile, role, IDENTITY)? else { return Ok(None) };
         toml::from_str(&text).map(Some).with_context(|| format!("cannot understand {}", path.display()))
     }
 
     /// Whether a link leads to the same hub: by its authority, or by its address.
-    pub(super) fn is_at(&self, link: &JoinLink) -> bool {
+    pub(super) fn matches_hub(&self, link: &JoinLink) -> bool {
         self.hub == link.hub || (self.pin.is_some() && self.pin == link.pin)
     }
 
-    fn client(&self, profile: &Profile, role: Role, trust: &Trust, given: &HubArgs) -> anyhow::Result<Client> {
-        let key = part(profile, role, KEY)?;
+    fn client(&self, profile: &Profile, role: Role, trust: &Trust, hub_args: &HubArgs) -> anyhow::Result<Client> {
+        let key = identity_file(profile, role, KEY)?;
         let (path, text) = key.context("this machine has joined, but its key is gone; join again")?;
         let key = parse_key(&path, &text)?;
-        let hubs = given.hubs(&self.hub);
+        let hubs = hub_args.hubs(&self.hub);
         let principal = Principal { role, id: self.id.clone() };
         let client = Client::new(hubs, trust, principal, Arc::new(key))?;
-        Ok(client.allowing_tls_inspection(given.trust.allow_tls_inspection))
+        Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
 }
 
 /// A part of the identity and its place: handed over by the service manager, else where `devstream join` left it.
-fn part(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
-    if let Some(path) = home::credential(name) {
-        let text = credential_file(&path)?;
+fn identity_file(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
+    if let Some(path) = paths::credential(name) {
+        let text = read_credential(&path)?;
         return Ok(Some((path, text)));
     }
-    let path = home::identity(profile, role)?.join(name);
+    let path = paths::identity(profile, role)?.join(name);
     if !path.exists() {
         return Ok(None);
     }
-    let text = private_file(&path)?;
+    let text = read_private(&path)?;
     Ok(Some((path, text)))
 }
 
 /// Whether the key is the copy that the service manager makes when it starts this service.
-pub(super) fn is_handed_over() -> bool {
-    home::credential(KEY).is_some()
+pub(super) fn has_service_credential() -> bool {
+    paths::credential(KEY).is_some()
 }
 
 /// Where a role's identity is kept.
-pub(super) struct Place(PathBuf);
+pub(super) struct IdentityDir(PathBuf);
 
-impl Place {
+impl IdentityDir {
     pub(super) fn of(profile: &Profile, role: Role) -> anyhow::Result<Self> {
-        Ok(Self(home::identity(profile, role)?))
+        Ok(Self(paths::identity(profile, role)?))
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -97,18 +98,18 @@ impl Place {
 
     /// The key to join with. It is written down before the hub hears of it: if the hub's answer is lost, the next try
     /// is with the same key, which the hub then knows.
-    pub(super) fn next_seed(&self) -> anyhow::Result<KeySeed> {
-        private_directory(&self.0)?;
-        let path = self.0.join(NEXT_KEY);
+    pub(super) fn pending_seed(&self) -> anyhow::Result<KeySeed> {
+        create_private_directory(&self.0)?;
+        let path = self.0.join(PENDING_KEY);
         write_private_once(&path, &random::secret::<32>().reveal())?;
-        parse_seed(&path, &private_file(&path)?)
+        parse_seed(&path, &read_private(&path)?)
     }
 
     /// Keeps an identity and its key. The key is written first: an identity that can be read has one.
-    pub(super) fn store(&self, joined: &Joined, seed: &KeySeed) -> anyhow::Result<()> {
+    pub(super) fn store(&self, stored: &StoredIdentity, seed: &KeySeed) -> anyhow::Result<()> {
         write_private(&self.0.join(KEY), &seed.reveal())?;
-        write_private(&self.0.join(IDENTITY), &toml::to_string(joined)?)?;
-        std::fs::remove_file(self.0.join(NEXT_KEY)).context("cannot tidy up after joining")
+        write_private(&self.0.join(IDENTITY), &toml::to_string(stored)?)?;
+        std::fs::remove_file(self.0.join(PENDING_KEY)).context("cannot tidy up after joining")
     }
 }
 
@@ -122,86 +123,86 @@ pub(super) fn trust(ca: Option<&Path>, pin: Option<Pin>) -> anyhow::Result<Trust
 }
 
 /// The same, for who has joined: only what is trusted is in question.
-fn trusted(given: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
-    let untrusted = |error: anyhow::Error| Refusal::new(Kind::CertificateNotTrusted, format!("{error:#}"));
-    trust(given.trust.ca.as_deref(), pin).map_err(untrusted)
+fn trusted(hub_args: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
+    let untrusted = |error: anyhow::Error| Refusal::new(RefusalKind::CertificateNotTrusted, format!("{error:#}"));
+    trust(hub_args.trust.ca.as_deref(), pin).map_err(untrusted)
 }
 
 /// How this machine becomes a client as `principal`: with what it joined as, else, in the profile that has no name of its
 /// own, through the admin socket of the hub that the same user runs.
-pub(super) fn enrol(principal: Principal, given: HubArgs) -> Enrol {
-    let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
+pub(super) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientFactory {
+    let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
     // Once: a role that runs stays who it is, whatever is chosen meanwhile.
-    let profile = Profile::chosen(given.profile.as_ref()).map_err(failed);
-    Arc::new(move || {
-        let (principal, given, profile) = (principal.clone(), given.clone(), profile.clone());
-        Box::pin(async move {
+    let profile = Profile::resolve(hub_args.profile.as_ref()).map_err(failed);
+    ClientFactory::new(move || {
+        let (principal, hub_args, profile) = (principal.clone(), hub_args.clone(), profile.clone());
+        async move {
             let profile = profile?;
-            let way = given.via.way()?;
-            let client = match Joined::load(&profile, principal.role).map_err(failed)? {
-                Some(joined) if joined.id == principal.id => {
-                    let trust = trusted(&given, joined.pin)?;
-                    joined.client(&profile, principal.role, &trust, &given).map_err(failed)?
+            let proxy = hub_args.via.proxy_settings()?;
+            let client = match StoredIdentity::load(&profile, principal.role).map_err(failed)? {
+                Some(stored) if stored.id == principal.id => {
+                    let trust = trusted(&hub_args, stored.pin)?;
+                    stored.client(&profile, principal.role, &trust, &hub_args).map_err(failed)?
                 }
-                joined if !profile.is_default() => return Err(stranger(&profile, &principal, joined)),
-                joined => {
-                    let (state, key) = (home::hub_state(None), home::local_key(&principal));
-                    let place = SameUser { state: state.map_err(failed)?, key: key.map_err(failed)? };
-                    place.client(principal, &given, joined).await?
+                stored if !profile.is_default() => return Err(wrong_identity(&profile, &principal, stored)),
+                stored => {
+                    let (state, key) = (paths::hub_state(None), paths::local_key(&principal));
+                    let local_hub = LocalHub { state: state.map_err(failed)?, key: key.map_err(failed)? };
+                    local_hub.client(principal, &hub_args, stored).await?
                 }
             };
-            Ok(client.by(way))
-        })
+            Ok(client.with_proxy(proxy))
+        }
     })
 }
 
 /// A hub of the same user, and where the key for it is.
 #[derive(Debug, Clone)]
-pub(super) struct SameUser {
+pub(super) struct LocalHub {
     pub(super) state: PathBuf,
     pub(super) key: PathBuf,
 }
 
-impl SameUser {
+impl LocalHub {
     /// Enrols with that hub.
     pub(super) async fn client(
         &self,
         principal: Principal,
-        given: &HubArgs,
-        joined: Option<Joined>,
+        hub_args: &HubArgs,
+        stored: Option<StoredIdentity>,
     ) -> Result<Client, Refusal> {
-        let failed = |error: anyhow::Error| Refusal::new(Kind::NotJoined, format!("{error:#}"));
-        let key = own_key(&self.key).map_err(failed)?;
+        let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
+        let key = load_or_create_key(&self.key).map_err(failed)?;
         let question = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
-        let info = match local::ask(&admin_socket(&self.state), &question).await {
-            Ok(AdminAnswer::Hub(info)) => info,
-            Ok(AdminAnswer::Failed { reason }) => return Err(Refusal::new(Kind::NotPermitted, reason)),
-            Ok(_) => return Err(Refusal::new(Kind::HubFailed, "an unexpected answer on the admin socket")),
+        let info = match local_socket::request(&admin_socket(&self.state), &question).await {
+            Ok(AdminResponse::Hub(info)) => info,
+            Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
+            Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "an unexpected answer on the admin socket")),
             Err(_) => {
-                let other = joined.map(|joined| format!("it joined as {}, not as {}", joined.id, principal.id));
-                return Err(Refusal::new(Kind::NotJoined, other.unwrap_or_default()));
+                let other = stored.map(|stored| format!("it joined as {}, not as {}", stored.id, principal.id));
+                return Err(Refusal::new(RefusalKind::NotJoined, other.unwrap_or_default()));
             }
         };
-        let hubs = given.hubs(&info.local);
-        let trust = trusted(given, Some(info.pin))?;
+        let hubs = hub_args.hubs(&info.local);
+        let trust = trusted(hub_args, Some(info.pin))?;
         let client = Client::new(hubs, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))?;
-        Ok(client.allowing_tls_inspection(given.trust.allow_tls_inspection))
+        Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
 }
 
 /// A profile with a name is what it joined as, and nobody else.
-fn stranger(profile: &Profile, principal: &Principal, joined: Option<Joined>) -> Refusal {
+fn wrong_identity(profile: &Profile, principal: &Principal, stored: Option<StoredIdentity>) -> Refusal {
     let role = principal.role.as_str();
-    let why = match joined {
-        Some(joined) => format!("profile {profile} joined as {}, not as {}", joined.id, principal.id),
+    let why = match stored {
+        Some(stored) => format!("profile {profile} joined as {}, not as {}", stored.id, principal.id),
         None => format!("profile {profile} has joined none as a {role}; devstream join --profile {profile} does"),
     };
-    Refusal::new(Kind::NotJoined, why)
+    Refusal::new(RefusalKind::NotJoined, why)
 }
 
 /// Who the device-agent is when nobody says: who it joined as, else the machine's name.
-pub(super) fn default_device(given: &HubArgs) -> anyhow::Result<PrincipalId> {
-    match own_id(given, Role::Device)? {
+pub(super) fn default_device_id(hub_args: &HubArgs) -> anyhow::Result<PrincipalId> {
+    match stored_id(hub_args, Role::Device)? {
         Some(id) => Ok(id),
         None => machine_id(),
     }
@@ -214,14 +215,14 @@ pub(super) fn machine_id() -> anyhow::Result<PrincipalId> {
 }
 
 /// Who the profile joined as in that role, if it did.
-fn own_id(given: &HubArgs, role: Role) -> anyhow::Result<Option<PrincipalId>> {
-    let profile = Profile::chosen(given.profile.as_ref())?;
-    Ok(Joined::load(&profile, role)?.map(|joined| joined.id))
+fn stored_id(hub_args: &HubArgs, role: Role) -> anyhow::Result<Option<PrincipalId>> {
+    let profile = Profile::resolve(hub_args.profile.as_ref())?;
+    Ok(StoredIdentity::load(&profile, role)?.map(|stored| stored.id))
 }
 
 /// Who the service-proxy is: who it joined as, else the user.
-pub(super) fn service(given: &HubArgs) -> anyhow::Result<PrincipalId> {
-    if let Some(id) = own_id(given, Role::Service)? {
+pub(super) fn default_service_id(hub_args: &HubArgs) -> anyhow::Result<PrincipalId> {
+    if let Some(id) = stored_id(hub_args, Role::Service)? {
         return Ok(id);
     }
     let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
@@ -238,10 +239,10 @@ fn parse_seed(path: &Path, text: &str) -> anyhow::Result<KeySeed> {
 }
 
 /// The key in that file, made if it is not there. Of several programs that start at once, one makes it.
-fn own_key(path: &Path) -> anyhow::Result<PrivateKey> {
+fn load_or_create_key(path: &Path) -> anyhow::Result<PrivateKey> {
     if !path.exists() {
-        private_directory(path.parent().context("a key needs a directory")?)?;
+        create_private_directory(path.parent().context("a key needs a directory")?)?;
         write_private_once(path, &random::secret::<32>().reveal())?;
     }
-    parse_key(path, &private_file(path)?)
+    parse_key(path, &read_private(path)?)
 }

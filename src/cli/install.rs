@@ -11,11 +11,11 @@ use clap::{CommandFactory as _, ValueEnum as _};
 use super::args::{
     Cli, Command, DeviceAgent, Hub, HubArgs, Install, ServiceManagement, ServiceProxy, ServiceRole, Uninstall, ViaArgs,
 };
-use super::config::{self, Mistake};
+use super::config::{self, ConfigError};
 use super::key_access::KeyAccess;
 use super::profile::Profile;
 use super::units::{self, Service, Unit};
-use super::{Failure, home, roles, text};
+use super::{Failure, output, paths, roles};
 use crate::net::certificate::Source;
 use crate::proto::id::Role;
 
@@ -45,29 +45,29 @@ fn install(install: &Install) -> Result<(), Failure> {
         None => std::env::current_exe().context("cannot tell where this program is; name it with --program")?,
     };
     let root = install.root.as_deref();
-    let asked = Asked { role: install.role, profile: profile(install.role, install.profile.as_ref())? };
-    let Planned { units, needed } = plan(&asked, &program, &install.arguments, root).map_err(Failure::Usage)?;
+    let instance = ServiceInstance { role: install.role, profile: profile(install.role, install.profile.as_ref())? };
+    let Plan { units, needed } = plan(&instance, &program, &install.arguments, root).map_err(Failure::Usage)?;
     if install.print {
         for Unit { name, text } in &units {
-            text::out(&format!("# /{UNITS}/{name}\n{text}"));
+            output::print(&format!("# /{UNITS}/{name}\n{text}"));
         }
         return Ok(());
     }
     if root.is_none() {
-        can_run(&program, &needed)?;
+        check_prerequisites(&program, &needed)?;
     }
-    Ok(replace(&asked.unit(), &units, root)?)
+    Ok(replace(&instance.unit_name(), &units, root)?)
 }
 
 /// A role's service, of which each profile may have one.
-struct Asked {
+struct ServiceInstance {
     role: ServiceRole,
     profile: Profile,
 }
 
-impl Asked {
+impl ServiceInstance {
     /// What its units are called, after `devstream-`. An instance that is written out is a unit like any other.
-    fn unit(&self) -> String {
+    fn unit_name(&self) -> String {
         let role = name(self.role);
         if self.profile.is_default() { role } else { format!("{role}@{}", self.profile) }
     }
@@ -77,19 +77,19 @@ impl Asked {
 fn profile(role: ServiceRole, given: Option<&Profile>) -> anyhow::Result<Profile> {
     match role {
         ServiceRole::Hub => Ok(Profile::default()),
-        ServiceRole::DeviceAgent | ServiceRole::ServiceProxy => Profile::chosen(given),
+        ServiceRole::DeviceAgent | ServiceRole::ServiceProxy => Profile::resolve(given),
     }
 }
 
 /// A role's units.
-struct Planned {
+struct Plan {
     units: Vec<Unit>,
     /// The files that must be there before, and what to do where they are not.
     needed: Vec<(PathBuf, &'static str)>,
 }
 
-fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Planned> {
-    let (name, unit, profile) = (name(asked.role), asked.unit(), &asked.profile);
+fn plan(instance: &ServiceInstance, program: &Path, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Plan> {
+    let (name, unit, profile) = (name(instance.role), instance.unit_name(), &instance.profile);
     let named = (!profile.is_default()).then(|| ["--profile".to_owned(), profile.to_string()]);
     let arguments: Vec<String> = named.into_iter().flatten().chain(arguments.iter().cloned()).collect();
     let service = |drain| Service { role: &name, name: &unit, program, arguments: &arguments, drain };
@@ -97,20 +97,20 @@ fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>
         Command::Hub(hub) if hub.command.is_none() => {
             let Hub { serve, state, .. } = *hub;
             if state.state_dir.is_some() {
-                bail!("leave out --state-dir: the hub's units keep its state in {}", home::SERVICE_STATE);
+                bail!("leave out --state-dir: the hub's units keep its state in {}", paths::SERVICE_STATE);
             }
             let via = serve.certificate.via.clone();
             let config = roles::hub_config(serve, None)?;
             let (key, needed) = key_access(&config.certificate, root.unwrap_or(Path::new("/")))?;
-            let goes_out = matches!(config.certificate, Source::Acme(_));
-            let login = if goes_out { way_out(&via)? } else { None };
+            let dials_out = matches!(config.certificate, Source::Acme(_));
+            let login = if dials_out { proxy_login(&via)? } else { None };
             let streaming = config.streaming.map(|streaming| streaming.listen);
             let file = login.as_ref().map(|(file, _)| file.as_path());
             let units = units::hub(&service(config.drain), &config.listen, streaming, &key, file);
-            Ok(Planned { units, needed: needed.into_iter().chain(login.clone()).collect() })
+            Ok(Plan { units, needed: needed.into_iter().chain(login.clone()).collect() })
         }
-        Command::DeviceAgent(DeviceAgent { hub, .. }) if is_other(&hub, profile) => bail!(BEFORE),
-        Command::ServiceProxy(ServiceProxy { hub, .. }) if is_other(&hub, profile) => bail!(BEFORE),
+        Command::DeviceAgent(DeviceAgent { hub, .. }) if is_other(&hub, profile) => bail!(PROFILE_FIRST),
+        Command::ServiceProxy(ServiceProxy { hub, .. }) if is_other(&hub, profile) => bail!(PROFILE_FIRST),
         Command::DeviceAgent(agent) => {
             client(&service(agent.drain.drain_timeout), profile, Role::Device, &agent.hub.via)
         }
@@ -129,7 +129,7 @@ fn plan(asked: &Asked, program: &Path, arguments: &[String], root: Option<&Path>
         | Command::SshConfig(_)
         | Command::Rdp(_)
         | Command::Profiles(_)
-        | Command::Configuration(_)
+        | Command::Config(_)
         | Command::Completions(_) => bail!("after -- come flags of a {name} that runs by itself"),
     }
 }
@@ -142,25 +142,26 @@ fn key_access(source: &Source, root: &Path) -> anyhow::Result<(KeyAccess, Vec<(P
 }
 
 /// Whose unit it is decides what the unit is called.
-const BEFORE: &str = "name the profile before --, as in: devstream service install --profile NAME device-agent -- ...";
+const PROFILE_FIRST: &str =
+    "name the profile before --, as in: devstream service install --profile NAME device-agent -- ...";
 
 fn is_other(given: &HubArgs, profile: &Profile) -> bool {
     given.profile.as_ref().is_some_and(|named| named != profile)
 }
 
-fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -> anyhow::Result<Planned> {
-    let identity = home::identity(profile, role)?;
+fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -> anyhow::Result<Plan> {
+    let identity = paths::identity(profile, role)?;
     let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
-    let login = way_out(via)?;
+    let login = proxy_login(via)?;
     let file = login.as_ref().map(|(file, _)| file.as_path());
     let units = units::client(service, &identity, file);
-    Ok(Planned { units, needed: needed.into_iter().chain(login.clone()).collect() })
+    Ok(Plan { units, needed: needed.into_iter().chain(login.clone()).collect() })
 }
 
 /// The file with the login of the proxy that leads out, which must be there before.
-fn way_out(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
+fn proxy_login(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
     if via.is_in_environment() {
-        text::err(
+        output::eprint(
             "service: HTTPS_PROXY and the like are not seen by services; if only a proxy leads out, add --via URL",
         );
     }
@@ -173,20 +174,20 @@ fn way_out(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
 
 /// What the service will take the arguments for, over the file that it will read: a mistake is better said now.
 fn parse(role: &str, arguments: &[String], root: Option<&Path>) -> anyhow::Result<Command> {
-    let words: Vec<OsString> =
+    let args: Vec<OsString> =
         ["devstream", role].into_iter().chain(arguments.iter().map(String::as_str)).map(OsString::from).collect();
     let file = root.unwrap_or(Path::new("/")).join(CONFIG);
-    match config::parse(config::without_environment(Cli::command()), &words, Some(&file)) {
+    match config::parse(config::without_environment(Cli::command()), &args, Some(&file)) {
         Ok(cli) => Ok(cli.command),
-        Err(Mistake::Typed(error)) => bail!("these arguments would not do:\n{}", error.render()),
-        Err(Mistake::Written(mistakes)) => {
-            bail!("the service's configuration file would not do:\n{}", mistakes.join("\n"))
+        Err(ConfigError::Args(error)) => bail!("these arguments would not do:\n{}", error.render()),
+        Err(ConfigError::File(errors)) => {
+            bail!("the service's configuration file would not do:\n{}", errors.join("\n"))
         }
     }
 }
 
 /// Which of the places that services do not see a path is below.
-pub(super) fn hidden_place(path: &Path) -> Option<&'static str> {
+pub(super) fn hidden_directory(path: &Path) -> Option<&'static str> {
     HIDDEN.into_iter().find(|place| path.starts_with(place))
 }
 
@@ -201,7 +202,7 @@ fn is_root() -> bool {
     false
 }
 
-fn refuse_elsewhere() -> anyhow::Result<()> {
+fn require_systemd_platform() -> anyhow::Result<()> {
     let starter = if cfg!(windows) { "the Task Scheduler" } else { "launchd" };
     ensure!(
         cfg!(target_os = "linux"),
@@ -210,12 +211,12 @@ fn refuse_elsewhere() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn can_run(program: &Path, needed: &[(PathBuf, &str)]) -> Result<(), Failure> {
-    refuse_elsewhere().map_err(Failure::Usage)?;
+fn check_prerequisites(program: &Path, needed: &[(PathBuf, &str)]) -> Result<(), Failure> {
+    require_systemd_platform().map_err(Failure::Usage)?;
     if !is_root() {
         return Err(Failure::Usage(anyhow!("only root can install services; --print shows the units")));
     }
-    if let Some(place) = hidden_place(program) {
+    if let Some(place) = hidden_directory(program) {
         let advice = "first put it where services see it, such as /usr/local/bin";
         return Err(Failure::Usage(anyhow!("{} is below {place}: {advice}", program.display())));
     }
@@ -237,7 +238,7 @@ fn replace(service: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result
         for Unit { name, text } in units {
             let path = directory.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-            text::err(&format!("service: wrote {}", path.display()));
+            output::eprint(&format!("service: wrote {}", path.display()));
         }
         systemctl(root, &["daemon-reload"], &[])?;
     }
@@ -248,14 +249,15 @@ fn replace(service: &str, units: &[Unit], root: Option<&Path>) -> anyhow::Result
 fn uninstall(uninstall: &Uninstall) -> anyhow::Result<()> {
     let root = uninstall.root.as_deref();
     if root.is_none() {
-        refuse_elsewhere()?;
+        require_systemd_platform()?;
         ensure!(is_root(), "only root can remove services");
     }
-    let asked = Asked { role: uninstall.role, profile: profile(uninstall.role, uninstall.profile.as_ref())? };
-    let (unit, directory) = (asked.unit(), directory(root));
+    let instance =
+        ServiceInstance { role: uninstall.role, profile: profile(uninstall.role, uninstall.profile.as_ref())? };
+    let (unit, directory) = (instance.unit_name(), directory(root));
     let units = installed(&unit, &directory);
     if units.is_empty() {
-        text::err(&format!("service: there are no units of the {unit} in {}", directory.display()));
+        output::eprint(&format!("service: there are no units of the {unit} in {}", directory.display()));
     }
     remove(&units, root)
 }
@@ -268,7 +270,7 @@ fn remove(units: &[String], root: Option<&Path>) -> anyhow::Result<()> {
     for unit in units {
         let path = directory(root).join(unit);
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-        text::err(&format!("service: removed {}", path.display()));
+        output::eprint(&format!("service: removed {}", path.display()));
     }
     systemctl(root, &["daemon-reload"], &[])
 }
@@ -284,7 +286,7 @@ pub(super) struct Installed {
     /// What systemd calls it.
     pub(super) name: String,
     /// What ends it for good.
-    pub(super) ending: String,
+    pub(super) uninstall_command: String,
 }
 
 /// The installed service that is handed the key in that directory, as often as it starts.
@@ -298,10 +300,10 @@ pub(super) fn service_with_key(
         Role::Device => ServiceRole::DeviceAgent,
         Role::Service => ServiceRole::ServiceProxy,
     };
-    let unit = format!("devstream-{}", Asked { role, profile: profile.clone() }.unit());
+    let unit = format!("devstream-{}", ServiceInstance { role, profile: profile.clone() }.unit_name());
     let file = format!("{unit}.service");
     let place = |directory: &str| root.unwrap_or(Path::new("/")).join(directory).join(&file);
-    let (path, ending) = if place(UNITS).exists() {
+    let (path, uninstall_command) = if place(UNITS).exists() {
         (place(UNITS), format!("devstream service uninstall{} {}", profile.flag(), name(role)))
     } else {
         // The link leads to where the unit is under systemd, which need not be below this root.
@@ -309,7 +311,7 @@ pub(super) fn service_with_key(
         (enabled.then(|| place(PACKAGED))?, format!("systemctl disable --now {unit}"))
     };
     let text = fs::read_to_string(path).ok()?;
-    units::takes_key(&text, identity).then_some(Installed { name: unit, ending })
+    units::takes_key(&text, identity).then_some(Installed { name: unit, uninstall_command })
 }
 
 fn directory(root: Option<&Path>) -> PathBuf {
@@ -317,18 +319,18 @@ fn directory(root: Option<&Path>) -> PathBuf {
 }
 
 /// Has systemd do it; says what remains to be done where it does not run.
-fn systemctl(root: Option<&Path>, words: &[&str], units: &[String]) -> anyhow::Result<()> {
+fn systemctl(root: Option<&Path>, args: &[&str], units: &[String]) -> anyhow::Result<()> {
     if root.is_some() {
         return Ok(());
     }
-    let line = format!("systemctl {} {}", words.join(" "), units.join(" "));
+    let line = format!("systemctl {} {}", args.join(" "), units.join(" "));
     let line = line.trim_end();
     if !Path::new(BOOTED).is_dir() {
-        text::err(&format!("service: systemd does not run here; where it does: {line}"));
+        output::eprint(&format!("service: systemd does not run here; where it does: {line}"));
         return Ok(());
     }
     let status =
-        Program::new("systemctl").args(words).args(units).status().with_context(|| format!("cannot run {line}"))?;
+        Program::new("systemctl").args(args).args(units).status().with_context(|| format!("cannot run {line}"))?;
     if !status.success() {
         bail!("`{line}` failed ({status}); `systemctl status 'devstream-*'` and `journalctl -u 'devstream-*'` say why");
     }

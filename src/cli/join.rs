@@ -8,16 +8,16 @@ use anyhow::{Context as _, anyhow, bail};
 use http::StatusCode;
 
 use super::args::Join;
-use super::identity::{Joined, Place, machine_id, trust};
+use super::identity::{IdentityDir, StoredIdentity, machine_id, trust};
 use super::install::service_with_key;
 use super::profile::Profile;
-use super::{Failure, text};
-use crate::net::client::{Client, Particulars, refusal};
+use super::{Failure, output};
+use crate::net::client::{Client, RequestOptions, response_refusal};
 use crate::proto::http::Route;
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::{JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// A pasted link is far shorter.
 const LINK_BYTES: u64 = 4096;
@@ -26,39 +26,48 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let given = join.link.is_some();
     let typed = match join.link {
         Some(link) => link,
-        None => from_standard_input()?,
+        None => read_link()?,
     };
-    let link: JoinLink = bare(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
+    let link: JoinLink = extract_link(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
     let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
-    let way = join.via.way()?;
-    let profile = Profile::chosen(join.profile.as_ref())?;
-    if let Some(joined) = Joined::load(&profile, principal.role)?
+    let proxy = join.via.proxy_settings()?;
+    let profile = Profile::resolve(join.profile.as_ref())?;
+    if let Some(joined) = StoredIdentity::load(&profile, principal.role)?
         && !join.replace
     {
-        stays_the_same(&profile, &joined, &principal, &link).map_err(Failure::Usage)?;
+        ensure_same_identity(&profile, &joined, &principal, &link).map_err(Failure::Usage)?;
     }
-    let place = Place::of(&profile, principal.role)?;
-    let seed = place.next_seed()?;
+    let identity_dir = IdentityDir::of(&profile, principal.role)?;
+    let seed = identity_dir.pending_seed()?;
     let key = PrivateKey::from_seed(&seed);
     let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
     let client = Client::new(link.hub.clone(), &trust, principal.clone(), Arc::new(key)).context("cannot join")?;
-    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).by(way);
-    let particulars = Particulars { body: body.into(), ..Particulars::default() };
-    let response = client.ask(&Route::Join, particulars).await?;
+    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).with_proxy(proxy);
+    let options = RequestOptions { body: body.into(), ..RequestOptions::default() };
+    let response = client.request(&Route::Join, options).await?;
     if response.status() != StatusCode::NO_CONTENT {
-        return Err(explain(refusal(&response)).into());
+        return Err(explain(response_refusal(&response)).into());
     }
-    let joined = Joined { id: principal.id.clone(), hub: link.hub, pin: link.pin };
-    place.store(&joined, &seed)?;
-    text::err(&format!("joined {} as {principal}; the key is in {}", joined.hub, place.directory().display()));
-    text::err(&next_step(&profile, principal.role, place.directory(), None));
+    let joined = StoredIdentity { id: principal.id.clone(), hub: link.hub, pin: link.pin };
+    identity_dir.store(&joined, &seed)?;
+    output::eprint(&format!(
+        "joined {} as {principal}; the key is in {}",
+        joined.hub,
+        identity_dir.directory().display()
+    ));
+    output::eprint(&next_step(&profile, principal.role, identity_dir.directory(), None));
     Ok(())
 }
 
 /// What joined before is not lost to a link that was pasted into the wrong place. A new key for the same identity is.
-fn stays_the_same(profile: &Profile, joined: &Joined, principal: &Principal, link: &JoinLink) -> anyhow::Result<()> {
-    if joined.id == principal.id && joined.is_at(link) {
+fn ensure_same_identity(
+    profile: &Profile,
+    joined: &StoredIdentity,
+    principal: &Principal,
+    link: &JoinLink,
+) -> anyhow::Result<()> {
+    if joined.id == principal.id && joined.matches_hub(link) {
         return Ok(());
     }
     let (role, before, hub) = (principal.role.as_str(), &joined.id, &joined.hub);
@@ -99,16 +108,16 @@ fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> any
 
 /// The hub says no more than that the credentials are wrong; here they are a code.
 fn explain(refusal: Refusal) -> Refusal {
-    if refusal.kind == Kind::AuthenticationFailed {
+    if refusal.kind == RefusalKind::AuthenticationFailed {
         return Refusal::new(
-            Kind::AuthenticationFailed,
+            RefusalKind::AuthenticationFailed,
             "the join link was used before, has expired, is not this hub's, or is not for this id",
         );
     }
     refusal
 }
 
-fn from_standard_input() -> Result<String, Failure> {
+fn read_link() -> Result<String, Failure> {
     let mut typed = String::new();
     let read = std::io::stdin().lock().take(LINK_BYTES).read_to_string(&mut typed);
     read.context("cannot read the join link from standard input")?;
@@ -116,7 +125,7 @@ fn from_standard_input() -> Result<String, Failure> {
 }
 
 /// The link itself, also out of the whole line that a hub prints.
-fn bare(typed: &str) -> &str {
+fn extract_link(typed: &str) -> &str {
     let typed = typed.trim();
     let typed = typed.strip_prefix("devstream join").unwrap_or(typed).trim();
     typed.trim_matches(['\'', '"'])
@@ -132,13 +141,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let units = root.path().join("etc/systemd/system");
         std::fs::create_dir_all(&units).unwrap();
-        let told = |role, identity| next_step(&Profile::default(), role, Path::new(identity), Some(root.path()));
-        assert!(told(Role::Device, "/srv/device").contains("devstream device-agent"));
+        let step = |role, identity| next_step(&Profile::default(), role, Path::new(identity), Some(root.path()));
+        assert!(step(Role::Device, "/srv/device").contains("devstream device-agent"));
         let unit = "[Service]\nLoadCredential=key:/srv/device/key\n";
         std::fs::write(units.join("devstream-device-agent.service"), unit).unwrap();
-        assert!(told(Role::Device, "/srv/device").contains("systemctl restart devstream-device-agent, "));
-        assert!(!told(Role::Device, "/home/me/device").contains("systemctl"), "another user's");
-        assert!(!told(Role::Service, "/srv/device").contains("systemctl"), "another role's");
+        assert!(step(Role::Device, "/srv/device").contains("systemctl restart devstream-device-agent, "));
+        assert!(!step(Role::Device, "/home/me/device").contains("systemctl"), "another user's");
+        assert!(!step(Role::Service, "/srv/device").contains("systemctl"), "another role's");
     }
 
     #[test]
@@ -157,8 +166,12 @@ mod tests {
         assert!(found().is_none(), "it is there as long as the package is");
         std::os::unix::fs::symlink(Path::new("/usr/lib/systemd/system").join(name), enabled.join(name)).unwrap();
         assert!(next_step(&profile, Role::Device, identity, Some(root.path())).contains("systemctl restart"));
-        assert_eq!(found().unwrap().ending, "systemctl disable --now devstream-device-agent");
+        assert_eq!(found().unwrap().uninstall_command, "systemctl disable --now devstream-device-agent");
         std::fs::write(own.join(name), unit).unwrap();
-        assert_eq!(found().unwrap().ending, "devstream service uninstall device-agent", "it takes the other's place");
+        assert_eq!(
+            found().unwrap().uninstall_command,
+            "devstream service uninstall device-agent",
+            "it takes the other's place"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use super::install::hidden_place;
+use super::install::hidden_directory;
 use crate::net::certificate::pem::PemPair;
 
 /// What the service's unit must say.
@@ -25,11 +25,11 @@ impl KeyAccess {
     pub(super) fn of(pair: &PemPair, root: &Path) -> anyhow::Result<Self> {
         let files = [&pair.key, &pair.certificate];
         for file in files {
-            if let Some(place) = hidden_place(file) {
-                bail!("{} is below {place}, which services do not see: put it below /etc", file.display());
+            if let Some(directory) = hidden_directory(file) {
+                bail!("{} is below {directory}, which services do not see: put it below /etc", file.display());
             }
         }
-        let Ok(key) = fs::metadata(below(root, &pair.key)) else { return Ok(Self::Unknown(pair.key.clone())) };
+        let Ok(key) = fs::metadata(under_root(root, &pair.key)) else { return Ok(Self::Unknown(pair.key.clone())) };
         let (group, mode, name) = (group_of(&key), mode_of(&key), pair.key.display());
         // Root's own group would open far more than the key; and the hub takes no key that others may read or change.
         if group == 0 || mode & 0o040 == 0 || mode & 0o027 != 0 {
@@ -39,26 +39,26 @@ impl KeyAccess {
                  one for such keys, such as Debian's ssl-cert"
             );
         }
-        files.into_iter().try_for_each(|file| is_open(file, root, group))?;
+        files.into_iter().try_for_each(|file| check_readable(file, root, group))?;
         Ok(Self::Group(group))
     }
 }
 
 /// Whether members of that group may read a file, and enter every directory on the way there, links followed.
-fn is_open(file: &Path, root: &Path, group: u32) -> anyhow::Result<()> {
+fn check_readable(file: &Path, root: &Path, group: u32) -> anyhow::Result<()> {
     let root = root.canonicalize().with_context(|| format!("cannot look at {}", root.display()))?;
-    let path = below(&root, file);
+    let path = under_root(&root, file);
     // Missing, it is as good as not yet there.
     let Ok(real) = path.canonicalize() else { return Ok(()) };
-    let ways = [&path, &real].map(|end| end.ancestors().skip(1).take_while(|place| *place != root));
-    let directories = ways.into_iter().flatten().map(|place| (place, 1, "chmod g+x"));
-    for (place, bit, remedy) in directories.chain([(path.as_path(), 4, "chmod g+r")]) {
-        let metadata = fs::metadata(place).with_context(|| format!("cannot look at {}", place.display()))?;
+    let chains = [&path, &real].map(|end| end.ancestors().skip(1).take_while(|directory| *directory != root));
+    let directories = chains.into_iter().flatten().map(|directory| (directory, 1, "chmod g+x"));
+    for (directory, bit, remedy) in directories.chain([(path.as_path(), 4, "chmod g+r")]) {
+        let metadata = fs::metadata(directory).with_context(|| format!("cannot look at {}", directory.display()))?;
         if !allows(&metadata, group, bit) {
-            let (file, place) = (file.display(), place.display());
+            let (file, directory) = (file.display(), directory.display());
             bail!(
-                "the hub's service, as a member of group {group}, would not get through {place} to {file}: \
-                 chgrp {group} {place} && {remedy} {place}"
+                "the hub's service, as a member of group {group}, would not get through {directory} to {file}: \
+                 chgrp {group} {directory} && {remedy} {directory}"
             );
         }
     }
@@ -93,6 +93,6 @@ fn mode_of(_: &Metadata) -> u32 {
 }
 
 /// A service's relative paths begin at the root too.
-fn below(root: &Path, path: &Path) -> PathBuf {
+fn under_root(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }

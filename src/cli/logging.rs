@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::stderr;
-use crate::net::clock::timestamp;
+use crate::net::os::clock::now_rfc3339;
 
 /// How messages are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,13 +40,13 @@ pub(super) fn filter(verbosity: i8) -> anyhow::Result<Targets> {
         _ => Level::TRACE,
     };
     match std::env::var_os("DEVSTREAM_LOG").filter(|text| !text.is_empty()) {
-        Some(text) => asked(&text.to_string_lossy()),
+        Some(text) => parse_filter(&text.to_string_lossy()),
         None => Ok(Targets::new().with_default(level)),
     }
 }
 
 /// A word that is no level would be taken for a target, and nothing else be logged.
-fn asked(text: &str) -> anyhow::Result<Targets> {
+fn parse_filter(text: &str) -> anyhow::Result<Targets> {
     let says_level = |part: &str| part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
     let filter = text.parse().ok().filter(|_| text.split(',').all(says_level));
     filter.with_context(|| {
@@ -61,7 +61,7 @@ pub(super) fn start(filter: Targets, format: Format) {
     let _ = FORMAT.set(format);
     let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(|| Stderr);
     if tracing_subscriber::registry().with(lines).with(filter).try_init().is_err() {
-        super::text::err("devstream: logging could not be started");
+        super::output::eprint("devstream: logging could not be started");
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) fn is_json() -> bool {
 /// A message as a JSON object, without a newline.
 pub(super) fn json(level: Level, target: &str, message: &str, fields: Map<String, Value>) -> String {
     let level = level.as_str();
-    json!({ "time": timestamp(), "level": level, "target": target, "message": message, "fields": fields }).to_string()
+    json!({ "time": now_rfc3339(), "level": level, "target": target, "message": message, "fields": fields }).to_string()
 }
 
 impl<S, N> FormatEvent<S, N> for Format
@@ -84,9 +84,9 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
         if *self == Self::Json {
-            let mut parts = Parts::default();
-            event.record(&mut parts);
-            return writeln!(writer, "{}", json(*metadata.level(), metadata.target(), &parts.message, parts.fields));
+            let mut fields = EventFields::default();
+            event.record(&mut fields);
+            return writeln!(writer, "{}", json(*metadata.level(), metadata.target(), &fields.message, fields.fields));
         }
         // `role: message key=value`, with the level where it is not the usual one.
         write!(writer, "{}: ", metadata.target())?;
@@ -104,12 +104,12 @@ where
 
 /// An event's message and its other fields.
 #[derive(Default)]
-struct Parts {
+struct EventFields {
     message: String,
     fields: Map<String, Value>,
 }
 
-impl Parts {
+impl EventFields {
     fn put(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(message)) => self.message = message,
@@ -118,7 +118,7 @@ impl Parts {
     }
 }
 
-impl Visit for Parts {
+impl Visit for EventFields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.put(field, value.into());
     }

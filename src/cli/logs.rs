@@ -10,36 +10,36 @@ use super::args::Logs;
 use super::{Failure, stdio};
 use crate::hub::activity::{Filter, Line, Reader};
 use crate::hub::state::activity_log;
-use crate::net::clock;
+use crate::net::os::clock;
 
 /// What --follow begins with: as `tail` does.
 const LAST_LINES: usize = 10;
 
 /// How often --follow looks for new lines: soon enough for a person, and nothing for the machine.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Written at once: a log is long, and a system call for each line would be what takes the time.
-const PIECE: usize = 64 * 1024;
+const WRITE_BUFFER: usize = 64 * 1024;
 
 pub(super) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure> {
     let path = activity_log(state);
     let cannot = |error: io::Error| {
         Failure::Other(anyhow!("cannot read the activity log {}: {error}; has a hub run here?", path.display()))
     };
-    let since = logs.since.map(|age| clock::moment().before(age));
+    let since = logs.since.map(|age| clock::now_utc().before(age));
     let filter = Filter { device: logs.device.clone(), service: logs.service.clone(), since };
     let (last, reader) = if logs.follow && since.is_none() {
         Reader::open_at_end(&path, filter, LAST_LINES).map_err(cannot)?
     } else {
         (Vec::new(), Reader::open(&path, filter).map_err(cannot)?)
     };
-    let mut shown = Shown { json: logs.json, out: BufWriter::with_capacity(PIECE, io::stdout()) };
-    let mut goes_on = shown.print(last.into_iter().map(Ok)).map_err(cannot)?;
-    let mut reader = Rest(reader);
-    while goes_on {
-        goes_on = shown.print(&mut reader).map_err(cannot)? && logs.follow && !stdio::is_closed();
-        if goes_on {
-            tokio::time::sleep(LOOK).await;
+    let mut printer = LinePrinter { json: logs.json, out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()) };
+    let mut has_more = printer.print(last.into_iter().map(Ok)).map_err(cannot)?;
+    let mut reader = RemainingLines(reader);
+    while has_more {
+        has_more = printer.print(&mut reader).map_err(cannot)? && logs.follow && !stdio::is_closed();
+        if has_more {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
     tracing::debug!(target: "hub", "{} bytes of the activity log were read", reader.0.bytes_read());
@@ -47,9 +47,9 @@ pub(super) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure> {
 }
 
 /// What there is up to now.
-struct Rest(Reader);
+struct RemainingLines(Reader);
 
-impl Iterator for Rest {
+impl Iterator for RemainingLines {
     type Item = io::Result<Line>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -58,12 +58,12 @@ impl Iterator for Rest {
 }
 
 /// Where lines are printed, and how.
-struct Shown<W: Write> {
+struct LinePrinter<W: Write> {
     json: bool,
     out: BufWriter<W>,
 }
 
-impl<W: Write> Shown<W> {
+impl<W: Write> LinePrinter<W> {
     /// Prints them all. Whether anybody still reads: one such as `head` that has seen enough is no error.
     fn print(&mut self, lines: impl Iterator<Item = io::Result<Line>>) -> io::Result<bool> {
         for line in lines {

@@ -2,36 +2,36 @@
 
 mod admin;
 mod args;
-mod bulletin;
 mod certificate;
 mod check;
 mod complete;
 mod config;
-mod configuration;
-mod configured;
+mod config_command;
 mod demo;
 mod devices;
 mod examples;
-mod home;
 mod identity;
 mod install;
 mod join;
 mod key_access;
+pub mod local_identity;
 mod logging;
 mod logs;
-pub mod machine;
+mod output;
+mod paths;
 mod profile;
 mod profiles;
 mod rdp;
+mod role_settings;
 mod roles;
 mod signals;
 mod ssh;
 mod status;
+mod status_server;
 mod stderr;
 mod stdio;
-mod text;
+mod stream_monitor;
 mod units;
-mod view;
 
 use std::process::ExitCode;
 
@@ -39,13 +39,13 @@ use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
 
 use self::args::{Cli, Command, Completions, Hub, HubCommand};
-use self::config::Mistake;
-pub use self::config::{SECTIONS, initial, mistakes, settings};
+use self::config::ConfigError;
+pub use self::config::{SECTIONS, config_errors, config_template, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
-use self::view::Table;
-use crate::net::core_dump;
-use crate::net::inherit::Inherited;
+use self::stream_monitor::Table;
+use crate::net::os::core_dump;
+use crate::net::os::socket_activation::InheritedSockets;
 use crate::proto::refusal::Refusal;
 
 /// Why a command failed, which decides its exit code.
@@ -58,7 +58,7 @@ enum Failure {
     /// Anything else: 1.
     Other(anyhow::Error),
     /// What is wrong has been said, by another program or in a report: its code.
-    Said(u8),
+    AlreadyReported(u8),
 }
 
 impl From<anyhow::Error> for Failure {
@@ -80,30 +80,30 @@ pub fn command() -> clap::Command {
 
 /// Runs what was typed and returns its exit code.
 pub fn main() -> ExitCode {
-    if let Err(error) = core_dump::forbid() {
-        text::err(&format!("devstream: warning: a core dump would have this program's keys in it: {error}"));
+    if let Err(error) = core_dump::disable() {
+        output::eprint(&format!("devstream: warning: a core dump would have this program's keys in it: {error}"));
     }
     // A shell that completes is in a hurry, and hears no word of anything else.
     if let Some(code) = complete::answer() {
         return code;
     }
-    let words: Vec<_> = std::env::args_os().collect();
-    let cli = match config::parse(command(), &words, home::config_file().as_deref()) {
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match config::parse(command(), &args, paths::config_file().as_deref()) {
         Ok(cli) => cli,
-        Err(Mistake::Typed(error)) => {
+        Err(ConfigError::Args(error)) => {
             // Help and version are errors to clap, and come with status 0.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             return if error.print().is_ok() { code.into() } else { ExitCode::FAILURE };
         }
-        Err(Mistake::Written(mistakes)) => {
-            mistakes.iter().for_each(|mistake| text::err(mistake));
+        Err(ConfigError::File(errors)) => {
+            errors.iter().for_each(|error| output::eprint(error));
             return ExitCode::from(2);
         }
     };
     let name = cli.command.name();
-    let table = view::table(&cli);
+    let table = stream_monitor::table(&cli);
     // It changes the environment, which nobody may who is not the only thread.
-    let inherited = Inherited::take();
+    let inherited = InheritedSockets::from_env();
     // Dropped last: what was said until then is written.
     let _output = stderr::start(cli.command.is_role(), table.clone());
     let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, inherited: Inherited, table: Option<Table>) -> Result<(), Failure> {
+fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     let done = runtime.block_on(async {
         match cli.command {
@@ -135,13 +135,13 @@ fn run(cli: Cli, inherited: Inherited, table: Option<Table>) -> Result<(), Failu
             Command::Ssh(ssh) => ssh::run(ssh),
             Command::SshConfig(config) => ssh::configure(&config),
             Command::Profiles(profiles) => Ok(profiles::run(profiles)?),
-            Command::Configuration(configuration) => configuration::run(configuration),
+            Command::Config(config) => config_command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {
-                text::out(shell.script());
+                output::print(shell.script());
                 Ok(())
             }
             Command::Completions(Completions { shell, fixed: false }) => {
-                text::out(&complete::registration(shell)?);
+                output::print(&complete::registration(shell)?);
                 Ok(())
             }
         }
@@ -151,7 +151,7 @@ fn run(cli: Cli, inherited: Inherited, table: Option<Table>) -> Result<(), Failu
     done
 }
 
-async fn hub(Hub { serve, state, file, command }: Hub, inherited: Inherited) -> Result<(), Failure> {
+async fn hub(Hub { serve, state, file, command }: Hub, inherited: InheritedSockets) -> Result<(), Failure> {
     let state = state.state_dir.as_deref();
     match command {
         None => roles::hub(serve, state, inherited).await,
@@ -161,7 +161,7 @@ async fn hub(Hub { serve, state, file, command }: Hub, inherited: Inherited) -> 
             let path = file.config.ok_or_else(|| Failure::Usage(missing()))?;
             let path = path.display();
             roles::hub_config(serve, state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;
-            text::out(&format!("{path}: ok"));
+            output::print(&format!("{path}: ok"));
             Ok(())
         }
         Some(command) => admin::run(command, state).await,
@@ -171,17 +171,17 @@ async fn hub(Hub { serve, state, file, command }: Hub, inherited: Inherited) -> 
 fn report(name: &str, failure: &Failure) -> ExitCode {
     match failure {
         Failure::Usage(error) => {
-            text::fail(name, &format!("{error:#}"));
+            output::error(name, &format!("{error:#}"));
             ExitCode::from(2)
         }
         Failure::Refused(refusal) => {
-            text::fail(name, &refusal.to_string());
+            output::error(name, &refusal.to_string());
             ExitCode::from(refusal.kind.row().exit)
         }
         Failure::Other(error) => {
-            text::fail(name, &format!("{error:#}"));
+            output::error(name, &format!("{error:#}"));
             ExitCode::FAILURE
         }
-        Failure::Said(code) => ExitCode::from(*code),
+        Failure::AlreadyReported(code) => ExitCode::from(*code),
     }
 }

@@ -8,17 +8,17 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 
-use super::home;
-use crate::hub::state::{private_directory, private_file, write_private};
+use super::paths;
+use crate::hub::state::{create_private_directory, read_private, write_private};
 
 /// The profile of whoever never named one.
 const DEFAULT: &str = "default";
 
 /// Longer names are no help to whoever types them.
-const NAME_CHARS: usize = 64;
+const MAX_NAME_CHARS: usize = 64;
 
 /// More profiles than this are not looked at, whatever else fills their directory.
-const MOST_PROFILES: usize = 1024;
+const MAX_PROFILES: usize = 1024;
 
 /// A profile's name, which is also its directory's and a part of its units'.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,17 +26,17 @@ pub(super) struct Profile(String);
 
 impl Profile {
     /// The one that was named, else the one that `devstream profiles use` chose, else `default`.
-    pub(super) fn chosen(given: Option<&Self>) -> anyhow::Result<Self> {
-        given.map_or_else(Self::usual, |given| Ok(given.clone()))
+    pub(super) fn resolve(given: Option<&Self>) -> anyhow::Result<Self> {
+        given.map_or_else(Self::configured_default, |given| Ok(given.clone()))
     }
 
     /// The one that holds where none is named. To a service that has no home nobody chose another.
-    fn usual() -> anyhow::Result<Self> {
-        let Ok(path) = home::usual_profile() else { return Ok(Self::default()) };
+    fn configured_default() -> anyhow::Result<Self> {
+        let Ok(path) = paths::default_profile_file() else { return Ok(Self::default()) };
         if !path.exists() {
             return Ok(Self::default());
         }
-        private_file(&path)?
+        read_private(&path)?
             .trim()
             .parse::<Self>()
             .map_err(anyhow::Error::msg)
@@ -44,8 +44,8 @@ impl Profile {
     }
 
     /// Has this one hold from now on.
-    pub(super) fn use_always(&self) -> anyhow::Result<()> {
-        let path = home::usual_profile()?;
+    pub(super) fn make_default(&self) -> anyhow::Result<()> {
+        let path = paths::default_profile_file()?;
         if self.is_default() {
             return match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -54,18 +54,18 @@ impl Profile {
                 _ => Ok(()),
             };
         }
-        path.parent().map_or(Ok(()), private_directory)?;
+        path.parent().map_or(Ok(()), create_private_directory)?;
         write_private(&path, &format!("{self}\n"))
     }
 
     /// Those that have a place, by name, and `default`.
     pub(super) fn all() -> anyhow::Result<Vec<Self>> {
         let mut all = vec![Self::default()];
-        let directory = home::profiles()?;
+        let directory = paths::profiles()?;
         match fs::read_dir(&directory) {
             Ok(entries) => {
                 let names =
-                    entries.take(MOST_PROFILES).flatten().filter_map(|entry| entry.file_name().into_string().ok());
+                    entries.take(MAX_PROFILES).flatten().filter_map(|entry| entry.file_name().into_string().ok());
                 all.extend(names.filter_map(|name| name.parse().ok()));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -103,11 +103,11 @@ impl FromStr for Profile {
     fn from_str(text: &str) -> Result<Self, String> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if begins && text.len() <= NAME_CHARS && text.chars().all(allowed) {
+        if begins && text.len() <= MAX_NAME_CHARS && text.chars().all(allowed) {
             return Ok(Self(text.into()));
         }
         Err(format!(
-            "a profile's name is 1 to {NAME_CHARS} of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+            "a profile's name is 1 to {MAX_NAME_CHARS} of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit"
         ))
     }
 }
@@ -119,7 +119,7 @@ impl fmt::Display for Profile {
 }
 
 /// Removes a directory of a profile with all that is in it, if it is there.
-pub(super) fn forget(directory: &Path) -> anyhow::Result<()> {
+pub(super) fn remove_directory(directory: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             bail!("cannot remove {}: {error}", directory.display())

@@ -4,10 +4,10 @@ use anyhow::bail;
 use serde::Serialize;
 
 use super::args::{Profiles, ProfilesCommand};
-use super::identity::Joined;
+use super::identity::StoredIdentity;
 use super::install::service_with_key;
-use super::profile::{Profile, forget};
-use super::{home, text};
+use super::profile::{Profile, remove_directory};
+use super::{output, paths};
 use crate::proto::id::{PrincipalId, Role};
 use crate::proto::join::HubAddress;
 
@@ -15,8 +15,8 @@ const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
 pub(super) fn run(profiles: Profiles) -> anyhow::Result<()> {
     match profiles.command {
-        None => list(profiles.profile.as_ref(), profiles.listing.json),
-        Some(ProfilesCommand::Use { name }) => choose(&name),
+        None => list(profiles.profile.as_ref(), profiles.output.json),
+        Some(ProfilesCommand::Use { name }) => set_default(&name),
         Some(ProfilesCommand::Remove { name }) => remove(&name),
     }
 }
@@ -27,26 +27,26 @@ struct Entry {
     name: String,
     /// Whether it holds where none is named.
     default: bool,
-    identities: Vec<Own>,
+    identities: Vec<ProfileIdentity>,
 }
 
 /// Who a profile is in one role.
 #[derive(Debug, Serialize)]
-struct Own {
+struct ProfileIdentity {
     role: Role,
     id: PrincipalId,
     hub: HubAddress,
 }
 
 fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
-    let usual = Profile::chosen(named)?;
+    let current = Profile::resolve(named)?;
     let entries = Profile::all()?.into_iter().map(|profile| {
-        let (name, default) = (profile.to_string(), profile == usual);
+        let (name, default) = (profile.to_string(), profile == current);
         Ok(Entry { name, default, identities: identities(&profile)? })
     });
     let entries = entries.collect::<anyhow::Result<Vec<Entry>>>()?;
     if as_json {
-        text::out(&serde_json::to_string_pretty(&entries)?);
+        output::print(&serde_json::to_string_pretty(&entries)?);
         return Ok(());
     }
     let rows = entries.iter().flat_map(|entry| {
@@ -59,53 +59,55 @@ fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
         }
         joined.into_iter().map(move |own| [vec![name.clone()], own.to_vec()].concat())
     });
-    text::table(&["  PROFILE", "ROLE", "ID", "HUB"], rows);
+    output::print_table(&["  PROFILE", "ROLE", "ID", "HUB"], rows);
     Ok(())
 }
 
-fn identities(profile: &Profile) -> anyhow::Result<Vec<Own>> {
+fn identities(profile: &Profile) -> anyhow::Result<Vec<ProfileIdentity>> {
     let mut own = Vec::new();
     for role in ROLES {
-        if let Some(Joined { id, hub, .. }) = Joined::load(profile, role)? {
-            own.push(Own { role, id, hub });
+        if let Some(StoredIdentity { id, hub, .. }) = StoredIdentity::load(profile, role)? {
+            own.push(ProfileIdentity { role, id, hub });
         }
     }
     Ok(own)
 }
 
-fn choose(profile: &Profile) -> anyhow::Result<()> {
-    must_be_there(profile)?;
-    profile.use_always()?;
-    text::err(&format!("{profile} is the profile that holds where none is named"));
+fn set_default(profile: &Profile) -> anyhow::Result<()> {
+    ensure_exists(profile)?;
+    profile.make_default()?;
+    output::eprint(&format!("{profile} is the profile that holds where none is named"));
     Ok(())
 }
 
 fn remove(profile: &Profile) -> anyhow::Result<()> {
-    must_be_there(profile)?;
-    let gone = identities(profile)?;
+    ensure_exists(profile)?;
+    let removed = identities(profile)?;
     for role in ROLES {
-        let place = home::identity(profile, role)?;
-        if let Some(service) = service_with_key(profile, role, &place, None) {
-            bail!("{} runs with this profile's key; first: {}", service.name, service.ending);
+        let directory = paths::identity(profile, role)?;
+        if let Some(service) = service_with_key(profile, role, &directory, None) {
+            bail!("{} runs with this profile's key; first: {}", service.name, service.uninstall_command);
         }
     }
     for role in ROLES {
-        forget(&home::identity(profile, role)?)?;
+        remove_directory(&paths::identity(profile, role)?)?;
     }
     if !profile.is_default() {
-        forget(&home::profiles()?.join(profile.as_str()))?;
+        remove_directory(&paths::profiles()?.join(profile.as_str()))?;
     }
-    if *profile == Profile::chosen(None)? {
-        Profile::default().use_always()?;
+    if *profile == Profile::resolve(None)? {
+        Profile::default().make_default()?;
     }
-    for Own { role, id, hub } in gone {
+    for ProfileIdentity { role, id, hub } in removed {
         let role = role.as_str();
-        text::err(&format!("forgot {role} {id} of {hub}; there, `devstream hub {role} remove {id}` forgets it too"));
+        output::eprint(&format!(
+            "forgot {role} {id} of {hub}; there, `devstream hub {role} remove {id}` forgets it too"
+        ));
     }
     Ok(())
 }
 
-fn must_be_there(profile: &Profile) -> anyhow::Result<()> {
+fn ensure_exists(profile: &Profile) -> anyhow::Result<()> {
     let all = Profile::all()?;
     if !all.contains(profile) {
         let names: Vec<_> = all.iter().map(Profile::as_str).collect();

@@ -14,20 +14,20 @@ use tokio::process::{Child, Command as Program};
 use tokio::time::timeout;
 
 use super::args::{Rdp, ServiceProxy};
-use super::bulletin::Bulletin;
-use super::configured::service_proxy;
 use super::profile::Profile;
+use super::role_settings::service_proxy;
 use super::signals::Signals;
-use super::view::Watcher;
-use super::{Failure, roles, text};
+use super::status_server::StatusServer;
+use super::stream_monitor::StreamMonitor;
+use super::{Failure, output, roles};
 use crate::net::shutdown::Shutdown;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
 /// The client is gone; its stream has a moment to end by itself.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// Below the ports that systems give to whoever asks for any.
-const OWN_PORTS: Range<u16> = 20_000..32_000;
+const STABLE_PORTS: Range<u16> = 20_000..32_000;
 
 /// A remote desktop client: its program, and what comes before the file.
 struct Client {
@@ -56,14 +56,14 @@ const CLIENTS: [Client; 2] = [free_rdp("xfreerdp3"), free_rdp("xfreerdp")];
 
 pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let signals = Signals::catch()?;
-    let visited = Arc::<AtomicBool>::default();
-    let (bound, bulletin) = match bind(&rdp, own_port(&rdp), &visited).await {
+    let connected = Arc::<AtomicBool>::default();
+    let (bound, status_server) = match bind(&rdp, stable_port(&rdp), &connected).await {
         Ok(bound) => bound,
         // Another session with the same device has it.
-        Err(_) => bind(&rdp, 0, &visited).await?,
+        Err(_) => bind(&rdp, 0, &connected).await?,
     };
     let (address, to) = bound.addresses().into_iter().next().context("the local port is gone")?;
-    text::say("rdp", &format!("{to} on {address}"));
+    output::role_message("rdp", &format!("{to} on {address}"));
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let file = directory.path().join(format!("{}.rdp", rdp.device));
     std::fs::write(&file, settings(address)).with_context(|| format!("cannot write {}", file.display()))?;
@@ -72,14 +72,14 @@ pub(super) async fn run(rdp: Rdp) -> Result<(), Failure> {
         advise(rdp.no_client, address, &file);
     }
     let shutdown = Shutdown::default();
-    let work = bulletin.while_answering(Box::pin(serve(bound, (started, &visited), shutdown.clone())));
-    Ok(signals.pass_on_during(&shutdown, work).await??)
+    let work = status_server.serve_while(Box::pin(serve(bound, (started, &connected), shutdown.clone())));
+    Ok(signals.run_with_shutdown(&shutdown, work).await??)
 }
 
 /// Until asked to end, or until the client has ended, by itself or by a Ctrl-C that both have heard.
 async fn serve(
     bound: Proxy,
-    (started, visited): (Option<(Client, Child)>, &AtomicBool),
+    (started, connected): (Option<(Client, Child)>, &AtomicBool),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut serving = Box::pin(bound.serve(shutdown.clone()));
@@ -89,12 +89,12 @@ async fn serve(
     };
     let done = tokio::select! {
         () = &mut serving => return Ok(()),
-        status = child.wait() => ended(&client, status, visited.load(Ordering::Relaxed)),
+        status = child.wait() => ended(&client, status, connected.load(Ordering::Relaxed)),
     };
     let done = if shutdown.drain.is_cancelled() { Ok(()) } else { done };
     // After a Ctrl-C, asking would be asking again, which breaks the stream off.
     shutdown.drain.cancel();
-    if timeout(GOODBYE, &mut serving).await.is_err() {
+    if timeout(CLOSE_GRACE, &mut serving).await.is_err() {
         shutdown.now.cancel();
         serving.await;
     }
@@ -102,26 +102,26 @@ async fn serve(
 }
 
 /// Listens on this port, and takes note once somebody has come.
-async fn bind(rdp: &Rdp, port: u16, visited: &Arc<AtomicBool>) -> Result<(Proxy, Bulletin), Failure> {
-    let (watcher, visited) = (Arc::new(Watcher::new(None)), visited.clone());
+async fn bind(rdp: &Rdp, port: u16, connected: &Arc<AtomicBool>) -> Result<(Proxy, StatusServer), Failure> {
+    let (monitor, connected) = (Arc::new(StreamMonitor::new(None)), connected.clone());
     let note = move |event: &proxy::Event| {
-        if matches!(event, proxy::Event::Asked(_)) {
-            visited.store(true, Ordering::Relaxed);
+        if matches!(event, proxy::Event::Requested(_)) {
+            connected.store(true, Ordering::Relaxed);
         }
     };
-    roles::bind_proxy(as_configured(rdp, port)?, "rdp", (watcher, note)).await
+    roles::bind_proxy(proxy_settings(rdp, port)?, "rdp", (monitor, note)).await
 }
 
 /// The device's port on this machine: clients remember a desktop's certificate by address and port, and ask when it changes.
-fn own_port(rdp: &Rdp) -> u16 {
+fn stable_port(rdp: &Rdp) -> u16 {
     let profile = rdp.profile.as_ref().map_or("", Profile::as_str);
     let name = [profile, rdp.device.as_str(), rdp.stream.as_str()].join("/");
     let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    OWN_PORTS.start + (sum % u32::from(OWN_PORTS.end - OWN_PORTS.start)) as u16
+    STABLE_PORTS.start + (sum % u32::from(STABLE_PORTS.end - STABLE_PORTS.start)) as u16
 }
 
 /// The service-proxy that does this, with its own settings from the environment and the file.
-fn as_configured(rdp: &Rdp, port: u16) -> Result<ServiceProxy, Failure> {
+fn proxy_settings(rdp: &Rdp, port: u16) -> Result<ServiceProxy, Failure> {
     let local = format!("--local=127.0.0.1:{port}={}", rdp.stream);
     service_proxy(rdp.profile.as_ref(), &["--device", rdp.device.as_str(), &local])
 }
@@ -140,7 +140,7 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
         program.args(&rdp.arguments).stdin(Stdio::inherit()).kill_on_drop(true);
         match program.spawn() {
             Ok(child) => {
-                text::err(&format!("rdp: started {}", client.program));
+                output::eprint(&format!("rdp: started {}", client.program));
                 return Ok(Some((client, child)));
             }
             // So it is also called when a directory of the PATH is not this user's to look into.
@@ -151,23 +151,25 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
     Ok(None)
 }
 
-fn advise(by_wish: bool, address: SocketAddr, file: &Path) {
+fn advise(requested: bool, address: SocketAddr, file: &Path) {
     let file = file.display();
-    if by_wish {
-        text::out(&format!("{address}\n{file}"));
-        return text::err("rdp: serving until Ctrl-C");
+    if requested {
+        output::print(&format!("{address}\n{file}"));
+        return output::eprint("rdp: serving until Ctrl-C");
     }
     let names = CLIENTS.map(|client| client.program).join(", ");
-    text::err(&format!("rdp: there is no client here ({names}); one is in the package freerdp3-x11 or freerdp2-x11"));
-    text::err(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
+    output::eprint(&format!(
+        "rdp: there is no client here ({names}); one is in the package freerdp3-x11 or freerdp2-x11"
+    ));
+    output::eprint(&format!("rdp: any other client can open {file}, or connect to {address}; Ctrl-C ends"));
 }
 
-fn ended(client: &Client, status: io::Result<ExitStatus>, visited: bool) -> anyhow::Result<()> {
+fn ended(client: &Client, status: io::Result<ExitStatus>, connected: bool) -> anyhow::Result<()> {
     let status = status.with_context(|| format!("cannot wait for {}", client.program))?;
     if status.code().is_none_or(|code| code >= client.failure) {
         bail!("{} failed ({status})", client.program);
     }
-    if !visited {
+    if !connected {
         bail!("{} ended without connecting ({status}): is there a display?", client.program);
     }
     Ok(())

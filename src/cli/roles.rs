@@ -8,28 +8,28 @@ use std::sync::{Arc, Once, OnceLock};
 use anyhow::{Context as _, anyhow, bail};
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
-use super::bulletin::Bulletin;
-use super::identity::{default_device, enrol, is_handed_over, service};
-use super::signals::{Hangups, Signals};
-use super::view::{Table, Watcher};
-use super::{Failure, home, stdio, text};
+use super::identity::{client_factory, default_device_id, default_service_id, has_service_credential};
+use super::signals::{HangupSignal, Signals};
+use super::status_server::StatusServer;
+use super::stream_monitor::{StreamMonitor, Table};
+use super::{Failure, output, paths, stdio};
 use crate::agent;
-use crate::agent::config::{AgentConfig, Consent};
+use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
-use crate::hub::{CannotListen, Hub};
-use crate::net::inherit::Inherited;
-use crate::net::memory::keep_warm;
-use crate::net::notify;
-use crate::net::rlimit::raise_descriptors;
+use crate::hub::{BindError, Hub};
+use crate::net::os::allocator::retain_freed_memory;
+use crate::net::os::rlimit::raise_descriptors;
+use crate::net::os::sd_notify;
+use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
-use crate::net::socket::has_ipv6;
+use crate::net::transport::socket::has_ipv6;
 use crate::proto::admin::HubInfo;
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{FORWARDS_PER_DEVICE, HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::RoleState;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::{self, ServiceProxy as Proxy};
@@ -40,12 +40,12 @@ const DEFAULT_LISTEN: &str = "[::]:8443";
 /// The same where a machine has no IPv6.
 const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 
-pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inherited) -> Result<(), Failure> {
-    keep_warm();
+pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: InheritedSockets) -> Result<(), Failure> {
+    retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
     let config = hub_config(serve, state).map_err(Failure::Usage)?;
-    let hangups = Hangups::listen()?;
+    let hangup = HangupSignal::listen()?;
     let hub = Hub::bind(config, inherited).map_err(not_bound)?;
     let mut listening = Vec::new();
     for (address, streams_only) in hub.addresses() {
@@ -53,43 +53,43 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         listening.push(format!("{what} on https://{address}"));
     }
     listening.extend(hub.monitor().map(|address| format!("metrics on http://{address}/metrics")));
-    listening.iter().for_each(|line| text::say("hub", line));
+    listening.iter().for_each(|line| output::role_message("hub", line));
     advise(hub.info());
-    notify::ready(&listening.join(", "));
+    sd_notify::ready(&listening.join(", "));
     let shutdown = Shutdown::default();
     let cut = {
         let reload = hub.reload();
-        let serving = hangups.while_passing_on(&reload, Box::pin(hub.serve(shutdown.clone())));
-        signals.pass_on_during(&shutdown, serving).await??
+        let serving = hangup.run_with_reload(&reload, Box::pin(hub.serve(shutdown.clone())));
+        signals.run_with_shutdown(&shutdown, serving).await??
     };
     if cut > 0 {
-        text::say("hub", &format!("ended, cutting {cut} streams"));
+        output::role_message("hub", &format!("ended, cutting {cut} streams"));
     } else {
-        text::say("hub", "ended");
+        output::role_message("hub", "ended");
     }
     Ok(())
 }
 
 fn not_bound(error: anyhow::Error) -> Failure {
-    if error.is::<CannotListen>() { Failure::Usage(error) } else { Failure::Other(error) }
+    if error.is::<BindError>() { Failure::Usage(error) } else { Failure::Other(error) }
 }
 
 /// What a person who has just started a hub needs to know next.
 fn advise(info: &HubInfo) {
     let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     if loopback {
-        return text::say(
+        return output::role_message(
             "hub",
             "only this machine reaches it; --listen '[::]:8443' --hostname NAME opens it to others",
         );
     }
     if info.local.port != 443 {
-        text::say(
+        output::role_message(
             "hub",
             "many firewalls let nothing but port 443 out; --listen '[::]:443' listens there, given the privilege",
         );
     }
-    text::say(
+    output::role_message(
         "hub",
         &format!(
             "other machines reach it as {}; `devstream hub device add ID` invites a device, and `devstream hub service add \
@@ -117,7 +117,7 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
         certificate: serve.certificate.source(&serve.hostname)?,
         hostnames: serve.hostname,
         allow_tls_inspection: serve.allow_tls_inspection,
-        state: home::own_hub_state(state)?,
+        state: paths::own_hub_state(state)?,
         streaming,
         broker: Settings {
             handshake: serve.handshake_timeout.min(HANDSHAKE_TIMEOUT),
@@ -128,7 +128,7 @@ pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Resul
         },
         activity: serve.activity.settings()?,
         drain: serve.drain_timeout,
-        patience: serve.resume.patience(),
+        idle_timeout: serve.resume.idle_timeout(),
         standbys: serve.resume.standbys(),
         limits: serve.limits.limits(),
         metrics: serve.metrics,
@@ -152,38 +152,38 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         let advice = format!("{} forwards are more than a device may have: {FORWARDS_PER_DEVICE}", names.len());
         return Err(Failure::Usage(anyhow!(advice)));
     }
-    let id = agent.id.map_or_else(|| default_device(&agent.hub), |id| Ok(id.into()))?;
+    let id = agent.id.map_or_else(|| default_device_id(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
     let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
-    let bulletin = Bulletin::new("device-agent", principal.clone(), offers, RoleState::Connecting);
-    let (noting, told, hint) = (bulletin.clone(), Once::new(), reached_with(&principal, &agent.forward));
+    let status_server = StatusServer::new("device-agent", principal.clone(), offers, RoleState::Connecting);
+    let (observer, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
     let config = AgentConfig {
         device: principal.id.clone().into(),
-        enrol: bulletin.noting_the_hub(enrol(principal, agent.hub)),
-        offers: agent.forward.into_iter().collect(),
-        consent: Consent { services: agent.allow_service, command: agent.accept_command },
-        renewed_by_restart: is_handed_over(),
-        line: agent.line.line(),
+        client_factory: status_server.record_hub(client_factory(principal, agent.hub)),
+        targets: agent.forward.into_iter().collect(),
+        access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
+        exit_when_key_refused: has_service_credential(),
+        transport: agent.transport.options(),
         drain: agent.drain.drain_timeout,
         observer: Arc::new(move |event| {
             if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
-                told.call_once(|| text::say("device-agent", &hint));
+                hint_shown.call_once(|| output::role_message("device-agent", &hint));
             }
-            noting.note_agent(event);
+            observer.on_agent_event(event);
         }),
     };
-    keep_warm();
+    retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
-    notify::ready("not yet connected");
+    sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let work = Box::pin(bulletin.while_answering(Box::pin(agent::run(config, shutdown.clone()))));
-    let work = notify::while_alive(work);
-    Ok(signals.pass_on_during(&shutdown, work).await??)
+    let work = Box::pin(status_server.serve_while(Box::pin(agent::run(config, shutdown.clone()))));
+    let work = sd_notify::with_watchdog(work);
+    Ok(signals.run_with_shutdown(&shutdown, work).await??)
 }
 
 /// What somebody types elsewhere to reach this device, for the person who has just started its agent.
-fn reached_with(device: &Principal, offers: &[Forward]) -> String {
+fn connect_hint(device: &Principal, offers: &[Forward]) -> String {
     let id = &device.id;
     let command = match offers.first() {
         Some(first) if offers.iter().all(|offer| offer.name.as_str() != "ssh") => {
@@ -196,36 +196,39 @@ fn reached_with(device: &Principal, offers: &[Forward]) -> String {
 
 pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> Result<(), Failure> {
     if proxy.stdio {
-        return piped(proxy).await;
+        return serve_stdio(proxy).await;
     }
-    let (shutdown, watcher) = (Shutdown::default(), Arc::new(Watcher::new(table)));
+    let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table)));
     // A key that only the service manager can renew, and that the hub does not take any more.
-    let outdated: Arc<OnceLock<Refusal>> = Arc::default();
-    let (renewed_by_restart, last, stop) = (is_handed_over(), outdated.clone(), shutdown.drain.clone());
+    let refused_key: Arc<OnceLock<Refusal>> = Arc::default();
+    let (exit_when_key_refused, last, stop) = (has_service_credential(), refused_key.clone(), shutdown.drain.clone());
     let observer = move |event: &proxy::Event| {
         if let proxy::Event::Refused(_, refusal) = event
-            && renewed_by_restart
-            && refusal.kind == Kind::AuthenticationFailed
+            && exit_when_key_refused
+            && refusal.kind == RefusalKind::AuthenticationFailed
         {
             let _ = last.set(refusal.clone());
             stop.cancel();
         }
     };
     let signals = Signals::catch()?;
-    keep_warm();
+    retain_freed_memory();
     raise_descriptors();
-    let (bound, bulletin) = bind_proxy(proxy, "service-proxy", (watcher.clone(), observer)).await?;
+    let (bound, status_server) = bind_proxy(proxy, "service-proxy", (monitor.clone(), observer)).await?;
     let listening = listening(&bound);
-    listening.iter().for_each(|line| text::say("service-proxy", line));
-    notify::ready(&listening.join(", "));
-    let work = notify::while_alive(Box::pin(bulletin.while_answering(Box::pin(bound.serve(shutdown.clone())))));
-    signals.pass_on_during(&shutdown, work).await?;
-    if let Some(total) = watcher.total() {
+    listening.iter().for_each(|line| output::role_message("service-proxy", line));
+    sd_notify::ready(&listening.join(", "));
+    let work = sd_notify::with_watchdog(Box::pin(status_server.serve_while(Box::pin(bound.serve(shutdown.clone())))));
+    signals.run_with_shutdown(&shutdown, work).await?;
+    if let Some(total) = monitor.summary() {
         tracing::info!(target: "service-proxy", "{total}");
     }
-    match outdated.get() {
+    match refused_key.get() {
         Some(refusal) => {
-            text::say("service-proxy", "ending, to be started anew with the key that the service manager then has");
+            output::role_message(
+                "service-proxy",
+                "ending, to be started anew with the key that the service manager then has",
+            );
             Err(Failure::Refused(refusal.clone()))
         }
         None => Ok(()),
@@ -236,20 +239,20 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
 pub(super) async fn bind_proxy(
     proxy: ServiceProxy,
     role: &str,
-    (watcher, further): (Arc<Watcher>, impl Fn(&proxy::Event) + Send + Sync + 'static),
-) -> Result<(Proxy, Bulletin), Failure> {
-    let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
-    let bulletin = Bulletin::new(role, principal.clone(), Vec::new(), RoleState::Listening);
-    let noting = bulletin.clone();
+    (monitor, on_event): (Arc<StreamMonitor>, impl Fn(&proxy::Event) + Send + Sync + 'static),
+) -> Result<(Proxy, StatusServer), Failure> {
+    let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
+    let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
+    let observer = status_server.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
-        further(&event);
-        noting.note_proxy(&event);
-        watcher.see(event);
+        on_event(&event);
+        observer.on_proxy_event(&event);
+        monitor.on_event(event);
     })?;
-    config.enrol = bulletin.noting_the_hub(config.enrol);
+    config.client_factory = status_server.record_hub(config.client_factory);
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
-    bulletin.serves(listening(&bound));
-    Ok((bound, bulletin))
+    status_server.set_serves(listening(&bound));
+    Ok((bound, status_server))
 }
 
 fn listening(bound: &Proxy) -> Vec<String> {
@@ -257,36 +260,39 @@ fn listening(bound: &Proxy) -> Vec<String> {
 }
 
 /// One stream on standard input and output.
-async fn piped(proxy: ServiceProxy) -> Result<(), Failure> {
+async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
-    let principal = Principal { role: Role::Service, id: service(&proxy.hub)? };
-    let bulletin = Bulletin::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
-    let (watcher, noting) = (Watcher::new(None), bulletin.clone());
+    let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
+    let status_server = StatusServer::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
+    let (monitor, observer) = (StreamMonitor::new(None), status_server.clone());
     let mut config = proxy_config(proxy, principal, move |event| {
-        noting.note_proxy(&event);
+        observer.on_proxy_event(&event);
         match event {
             proxy::Event::Draining(..) | proxy::Event::Interrupted(..) | proxy::Event::Resumed(..) => {
-                watcher.see(event)
+                monitor.on_event(event)
             }
             // Whoever is at the other end of the pipes sees that, or why not.
-            proxy::Event::Asked(_) | proxy::Event::Opened(_) | proxy::Event::Refused(..) | proxy::Event::Ended(..) => {}
+            proxy::Event::Requested(_)
+            | proxy::Event::Opened(_)
+            | proxy::Event::Refused(..)
+            | proxy::Event::Ended(..) => {}
         }
     })?;
-    config.enrol = bulletin.noting_the_hub(config.enrol);
+    config.client_factory = status_server.record_hub(config.client_factory);
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
-    bulletin.serves(vec![format!("{}{named} on standard input and output", config.device)]);
+    status_server.set_serves(vec![format!("{}{named} on standard input and output", config.device)]);
     let signals = Signals::catch()?;
     // `ssh` hangs up on its ProxyCommand: the device is told, instead of waiting for a proxy that may come back.
-    let (hangups, hung_up) = (Hangups::listen()?, Reload::default());
+    let (hangup, hung_up) = (HangupSignal::listen()?, Reload::default());
     let mut work = Box::pin(proxy::pipe(config, stream, (tokio::io::stdin(), stdio::Output::new()), &shutdown));
     let work = async {
         tokio::select! {
             done = &mut work => done,
-            () = async { hung_up.asked().await; shutdown.ask(); std::future::pending().await } => Ok(()),
+            () = async { hung_up.requested().await; shutdown.request(); std::future::pending().await } => Ok(()),
         }
     };
-    let work = bulletin.while_answering_later(hangups.while_passing_on(&hung_up, work));
-    let done = signals.pass_on_during(&shutdown, work).await?;
+    let work = status_server.serve_while_delayed(hangup.run_with_reload(&hung_up, work));
+    let done = signals.run_with_shutdown(&shutdown, work).await?;
     done.map_err(|(_, refusal)| Failure::Refused(refusal))
 }
 
@@ -297,19 +303,19 @@ pub(super) fn proxy_config(
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
     Ok(ProxyConfig {
-        enrol: enrol(principal, proxy.hub),
-        device: bare(proxy.device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
+        client_factory: client_factory(principal, proxy.hub),
+        device: without_suffix(proxy.device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
         locals: proxy.local,
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,
-        line: proxy.line.line(),
+        transport: proxy.transport.options(),
         drain: proxy.drain.drain_timeout,
         observer: Arc::new(observer),
     })
 }
 
 /// The device, without what follows its id.
-fn bare(device: DeviceId, suffix: Option<&str>) -> anyhow::Result<DeviceId> {
+fn without_suffix(device: DeviceId, suffix: Option<&str>) -> anyhow::Result<DeviceId> {
     match suffix.and_then(|suffix| device.as_str().strip_suffix(suffix)) {
         Some(id) => id.parse().with_context(|| format!("'{device}' names no device")),
         None => Ok(device),

@@ -9,7 +9,7 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
-use crate::net::notify;
+use crate::net::os::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
 
 /// Caught from when this is made on, which is before a role says that it runs: whoever hears that may stop it.
@@ -69,7 +69,7 @@ impl Signals {
 
 impl Signals {
     /// Does something that ends when it is asked to, and passes signals on meanwhile.
-    pub(super) async fn pass_on_during<R>(
+    pub(super) async fn run_with_shutdown<R>(
         mut self,
         shutdown: &Shutdown,
         work: impl Future<Output = R>,
@@ -80,17 +80,17 @@ impl Signals {
                 result = &mut work => return Ok(result),
                 signal = self.next() => signal?,
             }
-            notify::stopping();
-            shutdown.ask();
+            sd_notify::stopping();
+            shutdown.request();
         }
     }
 }
 
 /// SIGHUP, heard from the moment it is listened for.
-pub(super) struct Hangups(#[cfg(unix)] tokio::signal::unix::Signal);
+pub(super) struct HangupSignal(#[cfg(unix)] tokio::signal::unix::Signal);
 
 #[cfg(unix)]
-impl Hangups {
+impl HangupSignal {
     /// From now on a hangup does not end this process.
     pub(super) fn listen() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -98,26 +98,26 @@ impl Hangups {
     }
 
     /// Does something, and asks for a reload with each hangup meanwhile.
-    pub(super) async fn while_passing_on<R>(mut self, reload: &Reload, work: impl Future<Output = R>) -> R {
+    pub(super) async fn run_with_reload<R>(mut self, reload: &Reload, work: impl Future<Output = R>) -> R {
         tokio::pin!(work);
         loop {
             tokio::select! {
                 result = &mut work => return result,
-                Some(()) = self.0.recv() => reload.ask(),
+                Some(()) = self.0.recv() => reload.request(),
             }
         }
     }
 }
 
 #[cfg(not(unix))]
-impl Hangups {
+impl HangupSignal {
     /// There are none.
     pub(super) fn listen() -> anyhow::Result<Self> {
         Ok(Self())
     }
 
     /// Does something.
-    pub(super) async fn while_passing_on<R>(self, _: &Reload, work: impl Future<Output = R>) -> R {
+    pub(super) async fn run_with_reload<R>(self, _: &Reload, work: impl Future<Output = R>) -> R {
         work.await
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use self::config::{include, remove};
 use super::args::{Ssh, SshConfig};
 use super::profile::Profile;
-use super::{Failure, text};
+use super::{Failure, output};
 use crate::proto::id::StreamName;
 
 /// What a device's id is followed by in the names of hosts, so that OpenSSH knows them from others.
@@ -20,12 +20,12 @@ pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     if wanted.uninstall {
         return Ok(remove()?);
     }
-    let block = block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
+    let host_block = host_block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
     if wanted.install {
-        include(&block)?;
-        text::err("ssh-config: next: ssh ID.devstream, with the id of a device that `devstream devices` shows");
+        include(&host_block)?;
+        output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device that `devstream devices` shows");
     } else {
-        text::out(&block);
+        output::print(&host_block);
     }
     Ok(())
 }
@@ -42,20 +42,20 @@ pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
         command.args(["-l", &user]);
     }
     command.arg(format!("{}{SUFFIX}", ssh.login.device)).args(ssh.arguments);
-    become_it(command)
+    exec_or_run(command)
 }
 
 #[cfg(unix)]
-fn become_it(mut command: Command) -> Result<(), Failure> {
+fn exec_or_run(mut command: Command) -> Result<(), Failure> {
     use std::os::unix::process::CommandExt as _;
     Err(not_started(&command.exec()))
 }
 
 #[cfg(not(unix))]
-fn become_it(mut command: Command) -> Result<(), Failure> {
+fn exec_or_run(mut command: Command) -> Result<(), Failure> {
     let status = command.status().map_err(|error| not_started(&error))?;
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
-    if code == 0 { Ok(()) } else { Err(Failure::Said(code)) }
+    if code == 0 { Ok(()) } else { Err(Failure::AlreadyReported(code)) }
 }
 
 fn not_started(error: &std::io::Error) -> Failure {
@@ -64,7 +64,7 @@ fn not_started(error: &std::io::Error) -> Failure {
     Failure::Other(anyhow!("cannot run `ssh`: {error}{advice}"))
 }
 
-fn block(proxy_command: &str) -> String {
+fn host_block(proxy_command: &str) -> String {
     format!(
         "# Written by `devstream ssh-config`: every device as a host, as in `ssh pi-42{SUFFIX}`.\n\
          # What else holds for devices goes into a `Host *{SUFFIX}` of your own, such as: User pi\n\
@@ -89,12 +89,12 @@ fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Resu
     let program = program.context("this program's path is none that a line of OpenSSH's can have; move it")?;
     // Where none was named, the one that holds then.
     let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
-    let program = word(program);
+    let program = shell_quote(program);
     Ok(format!("{program} service-proxy{profile} --device={QUOTE}%n{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"))
 }
 
 /// One word for the shell that OpenSSH runs, after its own tokens were replaced.
-fn word(text: &str) -> String {
+fn shell_quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.+:,@%\\".contains(c);
     let quoted = if cfg!(windows) {
         format!("\"{text}\"")
@@ -119,7 +119,7 @@ mod tests {
             ("/opt/100%/$HOME", "'/opt/100%%/$HOME'"),
             (r"/opt/a\b", r"'/opt/a\b'"),
         ] {
-            assert_eq!(word(path), written);
+            assert_eq!(shell_quote(path), written);
         }
     }
 }

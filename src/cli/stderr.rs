@@ -10,20 +10,20 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::logging;
-use super::view::Table;
+use super::stream_monitor::Table;
 
 /// Messages that wait to be written; the next ones are dropped, and counted. A burst of a busy hub fits.
 const QUEUE: usize = 4096;
 
 /// After the first of several messages, the next are waited for so long, and written with it: to be woken for each costs
 /// more than to write it.
-const GATHER: Duration = Duration::from_millis(5);
+const BATCH_DELAY: Duration = Duration::from_millis(5);
 
 /// So many are not waited for longer.
-const MANY: usize = QUEUE / 8;
+const BATCH: usize = QUEUE / 8;
 
 /// At the end, what still waits is given this long.
-const FLUSH: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where messages go once a role has started; until then, and for commands that end by themselves, straight out.
 static QUEUED: OnceLock<Arc<Queue>> = OnceLock::new();
@@ -40,14 +40,14 @@ pub(super) fn write(message: Vec<u8>) {
 /// From here on a role's messages are queued, and written above its table.
 pub(super) fn start(is_role: bool, table: Option<Table>) -> Option<Guard> {
     let queue = Arc::new(Queue::default());
-    let theirs = queue.clone();
-    let put = move |message: &[u8]| match &table {
+    let writer = queue.clone();
+    let write = move |message: &[u8]| match &table {
         Some(table) => table.above(|| io::stderr().write_all(message)),
         None => io::stderr().write_all(message),
     };
     let thread = std::thread::Builder::new().name("stderr".into());
     // Without a thread it is as for other commands.
-    let started = is_role && thread.spawn(move || theirs.write_out(put)).is_ok();
+    let started = is_role && thread.spawn(move || writer.write_out(write)).is_ok();
     (started && QUEUED.set(queue.clone()).is_ok()).then_some(Guard(queue))
 }
 
@@ -56,22 +56,22 @@ pub(super) struct Guard(Arc<Queue>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.flush(FLUSH);
+        self.0.flush(FLUSH_TIMEOUT);
     }
 }
 
 /// Messages between those who have them and the thread that writes them.
 #[derive(Default)]
 struct Queue {
-    waiting: Mutex<Waiting>,
+    state: Mutex<QueueState>,
     /// There is something to do for the thread.
-    wanted: Condvar,
+    ready: Condvar,
     /// It has done it.
     written: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct QueueState {
     messages: Vec<Vec<u8>>,
     /// Dropped since the last ones that were written.
     dropped: u64,
@@ -83,58 +83,59 @@ struct Waiting {
 
 impl Queue {
     fn push(&self, message: Vec<u8>) {
-        let mut waiting = self.lock();
-        if waiting.messages.len() == QUEUE {
-            waiting.dropped += 1;
+        let mut state = self.lock();
+        if state.messages.len() == QUEUE {
+            state.dropped += 1;
             return;
         }
-        waiting.messages.push(message);
-        if matches!(waiting.messages.len(), 1 | MANY) {
-            self.wanted.notify_one();
+        state.messages.push(message);
+        if matches!(state.messages.len(), 1 | BATCH) {
+            self.ready.notify_one();
         }
     }
 
-    fn flush(&self, patience: Duration) {
-        let unwritten = |waiting: &mut Waiting| waiting.is_writing || !waiting.messages.is_empty();
-        let mut waiting = self.lock();
-        waiting.is_flushing = true;
-        self.wanted.notify_one();
-        drop(self.written.wait_timeout_while(waiting, patience, unwritten));
+    fn flush(&self, limit: Duration) {
+        let unwritten = |state: &mut QueueState| state.is_writing || !state.messages.is_empty();
+        let mut state = self.lock();
+        state.is_flushing = true;
+        self.ready.notify_one();
+        drop(self.written.wait_timeout_while(state, limit, unwritten));
     }
 
     /// For ever: a thread that may be stuck is left to the end of the process.
-    fn write_out(&self, mut put: impl FnMut(&[u8]) -> io::Result<()>) {
+    fn write_out(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) {
         loop {
             // Nobody is left who could be told that it failed.
-            self.next().iter().for_each(|message| drop(put(message)));
+            self.next_batch().iter().for_each(|message| drop(write(message)));
             // Asked for only now: as long as that one was stuck, others were dropped.
             let dropped = std::mem::take(&mut self.lock().dropped);
             if dropped > 0 {
-                let _ = put(told(dropped).as_bytes());
+                let _ = write(dropped_notice(dropped).as_bytes());
             }
         }
     }
 
     /// Those that come at about the same time.
-    fn next(&self) -> Vec<Vec<u8>> {
-        let mut waiting = self.lock();
-        waiting.is_writing = false;
+    fn next_batch(&self) -> Vec<Vec<u8>> {
+        let mut state = self.lock();
+        state.is_writing = false;
         self.written.notify_all();
-        let nothing = |waiting: &mut Waiting| waiting.messages.is_empty();
-        waiting = self.wanted.wait_while(waiting, nothing).unwrap_or_else(PoisonError::into_inner);
-        let few = |waiting: &mut Waiting| waiting.messages.len() < MANY && !waiting.is_flushing;
-        let gathered = self.wanted.wait_timeout_while(waiting, GATHER, few).unwrap_or_else(PoisonError::into_inner);
-        waiting = gathered.0;
-        waiting.is_writing = true;
-        std::mem::take(&mut waiting.messages)
+        let is_empty = |state: &mut QueueState| state.messages.is_empty();
+        state = self.ready.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner);
+        let is_incomplete = |state: &mut QueueState| state.messages.len() < BATCH && !state.is_flushing;
+        let gathered =
+            self.ready.wait_timeout_while(state, BATCH_DELAY, is_incomplete).unwrap_or_else(PoisonError::into_inner);
+        state = gathered.0;
+        state.is_writing = true;
+        std::mem::take(&mut state.messages)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn told(dropped: u64) -> String {
+fn dropped_notice(dropped: u64) -> String {
     let message = format!("{dropped} messages were dropped: nobody read them");
     if logging::is_json() {
         return logging::json(Level::WARN, "devstream", &message, serde_json::Map::new()) + "\n";
@@ -152,9 +153,9 @@ mod tests {
     fn a_reader_that_stops_costs_messages_and_nothing_else() {
         let queue = Arc::new(Queue::default());
         let (written, read) = sync_channel::<String>(0);
-        let theirs = queue.clone();
+        let writer = queue.clone();
         std::thread::spawn(move || {
-            theirs.write_out(|message| {
+            writer.write_out(|message| {
                 written.send(String::from_utf8_lossy(message).into_owned()).map_err(io::Error::other)
             });
         });

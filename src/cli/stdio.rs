@@ -28,19 +28,19 @@ impl AsyncWrite for Output {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.0).poll_flush(cx))?;
-        Poll::Ready(end())
+        Poll::Ready(close_stdout())
     }
 }
 
 /// Puts the null device in the descriptor's place, which closes the pipe.
 #[cfg(unix)]
-fn end() -> io::Result<()> {
+fn close_stdout() -> io::Result<()> {
     let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
     Ok(rustix::stdio::dup2_stdout(null)?)
 }
 
 #[cfg(not(unix))]
-fn end() -> io::Result<()> {
+fn close_stdout() -> io::Result<()> {
     Ok(())
 }
 
@@ -50,8 +50,8 @@ pub(super) fn is_closed() -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let stdout = io::stdout();
-    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
-    poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    let mut poll_fds = [PollFd::new(&stdout, PollFlags::empty())];
+    poll(&mut poll_fds, Some(&now)).is_ok() && poll_fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 #[cfg(not(unix))]

@@ -58,7 +58,7 @@ pub(super) fn hub(
     }
     let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
     let sockets = names.join(" ");
-    let own = format!("{}{}{}", HUB.replace("{sockets}", &sockets), group_of(key), load_login(via_login));
+    let own = format!("{}{}{}", HUB.replace("{sockets}", &sockets), group_of(key), load_proxy_login(via_login));
     units.push(service.unit(&own, &format!("Also={sockets}")));
     units
 }
@@ -80,7 +80,7 @@ pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&
         .replace("{key}", &load_key(identity))
         .replace("{identity}", &specifiers(&identity.display().to_string()))
         .replace("{role}", service.role);
-    vec![service.unit(&format!("{own}{}", load_login(via_login)), "")]
+    vec![service.unit(&format!("{own}{}", load_proxy_login(via_login)), "")]
 }
 
 /// The files that [`client`]'s unit needs.
@@ -95,29 +95,29 @@ pub(super) fn takes_key(unit: &str, identity: &Path) -> bool {
 }
 
 fn load_key(identity: &Path) -> String {
-    load(KEY, &identity.join(KEY))
+    load_credential(KEY, &identity.join(KEY))
 }
 
-fn load_login(via_login: Option<&Path>) -> String {
-    let line = via_login.map(|file| load(VIA_LOGIN, file));
+fn load_proxy_login(via_login: Option<&Path>) -> String {
+    let line = via_login.map(|file| load_credential(VIA_LOGIN, file));
     let comment = "# What its proxy wants to know, readable for this service alone.";
     line.map_or_else(String::new, |line| format!("{comment}\n{line}\n"))
 }
 
-fn load(name: &str, file: &Path) -> String {
+fn load_credential(name: &str, file: &Path) -> String {
     format!("LoadCredential={name}:{}", specifiers(&file.display().to_string()))
 }
 
 impl Service<'_> {
     fn unit(&self, own: &str, also: &str) -> Unit {
-        let arguments: String = self.arguments.iter().map(|argument| format!(" {}", word(argument))).collect();
+        let arguments: String = self.arguments.iter().map(|argument| format!(" {}", quote(argument))).collect();
         let text = SERVICE
             .replace("{name}", self.name)
             .replace("{role}", self.role)
             .replace("{stop}", &(self.drain + STOP_RESERVE).as_secs().to_string())
             .replace("{own}", own.trim_end())
             .replace("{also}", also)
-            .replace("{program}", &word(&self.program.display().to_string()))
+            .replace("{program}", &quote(&self.program.display().to_string()))
             .replace("{arguments}", &arguments);
         Unit { name: format!("devstream-{}.service", self.name), text: format!("{}\n", text.trim_end()) }
     }
@@ -130,7 +130,7 @@ fn socket(unit: &str, name: &str, what: &str, addresses: &[SocketAddr]) -> Unit 
 }
 
 /// One word of a command line, as systemd.service(5) and systemd.syntax(7) unfold it.
-fn word(text: &str) -> String {
+fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
@@ -146,7 +146,7 @@ fn specifiers(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::word;
+    use super::quote;
 
     #[test]
     fn words_survive_systemds_unfolding() {
@@ -158,7 +158,7 @@ mod tests {
             (r#"100% $HOME "x" \"#, r#""100%% $$HOME \"x\" \\""#),
             ("a\nExecStart=b", r#""a\nExecStart=b""#),
         ] {
-            assert_eq!(word(given), written);
+            assert_eq!(quote(given), written);
         }
     }
 }

@@ -33,9 +33,9 @@ impl Shared {
 /// What other machines should call this hub: the name it was given, else the address it listens on, else its own
 /// idea of its name.
 pub(super) fn public_address(config: &HubConfig, first: SocketAddr) -> HubAddress {
-    let given = config.hostnames.first().cloned();
+    let configured = config.hostnames.first().cloned();
     let bound = || (!first.ip().is_unspecified()).then(|| first.ip().to_string());
-    let host = given.or_else(bound).or_else(machine_name).unwrap_or_else(|| "localhost".into());
+    let host = configured.or_else(bound).or_else(machine_name).unwrap_or_else(|| "localhost".into());
     HubAddress { host, port: first.port() }
 }
 

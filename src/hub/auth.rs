@@ -4,13 +4,13 @@ use crate::proto::auth::{Binding, Credential};
 use crate::proto::http::Bridge;
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::key::PublicKey;
-use crate::proto::moment::Moment;
-use crate::proto::refusal::Kind;
+use crate::proto::refusal::RefusalKind;
 use crate::proto::scope::Scope;
+use crate::proto::timestamp::Timestamp;
 
 /// Verified against when an identity has no such key, so that the answer takes as long as any other; what comes of it
 /// is not looked at. It is the encoding of the group's neutral element.
-const NOBODYS_KEY: [u8; 32] = {
+const DUMMY_KEY: [u8; 32] = {
     let mut key = [0; 32];
     key[0] = 1;
     key
@@ -18,7 +18,7 @@ const NOBODYS_KEY: [u8; 32] = {
 
 /// Why a credential proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unproven {
+pub enum AuthnError {
     /// The identity has no key that is good now.
     #[error("an identity that is unknown or has not joined")]
     NoKey,
@@ -32,20 +32,24 @@ pub enum Unproven {
 
 /// The key with which the credential proves its identity, whose valid keys these are, to be the sender of that
 /// request. The reason for a no is for the log alone: whoever asked hears the same in every case.
-pub fn authenticate(credential: &Credential, keys: &[PublicKey], binding: &Binding<'_>) -> Result<PublicKey, Unproven> {
+pub fn authenticate(
+    credential: &Credential,
+    keys: &[PublicKey],
+    binding: &Binding<'_>,
+) -> Result<PublicKey, AuthnError> {
     let named = keys.iter().find(|key| key.fingerprint() == credential.key);
-    let proven = credential.is_proven_by(named.unwrap_or(&PublicKey::from_bytes(NOBODYS_KEY)), binding);
+    let proven = credential.is_signed_by(named.unwrap_or(&PublicKey::from_bytes(DUMMY_KEY)), binding);
     match named {
-        None if keys.is_empty() => Err(Unproven::NoKey),
-        None => Err(Unproven::OtherKey),
-        Some(_) if !proven => Err(Unproven::WrongSignature),
+        None if keys.is_empty() => Err(AuthnError::NoKey),
+        None => Err(AuthnError::OtherKey),
+        Some(_) if !proven => Err(AuthnError::WrongSignature),
         Some(key) => Ok(*key),
     }
 }
 
 /// What is known of an identity that matters here.
 #[derive(Debug, Clone, Copy)]
-pub struct Standing<'a> {
+pub struct AuthzSubject<'a> {
     /// Which.
     pub principal: &'a Principal,
     /// Whether it is kept out.
@@ -64,7 +68,7 @@ pub enum Action<'a> {
         /// Which device.
         device: &'a DeviceId,
         /// Whether there is such a device.
-        known: bool,
+        exists: bool,
         /// Which of its streams.
         name: Option<&'a StreamName>,
     },
@@ -75,55 +79,58 @@ pub enum Action<'a> {
     /// Ask which devices there are.
     List,
     /// Know of a device.
-    See(&'a DeviceId),
+    ViewDevice(&'a DeviceId),
 }
 
 /// Whether an authenticated identity may do something: the one place that says so, for every way in. A device that a
 /// service may not see is answered like one that does not exist.
-pub fn authorize(who: Standing<'_>, action: Action<'_>, now: Moment) -> Result<(), Kind> {
-    if who.disabled {
-        return Err(Kind::Disabled);
+pub fn authorize(subject: AuthzSubject<'_>, action: Action<'_>, now: Timestamp) -> Result<(), RefusalKind> {
+    if subject.disabled {
+        return Err(RefusalKind::Disabled);
     }
-    match who.principal.role {
-        Role::Device => device_may(who.principal, action),
-        Role::Service if who.scope.has_ended(now) && !is_anothers_place(action) => Err(Kind::AccessEnded),
-        Role::Service => service_may(who.scope, action),
+    match subject.principal.role {
+        Role::Device => authorize_device(subject.principal, action),
+        Role::Service if subject.scope.has_expired(now) && !is_foreign_resource(action) => {
+            Err(RefusalKind::AccessEnded)
+        }
+        Role::Service => authorize_service(subject.scope, action),
     }
 }
 
-fn device_may(who: &Principal, action: Action<'_>) -> Result<(), Kind> {
-    let own = |device: &DeviceId| who.id.as_str() == device.as_str();
+fn authorize_device(subject: &Principal, action: Action<'_>) -> Result<(), RefusalKind> {
+    let own = |device: &DeviceId| subject.id.as_str() == device.as_str();
     let permitted = match action {
         Action::Control(device) => own(device),
         Action::Bridge(bridge) => bridge.role == Role::Device && own(&bridge.device),
         Action::Standby => true,
-        Action::Open { .. } | Action::List | Action::See(_) => false,
+        Action::Open { .. } | Action::List | Action::ViewDevice(_) => false,
     };
-    if permitted { Ok(()) } else { Err(Kind::AuthenticationFailed) }
+    if permitted { Ok(()) } else { Err(RefusalKind::AuthenticationFailed) }
 }
 
-fn service_may(scope: &Scope, action: Action<'_>) -> Result<(), Kind> {
+fn authorize_service(scope: &Scope, action: Action<'_>) -> Result<(), RefusalKind> {
     let covered = |permitted, otherwise| if permitted { Ok(()) } else { Err(otherwise) };
     match action {
-        Action::Open { device, known, name } => {
-            covered(known && scope.covers_device(device), Kind::UnknownDevice)?;
-            covered(name.is_none_or(|name| scope.covers_stream(name)), Kind::NotPermitted)
+        Action::Open { device, exists, name } => {
+            covered(exists && scope.covers_device(device), RefusalKind::UnknownDevice)?;
+            covered(name.is_none_or(|name| scope.covers_stream(name)), RefusalKind::NotPermitted)
         }
-        Action::See(device) => covered(scope.covers_device(device), Kind::UnknownDevice),
-        Action::Bridge(bridge) => {
-            covered(!is_anothers_place(action) && scope.covers_device(&bridge.device), Kind::AuthenticationFailed)
-        }
+        Action::ViewDevice(device) => covered(scope.covers_device(device), RefusalKind::UnknownDevice),
+        Action::Bridge(bridge) => covered(
+            !is_foreign_resource(action) && scope.covers_device(&bridge.device),
+            RefusalKind::AuthenticationFailed,
+        ),
         Action::List | Action::Standby => Ok(()),
-        Action::Control(_) => Err(Kind::AuthenticationFailed),
+        Action::Control(_) => Err(RefusalKind::AuthenticationFailed),
     }
 }
 
 /// What no service may do, whatever its scope.
-fn is_anothers_place(action: Action<'_>) -> bool {
+fn is_foreign_resource(action: Action<'_>) -> bool {
     match action {
         Action::Control(_) => true,
         Action::Bridge(bridge) => bridge.role == Role::Device,
-        Action::Open { .. } | Action::Standby | Action::List | Action::See(_) => false,
+        Action::Open { .. } | Action::Standby | Action::List | Action::ViewDevice(_) => false,
     }
 }
 
@@ -135,7 +142,7 @@ mod tests {
     use crate::proto::secret::KeySeed;
 
     #[test]
-    fn nobodys_key_and_anothers_key_prove_nothing() {
+    fn a_dummy_key_and_another_identitys_key_authenticate_nothing() {
         let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
         let other = PrivateKey::from_seed(&KeySeed::new([2; 32])).public();
         let binding = Binding { method: "GET", authority: "hub", path: "/", session: Session::Channel(&[0; 32]) };

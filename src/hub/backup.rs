@@ -9,13 +9,13 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::state::{REGISTRY, StateDirectory, private_directory, write_private_bytes};
+use super::state::{REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
 
 /// What is made anew, or only says what happened.
-const LEFT_OUT: [&str; 5] = [REGISTRY, "lock", "admin.sock", "activity", "backup."];
+const EXCLUDED: [&str; 5] = [REGISTRY, "lock", "admin.sock", "activity", "backup."];
 
 /// A key or a certificate is far smaller; anything else does not belong in a state directory.
-const FILE_BYTES: u64 = 1024 * 1024;
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Writes the backup of a hub, which may be running: the registry as it is at one moment. Returns how many identities
 /// are in it.
@@ -25,20 +25,20 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     ensure!(registry.exists(), "there is no hub's state in {}", state.display());
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // In a directory of its own, which nobody else may enter, until it is whole.
-    let workplace = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
-    let workplace = workplace.with_context(|| format!("cannot write to {}", directory.display()))?;
-    let whole = workplace.path().join("whole");
+    let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
+    let scratch = scratch.with_context(|| format!("cannot write to {}", directory.display()))?;
+    let snapshot = scratch.path().join("whole");
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(&registry, flags)?.execute("VACUUM INTO ?", [&path_text(&whole)?])?;
-    let backup = Connection::open(&whole)?;
+    Connection::open_with_flags(&registry, flags)?.execute("VACUUM INTO ?", [&path_text(&snapshot)?])?;
+    let backup = Connection::open(&snapshot)?;
     backup.execute_batch("CREATE TABLE file (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")?;
     for path in files(state, Path::new(""))? {
-        let content = content(state, &path).with_context(|| format!("cannot read {}", path.display()))?;
+        let content = read_file(state, &path).with_context(|| format!("cannot read {}", path.display()))?;
         backup.execute("INSERT INTO file VALUES (?, ?)", params![path_text(&path)?, content])?;
     }
     let identities = backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0))?;
     backup.close().map_err(|(_, error)| error)?;
-    write_private_bytes(to, &fs::read(&whole)?)?;
+    write_private_bytes(to, &fs::read(&snapshot)?)?;
     Ok(identities)
 }
 
@@ -47,36 +47,37 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     let directory = StateDirectory::open(state)?;
     let registry = directory.registry();
-    if let Some(file) = of_a_hub(state)? {
+    if let Some(file) = existing_state(state)? {
         let (state, file) = (state.display(), file.display());
         bail!("{state} already holds a hub's state ({file}); move it away first, or name another with --state-dir");
     }
-    let workplace = tempfile::Builder::new().prefix("backup.").tempdir_in(state)?;
-    let whole = workplace.path().join("whole");
-    write_private_bytes(&whole, &content)?;
-    let backup = Connection::open(&whole)?;
-    let not_ours = || format!("{} is no backup of a hub", from.display());
-    let whole_size = stored_size(&backup).with_context(not_ours)?;
-    ensure!(whole_size == content.len() as u64, "{} was cut off; copy it anew", from.display());
-    let verdict = verdict(&backup).with_context(not_ours)?;
-    ensure!(verdict == "ok", "{} is damaged: {verdict}", from.display());
-    let files = stored_files(&backup).with_context(not_ours)?;
-    let identities = backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0)).with_context(not_ours)?;
-    files.iter().try_for_each(|(path, _)| inside(path))?;
+    let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(state)?;
+    let snapshot = scratch.path().join("whole");
+    write_private_bytes(&snapshot, &content)?;
+    let backup = Connection::open(&snapshot)?;
+    let not_a_backup = || format!("{} is no backup of a hub", from.display());
+    let expected_size = stored_size(&backup).with_context(not_a_backup)?;
+    ensure!(expected_size == content.len() as u64, "{} was cut off; copy it anew", from.display());
+    let integrity = integrity(&backup).with_context(not_a_backup)?;
+    ensure!(integrity == "ok", "{} is damaged: {integrity}", from.display());
+    let files = stored_files(&backup).with_context(not_a_backup)?;
+    let identities =
+        backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0)).with_context(not_a_backup)?;
+    files.iter().try_for_each(|(path, _)| ensure_relative(path))?;
     for (path, content) in files {
         let path = state.join(path);
-        private_directory(path.parent().context("a file needs a directory")?)?;
+        create_private_directory(path.parent().context("a file needs a directory")?)?;
         write_private_bytes(&path, &content)?;
     }
     backup.execute_batch("DROP TABLE file; VACUUM")?;
     backup.close().map_err(|(_, error)| error)?;
     // Last: with the registry, the state is whole.
-    fs::rename(&whole, &registry)?;
+    fs::rename(&snapshot, &registry)?;
     Ok(identities)
 }
 
 /// A file of a hub that was here before. What SQLite left beside a registry would be replayed into the restored one.
-fn of_a_hub(state: &Path) -> io::Result<Option<PathBuf>> {
+fn existing_state(state: &Path) -> io::Result<Option<PathBuf>> {
     for entry in fs::read_dir(state)? {
         let name = entry?.file_name();
         if name == "ca.pem" || name.to_string_lossy().starts_with(REGISTRY) {
@@ -93,7 +94,7 @@ fn stored_size(backup: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// `ok`, or what is wrong with it.
-fn verdict(backup: &Connection) -> rusqlite::Result<String> {
+fn integrity(backup: &Connection) -> rusqlite::Result<String> {
     backup.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
 }
 
@@ -103,7 +104,7 @@ fn stored_files(backup: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>>
 }
 
 /// Whether a path stays where it is put.
-fn inside(path: &str) -> anyhow::Result<()> {
+fn ensure_relative(path: &str) -> anyhow::Result<()> {
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     ensure!(plain, "the backup holds a file for another place: {path}");
     Ok(())
@@ -115,16 +116,16 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(state.join(below))? {
         let entry = entry?;
         let name = entry.file_name();
-        let left_out = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
-        if below.as_os_str().is_empty() && LEFT_OUT.iter().any(left_out) {
+        let is_excluded = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
+        if below.as_os_str().is_empty() && EXCLUDED.iter().any(is_excluded) {
             continue;
         }
         let path = below.join(name);
         match entry.metadata() {
             Ok(kind) if kind.is_dir() => found.extend(files(state, &path)?),
-            Ok(kind) if kind.is_file() && kind.len() <= FILE_BYTES => found.push(path),
+            Ok(kind) if kind.is_file() && kind.len() <= MAX_FILE_BYTES => found.push(path),
             Ok(kind) => {
-                let (what, most) = (entry.path(), FILE_BYTES / 1024);
+                let (what, most) = (entry.path(), MAX_FILE_BYTES / 1024);
                 let advice = if kind.is_symlink() { "put what it leads to in its place" } else { "move it elsewhere" };
                 let why = format!("{} is no file of up to {most} KiB, as a hub's are; {advice}", what.display());
                 return Err(io::Error::other(why));
@@ -138,7 +139,7 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// What a file of the hub's user holds. Root may be asking: no link leads elsewhere, and what another owns is not the hub's.
-fn content(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
+fn read_file(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut options = File::options();
     options.read(true);
     #[cfg(unix)]
@@ -155,8 +156,8 @@ fn content(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
         ensure!(found.is_file() && found.uid() == owner, "its owner is another one than that of {}", state.display());
     }
     let mut content = Vec::new();
-    file.take(FILE_BYTES + 1).read_to_end(&mut content)?;
-    ensure!(content.len() as u64 <= FILE_BYTES, "it has grown beyond {} KiB", FILE_BYTES / 1024);
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
+    ensure!(content.len() as u64 <= MAX_FILE_BYTES, "it has grown beyond {} KiB", MAX_FILE_BYTES / 1024);
     Ok(content)
 }
 

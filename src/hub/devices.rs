@@ -4,39 +4,43 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
 use super::auth::{Action, authorize};
-use super::door::Visitor;
+use super::connection::ConnectionContext;
 use super::registry::Record;
-use super::{Shared, answers};
-use crate::net::clock;
-use crate::net::serve::Asked;
+use super::{Shared, responses};
+use crate::net::os::clock;
+use crate::net::transport::http_server::HttpRequest;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::refusal::Refusal;
 
 /// Those in its scope, with what it may ask them for.
-pub(super) async fn list(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Response<Bytes> {
-    match visible(shared, visitor, asked).await {
+pub(super) async fn list(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Response<Bytes> {
+    match visible_devices(shared, context, request).await {
         Ok(devices) => json(&devices),
-        Err(refusal) => answers::refuse(&refusal),
+        Err(refusal) => responses::refusal(&refusal),
     }
 }
 
-async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Vec<DeviceStatus>, Refusal> {
-    let service = visitor.permit(shared, asked, Action::List).await?.record;
+async fn visible_devices(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+) -> Result<Vec<DeviceStatus>, Refusal> {
+    let service = context.authenticate_and_authorize(shared, request, Action::List).await?.record;
     if service.scope.devices.is_empty() {
         return Ok(Vec::new());
     }
     // Each goes through the whole registry: one after another, so that nobody's lists hold up everybody's proofs.
-    let _turn = shared.listing.lock().await;
-    let devices = shared.directory.with(|registry| registry.list(Role::Device)).await;
-    let devices = devices.map_err(|error| error.to_strangers())?;
-    let now = clock::moment();
-    let sees = |id: &DeviceId| authorize(service.standing(), Action::See(id), now).is_ok();
+    let _lock = shared.list_lock.lock().await;
+    let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
+    let devices = devices.map_err(|error| error.to_public_refusal())?;
+    let now = clock::now_utc();
+    let can_see = |id: &DeviceId| authorize(service.authz_subject(), Action::ViewDevice(id), now).is_ok();
     let status = |record: Record| {
-        let Record { principal, last_seen, .. } = shared.directory.refreshed(record);
+        let Record { principal, last_seen, .. } = shared.registry.with_last_seen(record);
         let id: DeviceId = principal.id.into();
-        sees(&id).then(|| {
-            let online = shared.exchange.presence(&id).map(|presence| with_permitted(presence, &service));
+        can_see(&id).then(|| {
+            let online = shared.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
             DeviceStatus { id, last_seen, online }
         })
     };
@@ -44,7 +48,7 @@ async fn visible(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Result<Ve
 }
 
 /// Names that the service may not ask for are as if they were not offered.
-fn with_permitted(mut presence: Presence, service: &Record) -> Presence {
+fn filter_forwards(mut presence: Presence, service: &Record) -> Presence {
     presence.forwards.retain(|name| service.scope.covers_stream(name));
     presence
 }

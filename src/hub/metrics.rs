@@ -22,53 +22,53 @@ pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0
 const HANDSHAKE_BUCKETS: [f64; 10] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct What {
+struct EventLabels {
     operation: &'static str,
     result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Why {
+struct ReasonLabel {
     reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct To {
-    to: Side,
+struct DirectionLabel {
+    to: Recipient,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "the labels' values")]
-enum Side {
+enum Recipient {
     device,
     service,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Which {
+struct LimitLabel {
     limit: &'static str,
 }
 
-type Number = Gauge<f64, AtomicU64>;
+type FloatGauge = Gauge<f64, AtomicU64>;
 
 /// Everything that is counted or measured.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Mutex<Registry>,
-    events: Family<What, Counter>,
+    events: Family<EventLabels, Counter>,
     handshakes: Histogram,
     connections: Counter,
-    turned_away: Family<Why, Counter>,
+    rejected: Family<ReasonLabel, Counter>,
     failed_tls: Counter,
     accept_errors: Counter,
     /// Of streams that have ended.
-    bytes: Family<To, Counter>,
+    bytes: Family<DirectionLabel, Counter>,
     /// Also of those that have not.
-    all_bytes: Family<To, Counter>,
+    all_bytes: Family<DirectionLabel, Counter>,
     lost: Counter,
     panics: Counter,
-    gauges: Vec<(Measure, Number)>,
-    limits: Family<Which, Number>,
+    gauges: Vec<(Measure, FloatGauge)>,
+    limits: Family<LimitLabel, FloatGauge>,
     /// Of the hub's connections, if the system tells. It stays what it was at the start.
     pub congestion_control: Option<String>,
 }
@@ -82,7 +82,7 @@ pub(super) enum Measure {
     Devices,
     Services,
     Streams,
-    Strangers,
+    Unauthenticated,
     Penalised,
     CertificateEnd,
     Memory,
@@ -96,7 +96,7 @@ const MEASURES: [(Measure, &str, &str); 11] = [
     (Measure::Devices, "devstream_devices", "Devices that are known"),
     (Measure::Services, "devstream_services", "Services that are known"),
     (Measure::Streams, "devstream_streams", "Streams that are open or being made"),
-    (Measure::Strangers, "devstream_strangers", "Connections that have not proved who they are"),
+    (Measure::Unauthenticated, "devstream_unauthenticated_connections", "Connections that are not yet authenticated"),
     (Measure::Penalised, "devstream_penalised_sources", "Sources kept away or slowed because of wrong proofs"),
     (Measure::CertificateEnd, "devstream_certificate_end_seconds", "When the certificate ends, in seconds since 1970"),
     (Measure::Memory, "process_resident_memory_bytes", "Resident memory"),
@@ -111,31 +111,31 @@ impl Metrics {
             events: Family::default(),
             handshakes: Histogram::new(HANDSHAKE_BUCKETS),
             connections: Counter::default(),
-            turned_away: Family::default(),
+            rejected: Family::default(),
             failed_tls: Counter::default(),
             accept_errors: Counter::default(),
             bytes: Family::default(),
             all_bytes: Family::default(),
             lost: Counter::default(),
             panics: Counter::default(),
-            gauges: MEASURES.iter().map(|(measure, ..)| (*measure, Number::default())).collect(),
+            gauges: MEASURES.iter().map(|(measure, ..)| (*measure, FloatGauge::default())).collect(),
             limits: Family::default(),
             congestion_control,
         };
         metrics.register();
         if let Some(name) = &metrics.congestion_control {
-            metrics.tell_congestion_control(name);
+            metrics.register_congestion_control(name);
         }
-        limits.iter().for_each(|(limit, value)| metrics.limited(limit, *value));
+        limits.iter().for_each(|(limit, value)| metrics.set_limit(limit, *value));
         metrics
     }
 
     /// The hub is limited to so much of something.
-    pub(super) fn limited(&self, limit: &'static str, value: f64) {
-        self.limits.get_or_create(&Which { limit }).set(value);
+    pub(super) fn set_limit(&self, limit: &'static str, value: f64) {
+        self.limits.get_or_create(&LimitLabel { limit }).set(value);
     }
 
-    fn tell_congestion_control(&self, name: &str) {
+    fn register_congestion_control(&self, name: &str) {
         let info = Info::new(vec![("algorithm", name.to_owned())]);
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         registry.register("devstream_congestion_control", "How the connections react to a congested network", info);
@@ -149,7 +149,7 @@ impl Metrics {
         r.register("devstream_handshake_seconds", help, self.handshakes.clone());
         r.register("devstream_connections", "Connections accepted", self.connections.clone());
         let help = "Connections ended before TLS, by reason";
-        r.register("devstream_connections_turned_away", help, self.turned_away.clone());
+        r.register("devstream_connections_rejected", help, self.rejected.clone());
         r.register("devstream_failed_tls", "Connections whose TLS handshake failed", self.failed_tls.clone());
         r.register("devstream_accept_errors", "Failures to accept a connection", self.accept_errors.clone());
         r.register("devstream_stream_bytes", "Bytes carried, by direction", self.all_bytes.clone());
@@ -163,7 +163,7 @@ impl Metrics {
 
     /// Something happened that the activity log tells.
     pub(super) fn event(&self, event: &Event) {
-        self.events.get_or_create(&What { operation: event.operation.word(), result: event.result }).inc();
+        self.events.get_or_create(&EventLabels { operation: event.operation.word(), result: event.result }).inc();
         if event.operation == Operation::Invoke
             && event.result == ACCEPTED
             && let Some(took) = event.took
@@ -171,28 +171,28 @@ impl Metrics {
             self.handshakes.observe(took.as_secs_f64());
         }
         if let Some((to_device, to_service)) = event.bytes {
-            self.bytes.get_or_create(&To { to: Side::device }).inc_by(to_device);
-            self.bytes.get_or_create(&To { to: Side::service }).inc_by(to_service);
+            self.bytes.get_or_create(&DirectionLabel { to: Recipient::device }).inc_by(to_device);
+            self.bytes.get_or_create(&DirectionLabel { to: Recipient::service }).inc_by(to_service);
         }
     }
 
     /// A connection was accepted.
-    pub(super) fn connected(&self) {
+    pub(super) fn connection_accepted(&self) {
         self.connections.inc();
     }
 
     /// A connection was ended before TLS.
-    pub(super) fn turned_away(&self, reason: &'static str) {
-        self.turned_away.get_or_create(&Why { reason }).inc();
+    pub(super) fn rejected(&self, reason: &'static str) {
+        self.rejected.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// A TLS handshake failed.
-    pub(super) fn failed_tls(&self) {
+    pub(super) fn tls_failed(&self) {
         self.failed_tls.inc();
     }
 
     /// A connection could not be accepted.
-    pub(super) fn accept_error(&self) {
+    pub(super) fn accept_failed(&self) {
         self.accept_errors.inc();
     }
 
@@ -202,9 +202,9 @@ impl Metrics {
             let gauge = self.gauges.iter().find(|(known, _)| known == measure);
             gauge.map(|(_, gauge)| gauge.set(*value));
         }
-        for (to, open) in [(Side::device, open.0), (Side::service, open.1)] {
-            let ended = self.bytes.get_or_create(&To { to }).get();
-            raise(&self.all_bytes.get_or_create(&To { to }), ended + open);
+        for (to, open) in [(Recipient::device, open.0), (Recipient::service, open.1)] {
+            let ended = self.bytes.get_or_create(&DirectionLabel { to }).get();
+            raise(&self.all_bytes.get_or_create(&DirectionLabel { to }), ended + open);
         }
         raise(&self.lost, lost);
         raise(&self.panics, panics);

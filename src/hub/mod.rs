@@ -1,23 +1,22 @@
 //! The meeting point: devices wait here, services ask here, and their streams pass through.
 //!
-//! In the order of a stream: `door` (TLS, who is it), `control` (the device), `open` (the service),
-//! `broker` behind `exchange` (the rules), `streaming` (the bytes), `activity` (what happened).
+//! In the order of a stream: `connection` (TLS, who is it), `control` (the device), `open` (the service),
+//! `broker` behind `broker_handle` (the rules), `streaming` (the bytes), `activity` (what happened).
 
 mod accept;
 pub mod activity;
 mod address;
 mod admin;
-mod answers;
 pub mod auth;
 pub mod backup;
 pub mod broker;
+mod broker_handle;
 mod challenge;
 pub mod config;
+mod connection;
 mod control;
 mod devices;
-mod door;
 mod enrol;
-mod exchange;
 mod listen;
 mod metrics;
 mod monitor;
@@ -25,10 +24,11 @@ mod open;
 pub mod penalty;
 mod pressure;
 pub mod registry;
+mod responses;
 
+pub mod connection_limiter;
 mod standby;
 pub mod state;
-pub mod strangers;
 mod streaming;
 
 use std::io;
@@ -45,39 +45,39 @@ use tokio_util::sync::CancellationToken;
 use self::activity::Activity;
 use self::address::{info, public_address};
 use self::broker::{Event, Operation};
-use self::challenge::Challenges;
+use self::broker_handle::BrokerHandle;
+use self::challenge::PendingChallenges;
 use self::config::HubConfig;
-use self::control::Arriving;
-use self::door::Serves;
-use self::exchange::Exchange;
-pub use self::listen::CannotListen;
+use self::connection::ListenerKind;
+use self::connection_limiter::ConnectionLimiter;
+use self::control::ControlUpgrade;
+pub use self::listen::BindError;
 use self::metrics::Metrics;
-use self::penalty::{Offence, Verdict};
+use self::penalty::{PenaltyReason, SourceStatus};
 use self::pressure::Pressure;
-use self::registry::Directory;
+use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
 use self::state::StateDirectory;
-use self::strangers::Strangers;
-use self::streaming::Arrived;
-use crate::net::certificate::{HubCertificate, Shown, names};
-use crate::net::clock;
-use crate::net::inherit::Inherited;
-use crate::net::local::LocalListener;
-use crate::net::notify;
-use crate::net::random;
+use self::streaming::AcceptedLeg;
+use crate::net::certificate::{CertificateResolver, HubCertificate, names};
+use crate::net::log_throttle::LogThrottle;
+use crate::net::os::clock;
+use crate::net::os::local_socket::LocalListener;
+use crate::net::os::random;
+use crate::net::os::sd_notify;
+use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
-use crate::net::sparingly::Sparingly;
 use crate::net::tasks::Tasks;
 use crate::net::tls::Socket;
 use crate::proto::admin::HubInfo;
-use crate::proto::backoff::spread;
+use crate::proto::backoff::jittered;
 use crate::proto::http::Route;
 use crate::proto::id::ConnectionId;
 use crate::proto::join::HubAddress;
-use crate::proto::limits::RETURNS_PER_SECOND;
-use crate::proto::moment::Moment;
+use crate::proto::limits::RECONNECTS_PER_SECOND;
+use crate::proto::message::StandbyOffer;
 use crate::proto::resume::ResumeKey;
-use crate::proto::standby::Offer;
+use crate::proto::timestamp::Timestamp;
 
 /// The whole of what connections share.
 struct Shared {
@@ -86,24 +86,24 @@ struct Shared {
     /// What join links say.
     public: HubAddress,
     /// What clients are shown.
-    certificate: Arc<Shown>,
-    directory: Directory,
-    exchange: Exchange<Socket>,
+    certificate: Arc<CertificateResolver>,
+    registry: RegistryCache,
+    broker: BrokerHandle<Socket>,
     activity: Activity,
     metrics: Arc<Metrics>,
-    strangers: Arc<Strangers>,
+    limiter: Arc<ConnectionLimiter>,
     pressure: Arc<Pressure>,
     /// Held by whoever lists all devices.
-    listing: tokio::sync::Mutex<()>,
+    list_lock: tokio::sync::Mutex<()>,
     /// About connections that cannot be taken.
-    complaints: Sparingly,
+    overload_log: LogThrottle,
     /// When the hub was started.
-    since: Moment,
+    started_at: Timestamp,
     connections: AtomicU64,
     /// Where TLS inspection is allowed.
-    challenges: Option<Challenges>,
+    challenges: Option<PendingChallenges>,
     /// Connections that stand by, of each identity.
-    standbys: standby::Counts,
+    standbys: standby::StandbyCounts,
     /// Signs what the sides of a stream come back with.
     resume_key: ResumeKey,
     /// No new streams.
@@ -113,86 +113,86 @@ struct Shared {
 }
 
 /// What an upgraded connection goes on as.
-enum Next {
+enum Upgraded {
     /// A device's control connection.
-    Control(Arriving),
+    Control(ControlUpgrade),
     /// One side of a stream.
-    Stream(Box<Arrived>),
+    Stream(Box<AcceptedLeg>),
     /// A connection that stands by.
-    Standby(Box<standby::Arriving>),
+    Standby(Box<standby::StandbyUpgrade>),
 }
 
 /// After a drain, connections get this long to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// A hub that is started again listens within this.
-const START: Duration = Duration::from_millis(300);
+const RESTART_TIME: Duration = Duration::from_millis(300);
 
 /// A whole queue of activity lines onto a slow disk.
-const LAST_LINES: Duration = Duration::from_secs(10);
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A hub that listens but does not serve yet.
 pub struct Hub {
     shared: Arc<Shared>,
-    listeners: Vec<(TcpListener, Serves)>,
+    listeners: Vec<(TcpListener, ListenerKind)>,
     monitor: Option<TcpListener>,
     admin: LocalListener,
     certificate: HubCertificate,
     reload: Reload,
-    writer: activity::Writer,
+    writer: activity::WriterHandle,
     _state: StateDirectory,
 }
 
 impl Hub {
     /// Opens the state directory and every listener that was not inherited.
-    pub fn bind(config: HubConfig, inherited: Inherited) -> anyhow::Result<Self> {
+    pub fn bind(config: HubConfig, inherited: InheritedSockets) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
         let authority = state.authority()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
-        let listeners = listen::listen(&config, inherited)?;
+        let listeners = listen::bind_all(&config, inherited)?;
         let monitor = match config.metrics {
-            Some(address) => Some(listen::open(address, "--metrics")?),
+            Some(address) => Some(listen::bind(address, "--metrics")?),
             None => None,
         };
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
         let streaming_host = config.streaming.iter().map(|streaming| streaming.host.clone());
-        let given = config.hostnames.iter().cloned().chain(streaming_host);
-        let names = names(given, &addresses);
+        let hostnames = config.hostnames.iter().cloned().chain(streaming_host);
+        let names = names(hostnames, &addresses);
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
-        let directory = Directory::new(
+        let registry = RegistryCache::new(
             SqliteRegistry::open(&state.registry())
                 .with_context(|| format!("cannot use the registry {}", state.registry().display()))?,
         );
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;
-        let exchange = Exchange::new(config.broker, activity.clone());
-        let first = *addresses.first().context("the hub listens nowhere")?;
-        let public = public_address(&config, first);
-        let info = info(&config, &public, first, pin);
+        let broker = BrokerHandle::new(config.broker, activity.clone());
+        let first_address = *addresses.first().context("the hub listens nowhere")?;
+        let public = public_address(&config, first_address);
+        let info = info(&config, &public, first_address, pin);
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
-        let challenges = config.allow_tls_inspection.then(Challenges::default);
-        let (limits, standbys) = (config.limits.clone(), standby::Counts::default());
+        let challenges = config.allow_tls_inspection.then(PendingChallenges::default);
+        let (limits, standbys) = (config.limits.clone(), standby::StandbyCounts::default());
         let pressure = Arc::new(Pressure::new(limits.memory));
-        metrics.limited("connections", pressure.most_connections() as f64);
+        metrics.set_limit("connections", pressure.max_connections() as f64);
         if let Some(budget) = pressure.budget() {
-            metrics.limited("memory_bytes", budget as f64);
+            metrics.set_limit("memory_bytes", budget as f64);
         }
         let shared = Arc::new(Shared {
             config,
             info,
             public,
-            certificate: certificate.shown(),
-            directory,
-            exchange,
+            certificate: certificate.resolver(),
+            registry,
+            broker,
             activity,
             metrics,
-            strangers: Arc::new(Strangers::new(limits.strangers, limits.penalties)),
+            limiter: Arc::new(ConnectionLimiter::new(limits.unauthenticated, limits.penalties)),
             pressure,
-            listing: tokio::sync::Mutex::default(),
-            complaints: Sparingly::default(),
-            since: clock::moment(),
+            list_lock: tokio::sync::Mutex::default(),
+            overload_log: LogThrottle::default(),
+            started_at: clock::now_utc(),
             connections: AtomicU64::new(0),
             challenges,
             standbys,
@@ -206,8 +206,8 @@ impl Hub {
 
     /// Where it listens, and whether for streams alone.
     pub fn addresses(&self) -> Vec<(SocketAddr, bool)> {
-        let address = |(listener, serves): &(TcpListener, Serves)| {
-            listener.local_addr().ok().map(|address| (address, *serves == Serves::Streams))
+        let address = |(listener, listener_kind): &(TcpListener, ListenerKind)| {
+            listener.local_addr().ok().map(|address| (address, *listener_kind == ListenerKind::Streams))
         };
         self.listeners.iter().filter_map(address).collect()
     }
@@ -233,34 +233,34 @@ impl Hub {
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let stopping = shared.stopping.clone();
-        for (listener, serves) in listeners {
-            let (door, acceptor) = (shared.clone(), acceptor.clone());
-            let receive = move |tcp, address: SocketAddr| {
-                let admission = door::admit(&door, address)?;
-                Some(door::receive(door.clone(), acceptor.clone(), tcp, address, serves, admission))
+        for (listener, listener_kind) in listeners {
+            let (hub, acceptor) = (shared.clone(), acceptor.clone());
+            let handle = move |tcp, address: SocketAddr| {
+                let permit = connection::admit(&hub, address)?;
+                Some(connection::run(hub.clone(), acceptor.clone(), tcp, address, listener_kind, permit))
             };
-            let accepting = accept::connections(shared.clone(), listener, tasks.clone(), receive);
-            tasks.spawn(until(stopping.clone(), accepting));
+            let accepting = accept::connections(shared.clone(), listener, tasks.clone(), handle);
+            tasks.spawn(run_until(stopping.clone(), accepting));
         }
         if let Some(listener) = monitor {
-            tasks.spawn(until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
+            tasks.spawn(run_until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
-        tasks.spawn(until(stopping.clone(), shared.exchange.clone().keep_time()));
-        tasks.spawn(until(stopping.clone(), shared.directory.clone().keep_sightings()));
-        tasks.spawn(until(stopping.clone(), certificate.keep(reload)));
-        tasks.spawn(until(stopping.clone(), accept::own_user(shared.clone(), admin, tasks.clone())));
-        tasks.spawn(until(stopping, pulse(shared.clone())));
+        tasks.spawn(run_until(stopping.clone(), shared.broker.clone().run_timers()));
+        tasks.spawn(run_until(stopping.clone(), shared.registry.clone().run_last_seen_writer()));
+        tasks.spawn(run_until(stopping.clone(), certificate.run(reload)));
+        tasks.spawn(run_until(stopping.clone(), accept::admin(shared.clone(), admin, tasks.clone())));
+        tasks.spawn(run_until(stopping, watchdog(shared.clone())));
         shutdown.drain.cancelled().await;
-        let left = drain(&shared, &shutdown).await;
-        let directory = shared.directory.clone();
+        let cut = drain(&shared, &shutdown).await;
+        let registry = shared.registry.clone();
         drop(shared);
-        tasks.end(GOODBYE).await;
-        directory.write_sightings().await;
+        tasks.shutdown(CLOSE_GRACE).await;
+        registry.flush_last_seen().await;
         // A disk that hangs does not keep the hub from ending.
-        if timeout(LAST_LINES, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
+        if timeout(LOG_FLUSH_TIMEOUT, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
             tracing::error!(target: "hub", "the end of the activity log is lost: its disk does not answer");
         }
-        Ok(left)
+        Ok(cut)
     }
 }
 
@@ -275,8 +275,8 @@ impl Shared {
         if self.activity.lost() > 0 {
             warnings.push(format!("the activity log has lost {} lines: is the disk full?", self.activity.lost()));
         }
-        warnings.extend(self.pressure.complaint());
-        let (certificate, now) = (self.certificate.status(), clock::moment());
+        warnings.extend(self.pressure.warning());
+        let (certificate, now) = (self.certificate.status(), clock::now_utc());
         if now >= certificate.warn_from {
             warnings.push(format!("the certificate ends on {}", certificate.not_after));
         }
@@ -287,15 +287,15 @@ impl Shared {
     }
 
     /// A source did something wrong.
-    fn offended(&self, address: SocketAddr, offence: Offence) {
-        held_against(&self.strangers, &self.activity, address, offence);
+    fn record_penalty(&self, address: SocketAddr, reason: PenaltyReason) {
+        record_penalty(&self.limiter, &self.activity, address, reason);
     }
 
     /// How long a connection stays away when this hub ends: long enough for the next one to start, and all of them spread
     /// so that it can take them.
-    fn come_back_after(&self) -> Duration {
+    fn reconnect_delay(&self) -> Duration {
         let connections = u32::try_from(self.pressure.connections()).unwrap_or(u32::MAX);
-        START + spread(Duration::from_secs(1) * connections / RETURNS_PER_SECOND, random::dice())
+        RESTART_TIME + jittered(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::u64())
     }
 
     fn is_draining(&self) -> bool {
@@ -307,13 +307,13 @@ impl Shared {
     }
 
     /// Where standby connections come to, if any may.
-    fn standby_offer(&self, authority: &str) -> Option<Offer> {
+    fn standby_offer(&self, authority: &str) -> Option<StandbyOffer> {
         let url = format!("{}{}", self.streaming_base(authority), Route::Standby);
-        Some(Offer { url, hold: self.config.standbys }).filter(|offer| offer.hold > 0 && !self.is_draining())
+        Some(StandbyOffer { url, limit: self.config.standbys }).filter(|offer| offer.limit > 0 && !self.is_draining())
     }
 }
 
-async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
+async fn run_until(stopping: CancellationToken, task: impl Future<Output = ()>) {
     tokio::select! {
         () = stopping.cancelled() => {}
         () = task => {}
@@ -321,11 +321,11 @@ async fn until(stopping: CancellationToken, task: impl Future<Output = ()>) {
 }
 
 /// A source did something wrong; the log hears when that has consequences.
-fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr, offence: Offence) {
-    if strangers.offended(address.ip(), offence) {
-        let word = match strangers.verdict(address.ip()) {
-            Verdict::Slowed => "slowed",
-            Verdict::Banned | Verdict::Welcome => "banned",
+fn record_penalty(limiter: &ConnectionLimiter, activity: &Activity, address: SocketAddr, reason: PenaltyReason) {
+    if limiter.record_penalty(address.ip(), reason) {
+        let word = match limiter.status(address.ip()) {
+            SourceStatus::Throttled => "slowed",
+            SourceStatus::Banned | SourceStatus::Allowed => "banned",
         };
         let event = Event::new(Operation::SourcePenalised, word);
         activity.record(Event { source: Some(address), ..event });
@@ -333,30 +333,30 @@ fn held_against(strangers: &Strangers, activity: &Activity, address: SocketAddr,
 }
 
 /// The hub is alive while the broker answers.
-async fn pulse(shared: Arc<Shared>) {
-    match notify::watchdog(|| shared.exchange.ping()).await {}
+async fn watchdog(shared: Arc<Shared>) {
+    match sd_notify::watchdog(|| shared.broker.ping()).await {}
 }
 
 /// Refuses new streams and waits for the running ones, then ends what is left. Returns how many that were.
 async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     shared.draining.cancel();
-    shared.exchange.drain();
-    let (running, all) = (shared.exchange.holding(), shared.exchange.streams());
+    shared.broker.drain();
+    let (running, all) = (shared.broker.blocking_streams(), shared.broker.streams());
     if all > running {
         let resuming = all - running;
         tracing::info!(target: "hub", "{resuming} streams go on by themselves when the hub is back");
     }
     if running > 0 {
         let deadline = shared.config.drain.as_secs();
-        notify::status(&format!("draining: {running} streams may go on for {deadline} s"));
+        sd_notify::status(&format!("draining: {running} streams may go on for {deadline} s"));
         tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
     }
     tokio::select! {
-        _ = timeout(shared.config.drain, shared.exchange.drained()) => {}
+        _ = timeout(shared.config.drain, shared.broker.wait_drained()) => {}
         () = shutdown.now.cancelled() => {}
     }
-    let left = shared.exchange.holding();
-    shared.exchange.end_all();
+    let cut = shared.broker.blocking_streams();
+    shared.broker.end_all();
     shared.stopping.cancel();
-    left
+    cut
 }

@@ -6,122 +6,130 @@ use bytes::Bytes;
 use http::Response;
 
 use super::auth::Action;
-use super::broker::{Ask, Event, Grant, Operation};
-use super::door::Visitor;
+use super::broker::{Event, Grant, OpenRequest, Operation};
+use super::connection::ConnectionContext;
 use super::registry::Record;
-use super::{Shared, answers};
-use crate::net::clock;
-use crate::net::serve::Asked;
+use super::{Shared, responses};
+use crate::net::os::clock;
+use crate::net::transport::http_server::HttpRequest;
 use crate::proto::http::{
-    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, seconds,
+    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
 };
 use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::RESPONSE_TIMEOUT;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::Scope;
 use crate::proto::standby;
 use crate::proto::stream::StreamProtocol;
 
 /// Authorises, asks the broker, and answers when the device has.
-pub(super) async fn ask(
+pub(super) async fn respond(
     shared: &Shared,
-    visitor: &Visitor,
-    asked: &Asked,
+    context: &ConnectionContext,
+    http_request: &HttpRequest,
     device: DeviceId,
     name: Option<StreamName>,
 ) -> Response<Bytes> {
-    let service = match visitor.identify(shared, asked).await {
-        Ok(proven) => proven.record,
-        Err(refusal) => return answers::refuse(&refusal),
+    let service = match context.authenticate(shared, http_request).await {
+        Ok(authenticated) => authenticated.record,
+        Err(refusal) => return responses::refusal(&refusal),
     };
-    let wanted = match wanted(shared, asked, device, name) {
-        Ok(wanted) => wanted,
-        Err(refusal) => return answers::refuse(&refusal),
+    let params = match parse_params(shared, http_request, device, name) {
+        Ok(params) => params,
+        Err(refusal) => return responses::refusal(&refusal),
     };
-    let device = wanted.device.clone();
-    match request(shared, visitor, service, wanted).await {
+    let device = params.device.clone();
+    match open_stream(shared, context, service, params).await {
         Ok(grant) => {
-            let url = shared.streaming_url(&asked.authority, &device, grant.stream, Role::Service);
-            answers::accept(&grant, &url, shared.standby_offer(&asked.authority).as_ref())
+            let url = shared.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
+            responses::stream_granted(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
         }
-        Err(refusal) => answers::refuse(&refusal),
+        Err(refusal) => responses::refusal(&refusal),
     }
 }
 
 /// A stream that is asked for.
-pub(super) struct Wanted {
+pub(super) struct OpenParams {
     pub(super) device: DeviceId,
     pub(super) name: Option<StreamName>,
     pub(super) connect_timeout: Duration,
     pub(super) response_timeout: Duration,
     pub(super) protocols: Vec<StreamProtocol>,
     pub(super) stream: Option<StreamId>,
-    pub(super) rests: bool,
+    pub(super) reusable: bool,
     pub(super) standby: bool,
     pub(super) early: Bytes,
 }
 
 /// The same for every way in: may this service have it, is there room, and what does the device say?
-pub(super) async fn request(
+pub(super) async fn open_stream(
     shared: &Shared,
-    visitor: &Visitor,
+    context: &ConnectionContext,
     service: Record,
-    wanted: Wanted,
+    params: OpenParams,
 ) -> Result<Grant, Refusal> {
-    let principal = Principal { role: Role::Device, id: wanted.device.clone().into() };
-    let known = shared.directory.find(&principal).await;
-    let known = known.map_err(|error| error.to_strangers())?;
-    let action = Action::Open { device: &wanted.device, known: known.is_some(), name: wanted.name.as_ref() };
-    visitor.allow(shared, &service, action)?;
+    let principal = Principal { role: Role::Device, id: params.device.clone().into() };
+    let known = shared.registry.find(&principal).await;
+    let known = known.map_err(|error| error.to_public_refusal())?;
+    let action = Action::Open { device: &params.device, exists: known.is_some(), name: params.name.as_ref() };
+    context.authorize(shared, &service, action)?;
     let audit = shared.activity.audit()?;
     let limit = shared.config.broker.handshake;
-    let ask = Ask {
-        device: wanted.device,
-        name: wanted.name,
-        until: ends(&service.scope),
+    let request = OpenRequest {
+        device: params.device,
+        name: params.name,
+        until: access_deadline(&service.scope),
         scope: service.scope,
         service: service.principal.id.into(),
-        source: visitor.address,
-        connect_timeout: wanted.connect_timeout.min(limit),
-        response_timeout: wanted.response_timeout.min(limit),
-        protocols: wanted.protocols,
-        stream: wanted.stream,
-        rests: wanted.rests && shared.config.standbys > 0,
-        standby: wanted.standby,
-        early: wanted.early,
+        source: context.address,
+        connect_timeout: params.connect_timeout.min(limit),
+        response_timeout: params.response_timeout.min(limit),
+        protocols: params.protocols,
+        stream: params.stream,
+        reusable: params.reusable && shared.config.standbys > 0,
+        standby: params.standby,
+        early: params.early,
     };
-    if let Err(refusal) = shared.pressure.has_room_for_stream() {
-        return Err(shed(shared, &ask, refusal));
+    if let Err(refusal) = shared.pressure.check_stream_capacity() {
+        return Err(record_overload(shared, &request, refusal));
     }
-    match shared.exchange.ask(shared.next_connection(), ask).await {
+    match shared.broker.open_stream(shared.next_connection(), request).await {
         Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
-        Err(refusal) if refusal.kind == Kind::DeviceOffline => {
-            Err(Refusal::new(Kind::DeviceOffline, known.map(since).unwrap_or_default()))
+        Err(refusal) if refusal.kind == RefusalKind::DeviceOffline => {
+            Err(Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()))
         }
         Err(refusal) => Err(refusal),
     }
 }
 
 /// What the request's headers say.
-fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamName>) -> Result<Wanted, Refusal> {
+fn parse_params(
+    shared: &Shared,
+    http_request: &HttpRequest,
+    device: DeviceId,
+    name: Option<StreamName>,
+) -> Result<OpenParams, Refusal> {
     let limit = shared.config.broker.handshake;
-    let wrong = |header: &str, text: &str| Refusal::new(Kind::BadRequest, format!("{header}: {text}"));
-    let timeout = |header, default: Duration| match asked.header(header) {
-        Some(text) => seconds(text, limit).ok_or_else(|| wrong(header, text)),
+    let wrong = |header: &str, text: &str| Refusal::new(RefusalKind::BadRequest, format!("{header}: {text}"));
+    let timeout = |header, default: Duration| match http_request.header(header) {
+        Some(text) => parse_timeout(text, limit).ok_or_else(|| wrong(header, text)),
         None => Ok(default),
     };
-    let stream = match asked.header(STREAM_ID_HEADER) {
+    let stream = match http_request.header(STREAM_ID_HEADER) {
         Some(text) => Some(text.parse().map_err(|_| wrong(STREAM_ID_HEADER, text))?),
         None => None,
     };
-    Ok(Wanted {
+    Ok(OpenParams {
         device,
         name,
         connect_timeout: timeout(CONNECT_TIMEOUT_HEADER, Duration::ZERO)?,
         response_timeout: timeout(RESPONSE_TIMEOUT_HEADER, RESPONSE_TIMEOUT)?,
-        protocols: asked.header(STREAM_PROTOCOL_HEADER).map(|list| protocols(list.split(','))).unwrap_or_default(),
+        protocols: http_request
+            .header(STREAM_PROTOCOL_HEADER)
+            .map(|list| protocols(list.split(',')))
+            .unwrap_or_default(),
         stream,
-        rests: asked.header(standby::RESTS_HEADER) == Some(standby::RESTS),
+        reusable: http_request.header(standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
         standby: false,
         early: Bytes::new(),
     })
@@ -129,29 +137,29 @@ fn wanted(shared: &Shared, asked: &Asked, device: DeviceId, name: Option<StreamN
 
 /// Those of a list that this hub knows.
 pub(super) fn protocols<'a>(offered: impl Iterator<Item = &'a str>) -> Vec<StreamProtocol> {
-    offered.filter_map(|name| StreamProtocol::named(name.trim())).take(StreamProtocol::ALL.len()).collect()
+    offered.filter_map(|name| StreamProtocol::from_name(name.trim())).take(StreamProtocol::ALL.len()).collect()
 }
 
 /// The hub has no room: said before anything is made for the stream.
-fn shed(shared: &Shared, ask: &Ask, refusal: Refusal) -> Refusal {
+fn record_overload(shared: &Shared, request: &OpenRequest, refusal: Refusal) -> Refusal {
     shared.activity.record(Event {
         reason: refusal.detail.as_str().into(),
-        device: Some(ask.device.clone()),
-        service: Some(ask.service.clone()),
-        name: ask.name.clone(),
-        source: Some(ask.source),
-        ..Event::new(Operation::Invoke, refusal.kind.row().word)
+        device: Some(request.device.clone()),
+        service: Some(request.service.clone()),
+        name: request.name.clone(),
+        source: Some(request.source),
+        ..Event::new(Operation::Invoke, refusal.kind.row().label)
     });
     refusal
 }
 
 /// When a service's access ends, by the clock that does not step.
-pub(super) fn ends(scope: &Scope) -> Option<Instant> {
-    scope.until.map(|until| clock::now() + until.since(clock::moment()))
+pub(super) fn access_deadline(scope: &Scope) -> Option<Instant> {
+    scope.until.map(|until| clock::now() + until.since(clock::now_utc()))
 }
 
 /// Why a device is not there.
-fn since(device: Record) -> String {
+fn offline_detail(device: Record) -> String {
     match device.last_seen {
         _ if device.disabled => "it is disabled at the hub".into(),
         Some(seen) => format!("last seen {}", seen.rfc3339()),

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::net::authority::Authority;
-pub use crate::net::private::{
-    credential_file, private_directory, private_file, write_private, write_private_bytes, write_private_once,
+pub use crate::net::os::private_files::{
+    create_private_directory, read_credential, read_private, write_private, write_private_bytes, write_private_once,
 };
-use crate::net::random;
-use crate::proto::moment::Moment;
+use crate::net::os::random;
 use crate::proto::resume::ResumeKey;
 use crate::proto::secret::Secret;
+use crate::proto::timestamp::Timestamp;
 
 /// The registry's file; what SQLite puts beside it begins with the same name.
 pub const REGISTRY: &str = "registry.sqlite";
@@ -31,7 +31,7 @@ impl StateDirectory {
     /// Opens or makes the directory. Fails if others may read it, or if a hub already uses it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("the state directory {}", path.display());
-        private_directory(path).with_context(named)?;
+        create_private_directory(path).with_context(named)?;
         // Windows locks no file that is opened to append alone.
         let lock = OpenOptions::new().create(true).read(true).append(true).open(path.join("lock"));
         let lock = lock.with_context(named)?;
@@ -66,7 +66,7 @@ impl StateDirectory {
         if !path.exists() {
             write_private_once(&path, &random::secret::<32>().reveal())?;
         }
-        let secret = Secret::parse(private_file(&path)?.trim());
+        let secret = Secret::parse(read_private(&path)?.trim());
         let secret = secret.with_context(|| {
             format!(
                 "{} is damaged; without it a new one is made, and streams that are interrupted now end",
@@ -86,7 +86,7 @@ impl StateDirectory {
         let (certificate, key) = (self.path.join(AUTHORITY), self.path.join("ca.key"));
         if certificate.exists() {
             let context = || format!("cannot use the certificate authority in {}", self.path.display());
-            let load = || anyhow::Ok(Authority::load(&fs::read_to_string(&certificate)?, &private_file(&key)?)?);
+            let load = || anyhow::Ok(Authority::load(&fs::read_to_string(&certificate)?, &read_private(&key)?)?);
             return load().with_context(context);
         }
         let authority = Authority::create()?;
@@ -103,10 +103,10 @@ pub fn activity_log(state: &Path) -> PathBuf {
 }
 
 /// When the state of a hub was made, by the clock of that time, if it can be told.
-pub fn made(state: &Path) -> Option<Moment> {
-    let made = fs::metadata(state.join(AUTHORITY)).ok()?.modified().ok()?;
-    let since = made.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(Moment(0).after(since))
+pub fn created_at(state: &Path) -> Option<Timestamp> {
+    let modified = fs::metadata(state.join(AUTHORITY)).ok()?.modified().ok()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp(0).after(since))
 }
 
 /// Where it listens for its own user.

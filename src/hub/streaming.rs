@@ -8,114 +8,127 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::auth::Action;
-use super::broker::{Admission, Event, Joint, Left, Operation, Shown, SideArrival};
-use super::door::{Proven, Visitor};
-use super::exchange::{Farewell, Handover, Live, Meeting};
-use super::open::ends;
+use super::broker::{Admission, Event, JoinedStream, LegAttach, LegCredential, LegExit, Operation};
+use super::broker_handle::{ActiveStream, Handover, LeaveGuard, Rendezvous};
+use super::connection::{AuthenticatedIdentity, ConnectionContext};
+use super::open::access_deadline;
 use super::standby::{self, Identity};
-use super::{Next, Shared, answers};
-use crate::net::clock;
-use crate::net::relay::{Departure, Leg, Terms, relay};
-use crate::net::serve::{Answer, Asked};
+use super::{Shared, Upgraded, responses};
+use crate::net::os::clock;
 use crate::net::tls::Socket;
+use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
+use crate::net::tunnel::relay::{Leg, LegClose, RelayContext, relay};
 use crate::net::websocket::{SocketKind, Transport, WebSocket, WebSocketError};
-use crate::proto::http::{Bridge, lists};
+use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::Role;
-use crate::proto::keepalive::Patience;
+use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::CLOSE_TIMEOUT;
-use crate::proto::refusal::Kind;
-use crate::proto::resume::{self, ResumeToken, Ticket};
+use crate::proto::refusal::RefusalKind;
+use crate::proto::resume::{self, ResumeTicket, ResumeToken};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 use crate::proto::websocket::{is_unmasked, unmasked};
 
 /// A side that was let in, until it is joined.
-pub(super) struct Waiting {
-    pub(super) meeting: oneshot::Receiver<Meeting<Socket>>,
-    pub(super) farewell: Farewell<Socket>,
+pub(super) struct PendingLeg {
+    pub(super) rendezvous: oneshot::Receiver<Rendezvous<Socket>>,
+    pub(super) guard: LeaveGuard<Socket>,
     /// How long it may be silent, if it speaks `devstream.v1`.
-    pub(super) patience: Option<Patience>,
+    pub(super) idle_timeout: Option<IdleTimeout>,
     /// Its connection is used again after the stream.
-    pub(super) rests: bool,
+    pub(super) reusable: bool,
 }
 
 /// A side that came on a connection of its own, and whose connection may stand by after the stream.
-pub(super) struct Arrived {
-    waiting: Waiting,
+pub(super) struct AcceptedLeg {
+    pending: PendingLeg,
     identity: Option<Identity>,
 }
 
 /// Checks who comes and what they show, and lets them in or not. The token is spent before the upgrade is answered.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked, bridge: Bridge) -> Answer<Next> {
-    let proven = match visitor.permit(shared, asked, Action::Bridge(&bridge)).await {
-        Ok(proven) => proven,
-        Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
+pub(super) async fn upgrade(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    bridge: Bridge,
+) -> HttpOutcome<Upgraded> {
+    let authenticated = match context.authenticate_and_authorize(shared, request, Action::Bridge(&bridge)).await {
+        Ok(authenticated) => authenticated,
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
-    let Proven { record, key, is_channel_bound } = proven;
-    let authorization = asked.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
+    let AuthenticatedIdentity { record, key, is_channel_bound } = authenticated;
+    let authorization = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // Whoever comes back has shown who it is: that its stream is over by now is no offence.
-        visitor.set_excused();
+        context.exempt_from_penalty();
     }
-    let Some(shown) = authorization.and_then(|(scheme, text)| shown(shared, scheme, text)) else {
-        let refusal = visitor.denied(shared, Some(&record.principal), "no stream token, or not one of ours");
-        return Answer::Reply(answers::refuse(&refusal));
+    let Some(credential) = authorization.and_then(|(scheme, text)| parse_credential(shared, scheme, text)) else {
+        let refusal = context.auth_failed(shared, Some(&record.principal), "no stream token, or not one of ours");
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     };
-    let arrival = SideArrival {
-        leg: visitor.connection,
-        place: bridge,
+    let arrival = LegAttach {
+        leg: context.id,
+        bridge,
         principal: record.principal.clone(),
-        shown,
-        address: visitor.address,
-        until: ends(&record.scope),
+        credential,
+        address: context.address,
+        until: access_deadline(&record.scope),
         scope: record.scope,
     };
     if let Err(refusal) = shared.activity.audit() {
-        return Answer::Reply(answers::refuse(&refusal));
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     }
-    match shared.exchange.side(arrival) {
-        Ok(((Admission { protocol, ticket, rests }, meeting), farewell)) => {
-            let headers = ticket.map(|(ticket, grace)| way_back(shared, &ticket, grace)).unwrap_or_default();
-            let patience = protocol.map(|_| shared.config.patience);
-            let (principal, authority) = (record.principal, asked.authority.clone());
-            let identity = rests.map(|run| Identity { principal, key: key.key, authority, run });
-            let waiting = Waiting { meeting, farewell, patience, rests: rests.is_some() };
-            let then = Next::Stream(Box::new(Arrived { waiting, identity }));
-            let (protocol, kind) = chosen(asked, protocol, is_channel_bound);
-            Answer::Upgrade { protocol, headers, kind, then }
+    match shared.broker.attach_leg(arrival) {
+        Ok(((Admission { protocol, ticket, reusable }, rendezvous), guard)) => {
+            let headers = ticket.map(|(ticket, grace)| resume_headers(shared, &ticket, grace)).unwrap_or_default();
+            let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
+            let (principal, authority) = (record.principal, request.authority.clone());
+            let identity = reusable.map(|run| Identity { principal, key: key.key, authority, run });
+            let pending = PendingLeg { rendezvous, guard, idle_timeout, reusable: reusable.is_some() };
+            let state = Upgraded::Stream(Box::new(AcceptedLeg { pending, identity }));
+            let (protocol, kind) = negotiate_subprotocol(request, protocol, is_channel_bound);
+            HttpOutcome::Upgrade { protocol, headers, kind, state }
         }
-        Err(refusal) => Answer::Reply(answers::refuse(&refusal)),
+        Err(refusal) => HttpOutcome::Reply(responses::refusal(&refusal)),
     }
 }
 
 /// The token of a handshake, or a ticket that this hub has signed.
-fn shown(shared: &Shared, scheme: &str, text: &str) -> Option<Shown> {
+fn parse_credential(shared: &Shared, scheme: &str, text: &str) -> Option<LegCredential> {
     if scheme == resume::SCHEME {
-        let ticket = shared.resume_key.open(&ResumeToken::parse(text)?)?;
-        return Some(Shown::Ticket(Box::new(ticket)));
+        let ticket = shared.resume_key.verify(&ResumeToken::parse(text)?)?;
+        return Some(LegCredential::Ticket(Box::new(ticket)));
     }
     let token = (scheme == "Bearer").then(|| StreamToken::parse(text).ok())??;
-    Some(Shown::Token(token.hash()))
+    Some(LegCredential::Token(token.hash()))
 }
 
 /// What a side comes back with.
-fn way_back(shared: &Shared, ticket: &Ticket, grace: Duration) -> Vec<(&'static str, String)> {
+fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Vec<(&'static str, String)> {
     let token = shared.resume_key.sign(ticket);
-    vec![(resume::TOKEN_HEADER, token.reveal().into()), (resume::GRACE_HEADER, grace.as_secs().to_string())]
+    vec![
+        (resume::RESUME_TOKEN_HEADER, token.reveal().into()),
+        (resume::RESUME_GRACE_HEADER, grace.as_secs().to_string()),
+    ]
 }
 
-/// What was agreed in the handshake; else the first one offered, which the original's C client names and ignores.
-fn chosen(asked: &Asked, agreed: Option<StreamProtocol>, is_channel_bound: bool) -> (Option<String>, SocketKind) {
-    let Some(offered) = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()) else {
+/// Chooses the subprotocol that was agreed in the handshake, unmasked if that is offered and the TLS channel is bound;
+/// else the first foreign one, which the original's C client offers and ignores.
+fn negotiate_subprotocol(
+    request: &HttpRequest,
+    agreed: Option<StreamProtocol>,
+    is_channel_bound: bool,
+) -> (Option<String>, SocketKind) {
+    let Some(offered) = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()) else {
         return (None, SocketKind::Stream);
     };
     match agreed.map(StreamProtocol::as_str) {
-        Some(agreed) if is_channel_bound && lists(offered, &unmasked(agreed)) => {
+        Some(agreed) if is_channel_bound && list_contains(offered, &unmasked(agreed)) => {
             (Some(unmasked(agreed)), SocketKind::UnmaskedStream)
         }
-        Some(agreed) if lists(offered, agreed) => (Some(agreed.into()), SocketKind::Stream),
+        Some(agreed) if list_contains(offered, agreed) => (Some(agreed.into()), SocketKind::Stream),
         _ => {
-            let is_foreign = |item: &&str| StreamProtocol::named(item).is_none() && !is_unmasked(item);
+            let is_foreign = |item: &&str| StreamProtocol::from_name(item).is_none() && !is_unmasked(item);
             (offered.split(',').map(str::trim).find(is_foreign).map(str::to_owned), SocketKind::Stream)
         }
     }
@@ -124,47 +137,47 @@ fn chosen(asked: &Asked, agreed: Option<StreamProtocol>, is_channel_bound: bool)
 /// Waits for the other side, then carries the stream or hands the socket to the task that will.
 pub(super) async fn run(
     shared: &Shared,
-    visitor: &Visitor,
-    arrived: Box<Arrived>,
+    context: &ConnectionContext,
+    accepted: Box<AcceptedLeg>,
     socket: WebSocket<Socket>,
-    kept: impl Debug + Send + 'static,
+    resources: impl Debug + Send + 'static,
 ) {
-    let Arrived { waiting, identity } = *arrived;
-    let rested = meet(shared, waiting, Leg::new(socket, kept)).await;
-    if let (Some(leg), Some(identity)) = (rested, identity) {
-        Box::pin(standby::go_on(shared, visitor, identity, leg)).await;
+    let AcceptedLeg { pending, identity } = *accepted;
+    let reusable_leg = join_and_relay(shared, pending, Leg::new(socket, resources)).await;
+    if let (Some(leg), Some(identity)) = (reusable_leg, identity) {
+        Box::pin(standby::reuse(shared, context, identity, leg)).await;
     }
 }
 
 /// The same for a side that may go on to another stream after this one: then it comes back.
-pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
+pub(super) async fn join_and_relay(shared: &Shared, pending: PendingLeg, mut leg: Leg<Socket>) -> Option<Leg<Socket>> {
     // The service's farewell is the end of the stream, or of this connection of it: it is dropped last.
-    let Waiting { meeting, mut farewell, patience, rests } = waiting;
-    let meeting = awaited(meeting, &mut leg, patience, |departure| {
-        tracing::debug!(target: "hub", reason = departure.reason(), "a side left before it was joined");
-        farewell.left(how(departure, None));
+    let PendingLeg { rendezvous, mut guard, idle_timeout, reusable } = pending;
+    let rendezvous = wait_for_peer(rendezvous, &mut leg, idle_timeout, |leg_close| {
+        tracing::debug!(target: "hub", reason = leg_close.reason(), "a side left before it was joined");
+        guard.set_exit(leg_exit(leg_close, None));
         // Whoever else is on its way is told at once.
-        farewell.say();
+        guard.leave();
     });
-    match meeting.await {
-        Ok(Meeting::Give(other)) => {
-            let (back, returned) = oneshot::channel();
-            let back = rests.then_some(back);
-            match other.send(Handover { leg, back }) {
+    match rendezvous.await {
+        Ok(Rendezvous::HandOver(peer)) => {
+            let (return_to, returned) = oneshot::channel();
+            let return_to = reusable.then_some(return_to);
+            match peer.send(Handover { leg, return_to }) {
                 Ok(()) => return returned.await.ok(),
                 // It came too late.
-                Err(Handover { leg, .. }) => leg.refuse(&Kind::Interrupted.into()).await,
+                Err(Handover { leg, .. }) => leg.refuse(&RefusalKind::Interrupted.into()).await,
             }
         }
-        Ok(Meeting::Take(other, joint, live)) => match timeout(CLOSE_TIMEOUT, other).await {
+        Ok(Rendezvous::TakeOver(peer, joined, active)) => match timeout(CLOSE_TIMEOUT, peer).await {
             Ok(Ok(device)) => {
                 // In a place of its own: the side that gives its socket away has no use for that.
-                return Box::pin(carry(shared, (device, leg), joint, &live, farewell)).await;
+                return Box::pin(relay_stream(shared, (device, leg), joined, &active, guard)).await;
             }
-            _ => Box::pin(never_joined(leg, *joint, shared, &live, farewell)).await,
+            _ => Box::pin(peer_lost_before_join(leg, *joined, shared, &active, guard)).await,
         },
-        Ok(Meeting::Refused(refusal)) => leg.refuse(&refusal).await,
-        Err(Some(departure)) => leg.part(&departure).await,
+        Ok(Rendezvous::Refused(refusal)) => leg.refuse(&refusal).await,
+        Err(Some(leg_close)) => leg.close(&leg_close).await,
         Err(None) => {}
     }
     None
@@ -172,117 +185,125 @@ pub(super) async fn meet(shared: &Shared, waiting: Waiting, mut leg: Leg<Socket>
 
 /// The meeting, or how the side left without one. Whether it left before it was joined or after is for the broker to say,
 /// who hears of it: in the latter case it is the stream that it has left, and the other side is told so.
-async fn awaited<T: Transport>(
-    mut meeting: oneshot::Receiver<Meeting<T>>,
+async fn wait_for_peer<T: Transport>(
+    mut rendezvous: oneshot::Receiver<Rendezvous<T>>,
     leg: &mut Leg<T>,
-    patience: Option<Patience>,
-    left: impl FnOnce(&Departure),
-) -> Result<Meeting<T>, Option<Departure>> {
-    let departure = tokio::select! {
+    idle_timeout: Option<IdleTimeout>,
+    left: impl FnOnce(&LegClose),
+) -> Result<Rendezvous<T>, Option<LegClose>> {
+    let leg_close = tokio::select! {
         biased;
-        meeting = &mut meeting => return meeting.map_err(|_| None),
-        departure = leg.hold(patience) => departure,
+        rendezvous = &mut rendezvous => return rendezvous.map_err(|_| None),
+        leg_close = leg.buffer_until_joined(idle_timeout) => leg_close,
     };
-    left(&departure);
-    match meeting.await {
-        Ok(joined @ (Meeting::Give(_) | Meeting::Take(..))) => {
-            leg.departed(departure);
+    left(&leg_close);
+    match rendezvous.await {
+        Ok(joined @ (Rendezvous::HandOver(_) | Rendezvous::TakeOver(..))) => {
+            leg.record_close(leg_close);
             Ok(joined)
         }
-        Ok(Meeting::Refused(_)) | Err(_) => Err(Some(departure)),
+        Ok(Rendezvous::Refused(_)) | Err(_) => Err(Some(leg_close)),
     }
 }
 
-async fn carry(
+async fn relay_stream(
     shared: &Shared,
     (device, service): (Handover<Socket>, Leg<Socket>),
-    joint: Box<Joint>,
-    live: &Live,
-    mut farewell: Farewell<Socket>,
+    joined: Box<JoinedStream>,
+    active: &ActiveStream,
+    mut guard: LeaveGuard<Socket>,
 ) -> Option<Leg<Socket>> {
-    let Handover { leg: device, back } = device;
-    let resumable = joint.protocol == Some(StreamProtocol::Resumable);
-    let terms = Terms {
-        text_allowed: joint.protocol.is_some(),
+    let Handover { leg: device, return_to } = device;
+    let resumable = joined.protocol == Some(StreamProtocol::Resumable);
+    let relay_context = RelayContext {
+        text_allowed: joined.protocol.is_some(),
         resumable,
-        rests: joint.rests,
-        carried: &live.carried,
-        end: &live.end,
+        reusable: joined.reusable,
+        counters: &active.counters,
+        cancel: &active.cancel,
         draining: &shared.draining,
-        drain: shared.config.drain,
-        back: &|| shared.come_back_after(),
-        patience: shared.config.patience,
+        drain_timeout: shared.config.drain,
+        reconnect_delay: &|| shared.reconnect_delay(),
+        idle_timeout: shared.config.idle_timeout,
     };
-    let parting = relay(device, service, &terms).await;
-    let how = match parting.left() {
-        Some((role, departure)) => how(departure, Some(role)),
-        None if matches!(live.why().kind, Kind::Interrupted | Kind::Draining) => Left::Lost(None, live.why().what()),
-        None => Left::Meant,
+    let relay_end = relay(device, service, &relay_context).await;
+    let exit = match relay_end.closed_first() {
+        Some((role, leg_close)) => leg_exit(leg_close, Some(role)),
+        None if matches!(active.end_reason().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
+            LegExit::Lost(None, active.end_reason().message())
+        }
+        None => LegExit::Deliberate,
     };
-    let interrupted = resumable && matches!(how, Left::Lost(..));
-    let left = parting.left().map(|(role, departure)| (role, departure.is_clean(), departure.reason()));
-    farewell.left(how);
-    if parting.rests() {
-        ended(shared, *joint, live, left);
-        let (device, service) = parting.into_legs();
+    let interrupted = resumable && matches!(exit, LegExit::Lost(..));
+    let left = relay_end.closed_first().map(|(role, leg_close)| (role, leg_close.is_clean(), leg_close.reason()));
+    guard.set_exit(exit);
+    if relay_end.is_reusable() {
+        record_end(shared, *joined, active, left);
+        let (device, service) = relay_end.into_legs();
         // Its task has a place for it, or has ended.
-        if let Some(back) = back {
-            drop(back.send(device));
+        if let Some(return_to) = return_to {
+            drop(return_to.send(device));
         }
         return Some(service);
     }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // It is open until the other side has all of it.
-        Box::pin(parting.say_goodbye(&terms, || live.why())).await;
-        ended(shared, *joint, live, left);
+        Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
+        record_end(shared, *joined, active, left);
         return None;
     }
     if !interrupted {
-        ended(shared, *joint, live, left);
+        record_end(shared, *joined, active, left);
     }
     // The sides may come back, or be awaited elsewhere, before the last word is said to the one that is left.
-    drop(farewell);
-    Box::pin(parting.say_goodbye(&terms, || live.why())).await;
+    drop(guard);
+    Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
     None
 }
 
 /// The device's side was lost in the moment in which it was joined. On its first connection it has nothing to come back
 /// with.
-async fn never_joined(leg: Leg<Socket>, joint: Joint, shared: &Shared, live: &Live, mut farewell: Farewell<Socket>) {
-    let gone = Departure::Broken(WebSocketError::Truncated);
-    let again = joint.opened.operation == Operation::StreamResumed;
-    if again {
-        farewell.left(how(&gone, Some(Role::Device)));
+async fn peer_lost_before_join(
+    leg: Leg<Socket>,
+    joined: JoinedStream,
+    shared: &Shared,
+    active: &ActiveStream,
+    mut guard: LeaveGuard<Socket>,
+) {
+    let departure = LegClose::Broken(WebSocketError::Truncated);
+    let resumed = joined.opened.operation == Operation::StreamResumed;
+    if resumed {
+        guard.set_exit(leg_exit(&departure, Some(Role::Device)));
     } else {
-        farewell.left(Left::Meant);
-        ended(shared, joint, live, Some((Role::Device, false, gone.reason())));
+        guard.set_exit(LegExit::Deliberate);
+        record_end(shared, joined, active, Some((Role::Device, false, departure.reason())));
     }
-    drop(farewell);
-    leg.refuse(&if again { Kind::Interrupted } else { Kind::PeerGone }.into()).await;
+    drop(guard);
+    leg.refuse(&if resumed { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;
 }
 
-fn how(departure: &Departure, role: Option<Role>) -> Left {
-    match departure {
-        lost if lost.is_loss() => Left::Lost(role, lost.reason()),
-        clean if clean.is_clean() => Left::Closed,
-        _ => Left::Meant,
+fn leg_exit(leg_close: &LegClose, role: Option<Role>) -> LegExit {
+    match leg_close {
+        lost if lost.is_loss() => LegExit::Lost(role, lost.reason()),
+        clean if clean.is_clean() => LegExit::Closed,
+        _ => LegExit::Deliberate,
     }
 }
 
 /// Every stream that the log saw open, it sees end: how, why, and by whom.
-fn ended(shared: &Shared, joint: Joint, live: &Live, left: Option<(Role, bool, String)>) {
+fn record_end(shared: &Shared, joined: JoinedStream, active: &ActiveStream, left: Option<(Role, bool, String)>) {
     let (result, reason, ended_by) = match left {
         Some((role, clean, reason)) => (if clean { "closed" } else { "broken" }, reason, Some(role)),
-        None => ("ended", live.why().what(), None),
+        None => ("ended", active.end_reason().message(), None),
     };
     shared.activity.record(Event {
         operation: Operation::StreamClosed,
         result,
         reason,
         ended_by,
-        took: Some(clock::now().saturating_duration_since(joint.since)),
-        bytes: Some(live.carried.total()),
-        ..joint.opened
+        took: Some(clock::now().saturating_duration_since(joined.since)),
+        bytes: Some(active.counters.total()),
+        ..joined.opened
     });
 }
 
@@ -296,25 +317,27 @@ mod tests {
     use crate::proto::stream::CLOSE_RESET;
 
     #[tokio::test(start_paused = true)]
-    async fn a_side_that_leaves_in_the_moment_in_which_it_is_joined_has_left_the_stream() {
+    async fn a_leg_that_closes_while_it_is_being_joined_has_left_the_stream() {
         for is_joined in [true, false] {
             let (near, far) = duplex(1024);
             let mut end = WebSocket::new(far, &[], Endpoint::Client, SocketKind::Stream);
             let mut leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, SocketKind::Stream), ());
             end.writer.close(CLOSE_RESET, "").await.unwrap();
-            let (broker, meeting) = oneshot::channel();
+            let (broker, rendezvous) = oneshot::channel();
             let mut broker = Some(broker);
             let (give, _take) = oneshot::channel();
-            let met = awaited(meeting, &mut leg, None, |_| {
+            let result = wait_for_peer(rendezvous, &mut leg, None, |_| {
                 if let Some(broker) = broker.take().filter(|_| is_joined) {
-                    assert!(broker.send(Meeting::Give(give)).is_ok(), "it still listens");
+                    assert!(broker.send(Rendezvous::HandOver(give)).is_ok(), "it still listens");
                 }
             });
-            let met = met.now_or_never().expect("the broker has decided");
-            match (is_joined, met) {
-                (true, Ok(Meeting::Give(_))) => assert!(leg.into_parts().is_none(), "something is left of the stream"),
-                (false, Err(Some(departure))) => assert_eq!(departure.reason(), "reset"),
-                (_, met) => panic!("{met:?}"),
+            let result = result.now_or_never().expect("the broker has decided");
+            match (is_joined, result) {
+                (true, Ok(Rendezvous::HandOver(_))) => {
+                    assert!(leg.into_parts().is_none(), "something is left of the stream")
+                }
+                (false, Err(Some(leg_close))) => assert_eq!(leg_close.reason(), "reset"),
+                (_, result) => panic!("{result:?}"),
             }
         }
     }

@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::proto::join::Pin;
-use crate::proto::moment::Moment;
 use crate::proto::secret::sha256;
+use crate::proto::timestamp::Timestamp;
 
 /// What each hub's authority is called in its certificate.
 pub(super) const AUTHORITY_NAME: &str = "devstream hub";
@@ -92,13 +92,13 @@ pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
 }
 
 /// When a certificate ends, if it parses.
-pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<Moment> {
+pub(super) fn expiry_of(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    Some(Moment(parsed.validity().not_after.timestamp()))
+    Some(Timestamp(parsed.validity().not_after.timestamp()))
 }
 
 /// What the signer of a certificate is called, if it parses and says so.
-pub(super) fn issuer_of(certificate: &CertificateDer<'_>) -> Option<String> {
+pub(super) fn issuer_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     parsed.issuer().iter_common_name().next()?.as_str().ok().map(str::to_owned)
 }

@@ -1,50 +1,49 @@
-//! Who a program is to its hub.
+//! The identity of a program at its hub.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 
-use super::client::{Client, Enrol};
-use super::tls::{self, Trust};
+use crate::net::client::{Client, ClientFactory};
+use crate::net::tls::{self, Trust};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// A device or a service, with what it takes to be one at its hub.
+/// A device or a service, and the means to connect as it to its hub.
 #[derive(Clone)]
 pub struct Identity {
     principal: Principal,
-    enrol: Enrol,
+    client_factory: ClientFactory,
 }
 
 impl Identity {
-    /// For a program that keeps its key itself: the key's public half is what the hub knows of `principal`.
+    /// Creates the identity of a program that keeps its key itself. The hub must have the public key registered for
+    /// `principal`.
     pub fn new(hub: HubAddress, trust: &Trust, principal: Principal, key: PrivateKey) -> Result<Self, Refusal> {
         let client = Client::new(hub, trust, principal.clone(), Arc::new(key)).map_err(|error| tls::explain(&error))?;
-        let enrol: Enrol = Arc::new(move || {
-            let client = client.clone();
-            Box::pin(async move { Ok(client) })
-        });
-        Ok(Self { principal, enrol })
+        let client_factory = ClientFactory::new(move || ready(Ok(client.clone())));
+        Ok(Self { principal, client_factory })
     }
 
-    /// For one that has another way to become a client, which is asked before each connection.
-    pub fn enrolled_by(principal: Principal, enrol: Enrol) -> Self {
-        Self { principal, enrol }
+    /// Creates an identity whose clients come from a factory, which is called before each connection.
+    pub fn with_client_factory(principal: Principal, client_factory: ClientFactory) -> Self {
+        Self { principal, client_factory }
     }
 
-    /// Who it is.
+    /// The identity's role and id.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
-    /// How it becomes a client, if it has that role.
-    pub fn acting_as(&self, role: Role) -> Result<Enrol, Refusal> {
+    /// The factory of its clients; a refusal if the identity has another role.
+    pub fn client_factory_for(&self, role: Role) -> Result<ClientFactory, Refusal> {
         if self.principal.role == role {
-            return Ok(self.enrol.clone());
+            return Ok(self.client_factory.clone());
         }
-        let detail = format!("{} is no {role}: devices await streams, and services open them", self.principal);
-        Err(Refusal::new(Kind::NotPermitted, detail))
+        let detail = format!("{} is not a {role}: devices accept streams, services open them", self.principal);
+        Err(Refusal::new(RefusalKind::NotPermitted, detail))
     }
 }
 

@@ -1,36 +1,22 @@
-//! Sockets and bytes. Knows the protocol; knows no role.
+//! Sockets and bytes: everything between the protocol's rules and the operating system. Knows the protocol; knows no
+//! role.
+//!
+//! From below: [`os`] is what the system offers; [`transport`] dials and accepts TCP connections, [`tls`] encrypts
+//! them, [`websocket`] frames messages on them, [`liveness`] notices dead ones. A [`tunnel`] carries one stream over
+//! WebSockets. [`client`] is a device's or service's side of all that, as an [`identity`]; its connections share a
+//! [`runtime`].
 
-pub mod ahead;
 pub mod authority;
 pub mod certificate;
-pub mod channel;
 pub mod client;
-pub mod clock;
-pub mod core_dump;
-pub mod dial;
-pub mod hubs;
 pub mod identity;
-pub mod inherit;
-mod inspection;
-pub mod local;
-pub mod memory;
-pub mod notify;
-pub mod private;
-pub mod pulse;
-pub mod pump;
-mod race;
-pub mod random;
-pub mod relay;
-pub mod rlimit;
-pub mod serve;
+pub mod liveness;
+pub mod log_throttle;
+pub mod os;
+pub mod runtime;
 pub mod shutdown;
-pub mod socket;
-pub mod sparingly;
-pub mod standby;
-pub mod stream;
 pub mod tasks;
 pub mod tls;
-pub mod usage;
-mod via;
-pub mod vigil;
+pub mod transport;
+pub mod tunnel;
 pub mod websocket;

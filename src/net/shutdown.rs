@@ -1,22 +1,22 @@
-//! How a role is asked to stop: first gently, then at once; and how it is asked to read its files again.
+//! Requests to a running role: to shut down, first gracefully and then at once, and to reload its files.
 
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Held by whoever runs a role, and by whoever stops it.
+/// The shutdown signal of one role. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// Take nothing new; what runs may end by itself, within the role's deadline.
+    /// Accept nothing new; running streams may end by themselves, within the role's deadline.
     pub drain: CancellationToken,
-    /// End now.
+    /// End all streams now.
     pub now: CancellationToken,
 }
 
 impl Shutdown {
-    /// Asks once more: the first time for a drain, then for an end.
-    pub fn ask(&self) {
+    /// Requests the next step: the first call drains, the second ends at once.
+    pub fn request(&self) {
         if self.drain.is_cancelled() {
             self.now.cancel();
         }
@@ -24,18 +24,18 @@ impl Shutdown {
     }
 }
 
-/// Held by whoever has files that may have changed, and by whoever says that they have.
+/// The reload signal of one role. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Reload(Arc<Notify>);
 
 impl Reload {
-    /// Asks for the files to be read again; asking twice before it is done is asking once.
-    pub fn ask(&self) {
+    /// Requests a reload of the files. Requests before the next [`Self::requested`] count as one.
+    pub fn request(&self) {
         self.0.notify_one();
     }
 
-    /// Returns when that is asked for, or has been since the last time.
-    pub async fn asked(&self) {
+    /// Returns once a reload was requested since the last call.
+    pub async fn requested(&self) {
         self.0.notified().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Tasks with an owner: every one is waited for, and cut off when the owner's patience is over.
+//! Tasks with an owner that waits for them, and aborts them after a deadline.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Tasks of this process that ended with a panic: each is a defect, and must be seen.
+/// The tasks of this process that ended with a panic. Each one is a defect, which the metrics show.
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
-/// How many tasks ended with a panic.
+/// The number of tasks of this process that ended with a panic.
 pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
@@ -22,19 +22,19 @@ pub fn panics() -> u64 {
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
-    cut: CancellationToken,
+    abort: CancellationToken,
 }
 
 impl Tasks {
-    /// Starts one more.
+    /// Spawns a task. A panic ends only that task, and is counted.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.clone();
-        // In its own place, or it would take its room twice: where it came from, and where it runs.
+        let abort = self.abort.clone();
+        // Boxed: otherwise the future's memory is taken twice, in this frame's future and in the task.
         let task = Box::pin(task);
         self.tracker.spawn(async move {
             tokio::select! {
-                () = cut.cancelled() => {}
-                // What it panicked over was its own: the others go on.
+                () = abort.cancelled() => {}
+                // The task owns what it panicked over; other tasks are not affected.
                 done = AssertUnwindSafe(task).catch_unwind() => if done.is_err() {
                     PANICS.fetch_add(1, Ordering::Relaxed);
                 }
@@ -42,28 +42,28 @@ impl Tasks {
         });
     }
 
-    /// How many there are.
+    /// The number of running tasks.
     pub fn count(&self) -> usize {
         self.tracker.len()
     }
 
-    /// Waits until the last one has ended by itself.
-    pub async fn ended(&self) {
+    /// Waits until all tasks have ended by themselves.
+    pub async fn wait(&self) {
         self.tracker.close();
         self.tracker.wait().await;
         self.tracker.reopen();
     }
 
-    /// Ends them, without waiting until they have: for a `drop`, which cannot wait.
-    pub fn cut(&self) {
-        self.cut.cancel();
+    /// Aborts all tasks without waiting for them, for a `drop`, which cannot wait.
+    pub fn abort(&self) {
+        self.abort.cancel();
     }
 
-    /// Gives them a moment to end by themselves, then ends them.
-    pub async fn end(self, grace: Duration) {
-        if timeout(grace, self.ended()).await.is_err() {
-            self.cut.cancel();
-            self.ended().await;
+    /// Waits for up to `grace` until all tasks have ended, then aborts the rest.
+    pub async fn shutdown(self, grace: Duration) {
+        if timeout(grace, self.wait()).await.is_err() {
+            self.abort.cancel();
+            self.wait().await;
         }
     }
 }
@@ -93,9 +93,9 @@ mod tests {
         }
         tasks.spawn(async move { survived.store(true, Ordering::Relaxed) });
         go.send(()).unwrap();
-        tasks.ended().await;
-        assert!(other.load(Ordering::Relaxed), "one that ran goes on");
-        assert!(saw.1.load(Ordering::Relaxed), "and new ones start");
+        tasks.wait().await;
+        assert!(other.load(Ordering::Relaxed), "a running task continues");
+        assert!(saw.1.load(Ordering::Relaxed), "new tasks start");
         assert_eq!((tasks.count(), panics()), (0, before + 1));
     }
 }

@@ -1,4 +1,4 @@
-//! What is said on the hub's private admin socket: one JSON line asks, one answers.
+//! The messages of the hub's private admin socket: one JSON line per request, one per response.
 
 use std::net::SocketAddr;
 
@@ -7,178 +7,178 @@ use serde::{Deserialize, Serialize};
 use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
-use super::moment::Moment;
 use super::refusal::Detail;
 use super::scope::{Glob, Scope, ScopeChange};
+use super::timestamp::Timestamp;
 
-/// Asked by the hub's own user.
+/// A request of the user that runs the hub, or of root.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum AdminRequest {
-    /// What is this hub?
+    /// Describe this hub.
     Show,
-    /// Make an identity, or a new join code for one that has not joined.
+    /// Create an identity, or a new join code for one that has not joined.
     Add {
-        /// Which.
+        /// The identity.
         principal: Principal,
-        /// What a service may reach.
+        /// The scope of a service.
         #[serde(default)]
         scope: Scope,
-        /// How long the join code holds.
+        /// Lifetime of the join code, in seconds.
         link_seconds: u64,
     },
-    /// Make a join code with which an identity gets a new key.
+    /// Create a join code with which an identity enrols a new key.
     Rotate {
-        /// Which.
+        /// The identity.
         principal: Principal,
-        /// How long the old key is good beside the new one.
+        /// Overlap during which the old key stays valid, in seconds.
         overlap_seconds: u64,
-        /// How long the join code holds.
+        /// Lifetime of the join code, in seconds.
         link_seconds: u64,
     },
-    /// Change what a service may reach.
+    /// Change the scope of a service.
     Rescope {
-        /// Which.
+        /// The service.
         service: ServiceName,
-        /// How.
+        /// The change.
         change: ScopeChange,
     },
-    /// Let an identity in, or no longer.
+    /// Enable or disable an identity.
     Enable {
-        /// Which.
+        /// The identity.
         principal: Principal,
-        /// Whether it may come in.
+        /// `false` closes its connections and rejects new ones.
         enabled: bool,
     },
-    /// Every identity of one kind.
+    /// List the identities of one role.
     List {
-        /// Which kind.
+        /// The role.
         role: Role,
     },
-    /// One identity.
+    /// Show one identity.
     ShowIdentity {
-        /// Which.
+        /// The identity.
         principal: Principal,
     },
-    /// Forget an identity; its connections end.
+    /// Remove an identity and close its connections.
     Remove {
-        /// Which.
+        /// The identity.
         principal: Principal,
     },
-    /// A role run by the hub's own user enrols itself.
+    /// Enrol a role that the hub's own user runs.
     Enrol {
-        /// As whom.
+        /// The identity.
         principal: Principal,
-        /// With which key.
+        /// Its public key.
         key: PublicKey,
     },
-    /// Make a secret with which many devices join.
+    /// Create an enrolment key, with which many devices join.
     AddEnrolment {
-        /// Which ids they may have.
+        /// The device ids it may enrol.
         devices: Glob,
-        /// How many of them.
+        /// The number of devices it may enrol.
         uses: u32,
-        /// How long the secret holds.
+        /// Lifetime of the key, in seconds.
         seconds: u64,
     },
-    /// Every such secret.
+    /// List the enrolment keys.
     ListEnrolments,
-    /// Make one void. The devices that joined with it stay.
+    /// Revoke an enrolment key. Devices that joined with it stay.
     RemoveEnrolment {
-        /// Its number.
+        /// The key's number.
         id: u64,
     },
-    /// Every stream.
+    /// List the streams.
     Streams,
     /// End a stream.
     EndStream {
-        /// Which.
+        /// The stream.
         stream: StreamId,
     },
-    /// How is this hub?
+    /// Report the hub's status.
     Status,
 }
 
-/// The hub's answer.
+/// A response of the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum AdminAnswer {
-    /// To [`AdminRequest::Show`] and [`AdminRequest::Enrol`].
+pub enum AdminResponse {
+    /// Response to [`AdminRequest::Show`] and [`AdminRequest::Enrol`].
     Hub(HubInfo),
-    /// To [`AdminRequest::Add`], [`AdminRequest::Rotate`] and [`AdminRequest::AddEnrolment`].
+    /// Response to [`AdminRequest::Add`], [`AdminRequest::Rotate`] and [`AdminRequest::AddEnrolment`].
     Link {
         /// The join link, code included.
         link: String,
-        /// Until when its code holds.
-        until: Moment,
-        /// The number of the enrolment key, if it is one.
+        /// Expiry of its code.
+        until: Timestamp,
+        /// Number of the enrolment key, if the link is for one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         enrolment: Option<u64>,
     },
-    /// To [`AdminRequest::List`] and [`AdminRequest::ShowIdentity`].
+    /// Response to [`AdminRequest::List`] and [`AdminRequest::ShowIdentity`].
     Identities {
-        /// In order of their ids.
+        /// The identities, in order of their ids.
         identities: Vec<Identity>,
     },
-    /// To [`AdminRequest::ListEnrolments`].
+    /// Response to [`AdminRequest::ListEnrolments`].
     Enrolments {
-        /// In the order they were made.
+        /// The enrolment keys, oldest first.
         enrolments: Vec<Enrolment>,
     },
-    /// To [`AdminRequest::Streams`].
+    /// Response to [`AdminRequest::Streams`].
     Streams {
-        /// The oldest first.
+        /// The streams, oldest first.
         streams: Vec<StreamStatus>,
     },
-    /// To [`AdminRequest::Status`].
+    /// Response to [`AdminRequest::Status`].
     Status(Box<HubStatus>),
-    /// It is done.
+    /// The request succeeded.
     Done,
-    /// It is not done.
+    /// The request failed.
     Failed {
-        /// Why, and what to do.
+        /// The cause, and what to do.
         reason: String,
     },
 }
 
-/// A hub as its user sees it; `az iot hub devicestream show` gave the `streamingEndpoints`.
+/// The hub as its user sees it; `az iot hub devicestream show` gave the `streamingEndpoints`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HubInfo {
-    /// What other machines call it.
+    /// The name by which other machines reach it.
     pub hostname: String,
-    /// Where streams go.
+    /// The base URLs of its streaming endpoints.
     pub streaming_endpoints: Vec<String>,
-    /// Of its certificate authority.
+    /// Pin of its certificate authority.
     pub pin: Pin,
-    /// Where it listens, as reached from this machine.
+    /// Its listen address, as reached from this machine.
     pub local: HubAddress,
-    /// Its version.
+    /// Version of the program.
     pub version: String,
 }
 
-/// An identity as `list` and `show` give it.
+/// An identity, as `list` and `show` give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
-    /// Which.
+    /// Role and id.
     #[serde(flatten)]
     pub principal: Principal,
-    /// Whether it is let in.
+    /// `false` if the hub rejects it.
     pub enabled: bool,
-    /// Whether it has a key.
+    /// `true` once it has a key.
     pub joined: bool,
-    /// Its keys, the newest first.
+    /// Its keys, newest first.
     pub keys: Vec<KeyStatus>,
-    /// When it was added.
-    pub created: Moment,
-    /// The number of the enrolment key it joined with.
+    /// Time of creation.
+    pub created: Timestamp,
+    /// Number of the enrolment key it joined with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrolment: Option<u64>,
-    /// When it was last connected.
+    /// Time of its last connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<Moment>,
-    /// A device's presence.
+    pub last_seen: Option<Timestamp>,
+    /// A device's presence, if it is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<Presence>,
     /// A service's scope.
@@ -190,82 +190,82 @@ pub struct Identity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyStatus {
-    /// Its fingerprint.
+    /// The key's fingerprint.
     pub fingerprint: String,
-    /// When it was added.
-    pub added: Moment,
-    /// When it ends, if it was replaced.
+    /// Time it was added.
+    pub added: Timestamp,
+    /// Expiry, once it has been replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Moment>,
+    pub until: Option<Timestamp>,
 }
 
-/// A connected device.
+/// The presence of a connected device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Presence {
-    /// From when on.
-    pub since: Moment,
-    /// Where it connected from.
+    /// Time it connected.
+    pub since: Timestamp,
+    /// Its source address.
     pub address: SocketAddr,
-    /// Its agent's version.
+    /// Version of its agent.
     pub version: Detail,
-    /// What it offers.
+    /// The stream names it offers.
     pub forwards: Vec<StreamName>,
-    /// How long a ping and its answer took, in microseconds.
+    /// Round-trip time of the last ping, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_us: Option<u64>,
 }
 
-/// A device as a service that may reach it sees it.
+/// A device, as a service that may reach it sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceStatus {
-    /// Which.
+    /// Its id.
     pub id: DeviceId,
-    /// When it was last connected.
+    /// Time of its last connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<Moment>,
-    /// Its presence, with the forwards that the service may ask for.
+    pub last_seen: Option<Timestamp>,
+    /// Its presence, with the stream names that the service may open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<Presence>,
 }
 
-/// A secret with which many devices join.
+/// An enrolment key, with which many devices join.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Enrolment {
     /// Its number.
     pub id: u64,
-    /// Which ids they may have.
+    /// The device ids it may enrol.
     pub devices: Glob,
-    /// How many may join.
+    /// The number of devices it may enrol.
     pub uses: u32,
-    /// How many have.
+    /// The number it has enrolled.
     pub used: u32,
-    /// When it was made.
-    pub created: Moment,
-    /// Until when it holds.
-    pub until: Moment,
+    /// Time of creation.
+    pub created: Timestamp,
+    /// Expiry.
+    pub until: Timestamp,
 }
 
 /// A stream, from its request on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamStatus {
-    /// Which.
+    /// Its id.
     pub id: StreamId,
-    /// To which device.
+    /// The device.
     pub device: DeviceId,
-    /// For which of its forwards.
+    /// The stream name; none asks for the device's first forward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<StreamName>,
-    /// Whose.
+    /// The service.
     pub service: ServiceName,
-    /// From where.
+    /// Source address of the service.
     pub source: SocketAddr,
-    /// How far it has come: `waiting`, `asked`, `accepted`, `open` or `interrupted`.
+    /// Its state: `waiting`, `asked`, `accepted`, `open` or `interrupted`.
     pub state: String,
-    /// How long ago it was asked for, in seconds.
+    /// Seconds since its request.
     pub age_seconds: u64,
     /// Bytes to the device.
     pub bytes_to_device: u64,
@@ -273,73 +273,73 @@ pub struct StreamStatus {
     pub bytes_to_service: u64,
 }
 
-/// A hub's certificate.
+/// The hub's certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateReport {
-    /// Where it comes from: `own`, `pem` or `acme`.
+    /// Its source: `own`, `pem` or `acme`.
     pub source: String,
-    /// The host names it is good for.
+    /// The host names it is valid for.
     #[serde(default)]
     pub names: Vec<String>,
-    /// When it begins.
+    /// Start of its validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Moment>,
-    /// When it ends.
-    pub not_after: Moment,
-    /// Whole days until then.
+    pub not_before: Option<Timestamp>,
+    /// End of its validity.
+    pub not_after: Timestamp,
+    /// Whole days until its end.
     pub days_left: i64,
-    /// Why the newest attempt to replace it failed, if it did.
+    /// Error of the last attempt to replace it, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
 
-/// How a hub is.
+/// The hub's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HubStatus {
-    /// Its version.
+    /// Version of the program.
     pub version: String,
-    /// What other machines call it.
+    /// The name by which other machines reach it.
     pub hostname: String,
-    /// Its process.
+    /// Process id.
     pub process: u32,
-    /// When it was started.
-    pub since: Moment,
-    /// Whether it takes no new streams because it is about to end.
+    /// Time of its start.
+    pub since: Timestamp,
+    /// `true` while it shuts down and takes no new streams.
     pub draining: bool,
-    /// Devices that are known.
+    /// Registered devices.
     pub devices: u64,
-    /// Devices that are online.
+    /// Connected devices.
     pub online: u64,
-    /// Services that are known.
+    /// Registered services.
     pub services: u64,
-    /// Streams that are open, and those still being made.
+    /// Streams, open or being established.
     pub streams: u64,
-    /// Connections that have not proved who they are.
-    pub strangers: u64,
+    /// Connections that have not authenticated.
+    pub unauthenticated_connections: u64,
     /// Resident memory, in bytes.
     pub memory_bytes: u64,
-    /// What memory is held to, if anything.
+    /// Memory budget, in bytes, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_limit_bytes: Option<u64>,
     /// Open file descriptors.
     pub descriptors: u64,
-    /// How many there may be.
+    /// Limit of open file descriptors.
     pub descriptor_limit: u64,
-    /// How its connections react to a congested network, if the system tells: `bbr` where it is allowed.
+    /// TCP congestion control of its connections, if the system reports it: `bbr` where that is allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub congestion_control: Option<String>,
-    /// The certificate that strangers are shown.
+    /// The certificate of the public listener.
     pub certificate: CertificateReport,
     /// Lines that the activity log lost.
     pub activity_lost: u64,
-    /// What is not as it should be.
+    /// Conditions that need an operator.
     pub warnings: Vec<String>,
 }
 
 impl HubStatus {
-    /// Its file descriptors, of how many, for a person. A system that limits them also counts them.
+    /// Formats open and allowed file descriptors. A system that limits them also counts them.
     pub fn descriptors_of(&self) -> String {
         match self.descriptor_limit {
             u64::MAX => "no limit".into(),

@@ -1,39 +1,35 @@
-//! How a connection proves who it is: an Ed25519 signature over the TLS channel and the request.
+//! Authentication of a connection: an Ed25519 signature over the TLS channel binding and the request.
 //!
-//! What is signed contains 32 bytes of keying material exported from the TLS session (RFC 9266 calls this a channel
-//! binding), so a captured signature opens no other connection, and no clock is needed.
+//! The signature covers 32 bytes of keying material exported from the TLS session ([`super::channel_binding`]), so a
+//! captured signature is worthless on another connection, and no clock is needed.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::challenge::Challenge;
+use super::channel_binding::Exporter;
 use super::id::{Principal, Role};
 use super::key::{PrivateKey, PublicKey, Signature};
 
-/// The request header with the [`Credential`]; `Authorization` is left to the stream token.
-pub const HEADER: &str = "devstream-authorization";
-
-/// The label of the exported keying material, RFC 8446 section 7.5.
-pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-devstream-auth-v1";
-
-/// Keying material that only the two ends of one TLS session know.
-pub type Exporter = [u8; 32];
+/// The request header with the [`Credential`]; `Authorization` carries the stream token.
+pub const AUTH_HEADER: &str = "devstream-authorization";
 
 const SCHEME: &str = "DevStream";
+/// Domain separation of signatures over the channel binding.
 const CHANNEL_CONTEXT: &[u8] = b"devstream-auth-v1\0";
-/// Another one, so that no challenge can be chosen to be what a channel exports.
+/// Domain separation of signatures over a challenge: a challenge chosen to equal a channel binding is of no use.
 const CHALLENGE_CONTEXT: &[u8] = b"devstream-auth-challenge-v1\0";
 
-/// What ties a signature to one connection, or to one request.
+/// The nonce of a signature, which binds it to one connection or one request.
 #[derive(Debug, Clone, Copy)]
 pub enum Session<'a> {
-    /// The TLS session that the request travels in.
+    /// The channel binding of the TLS session that carries the request.
     Channel(&'a Exporter),
-    /// What the hub gave out for one request, where TLS is inspected.
+    /// The hub's challenge for one request, where TLS is inspected.
     Challenge(&'a Challenge),
 }
 
-/// The request a signature is for.
+/// The request that a signature is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
     /// `GET` or `POST`.
@@ -42,7 +38,7 @@ pub struct Binding<'a> {
     pub authority: &'a str,
     /// The request's path.
     pub path: &'a str,
-    /// What it is tied to.
+    /// The nonce.
     pub session: Session<'a>,
 }
 
@@ -71,14 +67,14 @@ impl Binding<'_> {
     }
 }
 
-/// Who is asking, and the proof.
+/// A claimed identity and its proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// Who they say they are.
+    /// The claimed identity.
     pub principal: Principal,
-    /// [`PublicKey::fingerprint`] of the key they signed with.
+    /// [`PublicKey::fingerprint`] of the signing key.
     pub key: String,
-    /// What they signed instead of the TLS channel, if they did.
+    /// The challenge that is signed instead of the channel binding.
     pub challenge: Option<Challenge>,
     signature: Signature,
 }
@@ -90,8 +86,8 @@ impl Credential {
         Self { key: key.public().fingerprint(), principal, challenge: binding.challenge(), signature }
     }
 
-    /// Whether the owner of `key` made this credential for that request, tied to exactly that session.
-    pub fn is_proven_by(&self, key: &PublicKey, binding: &Binding<'_>) -> bool {
+    /// Reports whether the owner of `key` signed this request in this session.
+    pub fn is_signed_by(&self, key: &PublicKey, binding: &Binding<'_>) -> bool {
         self.challenge == binding.challenge() && key.verifies(&binding.message(&self.principal), &self.signature)
     }
 }
@@ -107,9 +103,9 @@ impl fmt::Display for Credential {
     }
 }
 
-/// Not a credential of the one form there is.
+/// The error for text that is not a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a DevStream v1 credential")]
+#[error("invalid credential")]
 pub struct InvalidCredential;
 
 impl FromStr for Credential {
@@ -161,16 +157,16 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_survives_its_header() {
+    fn a_credential_round_trips_through_its_header() {
         let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
         let credential = Credential::sign(device("pi-42"), &key, &binding());
         let parsed: Credential = credential.to_string().parse().unwrap();
         assert_eq!(parsed, credential);
-        assert!(parsed.is_proven_by(&key.public(), &binding()));
+        assert!(parsed.is_signed_by(&key.public(), &binding()));
     }
 
     #[test]
-    fn a_credential_proves_nothing_for_another_request_session_or_identity() {
+    fn a_credential_is_invalid_for_another_request_session_or_identity() {
         let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
         let good = Credential::sign(device("pi-42"), &key, &binding());
         let other_session = [6; 32];
@@ -180,35 +176,35 @@ mod tests {
             Binding { path: "/devices/pi-43/control", ..binding() },
             Binding { session: Session::Channel(&other_session), ..binding() },
         ] {
-            assert!(!good.is_proven_by(&key.public(), &other), "{other:?}");
+            assert!(!good.is_signed_by(&key.public(), &other), "{other:?}");
         }
         let mut stolen = good;
         stolen.principal.role = Role::Service;
-        assert!(!stolen.is_proven_by(&key.public(), &binding()));
+        assert!(!stolen.is_signed_by(&key.public(), &binding()));
         stolen.principal = device("pi-43");
-        assert!(!stolen.is_proven_by(&key.public(), &binding()));
+        assert!(!stolen.is_signed_by(&key.public(), &binding()));
     }
 
     #[test]
-    fn a_challenge_and_a_channel_never_stand_in_for_each_other() {
+    fn a_challenge_never_replaces_a_channel_binding_or_the_reverse() {
         let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
         let challenge = Challenge::new(EXPORTER);
         let answered = Binding { session: Session::Challenge(&challenge), ..binding() };
         let answer = Credential::sign(device("pi-42"), &key, &answered);
         let parsed: Credential = answer.to_string().parse().unwrap();
         assert_eq!(parsed, answer);
-        assert!(parsed.is_proven_by(&key.public(), &answered));
-        assert!(!parsed.is_proven_by(&key.public(), &binding()), "the same bytes, from the channel");
+        assert!(parsed.is_signed_by(&key.public(), &answered));
+        assert!(!parsed.is_signed_by(&key.public(), &binding()), "the same bytes, from the channel");
         let relabelled = Credential { challenge: None, ..answer.clone() };
-        assert!(!relabelled.is_proven_by(&key.public(), &binding()));
+        assert!(!relabelled.is_signed_by(&key.public(), &binding()));
         let other = Challenge::new([6; 32]);
-        assert!(!answer.is_proven_by(&key.public(), &Binding { session: Session::Challenge(&other), ..binding() }));
+        assert!(!answer.is_signed_by(&key.public(), &Binding { session: Session::Challenge(&other), ..binding() }));
         let direct = Credential::sign(device("pi-42"), &key, &binding());
-        assert!(!direct.is_proven_by(&key.public(), &answered));
+        assert!(!direct.is_signed_by(&key.public(), &answered));
     }
 
     #[test]
-    fn bent_headers_are_errors() {
+    fn malformed_headers_are_errors() {
         let key = PrivateKey::from_seed(&KeySeed::new([1; 32]));
         let good = Credential::sign(device("pi-42"), &key, &binding()).to_string();
         for bad in [

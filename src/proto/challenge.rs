@@ -1,7 +1,6 @@
-//! What stands in for the TLS channel where a proxy on the way inspects TLS, and both ends have allowed that.
+//! The challenge that replaces the TLS channel binding where a proxy inspects TLS and both ends have allowed that.
 //!
-//! Such a proxy ends one TLS session and starts another, so the keying material differs at the two ends. The hub says
-//! with each 401 which channel it sees, and the client compares.
+//! Such a proxy ends one TLS session and starts another, so the two ends have no channel binding in common.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,42 +8,30 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::auth::Exporter;
-use super::secret::sha256;
-
-/// The header of a 401 that says which TLS channel the hub sees.
-pub const CHANNEL_HEADER: &str = "devstream-channel";
-
-const CHANNEL_LABEL: &[u8] = b"devstream-channel-v1\0";
 const SCHEME: &str = "DevStream";
-
-/// A TLS channel's name: a hash, so that what signatures are made with stays inside.
-pub fn channel_name(exporter: &Exporter) -> String {
-    URL_SAFE_NO_PAD.encode(sha256(&[CHANNEL_LABEL, exporter].concat()))
-}
 
 /// 32 random bytes from the hub, to be signed once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Challenge([u8; 32]);
 
 impl Challenge {
-    /// From its bytes.
+    /// Creates a challenge from random bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// Returns the bytes to sign.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// As the value of a `WWW-Authenticate` header.
-    pub fn demand(&self) -> String {
+    /// Formats the value of a `WWW-Authenticate` header.
+    pub fn to_header(&self) -> String {
         format!("{SCHEME} challenge=\"{self}\"")
     }
 
-    /// The one in a `WWW-Authenticate` header, if there is one.
-    pub fn demanded(header: &str) -> Option<Self> {
+    /// Parses the value of a `WWW-Authenticate` header.
+    pub fn from_header(header: &str) -> Option<Self> {
         let value = header.strip_prefix(SCHEME)?.trim().strip_prefix("challenge=\"")?;
         value.strip_suffix('"')?.parse().ok()
     }
@@ -56,9 +43,9 @@ impl fmt::Display for Challenge {
     }
 }
 
-/// Not 32 bytes of unpadded base64url.
+/// The error for text that is not 32 bytes of unpadded base64url.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a challenge")]
+#[error("invalid challenge")]
 pub struct InvalidChallenge;
 
 impl FromStr for Challenge {
@@ -74,18 +61,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_survives_its_header() {
+    fn a_challenge_round_trips_through_its_header() {
         let challenge = Challenge::new([7; 32]);
-        assert_eq!(Challenge::demanded(&challenge.demand()), Some(challenge));
+        assert_eq!(Challenge::from_header(&challenge.to_header()), Some(challenge));
         for bad in ["", "DevStream", "Basic challenge=\"x\"", "DevStream challenge=\"AAAA\""] {
-            assert_eq!(Challenge::demanded(bad), None, "{bad}");
+            assert_eq!(Challenge::from_header(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn channels_have_different_names_that_do_not_show_them() {
-        let name = channel_name(&[1; 32]);
-        assert_ne!(name, channel_name(&[2; 32]));
-        assert_ne!(name, URL_SAFE_NO_PAD.encode([1; 32]));
     }
 }

@@ -1,47 +1,47 @@
-//! The two small grammars of ports: what a device offers, and where a service listens.
+//! The grammars of port forwarding: a device's targets and a service's local listeners.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::id::{InvalidName, StreamName};
 
-/// A target on the device and the name it is asked for by: `[NAME=][HOST:]PORT`.
+/// A target on the device and its stream name: `[NAME=][HOST:]PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
-    /// What a service asks for.
+    /// The stream name that services ask for.
     pub name: StreamName,
-    /// Where the device connects.
+    /// The host that the device connects to.
     pub host: String,
-    /// The target's port.
+    /// The port that the device connects to.
     pub port: u16,
 }
 
-/// A local listener and the stream its connections ask for: `[BIND:]PORT[=STREAM]`.
+/// A local listener and the stream that its connections open: `[BIND:]PORT[=STREAM]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Local {
+pub struct LocalForward {
     /// The address to listen on.
     pub bind: String,
     /// The port; 0 lets the system choose.
     pub port: u16,
-    /// The stream to ask for; the device's first forward if none.
+    /// The stream name; none asks for the device's first forward.
     pub stream: Option<StreamName>,
 }
 
-/// Why a text is neither.
+/// The error for text that is not a forward.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidForward {
-    /// No port, or not a number from 1 to 65535.
-    #[error("'{0}' is not a port")]
+    /// The port is missing or not a number from 1 to 65535.
+    #[error("invalid port '{0}'")]
     Port(String),
-    /// Something before the port that is not a host or an address.
-    #[error("'{0}' is not a host name or address (write IPv6 as [::1])")]
+    /// The text before the port is not a host name or address.
+    #[error("invalid host '{0}' (write IPv6 addresses as [::1])")]
     Host(String),
-    /// The stream name is not one.
+    /// The stream name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
 }
 
-/// Only the machine itself, unless told otherwise.
+/// The default host: this machine only.
 const LOOPBACK: &str = "127.0.0.1";
 
 impl FromStr for Forward {
@@ -52,7 +52,7 @@ impl FromStr for Forward {
             Some((name, target)) => (Some(name.parse()?), target),
             None => (None, text),
         };
-        let (host, port) = host_and_port(target)?;
+        let (host, port) = parse_host_port(target)?;
         if port == 0 {
             return Err(InvalidForward::Port("0".into()));
         }
@@ -63,11 +63,11 @@ impl FromStr for Forward {
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.name, Target(&self.host, self.port))
+        write!(f, "{}={}", self.name, HostPort(&self.host, self.port))
     }
 }
 
-impl FromStr for Local {
+impl FromStr for LocalForward {
     type Err = InvalidForward;
 
     fn from_str(text: &str) -> Result<Self, InvalidForward> {
@@ -75,26 +75,26 @@ impl FromStr for Local {
             Some((listener, stream)) => (listener, Some(stream.parse()?)),
             None => (text, None),
         };
-        let (bind, port) = host_and_port(listener)?;
+        let (bind, port) = parse_host_port(listener)?;
         Ok(Self { bind: bind.unwrap_or(LOOPBACK).into(), port, stream })
     }
 }
 
 /// `HOST:PORT`, with an IPv6 address in brackets.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a>(pub &'a str, pub u16);
+pub struct HostPort<'a>(pub &'a str, pub u16);
 
-impl fmt::Display for Target<'_> {
+impl fmt::Display for HostPort<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(host, port) = self;
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 
-/// Splits `[HOST:]PORT`; the host comes back without its brackets.
-pub fn host_and_port(text: &str) -> Result<(Option<&str>, u16), InvalidForward> {
+/// Splits `[HOST:]PORT`; the host is returned without brackets.
+pub fn parse_host_port(text: &str) -> Result<(Option<&str>, u16), InvalidForward> {
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (Some(bare_host(host)?), port),
+        Some((host, port)) => (Some(parse_host(host)?), port),
         None => (None, text),
     };
     let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
@@ -102,13 +102,13 @@ pub fn host_and_port(text: &str) -> Result<(Option<&str>, u16), InvalidForward> 
     Ok((host, number.ok_or_else(|| InvalidForward::Port(port.into()))?))
 }
 
-/// A host name or address, without the brackets of an IPv6 literal.
-pub fn bare_host(host: &str) -> Result<&str, InvalidForward> {
+/// Validates a host name or address and returns it without the brackets of an IPv6 literal.
+pub fn parse_host(host: &str) -> Result<&str, InvalidForward> {
     let invalid = || InvalidForward::Host(host.into());
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     if let Some(inner) = host.strip_prefix('[') {
         let inner = inner.strip_suffix(']').ok_or_else(invalid)?;
-        // Whether there is a zone of that name, such as eth0, is the system's to judge.
+        // The system checks that a zone of that name, such as eth0, exists.
         let (address, zone) = inner.split_once('%').map_or((inner, None), |(address, zone)| (address, Some(zone)));
         let is_zone = zone.is_none_or(|zone| !zone.is_empty() && zone.bytes().all(allowed));
         return if is_zone && address.parse::<std::net::Ipv6Addr>().is_ok() { Ok(inner) } else { Err(invalid()) };
@@ -169,13 +169,13 @@ mod tests {
 
     #[test]
     fn listeners_as_people_write_them() {
-        let local: Local = "0.0.0.0:2222=ssh".parse().unwrap();
+        let local: LocalForward = "0.0.0.0:2222=ssh".parse().unwrap();
         assert_eq!((local.bind.as_str(), local.port, local.stream.unwrap().as_str()), ("0.0.0.0", 2222, "ssh"));
-        let local: Local = "0".parse().unwrap();
+        let local: LocalForward = "0".parse().unwrap();
         assert_eq!((local.bind.as_str(), local.port, local.stream), ("127.0.0.1", 0, None));
-        assert_eq!("[::1]:2222".parse::<Local>().unwrap().bind, "::1");
+        assert_eq!("[::1]:2222".parse::<LocalForward>().unwrap().bind, "::1");
         for bad in ["", "x", "2222=", "2222=a/b", ":2222", "-1"] {
-            assert!(bad.parse::<Local>().is_err(), "{bad:?}");
+            assert!(bad.parse::<LocalForward>().is_err(), "{bad:?}");
         }
     }
 }

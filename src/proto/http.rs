@@ -1,56 +1,57 @@
-//! Paths, headers and subprotocols of the hub's HTTP surface, built and parsed in one place.
+//! Paths, headers and subprotocols of the hub's HTTP interface, formatted and parsed in one place.
 
 use std::fmt;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::forward::bare_host;
+use super::forward::parse_host;
 use super::id::{DeviceId, Role, StreamId, StreamName};
 
 /// Subprotocol of a device's control connection.
 pub const CONTROL_PROTOCOL: &str = "devstream.control.v1";
-/// A service names the [`super::stream::StreamProtocol`]s it speaks in this request header; the answer's header says which
-/// one was agreed.
+/// The header for [`super::stream::StreamProtocol`]s: those of the service in its request, the agreed one in the
+/// response.
 pub const STREAM_PROTOCOL_HEADER: &str = "devstream-stream-protocol";
-/// How long to wait for an offline device to come online, in seconds.
+/// The request header with the time to wait for an offline device to connect, in seconds.
 pub const CONNECT_TIMEOUT_HEADER: &str = "iothub-streaming-connect-timeout-in-seconds";
-/// How long to wait for an online device's answer, in seconds.
+/// The request header with the time to wait for the response of a connected device, in seconds.
 pub const RESPONSE_TIMEOUT_HEADER: &str = "iothub-streaming-response-timeout-in-seconds";
-/// A service may choose the stream's id, so that a request repeated over another connection is known for the same.
+/// The request header with a stream id chosen by the service, by which a request that is repeated on another connection
+/// is recognised.
 pub const STREAM_ID_HEADER: &str = "devstream-stream-id";
-/// `True` or `False`, capitalised as the original's clients compare it.
+/// The response header with `True` or `False`, capitalised as Azure IoT Hub's clients compare it.
 pub const ACCEPTED_HEADER: &str = "iothub-streaming-is-accepted";
-/// Where to bring the stream's WebSocket.
-pub const URL_HEADER: &str = "iothub-streaming-url";
-/// What lets it in.
-pub const TOKEN_HEADER: &str = "iothub-streaming-auth-token";
-/// The name of an error, for the original's clients.
+/// The response header with the URL of the stream's WebSocket.
+pub const STREAM_URL_HEADER: &str = "iothub-streaming-url";
+/// The response header with the stream token, which that WebSocket presents.
+pub const STREAM_TOKEN_HEADER: &str = "iothub-streaming-auth-token";
+/// The response header with the name of an error, for Azure IoT Hub's clients.
 pub const ERROR_HEADER: &str = "iothub-errorcode";
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
-    /// A device brings its control connection.
+    /// The control connection of a device.
     Control(DeviceId),
-    /// A service asks for a stream; without a name, for the device's first.
+    /// A stream request of a service; without a name, for the device's first forward.
     Open(DeviceId, Option<StreamName>),
-    /// One side brings its WebSocket.
+    /// The WebSocket of one leg of a stream.
     Bridge(Bridge),
-    /// One end brings a connection that stands by for streams.
+    /// A standby connection.
     Standby,
-    /// A service asks which devices it may reach.
+    /// The list of devices that a service may reach.
     Devices,
-    /// A machine joins with a one-time code.
+    /// A machine that joins with a one-time code.
     Join,
-    /// Is the process alive?
+    /// The liveness check.
     Health,
-    /// Does the hub take new streams?
+    /// The readiness check: the hub accepts new streams.
     Ready,
 }
 
 impl Route {
-    /// The route of a request, if there is one. The query is ignored: the original's clients send `api-version`.
+    /// Parses the route of a request. The query is ignored: Azure IoT Hub's clients send `api-version`.
     pub fn parse(method: &str, path: &str) -> Option<Self> {
         let path = path.split('?').next().unwrap_or(path);
         let mut segments = Vec::new();
@@ -63,7 +64,7 @@ impl Route {
             ("POST", ["twins", id, "streams"]) => Some(Self::Open(id.parse().ok()?, None)),
             ("POST", ["twins", id, "streams", name]) => Some(Self::Open(id.parse().ok()?, Some(name.parse().ok()?))),
             ("GET", ["bridges", "ih", hub, "d", device, "sid", stream, "r", role]) => Some(Self::Bridge(Bridge {
-                hub: bare_host(hub).ok().filter(|hub| !hub.contains("..")).map(str::to_owned)?,
+                hub: parse_host(hub).ok().filter(|hub| !hub.contains("..")).map(str::to_owned)?,
                 device: device.parse().ok()?,
                 stream: stream.parse().ok()?,
                 role: role.parse().ok()?,
@@ -77,7 +78,7 @@ impl Route {
         }
     }
 
-    /// The method of a request for it.
+    /// Returns the method of a request for this route.
     pub fn method(&self) -> &'static str {
         match self {
             Self::Open(..) | Self::Join => "POST",
@@ -86,7 +87,7 @@ impl Route {
     }
 }
 
-/// As a path. Every part is of characters that need no escaping.
+/// Formats the path. No part needs escaping.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -105,28 +106,28 @@ impl fmt::Display for Route {
     }
 }
 
-/// One side's place at the streaming endpoint.
+/// The streaming endpoint of one leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bridge {
-    /// The hub's name; it only makes the URL readable.
+    /// The hub's name, which only makes the URL readable.
     pub hub: String,
-    /// The device the stream goes to.
+    /// The device of the stream.
     pub device: DeviceId,
-    /// Which stream.
+    /// The stream.
     pub stream: StreamId,
-    /// Which of its sides.
+    /// The role of the leg.
     pub role: Role,
 }
 
-/// A timeout header's value: decimal seconds, fractions allowed; more than `limit` is `limit`. Anything else is `None`.
-pub fn seconds(text: &str, limit: Duration) -> Option<Duration> {
+/// Parses a timeout header: decimal seconds, fractions allowed, capped at `limit`.
+pub fn parse_timeout(text: &str, limit: Duration) -> Option<Duration> {
     let number: f64 = text.trim().parse().ok()?;
     let duration = Duration::try_from_secs_f64(number).ok()?;
     Some(duration.min(limit))
 }
 
-/// Whether a list header such as `Sec-WebSocket-Protocol` names this one.
-pub fn lists(header: &str, wanted: &str) -> bool {
+/// Reports whether a list header such as `Sec-WebSocket-Protocol` contains this item.
+pub fn list_contains(header: &str, wanted: &str) -> bool {
     header.split(',').any(|item| item.trim() == wanted)
 }
 
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_originals_spellings_are_understood() {
+    fn azure_iot_hubs_spellings_are_accepted() {
         let open = Some(Route::Open("pi-42".parse().unwrap(), Some("TestStream".parse().unwrap())));
         for path in ["/twins/pi-42/streams/TestStream?api-version=2020-09-30", "/twins/pi%2D42/streams/TestStream"] {
             assert_eq!(Route::parse("POST", path), open);
@@ -171,11 +172,11 @@ mod tests {
     #[test]
     fn timeouts_are_decimal_seconds_within_the_limit() {
         let limit = Duration::from_secs(60);
-        assert_eq!(seconds("30", limit), Some(Duration::from_secs(30)));
-        assert_eq!(seconds(" 0.5 ", limit), Some(Duration::from_millis(500)));
-        assert_eq!(seconds("1e9", limit), Some(limit));
+        assert_eq!(parse_timeout("30", limit), Some(Duration::from_secs(30)));
+        assert_eq!(parse_timeout(" 0.5 ", limit), Some(Duration::from_millis(500)));
+        assert_eq!(parse_timeout("1e9", limit), Some(limit));
         for bad in ["", "-1", "nan", "inf", "1s", "1e999"] {
-            assert_eq!(seconds(bad, limit), None, "{bad}");
+            assert_eq!(parse_timeout(bad, limit), None, "{bad}");
         }
     }
 }

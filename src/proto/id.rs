@@ -1,4 +1,4 @@
-//! Names and numbers of things, parsed once at the door and cheap to copy around.
+//! Ids and names, parsed at the edge and cheap to clone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,29 +6,29 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Device ids, service names and stream names: up to this many characters (the original's limit for device ids).
-const NAME_CHARS: usize = 128;
+/// Length limit of device ids, service names and stream names, in characters: Azure IoT Hub's for device ids.
+const MAX_NAME_CHARS: usize = 128;
 
-/// Why a name was not one.
+/// The error for text that is not a valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be 1 to {NAME_CHARS} of the characters A-Z a-z 0-9 . _ -, and not '.' or '..'")]
+#[error("{kind} must be 1 to {MAX_NAME_CHARS} of the characters A-Z a-z 0-9 . _ - and not '.' or '..'")]
 pub struct InvalidName {
-    what: &'static str,
+    kind: &'static str,
 }
 
-fn checked(text: &str, what: &'static str) -> Result<Arc<str>, InvalidName> {
+fn validate_name(text: &str, kind: &'static str) -> Result<Arc<str>, InvalidName> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let sized = (1..=NAME_CHARS).contains(&text.len());
-    // "." and ".." would be folded away by anything that normalises a URL path.
+    let sized = (1..=MAX_NAME_CHARS).contains(&text.len());
+    // URL normalisation would remove "." and "..".
     if sized && text.chars().all(allowed) && text != "." && text != ".." {
         Ok(text.into())
     } else {
-        Err(InvalidName { what })
+        Err(InvalidName { kind })
     }
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+    ($(#[$doc:meta])* $type:ident, $kind:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -44,7 +44,7 @@ macro_rules! name {
         impl FromStr for $type {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
-                checked(text, $what).map(Self)
+                validate_name(text, $kind).map(Self)
             }
         }
 
@@ -76,19 +76,19 @@ macro_rules! name {
 }
 
 name!(
-    /// An identity that awaits streams.
+    /// The id of a device, which accepts streams.
     DeviceId, "a device id"
 );
 name!(
-    /// An identity that initiates streams.
+    /// The name of a service, which opens streams.
     ServiceName, "a service name"
 );
 name!(
-    /// What a service asks for on a device; matches a forward exactly.
+    /// The name of a stream that a service opens on a device; matches one of its forwards exactly.
     StreamName, "a stream name"
 );
 name!(
-    /// The id of either kind of identity, where the [`Role`] beside it says which.
+    /// The id of a device or a service, next to its [`Role`].
     PrincipalId, "an id"
 );
 
@@ -116,18 +116,18 @@ impl From<PrincipalId> for ServiceName {
     }
 }
 
-/// The two ends of a stream, and the two kinds of identity.
+/// The role of an identity, and of an end of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Awaits streams.
+    /// Accepts streams.
     Device,
-    /// Initiates streams.
+    /// Opens streams.
     Service,
 }
 
 impl Role {
-    /// The word used on the wire, in paths and in logs.
+    /// The word on the wire, in paths and in logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Device => "device",
@@ -138,7 +138,7 @@ impl Role {
 
 impl std::ops::Not for Role {
     type Output = Self;
-    /// The other side.
+    /// Returns the other role.
     fn not(self) -> Self {
         match self {
             Self::Device => Self::Service,
@@ -164,17 +164,17 @@ impl FromStr for Role {
     }
 }
 
-/// Neither `device` nor `service`.
+/// The error for text other than `device` or `service`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a role is 'device' or 'service'")]
+#[error("role must be 'device' or 'service'")]
 pub struct InvalidRole;
 
-/// Who somebody is: a role and an id within it.
+/// An identity: a role and an id within it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Principal {
-    /// Which kind of identity.
+    /// The role.
     pub role: Role,
-    /// Which one of them.
+    /// The id.
     pub id: PrincipalId,
 }
 
@@ -184,13 +184,13 @@ impl fmt::Display for Principal {
     }
 }
 
-/// One stream, from the moment it is asked for: 128 random bits, 32 hexadecimal digits.
+/// The id of a stream, from its request on: 128 random bits, as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StreamId(u128);
 
 impl StreamId {
-    /// From random bytes.
+    /// Creates an id from random bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
@@ -208,9 +208,9 @@ impl fmt::Debug for StreamId {
     }
 }
 
-/// Not 32 lower-case hexadecimal digits.
+/// The error for text that is not 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a stream id is 32 hexadecimal digits")]
+#[error("a stream id must be 32 lower-case hexadecimal digits")]
 pub struct InvalidStreamId;
 
 impl FromStr for StreamId {
@@ -237,7 +237,8 @@ impl From<StreamId> for String {
     }
 }
 
-/// One accepted connection of the hub, counted from its start; tells a device's new connection from its old one.
+/// The number of a connection that the hub accepted, counted from its start. Distinguishes a device's new connection
+/// from its old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
@@ -252,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_take_the_safe_characters_and_nothing_else() {
+    fn names_accept_the_safe_characters_only() {
         for good in ["a", "pi-42", "A.b_c-9", &"x".repeat(128)] {
             assert!(good.parse::<DeviceId>().is_ok(), "{good}");
         }
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn stream_ids_round_trip_and_refuse_other_spellings() {
+    fn stream_ids_round_trip_and_reject_other_spellings() {
         let id = StreamId::from_bytes([7; 16]);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("+7070707070707070707070707070707".parse::<StreamId>().is_err());

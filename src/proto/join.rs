@@ -1,4 +1,4 @@
-//! The join link: what a person pastes once per machine, and the request that spends it.
+//! The join link, which a person pastes once per machine, and the request that redeems its code.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,21 +8,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-use super::forward::{InvalidForward, Target, bare_host, host_and_port};
+use super::forward::{HostPort, InvalidForward, parse_host, parse_host_port};
 use super::id::{PrincipalId, Role};
 use super::key::PublicKey;
 use super::secret::JoinCode;
 
-/// The port of a hub when none is named: the one that firewalls let out.
+/// The hub's default port: HTTPS, which firewalls let out.
 pub const DEFAULT_PORT: u16 = 443;
 
-/// Where a hub is: `HOST[:PORT]`.
+/// The address of a hub: `HOST[:PORT]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HubAddress {
-    /// Its name or address, IPv6 without brackets.
+    /// Host name or address, IPv6 without brackets.
     pub host: String,
-    /// Its port.
+    /// TCP port.
     pub port: u16,
 }
 
@@ -35,23 +35,23 @@ impl FromStr for HubAddress {
 }
 
 impl HubAddress {
-    /// With this port where none is named.
+    /// Parses an address, with `default_port` where the text has none.
     pub(super) fn parse(text: &str, default_port: u16) -> Result<Self, InvalidForward> {
         let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         if !has_port {
-            return Ok(Self { host: bare_host(text)?.into(), port: default_port });
+            return Ok(Self { host: parse_host(text)?.into(), port: default_port });
         }
-        match host_and_port(text)? {
+        match parse_host_port(text)? {
             (Some(host), port @ 1..) => Ok(Self { host: host.into(), port }),
             _ => Err(InvalidForward::Port(text.into())),
         }
     }
 }
 
-/// As in a URL or a `Host` header: the port only where it is not the default.
+/// Formats it as in a URL or a `Host` header: without the port if that is the default.
 impl fmt::Display for HubAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let full = Target(&self.host, self.port).to_string();
+        let full = HostPort(&self.host, self.port).to_string();
         let default_port = format!(":{DEFAULT_PORT}");
         f.write_str(full.strip_suffix(&default_port).unwrap_or(&full))
     }
@@ -78,15 +78,15 @@ pub struct Pin([u8; 32]);
 const PIN_PREFIX: &str = "sha256:";
 
 impl Pin {
-    /// From the hash.
+    /// Creates a pin from the hash.
     pub fn from_bytes(hash: [u8; 32]) -> Self {
         Self(hash)
     }
 }
 
-/// Not `sha256:` and 32 bytes of unpadded base64url. Shortened pins are not taken.
+/// The error for text other than `sha256:` and 32 bytes of unpadded base64url; truncated pins are rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a pin of the form sha256:…")]
+#[error("invalid pin; expected sha256:…")]
 pub struct InvalidPin;
 
 impl FromStr for Pin {
@@ -123,27 +123,27 @@ impl From<Pin> for String {
     }
 }
 
-/// `devstream://HOST[:PORT]/ID?role=ROLE&pin=PIN&code=CODE`; without an ID, it is an enrolment key's, and each machine
-/// names itself.
+/// `devstream://HOST[:PORT]/ID?role=ROLE&pin=PIN&code=CODE`. A link without an ID is an enrolment key, and each machine
+/// chooses its own id.
 #[derive(Debug, Clone)]
 pub struct JoinLink {
-    /// Where the hub is.
+    /// Address of the hub.
     pub hub: HubAddress,
-    /// What the machine becomes.
+    /// Role of the machine.
     pub role: Role,
-    /// Which one, if that is settled.
+    /// Id of the machine; none for an enrolment key.
     pub id: Option<PrincipalId>,
-    /// What its certificate authority must be; without it, the public ones are trusted.
+    /// Pin of the hub's certificate authority; without one, the public certificate authorities are trusted.
     pub pin: Option<Pin>,
-    /// Spent on joining.
+    /// The code that joining redeems.
     pub code: JoinCode,
 }
 
 const SCHEME: &str = "devstream://";
 
-/// Why a text is not a join link.
+/// The error for text that is not a join link, with its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a join link: {0}; it looks like 'devstream://HOST/ID?role=…&pin=…&code=…'")]
+#[error("invalid join link: {0}; expected 'devstream://HOST/ID?role=…&pin=…&code=…'")]
 pub struct InvalidLink(&'static str);
 
 impl FromStr for JoinLink {
@@ -151,34 +151,34 @@ impl FromStr for JoinLink {
 
     fn from_str(text: &str) -> Result<Self, InvalidLink> {
         let rest = text.trim().strip_prefix(SCHEME).ok_or(InvalidLink("it does not start with devstream://"))?;
-        let (place, query) = rest.split_once('?').ok_or(InvalidLink("it was cut off after the id"))?;
-        let (authority, id) = place.split_once('/').ok_or(InvalidLink("it names no device or service"))?;
+        let (target, query) = rest.split_once('?').ok_or(InvalidLink("it ends before the code"))?;
+        let (authority, id) = target.split_once('/').ok_or(InvalidLink("the id is missing"))?;
         let (mut role, mut pin, mut code) = (Role::Device, None, None);
         for field in query.split('&') {
             let (name, value) = field.split_once('=').ok_or(InvalidLink("a field has no value"))?;
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| InvalidLink("a field is not text"))?;
+            let value = percent_decode_str(value).decode_utf8().map_err(|_| InvalidLink("a field is not UTF-8"))?;
             match name {
-                "role" => role = value.parse().map_err(|_| InvalidLink("its role is unknown"))?,
-                "pin" => pin = Some(value.parse().map_err(|_| InvalidLink("its pin is damaged"))?),
-                "code" => code = Some(JoinCode::parse(&value).map_err(|_| InvalidLink("its code is damaged"))?),
-                _ => return Err(InvalidLink("it has a field that this version does not know")),
+                "role" => role = value.parse().map_err(|_| InvalidLink("unknown role"))?,
+                "pin" => pin = Some(value.parse().map_err(|_| InvalidLink("invalid pin"))?),
+                "code" => code = Some(JoinCode::parse(&value).map_err(|_| InvalidLink("invalid code"))?),
+                _ => return Err(InvalidLink("unknown field, which may need a newer version")),
             }
         }
         Ok(Self {
-            hub: authority.parse().map_err(|_| InvalidLink("its hub address is damaged"))?,
+            hub: authority.parse().map_err(|_| InvalidLink("invalid hub address"))?,
             role,
             id: match id {
                 "" => None,
-                id => Some(id.to_owned().try_into().map_err(|_| InvalidLink("its id is damaged"))?),
+                id => Some(id.to_owned().try_into().map_err(|_| InvalidLink("invalid id"))?),
             },
             pin,
-            code: code.ok_or(InvalidLink("its code is missing"))?,
+            code: code.ok_or(InvalidLink("the code is missing"))?,
         })
     }
 }
 
 impl JoinLink {
-    /// The whole link, code included: for the person who asked for it.
+    /// Formats the whole link, code included, for the person who requested it.
     pub fn reveal(&self) -> String {
         let Self { hub, role, id, pin, code } = self;
         let id = id.as_ref().map_or("", PrincipalId::as_str);
@@ -187,12 +187,12 @@ impl JoinLink {
     }
 }
 
-/// The body of `POST /join`. The request is signed with the new key, which proves that its owner sent it.
+/// The body of `POST /join`. The request is signed with the new key, which proves possession of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct JoinRequest {
-    /// From the link.
+    /// The code of the link.
     pub code: JoinCode,
-    /// The public half of the key made on the joining machine.
+    /// Public half of the key generated on the joining machine.
     pub key: PublicKey,
 }
 
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_survives_being_pasted() {
+    fn a_link_round_trips() {
         let text = format!("  {}\n", link().reveal());
         let read: JoinLink = text.parse().unwrap();
         assert_eq!(read.hub, link().hub);
@@ -222,14 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn a_link_without_an_id_is_for_many_machines() {
+    fn a_link_without_an_id_is_an_enrolment_key() {
         let link = JoinLink { role: Role::Device, id: None, ..link() };
         assert!(link.reveal().starts_with("devstream://hub.example.com:8443/?role=device&"));
         assert_eq!(link.reveal().parse::<JoinLink>().unwrap().id, None);
     }
 
     #[test]
-    fn a_damaged_link_says_what_is_wrong_and_never_its_code() {
+    fn the_error_for_a_damaged_link_never_contains_the_code() {
         let good = link().reveal();
         for cut in 0..good.len() {
             if let Err(error) = good[..cut].parse::<JoinLink>() {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_leave_out_443_and_nothing_else() {
+    fn addresses_omit_port_443_only() {
         for (text, shown) in [
             ("hub.example.com", "hub.example.com"),
             ("hub.example.com:443", "hub.example.com"),

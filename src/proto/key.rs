@@ -1,4 +1,4 @@
-//! Ed25519 keys (RFC 8032): the private half never leaves the machine that made it.
+//! Ed25519 keys, RFC 8032. A private key never leaves the machine that generated it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 
 use super::secret::{KeySeed, sha256};
 
-/// A private key, made from a random seed.
+/// A private key, generated from a random seed.
 pub struct PrivateKey(Ed25519KeyPair);
 
 impl PrivateKey {
-    /// The key that belongs to a seed.
+    /// Derives the key from its seed.
     #[expect(clippy::expect_used, reason = "any 32 bytes are an Ed25519 seed, RFC 8032 section 5.1.5")]
     pub fn from_seed(seed: &KeySeed) -> Self {
         Self(Ed25519KeyPair::from_seed_unchecked(seed.bytes()).expect("32 bytes are a seed"))
     }
 
-    /// The half that others may know.
+    /// Returns the public key.
     pub fn public(&self) -> PublicKey {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(self.0.public_key().as_ref());
@@ -41,9 +41,9 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// Not a key or signature as written by this program.
+/// The error for text that is not a key or signature in unpadded base64url.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid key or signature")]
+#[error("invalid key or signature")]
 pub struct InvalidKey;
 
 /// A public key; as text, unpadded base64url.
@@ -52,22 +52,22 @@ pub struct InvalidKey;
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// From stored bytes.
+    /// Creates a key from its stored bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// As stored.
+    /// Returns the bytes to store.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether this key's owner signed that message.
+    /// Verifies the owner's signature of a message.
     pub fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
         UnparsedPublicKey::new(&ED25519, self.0).verify(message, &signature.0).is_ok()
     }
 
-    /// A short name for the key in logs and requests: the first 16 bytes of its SHA-256.
+    /// The short name of the key in logs and requests: the first 16 bytes of its SHA-256.
     pub fn fingerprint(&self) -> String {
         URL_SAFE_NO_PAD.encode(&sha256(&self.0)[..16])
     }

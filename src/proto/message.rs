@@ -1,4 +1,5 @@
-//! The messages on a device's control connection: JSON in text frames, field names as the original's.
+//! The messages of a device's control connection and their codec: JSON in text frames, with Azure IoT Hub's field
+//! names.
 
 use std::net::SocketAddr;
 
@@ -9,143 +10,153 @@ use super::id::{ServiceName, StreamId, StreamName};
 use super::limits::{CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH};
 use super::refusal::{Detail, Refusal};
 use super::secret::StreamToken;
-use super::standby::Offer;
 
-/// What a device says to the hub.
+/// A message from a device to the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ToHub {
-    /// The first message: what this device is and offers.
+    /// The first message: the device's version and forwards.
     Hello(Hello),
-    /// The answer to a [`StreamRequest`].
+    /// The response to a [`StreamRequest`].
     StreamResponse(StreamResponse),
 }
 
-/// What the hub says to a device.
+/// A message from the hub to a device.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ToDevice {
-    /// The answer to [`ToHub::Hello`]: the device is online.
+    /// The response to [`ToHub::Hello`]: the device is online.
     Welcome {
         /// The hub's version.
         version: String,
-        /// Where to bring standby connections, if the hub takes any.
+        /// The hub's offer to take standby connections, if it makes one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        standby: Option<Offer>,
+        standby: Option<StandbyOffer>,
     },
-    /// A service asks for a stream.
+    /// A service requests a stream.
     StreamRequest(StreamRequest),
-    /// The request is void: the service left, or time ran out.
+    /// The request is void: the service left, or the handshake timed out.
     StreamCancel {
-        /// Which request.
+        /// The request.
         request_id: StreamId,
     },
-    /// The hub is going away; its connection will end.
+    /// The hub shuts down and will close the connection.
     Drain {
-        /// How long after that end the device leaves the hub alone, so that not all come back in the same moment.
-        #[serde(default)]
-        back_ms: u64,
+        /// Time to wait after that before reconnecting, in milliseconds: spreads the load of a fleet that returns.
+        #[serde(default, rename = "backMs")]
+        reconnect_delay_ms: u64,
     },
-    /// Another agent with the same id took over; this connection ends.
+    /// Another agent with the same id connected, and this connection is closed.
     Displaced {
-        /// Where the other one connected from.
+        /// Source address of the other agent.
         by: SocketAddr,
     },
 }
 
-/// What a device is and offers.
+/// The hub's offer to take standby connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StandbyOffer {
+    /// `wss://HOST[:PORT]/standby`.
+    pub url: String,
+    /// Limit of standby connections for one identity.
+    #[serde(rename = "hold")]
+    pub limit: usize,
+}
+
+/// The version, capabilities and forwards of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hello {
     /// The agent's version.
     pub version: Detail,
-    /// Which run of the agent this is: a stream of another run has nobody to go on with it.
+    /// The run of the agent: a restarted agent cannot resume the streams of an earlier run.
     #[serde(default)]
     pub run: u64,
-    /// Stream subprotocols it speaks.
+    /// The stream subprotocols it supports.
     #[serde(default)]
     pub protocols: Vec<String>,
     /// The names of its forwards, the default one first.
     pub forwards: Vec<StreamName>,
-    /// Whether it is to be asked for names that are none of these, too.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub others: bool,
-    /// Whether a connection that has carried a stream may stand by for another.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub rests: bool,
+    /// `true` if requests for other names are to be forwarded to it as well.
+    #[serde(rename = "others", default, skip_serializing_if = "is_false")]
+    pub accepts_any_name: bool,
+    /// `true` if a connection that has carried a stream can become a standby connection.
+    #[serde(rename = "rests", default, skip_serializing_if = "is_false")]
+    pub reusable: bool,
 }
 
-/// A service asks for a stream.
+/// A service's request for a stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamRequest {
-    /// To be repeated in the answer.
+    /// The id to repeat in the response.
     pub request_id: StreamId,
-    /// Which forward.
+    /// The forward.
     pub stream_name: StreamName,
-    /// Where to bring the WebSocket.
+    /// The URL of the WebSocket to open.
     pub url: String,
-    /// What lets it in, once; nothing on a connection that is let in already.
+    /// The single-use token for that WebSocket; none on a connection that is already authenticated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization_token: Option<StreamToken>,
-    /// The subprotocol both ends speak, if any.
+    /// The stream subprotocol that both ends support, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// Who asks.
+    /// The service.
     pub service: ServiceName,
-    /// Where they ask from.
+    /// Source address of the service.
     pub source: SocketAddr,
-    /// Whether the connections of both sides stand by again after the stream, instead of being closed.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub rests: bool,
+    /// `true` if the connections of both legs become standby connections after the stream, instead of being closed.
+    #[serde(rename = "rests", default, skip_serializing_if = "is_false")]
+    pub reusable: bool,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// The device's answer. A no after a yes takes that back: the device could not bring its WebSocket.
+/// A device's response. A refusal after an acceptance revokes it: the device could not open its leg.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamResponse {
-    /// Which request.
+    /// The request.
     pub request_id: StreamId,
-    /// Yes or no.
+    /// `true` if the device accepts the stream.
     pub accepted: bool,
-    /// Why not.
+    /// The reason of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Refusal>,
 }
 
-/// Why a message could not be read.
+/// The error for a message that cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidMessage {
-    /// Over [`CONTROL_MESSAGE_BYTES`].
-    #[error("message of {0} bytes, over the limit of {CONTROL_MESSAGE_BYTES}")]
+    /// Larger than [`CONTROL_MESSAGE_BYTES`].
+    #[error("message of {0} bytes exceeds the limit of {CONTROL_MESSAGE_BYTES}")]
     TooLong(usize),
-    /// Nested over [`CONTROL_MESSAGE_DEPTH`].
-    #[error("message nested more than {CONTROL_MESSAGE_DEPTH} deep")]
+    /// Nested deeper than [`CONTROL_MESSAGE_DEPTH`].
+    #[error("message nested deeper than {CONTROL_MESSAGE_DEPTH} levels")]
     TooDeep,
     /// Not JSON of the expected shape.
     #[error("malformed message: {0}")]
     Malformed(Detail),
 }
 
-/// It may quote the peer.
+/// The error text may quote the peer, so it is sanitized.
 impl From<serde_json::Error> for InvalidMessage {
     fn from(error: serde_json::Error) -> Self {
         Self::Malformed(error.to_string().into())
     }
 }
 
-/// As text for the wire.
+/// Encodes a message as JSON.
 #[expect(clippy::expect_used, reason = "the messages are structs of strings and numbers, which always serialise")]
 pub fn encode<M: Serialize>(message: &M) -> String {
     serde_json::to_string(message).expect("plain data serialises")
 }
 
-/// Parses a message within the limits; unknown fields are ignored, so that a newer peer may say more.
+/// Decodes a message within the limits. Unknown fields are ignored: a newer peer may send more.
 pub fn decode<M: DeserializeOwned>(text: &str) -> Result<M, InvalidMessage> {
     if text.len() > CONTROL_MESSAGE_BYTES {
         return Err(InvalidMessage::TooLong(text.len()));
@@ -156,7 +167,7 @@ pub fn decode<M: DeserializeOwned>(text: &str) -> Result<M, InvalidMessage> {
     Ok(serde_json::from_str(text)?)
 }
 
-/// The deepest nesting of brackets outside strings.
+/// Returns the deepest nesting of brackets outside strings.
 fn depth(json: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in json.bytes() {
@@ -178,7 +189,7 @@ fn depth(json: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::refusal::Kind;
+    use crate::proto::refusal::RefusalKind;
 
     #[test]
     fn the_messages_are_these_bytes() {
@@ -187,15 +198,15 @@ mod tests {
             run: 7,
             protocols: vec!["devstream.v1".into()],
             forwards: vec!["ssh".parse().unwrap()],
-            others: false,
-            rests: false,
+            accepts_any_name: false,
+            reusable: false,
         });
         let text = r#"{"type":"hello","version":"1.2.3","run":7,"protocols":["devstream.v1"],"forwards":["ssh"]}"#;
         assert_eq!(encode(&hello), text);
         let no = ToHub::StreamResponse(StreamResponse {
             request_id: StreamId::from_bytes([1; 16]),
             accepted: false,
-            reason: Some(Refusal::new(Kind::TargetRefused, "127.0.0.1:22")),
+            reason: Some(Refusal::new(RefusalKind::TargetRefused, "127.0.0.1:22")),
         });
         let id = "01".repeat(16);
         let reason = r#"{"kind":"targetRefused","detail":"127.0.0.1:22"}"#;
@@ -206,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_device_calls_its_version_cannot_move_anybodys_cursor() {
+    fn a_devices_version_cannot_control_a_terminal() {
         let text = r#"{"type":"hello","version":"\u001b[2J1.0","forwards":[]}"#;
         let ToHub::Hello(hello) = decode(text).unwrap() else { panic!("not a hello") };
         assert!(!hello.version.as_str().contains('\x1b'), "{:?}", hello.version);
     }
 
     #[test]
-    fn where_a_service_asks_from_is_an_address_and_no_words_of_the_hubs() {
+    fn a_services_source_is_an_address_and_no_other_text() {
         let at = |source: &str| {
             let (id, name) = ("01".repeat(16), r#""streamName":"ssh","url":"wss://hub/","service":"alice""#);
             decode::<ToDevice>(&format!(r#"{{"type":"streamRequest","requestId":"{id}",{name},"source":"{source}"}}"#))
@@ -231,7 +242,7 @@ hub: forged",
     }
 
     #[test]
-    fn bent_messages_are_errors() {
+    fn malformed_messages_are_errors() {
         let deep = format!(r#"{{"type":"drain","x":{}{}}}"#, "[".repeat(9), "]".repeat(9));
         assert!(matches!(decode::<ToDevice>(&deep), Err(InvalidMessage::TooDeep)));
         let long = format!(r#"{{"type":"drain","x":"{}"}}"#, "x".repeat(CONTROL_MESSAGE_BYTES));

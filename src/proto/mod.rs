@@ -1,11 +1,21 @@
-//! What hub, agent and proxy must agree on. Pure: no IO, no clock, no randomness.
+//! The protocol that hub, agent and proxy share. Pure: no IO, no clock, no randomness; callers pass in bytes, the time
+//! and random numbers, and get values and actions back.
+//!
+//! [`id`], [`key`], [`secret`], [`join`], [`forward`], [`scope`] and [`via`] parse text once, at the edge. [`auth`],
+//! [`channel_binding`] and [`challenge`] authenticate requests. [`http`], [`message`], [`standby`] and [`resume`] are
+//! the wire format of the hub's endpoints, and [`stream`] that of a stream. [`keepalive`], [`backoff`],
+//! [`token_bucket`] and [`network_monitor`] are state machines. [`limits`] has every limit, and [`refusal`] every error
+//! that reaches a person. [`admin`] and [`status`] are the messages of local sockets.
+//!
+//! The protocol in full:
+//!
 #![doc = include_str!("PROTOCOL.md")]
 
 pub mod admin;
-pub mod allowance;
 pub mod auth;
 pub mod backoff;
 pub mod challenge;
+pub mod channel_binding;
 pub mod check;
 pub mod forward;
 pub mod http;
@@ -15,7 +25,7 @@ pub mod keepalive;
 pub mod key;
 pub mod limits;
 pub mod message;
-pub mod moment;
+pub mod network_monitor;
 pub mod refusal;
 pub mod resume;
 pub mod scope;
@@ -23,6 +33,7 @@ pub mod secret;
 pub mod standby;
 pub mod status;
 pub mod stream;
+pub mod timestamp;
+pub mod token_bucket;
 pub mod via;
-pub mod vigil;
 pub mod websocket;

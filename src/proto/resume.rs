@@ -1,5 +1,4 @@
-//! What lets an end of a stream come back to it: a ticket that the hub has signed, so that the hub itself need not
-//! remember anything for it.
+//! Resume tokens: a ticket signed by the hub, with which an end rejoins its stream. The hub keeps no state for it.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,40 +9,40 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
-use super::limits::{LONGEST_RESUME_GRACE, RESUME_TOKEN_BYTES};
+use super::limits::{MAX_RESUME_GRACE, RESUME_TOKEN_BYTES};
 use super::secret::Secret;
 
 /// The scheme of an `Authorization` header with a resume token.
 pub const SCHEME: &str = "Resume";
 
-/// In the answer to a stream's upgrade: what to come back with.
-pub const TOKEN_HEADER: &str = "devstream-resume-token";
+/// The header of a leg's upgrade response with its resume token.
+pub const RESUME_TOKEN_HEADER: &str = "devstream-resume-token";
 
-/// In the same answer: how long an interruption may last, in seconds.
-pub const GRACE_HEADER: &str = "devstream-resume-grace";
+/// The header of a leg's upgrade response with the longest interruption, in seconds.
+pub const RESUME_GRACE_HEADER: &str = "devstream-resume-grace";
 
-/// Everything about a stream that a hub must know to join its ends again.
+/// Everything that a hub must know of a stream to join its ends again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ticket {
-    /// Which stream.
+pub struct ResumeTicket {
+    /// The stream.
     pub stream: StreamId,
-    /// Which of its forwards.
+    /// The forward.
     pub name: StreamName,
-    /// The device at its one end.
+    /// The device.
     pub device: DeviceId,
-    /// The run of the agent that holds that end: another one cannot go on with it.
+    /// The run of the agent that holds the device's end: a restarted agent cannot resume it.
     pub agent: u64,
-    /// The service at its other end.
+    /// The service.
     pub service: ServiceName,
-    /// Whose ticket this is.
+    /// The role of the ticket's owner.
     pub role: Role,
-    /// The run of the hub that gave it out.
+    /// The run of the hub that issued it.
     pub hub: u64,
 }
 
-impl Ticket {
-    /// The identity it is for.
+impl ResumeTicket {
+    /// Returns the identity of the ticket's owner.
     pub fn principal(&self) -> Principal {
         let id = match self.role {
             Role::Device => self.device.clone().into(),
@@ -53,19 +52,18 @@ impl Ticket {
     }
 }
 
-/// A signed ticket, as an end keeps it. It opens nothing without the key of the identity it is for; still it is nobody
-/// else's business.
+/// A signed ticket, as an end keeps it. It is useless without the key of its owner, but confidential nevertheless.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResumeToken(String);
 
 impl ResumeToken {
-    /// What a hub gave out.
+    /// Validates the length and characters of a token from a hub.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = text.len() <= RESUME_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
         fits.then(|| Self(text.into()))
     }
 
-    /// The text itself, for the header that carries it.
+    /// Returns the text, for the header that carries it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -77,42 +75,42 @@ impl fmt::Debug for ResumeToken {
     }
 }
 
-/// What an end needs to come back.
+/// A resume token with the time in which it can be used.
 #[derive(Debug, Clone)]
-pub struct Pass {
-    /// To be shown.
+pub struct ResumeCredential {
+    /// The token to present.
     pub token: ResumeToken,
-    /// How long an interruption may last.
+    /// The longest interruption.
     pub grace: Duration,
 }
 
-impl Pass {
-    /// From the two headers.
+impl ResumeCredential {
+    /// Parses the two headers.
     pub fn parse(token: &str, grace: &str) -> Option<Self> {
-        let grace = Duration::from_secs(grace.parse().ok()?).min(LONGEST_RESUME_GRACE);
+        let grace = Duration::from_secs(grace.parse().ok()?).min(MAX_RESUME_GRACE);
         Some(Self { token: ResumeToken::parse(token)?, grace })
     }
 }
 
-/// The hub's own key for tickets: kept over restarts, known to nobody else.
+/// The hub's signing key for tickets; it is kept across restarts and never shared.
 pub struct ResumeKey(hmac::Key);
 
 impl ResumeKey {
-    /// From the hub's secret.
+    /// Derives the key from the hub's secret.
     pub fn new(secret: &Secret<32>) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret.bytes()))
     }
 
     /// Signs a ticket.
     #[expect(clippy::expect_used, reason = "ids, names and numbers always serialise")]
-    pub fn sign(&self, ticket: &Ticket) -> ResumeToken {
+    pub fn sign(&self, ticket: &ResumeTicket) -> ResumeToken {
         let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(ticket).expect("plain data serialises"));
         let tag = hmac::sign(&self.0, body.as_bytes());
         ResumeToken(format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag)))
     }
 
-    /// The ticket, if it is one of ours. The signature is checked first, and in constant time.
-    pub fn open(&self, token: &ResumeToken) -> Option<Ticket> {
+    /// Verifies the signature, in constant time and before anything is parsed, and returns the ticket.
+    pub fn verify(&self, token: &ResumeToken) -> Option<ResumeTicket> {
         let (body, tag) = token.0.split_once('.')?;
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
         hmac::verify(&self.0, body.as_bytes(), &tag).ok()?;
@@ -130,8 +128,8 @@ impl fmt::Debug for ResumeKey {
 mod tests {
     use super::*;
 
-    fn ticket() -> Ticket {
-        Ticket {
+    fn ticket() -> ResumeTicket {
+        ResumeTicket {
             stream: StreamId::from_bytes([7; 16]),
             name: "ssh".parse().unwrap(),
             device: "d".repeat(128).parse().unwrap(),
@@ -143,24 +141,24 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_comes_back_as_it_was_and_fits_its_header() {
+    fn a_ticket_round_trips_and_fits_its_header() {
         let key = ResumeKey::new(&Secret::new([1; 32]));
         let token = key.sign(&ticket());
-        assert_eq!(key.open(&ResumeToken::parse(token.reveal()).unwrap()), Some(ticket()));
+        assert_eq!(key.verify(&ResumeToken::parse(token.reveal()).unwrap()), Some(ticket()));
     }
 
     #[test]
-    fn a_ticket_that_was_touched_or_signed_by_another_is_none() {
+    fn a_forged_ticket_is_rejected() {
         let key = ResumeKey::new(&Secret::new([1; 32]));
         let token = key.sign(&ticket());
-        assert_eq!(ResumeKey::new(&Secret::new([2; 32])).open(&token), None);
+        assert_eq!(ResumeKey::new(&Secret::new([2; 32])).verify(&token), None);
         for index in 0..token.0.len() {
             let mut bytes = token.0.clone().into_bytes();
             bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
             let touched = ResumeToken(String::from_utf8(bytes).unwrap());
-            assert_eq!(key.open(&touched).filter(|_| touched != token), None, "{index}");
+            assert_eq!(key.verify(&touched).filter(|_| touched != token), None, "{index}");
         }
-        assert_eq!(key.open(&ResumeToken::parse("x.y").unwrap()), None);
+        assert_eq!(key.verify(&ResumeToken::parse("x.y").unwrap()), None);
     }
 
     #[test]

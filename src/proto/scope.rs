@@ -1,4 +1,4 @@
-//! What a service may reach: devices x stream names x an end x a number of streams. Nothing, unless it says so.
+//! The scope of a service: devices, stream names, an expiry and a limit of concurrent streams. Empty by default.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,31 +6,31 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, StreamName};
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
-/// A pattern for ids and stream names: `*` stands for any characters, `?` for one, anything else for itself.
+/// A pattern for ids and stream names: `*` matches any characters, `?` one, any other character itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Glob(String);
 
-/// As long as the longest id, so that every id can be named.
-const GLOB_CHARS: usize = 128;
+/// Length limit of a pattern, in characters: that of an id, so that every id can be named.
+const MAX_GLOB_CHARS: usize = 128;
 
-/// Patterns in one scope; each is tried for each request.
-const GLOBS: usize = 256;
+/// Limit of patterns in one scope: each is tried for each request.
+const MAX_GLOBS: usize = 256;
 
-/// Why a pattern was not one.
+/// The error for text that is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a pattern is 1 to {GLOB_CHARS} of the characters A-Z a-z 0-9 . _ - and * ?")]
+#[error("a pattern must be 1 to {MAX_GLOB_CHARS} of the characters A-Z a-z 0-9 . _ - and * ?")]
 pub struct InvalidGlob;
 
 impl Glob {
-    /// The pattern that everything matches.
+    /// The pattern that matches everything.
     pub fn everything() -> Self {
         Self("*".into())
     }
 
-    /// Whether a text matches, in time bounded by the product of the lengths.
+    /// Matches a text, in time bounded by the product of the lengths.
     pub fn matches(&self, text: &str) -> bool {
         matches(self.0.as_bytes(), text.as_bytes())
     }
@@ -40,7 +40,7 @@ impl FromStr for Glob {
     type Err = InvalidGlob;
     fn from_str(text: &str) -> Result<Self, InvalidGlob> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*' | '?');
-        let fits = (1..=GLOB_CHARS).contains(&text.len()) && text.chars().all(allowed);
+        let fits = (1..=MAX_GLOB_CHARS).contains(&text.len()) && text.chars().all(allowed);
         if fits { Ok(Self(text.into())) } else { Err(InvalidGlob) }
     }
 }
@@ -64,65 +64,65 @@ impl fmt::Display for Glob {
     }
 }
 
-/// What a service may reach. The default is nothing.
+/// The scope of a service. The default allows nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scope {
-    /// Devices, by id.
+    /// Device ids.
     #[serde(default)]
     pub devices: Vec<Glob>,
-    /// Stream names on them.
+    /// Stream names on those devices.
     #[serde(default)]
     pub streams: Vec<Glob>,
-    /// From then on, nothing.
+    /// Expiry of the access.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Moment>,
-    /// Streams at once; beyond the hub's own limits if none is named.
+    pub until: Option<Timestamp>,
+    /// Limit of concurrent streams; the hub's own limits apply as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_streams: Option<u32>,
 }
 
 impl Scope {
-    /// Every device, every stream, for ever.
+    /// The scope of every device and every stream name, without expiry.
     pub fn everything() -> Self {
         Self { devices: vec![Glob::everything()], streams: vec![Glob::everything()], ..Self::default() }
     }
 
-    /// Whether it takes in this device.
+    /// Reports whether the device is in scope.
     pub fn covers_device(&self, device: &DeviceId) -> bool {
         self.devices.iter().any(|glob| glob.matches(device.as_str()))
     }
 
-    /// Whether it takes in this stream name.
+    /// Reports whether the stream name is in scope.
     pub fn covers_stream(&self, stream: &StreamName) -> bool {
         self.streams.iter().any(|glob| glob.matches(stream.as_str()))
     }
 
-    /// Whether its time is over.
-    pub fn has_ended(&self, now: Moment) -> bool {
+    /// Reports whether the access has expired.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| now >= until)
     }
 
-    /// Whether it is of a size that can be looked through for each request.
-    pub fn is_reasonable(&self) -> bool {
-        self.devices.len() <= GLOBS && self.streams.len() <= GLOBS
+    /// Reports whether the scope is small enough to match for each request.
+    pub fn within_limits(&self) -> bool {
+        self.devices.len() <= MAX_GLOBS && self.streams.len() <= MAX_GLOBS
     }
 }
 
-/// A change of a scope; what is not named stays as it is.
+/// A change of a scope; absent fields stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScopeChange {
-    /// Other devices.
+    /// New device patterns.
     #[serde(default)]
     pub devices: Option<Vec<Glob>>,
-    /// Other stream names.
+    /// New stream name patterns.
     #[serde(default)]
     pub streams: Option<Vec<Glob>>,
-    /// Another end, or none.
+    /// A new expiry, or none.
     #[serde(default)]
-    pub until: Option<Limit<Moment>>,
-    /// Another number of streams, or any.
+    pub until: Option<Limit<Timestamp>>,
+    /// A new limit of concurrent streams, or none.
     #[serde(default)]
     pub max_streams: Option<Limit<u32>>,
 }
@@ -131,23 +131,25 @@ pub struct ScopeChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Limit<T> {
-    /// Up to here.
-    To(T),
-    /// As much as there is.
-    Without,
+    /// Limited to this value.
+    #[serde(rename = "to")]
+    At(T),
+    /// No limit.
+    #[serde(rename = "without")]
+    Unlimited,
 }
 
 impl<T> From<Limit<T>> for Option<T> {
     fn from(limit: Limit<T>) -> Self {
         match limit {
-            Limit::To(value) => Some(value),
-            Limit::Without => None,
+            Limit::At(value) => Some(value),
+            Limit::Unlimited => None,
         }
     }
 }
 
 impl ScopeChange {
-    /// Changes a scope.
+    /// Applies the change to a scope.
     pub fn apply(self, scope: &mut Scope) {
         let Self { devices, streams, until, max_streams } = self;
         scope.devices = devices.unwrap_or_else(|| std::mem::take(&mut scope.devices));
@@ -189,13 +191,13 @@ mod tests {
 
     use super::*;
 
-    /// By the definition, without a thought for time.
-    fn plainly_matches(glob: &[u8], text: &[u8]) -> bool {
+    /// Matches by the definition, in exponential time.
+    fn naive_matches(glob: &[u8], text: &[u8]) -> bool {
         match (glob.split_first(), text.split_first()) {
             (None, _) => text.is_empty(),
-            (Some((b'*', rest)), _) => (0..=text.len()).any(|taken| plainly_matches(rest, &text[taken..])),
-            (Some((b'?', rest)), Some((_, left))) => plainly_matches(rest, left),
-            (Some((wanted, rest)), Some((found, left))) => wanted == found && plainly_matches(rest, left),
+            (Some((b'*', rest)), _) => (0..=text.len()).any(|taken| naive_matches(rest, &text[taken..])),
+            (Some((b'?', rest)), Some((_, left))) => naive_matches(rest, left),
+            (Some((wanted, rest)), Some((found, left))) => wanted == found && naive_matches(rest, left),
             (Some(_), None) => false,
         }
     }
@@ -204,9 +206,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
         #[test]
-        fn a_glob_and_its_plain_definition_agree_on_every_id(glob in "[ab.*?*-]{1,12}", id in "[ab.-]{1,12}") {
+        fn a_glob_and_its_naive_definition_agree_on_every_id(glob in "[ab.*?*-]{1,12}", id in "[ab.-]{1,12}") {
             let parsed: Glob = glob.parse().unwrap();
-            prop_assert_eq!(parsed.matches(&id), plainly_matches(glob.as_bytes(), id.as_bytes()));
+            prop_assert_eq!(parsed.matches(&id), naive_matches(glob.as_bytes(), id.as_bytes()));
         }
 
         #[test]
@@ -236,34 +238,35 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_would_take_for_ever_does_not() {
+    fn matching_takes_no_exponential_time() {
         let glob: Glob = "*a".repeat(60).parse().unwrap();
         assert!(!glob.matches(&"a".repeat(127).replace('a', "ab")));
     }
 
     #[test]
-    fn what_is_no_id_is_no_pattern() {
+    fn text_that_no_id_matches_is_no_pattern() {
         for bad in ["", "a b", "pi/*", "ü*", &"x".repeat(129)] {
             assert!(bad.parse::<Glob>().is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_scope_covers_nothing_unless_it_says_so() {
+    fn an_empty_scope_covers_nothing() {
         let (device, ssh): (DeviceId, StreamName) = ("pi-42".parse().unwrap(), "ssh".parse().unwrap());
         assert!(!Scope::default().covers_device(&device) && !Scope::default().covers_stream(&ssh));
         assert!(Scope::everything().covers_device(&device) && Scope::everything().covers_stream(&ssh));
     }
 
     #[test]
-    fn a_change_leaves_alone_what_it_does_not_name() {
+    fn a_change_keeps_the_fields_that_it_omits() {
         let mut scope = Scope { max_streams: Some(3), ..Scope::everything() };
-        let change = ScopeChange { until: Some(Limit::To(Moment(7))), ..ScopeChange::default() };
+        let change = ScopeChange { until: Some(Limit::At(Timestamp(7))), ..ScopeChange::default() };
         change.apply(&mut scope);
-        assert_eq!(scope, Scope { until: Some(Moment(7)), max_streams: Some(3), ..Scope::everything() });
-        let change = ScopeChange { max_streams: Some(Limit::Without), streams: Some(Vec::new()), ..Default::default() };
+        assert_eq!(scope, Scope { until: Some(Timestamp(7)), max_streams: Some(3), ..Scope::everything() });
+        let change =
+            ScopeChange { max_streams: Some(Limit::Unlimited), streams: Some(Vec::new()), ..Default::default() };
         change.apply(&mut scope);
-        assert_eq!((scope.max_streams, scope.streams.len(), scope.until), (None, 0, Some(Moment(7))));
-        assert!(scope.has_ended(Moment(7)) && !scope.has_ended(Moment(6)));
+        assert_eq!((scope.max_streams, scope.streams.len(), scope.until), (None, 0, Some(Timestamp(7))));
+        assert!(scope.has_expired(Timestamp(7)) && !scope.has_expired(Timestamp(6)));
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets that a person or a peer hands over: usable, comparable in constant time, never printable.
+//! Secrets: usable, comparable in constant time, never printable.
 
 use std::fmt;
 
@@ -9,31 +9,31 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// Text of the wrong length or alphabet where a secret was expected.
+/// The error for a secret of the wrong length or alphabet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid secret")]
+#[error("invalid secret")]
 pub struct InvalidSecret;
 
 /// `N` secret bytes; as text, unpadded base64url, which needs no escaping in a URL or a header.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Secret<const N: usize>([u8; N]);
 
-/// Lets one side of one stream in, once.
+/// A single-use token that admits one leg of one stream.
 pub type StreamToken = Secret<32>;
 
-/// Lets one machine join as one identity, once.
+/// A single-use code with which one machine joins as one identity.
 pub type JoinCode = Secret<16>;
 
 /// The seed of an Ed25519 private key.
 pub type KeySeed = Secret<32>;
 
 impl<const N: usize> Secret<N> {
-    /// From random bytes.
+    /// Creates a secret from random bytes.
     pub fn new(bytes: [u8; N]) -> Self {
         Self(bytes)
     }
 
-    /// Parses what [`Secret::reveal`] wrote.
+    /// Parses the output of [`Secret::reveal`].
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
         let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidSecret)?;
         let secret = bytes.as_slice().try_into().map(Self).map_err(|_| InvalidSecret);
@@ -41,17 +41,17 @@ impl<const N: usize> Secret<N> {
         secret
     }
 
-    /// The secret itself, for the one place that must write it down.
+    /// Returns the secret as text, for the one place that must write it.
     pub fn reveal(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// The secret's bytes, for the cipher that uses them.
+    /// Returns the bytes, for the cipher that uses them.
     pub fn bytes(&self) -> &[u8; N] {
         &self.0
     }
 
-    /// What may be stored: knowing it opens nothing.
+    /// Returns the hash, which may be stored: it admits nothing.
     pub fn hash(&self) -> SecretHash {
         SecretHash::of(&self.0)
     }
@@ -76,49 +76,49 @@ impl<'de, const N: usize> Deserialize<'de> for Secret<N> {
     }
 }
 
-/// Longest user and password each, in bytes (RFC 1929 section 2).
-const LOGIN_BYTES: usize = 255;
+/// Length limit of user and password each, in bytes: RFC 1929 section 2.
+const MAX_CREDENTIAL_BYTES: usize = 255;
 
-/// What a proxy wants to know of its user.
+/// User and password for a proxy.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Login {
+pub struct ProxyCredentials {
     user: String,
     password: String,
 }
 
-impl Login {
-    /// Of this user.
+impl ProxyCredentials {
+    /// Creates credentials, if their length and characters are valid.
     pub fn new(user: &str, password: &str) -> Result<Self, InvalidSecret> {
-        let fits = |text: &str| text.len() <= LOGIN_BYTES && !text.contains(['\r', '\n', '\0']);
+        let fits = |text: &str| text.len() <= MAX_CREDENTIAL_BYTES && !text.contains(['\r', '\n', '\0']);
         // RFC 7617 section 2: the colon ends the user.
         let valid = !user.is_empty() && !user.contains(':') && fits(user) && fits(password);
         if valid { Ok(Self { user: user.into(), password: password.into() }) } else { Err(InvalidSecret) }
     }
 
-    /// The first line of a file: `USER:PASSWORD`.
+    /// Parses the first line of a file: `USER:PASSWORD`.
     pub fn parse(text: &str) -> Result<Self, InvalidSecret> {
         let (user, password) = text.trim_end_matches(['\r', '\n']).split_once(':').ok_or(InvalidSecret)?;
         Self::new(user, password)
     }
 
-    /// The user.
+    /// Returns the user.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// The password, for whoever sends it.
+    /// Returns the password, for the code that sends it.
     pub fn password(&self) -> &str {
         &self.password
     }
 
-    /// Both as RFC 7617 has them in a header.
-    pub fn basic(&self) -> Zeroizing<String> {
+    /// Returns the value of Basic authentication, RFC 7617.
+    pub fn basic_auth(&self) -> Zeroizing<String> {
         let both = Zeroizing::new([self.user.as_str(), ":", &self.password].concat());
         Zeroizing::new(STANDARD.encode(both.as_bytes()))
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for ProxyCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
     }
@@ -133,7 +133,7 @@ impl SecretHash {
         Self(sha256(bytes))
     }
 
-    /// The hash as it is stored.
+    /// Returns the hash to store.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -159,7 +159,7 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// SHA-256.
+/// Computes SHA-256.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
@@ -178,17 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_one_line_with_a_user_and_never_shows() {
-        let login = Login::parse("alice:hunter2: x\r\n").unwrap();
+    fn credentials_are_one_line_with_a_user_and_never_show() {
+        let login = ProxyCredentials::parse("alice:hunter2: x\r\n").unwrap();
         assert_eq!((login.user(), login.password()), ("alice", "hunter2: x"));
         assert_eq!(format!("{login:?}"), "[secret]");
         for text in ["", "alice", ":hunter2", "a:b\nc:d", &format!("a:{}", "x".repeat(256))] {
-            assert!(Login::parse(text).is_err(), "{text:?}");
+            assert!(ProxyCredentials::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn text_of_any_other_length_is_refused() {
+    fn text_of_another_length_is_rejected() {
         let text = StreamToken::new([9; 32]).reveal();
         assert!(StreamToken::parse(&text).is_ok());
         assert!(JoinCode::parse(&text).is_err());

@@ -1,63 +1,54 @@
-//! What is said on a standby connection between two streams: one that is upgraded, authenticated and idle, so that a
-//! stream begins on it in a single flight and, once both ends are at rest, leaves it for the next.
+//! The messages of a standby connection between two streams. It is upgraded, authenticated and idle, so that a stream
+//! starts on it in one round trip and, once both ends have released it, leaves it for the next.
 
 use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, StreamId, StreamName};
-use super::limits::EARLY_OPEN_BYTES;
+use super::limits::EARLY_DATA_BYTES;
 use super::message::{StreamRequest, StreamResponse};
 use super::refusal::Refusal;
-use super::resume::Pass;
+use super::resume::ResumeCredential;
 
 /// Subprotocol of a standby connection.
 pub const STANDBY_PROTOCOL: &str = "devstream.standby.v1";
 
-/// In the upgrade of a device's standby: the run of its agent, as in its hello.
+/// The upgrade header of a device's standby connection with the run of its agent, as in its hello.
 pub const RUN_HEADER: &str = "devstream-run";
 
-/// In the answer to a service's request: where the hub takes standby connections …
-pub const URL_HEADER: &str = "devstream-standby-url";
+/// The response header with the URL at which the hub takes standby connections.
+pub const STANDBY_URL_HEADER: &str = "devstream-standby-url";
 
-/// … and how many it holds for one identity.
-pub const HOLD_HEADER: &str = "devstream-standby-hold";
+/// The response header with the limit of standby connections that the hub holds for one identity.
+pub const STANDBY_LIMIT_HEADER: &str = "devstream-standby-hold";
 
-/// In a service's request: its connection may stand by after the stream. In the answer: both will.
-pub const RESTS_HEADER: &str = "devstream-rests";
+/// The header that announces reuse: in a service's request, its connection can become a standby connection after the
+/// stream; in the response, both legs will.
+pub const REUSABLE_HEADER: &str = "devstream-rests";
 
-/// The value of [`RESTS_HEADER`].
-pub const RESTS: &str = "true";
+/// The value of [`REUSABLE_HEADER`].
+pub const REUSABLE: &str = "true";
 
-/// Where a hub takes standby connections, and how many of one identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Offer {
-    /// `wss://HOST[:PORT]/standby`.
-    pub url: String,
-    /// At most so many.
-    pub hold: usize,
-}
-
-/// What an end says.
+/// A message from an end to the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub enum ToHub {
-    /// A service asks for a stream.
-    Open(Open),
-    /// A device answers.
+pub enum StandbyToHub {
+    /// A service requests a stream.
+    Open(StandbyOpenRequest),
+    /// A device responds to a request.
     StreamResponse(StreamResponse),
 }
 
-/// What the hub says.
+/// A message from the hub to an end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub enum FromHub {
-    /// A service asks for a stream.
-    StreamRequest(Request),
-    /// The device has accepted: what follows is the stream.
-    Opened(Opened),
-    /// There is no stream; the connection stands by again.
+pub enum StandbyFromHub {
+    /// A service requests a stream of this device.
+    StreamRequest(StandbyStreamRequest),
+    /// The device has accepted; the stream follows.
+    Opened(StandbyOpened),
+    /// There is no stream, and the connection stays on standby.
     Refused {
-        /// Why.
+        /// The reason.
         reason: Refusal,
     },
 }
@@ -65,101 +56,102 @@ pub enum FromHub {
 /// A service's request for a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Open {
-    /// Made up by the service, so that a request that is repeated because its connection broke is known for the same.
+pub struct StandbyOpenRequest {
+    /// An id chosen by the service, by which a request that is repeated after a lost connection is recognised.
     pub request_id: StreamId,
-    /// To which device.
+    /// The device.
     pub device: DeviceId,
-    /// For which of its forwards; the first if none is named.
+    /// The forward; none asks for the device's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_name: Option<StreamName>,
-    /// How long to wait for the device to come online.
+    /// Time to wait for the device to connect, in milliseconds.
     pub connect_timeout_ms: u64,
-    /// How long to wait for its answer.
+    /// Time to wait for its response, in milliseconds.
     pub response_timeout_ms: u64,
-    /// What the service speaks on a stream.
+    /// The stream subprotocols that the service supports.
     pub protocols: Vec<String>,
-    /// So many bytes of the stream follow at once, as one binary message.
-    pub early: Early,
+    /// Length of the early data, which follows as one binary message.
+    pub early: EarlyLength,
 }
 
-/// A request as a device gets it. It comes with no token: the connection it comes on is the device's side.
+/// A request as a device receives it. It has no token: its connection becomes the device's leg.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Request {
-    /// As on a control connection.
+pub struct StandbyStreamRequest {
+    /// The request, as on a control connection.
     #[serde(flatten)]
     pub stream: StreamRequest,
-    /// What to come back with.
+    /// The grant to resume the stream.
     #[serde(flatten)]
-    pub way_back: Option<WayBack>,
-    /// So many bytes of the stream follow at once, as one binary message.
-    pub early: Early,
+    pub resume_grant: Option<ResumeGrant>,
+    /// Length of the early data, which follows as one binary message.
+    pub early: EarlyLength,
 }
 
-/// The yes to a service.
+/// The positive response to a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Opened {
-    /// The stream's place, should it have to be found again.
+pub struct StandbyOpened {
+    /// The URL at which the stream is resumed.
     pub url: String,
-    /// What both ends speak.
+    /// The stream subprotocol that both ends support, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
-    /// What to come back with.
+    /// The grant to resume the stream.
     #[serde(flatten)]
-    pub way_back: Option<WayBack>,
-    /// Whether the connections of both sides stand by again after the stream.
-    pub rests: bool,
+    pub resume_grant: Option<ResumeGrant>,
+    /// `true` if the connections of both legs become standby connections after the stream.
+    #[serde(rename = "rests")]
+    pub reusable: bool,
 }
 
-/// What an end comes back with, as in the answer to an upgrade.
+/// The grant to resume a stream, as in the response headers of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WayBack {
+pub struct ResumeGrant {
     resume_token: String,
     resume_grace: u64,
 }
 
-impl From<&Pass> for WayBack {
-    fn from(pass: &Pass) -> Self {
-        Self { resume_token: pass.token.reveal().into(), resume_grace: pass.grace.as_secs() }
+impl From<&ResumeCredential> for ResumeGrant {
+    fn from(resume_credential: &ResumeCredential) -> Self {
+        Self { resume_token: resume_credential.token.reveal().into(), resume_grace: resume_credential.grace.as_secs() }
     }
 }
 
-impl WayBack {
-    /// What to come back with, if it is any good.
-    pub fn pass(&self) -> Option<Pass> {
-        Pass::parse(&self.resume_token, &self.resume_grace.to_string())
+impl ResumeGrant {
+    /// Returns the credential for resuming, if it is well-formed.
+    pub fn credential(&self) -> Option<ResumeCredential> {
+        ResumeCredential::parse(&self.resume_token, &self.resume_grace.to_string())
     }
 }
 
-/// How many bytes come along with a request: never more than [`EARLY_OPEN_BYTES`].
+/// The length of the early data sent with a request, in bytes: at most [`EARLY_DATA_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "usize", into = "usize")]
-pub struct Early(usize);
+pub struct EarlyLength(usize);
 
-impl Early {
-    /// How many.
+impl EarlyLength {
+    /// Returns the length.
     pub fn bytes(self) -> usize {
         self.0
     }
 }
 
-/// More than anyone may send ahead.
+/// The error for early data beyond the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {EARLY_OPEN_BYTES} bytes ahead of the answer")]
-pub struct TooEarly;
+#[error("early data exceeds the limit of {EARLY_DATA_BYTES} bytes")]
+pub struct EarlyTooLong;
 
-impl TryFrom<usize> for Early {
-    type Error = TooEarly;
-    fn try_from(bytes: usize) -> Result<Self, TooEarly> {
-        if bytes <= EARLY_OPEN_BYTES { Ok(Self(bytes)) } else { Err(TooEarly) }
+impl TryFrom<usize> for EarlyLength {
+    type Error = EarlyTooLong;
+    fn try_from(bytes: usize) -> Result<Self, EarlyTooLong> {
+        if bytes <= EARLY_DATA_BYTES { Ok(Self(bytes)) } else { Err(EarlyTooLong) }
     }
 }
 
-impl From<Early> for usize {
-    fn from(early: Early) -> Self {
+impl From<EarlyLength> for usize {
+    fn from(early: EarlyLength) -> Self {
         early.0
     }
 }
@@ -172,7 +164,7 @@ mod tests {
     #[test]
     fn the_messages_are_these_bytes() {
         let id = "01".repeat(16);
-        let open = Open {
+        let open = StandbyOpenRequest {
             request_id: StreamId::from_bytes([1; 16]),
             device: "pi-42".parse().unwrap(),
             stream_name: None,
@@ -184,23 +176,33 @@ mod tests {
         let text = format!(
             r#"{{"type":"open","requestId":"{id}","device":"pi-42","connectTimeoutMs":0,"responseTimeoutMs":60000,"protocols":["devstream.v1"],"early":3}}"#
         );
-        assert_eq!(encode(&ToHub::Open(open)), text);
-        let pass = Pass::parse("t", "120").unwrap();
-        let opened = Opened { url: "wss://h/".into(), protocol: None, way_back: Some((&pass).into()), rests: true };
+        assert_eq!(encode(&StandbyToHub::Open(open)), text);
+        let resume_credential = ResumeCredential::parse("t", "120").unwrap();
+        let opened = StandbyOpened {
+            url: "wss://h/".into(),
+            protocol: None,
+            resume_grant: Some((&resume_credential).into()),
+            reusable: true,
+        };
         let text = r#"{"type":"opened","url":"wss://h/","resumeToken":"t","resumeGrace":120,"rests":true}"#;
-        assert_eq!(encode(&FromHub::Opened(opened)), text);
-        let FromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };
-        assert_eq!(back.way_back.and_then(|way| way.pass()).map(|pass| pass.grace.as_secs()), Some(120));
+        assert_eq!(encode(&StandbyFromHub::Opened(opened)), text);
+        let StandbyFromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };
+        assert_eq!(
+            back.resume_grant
+                .and_then(|grant| grant.credential())
+                .map(|resume_credential| resume_credential.grace.as_secs()),
+            Some(120)
+        );
         let bare = r#"{"type":"opened","url":"wss://h/","rests":false}"#;
-        let FromHub::Opened(back) = decode(bare).unwrap() else { panic!("not an answer") };
-        assert_eq!(back.way_back, None);
+        let StandbyFromHub::Opened(back) = decode(bare).unwrap() else { panic!("not an answer") };
+        assert_eq!(back.resume_grant, None);
     }
 
     #[test]
-    fn nobody_sends_more_ahead_than_the_limit() {
-        assert!(Early::try_from(EARLY_OPEN_BYTES).is_ok());
-        assert!(Early::try_from(EARLY_OPEN_BYTES + 1).is_err());
+    fn early_data_beyond_the_limit_is_rejected() {
+        assert!(EarlyLength::try_from(EARLY_DATA_BYTES).is_ok());
+        assert!(EarlyLength::try_from(EARLY_DATA_BYTES + 1).is_err());
         let long = format!(r#"{{"type":"streamResponse","requestId":"{}"}}"#, "1".repeat(31));
-        assert!(decode::<ToHub>(&long).is_err());
+        assert!(decode::<StandbyToHub>(&long).is_err());
     }
 }

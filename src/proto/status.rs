@@ -1,67 +1,68 @@
-//! What a device-agent or a service-proxy tells the user that runs it, on its private status socket.
+//! The messages of the private status socket of a device-agent or service-proxy: one JSON line per request, one per
+//! response.
 
 use serde::{Deserialize, Serialize};
 
 use super::id::Principal;
 use super::join::HubAddress;
-use super::moment::Moment;
+use super::timestamp::Timestamp;
 
-/// The only question there is.
+/// A request of the user that runs the role.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "camelCase")]
 pub enum StatusRequest {
-    /// How are you?
+    /// Report the status.
     Status,
 }
 
-/// How a role is.
+/// The status of a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RoleStatus {
-    /// The subcommand that runs.
+    /// The subcommand.
     pub role: String,
-    /// Its version.
+    /// Version of the program.
     pub version: String,
-    /// Its process.
+    /// Process id.
     pub process: u32,
-    /// When it was started.
-    pub since: Moment,
-    /// As whom.
+    /// Time of its start.
+    pub since: Timestamp,
+    /// The identity it authenticates as.
     pub identity: Principal,
-    /// To which hub, once that is known.
+    /// The hub, once it is known.
     pub hub: Option<HubAddress>,
-    /// What it does.
+    /// Its state.
     pub state: RoleState,
-    /// For how long.
-    pub state_since: Moment,
-    /// The last thing that went wrong, also if it is over.
+    /// Time at which it entered that state.
+    pub state_since: Timestamp,
+    /// The last error, even if it has been resolved.
     pub last_error: Option<LastError>,
-    /// A device's forwards, or a service's local ports, or what is on its standard input and output.
+    /// A device's forwards; a service's local ports, or the stream on its standard input and output.
     pub serves: Vec<String>,
-    /// How many streams there are.
+    /// Number of streams.
     pub streams: usize,
-    /// The oldest of them.
+    /// The oldest streams.
     pub oldest_streams: Vec<OpenStream>,
 }
 
-/// What a role does about its hub.
+/// The state of a role's connection to the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RoleState {
-    /// A device, or a service with a single stream, that is not there yet.
+    /// A device, or a service with a single stream, that is not connected yet.
     Connecting,
-    /// A device that waits there for streams, or a service that has the stream it is for.
+    /// A device that accepts streams, or a service whose single stream is open.
     Connected,
-    /// A device that lost it or was refused, or a service with a stream that did: it tries again by itself.
+    /// A device that lost the hub or was rejected, or a service whose single stream was: it retries by itself.
     Retrying,
-    /// A service that waits for local connections.
+    /// A service that listens for local connections.
     Listening,
-    /// The same, and the last one got no stream, or lost it.
+    /// A service that listens, and whose last local connection got no stream or lost it.
     Failing,
 }
 
 impl RoleState {
-    /// The word for it.
+    /// The word for it in output.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
@@ -73,22 +74,22 @@ impl RoleState {
     }
 }
 
-/// Something that went wrong.
+/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LastError {
-    /// When.
-    pub at: Moment,
-    /// What, and what to do.
+    /// Time of the error.
+    pub at: Timestamp,
+    /// The cause, and what to do.
     pub reason: String,
 }
 
-/// A stream that is open, or about to be.
+/// A stream, open or being established.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenStream {
-    /// Between whom.
+    /// Its two ends.
     pub what: String,
-    /// When it began.
-    pub since: Moment,
+    /// Time of its start.
+    pub since: Timestamp,
 }

@@ -20,16 +20,16 @@ pub enum Endpoint {
     Server,
 }
 
-/// The end of a subprotocol's name whose client does not mask its frames.
+/// The suffix of a subprotocol whose client does not mask its frames.
 const UNMASKED: &str = ".unmasked";
 
-/// The subprotocol that is the same as this one but for the masks of RFC 6455 section 5.3. They keep scripts from writing
-/// bytes of their choice past proxies that read them; two ends of a TLS channel that nobody else reads have no use for them.
+/// The variant of a subprotocol without the masks of RFC 6455 section 5.3. Masks keep scripts from writing bytes of their
+/// choice past proxies that read the connection; the two ends of a TLS channel that nobody else reads do not need them.
 pub fn unmasked(protocol: &str) -> String {
     format!("{protocol}{UNMASKED}")
 }
 
-/// Reports whether a subprotocol is one of those.
+/// Reports whether a subprotocol is such a variant.
 pub fn is_unmasked(protocol: &str) -> bool {
     protocol.ends_with(UNMASKED)
 }

@@ -20,39 +20,38 @@ use tokio::time::{sleep, timeout};
 use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::stream::Opener;
-use crate::net::pump::{Counters, Line};
 use crate::net::shutdown::Shutdown;
-use crate::net::socket;
 use crate::net::tasks::Tasks;
-use crate::net::vigil::Vigil;
-use crate::proto::forward::{Local, Target};
+use crate::net::transport::socket;
+use crate::net::tunnel::pump::{Counters, TransportOptions};
+use crate::proto::forward::{HostPort, LocalForward};
 use crate::proto::id::StreamName;
 use crate::proto::limits::STREAMS_PER_SERVICE;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
 /// What the person at the proxy may want to see.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A local connection came, and the device is asked.
-    Asked(Arc<View>),
+    Requested(Arc<StreamInfo>),
     /// Its stream is open.
-    Opened(Arc<View>),
+    Opened(Arc<StreamInfo>),
     /// The hub is about to end, and the stream with it if it takes longer than this.
-    Draining(Arc<View>, Duration),
+    Draining(Arc<StreamInfo>, Duration),
     /// Its connection to the hub is lost, for this reason; it comes back by itself.
-    Interrupted(Arc<View>, String),
+    Interrupted(Arc<StreamInfo>, String),
     /// It is back, after this long.
-    Resumed(Arc<View>, Duration),
+    Resumed(Arc<StreamInfo>, Duration),
     /// There will be no stream.
-    Refused(Arc<View>, Refusal),
+    Refused(Arc<StreamInfo>, Refusal),
     /// The stream is over.
-    Ended(Arc<View>, Ending, Option<Refusal>),
+    Ended(Arc<StreamInfo>, Ending, Option<Refusal>),
 }
 
 /// One local connection and its stream.
 #[derive(Debug)]
-pub struct View {
+pub struct StreamInfo {
     /// Counted from one.
     pub number: u64,
     /// Where the local connection comes from.
@@ -64,10 +63,10 @@ pub struct View {
 }
 
 /// Devices that are told that this process ends need a moment for that; so does a stream that is about to end by itself.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// When no socket can be had, accepting pauses: descriptors come back as connections end.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// A proxy that listens but does not serve yet.
 pub struct ServiceProxy {
@@ -98,45 +97,45 @@ impl ServiceProxy {
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { config, listeners } = self;
         let (accepting, streams, watch) = (Tasks::default(), Tasks::default(), Tasks::default());
-        let (vigil, watching) = Vigil::new();
-        watch.spawn(watching);
-        let opener = Arc::new(Opener::new(config.clone(), vigil));
+        let (network, monitor_task) = config.client_factory.runtime().monitor_network();
+        watch.spawn(monitor_task);
+        let opener = Arc::new(Opener::new(config.clone(), network));
         let count = Arc::new(AtomicU64::new(1));
         // The hub would refuse more; others wait in the system's queue, instead of taking descriptors here.
-        let places = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
+        let permits = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
         for (listener, name) in listeners {
-            let (opener, streams, count, places) = (opener.clone(), streams.clone(), count.clone(), places.clone());
+            let (opener, streams, count, permits) = (opener.clone(), streams.clone(), count.clone(), permits.clone());
             accepting.spawn(async move {
-                while let Ok(place) = places.clone().acquire_owned().await {
+                while let Ok(permit) = permits.clone().acquire_owned().await {
                     let (tcp, from) = accept(&listener).await;
                     let number = count.fetch_add(1, Ordering::Relaxed);
                     let carried = connection(opener.clone(), tcp, from, number, name.clone());
                     streams.spawn(async move {
                         carried.await;
-                        drop(place);
+                        drop(permit);
                     });
                 }
             });
         }
         shutdown.drain.cancelled().await;
-        accepting.end(Duration::ZERO).await;
-        wind_up(&opener, streams, config.drain, &shutdown).await;
-        watch.end(Duration::ZERO).await;
+        accepting.shutdown(Duration::ZERO).await;
+        drain_streams(&opener, streams, config.drain, &shutdown).await;
+        watch.shutdown(Duration::ZERO).await;
     }
 }
 
 /// Lets streams end by themselves for a while. Then the devices are told, and do not wait for this end to come back. Cutting
 /// a stream resets its local connection.
-async fn wind_up(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
+async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
     if streams.count() > 0 {
         tokio::select! {
-            _ = timeout(drain, streams.ended()) => {}
+            _ = timeout(drain, streams.wait()) => {}
             () = shutdown.now.cancelled() => {}
         }
     }
-    opener.goodbye.cancel();
+    opener.stream_shutdown.cancel();
     opener.standbys.end().await;
-    streams.end(GOODBYE).await;
+    streams.shutdown(CLOSE_GRACE).await;
 }
 
 /// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants. Asked to stop, it has a moment
@@ -151,20 +150,20 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let (vigil, watching) = Vigil::new();
+    let (network, monitor_task) = config.client_factory.runtime().monitor_network();
     // There is only one stream.
-    let config = ProxyConfig { line: Line { standbys: 0, ..config.line }, ..config };
-    let opener = Opener::new(Arc::new(config), vigil);
+    let config = ProxyConfig { transport: TransportOptions { standbys: 0, ..config.transport }, ..config };
+    let opener = Opener::new(Arc::new(config), network);
     let stopped = async {
         shutdown.drain.cancelled().await;
-        let _ = timeout(GOODBYE, shutdown.now.cancelled()).await;
-        opener.goodbye.cancel();
-        sleep(GOODBYE).await;
+        let _ = timeout(CLOSE_GRACE, shutdown.now.cancelled()).await;
+        opener.stream_shutdown.cancel();
+        sleep(CLOSE_GRACE).await;
     };
     tokio::select! {
         done = stream::pipe(&opener, name, pipes) => done,
-        () = stopped => Err((Ending::Broken, Kind::EndedHere.into())),
-        () = watching => Ok(()),
+        () = stopped => Err((Ending::Broken, RefusalKind::LocalShutdown.into())),
+        () = monitor_task => Ok(()),
     }
 }
 
@@ -174,17 +173,17 @@ async fn connection(opener: Arc<Opener>, tcp: TcpStream, from: SocketAddr, numbe
     stream::serve(&opener, tcp, from, number, name).await;
 }
 
-async fn listen(local: &Local) -> anyhow::Result<TcpListener> {
+async fn listen(local: &LocalForward) -> anyhow::Result<TcpListener> {
     let wanted = (local.bind.as_str(), local.port);
     match TcpListener::bind(wanted).await {
         Ok(listener) => Ok(listener),
         Err(error) => Err(anyhow!(advice(local, &error).await))
-            .with_context(|| format!("cannot listen on {}: {error}", Target(&local.bind, local.port))),
+            .with_context(|| format!("cannot listen on {}: {error}", HostPort(&local.bind, local.port))),
     }
 }
 
 /// A port that would have worked, or what else to do.
-async fn advice(local: &Local, error: &io::Error) -> String {
+async fn advice(local: &LocalForward, error: &io::Error) -> String {
     if local.port == 0 || error.kind() == io::ErrorKind::AddrNotAvailable {
         return format!("{} is not an address of this machine", local.bind);
     }
@@ -206,7 +205,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(target: "service-proxy", %error, "could not accept a local connection");
-                sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_BACKOFF).await;
             }
         }
     }

@@ -6,29 +6,29 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::net::client::Client;
-use crate::net::pump::Line;
-use crate::net::standby::{Kept, Standby, Supply};
+use crate::net::client::standby::{PoolSlot, Standby, StandbyPool};
+use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::tasks::Tasks;
-use crate::net::vigil::Vigil;
-use crate::proto::standby::Offer;
+use crate::net::tunnel::pump::TransportOptions;
+use crate::proto::message::StandbyOffer;
 
 /// All of this proxy's.
 #[derive(Clone)]
 pub(super) struct Standbys(Arc<Inner>);
 
 struct Inner {
-    supply: Supply,
-    vigil: Vigil,
+    pool: StandbyPool,
+    network: NetworkMonitor,
     tasks: Tasks,
     /// Asks the tasks that keep idle ones for them; the one that was used last at the end.
     idle: Mutex<Vec<oneshot::Sender<oneshot::Sender<Standby>>>>,
 }
 
 impl Standbys {
-    pub(super) fn new(line: Line, vigil: Vigil) -> Self {
+    pub(super) fn new(transport: TransportOptions, network: NetworkMonitor) -> Self {
         Self(Arc::new(Inner {
-            supply: Supply::new(line, None),
-            vigil,
+            pool: StandbyPool::new(transport, None),
+            network,
             tasks: Tasks::default(),
             idle: Mutex::default(),
         }))
@@ -48,40 +48,40 @@ impl Standbys {
     }
 
     /// One for a stream that found none, where that is known to work.
-    pub(super) async fn bring(&self) -> Option<Standby> {
-        let standby = self.0.supply.bring().await?;
-        self.grow();
+    pub(super) async fn connect(&self) -> Option<Standby> {
+        let standby = self.0.pool.connect().await?;
+        self.refill();
         Some(standby)
     }
 
     /// A stream found none; the hub takes them, or not. Next time one will stand by.
-    pub(super) fn offered(&self, client: &Client, offer: Option<Offer>) {
-        self.0.supply.offered(client, offer);
-        self.grow();
+    pub(super) fn update_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
+        self.0.pool.set_offer(client, offer);
+        self.refill();
     }
 
     /// One is missing, or does not come back.
-    pub(super) fn grow(&self) {
-        if !self.0.supply.missed() {
+    pub(super) fn refill(&self) {
+        if !self.0.pool.needs_refill() {
             return;
         }
         let standbys = self.clone();
         self.0.tasks.spawn(async move {
-            while let Some(standby) = standbys.0.supply.next().await {
+            while let Some(standby) = standbys.0.pool.refill_next().await {
                 standbys.put(standby);
             }
         });
     }
 
     /// A connection that was brought for one stream may stand by after it.
-    pub(super) fn adopt(&self, client: &Client) -> Kept {
-        self.0.supply.adopt(client)
+    pub(super) fn adopt(&self, client: &Client) -> PoolSlot {
+        self.0.pool.reserve(client)
     }
 
     /// Keeps one until it is wanted.
     pub(super) fn put(&self, mut standby: Standby) {
-        if self.0.supply.gives_up(&mut standby) {
-            return self.0.tasks.spawn(standby.end(None));
+        if self.0.pool.should_evict(&mut standby) {
+            return self.0.tasks.spawn(standby.close(None));
         }
         let (sender, mut wanted) = oneshot::channel();
         {
@@ -91,7 +91,7 @@ impl Standbys {
             }
             idle.push(sender);
         }
-        let vigil = self.0.vigil.clone();
+        let network = self.0.network.clone();
         self.0.tasks.spawn(async move {
             let ended = tokio::select! {
                 wanted = &mut wanted => {
@@ -103,10 +103,10 @@ impl Standbys {
                     None
                 }
                 // The hub has nothing to say here but that it is there.
-                said = standby.idle(&vigil) => said.err(),
+                message = standby.next_command(&network) => message.err(),
             };
             wanted.close();
-            standby.end(ended).await;
+            standby.close(ended).await;
         });
     }
 
@@ -117,12 +117,12 @@ impl Standbys {
 
     /// No more of them. Streams go on.
     pub(super) async fn end(&self) {
-        self.0.tasks.clone().end(Duration::ZERO).await;
+        self.0.tasks.clone().shutdown(Duration::ZERO).await;
     }
 
     /// The same, without waiting for their end.
-    pub(super) fn cut(&self) {
-        self.0.tasks.cut();
+    pub(super) fn abort(&self) {
+        self.0.tasks.abort();
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<oneshot::Sender<oneshot::Sender<Standby>>>> {

@@ -1,27 +1,27 @@
-//! What a process has of the machine, and whether that grows.
+//! Resource usage of a process and its growth.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::bell::Bell;
-use super::scene::Scene;
+use super::fixture::Fixture;
+use super::stop_signal::StopSignal;
 use super::support::bytes::MIB;
 use super::support::process::Process;
 
-/// How often memory is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Interval between two samples of memory.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A runtime's helpers come and go, and a log may be open for a moment.
+/// Tolerated increase of open files and threads: a runtime's threads come and go, and a log may be open briefly.
 const FILES_SLACK: usize = 2;
 const THREADS_SLACK: usize = 2;
 
-/// What an allocator may keep more at the end of the second half than at its beginning: of the 6,000 connections that are
-/// between in half an hour, a leak of 2 KiB each is more.
+/// Tolerated growth of memory during the second half: the allocator's share. A leak of 2 KiB for each of the 6,000
+/// connections of half an hour exceeds it.
 const MEMORY_SLACK: u64 = 10 * MIB;
 
-/// Of one process.
+/// The resource usage of one process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) files: usize,
@@ -36,7 +36,7 @@ impl Usage {
         Self { files: count(&proc.join("fd")), threads: count(&proc.join("task")), memory: process.memory().now }
     }
 
-    /// Whether it has no more files and threads than before.
+    /// Reports whether files and threads are at their former level.
     pub(crate) fn is_back_to(&self, before: &Self) -> bool {
         self.files <= before.files + FILES_SLACK && self.threads <= before.threads + THREADS_SLACK
     }
@@ -47,11 +47,11 @@ impl Usage {
 pub(crate) struct Memory(Mutex<Vec<(String, Vec<u64>)>>);
 
 impl Memory {
-    /// Looks again and again until the bell rings.
-    pub(crate) fn watch(&self, scene: &Scene, bell: &Bell) {
-        while !bell.rings_within(LOOK_EVERY) {
+    /// Takes samples until the stop signal.
+    pub(crate) fn watch(&self, fixture: &Fixture, stop: &StopSignal) {
+        while !stop.wait_for(SAMPLE_INTERVAL) {
             let mut all = self.0.lock().unwrap();
-            for (at, (name, usage)) in scene.usage().into_iter().enumerate() {
+            for (at, (name, usage)) in fixture.usage().into_iter().enumerate() {
                 if all.len() <= at {
                     all.push((name, Vec::new()));
                 }
@@ -60,7 +60,7 @@ impl Memory {
         }
     }
 
-    /// By how much each process grew: from the first third of what was seen to the last, in the middle of each.
+    /// Returns the growth of each process: the median of the last third of its samples less that of the first third.
     pub(crate) fn growth(&self) -> Vec<(String, i64)> {
         let middle = |samples: &[u64]| {
             let mut sorted = samples.to_vec();
@@ -76,7 +76,7 @@ impl Memory {
     }
 }
 
-/// Whether that is more than what an allocator keeps.
+/// Reports whether the growth is more than the allocator's share.
 pub(crate) fn leaks(growth: i64) -> bool {
     growth > MEMORY_SLACK as i64
 }

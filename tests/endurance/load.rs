@@ -1,4 +1,4 @@
-//! The load: so many new connections a second of every kind that there is, and a few that never end.
+//! The load: new connections of every kind at a constant rate, and a few that stay open.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,68 +7,69 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
-use super::bell::Bell;
-use super::dice::Dice;
+use super::rng::Rng;
+use super::stop_signal::StopSignal;
 use super::support::bytes::{KIB, MIB, Pattern, read_some, reset};
 use super::target::{ANSWER, BEFORE_RESET, ECHO, RESET};
 
-/// The pace of new connections.
+/// Rate of new connections.
 pub(crate) const OPENS_PER_SECOND: u32 = 10;
 
-/// Nothing stands still longer, whatever happens to the network: the silence limit, the grace time of a resume, and
-/// room for a busy machine.
+/// Longest time without progress, whatever the network does: the dead-peer timeout, the resume grace and slack for a
+/// busy machine.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(240);
 
-/// Connections at once: when all of them hang in a fault, the pace breaks down here rather than the machine.
-const AT_ONCE: u64 = 512;
+/// Limit of concurrent connections: when all of them are stalled by a fault, the rate drops here instead of the machine
+/// running out of resources.
+const MAX_CONCURRENT: u64 = 512;
 
-/// How often a stream that never ends says the next number.
+/// Interval between two numbers on a stream that stays open.
 const COUNTING: Duration = Duration::from_millis(100);
 
-/// Different bytes for connections that are open at the same time.
+/// Number of patterns: concurrent connections carry different bytes.
 const PATTERNS: u64 = 16;
 
-/// The first ones are all that somebody reads.
-const MISTAKES_KEPT: usize = 20;
+/// Limit of reported errors.
+const MAX_ERRORS: usize = 20;
 
-/// What came of it all.
+/// The results.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) opens: AtomicU64,
     /// Every byte and both ends were right.
     pub(crate) good: AtomicU64,
-    /// Reset before the stream stood.
+    /// Reset before the stream was open.
     pub(crate) refused: AtomicU64,
     /// Reset after that.
     pub(crate) broken: AtomicU64,
-    /// Anything else, which is never right.
+    /// Any other failure, which is never right.
     pub(crate) wrong: AtomicU64,
-    pub(crate) mistakes: Mutex<Vec<String>>,
-    at_once: AtomicU64,
+    pub(crate) errors: Mutex<Vec<String>>,
+    concurrent: AtomicU64,
 }
 
-/// How a connection failed.
-enum Trouble {
-    /// Before the target said that it is there.
+/// A failure of a connection.
+enum Failure {
+    /// Before the target's greeting.
     Refused,
-    /// Afterwards, by a reset.
+    /// After it, by a reset.
     Broken,
-    /// Other bytes, another end, or none at all.
+    /// Wrong bytes, a wrong end, or none.
     Wrong(String),
 }
 
 impl Tally {
-    fn count(&self, what: &str, done: Result<(), Trouble>) {
+    fn count(&self, what: &str, done: Result<(), Failure>) {
         let counter = match done {
             Ok(()) => &self.good,
-            Err(Trouble::Refused) => &self.refused,
-            Err(Trouble::Broken) => &self.broken,
-            Err(Trouble::Wrong(how)) => {
-                let mut mistakes = self.mistakes.lock().unwrap();
-                if mistakes.len() < MISTAKES_KEPT {
-                    mistakes.push(format!("{what}: {how}"));
+            Err(Failure::Refused) => &self.refused,
+            Err(Failure::Broken) => &self.broken,
+            Err(Failure::Wrong(how)) => {
+                let mut errors = self.errors.lock().unwrap();
+                if errors.len() < MAX_ERRORS {
+                    errors.push(format!("{what}: {how}"));
                 }
                 &self.wrong
             }
@@ -77,32 +78,32 @@ impl Tally {
     }
 }
 
-/// Loads these ports until the bell rings, and then until everything that was begun has ended.
-pub(crate) fn load(ports: &[u16], seed: u64, tally: &Tally, bell: &Bell) {
+/// Loads these ports until the stop signal, then waits for all connections to end.
+pub(crate) fn load(ports: &[u16], seed: u64, tally: &Tally, stop: &StopSignal) {
     let patterns: Vec<Pattern> = (1..=PATTERNS).map(Pattern::new).collect();
-    let mut dice = Dice::new(seed);
+    let mut rng = Rng::new(seed);
     thread::scope(|scope| {
         for port in ports {
-            scope.spawn(|| count_for_ever(*port, tally, bell));
+            scope.spawn(|| count_until_stopped(*port, tally, stop));
         }
         let mut next = clock::now();
         loop {
             next += Duration::from_secs(1) / OPENS_PER_SECOND;
-            if bell.rings_within(next.saturating_duration_since(clock::now())) {
+            if stop.wait_for(next.saturating_duration_since(clock::now())) {
                 return;
             }
-            if tally.at_once.load(Ordering::Relaxed) < AT_ONCE {
-                let port = *dice.pick(ports);
-                open(scope, port, dice.roll(100), dice.pick(&patterns), tally);
+            if tally.concurrent.load(Ordering::Relaxed) < MAX_CONCURRENT {
+                let port = *rng.pick(ports);
+                open(scope, port, rng.below(100), rng.pick(&patterns), tally);
             }
         }
     });
 }
 
-/// One connection of a kind, in a thread of its own.
+/// Opens one connection of this kind in a thread of its own.
 fn open<'s>(scope: &'s Scope<'s, '_>, port: u16, kind: u64, pattern: &'s Pattern, tally: &'s Tally) {
     tally.opens.fetch_add(1, Ordering::Relaxed);
-    tally.at_once.fetch_add(1, Ordering::Relaxed);
+    tally.concurrent.fetch_add(1, Ordering::Relaxed);
     scope.spawn(move || {
         let (what, done) = match kind {
             0..70 => ("an echo", echo(port, pattern)),
@@ -112,12 +113,12 @@ fn open<'s>(scope: &'s Scope<'s, '_>, port: u16, kind: u64, pattern: &'s Pattern
             _ => ("a reset there", reset_there(port, pattern)),
         };
         tally.count(what, done);
-        tally.at_once.fetch_sub(1, Ordering::Relaxed);
+        tally.concurrent.fetch_sub(1, Ordering::Relaxed);
     });
 }
 
-/// A few words back and forth.
-fn echo(port: u16, pattern: &Pattern) -> Result<(), Trouble> {
+/// A few short messages, each echoed.
+fn echo(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     let mut stream = connect(port, ECHO)?;
     let mut done = 0;
     for length in [1, 100, KIB] {
@@ -129,24 +130,24 @@ fn echo(port: u16, pattern: &Pattern) -> Result<(), Trouble> {
     expect_end(&mut stream)
 }
 
-/// A mebibyte each way at the same time.
-fn transfer(port: u16, pattern: &Pattern) -> Result<(), Trouble> {
+/// One MiB in each direction at the same time.
+fn transfer(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     let stream = connect(port, ECHO)?;
     let (mut reader, mut writer) = (&stream, &stream);
     thread::scope(|scope| {
         let sent = scope.spawn(move || {
             send(&mut writer, pattern, 0, MIB)?;
-            Ok::<(), Trouble>(writer.shutdown(Shutdown::Write)?)
+            Ok::<(), Failure>(writer.shutdown(Shutdown::Write)?)
         });
         let received = receive(&mut reader, pattern, 0, MIB).and_then(|()| expect_end(&mut reader));
         let sent = sent.join().unwrap();
-        // What was wrong tells more than that the other direction broke because of it.
-        if matches!(received, Err(Trouble::Wrong(_))) { received } else { sent.and(received) }
+        // A wrong result says more than the break of the other direction that follows.
+        if matches!(received, Err(Failure::Wrong(_))) { received } else { sent.and(received) }
     })
 }
 
-/// A question that ends, and only then the answer.
-fn half_close(port: u16, pattern: &Pattern) -> Result<(), Trouble> {
+/// A request that ends with a half-close, then the response.
+fn half_close(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     let mut stream = connect(port, ANSWER)?;
     send(&mut stream, pattern, 0, 64 * KIB)?;
     stream.shutdown(Shutdown::Write)?;
@@ -154,7 +155,7 @@ fn half_close(port: u16, pattern: &Pattern) -> Result<(), Trouble> {
     expect_end(&mut stream)
 }
 
-fn reset_here(port: u16, pattern: &Pattern) -> Result<(), Trouble> {
+fn reset_here(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     let mut stream = connect(port, ECHO)?;
     send(&mut stream, pattern, 0, KIB)?;
     receive(&mut stream, pattern, 0, KIB / 2)?;
@@ -162,33 +163,33 @@ fn reset_here(port: u16, pattern: &Pattern) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn reset_there(port: u16, pattern: &Pattern) -> Result<(), Trouble> {
+fn reset_there(port: u16, pattern: &Pattern) -> Result<(), Failure> {
     let mut stream = connect(port, RESET)?;
     send(&mut stream, pattern, 0, BEFORE_RESET as u64)?;
     match expect_end(&mut stream) {
-        Err(Trouble::Broken) => Ok(()),
-        Ok(()) => Err(Trouble::Wrong("a reset arrived as an end".into())),
+        Err(Failure::Broken) => Ok(()),
+        Ok(()) => Err(Failure::Wrong("a reset arrived as an end".into())),
         Err(other) => Err(other),
     }
 }
 
-/// A stream that says the next number again and again, and hears it back. One that broke is begun anew.
-fn count_for_ever(port: u16, tally: &Tally, bell: &Bell) {
-    while !bell.rings_within(COUNTING) {
+/// Keeps a counting stream open; reopens it when it breaks.
+fn count_until_stopped(port: u16, tally: &Tally, stop: &StopSignal) {
+    while !stop.wait_for(COUNTING) {
         tally.opens.fetch_add(1, Ordering::Relaxed);
-        tally.count("a counter", count(port, bell));
+        tally.count("a counter", count(port, stop));
     }
 }
 
-fn count(port: u16, bell: &Bell) -> Result<(), Trouble> {
+fn count(port: u16, stop: &StopSignal) -> Result<(), Failure> {
     let mut stream = connect(port, ECHO)?;
     let mut number = 0_u64;
-    while !bell.rings_within(COUNTING) {
+    while !stop.wait_for(COUNTING) {
         stream.write_all(&number.to_be_bytes())?;
-        let mut heard = [0; 8];
-        exactly(&mut stream, &mut heard)?;
-        if heard != number.to_be_bytes() {
-            return Err(Trouble::Wrong(format!("{} for {number}", u64::from_be_bytes(heard))));
+        let mut echoed = [0; 8];
+        exactly(&mut stream, &mut echoed)?;
+        if echoed != number.to_be_bytes() {
+            return Err(Failure::Wrong(format!("{} for {number}", u64::from_be_bytes(echoed))));
         }
         number += 1;
     }
@@ -196,24 +197,24 @@ fn count(port: u16, bell: &Bell) -> Result<(), Trouble> {
     expect_end(&mut stream)
 }
 
-/// A stream that stands: the target has said so.
-fn connect(port: u16, habit: u8) -> Result<TcpStream, Trouble> {
+/// Opens a stream, with the target's greeting.
+fn connect(port: u16, mode: u8) -> Result<TcpStream, Failure> {
     let connected = TcpStream::connect(("127.0.0.1", port));
-    let mut stream = connected.map_err(|error| Trouble::Wrong(format!("the proxy does not listen: {error}")))?;
+    let mut stream = connected.map_err(|error| Failure::Wrong(format!("the proxy does not listen: {error}")))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LONGEST_PAUSE))?;
     stream.set_write_timeout(Some(LONGEST_PAUSE))?;
-    let mut said = [0];
-    let greeted = stream.write_all(&[habit]).map_err(Trouble::from).and_then(|()| exactly(&mut stream, &mut said));
+    let mut greeting = [0];
+    let greeted = stream.write_all(&[mode]).map_err(Failure::from).and_then(|()| exactly(&mut stream, &mut greeting));
     match greeted {
-        Ok(()) if said == [habit] => Ok(stream),
-        Ok(()) => Err(Trouble::Wrong("another greeting".into())),
-        Err(Trouble::Broken) => Err(Trouble::Refused),
+        Ok(()) if greeting == [mode] => Ok(stream),
+        Ok(()) => Err(Failure::Wrong("another greeting".into())),
+        Err(Failure::Broken) => Err(Failure::Refused),
         Err(other) => Err(other),
     }
 }
 
-fn send(to: &mut impl Write, pattern: &Pattern, from: u64, length: u64) -> Result<(), Trouble> {
+fn send(to: &mut impl Write, pattern: &Pattern, from: u64, length: u64) -> Result<(), Failure> {
     let mut sent = 0;
     while sent < length {
         let chunk = pattern.chunk(from + sent, length - sent);
@@ -223,42 +224,42 @@ fn send(to: &mut impl Write, pattern: &Pattern, from: u64, length: u64) -> Resul
     Ok(())
 }
 
-fn receive(from: &mut impl Read, pattern: &Pattern, position: u64, length: u64) -> Result<(), Trouble> {
+fn receive(from: &mut impl Read, pattern: &Pattern, position: u64, length: u64) -> Result<(), Failure> {
     let mut buffer = vec![0; 64 * 1024];
     let mut received = 0;
     while received < length {
         let wanted = pattern.chunk(position + received, length - received);
         let count = read_some(from, &mut buffer[..wanted.len()])?;
         if count == 0 {
-            return Err(Trouble::Wrong(format!("the end after {received} of {length} bytes")));
+            return Err(Failure::Wrong(format!("the end after {received} of {length} bytes")));
         }
         if buffer[..count] != wanted[..count] {
-            return Err(Trouble::Wrong(format!("other bytes after {received} of {length}")));
+            return Err(Failure::Wrong(format!("other bytes after {received} of {length}")));
         }
         received += count as u64;
     }
     Ok(())
 }
 
-fn exactly(from: &mut impl Read, buffer: &mut [u8]) -> Result<(), Trouble> {
+fn exactly(from: &mut impl Read, buffer: &mut [u8]) -> Result<(), Failure> {
     from.read_exact(buffer)?;
     Ok(())
 }
 
-fn expect_end(from: &mut impl Read) -> Result<(), Trouble> {
+fn expect_end(from: &mut impl Read) -> Result<(), Failure> {
     match read_some(from, &mut [0])? {
         0 => Ok(()),
-        _ => Err(Trouble::Wrong("more bytes than there are".into())),
+        _ => Err(Failure::Wrong("more bytes than there are".into())),
     }
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let kind = error.kind();
         if matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::NotConnected) {
             return Self::Broken;
         }
-        let stood_still = matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
-        Self::Wrong(if stood_still { format!("nothing for {LONGEST_PAUSE:?}") } else { error.to_string() })
+        let timed_out = matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        Self::Wrong(if timed_out { format!("nothing for {LONGEST_PAUSE:?}") } else { error.to_string() })
     }
 }

@@ -1,5 +1,5 @@
-//! What the agents forward to: a server that does what the first byte of a connection says, and says it back first, so
-//! that whoever asked knows that the stream stands.
+//! The agents' target: a server whose behaviour the first byte of a connection selects. It echoes that byte first, so
+//! that the client knows that the stream is open.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,20 +10,20 @@ use std::thread;
 use super::load::LONGEST_PAUSE;
 use super::support::bytes::{read_some, reset};
 
-/// What comes is sent back at once.
+/// Echoes immediately.
 pub(crate) const ECHO: u8 = b'e';
-/// What comes is sent back when it has ended.
+/// Echoes everything once the client has ended its direction.
 pub(crate) const ANSWER: u8 = b'a';
-/// After a few bytes the connection is reset.
+/// Resets the connection after a few bytes.
 pub(crate) const RESET: u8 = b'r';
 
-/// So many bytes before a reset.
+/// Number of bytes before the reset.
 pub(crate) const BEFORE_RESET: usize = 5;
 
-/// The most that is kept for [`ANSWER`].
+/// Limit of bytes kept for [`ANSWER`].
 const ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A running one, until the program ends.
+/// A server that runs until the program ends.
 pub(crate) struct Server {
     pub(crate) port: u16,
     open: Arc<AtomicUsize>,
@@ -40,7 +40,7 @@ impl Server {
                 let counter = counter.clone();
                 counter.fetch_add(1, Ordering::Relaxed);
                 thread::spawn(move || {
-                    // Whatever broke here, the other end tells of it.
+                    // The other end reports any failure.
                     let _ = serve(stream);
                     counter.fetch_sub(1, Ordering::Relaxed);
                 });
@@ -49,7 +49,7 @@ impl Server {
         Self { port, open }
     }
 
-    /// Connections that have not ended.
+    /// Returns the number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
@@ -59,10 +59,10 @@ fn serve(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(LONGEST_PAUSE))?;
     stream.set_write_timeout(Some(LONGEST_PAUSE))?;
-    let mut habit = [0];
-    stream.read_exact(&mut habit)?;
-    stream.write_all(&habit)?;
-    match habit[0] {
+    let mut mode = [0];
+    stream.read_exact(&mut mode)?;
+    stream.write_all(&mode)?;
+    match mode[0] {
         ANSWER => {
             let mut all = Vec::new();
             (&stream).take(ANSWER_BYTES).read_to_end(&mut all)?;

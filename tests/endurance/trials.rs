@@ -1,23 +1,23 @@
-//! What `tests/cuts` runs: the promises of streams that go on, in full length, one after the other.
+//! The campaign of `tests/cuts`: the tests of resumable streams, at full length, one after the other.
 
 use std::time::Duration;
 
+use super::report;
 use super::resume::{counter, cuts, fairness, paused, restarts};
-use super::say;
 use super::support::bytes::MIB;
 
-/// What is promised of the time from a hub's end to the next bytes, at the median and the 95th percentile.
+/// Limits of the time from a hub's end to the next bytes, at the median and the 95th percentile.
 const BACK: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
 
-/// The 99th percentile of an echo beside those who read nothing or everything, if it is more than this …
+/// Limit of an echo's 99th percentile beside stalled or saturated readers; more is tolerated up to [`SLOWER`].
 const PROMPT: Duration = Duration::from_millis(20);
 
-/// … is not more than so many times that of an idle hub.
+/// Limit of the same as a multiple of an echo through an idle hub.
 const SLOWER: u32 = 5;
 
 type Trial = (&'static str, fn() -> String);
 
-/// Each ends in its figures, or in a panic.
+/// The tests; each returns its figures, or panics.
 const TRIALS: [Trial; 9] = [
     ("transfer", || cuts::transfer(cuts::Size { streams: 8, bytes: 1024 * MIB, hits: 200, heal_every: 25, seed: 1 })),
     ("restarts", restarts_in_time),
@@ -30,16 +30,16 @@ const TRIALS: [Trial; 9] = [
     ("paused-impatient", || paused::pause(Duration::from_secs(60), &["--dead-after", "4"])),
 ];
 
-/// Runs those of these names, or all. Gives the number of those that there are no such.
+/// Runs the tests of these names, or all. Returns the number of unknown names.
 pub(crate) fn run(names: &[String]) -> usize {
     let unknown = names.iter().filter(|name| TRIALS.iter().all(|(known, _)| known != name));
-    let unknown = unknown.inspect(|name| say(format!("cuts: no trial is called {name}"))).count();
+    let unknown = unknown.inspect(|name| report(format!("cuts: no trial is named {name}"))).count();
     let chosen: Vec<_> =
         TRIALS.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|n| n == name)).collect();
     for (name, trial) in &chosen {
-        say(format!("cuts: {name}: {}", trial()));
+        report(format!("cuts: {name}: {}", trial()));
     }
-    say(format!("cuts: {} trials: {}", chosen.len(), if unknown == 0 { "passed" } else { "FAILED" }));
+    report(format!("cuts: {} trials: {}", chosen.len(), if unknown == 0 { "passed" } else { "FAILED" }));
     unknown
 }
 

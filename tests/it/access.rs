@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::admin::Identity;
-use devstream::proto::moment::Moment;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
+use devstream::proto::timestamp::Timestamp;
 
-use crate::support::bytes::{End, drain};
+use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::Machine;
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, ThreeMachines, assert_is, connect, pipe};
 use crate::support::targets::{Target, is_alive};
@@ -21,14 +21,14 @@ fn a_service_whose_time_is_over_loses_its_stream_and_gets_no_other() {
     let mut local = proxy.connect();
     is_alive(&mut local);
     let until = until(&hub, "alice").expect("an end");
-    assert_eq!(drain(&mut local).end, End::Reset);
-    let now = clock::moment();
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
+    let now = clock::now_utc();
     assert!(now >= until && now.since(until) <= AT_ONCE, "ended at {now}, for {until}");
     for process in [&proxy.process, &agent.process] {
-        process.wait_line(Kind::AccessEnded.row().sentence);
+        process.wait_line(RefusalKind::AccessEnded.row().sentence);
     }
-    assert_is(&pipe(&laptop, DEVICE), Kind::AccessEnded);
-    assert_is(&laptop.run(&["devices"]), Kind::AccessEnded);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::AccessEnded);
+    assert_is(&laptop.run(&["devices"]), RefusalKind::AccessEnded);
     assert!(hub.ask(&["service", "list"]).contains("ended"));
 
     hub.ask(&["service", "set", "alice", "--for", "8h"]);
@@ -50,12 +50,12 @@ fn the_end_of_a_live_streams_time_can_be_moved() {
     for (service, span) in [("alice", "2s"), ("alice", "ever"), ("bob", "2s")] {
         hub.ask(&["service", "set", service, "--for", span]);
     }
-    assert_eq!(within(Duration::from_secs(4), "bob's end", || drain(&mut ended)).end, End::Reset);
+    assert_eq!(within(Duration::from_secs(4), "bob's end", || drain(&mut ended)).end, StreamEnd::Reset);
     is_alive(&mut kept);
     assert_eq!(until(&hub, "alice"), None);
     hub.ask(&["service", "set", "alice", "--for", "0s"]);
-    assert_eq!(within(SOON, "alice's end", || drain(&mut kept)).end, End::Reset);
-    assert_is(&pipe(&laptop, DEVICE), Kind::AccessEnded);
+    assert_eq!(within(SOON, "alice's end", || drain(&mut kept)).end, StreamEnd::Reset);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::AccessEnded);
 }
 
 #[test]
@@ -73,17 +73,17 @@ fn other_stream_names_end_the_streams_outside_and_leave_the_others() {
     is_alive(&mut outside);
 
     let narrow = || hub.ask(&["service", "set", "alice", "--stream", "ss?"]);
-    assert_eq!(within(SOON, "the stream's end", || (narrow(), drain(&mut outside))).1.end, End::Reset);
+    assert_eq!(within(SOON, "the stream's end", || (narrow(), drain(&mut outside))).1.end, StreamEnd::Reset);
     for process in [&proxy.process, &agent.process] {
-        process.wait_line(Kind::NotPermitted.row().sentence);
+        process.wait_line(RefusalKind::NotPermitted.row().sentence);
     }
-    assert_eq!(drain(&mut connect(web)).end, End::Reset);
+    assert_eq!(drain(&mut connect(web)).end, StreamEnd::Reset);
     is_alive(&mut inside);
     // The first forward is now the first one within the scope.
     is_alive(&mut ServiceProxy::start(&laptop).connect());
     let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--stream", "web"]);
-    assert_is(&finished, Kind::NotPermitted);
-    hub.wait_activity("invoke", Some(Kind::NotPermitted.row().word));
+    assert_is(&finished, RefusalKind::NotPermitted);
+    hub.wait_activity("invoke", Some(RefusalKind::NotPermitted.row().label));
 }
 
 #[test]
@@ -102,9 +102,9 @@ fn other_devices_end_the_streams_outside_and_leave_the_others() {
     is_alive(&mut outside);
 
     let narrow = || hub.ask(&["service", "set", "alice", "--device", "pi-1", "--device", "pi-3"]);
-    assert_eq!(within(SOON, "the stream's end", || (narrow(), drain(&mut outside))).1.end, End::Reset);
-    proxies[1].process.wait_line(Kind::NotPermitted.row().sentence);
-    assert_is(&pipe(&laptop, "pi-2"), Kind::UnknownDevice);
+    assert_eq!(within(SOON, "the stream's end", || (narrow(), drain(&mut outside))).1.end, StreamEnd::Reset);
+    proxies[1].process.wait_line(RefusalKind::NotPermitted.row().sentence);
+    assert_is(&pipe(&laptop, "pi-2"), RefusalKind::UnknownDevice);
     is_alive(&mut inside);
     is_alive(&mut proxies[0].connect());
     drop(online);
@@ -120,7 +120,7 @@ fn a_service_has_no_more_streams_than_it_may() {
     is_alive(&mut first);
     is_alive(&mut second);
     let third = pipe(&laptop, DEVICE);
-    assert_is(&third, Kind::HubBusy);
+    assert_is(&third, RefusalKind::HubBusy);
     assert!(third.stderr.contains("as many streams as this service may have"), "{third:?}");
 
     drop(first);
@@ -136,15 +136,15 @@ fn a_service_has_no_more_streams_than_it_may() {
 fn a_new_service_may_reach_nothing_and_the_hubs_own_user_everything() {
     let target = Target::echo();
     let laptop = Machine::new();
-    let scene = OneMachine::forwarding(target.port);
-    is_alive(&mut scene.proxy.connect());
-    laptop.ask(&["join", &scene.hub.service_link_with("alice", &[])]);
-    assert_is(&pipe(&laptop, DEVICE), Kind::UnknownDevice);
+    let fixture = OneMachine::forwarding(target.port);
+    is_alive(&mut fixture.proxy.connect());
+    laptop.ask(&["join", &fixture.hub.service_link_with("alice", &[])]);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::UnknownDevice);
     assert_eq!(laptop.ask(&["devices", "--json"]).trim(), "[]");
 }
 
 /// When a service's access ends.
-fn until(hub: &Hub, service: &str) -> Option<Moment> {
+fn until(hub: &Hub, service: &str) -> Option<Timestamp> {
     let shown: Vec<Identity> = hub.json(&["service", "show", service]);
     shown[0].scope.as_ref().expect("a service has a scope").until
 }

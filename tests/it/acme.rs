@@ -6,8 +6,8 @@ use devstream::proto::join::JoinLink;
 use crate::networks::login_file;
 use crate::support::DEVICE;
 use crate::support::certificates::{NAME, shown, trust};
-use crate::support::island::Island;
 use crate::support::machine::Machine;
+use crate::support::netns::NetNs;
 use crate::support::pebble::Pebble;
 use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{Hub, ServiceProxy};
@@ -29,15 +29,15 @@ fn start_with(machine: &Machine, port: u16, authority: &Pebble, arguments: &[&st
 
 #[test]
 fn the_way_to_the_authority_leads_through_a_proxy_where_one_is_named() {
-    let [island, _other] = Island::two();
-    let [machine, authority] = [(); 2].map(|()| island.machine());
-    let (proxy, port) = (Proxy::squid(&island), closed_port());
+    let [netns, _other] = NetNs::two();
+    let [machine, authority] = [(); 2].map(|()| netns.machine());
+    let (proxy, port) = (Proxy::squid(&netns), closed_port());
     let pebble = Pebble::start(&authority, port);
     let via = format!("http://{}", proxy.address());
-    let stranger = start_with(&machine, port, &pebble, &["--via", &via]);
-    let error = stranger.process.wait_line("error: no certificate for localhost");
+    let untrusting_hub = start_with(&machine, port, &pebble, &["--via", &via]);
+    let error = untrusting_hub.process.wait_line("error: no certificate for localhost");
     assert!(error.contains(&proxy.address()) && error.contains("407 Proxy Authentication Required"), "{error}");
-    drop(stranger);
+    drop(untrusting_hub);
     let login = login_file(&machine, &format!("{USER}:{PASSWORD}\n"));
     let hub = start_with(&machine, port, &pebble, &["--via", &via, "--via-login", &login]);
     hub.process.wait_line(ISSUED);

@@ -5,18 +5,19 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, closed_port, is_alive};
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, TIMEOUT};
 
 #[test]
 fn a_restart_drops_no_connection_attempt() {
@@ -24,15 +25,15 @@ fn a_restart_drops_no_connection_attempt() {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut hub = Hub::start_inheriting(&machine, &socket);
     assert_eq!(hub.port, socket.local_addr().unwrap().port(), "it says where it really listens");
-    let visitor = Raw::join(&hub.device_link(DEVICE));
+    let client = RawClient::join(&hub.device_link(DEVICE));
     let (served, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     let _hub = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) && clock::now() < deadline {
                     // Each one panics if it is refused, reset or not answered.
-                    assert_eq!(visitor.ask_unsigned("GET", "/healthz").status, 200);
+                    assert_eq!(client.ask_unsigned("GET", "/healthz").status, 200);
                     served.fetch_add(1, Ordering::Relaxed);
                 }
             });
@@ -71,7 +72,7 @@ fn the_streaming_endpoint_has_a_socket_of_its_own() {
     let hub = Process::start(command.args(["--streaming-endpoint", &format!("wss://{streams}")]));
     hub.wait_line("Listening on");
     let port = main.rsplit(':').next().unwrap().parse().unwrap();
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         assert!(clock::now() < deadline, "{hub}");
     }
@@ -127,6 +128,40 @@ fn the_service_manager_is_told_of_readiness_life_and_end() {
 }
 
 #[test]
+fn a_service_manager_that_never_reads_does_not_hold_up_the_roles() {
+    let machine = Machine::new();
+    let path = machine.home().join("notify");
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let _queued = fill_queue(&path);
+    let notify = path.to_str().unwrap();
+    let hub = start(&machine, notify, &["hub", "--listen", "127.0.0.1:0"]);
+    hub.wait_line("hub: listening on https://127.0.0.1:");
+    let agent = start(&machine, notify, &["device-agent", "--id", DEVICE, "--forward", "22"]);
+    agent.wait_line(&format!("device-agent: {DEVICE} is online"));
+    let proxy = start(&machine, notify, &["service-proxy", "--device", DEVICE, "--local", "0"]);
+    proxy.wait_line(&format!("{DEVICE} on 127.0.0.1:"));
+    for role in [proxy, agent, hub] {
+        role.signal("TERM");
+        let finished = role.finish();
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+}
+
+/// Sends to a socket that nobody reads until every sender would block. The senders keep their messages queued.
+fn fill_queue(path: &Path) -> Vec<UnixDatagram> {
+    let mut senders = Vec::new();
+    loop {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        let sent = (0..).take_while(|_| sender.send_to(b"X=1", path).is_ok()).count();
+        if sent == 0 {
+            return senders;
+        }
+        senders.push(sender);
+    }
+}
+
+#[test]
 fn the_agents_status_says_whether_it_is_online() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
@@ -171,9 +206,9 @@ fn tells_its_life(role: &Process, manager: &UnixDatagram, ready: &str) {
 
 /// The next message with this in it; others pass.
 fn until(manager: &UnixDatagram, role: &Process, wanted: &str) -> String {
-    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    manager.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut buffer = [0; 1024];
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     while clock::now() < deadline {
         let length = manager.recv(&mut buffer).unwrap_or_else(|error| panic!("{error} from {role}"));
         let message = String::from_utf8_lossy(&buffer[..length]);

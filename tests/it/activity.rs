@@ -6,17 +6,17 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Stdio};
 
-use devstream::net::clock;
-use devstream::proto::refusal::Kind;
+use devstream::net::os::clock;
+use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
 use crate::support::disk::{STATE, on_a_small_disk};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, TIMEOUT};
 
 /// More messages than a pipe takes.
 const FLOOD: usize = 1000;
@@ -31,7 +31,7 @@ fn logs_follow_through_rotation_until_nobody_reads() {
         &machine,
         &["--activity-rotate-size", "64KiB", "--activity-keep-size", "256KiB", "--penalty-exempt", "127.0.0.0/8"],
     );
-    let device = Raw::join(&hub.device_link(DEVICE));
+    let device = RawClient::join(&hub.device_link(DEVICE));
     let follow = machine.start(&["hub", "logs", "--follow", "--json"]);
     follow.wait_line("identityAdded");
     let mut reader = machine.command(DEVSTREAM);
@@ -54,7 +54,7 @@ fn logs_follow_through_rotation_until_nobody_reads() {
     assert!(ours.lines().count() == 1 && ours.contains("identityAdded"), "{ours}");
     assert_eq!(hub.ask(&["logs", "--since", "1h", "--json"]).lines().count(), all.len());
     drop(reader.stdout.take());
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     while reader.try_wait().unwrap().is_none() {
         assert!(clock::now() < deadline, "still following");
         std::thread::yield_now();
@@ -102,7 +102,7 @@ fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
         let refused = (0..STREAMS).any(|_| !is_let_through(&mut proxy.connect()));
         assert!(refused, "{}", hub.process);
         hub.process.wait_line("no new stream is let through");
-        proxy.process.wait_line(Kind::AuditFailed.row().sentence);
+        proxy.process.wait_line(RefusalKind::AuditFailed.row().sentence);
         is_alive(&mut running);
         disk.free();
         hub.process.wait_line("the activity log is written again");
@@ -115,14 +115,14 @@ fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
 fn messages_that_nobody_reads_hold_up_nothing() {
     let target = Target::echo();
     let machine = Machine::new();
-    let hub = Unread::start(&machine);
+    let hub = UnreadOutput::start(&machine);
     let _agent = Agent::start(&machine, &[&target.port.to_string()]);
     let proxy = ServiceProxy::start(&machine);
     let mut running = proxy.connect();
     is_alive(&mut running);
-    let stranger = Raw::join(&hub.link);
+    let peer = RawClient::join(&hub.link);
     for _ in 0..FLOOD {
-        assert_eq!(stranger.ask_unsigned("POST", "/twins/nobody/streams/ssh").status, 401);
+        assert_eq!(peer.ask_unsigned("POST", "/twins/nobody/streams/ssh").status, 401);
     }
     is_alive(&mut proxy.connect());
     is_alive(&mut running);
@@ -166,13 +166,13 @@ fn every_message_is_a_json_object_where_that_is_asked_for() {
 }
 
 /// A hub whose messages nobody reads, once it listens.
-struct Unread {
+struct UnreadOutput {
     child: Child,
     link: String,
     _stderr: BufReader<ChildStderr>,
 }
 
-impl Unread {
+impl UnreadOutput {
     fn start(machine: &Machine) -> Self {
         let mut command = machine.command(DEVSTREAM);
         command.args(["hub", "--listen", "127.0.0.1:0", "--penalty-exempt", "127.0.0.0/8"]);
@@ -190,7 +190,7 @@ impl Unread {
     }
 }
 
-impl Drop for Unread {
+impl Drop for UnreadOutput {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use crate::support::machine::Machine;
 use crate::support::process::Finished;
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::{Agent, Hub, ThreeMachines};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, poll};
@@ -23,7 +23,8 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent, laptop, device, hub } =
         ThreeMachines::forwarding(target.port, &["--device", "pi-*"]);
-    let bob = Raw::join(&hub.service_link_with("bob", &["--device", "*", "--stream", "web", "--max-streams", "7"]));
+    let bob =
+        RawClient::join(&hub.service_link_with("bob", &["--device", "*", "--stream", "web", "--max-streams", "7"]));
     let pending = hub.device_link("pi-later");
     let shared = hub.link(&["enroll", "add", "--device", "plant-*", "--uses", "3"]);
     hub.ask(&["device", "disable", "pi-later"]);
@@ -53,9 +54,9 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
     is_alive(&mut proxy.connect());
     assert_eq!(bob.ask("GET", "/devices", &[], "").status, 200);
     hub.ask(&["device", "enable", "pi-later"]);
-    let _later = RawDevice::online(Raw::join(&pending), &["ssh"]);
+    let _later = RawDevice::online(RawClient::join(&pending), &["ssh"]);
     let named = shared.replacen("/?", "/plant-1?", 1);
-    assert_eq!(Raw::before_joining(&named).redeem(&shared).status, 204, "codes are good as they were");
+    assert_eq!(RawClient::before_joining(&named).redeem(&shared).status, 204, "codes are good as they were");
     drop((laptop, device));
 }
 
@@ -68,8 +69,8 @@ fn a_backup_of_a_busy_hub_is_whole() {
             let mut added = 0;
             while !stop.load(Ordering::Relaxed) {
                 // In this order: a backup that has the service has the device.
-                RawDevice::online(Raw::join(&hub.device_link(&format!("d{added}"))), &["ssh"]);
-                Raw::join(&hub.service_link(&format!("s{added}")));
+                RawDevice::online(RawClient::join(&hub.device_link(&format!("d{added}"))), &["ssh"]);
+                RawClient::join(&hub.service_link(&format!("s{added}")));
                 added += 1;
             }
         });
@@ -203,9 +204,9 @@ fn a_backup_with_a_file_for_another_place_is_refused_whole() {
     for (number, path) in ["../outside", "/tmp/devstream-outside", "a/../../outside"].into_iter().enumerate() {
         let name = format!("bent{number}");
         hub.ask(&["backup", &name]);
-        let bent = Connection::open(machine.home().join(&name)).expect("a database");
-        bent.execute("INSERT INTO file VALUES (?, x'00')", [path]).expect("it takes a row");
-        drop(bent);
+        let malformed = Connection::open(machine.home().join(&name)).expect("a database");
+        malformed.execute("INSERT INTO file VALUES (?, x'00')", [path]).expect("it takes a row");
+        drop(malformed);
         let finished = machine.run(&["hub", "--state-dir", "elsewhere", "restore", &name]);
         assert!(finished.code == Some(1) && finished.stderr.contains("for another place"), "{finished:?}");
         assert!(!machine.home().join("elsewhere/ca.pem").exists(), "{path}");
@@ -220,10 +221,10 @@ fn an_agent_trusts_a_hub_that_was_restored_and_no_other_in_its_place() {
     hub.ask(&["backup", "file"]);
     let port = hub.port;
     drop(hub);
-    let stranger = Hub::start_on(&Machine::new(), port, &[]);
+    let other_hub = Hub::start_on(&Machine::new(), port, &[]);
     let agent = Agent::launch(&device, DEVICE, &["22"]);
     agent.wait_line("another authority");
-    drop(stranger);
+    drop(other_hub);
     let again = Machine::new();
     fs::copy(first.home().join("file"), again.home().join("file")).expect("a file can be copied");
     assert_eq!(restore(&again, "file").code, Some(0));

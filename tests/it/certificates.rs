@@ -8,20 +8,20 @@ use std::{fs, thread};
 
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
-use crate::support::bytes::{End, KIB, Pattern, Seen, drain};
+use crate::support::bytes::{KIB, Observed, Pattern, StreamEnd, drain};
 use crate::support::certificates::{Authority, Files, NAME, shown, trust};
 use crate::support::machine::Machine;
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, assert_is};
 use crate::support::targets::{Target, is_alive};
 
 const TAKEN_UP: &str = "took up the new certificate";
 
 /// A hub that shows a pair of the operator's own for [`NAME`].
-struct Scene {
+struct Fixture {
     authority: Authority,
     trust: std::sync::Arc<Trust>,
     files: Files,
@@ -29,7 +29,7 @@ struct Scene {
     machine: Machine,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let (machine, authority) = (Machine::new(), Authority::new());
         let files = Files::in_directory(machine.home());
@@ -52,11 +52,11 @@ fn a_hundred_reloads_under_two_hundred_streams_lose_none() {
     const STREAMS: usize = 200;
     const THREADS: usize = 4;
     const RELOADS: usize = 100;
-    let (target, scene) = (Target::echo(), Scene::new());
-    let _agent = Agent::start(&scene.machine, &[&format!("target={}", target.port)]);
-    let proxy = ServiceProxy::start(&scene.machine);
+    let (target, fixture) = (Target::echo(), Fixture::new());
+    let _agent = Agent::start(&fixture.machine, &[&format!("target={}", target.port)]);
+    let proxy = ServiceProxy::start(&fixture.machine);
     let done = AtomicBool::new(false);
-    let ending = Ending(&done);
+    let ending = StopGuard(&done);
     thread::scope(|scope| {
         let (opened, opening) = std::sync::mpsc::sync_channel(THREADS);
         for seed in 0..THREADS {
@@ -79,27 +79,27 @@ fn a_hundred_reloads_under_two_hundred_streams_lose_none() {
         (0..THREADS).for_each(|_| opening.recv().unwrap());
         for reload in 0..RELOADS {
             if reload == RELOADS / 2 {
-                a_broken_file_changes_nothing(&scene);
+                a_broken_file_changes_nothing(&fixture);
             }
-            let (pair, lines) = (scene.authority.certify(NAME), scene.hub.process.lines());
-            scene.files.write(&pair);
-            scene.hub.process.signal("HUP");
-            scene.hub.process.wait_line_after(lines, TAKEN_UP);
-            assert_eq!(scene.shown(), pair.der.to_vec(), "after reload {reload}");
+            let (pair, lines) = (fixture.authority.certify(NAME), fixture.hub.process.lines());
+            fixture.files.write(&pair);
+            fixture.hub.process.signal("HUP");
+            fixture.hub.process.wait_line_after(lines, TAKEN_UP);
+            assert_eq!(fixture.shown(), pair.der.to_vec(), "after reload {reload}");
         }
         drop(ending);
     });
     for _ in 0..STREAMS {
         let seen = target.seen();
-        assert!(seen.end == End::Eof && seen.bytes >= KIB, "{seen:?}");
+        assert!(seen.end == StreamEnd::Eof && seen.bytes >= KIB, "{seen:?}");
     }
-    assert_eq!(scene.errors(), 1, "{}", scene.hub.process);
+    assert_eq!(fixture.errors(), 1, "{}", fixture.hub.process);
 }
 
 /// Ends the exchange when the test does, however it does.
-struct Ending<'a>(&'a AtomicBool);
+struct StopGuard<'a>(&'a AtomicBool);
 
-impl Drop for Ending<'_> {
+impl Drop for StopGuard<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -120,20 +120,20 @@ fn echo_until(done: &AtomicBool, seed: u64, mut streams: Vec<TcpStream>) {
     }
     for mut stream in streams {
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(drain(&mut stream), Seen { bytes: 0, end: End::Eof });
+        assert_eq!(drain(&mut stream), Observed { bytes: 0, end: StreamEnd::Eof });
     }
 }
 
 /// However often it is asked to take it up, it says so once.
-fn a_broken_file_changes_nothing(scene: &Scene) {
-    let (before, lines) = (scene.shown(), scene.hub.process.lines());
-    fs::write(&scene.files.certificate, &scene.authority.certify(NAME).certificate[..200]).unwrap();
-    scene.hub.process.signal("HUP");
-    let error = scene.hub.process.wait_line_after(lines, "error: ");
-    assert!(error.contains(scene.files.certificate.to_str().unwrap()), "{error}");
-    scene.hub.process.signal("HUP");
-    scene.hub.process.wait_line_after(lines, "have not changed");
-    assert_eq!(scene.shown(), before);
+fn a_broken_file_changes_nothing(fixture: &Fixture) {
+    let (before, lines) = (fixture.shown(), fixture.hub.process.lines());
+    fs::write(&fixture.files.certificate, &fixture.authority.certify(NAME).certificate[..200]).unwrap();
+    fixture.hub.process.signal("HUP");
+    let error = fixture.hub.process.wait_line_after(lines, "error: ");
+    assert!(error.contains(fixture.files.certificate.to_str().unwrap()), "{error}");
+    fixture.hub.process.signal("HUP");
+    fixture.hub.process.wait_line_after(lines, "have not changed");
+    assert_eq!(fixture.shown(), before);
 }
 
 #[test]
@@ -173,10 +173,10 @@ fn new_files_are_taken_up_however_they_come() {
 
 #[test]
 fn each_fault_of_a_new_pair_is_named_once_and_the_old_pair_stays() {
-    let scene = Scene::new();
-    let before = scene.shown();
-    let Files { certificate, key } = &scene.files;
-    let other = scene.authority.certify(NAME);
+    let fixture = Fixture::new();
+    let before = fixture.shown();
+    let Files { certificate, key } = &fixture.files;
+    let other = fixture.authority.certify(NAME);
     let faults: [(&dyn Fn(), &str, &str); 4] = [
         (&|| fs::write(key, &other.key).unwrap(), "hub.key", "is not the one of the certificate"),
         (&|| fs::write(key, "nothing").unwrap(), "hub.key", "no readable private key"),
@@ -184,23 +184,23 @@ fn each_fault_of_a_new_pair_is_named_once_and_the_old_pair_stays() {
         (&|| fs::remove_file(certificate).unwrap(), "hub.pem", "No such file"),
     ];
     for (number, (make, file, why)) in faults.iter().enumerate() {
-        let lines = scene.hub.process.lines();
+        let lines = fixture.hub.process.lines();
         make();
         for _ in 0..2 {
-            let lines = scene.hub.process.lines();
-            scene.hub.process.signal("HUP");
-            let known = scene.hub.process.look_for(lines, "hub: ", crate::support::PATIENCE);
-            assert!(known.is_some(), "each request has an answer: {}", scene.hub.process);
+            let lines = fixture.hub.process.lines();
+            fixture.hub.process.signal("HUP");
+            let known = fixture.hub.process.find_line(lines, "hub: ", crate::support::TIMEOUT);
+            assert!(known.is_some(), "each request has an answer: {}", fixture.hub.process);
         }
-        let error = scene.hub.process.wait_line_after(lines, "error: ");
+        let error = fixture.hub.process.wait_line_after(lines, "error: ");
         assert!(error.contains(file) && error.contains(why), "{error}");
-        assert_eq!(scene.errors(), number + 1, "{}", scene.hub.process);
-        assert_eq!(scene.shown(), before);
+        assert_eq!(fixture.errors(), number + 1, "{}", fixture.hub.process);
+        assert_eq!(fixture.shown(), before);
     }
-    let lines = scene.hub.process.lines();
-    scene.files.write(&other);
-    scene.hub.process.wait_line_after(lines, TAKEN_UP);
-    assert_eq!(scene.shown(), other.der.to_vec());
+    let lines = fixture.hub.process.lines();
+    fixture.files.write(&other);
+    fixture.hub.process.wait_line_after(lines, TAKEN_UP);
+    assert_eq!(fixture.shown(), other.der.to_vec());
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn who_has_a_pin_is_shown_the_hubs_own_certificate_whatever_else_there_is() {
     let _agent = Agent::start(&device, &[&target.port.to_string()]);
     is_alive(&mut ServiceProxy::start(&machine).connect());
     // Nobody but this test trusts the pair's authority, so new links still carry the pin.
-    Raw::join(&hub.service_link("bob"));
+    RawClient::join(&hub.service_link("bob"));
 }
 
 #[test]
@@ -288,11 +288,11 @@ fn where_the_certificate_is_publicly_trusted_links_carry_no_pin() {
 #[test]
 fn a_hangup_leaves_a_hub_with_its_own_certificate_alone() {
     let target = Target::echo();
-    let scene = OneMachine::forwarding(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::forwarding(target.port);
+    let mut local = fixture.proxy.connect();
     is_alive(&mut local);
-    scene.hub.process.signal("HUP");
-    scene.hub.process.wait_line("nothing to reload");
+    fixture.hub.process.signal("HUP");
+    fixture.hub.process.wait_line("nothing to reload");
     is_alive(&mut local);
 }
 
@@ -305,7 +305,7 @@ fn a_ca_file_that_is_of_no_use_is_named_and_not_taken_for_a_machine_that_has_not
     fs::write(&bad, "no certificate").unwrap();
     for machine in [&joined, &machine] {
         let finished = machine.run(&["devices", "--ca", &bad]);
-        assert_is(&finished, Kind::CertificateNotTrusted);
+        assert_is(&finished, RefusalKind::CertificateNotTrusted);
         assert!(finished.stderr.contains(&format!("cannot use --ca {bad}")), "{finished:?}");
     }
 }

@@ -5,23 +5,23 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
-use crate::support::bytes::{End, KIB, MIB, Pattern, Seen, drain, reset, there_and_back};
-use crate::support::chaos::{Chaos, Fault, Way};
+use crate::support::bytes::{KIB, MIB, Observed, Pattern, StreamEnd, drain, echo_round_trip, reset};
+use crate::support::chaos::{Chaos, Direction, Fault};
 use crate::support::roles::connect;
 use crate::support::targets::{Target, closed_port, is_alive};
-use crate::support::{PATIENCE, poll};
+use crate::support::{TIMEOUT, poll};
 
 /// Nothing came for this long, on a machine that has nothing between.
 const NOTHING: Duration = Duration::from_millis(300);
 
-struct Scene {
+struct Fixture {
     chaos: Chaos,
     target: Target,
 }
 
-impl Scene {
+impl Fixture {
     fn with(target: Target) -> Self {
         Self { chaos: Chaos::in_front_of(&format!("127.0.0.1:{}", target.port)), target }
     }
@@ -40,44 +40,45 @@ impl Scene {
 
 #[test]
 fn without_a_fault_bytes_and_ends_pass_and_are_counted() {
-    let scene = Scene::with(Target::echo());
-    let (mut first, _second) = (scene.alive(), scene.alive());
-    there_and_back(&first, 5, 64 * MIB);
+    let fixture = Fixture::with(Target::echo());
+    let (mut first, _second) = (fixture.alive(), fixture.alive());
+    echo_round_trip(&first, 5, 64 * MIB);
     first.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(drain(&mut first).end, End::Eof);
-    assert_eq!(scene.target.seen(), Seen { bytes: 64 * MIB + KIB, end: End::Eof });
-    poll("the first one's end", || (scene.chaos.live() == 1).then_some(()));
-    assert_eq!(scene.chaos.connections(), 2);
-    assert_eq!(scene.chaos.bytes(), 2 * (64 * MIB + 2 * KIB));
-    reset(scene.alive());
-    assert_eq!(scene.target.seen().end, End::Reset, "what an end does passes as well");
-    let mut nowhere = Scene { chaos: Chaos::in_front_of(&format!("127.0.0.1:{}", closed_port())), ..scene }.connect();
-    assert_eq!(drain(&mut nowhere).end, End::Reset);
+    assert_eq!(drain(&mut first).end, StreamEnd::Eof);
+    assert_eq!(fixture.target.seen(), Observed { bytes: 64 * MIB + KIB, end: StreamEnd::Eof });
+    poll("the first one's end", || (fixture.chaos.live() == 1).then_some(()));
+    assert_eq!(fixture.chaos.connections(), 2);
+    assert_eq!(fixture.chaos.bytes(), 2 * (64 * MIB + 2 * KIB));
+    reset(fixture.alive());
+    assert_eq!(fixture.target.seen().end, StreamEnd::Reset, "what an end does passes as well");
+    let mut nowhere =
+        Fixture { chaos: Chaos::in_front_of(&format!("127.0.0.1:{}", closed_port())), ..fixture }.connect();
+    assert_eq!(drain(&mut nowhere).end, StreamEnd::Reset);
 }
 
 #[test]
 fn a_cut_resets_both_ends() {
-    let scene = Scene::with(Target::echo());
-    let mut stream = scene.alive();
-    assert_eq!(scene.chaos.hit_one(1, Fault::Cut), Some(0));
-    assert_eq!(drain(&mut stream).end, End::Reset);
-    assert_eq!(scene.target.seen().end, End::Reset);
-    assert_eq!(scene.chaos.hit_one(1, Fault::Cut), None, "nothing is left to be hit");
+    let fixture = Fixture::with(Target::echo());
+    let mut stream = fixture.alive();
+    assert_eq!(fixture.chaos.hit_one(1, Fault::Cut), Some(0));
+    assert_eq!(drain(&mut stream).end, StreamEnd::Reset);
+    assert_eq!(fixture.target.seen().end, StreamEnd::Reset);
+    assert_eq!(fixture.chaos.hit_one(1, Fault::Cut), None, "nothing is left to be hit");
 }
 
 #[test]
 fn a_close_ends_both_directions_or_one() {
-    let scene = Scene::with(Target::sink());
-    let mut stream = scene.connect();
-    poll("the connection", || (scene.chaos.hit_all(Fault::Close(Way::Both)) == 1).then_some(()));
-    assert_eq!(drain(&mut stream).end, End::Eof);
-    assert_eq!(scene.target.seen().end, End::Eof);
+    let fixture = Fixture::with(Target::sink());
+    let mut stream = fixture.connect();
+    poll("the connection", || (fixture.chaos.hit_all(Fault::Close(Direction::Both)) == 1).then_some(()));
+    assert_eq!(drain(&mut stream).end, StreamEnd::Eof);
+    assert_eq!(fixture.target.seen().end, StreamEnd::Eof);
 
-    let scene = Scene::with(Target::answering_at_the_end());
-    let mut stream = scene.connect();
+    let fixture = Fixture::with(Target::answering_at_the_end());
+    let mut stream = fixture.connect();
     stream.write_all(b"before").unwrap();
-    poll("the bytes", || (scene.chaos.bytes() == 6).then_some(()));
-    assert_eq!(scene.chaos.hit_all(Fault::Close(Way::Up)), 1);
+    poll("the bytes", || (fixture.chaos.bytes() == 6).then_some(()));
+    assert_eq!(fixture.chaos.hit_all(Fault::Close(Direction::Up)), 1);
     let _ = stream.write_all(b"after");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -86,45 +87,45 @@ fn a_close_ends_both_directions_or_one() {
 
 #[test]
 fn a_black_hole_takes_everything_in_silence_one_way_or_both() {
-    let scene = Scene::with(Target::echo());
-    for way in [Way::Up, Way::Down, Way::Both] {
-        let mut stream = scene.alive();
-        assert!(scene.chaos.hit_one(1, Fault::BlackHole(way)).is_some());
+    let fixture = Fixture::with(Target::echo());
+    for direction in [Direction::Up, Direction::Down, Direction::Both] {
+        let mut stream = fixture.alive();
+        assert!(fixture.chaos.hit_one(1, Fault::BlackHole(direction)).is_some());
         stream.write_all(b"hello").unwrap();
         assert_silent(&mut stream);
-        scene.chaos.heal();
-        assert_eq!(drain(&mut stream).end, End::Reset, "bytes are missing");
-        let arrived = if way == Way::Down { 5 } else { 0 };
-        assert_eq!(scene.target.seen(), Seen { bytes: KIB + arrived, end: End::Reset }, "{way:?}");
+        fixture.chaos.heal();
+        assert_eq!(drain(&mut stream).end, StreamEnd::Reset, "bytes are missing");
+        let arrived = if direction == Direction::Down { 5 } else { 0 };
+        assert_eq!(fixture.target.seen(), Observed { bytes: KIB + arrived, end: StreamEnd::Reset }, "{direction:?}");
     }
-    let mut idle = scene.alive();
-    scene.chaos.hit_all(Fault::BlackHole(Way::Both));
-    scene.chaos.heal();
+    let mut idle = fixture.alive();
+    fixture.chaos.hit_all(Fault::BlackHole(Direction::Both));
+    fixture.chaos.heal();
     is_alive(&mut idle);
     // Who hangs up in a black hole is not heard to.
-    scene.chaos.hit_all(Fault::BlackHole(Way::Both));
+    fixture.chaos.hit_all(Fault::BlackHole(Direction::Both));
     reset(idle);
     thread::scope(|scope| {
         // As a reset, unless its end was read before it.
-        scope.spawn(|| assert_ne!(scene.target.seen().end, End::Stalled));
-        poll("the hidden end", || (scene.chaos.live() == 1).then_some(()));
-        scene.chaos.heal();
+        scope.spawn(|| assert_ne!(fixture.target.seen().end, StreamEnd::Stalled));
+        poll("the hidden end", || (fixture.chaos.live() == 1).then_some(()));
+        fixture.chaos.heal();
     });
 }
 
 #[test]
 fn what_is_frozen_stands_still_and_loses_nothing() {
-    let scene = Scene::with(Target::source(5, 32 * MIB));
-    let mut stream = scene.connect();
+    let fixture = Fixture::with(Target::source(5, 32 * MIB));
+    let mut stream = fixture.connect();
     stream.read_exact(&mut [0; 1024]).unwrap();
-    assert_eq!(scene.chaos.hit_one(1, Fault::Freeze(Way::Both)), Some(0));
-    assert_eq!(scene.chaos.hit_one(1, Fault::Freeze(Way::Both)), None, "it is no other's turn");
-    assert_eq!(scene.target.seen().end, End::Stalled);
+    assert_eq!(fixture.chaos.hit_one(1, Fault::Freeze(Direction::Both)), Some(0));
+    assert_eq!(fixture.chaos.hit_one(1, Fault::Freeze(Direction::Both)), None, "it is no other's turn");
+    assert_eq!(fixture.target.seen().end, StreamEnd::Stalled);
     stream.set_read_timeout(Some(NOTHING)).unwrap();
-    let Seen { bytes, end } = drain(&mut stream);
-    assert_eq!(end, End::Stalled);
-    scene.chaos.heal();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let Observed { bytes, end } = drain(&mut stream);
+    assert_eq!(end, StreamEnd::Stalled);
+    fixture.chaos.heal();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let pattern = Pattern::new(5).prefix(32 * MIB);
     let before = usize::try_from(1024 + bytes).unwrap();
     let mut rest = vec![0; pattern.len() - before];
@@ -134,35 +135,35 @@ fn what_is_frozen_stands_still_and_loses_nothing() {
 
 #[test]
 fn a_delay_delays_and_changes_nothing_else() {
-    let scene = Scene::with(Target::echo());
+    let fixture = Fixture::with(Target::echo());
     let delay = Duration::from_millis(100);
-    scene.chaos.everything(Fault::Delay { delay, jitter: delay });
-    let mut stream = scene.connect();
+    fixture.chaos.hit_everything(Fault::Delay { delay, jitter: delay });
+    let mut stream = fixture.connect();
     let start = clock::now();
     is_alive(&mut stream);
     let took = clock::now() - start;
     assert!(took >= 2 * delay, "{took:?}");
     let start = clock::now();
-    there_and_back(&stream, 5, 16 * MIB);
+    echo_round_trip(&stream, 5, 16 * MIB);
     let took = clock::now() - start;
     assert!(took < Duration::from_secs(20), "the delay limits no rate: {took:?}");
 }
 
 #[test]
 fn a_trickle_takes_its_time() {
-    let scene = Scene::with(Target::source(5, 32 * KIB));
-    scene.chaos.everything(Fault::Trickle(32 * KIB));
+    let fixture = Fixture::with(Target::source(5, 32 * KIB));
+    fixture.chaos.hit_everything(Fault::Trickle(32 * KIB));
     let start = clock::now();
-    Pattern::new(5).expect(&mut scene.connect(), 32 * KIB);
+    Pattern::new(5).expect(&mut fixture.connect(), 32 * KIB);
     let took = clock::now() - start;
     assert!(took >= Duration::from_millis(900), "{took:?}");
 }
 
 #[test]
 fn a_corruption_changes_one_bit() {
-    let scene = Scene::with(Target::echo());
-    let mut stream = scene.alive();
-    assert_eq!(scene.chaos.hit_all(Fault::Corrupt(Way::Down)), 1);
+    let fixture = Fixture::with(Target::echo());
+    let mut stream = fixture.alive();
+    assert_eq!(fixture.chaos.hit_all(Fault::Corrupt(Direction::Down)), 1);
     let sent = Pattern::new(7).prefix(KIB);
     let mut received = sent.clone();
     stream.write_all(&sent).unwrap();
@@ -176,42 +177,42 @@ fn a_corruption_changes_one_bit() {
 fn a_truncation_ends_where_a_record_does() {
     let record = [&[23, 3, 3, 1, 0][..], &[7; 256]].concat();
     for (sent, more, arrives) in [(0, 300, 0), (record.len(), 10, record.len()), (300, 500, 2 * record.len())] {
-        let scene = Scene::with(Target::sink());
-        let mut stream = scene.connect();
+        let fixture = Fixture::with(Target::sink());
+        let mut stream = fixture.connect();
         let records = record.repeat(4);
         stream.write_all(&records[..sent]).unwrap();
-        poll("the bytes", || (scene.chaos.live() == 1 && scene.chaos.bytes() == sent as u64).then_some(()));
-        scene.chaos.hit_all(Fault::Truncate(Way::Up));
+        poll("the bytes", || (fixture.chaos.live() == 1 && fixture.chaos.bytes() == sent as u64).then_some(()));
+        fixture.chaos.hit_all(Fault::Truncate(Direction::Up));
         stream.write_all(&records[sent..sent + more]).unwrap();
-        assert_eq!(scene.target.seen(), Seen { bytes: arrives as u64, end: End::Eof });
+        assert_eq!(fixture.target.seen(), Observed { bytes: arrives as u64, end: StreamEnd::Eof });
     }
 }
 
 #[test]
 fn what_everything_suffers_new_connections_suffer_too_until_it_heals() {
-    let scene = Scene::with(Target::echo());
-    let mut old = scene.alive();
-    scene.chaos.everything(Fault::BlackHole(Way::Both));
-    let mut new = scene.connect();
+    let fixture = Fixture::with(Target::echo());
+    let mut old = fixture.alive();
+    fixture.chaos.hit_everything(Fault::BlackHole(Direction::Both));
+    let mut new = fixture.connect();
     for stream in [&mut old, &mut new] {
         stream.write_all(b"hello").unwrap();
         assert_silent(stream);
     }
-    scene.chaos.heal();
-    scene.alive();
-    scene.chaos.refuse();
-    assert_eq!(drain(&mut scene.connect()).end, End::Reset);
-    scene.chaos.heal();
-    scene.alive();
+    fixture.chaos.heal();
+    fixture.alive();
+    fixture.chaos.refuse();
+    assert_eq!(drain(&mut fixture.connect()).end, StreamEnd::Reset);
+    fixture.chaos.heal();
+    fixture.alive();
 }
 
 #[test]
 fn a_storm_hits_what_its_seed_says() {
     let stormed = |seed: u64| {
-        let scene = Scene::with(Target::echo());
-        let mut all: Vec<_> = (0..8).map(|_| scene.alive()).collect();
-        let storm = scene.chaos.storm(seed, Duration::from_millis(5), Duration::ZERO, &[Fault::Cut]);
-        assert!(all.iter_mut().all(|stream| drain(stream).end == End::Reset));
+        let fixture = Fixture::with(Target::echo());
+        let mut all: Vec<_> = (0..8).map(|_| fixture.alive()).collect();
+        let storm = fixture.chaos.storm(seed, Duration::from_millis(5), Duration::ZERO, &[Fault::Cut]);
+        assert!(all.iter_mut().all(|stream| drain(stream).end == StreamEnd::Reset));
         storm.hits()
     };
     let hits = stormed(1);
@@ -219,10 +220,10 @@ fn a_storm_hits_what_its_seed_says() {
     assert_eq!(stormed(1), hits);
     assert_ne!(stormed(2), hits);
 
-    let scene = Scene::with(Target::echo());
-    let mut stream = scene.alive();
+    let fixture = Fixture::with(Target::echo());
+    let mut stream = fixture.alive();
     let (pause, lasting) = (Duration::from_millis(20), Duration::from_millis(5));
-    let storm = scene.chaos.storm(3, pause, lasting, &[Fault::Freeze(Way::Both), Fault::Freeze(Way::Up)]);
+    let storm = fixture.chaos.storm(3, pause, lasting, &[Fault::Freeze(Direction::Both), Fault::Freeze(Direction::Up)]);
     while storm.hits().len() < 10 {
         is_alive(&mut stream);
     }
@@ -230,6 +231,6 @@ fn a_storm_hits_what_its_seed_says() {
 
 fn assert_silent(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(NOTHING)).unwrap();
-    assert_eq!(drain(stream), Seen { bytes: 0, end: End::Stalled });
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(drain(stream), Observed { bytes: 0, end: StreamEnd::Stalled });
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
 }

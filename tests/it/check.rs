@@ -1,28 +1,28 @@
 //! What `check` says of each failure that was staged: the hop, the cause, the next step, and the table's exit code.
 
-mod strange;
+mod wrong_servers;
 
 use std::fs;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
 use crate::support::DEVICE;
 use crate::support::certificates::{Authority, Files, NAME};
-use crate::support::island::Island;
 use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::netns::NetNs;
 use crate::support::process::Process;
 use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{Agent, Hub};
 use crate::support::targets::{Target, closed_port};
 
 /// The hops to a hub and in, without a proxy.
-const WAY: [&str; 6] = ["identity", "dns", "tcp", "tls", "authentication", "clock"];
+const HUB_PATH: [&str; 6] = ["identity", "dns", "tcp", "tls", "authentication", "clock"];
 
 /// What `check` found on a machine.
-struct Checked(Value);
+struct CheckReport(Value);
 
-impl Checked {
+impl CheckReport {
     fn on(machine: &Machine, arguments: &[&str]) -> Self {
         Self::by(machine, &[&["check"], arguments].concat())
     }
@@ -54,12 +54,12 @@ impl Checked {
     }
 
     /// All is well up to the last hop, which failed like this.
-    fn fails(&self, hop: &str, kind: Kind, cause: &str, advice: &str) {
+    fn fails(&self, hop: &str, kind: RefusalKind, cause: &str, advice: &str) {
         let last = self.hops().last().unwrap();
         assert_eq!((&last["hop"], &last["state"]), (&hop.into(), &"failed".into()), "{:#}", self.0);
         assert_eq!(
             (&last["word"], &self.0["exitCode"]),
-            (&kind.row().word.into(), &kind.row().exit.into()),
+            (&kind.row().label.into(), &kind.row().exit.into()),
             "{:#}",
             self.0
         );
@@ -71,7 +71,7 @@ impl Checked {
 
 #[test]
 fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
-    let [near, far] = Island::two();
+    let [near, far] = NetNs::two();
     far.run("mount -t tmpfs names /mnt && echo 'nameserver 10.0.0.1' > /mnt/resolv.conf");
     far.run("mount --bind /mnt/resolv.conf /etc/resolv.conf");
     far.run("printf '10.0.0.1 hub.test\n10.0.0.9 dead.test\n' > /mnt/hosts && mount --bind /mnt/hosts /etc/hosts");
@@ -86,8 +86,8 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     far.run(&format!("umask 077 && echo '{USER}:{PASSWORD}' > {login}"));
     let via = format!("http://{}", squid.address());
 
-    Checked::on(&laptop, &[]).is_well(&WAY);
-    let through = Checked::on(&laptop, &["--via", &via, "--via-login", &login]);
+    CheckReport::on(&laptop, &[]).is_well(&HUB_PATH);
+    let through = CheckReport::on(&laptop, &["--via", &via, "--via-login", &login]);
     through.is_well(&["identity", "proxyDns", "proxyTcp", "proxy", "tls", "authentication", "clock"]);
     for hop in through.hops().filter(|hop| !["identity", "clock"].contains(&hop["hop"].as_str().unwrap())) {
         assert!(hop["milliseconds"].is_f64(), "{hop}");
@@ -101,8 +101,8 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     let piped = laptop.start(&["check", "--hub", "dead.test"]);
     piped.wait_line("dns             ok");
     assert!(piped.is_running(), "each hop is told once it is done: {piped}");
-    let dead = Checked::on(&laptop, &["--hub", "dead.test"]);
-    dead.fails("tcp", Kind::HubUnreachable, "no answer in 6 s", "dropped");
+    let dead = CheckReport::on(&laptop, &["--hub", "dead.test"]);
+    dead.fails("tcp", RefusalKind::HubUnreachable, "no answer in 6 s", "dropped");
     assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "it took its time: {:#}", dead.0);
     let [terminal, piped] = [terminal, piped].map(Process::finish);
     assert!(!piped.stdout.contains('\u{1b}') && piped.stderr.is_empty(), "{piped:?}");
@@ -119,15 +119,15 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
         (&["--via", "http://10.0.0.1:1"], "proxyTcp", "Connection refused", "is the proxy running"),
         (&["--via", "http://nosuch.test:1"], "proxyDns", "nosuch.test", "is the proxy's name right"),
     ] {
-        Checked::on(&laptop, arguments).fails(hop, Kind::HubUnreachable, cause, advice);
+        CheckReport::on(&laptop, arguments).fails(hop, RefusalKind::HubUnreachable, cause, advice);
     }
-    let second = Checked::on(&laptop, &["--hub", "hub.test:1", "--hub", &format!("hub.test:{}", hub.port)]);
+    let second = CheckReport::on(&laptop, &["--hub", "hub.test:1", "--hub", &format!("hub.test:{}", hub.port)]);
     let states = second.hops().map(|hop| hop["state"].as_str().unwrap()).collect::<Vec<_>>().join(" ");
-    assert_eq!(states, "good good odd good good good good good", "{:#}", second.0);
+    assert_eq!(states, "good good warning good good good good good", "{:#}", second.0);
     assert!(second.hop("tcp")["cause"].as_str().unwrap().contains("hub.test:1 at 10.0.0.1:1: Connection refused"));
 
     let text = laptop.run(&["check", "--hub", "hub.test:1"]);
-    assert_eq!((text.code, text.stderr.as_str()), (Some(Kind::HubUnreachable.row().exit.into()), ""));
+    assert_eq!((text.code, text.stderr.as_str()), (Some(RefusalKind::HubUnreachable.row().exit.into()), ""));
     for part in ["dns             ok", "tcp             FAILED", "cause: the hub cannot be reached", "next: is the hub"]
     {
         assert!(text.stdout.contains(part), "no '{part}' in {text:?}");
@@ -140,27 +140,37 @@ fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
     let laptop = Machine::new();
     laptop.ask(&["join", &hub.service_link("alice")]);
 
-    let (untrusted, another) = (Kind::CertificateNotTrusted, "another devstream hub's authority");
-    Checked::on(&laptop, &["--hub", &other.address()]).fails("tls", untrusted, another, "another hub answers there");
-    let clock = Kind::ClockOrInspection;
-    let ahead = Checked::on(&laptop.clone().off_by("+1y"), &[]);
+    let (untrusted, another) = (RefusalKind::CertificateNotTrusted, "another devstream hub's authority");
+    CheckReport::on(&laptop, &["--hub", &other.address()]).fails(
+        "tls",
+        untrusted,
+        another,
+        "another hub answers there",
+    );
+    let clock = RefusalKind::ClockOrInspection;
+    let ahead = CheckReport::on(&laptop.clone().off_by("+1y"), &[]);
     ahead.fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
     // What is pinned has been good since ever, and so it works.
     let device = Machine::new();
     device.ask(&["join", &hub.device_link(DEVICE)]);
     for machine in [&laptop, &device] {
-        let behind = Checked::on(&machine.clone().off_by("-1y"), &[]);
+        let behind = CheckReport::on(&machine.clone().off_by("-1y"), &[]);
         let hop = behind.hop("clock");
-        assert_eq!((&behind.0["exitCode"], &hop["state"]), (&0.into(), &"odd".into()), "{:#}", behind.0);
+        assert_eq!((&behind.0["exitCode"], &hop["state"]), (&0.into(), &"warning".into()), "{:#}", behind.0);
         assert!(hop["cause"].as_str().unwrap().contains("365 days behind the hub's"), "{hop:#}");
     }
-    Checked::on(&device.off_by("+1y"), &[]).fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
+    CheckReport::on(&device.off_by("+1y"), &[]).fails(
+        "tls",
+        clock,
+        "clock is 365 days ahead of the hub's",
+        "timedatectl",
+    );
 
     let identity = laptop.home().join(".local/share/devstream/service/identity.toml");
     let text = fs::read_to_string(&identity).unwrap();
     let pin = text.lines().find(|line| line.starts_with("pin")).unwrap();
     fs::write(&identity, text.replace(pin, &format!("pin = \"sha256:{}\"", "A".repeat(43)))).unwrap();
-    Checked::on(&laptop, &[]).fails("tls", untrusted, another, "get a new join link");
+    CheckReport::on(&laptop, &[]).fails("tls", untrusted, another, "get a new join link");
 }
 
 #[test]
@@ -173,22 +183,22 @@ fn a_certificate_that_is_over_is_the_hubs_to_renew() {
     files.write(&authority.certify(NAME));
     let hub = Hub::start_with(&machine, &arguments);
     laptop.ask(&["join", &hub.service_link("alice")]);
-    let well = Checked::on(&laptop, &[]);
-    well.is_well(&WAY);
+    let well = CheckReport::on(&laptop, &[]);
+    well.is_well(&HUB_PATH);
     assert_eq!(well.hop("tls")["facts"]["trust"], "public authorities");
     for (off, words) in [("-1y", "clock is 365 days behind the hub's"), ("+2y", "clock is 730 days ahead of the hub's")]
     {
-        let off = Checked::on(&laptop.clone().off_by(off), &[]);
-        off.fails("tls", Kind::ClockOrInspection, words, "timedatectl");
+        let off = CheckReport::on(&laptop.clone().off_by(off), &[]);
+        off.fails("tls", RefusalKind::ClockOrInspection, words, "timedatectl");
     }
     let port = hub.port;
     drop(hub);
 
     files.write(&authority.certify_for(NAME, -1));
     let _hub = Hub::start_on(&machine, port, &arguments);
-    let checked = Checked::on(&laptop, &[]);
-    checked.fails("tls", Kind::ClockOrInspection, "by the hub's clock too", "must renew its certificate");
-    let of_hub = Checked::by(&machine, &["hub", "check"]);
+    let checked = CheckReport::on(&laptop, &[]);
+    checked.fails("tls", RefusalKind::ClockOrInspection, "by the hub's clock too", "must renew its certificate");
+    let of_hub = CheckReport::by(&machine, &["hub", "check"]);
     let certificate = of_hub.hop("certificate");
     assert_eq!((&certificate["state"], &certificate["at"]), (&"failed".into(), &"pem".into()), "{:#}", of_hub.0);
     assert!(certificate["advice"].as_str().unwrap().contains("renew it"), "{certificate:#}");
@@ -210,8 +220,8 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
         format!("mute={}", mute.port),
     ];
     let agent = Agent::start(&device, &forwards.each_ref().map(String::as_str));
-    let check = |arguments: &[&str]| Checked::on(&laptop, &[&["--device", DEVICE], arguments].concat());
-    let all = [&WAY[..], &["device", "stream", "target"]].concat();
+    let check = |arguments: &[&str]| CheckReport::on(&laptop, &[&["--device", DEVICE], arguments].concat());
+    let all = [&HUB_PATH[..], &["device", "stream", "target"]].concat();
 
     let well = check(&[]);
     well.is_well(&all);
@@ -226,31 +236,41 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     let says = "nothing in 1 s, as servers do that wait for the client";
     assert_eq!(waiting.hop("target")["facts"]["says"], says);
 
-    check(&["--stream", "ssh"]).fails("target", Kind::TargetTimedOut, "such servers speak first", "firewall");
-    check(&["--stream", "closed"]).fails("target", Kind::TargetRefused, "Connection refused", "is the service running");
+    check(&["--stream", "ssh"]).fails("target", RefusalKind::TargetTimedOut, "such servers speak first", "firewall");
+    check(&["--stream", "closed"]).fails(
+        "target",
+        RefusalKind::TargetRefused,
+        "Connection refused",
+        "check that the service",
+    );
     check(&["--stream", "mute"]).fails(
         "target",
-        Kind::TargetRefused,
+        RefusalKind::TargetRefused,
         "ended it without a word",
-        "is the service running",
+        "check that the service",
     );
     check(&["--stream", "nosuch"]).fails(
         "stream",
-        Kind::StreamNotOffered,
+        RefusalKind::StreamNotOffered,
         "offered: greeting, closed",
         "--stream NAME",
     );
-    Checked::on(&laptop, &["--device", "pi-43"]).fails("device", Kind::UnknownDevice, "", "devstream devices");
+    CheckReport::on(&laptop, &["--device", "pi-43"]).fails(
+        "device",
+        RefusalKind::UnknownDevice,
+        "",
+        "devstream devices",
+    );
     drop(agent);
     hub.wait_activity("deviceDisconnected", None);
-    check(&[]).fails("device", Kind::DeviceOffline, "last seen", "is its agent running");
+    check(&[]).fails("device", RefusalKind::DeviceOffline, "last seen", "is its agent running");
     hub.ask(&["service", "disable", "alice"]);
-    check(&[]).fails("authentication", Kind::Disabled, "", "can enable it again");
+    check(&[]).fails("authentication", RefusalKind::Disabled, "", "enable it again");
     hub.ask(&["service", "remove", "alice"]);
-    check(&[]).fails("authentication", Kind::AuthenticationFailed, "", "get a new join link");
-    Checked::on(&Machine::new(), &["--device", DEVICE]).fails(
+    check(&[]).fails("authentication", RefusalKind::AuthenticationFailed, "", "get a new join link");
+    CheckReport::on(&Machine::new(), &["--device", DEVICE]).fails(
         "identity",
-        Kind::NotJoined,
+        RefusalKind::NotJoined,
         "",
         "devstream hub device add",
     );
@@ -262,10 +282,10 @@ fn a_device_checks_its_way_and_its_targets_and_stays_online() {
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
     let agent = Agent::start(&device, &["22"]);
-    Checked::on(&device, &[]).is_well(&WAY);
+    CheckReport::on(&device, &[]).is_well(&HUB_PATH);
     let forward = format!("hi={}", greeting.port);
-    let typed = Checked::on(&device, &["--forward", &forward]);
-    typed.is_well(&[&WAY[..], &["target"]].concat());
+    let typed = CheckReport::on(&device, &["--forward", &forward]);
+    typed.is_well(&[&HUB_PATH[..], &["target"]].concat());
     assert_eq!(typed.hop("target")["facts"]["says"], "hello");
     assert_eq!(typed.hop("authentication")["at"], format!("device {DEVICE} at {}", hub.address()));
 
@@ -273,29 +293,38 @@ fn a_device_checks_its_way_and_its_targets_and_stays_online() {
     fs::create_dir_all(&config).unwrap();
     fs::write(config.join("config.toml"), format!("[device-agent]\nforward = ['{forward}', 'shut={closed}']\n"))
         .unwrap();
-    Checked::on(&device, &[]).fails("target", Kind::TargetRefused, &closed.to_string(), "is the service running");
+    CheckReport::on(&device, &[]).fails(
+        "target",
+        RefusalKind::TargetRefused,
+        &closed.to_string(),
+        "check that the service",
+    );
     let connected = || hub.activity().iter().filter(|entry| entry["operationName"] == "deviceConnected").count();
     assert_eq!(connected(), 1, "a check takes nobody's place");
-    assert!(agent.process.is_running() && !agent.process.log().contains("took over"), "{}", agent.process);
+    assert!(
+        agent.process.is_running() && !agent.process.log().contains(RefusalKind::Displaced.row().sentence),
+        "{}",
+        agent.process
+    );
 
     hub.ask(&["device", "remove", DEVICE]);
     fs::remove_file(config.join("config.toml")).unwrap();
-    Checked::on(&device, &[]).fails("authentication", Kind::AuthenticationFailed, "", "get a new join link");
+    CheckReport::on(&device, &[]).fails("authentication", RefusalKind::AuthenticationFailed, "", "get a new join link");
 }
 
 #[test]
 fn a_hub_checks_itself_and_its_name_as_others_see_it() {
     const HOPS: [&str; 7] = ["hub", "certificate", "dns", "tcp", "tls", "descriptors", "disk"];
-    let [near, _far] = Island::two();
+    let [near, _far] = NetNs::two();
     near.run(
         "mount -t tmpfs names /mnt && echo '127.0.0.1 localhost' > /mnt/hosts && mount --bind /mnt/hosts /etc/hosts",
     );
     near.run("echo 'nameserver 127.0.0.1' > /mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf");
     let machine = near.machine();
     let hub = Hub::start_at(&machine, "10.0.0.1:0", &["--hostname", "hub.test"]);
-    let check = |machine: &Machine| Checked::by(machine, &["hub", "check"]);
+    let check = |machine: &Machine| CheckReport::by(machine, &["hub", "check"]);
     let unnamed = check(&machine);
-    assert_eq!(unnamed.0["exitCode"], Kind::HubUnreachable.row().exit, "{:#}", unnamed.0);
+    assert_eq!(unnamed.0["exitCode"], RefusalKind::HubUnreachable.row().exit, "{:#}", unnamed.0);
     assert!(unnamed.hop("dns")["cause"].as_str().unwrap().contains("cannot resolve hub.test"), "{:#}", unnamed.0);
 
     near.run("echo '10.0.0.1 hub.test' >> /mnt/hosts");
@@ -304,9 +333,9 @@ fn a_hub_checks_itself_and_its_name_as_others_see_it() {
     assert_eq!(well.hop("hub")["facts"]["listening"], format!("10.0.0.1:{}", hub.port));
     assert!(well.hop("certificate")["facts"]["names"].as_str().unwrap().contains("hub.test"));
     let early = check(&machine.clone().off_by("-1y"));
-    assert_eq!(early.0["exitCode"], Kind::ClockOrInspection.row().exit, "{:#}", early.0);
+    assert_eq!(early.0["exitCode"], RefusalKind::ClockOrInspection.row().exit, "{:#}", early.0);
     assert!(early.hop("certificate")["advice"].as_str().unwrap().contains("timedatectl"), "{:#}", early.0);
 
     hub.process.kill();
-    check(&machine).fails("hub", Kind::HubUnreachable, "no hub of this user answers", "devstream hub");
+    check(&machine).fails("hub", RefusalKind::HubUnreachable, "no hub of this user answers", "devstream hub");
 }

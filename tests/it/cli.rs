@@ -9,7 +9,7 @@ use crate::support::machine::Machine;
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub, OneMachine};
 use crate::support::targets::{Target, closed_port, is_alive};
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, TIMEOUT};
 
 #[test]
 fn help_names_the_four_things_there_are_to_do() {
@@ -49,9 +49,9 @@ fn what_cannot_be_meant_is_a_usage_error_that_names_it() {
 #[test]
 fn a_local_port_that_is_taken_is_named_with_a_way_out() {
     let taken = Target::echo();
-    let scene = OneMachine::forwarding(taken.port);
+    let fixture = OneMachine::forwarding(taken.port);
     let port = taken.port.to_string();
-    let finished = scene.machine.run(&["service-proxy", "--device", DEVICE, "--local", &port]);
+    let finished = fixture.machine.run(&["service-proxy", "--device", DEVICE, "--local", &port]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
     assert!(finished.stderr.contains(&port) && finished.stderr.contains("in use"), "{finished:?}");
     assert!(finished.stderr.contains("--local"), "a way out: {finished:?}");
@@ -113,11 +113,11 @@ fn services_are_added_listed_shown_and_removed() {
 #[test]
 fn logs_are_filtered_by_who_they_are_about() {
     let target = Target::echo();
-    let scene = OneMachine::forwarding(target.port);
-    let _other = Agent::start_as(&scene.machine, "other", &["22"]);
-    is_alive(&mut scene.proxy.connect());
-    scene.hub.wait_activity("streamClosed", None);
-    let words = |arguments: &[&str]| scene.hub.ask(&[&["logs"], arguments].concat());
+    let fixture = OneMachine::forwarding(target.port);
+    let _other = Agent::start_as(&fixture.machine, "other", &["22"]);
+    is_alive(&mut fixture.proxy.connect());
+    fixture.hub.wait_activity("streamClosed", None);
+    let words = |arguments: &[&str]| fixture.hub.ask(&[&["logs"], arguments].concat());
     assert!(words(&["--device", "other"]).contains("deviceConnected"));
     assert!(!words(&["--device", "other"]).contains("streamOpened"));
     assert!(words(&["--device", DEVICE]).contains("streamOpened"));
@@ -190,8 +190,8 @@ fn more_forwards_than_a_hub_takes_are_told_at_once() {
 #[test]
 fn secrets_lie_where_only_their_owner_reads() {
     use std::os::unix::fs::PermissionsExt as _;
-    let scene = OneMachine::forwarding(closed_port());
-    let mut folders = vec![scene.machine.home().join(".local/share/devstream")];
+    let fixture = OneMachine::forwarding(closed_port());
+    let mut folders = vec![fixture.machine.home().join(".local/share/devstream")];
     let mut files = 0;
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).unwrap().flatten() {
@@ -214,7 +214,7 @@ fn the_demo_works_by_itself_and_ends_when_told_to() {
     let target = Target::echo();
     let machine = Machine::new();
     let demo = machine.start(&["demo", "--local", "0", "--forward", &target.port.to_string()]);
-    let line = demo.look_for(0, " on 127.0.0.1:", PATIENCE).unwrap_or_else(|| panic!("{demo}"));
+    let line = demo.find_line(0, " on 127.0.0.1:", TIMEOUT).unwrap_or_else(|| panic!("{demo}"));
     let port: u16 =
         line.rsplit(':').next().and_then(|port| port.trim().parse().ok()).unwrap_or_else(|| panic!("{line}"));
     is_alive(&mut crate::support::roles::connect(port));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::limits::DIAL_TIMEOUT;
 use serde_json::Value;
 
@@ -17,13 +17,13 @@ use crate::support::roles::{Agent, Hub};
 use crate::support::{DEVICE, within};
 
 /// An operator who joined, and a device that is online and offers two things.
-struct Scene {
+struct Fixture {
     laptop: Machine,
     hub: Hub,
     _agent: Agent,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
         laptop.ask(&["join", "--profile", "lab", &hub.service_link("alice")]);
@@ -44,9 +44,9 @@ impl Scene {
 
 #[test]
 fn bash_offers_what_the_hub_knows() {
-    let scene = Scene::new();
-    scene.warm();
-    let offers = |words: &[&str]| bash(&scene.laptop, words);
+    let fixture = Fixture::new();
+    fixture.warm();
+    let offers = |words: &[&str]| bash(&fixture.laptop, words);
     assert_eq!(offers(&["service-proxy", "--device", "p"]), [DEVICE]);
     assert_eq!(offers(&["service-proxy", "--device", "x"]), [""; 0]);
     assert_eq!(offers(&["service-proxy", "--device", DEVICE, "--stream", ""]), ["ssh", "web"]);
@@ -64,9 +64,9 @@ fn bash_offers_what_the_hub_knows() {
 
 #[test]
 fn bash_breaks_words_where_nobody_else_does_and_is_answered_all_the_same() {
-    let scene = Scene::new();
-    let hub = format!("localhost:{}", scene.hub.port);
-    scene.laptop.ask(&["devices", "--hub", &hub]);
+    let fixture = Fixture::new();
+    let hub = format!("localhost:{}", fixture.hub.port);
+    fixture.laptop.ask(&["devices", "--hub", &hub]);
     let from_here = format!("service-proxy --hub {hub}");
     for (typed, rest) in [
         (format!("{from_here} --device p"), "i-42"),
@@ -76,18 +76,18 @@ fn bash_breaks_words_where_nobody_else_does_and_is_answered_all_the_same() {
         (format!("service-proxy --hub={hub} --local 127.0.0.1:2222=w"), "eb"),
         ("devices --profile=l".into(), "ab"),
     ] {
-        assert_eq!(bash_types(&scene.laptop, &typed), format!("{typed}{rest}"));
+        assert_eq!(bash_types(&fixture.laptop, &typed), format!("{typed}{rest}"));
     }
-    scene.warm();
-    assert_eq!(bash_types(&scene.laptop, "ssh root@p"), "ssh root@pi-42");
-    assert_eq!(bash_types(&scene.laptop, "service-proxy --device=x"), "service-proxy --device=x");
+    fixture.warm();
+    assert_eq!(bash_types(&fixture.laptop, "ssh root@p"), "ssh root@pi-42");
+    assert_eq!(bash_types(&fixture.laptop, "service-proxy --device=x"), "service-proxy --device=x");
 }
 
 #[test]
 fn fish_offers_what_the_hub_knows_and_says_how_it_is() {
-    let scene = Scene::new();
-    scene.warm();
-    let offers = |line: &str| fish(&scene.laptop, line);
+    let fixture = Fixture::new();
+    fixture.warm();
+    let offers = |line: &str| fish(&fixture.laptop, line);
     assert_eq!(offers("service-proxy --device p"), [format!("{DEVICE}\tonline, offers ssh, web")]);
     assert_eq!(offers("ssh root@p"), [format!("root@{DEVICE}\tonline, offers ssh, web")]);
     assert_eq!(offers("service-proxy --local 2222=w"), ["2222=web"]);
@@ -100,8 +100,8 @@ fn fish_offers_what_the_hub_knows_and_says_how_it_is() {
 
 #[test]
 fn zsh_offers_what_the_hub_knows() {
-    let scene = Scene::new();
-    scene.warm();
+    let fixture = Fixture::new();
+    fixture.warm();
     for (line, rest) in [
         ("service-proxy --device p", "i-42"),
         ("service-proxy --device pi-42 --stream w", "eb"),
@@ -112,17 +112,17 @@ fn zsh_offers_what_the_hub_knows() {
         ("profiles remove l", "ab"),
     ] {
         // What was typed is echoed; only what follows is the completion.
-        let finished = zsh(&scene.laptop, &format!("devstream {line}"), rest);
+        let finished = zsh(&fixture.laptop, &format!("devstream {line}"), rest);
         assert_eq!((finished.code, finished.stdout.trim()), (Some(0), "completed"), "{finished:?}");
     }
 }
 
 #[test]
 fn on_the_hubs_machine_what_the_hub_knows_is_offered_at_once() {
-    let scene = Scene::new();
-    let hub = scene.hub.machine();
-    scene.hub.device_link("pi-43");
-    scene.hub.ask(&["enroll", "add", "--device", "x-*", "--uses", "7"]);
+    let fixture = Fixture::new();
+    let hub = fixture.hub.machine();
+    fixture.hub.device_link("pi-43");
+    fixture.hub.ask(&["enroll", "add", "--device", "x-*", "--uses", "7"]);
     let online = format!("{DEVICE}\tonline, offers ssh, web");
     for command in ["device show", "device disable", "device enable", "device rotate", "device remove", "logs --device"]
     {
@@ -140,22 +140,22 @@ fn on_the_hubs_machine_what_the_hub_knows_is_offered_at_once() {
     let finished = zsh(hub, "devstream hub service show a", "lice");
     assert_eq!((finished.code, finished.stdout.trim()), (Some(0), "completed"), "{finished:?}");
     assert_eq!(fish(hub, "hub --state-dir /nowhere device show p"), [""; 0]);
-    assert_eq!(fish(&scene.laptop, "hub device show p"), [""; 0], "no hub is here");
+    assert_eq!(fish(&fixture.laptop, "hub device show p"), [""; 0], "no hub is here");
 }
 
 #[test]
 fn a_hub_that_does_not_answer_holds_nobody_up() {
-    let scene = Scene::new();
-    scene.warm();
-    let cache = scene.cache();
-    let Scene { laptop, hub, _agent: agent } = scene;
+    let fixture = Fixture::new();
+    fixture.warm();
+    let cache = fixture.cache();
+    let Fixture { laptop, hub, _agent: agent } = fixture;
     let port = hub.port;
     drop((hub, agent));
     // Takes connections, and says nothing.
     let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-    let mut told: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
-    told["at"] = clock::moment().before(Duration::from_secs(60)).to_string().into();
-    fs::write(&cache, told.to_string()).unwrap();
+    let mut cached: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
+    cached["at"] = clock::now_utc().before(Duration::from_secs(60)).to_string().into();
+    fs::write(&cache, cached.to_string()).unwrap();
     // Not nearly as long as the hub is waited for, however slow this machine is.
     within(DIAL_TIMEOUT / 2, "two completions", || {
         assert_eq!(bash(&laptop, &["service-proxy", "--device", "p"]), [DEVICE], "what was known a minute ago");
@@ -165,34 +165,34 @@ fn a_hub_that_does_not_answer_holds_nobody_up() {
 
 #[test]
 fn a_tab_asks_the_hub_and_what_it_told_is_kept_for_its_owner() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     // The first may be too late for this TAB; it goes on until there is an answer.
     crate::support::poll("an answer", || {
-        (bash(&scene.laptop, &["service-proxy", "--device", "p"]) == [DEVICE]).then_some(())
+        (bash(&fixture.laptop, &["service-proxy", "--device", "p"]) == [DEVICE]).then_some(())
     });
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&scene.cache()), mode(scene.cache().parent().unwrap())), (0o600, 0o700));
+    assert_eq!((mode(&fixture.cache()), mode(fixture.cache().parent().unwrap())), (0o600, 0o700));
     // It is used for a while without asking again.
-    fs::write(scene.cache(), fs::read_to_string(scene.cache()).unwrap().replace(DEVICE, "pi-43")).unwrap();
-    assert_eq!(bash(&scene.laptop, &["service-proxy", "--device", "p"]), ["pi-43"]);
+    fs::write(fixture.cache(), fs::read_to_string(fixture.cache()).unwrap().replace(DEVICE, "pi-43")).unwrap();
+    assert_eq!(bash(&fixture.laptop, &["service-proxy", "--device", "p"]), ["pi-43"]);
 }
 
 #[test]
 fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
-    let scene = Scene::new();
-    scene.warm();
-    let cache = scene.cache();
-    let Scene { laptop, hub, _agent: agent } = scene;
+    let fixture = Fixture::new();
+    fixture.warm();
+    let cache = fixture.cache();
+    let Fixture { laptop, hub, _agent: agent } = fixture;
     drop((hub, agent));
     let everywhere = || {
         let offered = [bash(&laptop, &["service-proxy", "--device", "p"]), fish(&laptop, "service-proxy --device p")];
         offered.map(|all| all.first().is_some_and(|first| first.starts_with(DEVICE)))
     };
-    let told = fs::read_to_string(&cache).unwrap();
-    let year = told.split("\"at\":\"").nth(1).unwrap()[..4].to_owned();
+    let cached = fs::read_to_string(&cache).unwrap();
+    let year = cached.split("\"at\":\"").nth(1).unwrap()[..4].to_owned();
     let aged = |years: i32| {
         let then = (year.parse::<i32>().unwrap() - years).to_string();
-        fs::write(&cache, told.replacen(&year, &then, 1)).unwrap();
+        fs::write(&cache, cached.replacen(&year, &then, 1)).unwrap();
     };
     assert_eq!(everywhere(), [true, true]);
     aged(1);
@@ -204,9 +204,9 @@ fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
         assert_eq!(everywhere(), [false, false], "{damage}");
     }
     // Nobody's, and nobody's to be: a TAB makes no key.
-    let stranger = Machine::new();
-    assert_eq!(bash(&stranger, &["service-proxy", "--device", "p"]), [""; 0]);
-    assert!(!stranger.home().join(".local").exists() && !stranger.home().join(".cache").exists());
+    let unjoined = Machine::new();
+    assert_eq!(bash(&unjoined, &["service-proxy", "--device", "p"]), [""; 0]);
+    assert!(!unjoined.home().join(".local").exists() && !unjoined.home().join(".cache").exists());
 }
 
 #[test]

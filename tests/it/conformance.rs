@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::serve::{Answer, Limits, serve};
+use devstream::net::transport::http_server::{HttpOutcome, Limits, serve};
 use devstream::net::websocket::{Endpoint, Incoming, SocketKind, Transport, WebSocket, derive_accept_key};
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::support::bytes::read_some;
 use crate::support::kosoku::{Kosoku, Remarks};
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice, Tls};
+use crate::support::raw::{RawClient, RawDevice, Tls};
 use crate::support::roles::Hub;
 use crate::support::{DEVICE, STREAM_PROTOCOL};
 
@@ -46,11 +46,11 @@ fn the_hubs_end_of_a_websocket_passes_every_case() {
         let mut served = JoinSet::new();
         while let Ok((tcp, _)) = listener.accept().await {
             served.spawn(async {
-                let upgrade = async |_| Answer::Upgrade {
+                let upgrade = async |_| HttpOutcome::Upgrade {
                     protocol: None,
                     headers: Vec::new(),
                     kind: SocketKind::Stream,
-                    then: (),
+                    state: (),
                 };
                 if let Some(((), socket)) = serve(tcp, Limits::default(), upgrade).await {
                     echo(socket).await;
@@ -79,8 +79,8 @@ fn a_clients_end_of_a_websocket_passes_every_case() {
 #[test]
 fn a_stream_through_the_hub_passes_every_case() {
     let hub = Hub::start(&Machine::new());
-    RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["echo"]).echoing();
-    let alice = Raw::join(&hub.service_link("alice"));
+    RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["echo"]).echoing();
+    let alice = RawClient::join(&hub.service_link("alice"));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let suite = Kosoku::against_server(listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -130,10 +130,10 @@ async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
 }
 
 /// The suite's connection goes on as alice's end of a stream, on which text is allowed.
-fn lead_through_the_hub(mut plain: std::net::TcpStream, alice: &Raw) {
-    let mut ticket = alice.open("echo", &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]).answer().ticket();
-    ticket.protocol = Some(STREAM_PROTOCOL.into());
-    let stream = alice.bring(&ticket).expect("the hub lets alice in");
+fn lead_through_the_hub(mut plain: std::net::TcpStream, alice: &RawClient) {
+    let mut grant = alice.open("echo", &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]).answer().grant();
+    grant.protocol = Some(STREAM_PROTOCOL.into());
+    let stream = alice.bring(&grant).expect("the hub lets alice in");
     let accept = derive_accept_key(key_asked_with(&mut plain).as_bytes());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\

@@ -4,7 +4,7 @@ use std::fs;
 
 use devstream::proto::admin::HubStatus;
 
-use crate::support::island::Island;
+use crate::support::netns::NetNs;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 
@@ -19,17 +19,17 @@ fn best() -> &'static str {
 
 #[test]
 fn the_tunnels_own_connections_ask_for_bbr_and_no_others_do() {
-    let island = Island::new();
-    island.run(&format!("echo {SYSTEMS} > /proc/sys/net/ipv4/tcp_congestion_control"));
-    let (target, machine) = (island.enter(Target::echo), island.machine());
+    let netns = NetNs::new();
+    netns.run(&format!("echo {SYSTEMS} > /proc/sys/net/ipv4/tcp_congestion_control"));
+    let (target, machine) = (netns.enter(Target::echo), netns.machine());
     let hub = Hub::start_with(&machine, &["--metrics", "127.0.0.1:0"]);
     let _agent = Agent::start(&machine, &[&target.port.to_string()]);
     let proxy = ServiceProxy::start(&machine);
-    let mut local = island.enter(|| proxy.connect());
+    let mut local = netns.enter(|| proxy.connect());
     is_alive(&mut local);
 
     // One line for each end: its state, its addresses, and how it is doing.
-    let connections = island.run("ss -HtinO state established");
+    let connections = netns.run("ss -HtinO state established");
     let of_port = |port: u16| {
         let end = format!("127.0.0.1:{port} ");
         connections.lines().filter(|line| line.contains(&end)).collect::<Vec<_>>()
@@ -45,7 +45,7 @@ fn the_tunnels_own_connections_ask_for_bbr_and_no_others_do() {
     let text = hub.ask(&["status"]);
     assert!(text.lines().any(|line| line.starts_with("congestion") && line.ends_with(best())), "{text}");
     let monitor = hub.process.wait_line("hub: metrics on ");
-    let metrics = island.run(&format!("curl --silent {}", monitor.rsplit(' ').next().unwrap()));
+    let metrics = netns.run(&format!("curl --silent {}", monitor.rsplit(' ').next().unwrap()));
     let line = format!("devstream_congestion_control_info{{algorithm=\"{}\"}} 1", best());
     assert!(metrics.contains(&line), "no {line} in {metrics}");
 }

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use devstream::proto::admin::{Enrolment, Identity};
 use devstream::proto::id::DeviceId;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, assert_is};
 
 #[test]
@@ -32,7 +32,7 @@ fn many_devices_join_with_one_secret_and_each_has_its_own_key() {
     assert!(hub.ask(&["enroll", "list"]).contains("used up"));
     assert!(hub.wait_activity("join", None).to_string().contains("enrolment key 1"));
 
-    assert_is(&join(&Machine::new(), &link, &["--id", "plant-a-4"]), Kind::AuthenticationFailed);
+    assert_is(&join(&Machine::new(), &link, &["--id", "plant-a-4"]), RefusalKind::AuthenticationFailed);
     hub.ask(&["enroll", "remove", "1"]);
     let (agent, machine) = &joined[0];
     agent.process.kill();
@@ -45,7 +45,7 @@ fn who_hangs_up_while_joining_has_joined_and_is_in_the_log_or_neither() {
     let hub = Hub::start(&Machine::new());
     for number in 0..MACHINES {
         let link = hub.device_link(&format!("pi-{number}"));
-        Raw::before_joining(&link).redeem_and_leave(&link);
+        RawClient::before_joining(&link).redeem_and_leave(&link);
     }
     // The last thing in the log; all that went before it is there too.
     hub.ask(&["device", "remove", "pi-0"]);
@@ -73,7 +73,7 @@ fn a_shared_secret_is_for_the_ids_it_names_and_those_that_are_free() {
         ("plant-a-kept", "it is disabled"),
     ] {
         let finished = join(&Machine::new(), &link, &["--id", id]);
-        assert_is(&finished, Kind::AuthenticationFailed);
+        assert_is(&finished, RefusalKind::AuthenticationFailed);
         assert!(finished.stderr.contains("not for this id"), "{why}: {finished:?}");
     }
     assert_eq!(key(&hub, 1).used, 1, "nobody else spent it");
@@ -91,7 +91,7 @@ fn a_secret_that_has_expired_or_was_removed_lets_nobody_in() {
     assert!(hub.ask(&["enroll", "list"]).contains("expired"));
     hub.ask(&["enroll", "remove", "2"]);
     for link in [&expired, &removed] {
-        assert_is(&join(&Machine::new(), link, &["--id", "x"]), Kind::AuthenticationFailed);
+        assert_is(&join(&Machine::new(), link, &["--id", "x"]), RefusalKind::AuthenticationFailed);
     }
     assert_eq!(hub.json::<Vec<Enrolment>>(&["enroll", "list"]).len(), 1);
     let finished = machine.run(&["hub", "enroll", "remove", "2"]);
@@ -129,7 +129,7 @@ fn a_machine_that_names_nobody_joins_as_itself() {
 fn a_join_code_expires() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     let link = hub.link(&["device", "add", "pi-1", "--link-for", "0s"]);
-    assert_is(&join(&machine, &link, &[]), Kind::AuthenticationFailed);
+    assert_is(&join(&machine, &link, &[]), RefusalKind::AuthenticationFailed);
     let link = hub.link(&["device", "add", "pi-1"]);
     let finished = join(&machine, &link, &["--id", "pi-2"]);
     assert!(finished.code == Some(2) && finished.stderr.contains("this link is for pi-1"), "{finished:?}");
@@ -140,12 +140,12 @@ fn a_join_code_expires() {
 fn a_join_whose_answer_was_lost_can_be_repeated_and_by_nobody_else() {
     let hub = Hub::start(&Machine::new());
     let link = hub.device_link("pi-1");
-    let machine = Raw::before_joining(&link);
+    let machine = RawClient::before_joining(&link);
     assert_eq!((machine.redeem(&link).status, machine.redeem(&link).status), (204, 204));
-    assert_eq!(Raw::before_joining(&link).redeem(&link).status, 401, "another key");
+    assert_eq!(RawClient::before_joining(&link).redeem(&link).status, 401, "another key");
 
     let shared = hub.link(&["enroll", "add", "--device", "*", "--uses", "2"]);
-    let machine = Raw::before_joining(&named(&shared, "pi-2"));
+    let machine = RawClient::before_joining(&named(&shared, "pi-2"));
     assert_eq!((machine.redeem(&shared).status, machine.redeem(&shared).status), (204, 204));
     assert_eq!(key(&hub, 1).used, 1, "one machine, one use");
 }
@@ -154,8 +154,8 @@ fn a_join_whose_answer_was_lost_can_be_repeated_and_by_nobody_else() {
 fn a_service_does_not_join_with_a_secret_for_devices() {
     let hub = Hub::start(&Machine::new());
     let shared = hub.link(&["enroll", "add", "--device", "*", "--uses", "2"]);
-    let bent = named(&shared, "alice").replace("role=device", "role=service");
-    assert_eq!(Raw::before_joining(&bent).redeem(&shared).status, 401);
+    let malformed = named(&shared, "alice").replace("role=device", "role=service");
+    assert_eq!(RawClient::before_joining(&malformed).redeem(&shared).status, 401);
     assert!(hub.json::<Vec<Identity>>(&["service", "list"]).is_empty());
 }
 

@@ -2,12 +2,12 @@
 
 mod clocks;
 mod fleet;
-mod islands;
 mod legs;
 mod names;
+mod network_faults;
 mod shortage;
 mod silence;
-mod strange;
 mod targets;
 mod versions;
 mod wake;
+mod wrong_servers;

@@ -2,13 +2,13 @@
 
 use devstream::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, ERROR_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL_HEADER,
-    TOKEN_HEADER, URL_HEADER,
+    STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
 };
-use devstream::proto::refusal::{Kind, Refusal};
+use devstream::proto::refusal::{Refusal, RefusalKind};
 
 use crate::support::bytes::{KIB, MIB, Pattern};
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::roles::{Agent, Hub};
 use crate::support::targets::Target;
 use crate::support::websocket::{Frame, WebSocket};
@@ -16,40 +16,44 @@ use crate::support::{DEVICE, STREAM_PROTOCOL};
 
 #[test]
 fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
-    let (hub, mut device, alice) = meeting(&[]);
-    let asked = alice.open("ssh?api-version=2020-09-30", &[]);
+    let (hub, mut device, alice) = setup(&[]);
+    let pending = alice.open("ssh?api-version=2020-09-30", &[]);
     let request = device.request();
     assert_eq!(request.stream_name.as_str(), "ssh");
     assert_eq!(request.service.as_str(), "alice");
     device.accept(&request);
-    let ticket = asked.answer().ticket();
-    assert!(ticket.url.starts_with(&format!("wss://{}/bridges/ih/", hub.address())), "{}", ticket.url);
-    assert!(ticket.url.ends_with("/r/service") && request.url.ends_with("/r/device"), "{} {}", ticket.url, request.url);
-    assert_ne!(ticket.token, request.authorization_token.as_ref().expect("a token").reveal());
+    let grant = pending.answer().grant();
+    assert!(grant.url.starts_with(&format!("wss://{}/bridges/ih/", hub.address())), "{}", grant.url);
+    assert!(grant.url.ends_with("/r/service") && request.url.ends_with("/r/device"), "{} {}", grant.url, request.url);
+    assert_ne!(grant.token, request.authorization_token.as_ref().expect("a token").reveal());
     // The original's C client holds each in 1024 bytes and splits at '='.
-    assert!(ticket.url.len() < 1000 && ticket.token.len() < 1000 && !ticket.token.contains('='));
+    assert!(grant.url.len() < 1000 && grant.token.len() < 1000 && !grant.token.contains('='));
 }
 
 #[test]
 fn a_devices_no_is_a_200_without_them() {
-    let (_hub, mut device, alice) = meeting(&[]);
-    let asked = alice.open("ssh", &[]);
+    let (_hub, mut device, alice) = setup(&[]);
+    let pending = alice.open("ssh", &[]);
     let request = device.request();
-    device.reject(&request, Refusal::new(Kind::RejectedByDevice, "not today"));
-    let answer = asked.answer();
+    device.reject(&request, Refusal::new(RefusalKind::RejectedByDevice, "not today"));
+    let answer = pending.answer();
     assert_eq!((answer.status, answer.header(ACCEPTED_HEADER)), (200, Some("False")), "{answer:?}");
-    assert_eq!((answer.header(URL_HEADER), answer.header(TOKEN_HEADER)), (None, None));
+    assert_eq!((answer.header(STREAM_URL_HEADER), answer.header(STREAM_TOKEN_HEADER)), (None, None));
     assert!(answer.body.contains("not today"), "{answer:?}");
 }
 
 #[test]
 fn a_hubs_no_has_the_originals_status_and_name() {
-    let (hub, device, alice) = meeting(&[]);
+    let (hub, device, alice) = setup(&[]);
     for (kind, path, headers) in [
-        (Kind::UnknownDevice, "/twins/nobody/streams/ssh".to_owned(), vec![]),
-        (Kind::StreamNotOffered, format!("/twins/{DEVICE}/streams/web"), vec![]),
-        (Kind::BadRequest, format!("/twins/{DEVICE}/streams/ssh"), vec![(RESPONSE_TIMEOUT_HEADER, "soon")]),
-        (Kind::HandshakeTimedOut, format!("/twins/{DEVICE}/streams/ssh"), vec![(RESPONSE_TIMEOUT_HEADER, "0.5")]),
+        (RefusalKind::UnknownDevice, "/twins/nobody/streams/ssh".to_owned(), vec![]),
+        (RefusalKind::StreamNotOffered, format!("/twins/{DEVICE}/streams/web"), vec![]),
+        (RefusalKind::BadRequest, format!("/twins/{DEVICE}/streams/ssh"), vec![(RESPONSE_TIMEOUT_HEADER, "soon")]),
+        (
+            RefusalKind::HandshakeTimedOut,
+            format!("/twins/{DEVICE}/streams/ssh"),
+            vec![(RESPONSE_TIMEOUT_HEADER, "0.5")],
+        ),
     ] {
         let answer = alice.ask("POST", &path, &headers, "");
         let row = kind.row();
@@ -63,7 +67,7 @@ fn a_hubs_no_has_the_originals_status_and_name() {
 
 #[test]
 fn either_side_may_come_first_and_what_it_sends_early_is_held() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let early = Pattern::new(1).prefix(256 * KIB);
     for service_first in [true, false] {
         let (service, device) = handshake(&mut device, &alice, &[]);
@@ -81,7 +85,7 @@ fn either_side_may_come_first_and_what_it_sends_early_is_held() {
 
 #[test]
 fn what_a_side_sent_before_it_closed_is_heard_by_the_one_that_comes_later() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let mut early = service.bring();
     early.bytes(b"said and done").unwrap();
@@ -93,24 +97,24 @@ fn what_a_side_sent_before_it_closed_is_heard_by_the_one_that_comes_later() {
 
 #[test]
 fn a_side_that_never_comes_ends_the_handshake_in_time() {
-    let (hub, mut device, alice) = meeting(&["--handshake-timeout", "1"]);
+    let (hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);
     let (service, _) = handshake(&mut device, &alice, &[]);
     let mut service = service.bring();
-    assert_eq!(service.expect_close(), Kind::HandshakeTimedOut.row().close);
-    hub.wait_activity("invoke", Some(Kind::HandshakeTimedOut.row().word));
+    assert_eq!(service.expect_close(), RefusalKind::HandshakeTimedOut.row().close);
+    hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
 }
 
 #[test]
 fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
-    let (hub, mut device, alice) = meeting(&[]);
-    let row = Kind::RejectedByDevice.row();
-    let no = || Refusal::new(Kind::RejectedByDevice, "it cannot come");
+    let (hub, mut device, alice) = setup(&[]);
+    let row = RefusalKind::RejectedByDevice.row();
+    let no = || Refusal::new(RefusalKind::RejectedByDevice, "it cannot come");
     for service_is_there in [false, true] {
-        let asked = alice.open("ssh", &[]);
+        let pending = alice.open("ssh", &[]);
         let request = device.request();
         device.accept(&request);
-        let ticket = asked.answer().ticket();
-        let waiting = service_is_there.then(|| alice.bring(&ticket).unwrap());
+        let grant = pending.answer().grant();
+        let waiting = service_is_there.then(|| alice.bring(&grant).unwrap());
         device.reject(&request, no());
         if let Some(mut waiting) = waiting {
             let end = waiting.next().unwrap();
@@ -119,31 +123,31 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
                 "{end:?}"
             );
         } else {
-            hub.wait_activity("invoke", Some(row.word));
-            let answer = alice.bring(&ticket).err().unwrap();
-            assert!(answer.word() == row.word && answer.body.contains("it cannot come"), "{answer:?}");
+            hub.wait_activity("invoke", Some(row.label));
+            let answer = alice.bring(&grant).err().unwrap();
+            assert!(answer.refusal_label() == row.label && answer.body.contains("it cannot come"), "{answer:?}");
         }
-        let answer = device.identity.bring(&Ticket::from(&request)).err().unwrap();
+        let answer = device.identity.bring(&StreamGrant::from(&request)).err().unwrap();
         assert_eq!(answer.status, 401, "who takes it back does not come");
     }
 }
 
 #[test]
 fn a_device_that_came_takes_nothing_back() {
-    let (_hub, mut device, alice) = meeting(&[]);
-    let asked = alice.open("ssh", &[]);
+    let (_hub, mut device, alice) = setup(&[]);
+    let pending = alice.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
-    let mut there = device.identity.bring(&Ticket::from(&request)).unwrap();
-    device.reject(&request, Kind::RejectedByDevice.into());
-    let mut here = alice.bring(&asked.answer().ticket()).unwrap();
+    let mut there = device.identity.bring(&StreamGrant::from(&request)).unwrap();
+    device.reject(&request, RefusalKind::RejectedByDevice.into());
+    let mut here = alice.bring(&pending.answer().grant()).unwrap();
     here.bytes(b"hello").unwrap();
     assert_eq!(there.expect_bytes(5), b"hello");
 }
 
 #[test]
 fn messages_are_at_most_64_kib_however_they_came() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());
     let large = Pattern::new(1).prefix(200 * KIB);
@@ -159,7 +163,7 @@ fn messages_are_at_most_64_kib_however_they_came() {
 
 #[test]
 fn a_side_that_breaks_off_is_told_to_the_other_as_the_original_did() {
-    let (hub, mut device, alice) = meeting(&[]);
+    let (hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (service, mut device) = (service.bring(), device.bring());
     drop(service);
@@ -169,7 +173,7 @@ fn a_side_that_breaks_off_is_told_to_the_other_as_the_original_did() {
 
 #[test]
 fn a_clean_close_reaches_the_other_side_as_one() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());
     service.bytes(b"the last words").unwrap();
@@ -183,9 +187,9 @@ fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close(
     let target = Target::source(1, 8 * MIB);
     let (machine, hub) = hub(&[]);
     let _agent = Agent::start(&machine, &[&format!("ssh={}", target.port)]);
-    let alice = Raw::join(&hub.service_link("alice"));
-    let ticket = alice.open("ssh", &[]).answer().ticket();
-    let mut stream = alice.bring(&ticket).expect("let in");
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let grant = alice.open("ssh", &[]).answer().grant();
+    let mut stream = alice.bring(&grant).expect("let in");
     let whole = stream.expect_bytes(usize::try_from(8 * MIB).unwrap());
     Pattern::new(1).expect(&mut whole.as_slice(), 8 * MIB);
     assert_eq!(stream.next().unwrap(), Frame::Close(1000, String::new()));
@@ -193,7 +197,7 @@ fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close(
 
 #[test]
 fn text_means_something_only_where_both_ends_agreed_on_it() {
-    let (_hub, mut device, alice) = meeting(&[]);
+    let (_hub, mut device, alice) = setup(&[]);
     let (service, plain) = handshake(&mut device, &alice, &[]);
     let (mut service, _plain) = (service.bring(), plain.bring());
     service.text(r#"{"type":"end","bytes":0}"#).unwrap();
@@ -207,12 +211,12 @@ fn text_means_something_only_where_both_ends_agreed_on_it() {
 
 #[test]
 fn a_request_that_the_service_gives_up_is_void() {
-    let (hub, mut device, alice) = meeting(&[]);
-    let asked = alice.open("ssh", &[]);
+    let (hub, mut device, alice) = setup(&[]);
+    let pending = alice.open("ssh", &[]);
     let request = device.request();
-    drop(asked);
+    drop(pending);
     device.expect_cancel(&request);
-    hub.wait_activity("invoke", Some(Kind::PeerGone.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::PeerGone.row().label));
     device.accept(&request);
     let (service, device) = handshake(&mut device, &alice, &[]);
     let (mut service, mut device) = (service.bring(), device.bring());
@@ -221,7 +225,7 @@ fn a_request_that_the_service_gives_up_is_void() {
 }
 
 /// One side's way into a stream.
-struct Place<'a>(&'a Raw, Ticket);
+struct Place<'a>(&'a RawClient, StreamGrant);
 
 impl Place<'_> {
     fn bring(&self) -> WebSocket {
@@ -229,13 +233,17 @@ impl Place<'_> {
     }
 }
 
-fn handshake<'a>(device: &'a mut RawDevice, service: &'a Raw, headers: &[(&str, &str)]) -> (Place<'a>, Place<'a>) {
-    let asked = service.open("ssh", headers);
+fn handshake<'a>(
+    device: &'a mut RawDevice,
+    service: &'a RawClient,
+    headers: &[(&str, &str)],
+) -> (Place<'a>, Place<'a>) {
+    let pending = service.open("ssh", headers);
     let request = device.request();
     device.accept(&request);
-    let mut ticket = asked.answer().ticket();
-    ticket.protocol = request.protocol.clone();
-    (Place(service, ticket), Place(&device.identity, (&request).into()))
+    let mut grant = pending.answer().grant();
+    grant.protocol = request.protocol.clone();
+    (Place(service, grant), Place(&device.identity, (&request).into()))
 }
 
 fn hub(arguments: &[&str]) -> (Machine, Hub) {
@@ -244,9 +252,9 @@ fn hub(arguments: &[&str]) -> (Machine, Hub) {
     (machine, hub)
 }
 
-fn meeting(arguments: &[&str]) -> (Hub, RawDevice, Raw) {
+fn setup(arguments: &[&str]) -> (Hub, RawDevice, RawClient) {
     let (_machine, hub) = hub(arguments);
-    let device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
-    let alice = Raw::join(&hub.service_link("alice"));
+    let device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let alice = RawClient::join(&hub.service_link("alice"));
     (hub, device, alice)
 }

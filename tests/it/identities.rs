@@ -1,12 +1,12 @@
 //! Keeping identities out, letting them in again, forgetting them: each takes hold of what is connected.
 
 use devstream::proto::admin::Identity;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
-use crate::support::bytes::{End, drain};
+use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::Machine;
 use crate::support::process::Process;
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, ThreeMachines, assert_is, pipe};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, SOON, poll, within};
@@ -23,18 +23,18 @@ fn a_device_that_is_disabled_is_out_at_once_and_back_when_it_is_enabled() {
 
     within(AT_ONCE, "the control connection's end", || {
         hub.ask(&["device", "disable", DEVICE]);
-        agent.process.wait_line_after(lines, &format!("{DEVICE}: {}", Kind::Disabled.row().sentence))
+        agent.process.wait_line_after(lines, &format!("{DEVICE}: {}", RefusalKind::Disabled.row().sentence))
     });
-    assert_eq!(within(SOON, "the stream's end", || drain(&mut local)).end, End::Reset);
-    proxy.process.wait_line(Kind::Disabled.row().sentence);
+    assert_eq!(within(SOON, "the stream's end", || drain(&mut local)).end, StreamEnd::Reset);
+    proxy.process.wait_line(RefusalKind::Disabled.row().sentence);
     assert!(agent.process.is_running(), "it waits until it is let in again");
     assert!(!hub.json::<Vec<Identity>>(&["device", "show", DEVICE])[0].enabled);
 
     let second = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
-    second.wait_line(Kind::Disabled.row().sentence);
-    hub.wait_activity("authenticate", Some(Kind::Disabled.row().word));
+    second.wait_line(RefusalKind::Disabled.row().sentence);
+    hub.wait_activity("authenticate", Some(RefusalKind::Disabled.row().label));
     let finished = pipe(&laptop, DEVICE);
-    assert_is(&finished, Kind::DeviceOffline);
+    assert_is(&finished, RefusalKind::DeviceOffline);
     assert!(finished.stderr.contains("disabled at the hub"), "{finished:?}");
 
     drop((agent, second));
@@ -52,10 +52,10 @@ fn a_device_that_is_removed_is_out_at_once() {
 
     within(AT_ONCE, "the control connection's end", || {
         hub.ask(&["device", "remove", DEVICE]);
-        agent.process.wait_line(&format!("{DEVICE}: {}", Kind::AuthenticationFailed.row().sentence))
+        agent.process.wait_line(&format!("{DEVICE}: {}", RefusalKind::AuthenticationFailed.row().sentence))
     });
-    assert_eq!(within(SOON, "the stream's end", || drain(&mut local)).end, End::Reset);
-    assert_is(&pipe(&laptop, DEVICE), Kind::UnknownDevice);
+    assert_eq!(within(SOON, "the stream's end", || drain(&mut local)).end, StreamEnd::Reset);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::UnknownDevice);
 
     drop(agent);
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -77,12 +77,12 @@ fn a_service_that_is_disabled_loses_its_streams_and_nobody_elses() {
     let lines = agent.process.lines();
 
     let disable = || hub.ask(&["service", "disable", "alice"]);
-    assert_eq!(within(SOON, "the stream's end", || (disable(), drain(&mut local))).1.end, End::Reset);
-    proxy.process.wait_line(Kind::Disabled.row().sentence);
-    agent.process.wait_line_after(lines, Kind::Disabled.row().sentence);
-    assert_is(&pipe(&laptop, DEVICE), Kind::Disabled);
-    assert_eq!(Kind::Disabled.row().exit, 31, "as the manual says");
-    assert_is(&laptop.run(&["devices"]), Kind::Disabled);
+    assert_eq!(within(SOON, "the stream's end", || (disable(), drain(&mut local))).1.end, StreamEnd::Reset);
+    proxy.process.wait_line(RefusalKind::Disabled.row().sentence);
+    agent.process.wait_line_after(lines, RefusalKind::Disabled.row().sentence);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::Disabled);
+    assert_eq!(RefusalKind::Disabled.row().exit, 31, "as the manual says");
+    assert_is(&laptop.run(&["devices"]), RefusalKind::Disabled);
 
     hub.ask(&["service", "enable", "alice"]);
     is_alive(&mut proxy.connect());
@@ -97,9 +97,9 @@ fn a_service_that_is_removed_loses_its_streams() {
     let mut local = proxy.connect();
     is_alive(&mut local);
     let remove = || hub.ask(&["service", "remove", "alice"]);
-    assert_eq!(within(SOON, "the stream's end", || (remove(), drain(&mut local))).1.end, End::Reset);
+    assert_eq!(within(SOON, "the stream's end", || (remove(), drain(&mut local))).1.end, StreamEnd::Reset);
     proxy.process.wait_line("service alice was removed");
-    assert_is(&pipe(&laptop, DEVICE), Kind::AuthenticationFailed);
+    assert_is(&pipe(&laptop, DEVICE), RefusalKind::AuthenticationFailed);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_request_that_waits_for_a_device_ends_when_its_service_is_disabled() {
     let waiting = laptop.start(&["service-proxy", "--device", DEVICE, "--stdio", "--connect-timeout", "60"]);
     poll("the request", || hub.ask(&["streams"]).contains("waiting").then_some(()));
     let disable = || hub.ask(&["service", "disable", "alice"]);
-    assert_is(&within(AT_ONCE, "the answer", || (disable(), waiting.finish())).1, Kind::Disabled);
+    assert_is(&within(AT_ONCE, "the answer", || (disable(), waiting.finish())).1, RefusalKind::Disabled);
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn a_running_agent_goes_over_to_the_new_key_by_itself_and_its_stream_goes_on() {
     join_on(&device, &hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"]));
     assert_ne!(key(&hub, "device", DEVICE), old);
     is_alive(&mut local);
-    assert_eq!(agent.process.look_for(lines, "trying again", std::time::Duration::ZERO), None, "both keys are good");
-    agent.process.wait_line_after(lines, Kind::KeyReplaced.row().sentence);
+    assert_eq!(agent.process.find_line(lines, "trying again", std::time::Duration::ZERO), None, "both keys are good");
+    agent.process.wait_line_after(lines, RefusalKind::KeyReplaced.row().sentence);
     agent.process.wait_line_after(lines, "is online");
     is_alive(&mut local);
     is_alive(&mut proxy.connect());
@@ -136,14 +136,14 @@ fn a_running_agent_goes_over_to_the_new_key_by_itself_and_its_stream_goes_on() {
 #[test]
 fn a_replaced_device_key_is_good_for_the_overlap_and_no_longer() {
     let hub = Hub::start(&Machine::new());
-    let old = Raw::join(&hub.device_link(DEVICE));
+    let old = RawClient::join(&hub.device_link(DEVICE));
     let control = online(&old);
-    let new = Raw::join(&hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"]));
+    let new = RawClient::join(&hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"]));
     online(&new);
     drop(control);
     let mut control = online(&old);
     let code = within(SOON, "the overlap", || control.expect_close());
-    assert_eq!(code, Kind::KeyReplaced.row().close);
+    assert_eq!(code, RefusalKind::KeyReplaced.row().close);
     assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
     online(&new);
 }
@@ -151,23 +151,23 @@ fn a_replaced_device_key_is_good_for_the_overlap_and_no_longer() {
 #[test]
 fn a_replaced_key_without_an_overlap_is_void_at_once() {
     let hub = Hub::start(&Machine::new());
-    let old = Raw::join(&hub.device_link(DEVICE));
+    let old = RawClient::join(&hub.device_link(DEVICE));
     let mut control = online(&old);
     let link = hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"]);
-    let join = || Raw::join(&link);
+    let join = || RawClient::join(&link);
     let (new, code) = within(AT_ONCE, "the control connection's end", || (join(), control.expect_close()));
-    assert_eq!(code, Kind::KeyReplaced.row().close);
+    assert_eq!(code, RefusalKind::KeyReplaced.row().close);
     assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
-    assert_eq!(Raw::before_joining(&link).redeem(&link).status, 401, "the link is spent");
+    assert_eq!(RawClient::before_joining(&link).redeem(&link).status, 401, "the link is spent");
     online(&new);
 }
 
 #[test]
 fn a_replaced_service_key_is_good_for_the_overlap_and_no_longer() {
     let hub = Hub::start(&Machine::new());
-    let old = Raw::join(&hub.service_link("alice"));
-    let new = Raw::join(&hub.link(&["service", "rotate", "alice", "--overlap", "2s"]));
-    let status = |raw: &Raw| raw.ask("GET", "/devices", &[], "").status;
+    let old = RawClient::join(&hub.service_link("alice"));
+    let new = RawClient::join(&hub.link(&["service", "rotate", "alice", "--overlap", "2s"]));
+    let status = |raw: &RawClient| raw.ask("GET", "/devices", &[], "").status;
     assert_eq!((status(&old), status(&new)), (200, 200));
     within(SOON, "the overlap", || poll("the old key's end", || (status(&old) == 401).then_some(())));
     assert_eq!(status(&new), 200);
@@ -181,7 +181,7 @@ fn a_running_proxy_goes_over_to_the_new_key_by_itself() {
     let mut of_the_old_key = proxy.connect();
     is_alive(&mut of_the_old_key);
     join_on(&laptop, &hub.link(&["service", "rotate", "alice", "--overlap", "0s"]));
-    assert_eq!(drain(&mut of_the_old_key).end, End::Reset, "it may be in other hands");
+    assert_eq!(drain(&mut of_the_old_key).end, StreamEnd::Reset, "it may be in other hands");
     is_alive(&mut proxy.connect());
 }
 
@@ -190,7 +190,7 @@ fn an_identity_that_never_joined_can_be_rotated_and_then_joins() {
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     let first = hub.device_link(DEVICE);
     let second = hub.link(&["device", "rotate", DEVICE]);
-    assert_eq!(Raw::before_joining(&first).redeem(&first).status, 401, "the later link voids the earlier one");
+    assert_eq!(RawClient::before_joining(&first).redeem(&first).status, 401, "the later link voids the earlier one");
     device.ask(&["join", &second]);
     let _agent = Agent::start(&device, &["22"]);
 }
@@ -210,7 +210,7 @@ fn an_identity_that_is_not_there_is_named() {
 }
 
 /// The control connection of a device that has said hello.
-fn online(device: &Raw) -> crate::support::websocket::WebSocket {
+fn online(device: &RawClient) -> crate::support::websocket::WebSocket {
     let mut control = device.control(DEVICE).expect("the hub lets it in");
     control.text(r#"{"type":"hello","version":"0","forwards":["ssh"]}"#).expect("the hub takes a hello");
     control.next().expect("a welcome");

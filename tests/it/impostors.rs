@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
@@ -11,7 +11,7 @@ use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub};
 
 /// A device and a laptop that joined a hub whose certificate an authority signed that both trust.
-struct Scene {
+struct Fixture {
     authority: Authority,
     files: Files,
     hub: Hub,
@@ -20,7 +20,7 @@ struct Scene {
     _machine: Machine,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let authority = Authority::new();
         let machine = Machine::new();
@@ -36,7 +36,7 @@ impl Scene {
     }
 
     /// What `ssh` and an agent make of what is in the hub's place now.
-    fn assert_refused(&self, what: &str, kind: Kind, words: &str) {
+    fn assert_refused(&self, what: &str, kind: RefusalKind, words: &str) {
         let row = kind.row();
         let finished = self.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
         assert_eq!(finished.code, Some(row.exit.into()), "{what}: {finished:?}");
@@ -69,24 +69,30 @@ while True:
 
 #[test]
 fn each_fault_of_a_hubs_tls_is_refused_with_its_reason() {
-    let scene = Scene::new();
-    let (own, other) = (&scene.authority, Authority::new());
-    scene.hub.process.kill();
+    let fixture = Fixture::new();
+    let (own, other) = (&fixture.authority, Authority::new());
+    fixture.hub.process.kill();
     let (new, old) = ("TLSv1_3", "TLSv1_2");
-    let faults: [(&str, Pair, &str, Kind, &str); 5] = [
-        ("expired", own.certify_for(NAME, -1), new, Kind::ClockOrInspection, "expired"),
-        ("another name", own.certify("hub.example.com"), new, Kind::CertificateNotTrusted, "not valid for name"),
-        ("another authority", other.certify(NAME), new, Kind::CertificateNotTrusted, "invalid peer certificate"),
-        ("self-signed", Authority::self_signed(NAME), new, Kind::CertificateNotTrusted, "invalid peer certificate"),
-        ("old TLS, and all else right", own.certify(NAME), old, Kind::HubUnreachable, "TLS"),
+    let faults: [(&str, Pair, &str, RefusalKind, &str); 5] = [
+        ("expired", own.certify_for(NAME, -1), new, RefusalKind::ClockOrInspection, "expired"),
+        ("another name", own.certify("hub.example.com"), new, RefusalKind::CertificateNotTrusted, "not valid for name"),
+        ("another authority", other.certify(NAME), new, RefusalKind::CertificateNotTrusted, "invalid peer certificate"),
+        (
+            "self-signed",
+            Authority::self_signed(NAME),
+            new,
+            RefusalKind::CertificateNotTrusted,
+            "invalid peer certificate",
+        ),
+        ("old TLS, and all else right", own.certify(NAME), old, RefusalKind::HubUnreachable, "TLS"),
     ];
     for (what, pair, version, kind, words) in faults {
-        scene.files.write(&pair);
+        fixture.files.write(&pair);
         let mut python = Command::new("/usr/bin/python3");
-        python.args(["-c", IMPOSTOR]).args([&scene.files.certificate, &scene.files.key]);
-        let impostor = Process::start(python.arg(scene.hub.port.to_string()).arg(version));
+        python.args(["-c", IMPOSTOR]).args([&fixture.files.certificate, &fixture.files.key]);
+        let impostor = Process::start(python.arg(fixture.hub.port.to_string()).arg(version));
         impostor.wait_line("listening");
-        scene.assert_refused(what, kind, words);
+        fixture.assert_refused(what, kind, words);
         assert!(!impostor.log().contains("trusted"), "{what}: {impostor}");
     }
 }

@@ -2,7 +2,7 @@
 
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::certificates::NAME;
@@ -14,14 +14,14 @@ use crate::support::targets::{Target, is_alive};
 const ALLOWED: &str = "--allow-tls-inspection";
 
 /// A hub, a proxy in front of it, and machines that trust that proxy.
-struct Scene {
+struct Fixture {
     middlebox: Middlebox,
     hub: Hub,
     device: Machine,
     laptop: Machine,
 }
 
-impl Scene {
+impl Fixture {
     fn new(arguments: &[&str]) -> Self {
         let [machine, device, laptop] = [(); 3].map(|()| Machine::new());
         let hub = Hub::start_with(&machine, &[&["--hostname", NAME], arguments].concat());
@@ -32,14 +32,14 @@ impl Scene {
         Self { middlebox: Middlebox::start(&machine, hub.port, &Trust::Pin(pin)), hub, device, laptop }
     }
 
-    fn way(&self) -> [String; 4] {
+    fn proxy_flags(&self) -> [String; 4] {
         let authority = self.middlebox.authority.clone();
         ["--hub".into(), self.middlebox.address(), "--ca".into(), authority]
     }
 
     /// What `ssh` would be told.
     fn pipe(&self, more: &[&str]) -> (Option<i32>, String) {
-        let way = self.way();
+        let way = self.proxy_flags();
         let way: Vec<_> = way.iter().map(String::as_str).collect();
         let finished = self.laptop.run(&[&["service-proxy", "--device", DEVICE, "--stdio"], &way[..], more].concat());
         (finished.code, finished.stderr)
@@ -48,45 +48,46 @@ impl Scene {
 
 #[test]
 fn inspection_is_refused_and_named_whatever_the_client_trusts() {
-    let scene = Scene::new(&[]);
-    let row = Kind::TlsInspected.row();
+    let fixture = Fixture::new(&[]);
+    let row = RefusalKind::TlsInspected.row();
     for more in [&[][..], &[ALLOWED]] {
-        let (code, said) = scene.pipe(more);
+        let (code, said) = fixture.pipe(more);
         assert_eq!(code, Some(row.exit.into()), "{said}");
         assert!(said.contains("inspects TLS") && said.contains(row.hint), "{said}");
         assert_eq!(said.contains("the hub does not allow it"), !more.is_empty(), "{said}");
     }
-    let agent = scene
-        .device
-        .start(&[&["device-agent", "--forward", "22"], &scene.way().each_ref().map(String::as_str)[..]].concat());
+    let agent = fixture.device.start(
+        &[&["device-agent", "--forward", "22"], &fixture.proxy_flags().each_ref().map(String::as_str)[..]].concat(),
+    );
     agent.wait_line(row.sentence);
     // With the pin alone, the proxy does not even get to see the request.
     let pinned =
-        scene.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--hub", &scene.middlebox.address()]);
-    assert_eq!(pinned.code, Some(Kind::CertificateNotTrusted.row().exit.into()), "{pinned:?}");
-    assert!(pinned.stderr.contains("inspect TLS"), "{pinned:?}");
+        fixture.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--hub", &fixture.middlebox.address()]);
+    assert_eq!(pinned.code, Some(RefusalKind::CertificateNotTrusted.row().exit.into()), "{pinned:?}");
+    assert!(pinned.stderr.contains("inspects TLS"), "{pinned:?}");
 }
 
 #[test]
 fn where_both_ends_allow_it_streams_go_through() {
     let target = Target::echo();
-    let scene = Scene::new(&[ALLOWED]);
-    let (code, said) = scene.pipe(&[]);
-    assert_eq!(code, Some(Kind::TlsInspected.row().exit.into()), "the hub alone: {said}");
-    let way = scene.way();
+    let fixture = Fixture::new(&[ALLOWED]);
+    let (code, said) = fixture.pipe(&[]);
+    assert_eq!(code, Some(RefusalKind::TlsInspected.row().exit.into()), "the hub alone: {said}");
+    let way = fixture.proxy_flags();
     let [hub, address, ca, file] = way.each_ref().map(String::as_str);
     let forward = target.port.to_string();
-    let agent = scene.device.start(&["device-agent", "--forward", &forward, hub, address, ca, file, ALLOWED]);
+    let agent = fixture.device.start(&["device-agent", "--forward", &forward, hub, address, ca, file, ALLOWED]);
     agent.wait_line("is online");
-    let proxy = ServiceProxy::start_with(&scene.laptop, DEVICE, "0", &[hub, address, ca, file, ALLOWED]);
+    let proxy = ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[hub, address, ca, file, ALLOWED]);
     is_alive(&mut proxy.connect());
-    assert_masked(&scene.middlebox);
+    assert_masked(&fixture.middlebox);
     // Joining too, and nothing else changes for those whose way is clear.
-    Machine::new().ask(&["join", &through(&scene.hub.service_link("bob"), &scene), ca, file, ALLOWED]);
-    is_alive(&mut ServiceProxy::start_with(&scene.laptop, DEVICE, "0", &[ALLOWED]).connect());
+    Machine::new().ask(&["join", &through(&fixture.hub.service_link("bob"), &fixture), ca, file, ALLOWED]);
+    is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[ALLOWED]).connect());
 }
 
-/// What a proxy reads of WebSockets is masked, for its own sake, though the ends offered to do without before they met it.
+/// Asserts that all frames that the proxy reads are masked, though both ends offered unmasked frames before they detected
+/// it.
 fn assert_masked(middlebox: &Middlebox) {
     let (mut sockets, mut offers) = (0, 0);
     for read in middlebox.read() {
@@ -106,6 +107,6 @@ fn assert_masked(middlebox: &Middlebox) {
 }
 
 /// The link as if the proxy were where the hub is.
-fn through(link: &str, scene: &Scene) -> String {
-    link.replace(&format!("{NAME}:{}", scene.hub.port), &scene.middlebox.address())
+fn through(link: &str, fixture: &Fixture) -> String {
+    link.replace(&format!("{NAME}:{}", fixture.hub.port), &fixture.middlebox.address())
 }

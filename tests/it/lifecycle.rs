@@ -2,10 +2,10 @@
 
 use std::io::read_to_string;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
-use crate::support::bytes::{End, drain};
+use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::Machine;
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
 use crate::support::targets::{Target, closed_port, is_alive};
@@ -13,23 +13,23 @@ use crate::support::targets::{Target, closed_port, is_alive};
 #[test]
 fn a_second_agent_with_the_same_id_takes_over() {
     let (first, second) = (Target::greeting_then_reading("first"), Target::greeting_then_reading("second"));
-    let scene = OneMachine::forwarding(first.port);
-    assert_eq!(read_to_string(scene.proxy.connect()).unwrap(), "first");
-    let _second = Agent::start(&scene.machine, &[&format!("target={}", second.port)]);
-    scene.agent.process.wait_line(Kind::Displaced.row().sentence);
-    assert_eq!(read_to_string(scene.proxy.connect()).unwrap(), "second");
-    let displaced = scene.hub.wait_activity("deviceDisplaced", None);
+    let fixture = OneMachine::forwarding(first.port);
+    assert_eq!(read_to_string(fixture.proxy.connect()).unwrap(), "first");
+    let _second = Agent::start(&fixture.machine, &[&format!("target={}", second.port)]);
+    fixture.agent.process.wait_line(RefusalKind::Displaced.row().sentence);
+    assert_eq!(read_to_string(fixture.proxy.connect()).unwrap(), "second");
+    let displaced = fixture.hub.wait_activity("deviceDisplaced", None);
     assert!(displaced.to_string().matches("127.0.0.1:").count() >= 2, "both addresses: {displaced}");
 }
 
 #[test]
 fn a_takeover_leaves_running_streams_alone() {
     let target = Target::echo();
-    let scene = OneMachine::forwarding(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::forwarding(target.port);
+    let mut local = fixture.proxy.connect();
     is_alive(&mut local);
-    let _second = Agent::start(&scene.machine, &[&format!("target={}", target.port)]);
-    scene.agent.process.wait_line(Kind::Displaced.row().sentence);
+    let _second = Agent::start(&fixture.machine, &[&format!("target={}", target.port)]);
+    fixture.agent.process.wait_line(RefusalKind::Displaced.row().sentence);
     is_alive(&mut local);
 }
 
@@ -55,7 +55,7 @@ fn an_agent_waits_for_a_hub_that_is_not_there_yet() {
     let port = hub.port;
     drop(hub);
     let agent = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
-    agent.wait_line(Kind::HubUnreachable.row().sentence);
+    agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
     let _hub = Hub::start_on(&hub_machine, port, &[]);
     agent.wait_line("is online");
     is_alive(&mut ServiceProxy::start(&hub_machine).connect());
@@ -66,7 +66,7 @@ fn an_agent_with_nothing_configured_waits_for_this_users_hub() {
     let target = Target::echo();
     let machine = Machine::new();
     let agent = Agent::launch(&machine, DEVICE, &[&target.port.to_string()]);
-    agent.wait_line(Kind::NotJoined.row().sentence);
+    agent.wait_line(RefusalKind::NotJoined.row().sentence);
     let _hub = Hub::start(&machine);
     agent.wait_line("is online");
     is_alive(&mut ServiceProxy::start(&machine).connect());
@@ -86,33 +86,33 @@ fn a_second_hub_on_one_state_directory_is_refused() {
 #[test]
 fn a_hub_told_to_end_lets_its_streams_end_first() {
     let target = Target::echo();
-    let scene = OneMachine::without_resume(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::without_resume(target.port);
+    let mut local = fixture.proxy.connect();
     is_alive(&mut local);
-    scene.hub.process.signal("TERM");
-    scene.hub.process.wait_line("drain");
-    for told in [&scene.proxy.process, &scene.agent.process] {
+    fixture.hub.process.signal("TERM");
+    fixture.hub.process.wait_line("drain");
+    for told in [&fixture.proxy.process, &fixture.agent.process] {
         told.wait_line("the hub is shutting down or restarting");
     }
     is_alive(&mut local);
-    assert_eq!(drain(&mut scene.proxy.connect()).end, End::Reset, "no new streams");
-    scene.proxy.process.wait_line(Kind::Draining.row().hint);
+    assert_eq!(drain(&mut fixture.proxy.connect()).end, StreamEnd::Reset, "no new streams");
+    fixture.proxy.process.wait_line(RefusalKind::Draining.row().hint);
     drop(local);
-    let finished = scene.hub.process.finish();
+    let finished = fixture.hub.process.finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
 }
 
 #[test]
 fn a_hub_told_twice_ends_at_once() {
     let target = Target::echo();
-    let scene = OneMachine::without_resume(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::without_resume(target.port);
+    let mut local = fixture.proxy.connect();
     is_alive(&mut local);
-    scene.hub.process.signal("TERM");
-    scene.hub.process.wait_line("drain");
-    scene.hub.process.signal("TERM");
-    assert_eq!(drain(&mut local).end, End::Reset);
-    let finished = scene.hub.process.finish();
+    fixture.hub.process.signal("TERM");
+    fixture.hub.process.wait_line("drain");
+    fixture.hub.process.signal("TERM");
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
+    let finished = fixture.hub.process.finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
 }
 
@@ -128,7 +128,7 @@ fn a_hub_drains_no_longer_than_it_may() {
     hub.process.signal("TERM");
     let finished = hub.process.finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    assert_eq!(drain(&mut local).end, End::Reset);
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_removed_device_is_disconnected_and_stays_out() {
     let agent = Agent::start(&device, &[&target.port.to_string()]);
     hub.ask(&["device", "remove", DEVICE]);
     hub.wait_activity("deviceDisconnected", None);
-    agent.process.wait_line(Kind::AuthenticationFailed.row().sentence);
+    agent.process.wait_line(RefusalKind::AuthenticationFailed.row().sentence);
     assert!(agent.process.is_running(), "it waits until it is let in again");
 }
 

@@ -3,7 +3,7 @@
 use std::net::Shutdown;
 use std::thread;
 
-use crate::support::bytes::{End, MIB, Pattern, Seen, all_there_and_back, drain};
+use crate::support::bytes::{MIB, Observed, Pattern, StreamEnd, drain, echo_to_eof};
 use crate::support::roles::{Agent, OneMachine, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 
@@ -14,17 +14,17 @@ const MEMORY: u64 = 100 * MIB;
 #[test]
 fn eight_streams_carry_a_gibibyte_each_way_within_100_mib_of_memory() {
     let target = Target::echo();
-    let scene = OneMachine::forwarding(target.port);
-    let proxy = &scene.proxy;
+    let fixture = OneMachine::forwarding(target.port);
+    let proxy = &fixture.proxy;
     thread::scope(|scope| {
         for seed in 1..=STREAMS {
-            scope.spawn(move || all_there_and_back(&proxy.connect(), seed, EACH));
+            scope.spawn(move || echo_to_eof(&proxy.connect(), seed, EACH));
         }
     });
     for _ in 0..STREAMS {
-        assert_eq!(target.seen(), Seen { bytes: EACH, end: End::Eof });
+        assert_eq!(target.seen(), Observed { bytes: EACH, end: StreamEnd::Eof });
     }
-    for process in [&scene.hub.process, &scene.agent.process, &scene.proxy.process] {
+    for process in [&fixture.hub.process, &fixture.agent.process, &fixture.proxy.process] {
         let memory = process.memory();
         assert!(memory.peak < MEMORY, "{memory:?}: {process}");
     }
@@ -35,13 +35,13 @@ fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
     const STALLED: u64 = 100;
     const LENGTH: u64 = 256 * MIB;
     let (echo, source) = (Target::echo(), Target::source(9, LENGTH));
-    let scene = OneMachine::forwarding(echo.port);
-    let _agent = Agent::start_as(&scene.machine, "source", &[&source.port.to_string()]);
-    let stalled = ServiceProxy::start_with(&scene.machine, "source", "0", &[]);
-    let mut live = scene.proxy.connect();
-    all_there_and_back(&scene.proxy.connect(), 1, 16 * MIB);
+    let fixture = OneMachine::forwarding(echo.port);
+    let _agent = Agent::start_as(&fixture.machine, "source", &[&source.port.to_string()]);
+    let stalled = ServiceProxy::start_with(&fixture.machine, "source", "0", &[]);
+    let mut live = fixture.proxy.connect();
+    echo_to_eof(&fixture.proxy.connect(), 1, 16 * MIB);
 
-    let before = scene.hub.process.memory().now;
+    let before = fixture.hub.process.memory().now;
     // One after the other: a device is asked for so many streams at once, and no more.
     let open = || {
         let reader = stalled.connect();
@@ -50,15 +50,15 @@ fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
     };
     let mut readers: Vec<_> = (0..STALLED).map(|_| open()).collect();
     for _ in 0..STALLED {
-        assert_eq!(source.seen().end, End::Stalled, "the source is held back");
+        assert_eq!(source.seen().end, StreamEnd::Stalled, "the source is held back");
     }
-    let growth = scene.hub.process.memory().now.saturating_sub(before);
+    let growth = fixture.hub.process.memory().now.saturating_sub(before);
     assert!(growth < STALLED * MIB, "{STALLED} stalled streams take {growth} bytes of the hub's memory");
 
     is_alive(&mut live);
-    all_there_and_back(&scene.proxy.connect(), 2, 64 * MIB);
+    echo_to_eof(&fixture.proxy.connect(), 2, 64 * MIB);
     let mut reader = readers.pop().unwrap();
     Pattern::new(9).expect(&mut reader, LENGTH);
     reader.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(drain(&mut reader), Seen { bytes: 0, end: End::Eof });
+    assert_eq!(drain(&mut reader), Observed { bytes: 0, end: StreamEnd::Eof });
 }

@@ -6,7 +6,7 @@ use devstream::proto::admin::Identity;
 use rusqlite::{Connection, params};
 
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::Hub;
 
 /// The tables of the first version.
@@ -29,9 +29,9 @@ const FIRST: &str = "
 fn whoever_joined_a_hub_of_the_first_version_is_let_in_as_before() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
-    let device = Raw::join(&hub.device_link("pi-42"));
-    let alice = Raw::join(&hub.service_link("alice"));
-    let bob = Raw::join(&hub.service_link("bob"));
+    let device = RawClient::join(&hub.device_link("pi-42"));
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let bob = RawClient::join(&hub.service_link("bob"));
     let pending = hub.device_link("pi-43");
     let (port, path) = (hub.port, machine.home().join(".local/share/devstream/hub/registry.sqlite"));
     drop(hub);
@@ -41,7 +41,7 @@ fn whoever_joined_a_hub_of_the_first_version_is_let_in_as_before() {
     let _online = RawDevice::online(device, &["ssh"]);
     assert!(alice.ask("GET", "/devices", &[], "").body.contains("pi-42"), "no names meant everything");
     assert_eq!(bob.ask("GET", "/devices", &[], "").body, "[]", "bob's one device is another");
-    let _later = RawDevice::online(Raw::join(&pending), &["ssh"]);
+    let _later = RawDevice::online(RawClient::join(&pending), &["ssh"]);
     let devices: Vec<Identity> = hub.json(&["device", "list"]);
     assert!(devices.iter().all(|device| device.enabled && device.keys.len() == 1), "{devices:?}");
     hub.ask(&["device", "disable", "pi-42"]);

@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
-use crate::support::PATIENCE;
-use crate::support::bytes::{End, drain};
+use crate::support::TIMEOUT;
+use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::Machine;
-use crate::support::raw::Raw;
+use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
 
 /// Every value, by its name and labels.
 type Scrape = BTreeMap<String, f64>;
 
-struct Scene {
+struct Fixture {
     machine: Machine,
     hub: Hub,
     port: u16,
 }
 
-impl Scene {
+impl Fixture {
     fn new(arguments: &[&str]) -> Self {
         let machine = Machine::new();
         let hub = Hub::start_with(&machine, &[&["--metrics", "127.0.0.1:0"], arguments].concat());
@@ -49,7 +49,7 @@ impl Scene {
 
     /// Scrapes until a value is there: some of what happened is still being counted.
     fn wait_for(&self, name: &str, value: f64) -> Scrape {
-        let deadline = clock::now() + PATIENCE;
+        let deadline = clock::now() + TIMEOUT;
         loop {
             let scrape = self.scrape();
             if scrape.get(name) == Some(&value) {
@@ -67,8 +67,8 @@ fn event(operation: &str, result: &str) -> String {
 #[test]
 fn every_number_is_what_happened() {
     let target = Target::echo();
-    let scene = Scene::new(&["--max-streams-per-device", "7", "--penalty-threshold", "20", "--no-resume"]);
-    let before = scene.scrape();
+    let fixture = Fixture::new(&["--max-streams-per-device", "7", "--penalty-threshold", "20", "--no-resume"]);
+    let before = fixture.scrape();
     for (name, value) in [("devstream_devices", 0.0), ("devstream_streams", 0.0), ("devstream_panics_total", 0.0)] {
         assert_eq!(before[name], value, "{name}");
     }
@@ -77,23 +77,23 @@ fn every_number_is_what_happened() {
     assert!(before["process_resident_memory_bytes"] > 1e6 && before["process_open_fds"] > 5.0);
     assert!(before["devstream_certificate_end_seconds"] > before["devstream_start_time_seconds"] + 80.0 * 86_400.0);
 
-    let agent = Agent::start(&scene.machine, &[&format!("echo={}", target.port)]);
-    let proxy = ServiceProxy::start(&scene.machine);
+    let agent = Agent::start(&fixture.machine, &[&format!("echo={}", target.port)]);
+    let proxy = ServiceProxy::start(&fixture.machine);
     let mut ended = proxy.connect();
     ended.write_all(&[7; 1000]).unwrap();
     ended.read_exact(&mut [0; 1000]).unwrap();
     ended.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(drain(&mut ended).end, End::Eof);
+    assert_eq!(drain(&mut ended).end, StreamEnd::Eof);
     let mut open = proxy.connect();
     open.write_all(&[7; 500]).unwrap();
     open.read_exact(&mut [0; 500]).unwrap();
-    let alice = Raw::join(&scene.hub.service_link("alice"));
+    let alice = RawClient::join(&fixture.hub.service_link("alice"));
     assert_eq!(alice.ask("POST", "/twins/nobody/streams/echo", &[], "").status, 404);
     assert_eq!(alice.ask_unsigned("GET", "/devices").status, 401);
-    let _ = connect(scene.hub.port).write_all(b"this is not TLS\r\n\r\n");
+    let _ = connect(fixture.hub.port).write_all(b"this is not TLS\r\n\r\n");
 
     let closed = event("streamClosed", "closed");
-    let scrape = scene.wait_for(&closed, 1.0);
+    let scrape = fixture.wait_for(&closed, 1.0);
     for (name, value) in [
         (event("deviceConnected", "connected"), 1.0),
         (event("invoke", "accepted"), 2.0),
@@ -113,7 +113,7 @@ fn every_number_is_what_happened() {
     ] {
         assert_eq!(scrape.get(&name), Some(&value), "{name} in {scrape:#?}");
     }
-    scene.wait_for("devstream_failed_tls_total", 1.0);
+    fixture.wait_for("devstream_failed_tls_total", 1.0);
     for to in ["device", "service"] {
         // With what the two ends say to each other left out.
         assert_eq!(scrape[&format!("devstream_stream_bytes_total{{to=\"{to}\"}}")], 1500.0, "{to}");
@@ -121,32 +121,32 @@ fn every_number_is_what_happened() {
     assert!(scrape["devstream_connections_total"] >= 8.0, "{scrape:#?}");
 
     drop(agent);
-    scene.wait_for("devstream_devices_online", 0.0);
-    scene.wait_for("devstream_streams", 0.0);
+    fixture.wait_for("devstream_devices_online", 0.0);
+    fixture.wait_for("devstream_streams", 0.0);
 }
 
 #[test]
-fn who_is_turned_away_is_counted() {
-    let scene = Scene::new(&["--max-strangers-per-source", "3"]);
-    let crowd: Vec<TcpStream> = (0..8).map(|_| connect(scene.hub.port)).collect();
-    let scrape = scene.wait_for("devstream_connections_turned_away_total{reason=\"strangers-per-source\"}", 5.0);
-    assert_eq!(scrape["devstream_strangers"], 3.0);
+fn rejected_connections_are_counted() {
+    let fixture = Fixture::new(&["--max-unauthenticated-per-source", "3"]);
+    let crowd: Vec<TcpStream> = (0..8).map(|_| connect(fixture.hub.port)).collect();
+    let scrape = fixture.wait_for("devstream_connections_rejected_total{reason=\"unauthenticated-per-source\"}", 5.0);
+    assert_eq!(scrape["devstream_unauthenticated_connections"], 3.0);
     drop(crowd);
-    scene.wait_for("devstream_strangers", 0.0);
+    fixture.wait_for("devstream_unauthenticated_connections", 0.0);
 }
 
 #[test]
 fn health_and_readiness_are_told_apart_by_a_drain() {
     let target = Target::echo();
-    let scene = Scene::new(&["--no-resume"]);
-    let _agent = Agent::start(&scene.machine, &[&target.port.to_string()]);
-    let proxy = ServiceProxy::start(&scene.machine);
+    let fixture = Fixture::new(&["--no-resume"]);
+    let _agent = Agent::start(&fixture.machine, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&fixture.machine);
     let mut running = proxy.connect();
     is_alive(&mut running);
-    assert_eq!((scene.get("/healthz"), scene.get("/readyz")), ((200, "ok\n".into()), (200, "ready\n".into())));
-    assert_eq!(scene.get("/devices").0, 404, "nothing else is there");
-    scene.hub.process.signal("TERM");
-    scene.wait_for("devstream_draining", 1.0);
-    assert_eq!((scene.get("/healthz").0, scene.get("/readyz")), (200, (503, "draining\n".into())));
-    assert!(scene.hub.ask(&["status"]).contains("draining"));
+    assert_eq!((fixture.get("/healthz"), fixture.get("/readyz")), ((200, "ok\n".into()), (200, "ready\n".into())));
+    assert_eq!(fixture.get("/devices").0, 404, "nothing else is there");
+    fixture.hub.process.signal("TERM");
+    fixture.wait_for("devstream_draining", 1.0);
+    assert_eq!((fixture.get("/healthz").0, fixture.get("/readyz")), (200, (503, "draining\n".into())));
+    assert!(fixture.hub.ask(&["status"]).contains("draining"));
 }

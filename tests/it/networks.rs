@@ -4,10 +4,10 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
-use crate::support::island::Island;
 use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::netns::NetNs;
 use crate::support::process::{Finished, Process};
 use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{Hub, OneMachine, ServiceProxy, assert_is};
@@ -18,22 +18,22 @@ const NAME: &str = "hub.test";
 
 /// A network whose machines know neither the hub's name nor a way to the hub, and the network where both are known, with a
 /// proxy between.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) target: Target,
     pub(crate) proxy: Proxy,
     pub(crate) hub: Hub,
-    pub(crate) far: Island,
-    pub(crate) near: Island,
+    pub(crate) far: NetNs,
+    pub(crate) near: NetNs,
 }
 
-impl Scene {
-    fn new(start: fn(&Island) -> Proxy) -> Self {
+impl Fixture {
+    fn new(start: fn(&NetNs) -> Proxy) -> Self {
         Self::with_hub(start, &[])
     }
 
     /// With further arguments for the hub.
-    pub(crate) fn with_hub(start: fn(&Island) -> Proxy, arguments: &[&str]) -> Self {
-        let [near, far] = Island::two();
+    pub(crate) fn with_hub(start: fn(&NetNs) -> Proxy, arguments: &[&str]) -> Self {
+        let [near, far] = NetNs::two();
         near.run(&format!(
             "echo '10.0.0.1 {NAME}' > /tmp/names.$$ && mount --bind /tmp/names.$$ /etc/hosts && rm /tmp/names.$$"
         ));
@@ -97,18 +97,18 @@ pub(crate) fn login_file(machine: &Machine, text: &str) -> String {
 
 #[test]
 fn squid_with_credentials_is_the_way_for_everything_and_nothing_tells_the_password() {
-    let scene = Scene::new(Proxy::squid);
-    let ((device, login), (laptop, _)) = (scene.machine(), scene.machine());
-    let via = format!("http://{}", scene.proxy.address());
+    let fixture = Fixture::new(Proxy::squid);
+    let ((device, login), (laptop, _)) = (fixture.machine(), fixture.machine());
+    let via = format!("http://{}", fixture.proxy.address());
     let way = ["--via", &via, "--via-login", &login];
-    let Everything { joined, agent, proxy } = scene.works(&device, &laptop, &way);
+    let Everything { joined, agent, proxy } = fixture.works(&device, &laptop, &way);
 
     // The proxy is gone for a moment: what runs through it comes back through it.
-    let mut local = scene.connect(&proxy);
+    let mut local = fixture.connect(&proxy);
     is_alive(&mut local);
     let before = proxy.process.lines();
-    scene.proxy.process.kill();
-    let _proxy = Proxy::squid_on(&scene.near, scene.proxy.port);
+    fixture.proxy.process.kill();
+    let _proxy = Proxy::squid_on(&fixture.near, fixture.proxy.port);
     proxy.process.wait_line_after(before, "resumed after");
     is_alive(&mut local);
 
@@ -120,7 +120,7 @@ fn squid_with_credentials_is_the_way_for_everything_and_nothing_tells_the_passwo
             said += &String::from_utf8_lossy(&fs::read(process.proc().join(file)).unwrap());
         }
     }
-    said += &scene.hub.process.log();
+    said += &fixture.hub.process.log();
     for secret in [PASSWORD, "Proxy-Authorization", "YWxpY2U6"] {
         assert_eq!(said.lines().find(|line| line.contains(secret)), None, "{secret}");
     }
@@ -128,24 +128,24 @@ fn squid_with_credentials_is_the_way_for_everything_and_nothing_tells_the_passwo
 
 #[test]
 fn each_hop_that_fails_is_named_with_what_to_do() {
-    let scene = Scene::new(Proxy::squid);
-    let (laptop, login) = scene.machine();
-    let via = format!("http://{}", scene.proxy.address());
-    let link = scene.hub.service_link("bob");
+    let fixture = Fixture::new(Proxy::squid);
+    let (laptop, login) = fixture.machine();
+    let via = format!("http://{}", fixture.proxy.address());
+    let link = fixture.hub.service_link("bob");
     let way = ["--via", &via, "--via-login", &login];
     laptop.ask(&[&["join", &link], &way[..]].concat());
     let devices = |way: &[&str], words: &[&str]| {
         let finished = laptop.run(&[&["devices"], way].concat());
-        assert_is(&finished, Kind::HubUnreachable);
+        assert_is(&finished, RefusalKind::HubUnreachable);
         assert!(words.iter().all(|words| finished.stderr.contains(words)), "{words:?}: {finished:?}");
         assert!(!finished.stderr.contains(PASSWORD), "{finished:?}");
     };
-    let named = format!("the proxy {} at 10.0.0.1", scene.proxy.address());
+    let named = format!("the proxy {} at 10.0.0.1", fixture.proxy.address());
     devices(&["--via", &via], &[&named, "answered 407 Proxy Authentication Required", "--via-login FILE"]);
     devices(&["--via", &via, "--via-login", "missing"], &["cannot use --via-login missing", "No such file"]);
-    let other = scene.far.machine();
+    let other = fixture.far.machine();
     let wrong = login_file(&other, &format!("{USER}:wrong"));
-    devices(&["--via", &via, "--via-login", &wrong], &[&named, "407", "does not accept the user and password"]);
+    devices(&["--via", &via, "--via-login", &wrong], &[&named, "407", "rejected the user and password"]);
     fs::set_permissions(&wrong, fs::Permissions::from_mode(0o644)).unwrap();
     devices(&["--via", &via, "--via-login", &wrong], &["cannot use --via-login", "chmod 600"]);
     let closed = format!("{NAME}:1");
@@ -153,34 +153,35 @@ fn each_hop_that_fails_is_named_with_what_to_do() {
     devices(&elsewhere, &[&named, "cannot reach the hub: 503"]);
     devices(&["--via", "http://nosuchproxy.test:1"], &["cannot resolve nosuchproxy.test, the proxy's name"]);
     devices(&["--via", "direct"], &["cannot resolve hub.test"]);
-    scene.proxy.process.kill();
-    devices(&way, &[&format!("the proxy {} at 10.0.0.1", scene.proxy.address()), "Connection refused"]);
+    fixture.proxy.process.kill();
+    devices(&way, &[&format!("the proxy {} at 10.0.0.1", fixture.proxy.address()), "Connection refused"]);
 }
 
 #[test]
 fn a_socks_proxy_with_a_login_is_found_in_the_environment() {
-    let scene = Scene::new(Proxy::microsocks);
-    let url = format!("socks5h://{USER}:{PASSWORD}@{}", scene.proxy.address());
-    let [device, laptop] = [(); 2].map(|()| scene.far.machine().with("ALL_PROXY", &url).with("NO_PROXY", "other.test"));
-    let Everything { agent, .. } = scene.works(&device, &laptop, &[]);
+    let fixture = Fixture::new(Proxy::microsocks);
+    let url = format!("socks5h://{USER}:{PASSWORD}@{}", fixture.proxy.address());
+    let [device, laptop] =
+        [(); 2].map(|()| fixture.far.machine().with("ALL_PROXY", &url).with("NO_PROXY", "other.test"));
+    let Everything { agent, .. } = fixture.works(&device, &laptop, &[]);
     assert!(!agent.log().contains(PASSWORD), "{agent}");
 
     let excepted = laptop.clone().with("no_proxy", "x,.test").run(&["devices"]);
-    assert_is(&excepted, Kind::HubUnreachable);
+    assert_is(&excepted, RefusalKind::HubUnreachable);
     assert!(excepted.stderr.contains("cannot resolve hub.test"), "{excepted:?}");
     let wrong = url.replace(PASSWORD, "wrong");
     let refused = laptop.clone().with("https_proxy", &wrong).run(&["devices"]);
-    assert!(refused.stderr.contains("does not accept the user and password"), "{refused:?}");
+    assert!(refused.stderr.contains("rejected the user and password"), "{refused:?}");
     let broken = laptop.with("https_proxy", &url.replace("socks5h", "socks4")).run(&["devices"]);
     assert!(broken.stderr.contains("https_proxy: ") && !broken.stderr.contains(PASSWORD), "{broken:?}");
 }
 
 #[test]
 fn ssh_d_is_a_proxy_too() {
-    let scene = Scene::new(Proxy::ssh);
-    let [device, laptop] = [(); 2].map(|()| scene.far.machine());
-    let via = format!("socks5h://{}", scene.proxy.address());
-    scene.works(&device, &laptop, &["--via", &via]);
+    let fixture = Fixture::new(Proxy::ssh);
+    let [device, laptop] = [(); 2].map(|()| fixture.far.machine());
+    let via = format!("socks5h://{}", fixture.proxy.address());
+    fixture.works(&device, &laptop, &["--via", &via]);
 }
 
 #[test]
@@ -256,6 +257,6 @@ fn of_several_addresses_the_one_that_answers_is_taken_and_remembered() {
     }
 
     let nowhere = machine.run(&["devices", "--hub", &dead, "--hub", "127.0.0.1:1"]);
-    assert_is(&nowhere, Kind::HubUnreachable);
+    assert_is(&nowhere, RefusalKind::HubUnreachable);
     assert!(nowhere.stderr.contains(&dead) && nowhere.stderr.contains("127.0.0.1:1"), "{nowhere:?}");
 }

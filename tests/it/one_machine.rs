@@ -12,19 +12,19 @@ use crate::support::targets::{Target, is_alive};
 
 #[test]
 fn ssh_runs_a_command_with_input() {
-    let (sshd, scene) = scene();
-    let mut ssh = sshd.ssh(&scene.machine, scene.proxy.port, "tr a-z A-Z; exit 7");
+    let (sshd, fixture) = fixture();
+    let mut ssh = sshd.ssh(&fixture.machine, fixture.proxy.port, "tr a-z A-Z; exit 7");
     let finished = Process::start_with_input(&mut ssh, b"through the hub\n".into()).finish();
     assert_eq!((finished.stdout.as_str(), finished.code), ("THROUGH THE HUB\n", Some(7)), "{finished:?}");
 }
 
 #[test]
 fn whoever_the_hubs_user_enrols_is_in_its_activity_log() {
-    let (_sshd, scene) = scene();
+    let (_sshd, fixture) = fixture();
     // The service is nobody before its first stream.
-    let _stream = connect(scene.proxy.port);
-    scene.hub.wait_activity("streamOpened", None);
-    let log = scene.hub.activity();
+    let _stream = connect(fixture.proxy.port);
+    fixture.hub.wait_activity("streamOpened", None);
+    let log = fixture.hub.activity();
     let added = log.iter().filter(|entry| entry["operationName"] == "identityAdded");
     let who: Vec<_> = added.map(|entry| &entry["properties"]).collect();
     assert_eq!(who.len(), 2, "the device and the service, once each: {log:#?}");
@@ -33,15 +33,15 @@ fn whoever_the_hubs_user_enrols_is_in_its_activity_log() {
 
 #[test]
 fn scp_moves_64_mib_both_ways() {
-    let (sshd, scene) = scene();
+    let (sshd, fixture) = fixture();
     let pattern = Pattern::new(1);
-    let home = scene.machine.home();
+    let home = fixture.machine.home();
     let [original, there, back] = ["original", "there", "back"].map(|name| home.join(name).display().to_string());
     pattern.send(&mut File::create(&original).unwrap(), 64 * MIB).unwrap();
     let remote = format!("{}@127.0.0.1:{there}", sshd.user);
     for (from, to) in [(&original, &remote), (&remote, &back)] {
-        let mut scp = sshd.client(&scene.machine, "scp");
-        let finished = Process::start(scp.args(["-P", &scene.proxy.port.to_string(), from, to])).finish();
+        let mut scp = sshd.client(&fixture.machine, "scp");
+        let finished = Process::start(scp.args(["-P", &fixture.proxy.port.to_string(), from, to])).finish();
         assert_eq!(finished.code, Some(0), "{finished:?}");
     }
     for copy in [there, back] {
@@ -52,9 +52,9 @@ fn scp_moves_64_mib_both_ways() {
 
 #[test]
 fn forty_ssh_at_once_all_succeed() {
-    let (sshd, scene) = scene();
+    let (sshd, fixture) = fixture();
     let start = |number: usize| {
-        let mut ssh = sshd.ssh(&scene.machine, scene.proxy.port, "cat");
+        let mut ssh = sshd.ssh(&fixture.machine, fixture.proxy.port, "cat");
         Process::start_with_input(&mut ssh, format!("session {number}\n").into())
     };
     let all: Vec<_> = (0..40).map(start).collect();
@@ -66,8 +66,8 @@ fn forty_ssh_at_once_all_succeed() {
 
 #[test]
 fn ssh_takes_the_proxy_as_its_proxy_command() {
-    let (sshd, scene) = scene();
-    let mut ssh = sshd.client(&scene.machine, "ssh");
+    let (sshd, fixture) = fixture();
+    let mut ssh = sshd.client(&fixture.machine, "ssh");
     ssh.args([
         "-o",
         &format!("ProxyCommand={DEVSTREAM} service-proxy --device %h --stdio"),
@@ -83,8 +83,8 @@ fn ssh_takes_the_proxy_as_its_proxy_command() {
 #[test]
 fn stdio_ends_each_direction_by_itself_and_prints_nothing_else() {
     let echo = Target::answering_at_the_end();
-    let scene = OneMachine::forwarding(echo.port);
-    let mut proxy = scene.machine.command(DEVSTREAM);
+    let fixture = OneMachine::forwarding(echo.port);
+    let mut proxy = fixture.machine.command(DEVSTREAM);
     proxy.args(["service-proxy", "--device", DEVICE, "--stdio", "--stream", "target"]);
     let finished = Process::start_with_input(&mut proxy, b"a line\nand another\n".into()).finish();
     assert_eq!((finished.stdout.as_str(), finished.code), ("a line\nand another\n", Some(0)), "{finished:?}");
@@ -93,10 +93,11 @@ fn stdio_ends_each_direction_by_itself_and_prints_nothing_else() {
 #[test]
 fn each_listener_reaches_the_forward_it_names_and_an_unnamed_one_the_first() {
     let (first, second) = (Target::greeting_then_reading("first"), Target::greeting_then_reading("second"));
-    let scene = OneMachine::forwarding(first.port);
+    let fixture = OneMachine::forwarding(first.port);
     let (first, second) = (format!("a={}", first.port), format!("b=localhost:{}", second.port));
-    let _agent = Agent::start_as(&scene.machine, "pi-43", &[&first, &second]);
-    let proxy = ServiceProxy::start_with(&scene.machine, "pi-43", "0", &["--local", "0=a", "--local", "127.0.0.1:0=b"]);
+    let _agent = Agent::start_as(&fixture.machine, "pi-43", &[&first, &second]);
+    let proxy =
+        ServiceProxy::start_with(&fixture.machine, "pi-43", "0", &["--local", "0=a", "--local", "127.0.0.1:0=b"]);
     for (port, greeting) in
         [(proxy.port, "first"), (proxy.port_for("pi-43", "0=a"), "first"), (proxy.port_for("pi-43", "0=b"), "second")]
     {
@@ -117,8 +118,8 @@ fn a_streaming_endpoint_of_its_own_carries_the_streams() {
     assert!(!endpoint.contains(&hub.address()), "{shown}");
 }
 
-fn scene() -> (Sshd, OneMachine) {
+fn fixture() -> (Sshd, OneMachine) {
     let sshd = Sshd::start();
-    let scene = OneMachine::forwarding(sshd.port);
-    (sshd, scene)
+    let fixture = OneMachine::forwarding(sshd.port);
+    (sshd, fixture)
 }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::thread;
 
-use crate::support::bytes::{End, MIB, Pattern, Seen, drain, reset};
+use crate::support::bytes::{MIB, Observed, Pattern, StreamEnd, drain, reset};
 use crate::support::process::Process;
 use crate::support::roles::OneMachine;
 use crate::support::targets::{Target, is_alive};
@@ -14,38 +14,38 @@ const SIZE: u64 = 8 * MIB;
 #[test]
 fn an_answer_comes_back_whole_after_the_question_ended() {
     let target = Target::answering_at_the_end();
-    let scene = OneMachine::forwarding(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::forwarding(target.port);
+    let mut local = fixture.proxy.connect();
     let pattern = Pattern::new(1);
     pattern.send(&mut local, SIZE).unwrap();
     local.shutdown(Shutdown::Write).unwrap();
     pattern.expect(&mut local, SIZE);
-    assert_eq!(drain(&mut local), Seen { bytes: 0, end: End::Eof });
-    assert_eq!(target.seen(), Seen { bytes: SIZE, end: End::Eof });
+    assert_eq!(drain(&mut local), Observed { bytes: 0, end: StreamEnd::Eof });
+    assert_eq!(target.seen(), Observed { bytes: SIZE, end: StreamEnd::Eof });
 }
 
 #[test]
 fn a_question_goes_on_after_the_answer_ended() {
     let target = Target::greeting_then_reading("220 ready\r\n");
-    let scene = OneMachine::forwarding(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::forwarding(target.port);
+    let mut local = fixture.proxy.connect();
     let mut greeting = String::new();
     local.read_to_string(&mut greeting).unwrap();
     assert_eq!(greeting, "220 ready\r\n");
     Pattern::new(1).send(&mut local, SIZE).unwrap();
     local.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(target.seen(), Seen { bytes: SIZE, end: End::Eof });
+    assert_eq!(target.seen(), Observed { bytes: SIZE, end: StreamEnd::Eof });
 }
 
 #[test]
 fn the_log_counts_both_directions_and_says_who_ended_the_stream() {
     let target = Target::answering_at_the_end();
-    let scene = OneMachine::forwarding(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::forwarding(target.port);
+    let mut local = fixture.proxy.connect();
     local.write_all(b"hello").unwrap();
     local.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(drain(&mut local), Seen { bytes: 5, end: End::Eof });
-    let closed = scene.hub.wait_activity("streamClosed", None);
+    assert_eq!(drain(&mut local), Observed { bytes: 5, end: StreamEnd::Eof });
+    let closed = fixture.hub.wait_activity("streamClosed", None);
     let properties = &closed["properties"];
     assert_eq!((&properties["bytesToDevice"], &properties["bytesToService"]), (&5.into(), &5.into()), "{closed}");
     assert!(properties["endedBy"].is_string(), "{closed}");
@@ -55,52 +55,52 @@ fn the_log_counts_both_directions_and_says_who_ended_the_stream() {
 #[test]
 fn a_target_that_resets_resets_the_local_connection() {
     let target = Target::resetting();
-    let scene = OneMachine::forwarding(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::forwarding(target.port);
+    let mut local = fixture.proxy.connect();
     local.write_all(b"hello").unwrap();
-    assert_eq!(drain(&mut local).end, End::Reset);
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
 }
 
 #[test]
 fn a_local_reset_resets_the_targets_connection() {
     let target = Target::echo();
-    let scene = OneMachine::forwarding(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::forwarding(target.port);
+    let mut local = fixture.proxy.connect();
     is_alive(&mut local);
     reset(local);
-    assert_eq!(target.seen().end, End::Reset);
+    assert_eq!(target.seen().end, StreamEnd::Reset);
 }
 
 #[test]
 fn a_killed_hub_resets_a_download_and_never_ends_it_cleanly() {
-    breaks_a_download(|scene| &scene.hub.process);
+    breaks_a_download(|fixture| &fixture.hub.process);
 }
 
 #[test]
 fn a_killed_agent_resets_a_download_and_never_ends_it_cleanly() {
-    breaks_a_download(|scene| &scene.agent.process);
+    breaks_a_download(|fixture| &fixture.agent.process);
 }
 
 #[test]
 fn a_killed_hub_resets_an_upload_and_never_ends_it_cleanly() {
-    breaks_an_upload(|scene| &scene.hub.process);
+    breaks_an_upload(|fixture| &fixture.hub.process);
 }
 
 #[test]
 fn a_killed_proxy_resets_an_upload_and_never_ends_it_cleanly() {
-    breaks_an_upload(|scene| &scene.proxy.process);
+    breaks_an_upload(|fixture| &fixture.proxy.process);
 }
 
 #[test]
 fn a_killed_proxy_resets_its_own_local_connection() {
     let target = Target::echo();
     for signals in [&["KILL"][..], &["TERM", "TERM"]] {
-        let scene = OneMachine::without_resume(target.port);
-        let mut local = scene.proxy.connect();
+        let fixture = OneMachine::without_resume(target.port);
+        let mut local = fixture.proxy.connect();
         is_alive(&mut local);
-        signals.iter().for_each(|signal| scene.proxy.process.signal(signal));
-        assert_eq!(drain(&mut local).end, End::Reset, "{signals:?}");
-        assert_eq!(target.seen().end, End::Reset, "{signals:?}");
+        signals.iter().for_each(|signal| fixture.proxy.process.signal(signal));
+        assert_eq!(drain(&mut local).end, StreamEnd::Reset, "{signals:?}");
+        assert_eq!(target.seen().end, StreamEnd::Reset, "{signals:?}");
     }
 }
 
@@ -108,31 +108,31 @@ fn a_killed_proxy_resets_its_own_local_connection() {
 fn a_killed_agent_resets_its_own_targets_connection() {
     for signals in [&["KILL"][..], &["TERM", "TERM"]] {
         let target = Target::echo();
-        let scene = OneMachine::without_resume(target.port);
-        let mut local = scene.proxy.connect();
+        let fixture = OneMachine::without_resume(target.port);
+        let mut local = fixture.proxy.connect();
         is_alive(&mut local);
-        signals.iter().for_each(|signal| scene.agent.process.signal(signal));
-        assert_eq!(target.seen().end, End::Reset, "{signals:?}");
-        assert_eq!(drain(&mut local).end, End::Reset, "{signals:?}");
+        signals.iter().for_each(|signal| fixture.agent.process.signal(signal));
+        assert_eq!(target.seen().end, StreamEnd::Reset, "{signals:?}");
+        assert_eq!(drain(&mut local).end, StreamEnd::Reset, "{signals:?}");
     }
 }
 
 fn breaks_a_download(victim: impl Fn(&OneMachine) -> &Process) {
     let target = Target::source(1, u64::MAX);
-    let scene = OneMachine::without_resume(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::without_resume(target.port);
+    let mut local = fixture.proxy.connect();
     Pattern::new(1).expect(&mut local, SIZE);
-    victim(&scene).kill();
-    assert_eq!(drain(&mut local).end, End::Reset);
+    victim(&fixture).kill();
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
 }
 
 fn breaks_an_upload(victim: impl Fn(&OneMachine) -> &Process) {
     let target = Target::sink();
-    let scene = OneMachine::without_resume(target.port);
-    let mut local = scene.proxy.connect();
+    let fixture = OneMachine::without_resume(target.port);
+    let mut local = fixture.proxy.connect();
     Pattern::new(1).send(&mut local, SIZE).unwrap();
     let sender = thread::spawn(move || Pattern::new(1).send(&mut local, u64::MAX));
-    victim(&scene).kill();
-    assert_eq!(target.seen().end, End::Reset);
+    victim(&fixture).kill();
+    assert_eq!(target.seen().end, StreamEnd::Reset);
     assert!(sender.join().unwrap().is_err(), "the sender learns it too");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use serde_json::{Value, json};
 
 use crate::support::DEVICE;
@@ -75,7 +75,7 @@ fn a_profile_that_is_not_there_is_nobody() {
     // The same user's hub lets in whoever is the profile `default`, and no other.
     machine.ask(&["devices"]);
     let finished = machine.run(&["devices", "--profile", "lab"]);
-    assert_is(&finished, Kind::NotJoined);
+    assert_is(&finished, RefusalKind::NotJoined);
     assert!(finished.stderr.contains("devstream join --profile lab does"), "{finished:?}");
     for command in ["use", "remove"] {
         let finished = machine.run(&["profiles", command, "lab"]);
@@ -105,7 +105,7 @@ fn a_profiles_files_are_its_owners_alone() {
     for path in ["profiles/lab/service/key", "profiles/lab/service/identity.toml", "profile"] {
         fs::set_permissions(place(&laptop, path), fs::Permissions::from_mode(0o644)).unwrap();
         let refused = laptop.run(&["devices"]);
-        assert!(refused.code != Some(0) && refused.stderr.contains("may be read by others"), "{path}: {refused:?}");
+        assert!(refused.code != Some(0) && refused.stderr.contains("are too open"), "{path}: {refused:?}");
         fs::set_permissions(place(&laptop, path), fs::Permissions::from_mode(0o600)).unwrap();
     }
     assert_eq!(devices(&laptop, &[]), ids(&[]));

@@ -1,14 +1,14 @@
 //! Programs that are built on this crate: the examples, as processes of their own, and streams within this one.
 
+mod in_process;
 mod other_languages;
-mod within;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use devstream::Kind;
+use devstream::RefusalKind;
 use devstream::proto::admin::{HubStatus, StreamStatus};
 
 use crate::support::bytes::{MIB, Pattern};
@@ -28,8 +28,8 @@ fn the_echo_example_answers_its_caller_and_turns_one_away() {
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "hello there\n"), "{finished:?}");
     laptop.ask(&["join", &hub.service_link("mallory")]);
     let mallory = example(&laptop, "echo", &["call", DEVICE, "x"]).finish();
-    assert_refused(&mallory, Kind::RejectedByDevice, "no echo for mallory");
-    assert_refused(&example(&machine, "echo", &["call", "nobody", "x"]).finish(), Kind::UnknownDevice, "");
+    assert_refused(&mallory, RefusalKind::RejectedByDevice, "no echo for mallory");
+    assert_refused(&example(&machine, "echo", &["call", "nobody", "x"]).finish(), RefusalKind::UnknownDevice, "");
     // The program of a person meets the program of a developer.
     is_alive(&mut ServiceProxy::start_with(&machine, DEVICE, "0=echo", &[]).connect());
 }
@@ -48,7 +48,7 @@ fn the_copy_example_copies_a_file_and_keeps_no_part_of_one() {
     let finished = send();
     assert_eq!((finished.code, finished.stdout), (Some(0), format!("{} bytes\n", whole.len())), "{}", finished.stderr);
     assert!(fs::read(incoming.join("report.pdf")).unwrap() == whole);
-    assert_refused(&send(), Kind::RejectedByDevice, "there is a report.pdf already");
+    assert_refused(&send(), RefusalKind::RejectedByDevice, "there is a report.pdf already");
     // A sender that is cut off in the middle leaves nothing behind.
     let mut sender = machine.command(DEVSTREAM);
     sender.args(["service-proxy", "--device", DEVICE, "--stdio", "--stream", "part.pdf"]);
@@ -74,7 +74,7 @@ fn is_online(hub: &Hub) {
     poll("the device", || (hub.json::<HubStatus>(&["status"]).online == 1).then_some(()));
 }
 
-fn assert_refused(finished: &Finished, kind: Kind, detail: &str) {
+fn assert_refused(finished: &Finished, kind: RefusalKind, detail: &str) {
     let row = kind.row();
     assert_eq!(finished.code, Some(row.exit.into()), "{finished:?}");
     assert!(finished.stderr.contains(row.sentence) && finished.stderr.contains(detail), "{finished:?}");

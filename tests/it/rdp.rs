@@ -26,14 +26,14 @@ exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
 echo hello >&3; read -r answer <&3
 echo "client $address $$"; read -r more <&3"#;
 
-struct Scene {
+struct Fixture {
     machine: Machine,
     agent: Agent,
     hub: Hub,
     _target: Target,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let (machine, target) = (Machine::new(), Target::echo());
         let hub = Hub::start(&machine);
@@ -49,10 +49,10 @@ impl Scene {
 
 #[test]
 fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
-    let scene = Scene::new();
-    let home = scene.machine.home();
+    let fixture = Fixture::new();
+    let home = fixture.machine.home();
     for (name, status, code) in [("xfreerdp", 0, 0), ("xfreerdp", 12, 0), ("xfreerdp3", 0, 0), ("xfreerdp3", 131, 1)] {
-        let machine = fake(&scene.machine, name, &format!("echo {name}\n{CLIENT}"));
+        let machine = fake(&fixture.machine, name, &format!("echo {name}\n{CLIENT}"));
         fs::write(home.join("code"), status.to_string()).unwrap();
         let finished = machine.run(&["rdp", DEVICE, "/u:alice"]);
         assert_eq!(finished.code, Some(code), "{name} {status}: {finished:?}");
@@ -60,15 +60,15 @@ fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
         assert_eq!(code != 0, finished.stderr.contains("exit status: 131"), "{finished:?}");
         let file = fs::read_to_string(home.join("file")).unwrap();
         assert!(file.contains("pi-42.rdp") && !Path::new(file.trim()).exists(), "{file}");
-        poll("its stream's end", || (scene.hub.ask(&["streams", "--json"]).trim() == "[]").then_some(()));
+        poll("its stream's end", || (fixture.hub.ask(&["streams", "--json"]).trim() == "[]").then_some(()));
     }
-    assert!(!scene.agent.process.log().contains("interrupted"), "{}", scene.agent.process);
+    assert!(!fixture.agent.process.log().contains("interrupted"), "{}", fixture.agent.process);
 }
 
 #[test]
 fn a_client_that_may_not_be_run_is_none() {
-    let scene = Scene::new();
-    let machine = fake(&scene.machine, "xfreerdp", &format!("echo another\n{CLIENT}"));
+    let fixture = Fixture::new();
+    let machine = fake(&fixture.machine, "xfreerdp", &format!("echo another\n{CLIENT}"));
     fs::write(machine.home().join("programs/xfreerdp3"), "").unwrap();
     fs::write(machine.home().join("code"), "0").unwrap();
     let finished = machine.run(&["rdp", DEVICE]);
@@ -78,16 +78,16 @@ fn a_client_that_may_not_be_run_is_none() {
 
 #[test]
 fn a_client_that_never_connects_has_failed_whatever_it_says() {
-    let scene = Scene::new();
-    let finished = fake(&scene.machine, "xfreerdp", "exit 1").run(&["rdp", DEVICE]);
+    let fixture = Fixture::new();
+    let finished = fake(&fixture.machine, "xfreerdp", "exit 1").run(&["rdp", DEVICE]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("xfreerdp ended without connecting (exit status: 1)"), "{finished:?}");
 }
 
 #[test]
 fn a_device_has_the_same_port_each_time_and_two_sessions_have_two() {
-    let scene = Scene::new();
-    let machine = scene.without_clients();
+    let fixture = Fixture::new();
+    let machine = fixture.without_clients();
     let start = || {
         let rdp = machine.start(&["rdp", "of-this-test-alone"]);
         let line = rdp.wait_line("rdp: of-this-test-alone/rdp on 127.0.0.1:");
@@ -103,8 +103,8 @@ fn a_device_has_the_same_port_each_time_and_two_sessions_have_two() {
 
 #[test]
 fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_off() {
-    let scene = Scene::new();
-    let machine = fake(&scene.machine, "xfreerdp", PATIENT_CLIENT);
+    let fixture = Fixture::new();
+    let machine = fake(&fixture.machine, "xfreerdp", PATIENT_CLIENT);
     // The client's end and that of its connection come in any order.
     for _ in 0..8 {
         let rdp = machine.start(&["rdp", DEVICE]);
@@ -118,13 +118,13 @@ fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_
         assert_eq!(finished.code, Some(0), "{finished:?}");
         assert!(finished.stderr.contains("closed; up") && !finished.stderr.contains("warning"), "{finished:?}");
     }
-    assert!(!scene.agent.process.log().contains("interrupted"), "{}", scene.agent.process);
+    assert!(!fixture.agent.process.log().contains("interrupted"), "{}", fixture.agent.process);
 }
 
 #[test]
 fn without_a_client_it_says_where_to_go_and_serves_until_told_to_end() {
-    let scene = Scene::new();
-    let rdp = scene.without_clients().start(&["rdp", DEVICE]);
+    let fixture = Fixture::new();
+    let rdp = fixture.without_clients().start(&["rdp", DEVICE]);
     let advice = rdp.wait_line("any other client can open ");
     let address: SocketAddr = word_after(&advice, "connect to ").trim_end_matches(';').parse().unwrap();
     assert!(rdp.log().contains("xfreerdp3"), "{rdp}");
@@ -135,8 +135,8 @@ fn without_a_client_it_says_where_to_go_and_serves_until_told_to_end() {
 
 #[test]
 fn with_no_client_the_address_and_the_file_are_all_that_is_printed() {
-    let scene = Scene::new();
-    let machine = fake(&scene.machine, "xfreerdp3", "echo started");
+    let fixture = Fixture::new();
+    let machine = fake(&fixture.machine, "xfreerdp3", "echo started");
     let rdp = machine.start(&["rdp", "--no-client", DEVICE]);
     rdp.wait_line("rdp: serving until Ctrl-C");
     let file = rdp.wait_line("/pi-42.rdp");
@@ -152,11 +152,11 @@ fn with_no_client_the_address_and_the_file_are_all_that_is_printed() {
 
 #[test]
 fn the_service_proxys_settings_hold_here_too() {
-    let scene = Scene::new();
-    let directory = scene.machine.home().join(".config/devstream");
+    let fixture = Fixture::new();
+    let directory = fixture.machine.home().join(".config/devstream");
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("config.toml"), "[service-proxy]\nlocal = [\"0=x\"]\nhub = \"127.0.0.1:1\"\n").unwrap();
-    let rdp = scene.without_clients().start(&["rdp", DEVICE]);
+    let rdp = fixture.without_clients().start(&["rdp", DEVICE]);
     let line = rdp.wait_line("rdp: pi-42/rdp on 127.0.0.1:");
     let _connection = connect(line.rsplit(':').next().unwrap().parse().unwrap());
     rdp.wait_line("cannot be reached");

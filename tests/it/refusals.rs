@@ -4,14 +4,14 @@ use std::io::Read as _;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
-use devstream::proto::refusal::{Kind, Refusal};
+use devstream::net::os::clock;
+use devstream::proto::refusal::{Refusal, RefusalKind};
 
 use crate::support::DEVICE;
-use crate::support::bytes::{End, drain};
+use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, connect};
 use crate::support::sshd::Sshd;
 use crate::support::targets::{Target, closed_port, is_alive};
@@ -20,7 +20,7 @@ use crate::support::targets::{Target, closed_port, is_alive};
 fn an_unknown_device_is_named() {
     let (machine, hub) = hub();
     let proxy = ServiceProxy::start_with(&machine, "nobody", "0", &[]);
-    assert_refused(&hub, &proxy, proxy.port, Kind::UnknownDevice, "");
+    assert_refused(&hub, &proxy, proxy.port, RefusalKind::UnknownDevice, "");
 }
 
 #[test]
@@ -28,15 +28,15 @@ fn a_device_that_was_never_online_is_offline() {
     let (machine, hub) = hub();
     hub.device_link(DEVICE);
     let proxy = ServiceProxy::start(&machine);
-    assert_refused(&hub, &proxy, proxy.port, Kind::DeviceOffline, "");
+    assert_refused(&hub, &proxy, proxy.port, RefusalKind::DeviceOffline, "");
 }
 
 #[test]
 fn a_device_whose_agent_ended_is_offline() {
-    let scene = OneMachine::forwarding(closed_port());
-    scene.agent.process.kill();
-    scene.hub.wait_activity("deviceDisconnected", None);
-    assert_refused(&scene.hub, &scene.proxy, scene.proxy.port, Kind::DeviceOffline, "");
+    let fixture = OneMachine::forwarding(closed_port());
+    fixture.agent.process.kill();
+    fixture.hub.wait_activity("deviceDisconnected", None);
+    assert_refused(&fixture.hub, &fixture.proxy, fixture.proxy.port, RefusalKind::DeviceOffline, "");
 }
 
 #[test]
@@ -57,36 +57,36 @@ fn a_stream_name_that_is_not_offered_is_answered_with_those_that_are() {
     let port = target.port;
     let _agent = Agent::start(&machine, &[&format!("ssh={port}"), &format!("metrics={port}")]);
     let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=web", &["--local", "0=ssh"]);
-    assert_refused(&hub, &proxy, proxy.port, Kind::StreamNotOffered, "(asked for web; offered: ssh, metrics)");
+    assert_refused(&hub, &proxy, proxy.port, RefusalKind::StreamNotOffered, "(asked for web; offered: ssh, metrics)");
     is_alive(&mut connect(proxy.port_for(DEVICE, "0=ssh")));
 }
 
 #[test]
 fn a_closed_target_port_is_named_within_a_second() {
     let target = closed_port();
-    let scene = OneMachine::forwarding(target);
+    let fixture = OneMachine::forwarding(target);
     let start = clock::now();
-    assert_reset(scene.proxy.port);
+    assert_reset(fixture.proxy.port);
     let elapsed = clock::now() - start;
     assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
-    assert_refused(&scene.hub, &scene.proxy, scene.proxy.port, Kind::TargetRefused, &target.to_string());
+    assert_refused(&fixture.hub, &fixture.proxy, fixture.proxy.port, RefusalKind::TargetRefused, &target.to_string());
 }
 
 #[test]
 fn a_devices_own_reason_is_passed_on_without_what_a_terminal_would_act_on() {
     let (machine, hub) = hub();
-    let mut device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let mut device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
     let rejecting = thread::spawn(move || {
         let request = device.request();
-        device.reject(&request, Refusal::new(Kind::RejectedByDevice, "closed for\x1b[2J repairs"));
+        device.reject(&request, Refusal::new(RefusalKind::RejectedByDevice, "closed for\x1b[2J repairs"));
         device
     });
     let proxy = ServiceProxy::start(&machine);
     let mut local = proxy.connect();
-    assert_eq!(drain(&mut local).end, End::Reset);
-    let line = proxy.process.wait_line(Kind::RejectedByDevice.row().sentence);
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
+    let line = proxy.process.wait_line(RefusalKind::RejectedByDevice.row().sentence);
     assert!(line.contains("closed for") && line.contains("repairs") && !line.contains('\x1b'), "{line:?}");
-    hub.wait_activity("invoke", Some(Kind::RejectedByDevice.row().word));
+    hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));
     drop(rejecting.join().unwrap());
 }
 
@@ -98,7 +98,7 @@ fn a_silent_device_is_given_up_in_time() {
     let proxy = ServiceProxy::start_with(&machine, DEVICE, "0", &["--response-timeout", "2"]);
     agent.process.signal("STOP");
     let start = clock::now();
-    assert_refused(&hub, &proxy, proxy.port, Kind::HandshakeTimedOut, "");
+    assert_refused(&hub, &proxy, proxy.port, RefusalKind::HandshakeTimedOut, "");
     let elapsed = clock::now() - start;
     assert!(elapsed >= Duration::from_secs(2) && elapsed < Duration::from_secs(10), "{elapsed:?}");
     agent.process.signal("CONT");
@@ -114,7 +114,7 @@ fn a_hub_that_is_gone_is_named_and_the_proxy_goes_on() {
     let afar = ServiceProxy::start(&laptop);
     let lines = agent.process.lines();
     hub.process.kill();
-    for (proxy, kind) in [(&proxy, Kind::NotJoined), (&afar, Kind::HubUnreachable)] {
+    for (proxy, kind) in [(&proxy, RefusalKind::NotJoined), (&afar, RefusalKind::HubUnreachable)] {
         assert_reset(proxy.port);
         proxy.process.wait_line(kind.row().sentence);
     }
@@ -128,7 +128,7 @@ fn a_hub_that_is_gone_is_named_and_the_proxy_goes_on() {
 fn stdio_ends_with_the_reasons_own_exit_code_and_the_reason_last() {
     let (machine, hub) = hub();
     hub.device_link(DEVICE);
-    for (device, kind) in [("nobody", Kind::UnknownDevice), (DEVICE, Kind::DeviceOffline)] {
+    for (device, kind) in [("nobody", RefusalKind::UnknownDevice), (DEVICE, RefusalKind::DeviceOffline)] {
         let finished = machine.run(&["service-proxy", "--device", device, "--stdio"]);
         assert_eq!(finished.code, Some(kind.row().exit.into()), "{finished:?}");
         assert!(finished.stderr.lines().next_back().unwrap().contains(kind.row().sentence), "{finished:?}");
@@ -145,7 +145,7 @@ fn the_user_of_ssh_sees_the_reason() {
     ssh.args(["-o", &format!("ProxyCommand={DEVSTREAM} service-proxy --device %h --stdio"), DEVICE, "true"]);
     let finished = Process::start(&mut ssh).finish();
     assert_eq!(finished.code, Some(255));
-    assert!(finished.stderr.contains(Kind::DeviceOffline.row().sentence), "{finished:?}");
+    assert!(finished.stderr.contains(RefusalKind::DeviceOffline.row().sentence), "{finished:?}");
 }
 
 fn hub() -> (Machine, Hub) {
@@ -155,11 +155,11 @@ fn hub() -> (Machine, Hub) {
 }
 
 /// The local connection is reset, the proxy says why, and so does the activity log.
-fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: Kind, particulars: &str) {
+fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: RefusalKind, particulars: &str) {
     assert_reset(port);
     let line = proxy.process.wait_line(kind.row().sentence);
     assert!(line.contains(particulars) && line.contains(kind.row().hint), "{line}");
-    let entry = hub.wait_activity("invoke", Some(kind.row().word));
+    let entry = hub.wait_activity("invoke", Some(kind.row().label));
     assert!(entry["properties"]["deviceId"].is_string() && entry["properties"]["serviceId"].is_string(), "{entry}");
 }
 

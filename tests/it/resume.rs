@@ -4,16 +4,16 @@
 pub(crate) mod counter;
 pub(crate) mod cuts;
 pub(crate) mod fairness;
+mod fixture;
 pub(crate) mod paused;
 pub(crate) mod restarts;
-mod scene;
 mod tokens;
 
 use std::thread;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
-use crate::support::bytes::{End, MIB, all_there_and_back, drain};
+use crate::support::bytes::{MIB, StreamEnd, drain, echo_to_eof};
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, within};
@@ -27,10 +27,8 @@ fn a_hub_that_is_killed_and_started_again_ends_no_stream() {
     thread::scope(|scope| {
         let mut streams: Vec<_> = (0..4).map(|seed| (seed, proxy.connect())).collect();
         streams.iter_mut().for_each(|(_, stream)| is_alive(stream));
-        let transfers: Vec<_> = streams
-            .into_iter()
-            .map(|(seed, stream)| scope.spawn(move || all_there_and_back(&stream, seed, EACH)))
-            .collect();
+        let transfers: Vec<_> =
+            streams.into_iter().map(|(seed, stream)| scope.spawn(move || echo_to_eof(&stream, seed, EACH))).collect();
         for _ in 0..KILLS {
             let lines = proxy.process.lines();
             hub.process.kill();
@@ -64,23 +62,23 @@ fn an_agent_that_is_started_anew_ends_what_it_had_before() {
     is_alive(&mut local);
     agent.process.kill();
     let _agent = Agent::start(&machine, &[&format!("target={}", target.port)]);
-    assert_eq!(drain(&mut local).end, End::Reset);
-    proxy.process.wait_line(Kind::NotResumed.row().sentence);
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
+    proxy.process.wait_line(RefusalKind::NotResumed.row().sentence);
 }
 
 #[test]
 fn an_end_that_stops_says_so_and_nobody_waits_for_it() {
     for proxy_stops in [true, false] {
         let target = Target::echo();
-        let scene = OneMachine::forwarding(target.port);
-        let mut local = scene.proxy.connect();
+        let fixture = OneMachine::forwarding(target.port);
+        let mut local = fixture.proxy.connect();
         is_alive(&mut local);
-        let stopped = if proxy_stops { &scene.proxy.process } else { &scene.agent.process };
+        let stopped = if proxy_stops { &fixture.proxy.process } else { &fixture.agent.process };
         for _ in 0..2 {
             stopped.signal("TERM");
         }
-        assert_eq!(drain(&mut local).end, End::Reset);
-        assert_eq!(target.seen().end, End::Reset);
+        assert_eq!(drain(&mut local).end, StreamEnd::Reset);
+        assert_eq!(target.seen().end, StreamEnd::Reset);
     }
 }
 
@@ -92,19 +90,19 @@ fn a_hub_that_stays_away_ends_its_streams_when_the_grace_is_over() {
     let mut local = proxy.connect();
     is_alive(&mut local);
     hub.process.kill();
-    assert_eq!(drain(&mut local).end, End::Reset);
-    assert_eq!(target.seen().end, End::Reset);
-    proxy.process.wait_line(Kind::NotResumed.row().sentence);
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
+    assert_eq!(target.seen().end, StreamEnd::Reset);
+    proxy.process.wait_line(RefusalKind::NotResumed.row().sentence);
 }
 
 #[test]
 fn either_end_can_refuse_to_resume() {
     let target = Target::echo();
-    let scene = OneMachine::forwarding(target.port);
-    let proxy = ServiceProxy::start_with(&scene.machine, "pi-42", "0", &["--no-resume"]);
+    let fixture = OneMachine::forwarding(target.port);
+    let proxy = ServiceProxy::start_with(&fixture.machine, "pi-42", "0", &["--no-resume"]);
     let mut local = proxy.connect();
     is_alive(&mut local);
-    scene.hub.process.kill();
-    within(AT_ONCE, "a stream that does not resume", || assert_eq!(drain(&mut local).end, End::Reset));
-    within(AT_ONCE, "its target", || assert_eq!(target.seen().end, End::Reset));
+    fixture.hub.process.kill();
+    within(AT_ONCE, "a stream that does not resume", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
+    within(AT_ONCE, "its target", || assert_eq!(target.seen().end, StreamEnd::Reset));
 }

@@ -3,36 +3,36 @@
 mod matrix;
 mod wire;
 
-use devstream::hub::auth::{Action, Standing, authorize};
+use devstream::hub::auth::{Action, AuthzSubject, authorize};
 use devstream::proto::id::{DeviceId, Principal, Role, StreamName};
-use devstream::proto::moment::Moment;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::scope::{Glob, Scope};
+use devstream::proto::timestamp::Timestamp;
 use proptest::prelude::*;
 
 use crate::support::DEVICE;
-use crate::support::answer::Answer;
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
+use crate::support::response::HttpResponse;
 use crate::support::roles::Hub;
 
 #[test]
 fn a_device_outside_the_scope_looks_like_one_that_does_not_exist_whatever_it_is_doing() {
     let hub = Hub::start(&Machine::new());
-    let _seen = RawDevice::online(Raw::join(&hub.device_link("mine")), &["ssh"]);
-    let alice = Raw::join(&hub.service_link_with("alice", &["--device", "mine", "--stream", "ssh"]));
-    let answers = || -> Vec<Answer> {
+    let _seen = RawDevice::online(RawClient::join(&hub.device_link("mine")), &["ssh"]);
+    let alice = RawClient::join(&hub.service_link_with("alice", &["--device", "mine", "--stream", "ssh"]));
+    let answers = || -> Vec<HttpResponse> {
         let ask = |method, path: String| alice.ask(method, &path, &[], "");
         let open = |stream: &str| ask("POST", format!("/twins/{DEVICE}/streams{stream}"));
         vec![open("/ssh"), open("/web"), open(""), ask("GET", "/devices".into())]
     };
     let unknown = answers();
-    assert_eq!(unknown[0].word(), Kind::UnknownDevice.row().word);
+    assert_eq!(unknown[0].refusal_label(), RefusalKind::UnknownDevice.row().label);
     assert!(unknown[3].body.contains("mine"), "{unknown:?}");
 
     let link = hub.device_link(DEVICE);
     assert_eq!(answers(), unknown, "added");
-    let device = RawDevice::online(Raw::join(&link), &["ssh"]);
+    let device = RawDevice::online(RawClient::join(&link), &["ssh"]);
     assert_eq!(answers(), unknown, "online");
     hub.ask(&["device", "disable", DEVICE]);
     assert_eq!(answers(), unknown, "disabled");
@@ -64,23 +64,23 @@ proptest! {
 
     #[test]
     fn authorize_and_a_plain_matcher_agree_on_every_scope(
-        devices in globs(), streams in globs(), device in "[ab-][ab.-]{0,7}", name in "[ab-][ab.-]{0,7}", known: bool,
+        devices in globs(), streams in globs(), device in "[ab-][ab.-]{0,7}", name in "[ab-][ab.-]{0,7}", exists: bool,
     ) {
         let parsed = |globs: &[String]| globs.iter().map(|glob| glob.parse::<Glob>().unwrap()).collect();
         let scope = Scope { devices: parsed(&devices), streams: parsed(&streams), ..Scope::default() };
         let principal = Principal { role: Role::Service, id: "alice".to_owned().try_into().unwrap() };
-        let who = Standing { principal: &principal, disabled: false, scope: &scope };
+        let who = AuthzSubject { principal: &principal, disabled: false, scope: &scope };
         let any = |globs: &[String], text: &str| globs.iter().any(|glob| plainly_matches(glob.as_bytes(), text.as_bytes()));
         let sees = any(&devices, &device);
-        let expected = match (known && sees, any(&streams, &name)) {
-            (false, _) => Err(Kind::UnknownDevice),
-            (true, false) => Err(Kind::NotPermitted),
+        let expected = match (exists && sees, any(&streams, &name)) {
+            (false, _) => Err(RefusalKind::UnknownDevice),
+            (true, false) => Err(RefusalKind::NotPermitted),
             (true, true) => Ok(()),
         };
         let (device, name): (DeviceId, StreamName) = (device.parse().unwrap(), name.parse().unwrap());
-        let open = Action::Open { device: &device, known, name: Some(&name) };
-        prop_assert_eq!(authorize(who, open, Moment(0)), expected);
-        let see = if sees { Ok(()) } else { Err(Kind::UnknownDevice) };
-        prop_assert_eq!(authorize(who, Action::See(&device), Moment(0)), see);
+        let open = Action::Open { device: &device, exists, name: Some(&name) };
+        prop_assert_eq!(authorize(who, open, Timestamp(0)), expected);
+        let see = if sees { Ok(()) } else { Err(RefusalKind::UnknownDevice) };
+        prop_assert_eq!(authorize(who, Action::ViewDevice(&device), Timestamp(0)), see);
     }
 }

@@ -2,18 +2,18 @@
 
 mod core_dump;
 mod everything;
-mod told;
+mod leaks;
 
 use std::fs;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use self::everything::{Everything, WRONG};
 use crate::networks::login_file;
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
 use crate::support::proxies::{PASSWORD, Proxy, USER};
-use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::roles::Hub;
 
 #[test]
@@ -21,9 +21,9 @@ fn nobody_is_told_a_secret_that_stands_in_a_file() {
     let mut everything = Everything::behind(Proxy::squid, |machine, proxy, login| {
         machine.with("DEVSTREAM_VIA", &format!("http://{}", proxy.address())).with("DEVSTREAM_VIA_LOGIN", login)
     });
-    let (laptop, unreachable) = (everything.laptop.clone(), Kind::HubUnreachable.row().exit.into());
+    let (laptop, unreachable) = (everything.laptop.clone(), RefusalKind::HubUnreachable.row().exit.into());
     for wrong in [format!("{USER}:{WRONG}"), WRONG.to_owned()] {
-        let login = login_file(&everything.scene.far.machine(), &wrong);
+        let login = login_file(&everything.fixture.far.machine(), &wrong);
         everything.run(&laptop.clone().with("DEVSTREAM_VIA_LOGIN", &login), &["devices"], unreachable);
     }
     everything.assert_nothing_told("");
@@ -35,9 +35,9 @@ fn nobody_is_told_a_secret_that_stands_in_the_environment() {
     let mut everything = Everything::behind(Proxy::microsocks, |machine, proxy, _| {
         machine.with("ALL_PROXY", &format!("socks5h://{USER}:{PASSWORD}@{}", proxy.address()))
     });
-    let (laptop, unreachable) = (everything.laptop.clone(), Kind::HubUnreachable.row().exit.into());
-    let own = url(&everything.scene.proxy, PASSWORD);
-    for wrong in [url(&everything.scene.proxy, WRONG), own.replace("socks5h", "socks4"), own.replace(':', "::")] {
+    let (laptop, unreachable) = (everything.laptop.clone(), RefusalKind::HubUnreachable.row().exit.into());
+    let own = url(&everything.fixture.proxy, PASSWORD);
+    for wrong in [url(&everything.fixture.proxy, WRONG), own.replace("socks5h", "socks4"), own.replace(':', "::")] {
         everything.run(&laptop.clone().with("ALL_PROXY", &wrong), &["devices"], unreachable);
     }
     everything.assert_nothing_told(&own);
@@ -46,16 +46,16 @@ fn nobody_is_told_a_secret_that_stands_in_the_environment() {
 #[test]
 fn no_token_is_in_the_hubs_log_or_its_activity_log() {
     let hub = Hub::start_with(&Machine::new(), &["-vv"]);
-    let mut device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
-    let alice = Raw::join(&hub.service_link("alice"));
-    let asked = alice.open("ssh", &[]);
+    let mut device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let pending = alice.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
-    let tickets: [Ticket; 2] = [asked.answer().ticket(), (&request).into()];
-    drop((alice.bring(&tickets[0]).expect("let in"), device.identity.bring(&tickets[1]).expect("let in")));
+    let grants: [StreamGrant; 2] = [pending.answer().grant(), (&request).into()];
+    drop((alice.bring(&grants[0]).expect("let in"), device.identity.bring(&grants[1]).expect("let in")));
     hub.wait_activity("streamClosed", None);
     let everything = hub.process.log() + &hub.ask(&["logs"]) + &hub.ask(&["logs", "--json"]);
-    for Ticket { token, .. } in tickets {
+    for StreamGrant { token, .. } in grants {
         let leak = everything.lines().find(|line| line.contains(&token));
         assert_eq!(leak, None, "{token}");
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::machine::{DEVSTREAM, Machine};
@@ -14,7 +14,7 @@ use crate::support::roles::{Agent, Hub};
 use crate::support::sshd::Sshd;
 
 /// Three machines of which the device offers its SSH server, and the laptop has nothing but its identity.
-struct Scene {
+struct Fixture {
     laptop: Machine,
     device: Machine,
     _agent: Process,
@@ -22,7 +22,7 @@ struct Scene {
     sshd: Sshd,
 }
 
-impl Scene {
+impl Fixture {
     /// The README's commands, but for ports and names.
     fn new() -> Self {
         let [hub, device, laptop] = [(); 3].map(|()| Machine::new());
@@ -53,35 +53,36 @@ impl Scene {
 
 #[test]
 fn a_newcomer_reaches_the_device_by_its_name_and_so_do_scp_and_rsync() {
-    let scene = Scene::new();
-    scene.install();
-    let finished = Process::start(scene.client("ssh").args(["pi-42.devstream", "echo ok; exit 7"])).finish();
+    let fixture = Fixture::new();
+    fixture.install();
+    let finished = Process::start(fixture.client("ssh").args(["pi-42.devstream", "echo ok; exit 7"])).finish();
     assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(7)), "{finished:?}");
 
-    let home = scene.laptop.home();
+    let home = fixture.laptop.home();
     fs::create_dir_all(home.join("tree/inner")).unwrap();
     fs::write(home.join("tree/inner/file"), "by name\n").unwrap();
-    let copied = |directory: &str| fs::read_to_string(scene.device.home().join(directory).join("inner/file")).unwrap();
-    let target = |directory: &str| format!("pi-42.devstream:{}", scene.device.home().join(directory).display());
-    let finished = Process::start(scene.client("scp").args(["-r", "tree", &target("scp")])).finish();
+    let copied =
+        |directory: &str| fs::read_to_string(fixture.device.home().join(directory).join("inner/file")).unwrap();
+    let target = |directory: &str| format!("pi-42.devstream:{}", fixture.device.home().join(directory).display());
+    let finished = Process::start(fixture.client("scp").args(["-r", "tree", &target("scp")])).finish();
     assert_eq!((copied("scp").as_str(), finished.code), ("by name\n", Some(0)), "{finished:?}");
-    let shell = format!("ssh -F {} {}", scene.config(), scene.sshd.options().join(" "));
-    let mut rsync = scene.laptop.command("rsync");
+    let shell = format!("ssh -F {} {}", fixture.config(), fixture.sshd.options().join(" "));
+    let mut rsync = fixture.laptop.command("rsync");
     let finished = Process::start(rsync.args(["-a", "-e", &shell, "tree/", &target("rsync")])).finish();
     assert_eq!((copied("rsync").as_str(), finished.code), ("by name\n", Some(0)), "{finished:?}");
 }
 
 #[test]
 fn what_is_printed_does_as_well_and_each_device_is_known_by_its_own_name() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     // Capitals are lost in what OpenSSH makes of a host.
-    let _other = other_device(&scene, "Press-7");
-    let (printed, known) = (scene.laptop.home().join("printed"), scene.laptop.home().join("known"));
-    fs::write(&printed, scene.laptop.ask(&["ssh-config"])).unwrap();
+    let _other = other_device(&fixture, "Press-7");
+    let (printed, known) = (fixture.laptop.home().join("printed"), fixture.laptop.home().join("known"));
+    fs::write(&printed, fixture.laptop.ask(&["ssh-config"])).unwrap();
     for host in ["pi-42.devstream", "Press-7.devstream", "pi-42.devstream"] {
-        let mut ssh = scene.laptop.command("ssh");
+        let mut ssh = fixture.laptop.command("ssh");
         ssh.arg("-F").arg(&printed).args(["-o", &format!("UserKnownHostsFile={}", known.display())]);
-        let finished = Process::start(ssh.args(scene.sshd.options()).args([host, "echo ok"])).finish();
+        let finished = Process::start(ssh.args(fixture.sshd.options()).args([host, "echo ok"])).finish();
         assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(0)), "{host}: {finished:?}");
     }
     let known = fs::read_to_string(known).unwrap();
@@ -91,21 +92,21 @@ fn what_is_printed_does_as_well_and_each_device_is_known_by_its_own_name() {
 
 #[test]
 fn another_name_for_the_servers_stream_can_be_given() {
-    let scene = Scene::new();
-    let agent = other_device(&scene, "old");
-    let forward = format!("admin={}", scene.sshd.port);
+    let fixture = Fixture::new();
+    let agent = other_device(&fixture, "old");
+    let forward = format!("admin={}", fixture.sshd.port);
     drop(agent);
     let machine = Machine::new();
-    machine.ask(&["join", &scene.hub.device_link("older")]);
+    machine.ask(&["join", &fixture.hub.device_link("older")]);
     let _agent = Agent::start_as(&machine, "older", &[&forward]);
-    let printed = scene.laptop.home().join("printed");
+    let printed = fixture.laptop.home().join("printed");
     for (arguments, code) in [(&["ssh-config", "--stream", "admin"][..], Some(0)), (&["ssh-config"], Some(255))] {
-        fs::write(&printed, scene.laptop.ask(arguments)).unwrap();
-        let mut ssh = scene.laptop.command("ssh");
-        ssh.arg("-F").arg(&printed).args(scene.sshd.options()).args(["older.devstream", "true"]);
+        fs::write(&printed, fixture.laptop.ask(arguments)).unwrap();
+        let mut ssh = fixture.laptop.command("ssh");
+        ssh.arg("-F").arg(&printed).args(fixture.sshd.options()).args(["older.devstream", "true"]);
         let finished = Process::start(&mut ssh).finish();
         assert_eq!(finished.code, code, "{finished:?}");
-        let told = finished.stderr.contains(Kind::StreamNotOffered.row().sentence);
+        let told = finished.stderr.contains(RefusalKind::StreamNotOffered.row().sentence);
         assert_eq!(told, code != Some(0), "{finished:?}");
     }
 }
@@ -157,14 +158,14 @@ fn a_home_with_a_name_that_openssh_would_not_take_literally_is_said() {
 
 #[test]
 fn a_program_below_an_odd_path_is_still_one_word() {
-    let scene = Scene::new();
-    let odd = scene.laptop.home().join("it's 100% mine");
+    let fixture = Fixture::new();
+    let odd = fixture.laptop.home().join("it's 100% mine");
     fs::create_dir(&odd).unwrap();
     let program = odd.join("devstream");
     fs::copy(DEVSTREAM, &program).unwrap();
-    let mut install = scene.laptop.command(&program);
+    let mut install = fixture.laptop.command(&program);
     assert_eq!(Process::start(install.args(["ssh-config", "--install"])).finish().code, Some(0));
-    let finished = Process::start(scene.client("ssh").args(["pi-42.devstream", "echo ok"])).finish();
+    let finished = Process::start(fixture.client("ssh").args(["pi-42.devstream", "echo ok"])).finish();
     assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(0)), "{finished:?}");
 }
 
@@ -196,11 +197,11 @@ fn the_name_of_a_host_is_never_part_of_a_command() {
 
 #[test]
 fn ssh_in_one_command_passes_everything_on() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     // OpenSSH would read the configuration of whoever runs this test.
-    let options = [vec!["-F".to_owned(), "none".to_owned()], scene.sshd.options()].concat();
+    let options = [vec!["-F".to_owned(), "none".to_owned()], fixture.sshd.options()].concat();
     let run = |words: &[&str]| {
-        let mut command = scene.laptop.command(DEVSTREAM);
+        let mut command = fixture.laptop.command(DEVSTREAM);
         command.args(["ssh", DEVICE]).args(&options).args(words);
         Process::start_with_input(&mut command, b"and back\n".into()).finish()
     };
@@ -211,16 +212,16 @@ fn ssh_in_one_command_passes_everything_on() {
         assert_eq!((finished.stdout.as_str(), finished.code), wanted, "{words:?}: {finished:?}");
         assert_eq!(finished.stderr.contains("debug1"), words[0] == "-v", "its flags are its own: {finished:?}");
     }
-    let dashed = scene.laptop.run(&["ssh", "--", "-V"]);
+    let dashed = fixture.laptop.run(&["ssh", "--", "-V"]);
     assert!(dashed.code == Some(2) && !dashed.stderr.contains("OpenSSH"), "no device is an option: {dashed:?}");
 }
 
 #[test]
 fn ssh_in_one_command_says_which_device_is_not_there() {
-    let scene = Scene::new();
-    let finished = scene.laptop.run(&["ssh", "nobody@nowhere", "-F", "none", "-o", "BatchMode=yes", "true"]);
+    let fixture = Fixture::new();
+    let finished = fixture.laptop.run(&["ssh", "nobody@nowhere", "-F", "none", "-o", "BatchMode=yes", "true"]);
     assert_eq!(finished.code, Some(255), "{finished:?}");
-    assert!(finished.stderr.contains(Kind::UnknownDevice.row().sentence), "{finished:?}");
+    assert!(finished.stderr.contains(RefusalKind::UnknownDevice.row().sentence), "{finished:?}");
 }
 
 #[test]
@@ -246,10 +247,10 @@ fn where_there_is_no_ssh_that_is_said() {
     assert!(finished.stderr.contains("openssh-client"), "{finished:?}");
 }
 
-fn other_device(scene: &Scene, id: &str) -> (Machine, Agent) {
+fn other_device(fixture: &Fixture, id: &str) -> (Machine, Agent) {
     let machine = Machine::new();
-    machine.ask(&["join", &scene.hub.device_link(id)]);
-    let agent = Agent::start_as(&machine, id, &[&format!("ssh={}", scene.sshd.port)]);
+    machine.ask(&["join", &fixture.hub.device_link(id)]);
+    let agent = Agent::start_as(&machine, id, &[&format!("ssh={}", fixture.sshd.port)]);
     (machine, agent)
 }
 

@@ -3,9 +3,9 @@
 
 mod changes;
 mod dead;
+mod fixture;
+mod protocol_errors;
 mod refused;
-mod scene;
-mod spoken;
 mod traffic;
 
 use std::thread;
@@ -13,9 +13,9 @@ use std::thread;
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use serde_json::Value;
 
-use self::scene::Scene;
+use self::fixture::Fixture;
 use crate::support::bytes::{KIB, Pattern};
-use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::roles::ServiceProxy;
 use crate::support::targets::{Target, is_alive};
 use crate::support::{STREAM_PROTOCOL, poll};
@@ -26,26 +26,26 @@ const STREAMS: u64 = 20;
 #[test]
 fn streams_after_the_first_few_make_no_connection_and_leave_the_same_lines_in_the_log() {
     let target = Target::echo();
-    let slow = Scene::with(&target, [&[], &[], &["--standbys", "0"]]);
+    let slow = Fixture::with(&target, [&[], &[], &["--standbys", "0"]]);
     slow.echo(1, 3000);
     let expected = life_of_a_stream(&slow, 1);
     assert_eq!(expected.len(), 3, "{expected:#?}");
 
-    let scene = Scene::forwarding(&target);
-    let streams = scene.warm(4);
-    let before = scene.connections();
+    let fixture = Fixture::forwarding(&target);
+    let streams = fixture.warm(4);
+    let before = fixture.connections();
     for seed in 1..=STREAMS {
-        scene.echo(seed, 3000 + seed);
+        fixture.echo(seed, 3000 + seed);
     }
-    scene.echo(1, 3000);
-    assert_eq!(scene.connections(), before);
-    assert_eq!(life_of_a_stream(&scene, streams + STREAMS + 1), expected);
+    fixture.echo(1, 3000);
+    assert_eq!(fixture.connections(), before);
+    assert_eq!(life_of_a_stream(&fixture, streams + STREAMS + 1), expected);
 }
 
 /// What the log says of a stream once so many are over: the last one's lines, without what differs between any two.
-fn life_of_a_stream(scene: &Scene, streams: u64) -> Vec<Value> {
+fn life_of_a_stream(fixture: &Fixture, streams: u64) -> Vec<Value> {
     let mut log = poll("the last line", || {
-        let log = scene.hub.activity();
+        let log = fixture.hub.activity();
         let closed = log.iter().filter(|line| line["operationName"] == "streamClosed").count();
         (closed as u64 == streams).then_some(log)
     });
@@ -67,19 +67,19 @@ fn a_role_that_is_told_so_keeps_nothing_ready_and_streams_work_all_the_same() {
     const NONE: &[&str] = &["--standbys", "0"];
     let target = Target::echo();
     for (who, arguments) in [[NONE, &[], &[]], [&[], NONE, &[]], [&[], &[], NONE]].into_iter().enumerate() {
-        let scene = Scene::with(&target, arguments);
-        let [above, below] = scene.connections();
+        let fixture = Fixture::with(&target, arguments);
+        let [above, below] = fixture.connections();
         for seed in 1..=5 {
-            scene.echo(seed, 10 * KIB);
+            fixture.echo(seed, 10 * KIB);
         }
-        let made = scene.connections();
+        let made = fixture.connections();
         if who != 1 {
             assert_eq!(made[0] - above, 10, "a request and a stream of the proxy's for each: {who}");
-            poll("the proxy to have none", || (scene.above.live() == 0).then_some(()));
+            poll("the proxy to have none", || (fixture.above.live() == 0).then_some(()));
         }
         if who != 2 {
             assert_eq!(made[1] - below, 5, "one of the agent's for each: {who}");
-            poll("the agent to have but the one for control", || (scene.below.live() == 1).then_some(()));
+            poll("the agent to have but the one for control", || (fixture.below.live() == 1).then_some(()));
         }
     }
 }
@@ -87,55 +87,55 @@ fn a_role_that_is_told_so_keeps_nothing_ready_and_streams_work_all_the_same() {
 #[test]
 fn an_end_that_knows_nothing_of_it_has_its_streams_with_one_that_does() {
     let target = Target::echo();
-    let scene = Scene::forwarding(&target);
-    scene.warm(2);
-    let carol = Raw::join(&scene.hub.service_link("carol"));
+    let fixture = Fixture::forwarding(&target);
+    fixture.warm(2);
+    let carol = RawClient::join(&fixture.hub.service_link("carol"));
     for protocol in [None, Some(STREAM_PROTOCOL)] {
         let headers: Vec<_> = protocol.map(|protocol| (STREAM_PROTOCOL_HEADER, protocol)).into_iter().collect();
         for _ in 0..3 {
             let answer = carol.open("target", &headers).answer();
-            let ticket = Ticket { protocol: protocol.map(str::to_owned), ..answer.ticket() };
-            let mut stream = carol.bring(&ticket).expect("the hub lets carol in");
+            let grant = StreamGrant { protocol: protocol.map(str::to_owned), ..answer.grant() };
+            let mut stream = carol.bring(&grant).expect("the hub lets carol in");
             stream.bytes(b"hello").unwrap();
             assert_eq!(stream.expect_bytes(5), b"hello");
         }
     }
     for protocols in [&[][..], &[STREAM_PROTOCOL]] {
         let name = format!("plain-{}", protocols.len());
-        let device = Raw::join(&scene.hub.device_link(&name));
+        let device = RawClient::join(&fixture.hub.device_link(&name));
         RawDevice::speaking(device, &["target"], protocols).echoing();
-        let hub = scene.above.address();
-        let proxy = ServiceProxy::start_with(&scene.laptop, &name, "0", &["--hub", &hub]);
+        let hub = fixture.above.address();
+        let proxy = ServiceProxy::start_with(&fixture.laptop, &name, "0", &["--hub", &hub]);
         for _ in 0..5 {
             is_alive(&mut proxy.connect());
         }
     }
-    scene.echo(9, KIB);
+    fixture.echo(9, KIB);
 }
 
 #[test]
 fn a_hundred_streams_at_once_need_no_more_than_so_many_connections_that_stand_by() {
     let target = Target::echo();
-    let scene = Scene::with(&target, [&["--standbys", "5"], &[], &[]]);
+    let fixture = Fixture::with(&target, [&["--standbys", "5"], &[], &[]]);
     let pattern = Pattern::new(3);
     for _ in 0..3 {
         thread::scope(|scope| {
             for _ in 0..30 {
-                scope.spawn(|| scene.echo_with(&pattern, 20 * KIB));
+                scope.spawn(|| fixture.echo_with(&pattern, 20 * KIB));
             }
         });
-        poll("five of the proxy's to stand by", || (scene.above.live() <= 5).then_some(()));
-        poll("five of the agent's to stand by", || (scene.below.live() <= 6).then_some(()));
+        poll("five of the proxy's to stand by", || (fixture.above.live() <= 5).then_some(()));
+        poll("five of the agent's to stand by", || (fixture.below.live() <= 6).then_some(()));
     }
-    assert!(scene.above.live() > 0 && scene.below.live() > 1, "none stands by");
+    assert!(fixture.above.live() > 0 && fixture.below.live() > 1, "none stands by");
 }
 
 #[test]
 fn nothing_stands_by_once_an_end_has_stopped_or_the_hub_drains() {
     let target = Target::echo();
-    let scene = Scene::forwarding(&target);
-    scene.warm(3);
-    let Scene { proxy, agent, below, above, hub, .. } = scene;
+    let fixture = Fixture::forwarding(&target);
+    fixture.warm(3);
+    let Fixture { proxy, agent, below, above, hub, .. } = fixture;
     assert!(above.live() >= 3 && below.live() >= 4);
     proxy.process.signal("TERM");
     assert_eq!(proxy.process.finish().code, Some(0));
@@ -144,9 +144,9 @@ fn nothing_stands_by_once_an_end_has_stopped_or_the_hub_drains() {
     assert_eq!(agent.finish().code, Some(0));
     poll("the agent's end", || (below.live() == 0).then_some(()));
 
-    let scene = Scene::forwarding(&target);
-    scene.warm(3);
-    scene.hub.process.signal("TERM");
-    scene.hub.process.wait_end();
-    drop((hub, scene));
+    let fixture = Fixture::forwarding(&target);
+    fixture.warm(3);
+    fixture.hub.process.signal("TERM");
+    fixture.hub.process.wait_end();
+    drop((hub, fixture));
 }

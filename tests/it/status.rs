@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::status::{RoleState, RoleStatus};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ use crate::support::{DEVICE, SOON, poll, within};
 
 #[test]
 fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() {
-    let (start, hub_machine, device) = (clock::moment(), Machine::new(), Machine::new());
+    let (start, hub_machine, device) = (clock::now_utc(), Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);
     let (port, address) = (hub.port, hub.address());
     device.ask(&["join", &hub.device_link(DEVICE)]);

@@ -4,14 +4,14 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
-use crate::support::bytes::{End, drain};
+use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub, connect};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, TIMEOUT};
 
 /// A role's name, and flags that it cannot do without.
 const ROLES: [(&str, &[&str]); 3] = [
@@ -182,7 +182,7 @@ fn an_identity_is_taken_from_the_service_managers_credentials() {
     running.wait_line(&format!("device-agent: {DEVICE} is online"));
     drop(running);
     fs::set_permissions(credentials.join("key"), fs::Permissions::from_mode(0o444)).unwrap();
-    let refused = agent(&[]).look_for(0, "may be read by others", PATIENCE);
+    let refused = agent(&[]).find_line(0, "are too open", TIMEOUT);
     assert!(refused.is_some_and(|line| line.contains("credentials/key")));
 }
 
@@ -204,7 +204,7 @@ fn an_agent_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() 
     agent.wait_line(&online);
     joined.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"])]);
     let finished = agent.finish();
-    assert_eq!(finished.code, Some(Kind::KeyReplaced.row().exit.into()), "{finished:?}");
+    assert_eq!(finished.code, Some(RefusalKind::KeyReplaced.row().exit.into()), "{finished:?}");
     assert!(finished.stderr.contains("ending, to be started anew with the key"), "{finished:?}");
     start().wait_line(&online);
 }
@@ -229,11 +229,11 @@ fn a_proxy_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() {
     let (proxy, mut local) = start();
     is_alive(&mut local);
     joined.ask(&["join", &hub.link(&["service", "rotate", "alice", "--overlap", "0s"])]);
-    assert_eq!(drain(&mut local).end, End::Reset);
+    assert_eq!(drain(&mut local).end, StreamEnd::Reset);
     let port = proxy.wait_line(&format!("service-proxy: {DEVICE} on ")).rsplit(':').next().unwrap().parse().unwrap();
-    assert_eq!(drain(&mut connect(port)).end, End::Reset);
+    assert_eq!(drain(&mut connect(port)).end, StreamEnd::Reset);
     let finished = proxy.finish();
-    assert_eq!(finished.code, Some(Kind::AuthenticationFailed.row().exit.into()), "{finished:?}");
+    assert_eq!(finished.code, Some(RefusalKind::AuthenticationFailed.row().exit.into()), "{finished:?}");
     is_alive(&mut start().1);
 }
 

@@ -1,6 +1,6 @@
 //! Three homes as three machines, one pasted line on two of them, and trust that is the pin's and not luck's.
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::machine::{DEVSTREAM, Machine};
@@ -49,7 +49,7 @@ fn another_hubs_certificate_is_refused_and_that_is_said() {
     device.ask(&["join", &own.device_link(DEVICE)]);
     laptop.ask(&["join", &own.service_link("alice")]);
     other.device_link(DEVICE);
-    let row = Kind::CertificateNotTrusted.row();
+    let row = RefusalKind::CertificateNotTrusted.row();
 
     let agent = device.start(&["device-agent", "--forward", "22", "--hub", &other.address()]);
     let line = agent.wait_line(row.sentence);
@@ -69,7 +69,7 @@ fn a_device_may_not_open_streams_and_a_service_may_not_be_a_device() {
     let as_service = device.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
     assert!(as_service.code.is_some_and(|code| code > 0), "{as_service:?}");
     let as_device = laptop.start(&["device-agent", "--forward", "22"]);
-    assert_eq!(as_device.look_for(0, "is online", std::time::Duration::from_secs(2)), None);
+    assert_eq!(as_device.find_line(0, "is online", std::time::Duration::from_secs(2)), None);
 }
 
 #[test]

@@ -1,26 +1,29 @@
 //! A stream's token lets one side of one stream in, once. Whatever is wrong with one, the answer is the same.
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::proto::id::StreamId;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::secret::StreamToken;
 
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::roles::Hub;
 
 #[test]
 fn every_wrong_token_gets_the_same_401() {
-    let (_machine, hub, mut device, alice) = meeting(&[]);
-    let bob = Raw::join(&hub.service_link("bob"));
+    let (_machine, hub, mut device, alice) = setup(&[]);
+    let bob = RawClient::join(&hub.service_link("bob"));
     let (own, others) = handshake(&mut device, &alice);
 
-    let stranger = Ticket { token: made_up(), ..own.clone() };
-    let refused = alice.bring(&stranger).err().expect("a made-up token lets nobody in");
-    let swapped = |ticket: &Ticket, token: &Ticket| Ticket { token: token.token.clone(), ..ticket.clone() };
-    let nowhere =
-        Ticket { url: own.url.replace(&stream_in(&own), &StreamId::from_bytes([7; 16]).to_string()), ..own.clone() };
+    let peer = StreamGrant { token: made_up(), ..own.clone() };
+    let refused = alice.bring(&peer).err().expect("a made-up token lets nobody in");
+    let swapped =
+        |grant: &StreamGrant, token: &StreamGrant| StreamGrant { token: token.token.clone(), ..grant.clone() };
+    let nowhere = StreamGrant {
+        url: own.url.replace(&stream_in(&own), &StreamId::from_bytes([7; 16]).to_string()),
+        ..own.clone()
+    };
     for (what, answer) in [
         ("the device's token at the service's place", alice.bring(&swapped(&own, &others))),
         ("the service's token at the device's place", device.identity.bring(&swapped(&others, &own))),
@@ -28,8 +31,8 @@ fn every_wrong_token_gets_the_same_401() {
         ("the service's place and token, for the device", device.identity.bring(&own)),
         ("another service", bob.bring(&own)),
         ("another stream", alice.bring(&nowhere)),
-        ("not a token", alice.bring(&Ticket { token: "x".into(), ..own.clone() })),
-        ("no token", alice.bring(&Ticket { token: String::new(), ..own.clone() })),
+        ("not a token", alice.bring(&StreamGrant { token: "x".into(), ..own.clone() })),
+        ("no token", alice.bring(&StreamGrant { token: String::new(), ..own.clone() })),
     ] {
         assert_eq!(answer.err(), Some(refused.clone()), "{what}");
     }
@@ -49,24 +52,24 @@ fn every_wrong_token_gets_the_same_401() {
     assert_eq!(alice.bring(&own).err(), Some(refused.clone()), "used, after the stream");
 
     assert_eq!(refused.status, 401, "{refused:?}");
-    let entry = hub.wait_activity("authenticate", Some(Kind::AuthenticationFailed.row().word));
+    let entry = hub.wait_activity("authenticate", Some(RefusalKind::AuthenticationFailed.row().label));
     assert!(!entry.to_string().contains(&own.token), "{entry}");
 }
 
 #[test]
 fn an_expired_token_gets_the_same_401_as_a_made_up_one() {
-    let (_machine, _hub, mut device, alice) = meeting(&["--handshake-timeout", "1"]);
+    let (_machine, _hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);
     let (own, others) = handshake(&mut device, &alice);
     let mut early = device.identity.bring(&others).expect("the device's own token");
-    assert_eq!(early.expect_close(), Kind::HandshakeTimedOut.row().close, "the service did not come in time");
-    let refused = alice.bring(&Ticket { token: made_up(), ..own.clone() }).err();
+    assert_eq!(early.expect_close(), RefusalKind::HandshakeTimedOut.row().close, "the service did not come in time");
+    let refused = alice.bring(&StreamGrant { token: made_up(), ..own.clone() }).err();
     assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
     assert_eq!(alice.bring(&own).err(), refused);
 }
 
 #[test]
 fn every_wrong_identity_gets_the_same_401() {
-    let (_machine, hub, device, alice) = meeting(&[]);
+    let (_machine, hub, device, alice) = setup(&[]);
     let open = format!("/twins/{DEVICE}/streams/ssh");
     let unsigned = alice.ask_unsigned("POST", &open);
     assert_eq!(unsigned.status, 401, "{unsigned:?}");
@@ -78,20 +81,20 @@ fn every_wrong_identity_gets_the_same_401() {
 }
 
 /// A hub with a device and a service, both in the test's hands.
-fn meeting(arguments: &[&str]) -> (Machine, Hub, RawDevice, Raw) {
+fn setup(arguments: &[&str]) -> (Machine, Hub, RawDevice, RawClient) {
     let machine = Machine::new();
     let hub = Hub::start_with(&machine, arguments);
-    let device = RawDevice::online(Raw::join(&hub.device_link(DEVICE)), &["ssh"]);
-    let alice = Raw::join(&hub.service_link("alice"));
+    let device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
+    let alice = RawClient::join(&hub.service_link("alice"));
     (machine, hub, device, alice)
 }
 
 /// What the service got, and what the device got.
-fn handshake(device: &mut RawDevice, service: &Raw) -> (Ticket, Ticket) {
-    let asked = service.open("ssh", &[]);
+fn handshake(device: &mut RawDevice, service: &RawClient) -> (StreamGrant, StreamGrant) {
+    let pending = service.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
-    (asked.answer().ticket(), (&request).into())
+    (pending.answer().grant(), (&request).into())
 }
 
 fn made_up() -> String {
@@ -99,7 +102,7 @@ fn made_up() -> String {
     token.reveal()
 }
 
-fn stream_in(ticket: &Ticket) -> String {
-    let rest = ticket.url.split("/sid/").nth(1).expect("a stream id");
+fn stream_in(grant: &StreamGrant) -> String {
+    let rest = grant.url.split("/sid/").nth(1).expect("a stream id");
     rest.split('/').next().expect("a stream id").to_owned()
 }

@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::bytes::Pattern;
 use crate::support::machine::Machine;
 use crate::support::process::Process;
-use crate::{SLOW, run, way_to};
+use crate::{SLOW, run, tunnel_to};
 
 /// How many of each kind.
 const IMAGES: u64 = 20;
@@ -110,10 +110,10 @@ fn a_browser_loads_a_page_with_fifty_assets() {
     let page = Page::new();
     assert_eq!(page.assets.len(), 50);
     let (server, port) = serve(&page.machine);
-    let way = way_to(port);
-    let mut chromium = way.laptop.command("chromium");
-    chromium.args(QUIET).arg(format!("--user-data-dir={}", way.laptop.home().join("chromium").display()));
-    let shown = run("the browser", chromium.arg(format!("http://127.0.0.1:{}/", way.proxy.port)));
+    let tunnel = tunnel_to(port);
+    let mut chromium = tunnel.laptop.command("chromium");
+    chromium.args(QUIET).arg(format!("--user-data-dir={}", tunnel.laptop.home().join("chromium").display()));
+    let shown = run("the browser", chromium.arg(format!("http://127.0.0.1:{}/", tunnel.proxy.port)));
 
     let said = shown.split_once("<p id=\"said\">").and_then(|(_, rest)| rest.split('<').next());
     let asked = server.log();
@@ -132,7 +132,7 @@ fn serve(machine: &Machine) -> (Process, u16) {
     let mut server = machine.command("/usr/bin/python3");
     let server = Process::start(server.args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]));
     let port = server
-        .look(0, SLOW, |line| line.strip_prefix("Serving HTTP on 127.0.0.1 port ")?.split(' ').next()?.parse().ok());
+        .find(0, SLOW, |line| line.strip_prefix("Serving HTTP on 127.0.0.1 port ")?.split(' ').next()?.parse().ok());
     let port = port.unwrap_or_else(|| panic!("the web server does not say its port: {server}"));
     (server, port)
 }

@@ -1,6 +1,6 @@
 //! A device's desktop: an X server that VNC reaches, with something to see on it.
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
 use crate::screen::{GEOMETRY, Picture, Screen};
 use crate::support::machine::Machine;

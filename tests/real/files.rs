@@ -8,31 +8,31 @@ use std::path::{Path, PathBuf};
 use crate::support::bytes::{MIB, Pattern};
 use crate::support::roles::ThreeMachines;
 use crate::support::sshd::Sshd;
-use crate::{run, way_to};
+use crate::{run, tunnel_to};
 
 /// An SSH server at the device's end.
-struct Scene {
-    way: ThreeMachines,
+struct Fixture {
+    tunnel: ThreeMachines,
     sshd: Sshd,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let sshd = Sshd::start();
-        Self { way: way_to(sshd.port), sshd }
+        Self { tunnel: tunnel_to(sshd.port), sshd }
     }
 
     /// The client as programs are told about it that bring its last arguments themselves.
     fn ssh(&self) -> String {
-        format!("ssh -F none {} -p {}", self.sshd.options().join(" "), self.way.proxy.port)
+        format!("ssh -F none {} -p {}", self.sshd.options().join(" "), self.tunnel.proxy.port)
     }
 
     fn laptop(&self) -> &Path {
-        self.way.laptop.home()
+        self.tunnel.laptop.home()
     }
 
     fn device(&self) -> &Path {
-        self.way.device.home()
+        self.tunnel.device.home()
     }
 }
 
@@ -41,13 +41,14 @@ type Tree = BTreeMap<PathBuf, (u32, Vec<u8>)>;
 
 #[test]
 fn rsync_keeps_a_tree_equal_at_both_ends() {
-    let scene = Scene::new();
-    let (here, there, back) = (scene.laptop().join("tree"), scene.device().join("tree"), scene.laptop().join("back"));
+    let fixture = Fixture::new();
+    let (here, there, back) =
+        (fixture.laptop().join("tree"), fixture.device().join("tree"), fixture.laptop().join("back"));
     make_tree(&here);
     let far = format!("127.0.0.1:{}/", there.display());
     let rsync = |part: &str, from: &str, to: &str| {
-        let mut command = scene.way.laptop.command("rsync");
-        command.args(["--archive", "--checksum", "--delete", "--itemize-changes", "--rsh", &scene.ssh(), from, to]);
+        let mut command = fixture.tunnel.laptop.command("rsync");
+        command.args(["--archive", "--checksum", "--delete", "--itemize-changes", "--rsh", &fixture.ssh(), from, to]);
         run(part, &mut command)
     };
     let (near, copy) = (format!("{}/", here.display()), format!("{}/", back.display()));
@@ -70,16 +71,16 @@ fn rsync_keeps_a_tree_equal_at_both_ends() {
 
 #[test]
 fn git_clones_pushes_and_fetches() {
-    let scene = Scene::new();
-    let (laptop, origin) = (scene.laptop(), scene.device().join("origin.git"));
-    let url = format!("ssh://127.0.0.1:{}{}", scene.way.proxy.port, origin.display());
+    let fixture = Fixture::new();
+    let (laptop, origin) = (fixture.laptop(), fixture.device().join("origin.git"));
+    let url = format!("ssh://127.0.0.1:{}{}", fixture.tunnel.proxy.port, origin.display());
     let git = |part: &str, directory: &Path, arguments: &[&str]| {
-        let mut command = scene.way.laptop.command("git");
-        command.env("GIT_SSH_COMMAND", scene.ssh()).env("GIT_CONFIG_NOSYSTEM", "1").current_dir(directory);
+        let mut command = fixture.tunnel.laptop.command("git");
+        command.env("GIT_SSH_COMMAND", fixture.ssh()).env("GIT_CONFIG_NOSYSTEM", "1").current_dir(directory);
         command.args(["-c", "user.name=Alice", "-c", "user.email=alice@example.com"]);
         run(part, command.args(arguments)).trim().to_owned()
     };
-    git("git init on the device", scene.device(), &["init", "-q", "--bare", "-b", "main", "origin.git"]);
+    git("git init on the device", fixture.device(), &["init", "-q", "--bare", "-b", "main", "origin.git"]);
     git("git clone of nothing", laptop, &["clone", "-q", &url, "work"]);
     let work = laptop.join("work");
     git("git checkout", &work, &["checkout", "-q", "-B", "main"]);

@@ -27,7 +27,7 @@ const SLOW: Duration = Duration::from_secs(180);
 const ATTEMPTS: usize = 10;
 
 /// A device that forwards to this port, and a laptop with a proxy for it.
-fn way_to(port: u16) -> ThreeMachines {
+fn tunnel_to(port: u16) -> ThreeMachines {
     ThreeMachines::forwarding(port, &["--device", "*"])
 }
 
@@ -43,7 +43,7 @@ fn serve(ready: &str, taken: &str, mut start: impl FnMut(u16) -> Command) -> (Pr
     for _ in 0..ATTEMPTS {
         let port = closed_port();
         let process = Process::start(&mut start(port));
-        if process.look_for(0, ready, SLOW).is_some() {
+        if process.find_line(0, ready, SLOW).is_some() {
             return (process, port);
         }
         assert!(process.log().contains(taken), "the server does not say '{ready}': {process}");

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::support::bytes::MIB;
 use crate::support::machine::Machine;
 use crate::support::process::Process;
-use crate::{end, run, serve, way_to};
+use crate::{end, run, serve, tunnel_to};
 
 /// Who the database's server runs as where the tests run as root, which it refuses to.
 const USER: &str = "postgres";
@@ -50,13 +50,13 @@ impl Drop for Server {
 #[test]
 fn postgresql_takes_a_table_and_gives_it_back() {
     let server = Server::start();
-    let way = way_to(server.port);
+    let tunnel = tunnel_to(server.port);
     let psql = |part: &str, line: &str| {
-        let mut command = way.laptop.command("psql");
-        command.args(["-h", "127.0.0.1", "-p", &way.proxy.port.to_string(), "-U", "alice", "-d", "postgres"]);
+        let mut command = tunnel.laptop.command("psql");
+        command.args(["-h", "127.0.0.1", "-p", &tunnel.proxy.port.to_string(), "-U", "alice", "-d", "postgres"]);
         run(part, command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", line])).trim().to_owned()
     };
-    let (given, taken) = (way.laptop.home().join("given"), way.laptop.home().join("taken"));
+    let (given, taken) = (tunnel.laptop.home().join("given"), tunnel.laptop.home().join("taken"));
     let rows = rows();
     assert!(rows.len() as u64 > 8 * MIB, "{}", rows.len());
     fs::write(&given, &rows).unwrap();

@@ -10,7 +10,7 @@ use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
 use crate::support::roles::ThreeMachines;
 use crate::support::targets::closed_port;
-use crate::{SLOW, serve, way_to};
+use crate::{SLOW, serve, tunnel_to};
 
 /// xrdp at a desktop that is there already.
 struct Server {
@@ -37,8 +37,8 @@ impl Server {
 }
 
 /// `devstream rdp` as typed by who trusts the certificate that the client then shows.
-fn start(way: &ThreeMachines, screen: &Screen) -> Process {
-    let mut rdp = screen.command(&way.laptop, DEVSTREAM);
+fn start(tunnel: &ThreeMachines, screen: &Screen) -> Process {
+    let mut rdp = screen.command(&tunnel.laptop, DEVSTREAM);
     rdp.args(["rdp", "--stream", "target", DEVICE, "/u:na", "/p:na", "/f"]);
     Process::start_with_input(&mut rdp, b"Y\n".to_vec())
 }
@@ -47,8 +47,8 @@ fn start(way: &ThreeMachines, screen: &Screen) -> Process {
 fn devstream_rdp_shows_the_desktop_and_what_changes_on_it_until_its_end() {
     let (desktop, screen) = (Desktop::start(), Screen::start());
     let server = Server::start(&desktop);
-    let way = way_to(server.port);
-    let rdp = start(&way, &screen);
+    let tunnel = tunnel_to(server.port);
+    let rdp = start(&tunnel, &screen);
     desktop.wait_shown_on(&screen, &rdp);
     desktop.paint(PAINTS[1]);
     desktop.wait_shown_on(&screen, &rdp);
@@ -63,8 +63,8 @@ fn devstream_rdp_shows_the_desktop_and_what_changes_on_it_until_its_end() {
 #[test]
 fn devstream_rdp_fails_with_its_client_where_there_is_no_desktop() {
     let screen = Screen::start();
-    let way = way_to(closed_port());
-    let finished = start(&way, &screen).finish_within(SLOW);
+    let tunnel = tunnel_to(closed_port());
+    let finished = start(&tunnel, &screen).finish_within(SLOW);
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(finished.stderr.contains("failed ("), "{finished:?}");
 }

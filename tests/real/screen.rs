@@ -31,7 +31,7 @@ impl Screen {
 
     /// That of a server which is told to write on standard output which display it has found free.
     pub(crate) fn of(server: Process, machine: Machine) -> Self {
-        let number = server.look(0, SLOW, |line| line.parse::<u32>().ok());
+        let number = server.find(0, SLOW, |line| line.parse::<u32>().ok());
         let number = number.unwrap_or_else(|| panic!("the X server does not say its display: {server}"));
         Self { server, display: format!(":{number}"), machine }
     }

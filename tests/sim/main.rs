@@ -1,6 +1,6 @@
-//! The broker on a virtual clock, with model devices and services that do anything they like, one seed a run.
-//! After every step: no stream is joined twice, no token lets in twice, every request is answered once and in time, and
-//! no stream that is outside of its service's scope goes on.
+//! The broker on a virtual clock, with model devices and services that do anything, one seed per run. Checked after
+//! every step: no stream is joined twice, no token is used twice, every request is answered once and in time, and no
+//! stream outside its service's scope continues.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
 
@@ -9,23 +9,23 @@ mod world;
 
 use std::time::Instant;
 
-use devstream::hub::broker::{Broker, Grant, Input, Output, Shown, SideArrival};
+use devstream::hub::broker::{Broker, Grant, Input, LegAttach, LegCredential, Output};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
 use devstream::proto::message::StreamResponse;
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::scope::Scope;
 
-use self::world::{World, address, plain_ask, service};
+use self::world::{World, address, plain_request, service};
 
 const SEEDS: u64 = 10_000;
 const STEPS: u64 = 150;
 
 #[test]
-fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
+fn the_broker_keeps_its_invariants_over_thousands_of_seeds() {
     let (mut joined, mut rejoined, mut repeated) = (0, 0, 0);
     for seed in 0..SEEDS {
-        let _said = Seed(seed);
+        let _seed = Seed(seed);
         let mut world = World::new(seed);
         for _ in 0..STEPS {
             world.step();
@@ -38,70 +38,71 @@ fn the_broker_keeps_its_promises_over_thousands_of_seeds() {
     let enough = joined > 1_000 && rejoined > 500 && repeated > 1_000;
     assert!(
         enough,
-        "only {joined} streams were ever joined, {rejoined} again, {repeated} asked for again: the model does not reach what it is to test"
+        "only {joined} streams were joined, {rejoined} rejoined, {repeated} requested again: \
+         the model does not reach what it should test"
     );
 }
 
 #[test]
-fn refused_streams_take_nothing_from_anybodys_limit() {
+fn refused_streams_count_against_no_limit() {
     let mut world = World::new(1);
-    let device = world.some_device_arrives();
+    let device = world.connect_some_device();
     for _ in 0..3_000 {
-        let asker = world.connection();
-        let ask = plain_ask(&device);
-        world.broker.handle(Input::Asked { asker, ask }, world.now);
+        let requester = world.connection();
+        let request = plain_request(&device);
+        world.broker.handle(Input::OpenRequested { requester, request }, world.now);
         let refusals = refuse_all(&mut world.broker, world.now);
-        assert_eq!(refusals, [Kind::TargetRefused], "the device's answer, and no limit");
+        assert_eq!(refusals, [RefusalKind::TargetRefused], "the device's answer, and no limit");
     }
     assert_eq!(world.broker.streams(), 0);
 }
 
-/// Its sides may have noticed a loss before the hub has, and come back while it still tells their former selves.
+/// The legs may have noticed a loss before the hub, and rejoin while the hub still closes their former connections.
 #[test]
-fn a_stream_that_was_killed_is_not_taken_up_while_its_sides_are_told() {
+fn a_killed_stream_is_not_resumed_while_its_legs_are_closed() {
     let mut world = World::new(1);
-    world.a_stream_opens();
+    world.open_stream();
     world.kill();
-    world.both_return();
+    world.both_resume();
     world.wind_down();
     assert_eq!((world.joined.len(), world.rejoined), (1, 0));
 }
 
-/// The change was told before the request that was made without knowing of it.
+/// The change reaches the broker before a request that was authorised under the old scope.
 #[test]
-fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge() {
+fn a_scope_narrowed_during_a_request_is_enforced_when_the_leg_attaches() {
     let mut world = World::new(1);
-    let device = world.some_device_arrives();
+    let device = world.connect_some_device();
     let narrowed = Scope { streams: vec!["web".parse().unwrap()], ..Scope::everything() };
-    let changed = Input::Rescoped { service: service(0), scope: narrowed.clone(), until: None };
+    let changed = Input::ScopeChanged { service: service(0), scope: narrowed.clone(), until: None };
     world.broker.handle(changed, world.now);
-    let asker = world.connection();
-    let ask = plain_ask(&device);
-    world.broker.handle(Input::Asked { asker, ask }, world.now);
+    let requester = world.connection();
+    let request = plain_request(&device);
+    world.broker.handle(Input::OpenRequested { requester, request }, world.now);
     let (leg, mut refused) = (world.connection(), false);
     while let Some(output) = world.broker.next_output() {
         match output {
-            Output::AskDevice { connection, request } => {
+            Output::RequestDevice { connection, request } => {
                 let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-                world.broker.handle(Input::Answered { connection, response, standby: false }, world.now);
+                world.broker.handle(Input::DeviceResponded { connection, response, standby: false }, world.now);
             }
-            Output::Answer { answer: Ok(Grant { stream, token, .. }), .. } => {
-                let place = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
+            Output::CompleteOpen { result: Ok(Grant { stream, token, .. }), .. } => {
+                let bridge = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
                 let principal = Principal { role: Role::Service, id: service(0).into() };
-                let (shown, address, scope) = (Shown::Token(token.hash()), address(), narrowed.clone());
-                let side = SideArrival { leg, place, principal, shown, address, scope, until: None };
-                world.broker.handle(Input::SideArrived(side), world.now);
+                let (credential, address, scope) = (LegCredential::Token(token.hash()), address(), narrowed.clone());
+                let side = LegAttach { leg, bridge, principal, credential, address, scope, until: None };
+                world.broker.handle(Input::LegAttached(side), world.now);
             }
-            Output::Refuse { refusal, .. } => refused = refusal.kind == Kind::NotPermitted,
-            Output::Admit { .. } => panic!("let in beyond its scope"),
+            Output::Refuse { refusal, .. } => refused = refusal.kind == RefusalKind::NotPermitted,
+            Output::Admit { .. } => panic!("admitted beyond its scope"),
             Output::Displace { .. }
             | Output::Dismiss { .. }
-            | Output::Recheck { .. }
-            | Output::CancelDevice { .. }
-            | Output::Answer { .. }
+            | Output::RevalidateKey { .. }
+            | Output::CancelRequest { .. }
+            | Output::CompleteOpen { .. }
             | Output::Join(_)
             | Output::EndStream { .. }
-            | Output::Ended { .. }
+            | Output::StreamEnded { .. }
             | Output::Record(_) => {}
         }
     }
@@ -109,10 +110,10 @@ fn a_scope_that_was_narrowed_while_a_request_was_on_its_way_holds_at_the_bridge(
     assert_eq!(world.broker.streams(), 0);
 }
 
-/// Is said when a run fails.
+/// Prints the seed when a run fails.
 pub(crate) struct Seed(pub(crate) u64);
 
-#[expect(clippy::print_stderr, reason = "a panic alone does not tell the seed")]
+#[expect(clippy::print_stderr, reason = "a panic alone does not name the seed")]
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -121,17 +122,17 @@ impl Drop for Seed {
     }
 }
 
-/// The device refuses whatever it is asked; returns what the services hear.
-fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<Kind> {
-    let mut heard = Vec::new();
+/// The device refuses every request; returns the refusals that the services receive.
+fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<RefusalKind> {
+    let mut refusals = Vec::new();
     while let Some(output) = broker.next_output() {
-        if let Output::AskDevice { connection, request } = output {
-            let reason = Some(Kind::TargetRefused.into());
+        if let Output::RequestDevice { connection, request } = output {
+            let reason = Some(RefusalKind::TargetRefused.into());
             let response = StreamResponse { request_id: request.stream, accepted: false, reason };
-            broker.handle(Input::Answered { connection, response, standby: false }, now);
-        } else if let Output::Answer { answer: Err(refusal), .. } = output {
-            heard.push(refusal.kind);
+            broker.handle(Input::DeviceResponded { connection, response, standby: false }, now);
+        } else if let Output::CompleteOpen { result: Err(refusal), .. } = output {
+            refusals.push(refusal.kind);
         }
     }
-    heard
+    refusals
 }

@@ -1,95 +1,100 @@
-//! The world around the broker: devices and services that do anything they like, and what must hold whatever they do.
+//! The world around the broker: devices and services that do anything, and the invariants that hold nevertheless.
 
-#[path = "returns.rs"]
-mod returns;
+#[path = "world/actions.rs"]
+mod actions;
+#[path = "world/checks.rs"]
+mod checks;
+#[path = "world/resumption.rs"]
+mod resumption;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use devstream::hub::broker::{
-    Admission, Ask, Broker, DeviceAsk, Event, Grant, Input, Left, Output, Settings, Shown, SideArrival,
+    Admission, Broker, DeviceRequest, Event, Grant, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output,
+    Settings,
 };
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};
-use devstream::proto::refusal::{Kind, Refusal};
+use devstream::proto::refusal::{Refusal, RefusalKind};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 use devstream::proto::stream::StreamProtocol;
 
-use self::returns::{Pass, Return};
+use self::resumption::{IssuedTicket, ResumeAttempt};
 
-/// An answer may be late by no more than the step of the clock.
+/// Longest delay of a timeout: the step of the clock.
 const TICK: Duration = Duration::from_secs(2);
 
-/// A request that waits for its answer.
-struct Request {
-    ask: Ask,
-    answer_by: Instant,
-    /// It was made before, and its stream is there.
+/// A request without a response yet.
+struct PendingRequest {
+    request: OpenRequest,
+    deadline_to_answer: Instant,
+    /// The request was made before, and its stream exists.
     repeated: bool,
 }
 
-/// A token that was given out.
+/// A stream token that the hub issued.
 #[derive(Clone)]
-struct Ticket {
+struct IssuedToken {
     stream: StreamId,
     device: DeviceId,
     principal: Principal,
     token: StreamToken,
-    given: Instant,
+    issued_at: Instant,
 }
 
 pub(crate) struct World {
-    dice: u64,
-    /// What the dice show first.
+    rng: u64,
+    /// The first random choices, for the fuzz target.
     script: VecDeque<u8>,
     pub(crate) now: Instant,
     pub(crate) broker: Broker,
     settings: Settings,
     next: u64,
     devices: HashMap<ConnectionId, DeviceId>,
-    asks: Vec<(ConnectionId, DeviceAsk)>,
-    requests: HashMap<ConnectionId, Request>,
+    device_requests: Vec<(ConnectionId, DeviceRequest)>,
+    requests: HashMap<ConnectionId, PendingRequest>,
     answered: HashSet<ConnectionId>,
-    tickets: Vec<Ticket>,
-    spent: Vec<StreamToken>,
-    knocking: HashMap<ConnectionId, Ticket>,
-    inside: HashMap<ConnectionId, (StreamId, Role)>,
+    tokens: Vec<IssuedToken>,
+    used_tokens: Vec<StreamToken>,
+    attaching: HashMap<ConnectionId, IssuedToken>,
+    admitted: HashMap<ConnectionId, (StreamId, Role)>,
     accepted: HashSet<StreamId>,
     pub(crate) joined: HashSet<StreamId>,
-    /// How often a stream was joined again.
+    /// Number of rejoins.
     pub(crate) rejoined: usize,
-    /// Joined streams, by the service's side.
+    /// Joined streams, by the service's leg.
     open: HashMap<ConnectionId, StreamId>,
-    /// What was joined, and which of its sides, by the service's, were told to end.
+    /// Joined streams, and the service's legs that the hub has closed.
     opened: HashMap<StreamId, Event>,
-    ending: HashMap<ConnectionId, Kind>,
-    /// What sides may come back with; those of earlier runs of the hub too.
-    passes: Vec<Pass>,
-    returning: HashMap<ConnectionId, Return>,
-    /// The side that came last, for each role.
+    ending: HashMap<ConnectionId, RefusalKind>,
+    /// Resume tickets, including those of earlier runs of the hub.
+    issued_tickets: Vec<IssuedTicket>,
+    resuming: HashMap<ConnectionId, ResumeAttempt>,
+    /// The newest leg of each role.
     last: HashMap<(StreamId, Role), ConnectionId>,
-    /// What this run of the hub must never join again: it is over, or was told to be.
-    over: HashSet<StreamId>,
-    /// What one side left with all of it, while it was the stream's.
-    ended_well: HashSet<StreamId>,
+    /// Streams that this run of the hub must never join again.
+    ended: HashSet<StreamId>,
+    /// Streams that a current leg has left cleanly.
+    ended_cleanly: HashSet<StreamId>,
     interrupted: HashMap<StreamId, Instant>,
-    /// Runs of the hub, when this one began, and whether it is about to end.
+    /// The run of the hub, its start, and whether it drains.
     run: u64,
     began: Instant,
     draining: bool,
-    /// Each device's agent.
+    /// The run of each device's agent.
     agents: HashMap<DeviceId, u64>,
-    /// What each service may reach, and until when, where that is not everything.
+    /// The scope and expiry of services whose access is restricted.
     scopes: HashMap<ServiceName, (Scope, Option<Instant>)>,
     /// The newest connection of each device.
     current: HashMap<DeviceId, ConnectionId>,
-    /// Of which run of an agent a connection is, and which run was asked with early bytes.
+    /// The agent run of each connection, and the run that was sent each stream's early data.
     runs: HashMap<ConnectionId, u64>,
     early_at: HashMap<StreamId, (DeviceId, u64)>,
-    /// Requests that were repeated.
+    /// Number of repeated requests.
     pub(crate) repeated: usize,
 }
 
@@ -98,31 +103,31 @@ impl World {
         let settings = Settings { handshake: Duration::from_secs(60), ..Settings::default() };
         let now = tokio::time::Instant::now().into_std();
         Self {
-            dice: seed,
+            rng: seed,
             script: VecDeque::new(),
             now,
             broker: Broker::new(settings, random(seed)),
             settings,
             next: 1,
             devices: HashMap::new(),
-            asks: Vec::new(),
+            device_requests: Vec::new(),
             requests: HashMap::new(),
             answered: HashSet::new(),
-            tickets: Vec::new(),
-            spent: Vec::new(),
-            knocking: HashMap::new(),
-            inside: HashMap::new(),
+            tokens: Vec::new(),
+            used_tokens: Vec::new(),
+            attaching: HashMap::new(),
+            admitted: HashMap::new(),
             accepted: HashSet::new(),
             joined: HashSet::new(),
             rejoined: 0,
             open: HashMap::new(),
             opened: HashMap::new(),
             ending: HashMap::new(),
-            passes: Vec::new(),
-            returning: HashMap::new(),
-            ended_well: HashSet::new(),
+            issued_tickets: Vec::new(),
+            resuming: HashMap::new(),
+            ended_cleanly: HashSet::new(),
             last: HashMap::new(),
-            over: HashSet::new(),
+            ended: HashSet::new(),
             interrupted: HashMap::new(),
             run: 0,
             began: now,
@@ -136,61 +141,61 @@ impl World {
         }
     }
 
-    /// A run that these bytes decide.
+    /// A run whose choices these bytes decide.
     #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn scripted(bytes: &[u8]) -> Self {
         Self { script: bytes.iter().copied().collect(), ..Self::new(0) }
     }
 
-    /// Whether the script goes on.
+    /// Reports whether choices are left.
     #[allow(dead_code, reason = "the fuzz target's")]
     pub(crate) fn has_script(&self) -> bool {
         !self.script.is_empty()
     }
 
-    /// One random thing happens, then all that follows from it.
+    /// Takes one random action and processes its consequences.
     pub(crate) fn step(&mut self) {
-        match self.roll(100) {
-            0..12 => self.device_arrives(),
-            12..16 => self.device_leaves(),
-            16..33 => self.service_asks(),
-            33..35 => self.service_hangs_up(),
+        match self.random_below(100) {
+            0..12 => self.device_connects(),
+            12..16 => self.device_disconnects(),
+            16..33 => self.service_requests(),
+            33..35 => self.request_cancelled(),
             35..52 => self.device_answers(),
-            52..68 => self.side_arrives(),
-            68..78 => self.side_returns(),
-            78..81 => self.both_return(),
-            81..84 => self.side_leaves(),
+            52..68 => self.leg_attaches(),
+            68..78 => self.leg_resumes(),
+            78..81 => self.both_resume(),
+            81..84 => self.leg_leaves(),
             84..89 => self.stream_ends(),
             89 => self.revoke(),
             90..92 => self.rescope(),
             92 => self.kill(),
-            93 if self.roll(3) == 0 => self.hub_starts_anew(),
-            94 if self.roll(40) == 0 => self.drain(),
-            95 | 96 => self.a_stream_opens(),
-            _ => self.time_passes(),
+            93 if self.random_below(3) == 0 => self.hub_restarts(),
+            94 if self.random_below(40) == 0 => self.drain(),
+            95 | 96 => self.open_stream(),
+            _ => self.advance_time(),
         }
-        self.carry_out();
+        self.process_outputs();
         self.check();
     }
 
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn random_below(&mut self, sides: u64) -> u64 {
         if let Some(byte) = self.script.pop_front() {
-            self.dice = byte.into();
-            return self.dice % sides;
+            self.rng = byte.into();
+            return self.rng % sides;
         }
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.dice) % sides
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.rng) % sides
     }
 
     fn pick<T: Clone>(&mut self, items: &[T]) -> Option<T> {
         if items.is_empty() {
             return None;
         }
-        let index = self.roll(items.len() as u64);
+        let index = self.random_below(items.len() as u64);
         items.get(usize::try_from(index).unwrap()).cloned()
     }
 
-    /// The same order in every run, which a hash map's is not.
+    /// Picks a key in an order that does not depend on the hash map.
     fn pick_key<V>(&mut self, items: &HashMap<ConnectionId, V>) -> Option<ConnectionId> {
         let mut keys: Vec<_> = items.keys().copied().collect();
         keys.sort_unstable();
@@ -202,106 +207,20 @@ impl World {
         ConnectionId(self.next)
     }
 
-    /// With one forward.
-    pub(crate) fn some_device_arrives(&mut self) -> DeviceId {
+    /// Connects a device with one forward.
+    pub(crate) fn connect_some_device(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
         let hello = Hello {
             version: "1".into(),
             run: 1,
             protocols: Vec::new(),
             forwards: vec![name("ssh")],
-            others: false,
-            rests: false,
+            accepts_any_name: false,
+            reusable: false,
         };
-        let arrived = Input::DeviceArrived { device: device.clone(), connection, hello, address: address() };
+        let arrived = Input::DeviceConnected { device: device.clone(), connection, hello, address: address() };
         self.broker.handle(arrived, self.now);
         device
-    }
-
-    fn device_arrives(&mut self) {
-        let (connection, device) = (self.connection(), self.any_device());
-        let protocols = self.any_protocols().iter().map(|protocol| protocol.as_str().to_owned()).collect();
-        let forwards = vec![name("ssh"), name("web")];
-        let started_anew = self.roll(6) == 0;
-        let run = self.agents.entry(device.clone()).or_default();
-        *run += u64::from(started_anew);
-        let hello = Hello { version: "1".into(), run: *run, protocols, forwards, others: false, rests: false };
-        self.says_hello(connection, device, hello);
-    }
-
-    fn says_hello(&mut self, connection: ConnectionId, device: DeviceId, hello: Hello) {
-        self.devices.insert(connection, device.clone());
-        self.runs.insert(connection, hello.run);
-        self.current.insert(device.clone(), connection);
-        self.broker.handle(Input::DeviceArrived { device, connection, hello, address: address() }, self.now);
-    }
-
-    fn device_leaves(&mut self) {
-        let devices = std::mem::take(&mut self.devices);
-        if let Some(connection) = self.pick_key(&devices) {
-            self.devices = devices;
-            let device = self.devices.remove(&connection).unwrap();
-            self.current.retain(|_, newest| *newest != connection);
-            self.broker.handle(Input::DeviceLeft { device, connection, reason: String::new() }, self.now);
-        }
-    }
-
-    fn service_asks(&mut self) {
-        let asker = self.connection();
-        let wanted = match self.roll(4) {
-            0 => None,
-            1 => Some(name("nothing")),
-            2 => Some(name("web")),
-            _ => Some(name("ssh")),
-        };
-        let (device, service) = (self.any_device(), service(self.dice % 3));
-        let (scope, until) = self.scopes.get(&service).cloned().unwrap_or((Scope::everything(), None));
-        if !scope.covers_device(&device) {
-            // It is not authorised, and the broker does not hear of it.
-            return;
-        }
-        let there: Vec<_> =
-            if self.roll(5) == 0 { self.broker.all_streams().map(|(id, ..)| id).collect() } else { Vec::new() };
-        let stream = self.pick_id(there);
-        let ask = Ask {
-            device,
-            name: wanted,
-            scope,
-            until,
-            service,
-            source: address(),
-            connect_timeout: Duration::from_secs(self.roll(3) * 20),
-            response_timeout: Duration::from_secs(5 + self.roll(3) * 30),
-            protocols: self.any_protocols(),
-            stream,
-            rests: self.roll(2) == 0,
-            standby: self.roll(2) == 0,
-            early: bytes::Bytes::from_static(if self.roll(2) == 0 { b"early" } else { b"" }),
-        };
-        // A device that comes and goes may be asked anew for as long as the service waits for it.
-        let answer_by = self.now + ask.connect_timeout + self.settings.handshake + TICK;
-        let repeated = ask.stream.is_some();
-        self.requests.insert(asker, Request { ask: ask.clone(), answer_by, repeated });
-        self.broker.handle(Input::Asked { asker, ask: ask.clone() }, self.now);
-        if let Some(id) = stream {
-            self.asked_again(id, &ask);
-        }
-    }
-
-    /// Who repeats a request ends what has become of it; a late first one, or somebody else's, ends nothing.
-    fn asked_again(&mut self, id: StreamId, ask: &Ask) {
-        self.repeated += 1;
-        let theirs = |service: &ServiceName| *service == ask.service && !ask.standby;
-        match self
-            .broker
-            .all_streams()
-            .find(|(other, ..)| *other == id)
-            .map(|(_, earlier, ..)| theirs(&earlier.service))
-        {
-            Some(true) => _ = self.over.insert(id),
-            Some(false) => {}
-            None => assert!(!ask.standby, "a late request ended its stream"),
-        }
     }
 
     fn pick_id(&mut self, mut ids: Vec<StreamId>) -> Option<StreamId> {
@@ -309,253 +228,12 @@ impl World {
         self.pick(&ids)
     }
 
-    fn service_hangs_up(&mut self) {
-        let requests = std::mem::take(&mut self.requests);
-        let gone = self.pick_key(&requests);
-        self.requests = requests;
-        if let Some(asker) = gone {
-            self.requests.remove(&asker);
-            self.answered.insert(asker);
-            self.broker.handle(Input::AskerLeft { asker }, self.now);
-        }
-    }
-
-    /// Mostly the right device in good time; sometimes another connection, or the same answer again.
-    fn device_answers(&mut self) {
-        let asks = std::mem::take(&mut self.asks);
-        let chosen = self.pick(&asks);
-        self.asks = asks;
-        let Some((mut connection, ask)) = chosen else { return };
-        if self.roll(10) == 0 {
-            connection = self.connection();
-        } else if self.roll(4) > 0 {
-            self.asks.retain(|(_, other)| other.stream != ask.stream);
-        }
-        let accepted = self.roll(5) > 0;
-        let kinds = [Kind::TargetRefused, Kind::AuthenticationFailed];
-        let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
-        let response = StreamResponse { request_id: ask.stream, accepted, reason };
-        let standby = self.roll(2) == 0;
-        self.broker.handle(Input::Answered { connection, response, standby }, self.now);
-    }
-
-    /// Mostly who was invited; sometimes with another's token, in another's name, or for the second time.
-    fn side_arrives(&mut self) {
-        let tickets = std::mem::take(&mut self.tickets);
-        let (chosen, other) = (self.pick(&tickets), self.pick(&tickets));
-        self.tickets = tickets;
-        let Some((mut ticket, other)) = chosen.zip(other) else { return };
-        match self.roll(12) {
-            0 => ticket.principal = other.principal,
-            1 => ticket.token = other.token,
-            2 => ticket.stream = other.stream,
-            5 => ticket.device = other.device,
-            3 => ticket.principal.role = !ticket.principal.role,
-            4 => ticket.token = StreamToken::new([9; 32]),
-            _ => {}
-        }
-        self.arrive(ticket);
-    }
-
-    fn arrive(&mut self, ticket: Ticket) {
-        let leg = self.connection();
-        let Ticket { stream, device, principal, token, .. } = ticket.clone();
-        self.knocking.insert(leg, ticket);
-        let place = Bridge { hub: "hub".into(), device, stream, role: principal.role };
-        let own = ServiceName::from(principal.id.clone());
-        let (scope, until) = self.scopes.get(&own).cloned().unwrap_or((Scope::everything(), None));
-        let (shown, address) = (Shown::Token(token.hash()), address());
-        let arrived = Input::SideArrived(SideArrival { leg, place, principal, shown, address, scope, until });
-        self.broker.handle(arrived, self.now);
-    }
-
-    fn revoke(&mut self) {
-        let principal = if self.roll(2) == 0 {
-            Principal { role: Role::Device, id: self.any_device().into() }
-        } else {
-            Principal { role: Role::Service, id: service(self.dice % 3).into() }
-        };
-        let theirs = |ask: &Ask| match principal.role {
-            Role::Device => ask.device.as_str() == principal.id.as_str(),
-            Role::Service => ask.service.as_str() == principal.id.as_str(),
-        };
-        self.doom(theirs);
-        self.broker.handle(Input::Revoked { principal, why: Kind::AuthenticationFailed.into() }, self.now);
-    }
-
-    fn rescope(&mut self) {
-        let (whose, end) = (service(self.dice % 3), Duration::from_secs(self.roll(60)));
-        let until = (self.roll(2) == 0).then(|| self.now + end);
-        let mut scope = Scope::everything();
-        match self.roll(4) {
-            0 => scope.devices = vec!["device-0".parse().unwrap()],
-            1 => scope.streams = vec!["s*".parse().unwrap()],
-            2 => scope = Scope::default(),
-            _ => {}
-        }
-        self.scopes.insert(whose.clone(), (scope.clone(), until));
-        let covers = |ask: &Ask| {
-            scope.covers_device(&ask.device) && ask.name.as_ref().is_none_or(|name| scope.covers_stream(name))
-        };
-        self.doom(|ask| ask.service == whose && !covers(ask));
-        self.broker.handle(Input::Rescoped { service: whose, scope, until }, self.now);
-    }
-
-    pub(crate) fn kill(&mut self) {
-        let ids = self.broker.all_streams().map(|(id, ..)| id).collect();
-        if let Some(stream) = self.pick_id(ids) {
-            self.over.insert(stream);
-            self.broker.handle(Input::Killed { stream }, self.now);
-            self.carry_out();
-            let gone = self.broker.all_streams().all(|(id, ..)| id != stream);
-            assert!(gone || self.is_told_to_end(stream), "a stream that was killed goes on");
-        }
-    }
-
-    fn time_passes(&mut self) {
-        let seconds = if self.roll(8) == 0 { 61 } else { self.roll(20) };
-        let until = self.now + Duration::from_secs(seconds);
-        while self.now < until {
-            self.now += TICK.min(until - self.now);
-            self.broker.handle_timeout(self.now);
-            self.carry_out();
-            self.check();
-        }
-    }
-
-    fn carry_out(&mut self) {
-        while let Some(output) = self.broker.next_output() {
-            match output {
-                Output::AskDevice { connection, request } => self.asked(connection, request),
-                Output::Answer { asker, answer } => self.answer(asker, answer),
-                Output::Admit { leg, admission } => self.admit(leg, admission),
-                Output::Refuse { leg, refusal } => self.refused(leg, refusal.kind),
-                Output::Join(joint) => self.join(joint),
-                Output::EndStream { stream, refusal } => self.end_stream(stream, refusal.kind),
-                Output::Ended { stream } => {
-                    self.over.insert(stream);
-                    assert!(
-                        self.joined.contains(&stream) || self.passes.iter().any(|pass| pass.ticket.stream == stream)
-                    );
-                    let untold = self.open.iter().any(|(leg, id)| *id == stream && !self.ending.contains_key(leg));
-                    assert!(!untold, "a stream is over, and its sides do not know");
-                }
-                Output::Displace { .. }
-                | Output::Dismiss { .. }
-                | Output::Recheck { .. }
-                | Output::CancelDevice { .. }
-                | Output::Record(_) => {}
-            }
-        }
-    }
-
-    fn asked(&mut self, connection: ConnectionId, request: DeviceAsk) {
-        let device = self.devices.get(&connection).expect("asked a device that is not there").clone();
-        let principal = Principal { role: Role::Device, id: device.clone().into() };
-        let (stream, token) = (request.stream, request.token.clone());
-        if !request.early.is_empty() {
-            let agent = (device.clone(), self.runs[&connection]);
-            let first = self.early_at.entry(stream).or_insert_with(|| agent.clone());
-            assert_eq!(*first, agent, "what came along with a request went to two agents");
-        }
-        self.tickets.retain(|ticket| ticket.stream != stream);
-        self.void_passes(stream);
-        self.tickets.push(Ticket { stream, device, principal, token, given: self.now });
-        self.asks.push((connection, request));
-    }
-
-    fn answer(&mut self, asker: ConnectionId, answer: Result<Grant, Refusal>) {
-        let request = self.requests.remove(&asker).expect("answered nobody, or twice");
-        assert!(self.answered.insert(asker), "answered twice");
-        assert!(self.now <= request.answer_by, "answered late: {answer:?}");
-        assert!(!request.repeated || answer.is_err(), "one request, two streams");
-        match answer {
-            Ok(grant) => {
-                self.accepted.insert(grant.stream);
-                let (stream, device, token) = (grant.stream, request.ask.device, grant.token);
-                let principal = Principal { role: Role::Service, id: request.ask.service.into() };
-                self.tickets.push(Ticket { stream, device, principal, token, given: self.now });
-            }
-            Err(refusal) => {
-                let here = self.current.contains_key(&request.ask.device);
-                assert!(refusal.kind != Kind::DeviceOffline || !here, "called an online device offline");
-            }
-        }
-    }
-
-    /// Only a token that was given out to this identity for this stream, in time and for the first time, lets in.
-    fn admit(&mut self, leg: ConnectionId, admission: Admission) {
-        if let Some(returned) = self.returning.remove(&leg) {
-            return self.admit_again(leg, &returned, admission);
-        }
-        let shown = self.knocking.remove(&leg).expect("let in somebody who did not knock");
-        let same = |ticket: &&Ticket| {
-            ticket.stream == shown.stream && ticket.device == shown.device && ticket.principal == shown.principal
-        };
-        let given = self.tickets.iter().find(same).expect("let in somebody who was not invited");
-        assert!(given.token.hash() == shown.token.hash(), "let in with another token");
-        assert!(self.now < given.given + self.settings.token, "let in with an expired token");
-        assert!(!self.spent.iter().any(|spent| spent.hash() == shown.token.hash()), "a token let in twice");
-        self.spent.push(shown.token.clone());
-        self.enter(leg, (shown.stream, shown.principal.role), admission);
-    }
-
-    fn check(&mut self) {
-        for request in self.requests.values() {
-            assert!(self.now <= request.answer_by, "a request was forgotten: {:?}", request.ask);
-        }
-        if let Some(deadline) = self.broker.next_deadline() {
-            assert!(deadline + TICK > self.now, "a deadline was missed");
-        }
-        self.check_interruptions();
-        let standing: Vec<_> = self.open.iter().filter(|(leg, _)| !self.ending.contains_key(leg)).collect();
-        assert!(self.broker.streams() >= standing.len());
-        for (_, stream) in standing {
-            let event = self.opened.get(stream).expect("an open stream was joined");
-            let (device, name) = (event.device.as_ref().unwrap(), event.name.as_ref().unwrap());
-            let Some((scope, until)) = self.scopes.get(event.service.as_ref().unwrap()) else { continue };
-            assert!(scope.covers_device(device) && scope.covers_stream(name), "outside of its scope: {event:?}");
-            // Time moves in steps of the clock, and on each the broker is told.
-            assert!(until.is_none_or(|until| self.now < until + TICK), "beyond the end of its scope: {event:?}");
-        }
-    }
-
-    /// Everybody goes, and time passes: nothing may be left.
-    pub(crate) fn wind_down(&mut self) {
-        self.current.clear();
-        for (connection, device) in std::mem::take(&mut self.devices) {
-            self.broker.handle(Input::DeviceLeft { device, connection, reason: String::new() }, self.now);
-        }
-        self.wait();
-        assert!(self.requests.is_empty(), "requests without an answer");
-        assert!(self.inside.is_empty(), "sides that wait for ever");
-        for leg in std::mem::take(&mut self.open).into_keys() {
-            self.broker.handle(Input::SideLeft { leg, how: lost() }, self.now);
-        }
-        self.carry_out();
-        self.wait();
-        assert_eq!(self.broker.streams(), 0, "streams that are never forgotten");
-        assert_eq!(self.broker.next_deadline(), None);
-        assert_eq!(self.broker.devices_online(), 0);
-        self.nothing_happens();
-        assert_eq!(self.broker.remembered(), 0, "ended streams that are never forgotten");
-    }
-
-    /// Longer than anything may take.
-    fn wait(&mut self) {
-        for _ in 0..100 {
-            self.now += TICK;
-            self.broker.handle_timeout(self.now);
-            self.carry_out();
-        }
-    }
-
     fn any_device(&mut self) -> DeviceId {
-        format!("device-{}", self.roll(3)).parse().unwrap()
+        format!("device-{}", self.random_below(3)).parse().unwrap()
     }
 }
 
-/// Other numbers for each seed.
+/// A random source with a sequence per seed.
 pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
     let mut counter = seed;
     move || {
@@ -568,9 +246,9 @@ pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {
     }
 }
 
-/// For a device that is there, by a service that may do anything.
-pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
-    Ask {
+/// A request for a connected device, of a service with full access.
+pub(crate) fn plain_request(device: &DeviceId) -> OpenRequest {
+    OpenRequest {
         device: device.clone(),
         name: None,
         scope: Scope::everything(),
@@ -581,7 +259,7 @@ pub(crate) fn plain_ask(device: &DeviceId) -> Ask {
         response_timeout: Duration::from_secs(60),
         protocols: vec![StreamProtocol::V1],
         stream: None,
-        rests: false,
+        reusable: false,
         standby: false,
         early: bytes::Bytes::new(),
     }
@@ -595,16 +273,16 @@ pub(crate) fn name(text: &str) -> StreamName {
     text.parse().unwrap()
 }
 
-/// A side's connection is lost.
-pub(crate) fn lost() -> Left {
-    Left::Lost(None, String::new())
+/// The exit of a leg whose connection is lost.
+pub(crate) fn lost() -> LegExit {
+    LegExit::Lost(None, String::new())
 }
 
 pub(crate) fn address() -> SocketAddr {
     ([192, 0, 2, 1], 1000).into()
 }
 
-/// SplitMix64's finaliser: a number that looks random for each that goes in.
+/// SplitMix64's finaliser: a pseudo-random number for each input.
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

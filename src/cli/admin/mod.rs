@@ -10,33 +10,37 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::args::{
-    Count, DeviceCommand, EnrollCommand, HubCommand, Listing, ScopeArgs, ServiceCommand, Span, StreamsCommand,
+    AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
+    StreamsCommand,
 };
-use super::{Failure, check, home, logs, text};
+use super::{Failure, check, logs, output, paths};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
-use crate::net::clock;
-use crate::net::local;
-use crate::proto::admin::{AdminAnswer, AdminRequest};
+use crate::net::os::clock;
+use crate::net::os::local_socket;
+use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 
 /// Does what was asked: mostly a question to the hub, whose answer is printed.
 pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(), Failure> {
-    let state = home::hub_state(given)?;
+    let state = paths::hub_state(given)?;
     let (request, json) = match command {
-        HubCommand::Check(listing) => return check::hub(&state, listing).await,
-        HubCommand::Logs(wanted) => return logs::run(&wanted, &state).await,
+        HubCommand::Check(output) => return check::hub(&state, output).await,
+        HubCommand::Logs(args) => return logs::run(&args, &state).await,
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
-            text::err(&format!("{identities} identities, the keys and the certificates are in {}", file.display()));
-            text::err("whoever has this file can be your hub: keep it where only you read it");
+            output::eprint(&format!(
+                "{identities} identities, the keys and the certificates are in {}",
+                file.display()
+            ));
+            output::eprint("whoever has this file can be your hub: keep it where only you read it");
             return Ok(());
         }
         HubCommand::Restore { file } => {
-            let state = home::own_hub_state(given)?;
+            let state = paths::own_hub_state(given)?;
             let identities = backup::restore(&file, &state)?;
-            text::err(&format!(
+            output::eprint(&format!(
                 "{identities} identities are back in {}; start it with `devstream hub`",
                 state.display()
             ));
@@ -46,27 +50,30 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         HubCommand::Service(command) => service_request(command),
         HubCommand::Enroll(command) => enroll_request(command),
         HubCommand::Streams(streams) => match streams.command {
-            None => (AdminRequest::Streams, streams.listing.json),
-            Some(StreamsCommand::List(listing)) => (AdminRequest::Streams, listing.json),
+            None => (AdminRequest::Streams, streams.output.json),
+            Some(StreamsCommand::List(output)) => (AdminRequest::Streams, output.json),
             Some(StreamsCommand::Kill { id }) => (AdminRequest::EndStream { stream: id }, false),
         },
-        HubCommand::Devices(Listing { json }) => (AdminRequest::List { role: Role::Device }, json),
-        HubCommand::Status(Listing { json }) => (AdminRequest::Status, json),
+        HubCommand::Devices(OutputArgs { json }) => (AdminRequest::List { role: Role::Device }, json),
+        HubCommand::Status(OutputArgs { json }) => (AdminRequest::Status, json),
         // The configuration is checked by whoever read it.
         HubCommand::Show | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let socket = admin_socket(&state);
-    let answer: AdminAnswer = local::ask(&socket, &request).await.with_context(|| no_hub(&socket))?;
-    show::answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
+    let answer: AdminResponse =
+        local_socket::request(&socket, &request).await.with_context(|| hub_not_running(&socket))?;
+    show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
     {
-        text::err(&format!("{id} may reach nothing yet; `devstream hub service set {id} --device ID` changes that"));
+        output::eprint(&format!(
+            "{id} may reach nothing yet; `devstream hub service set {id} --device ID` changes that"
+        ));
     }
     Ok(())
 }
 
-pub(super) fn no_hub(socket: &Path) -> String {
+pub(super) fn hub_not_running(socket: &Path) -> String {
     format!("no hub of this user answers at {}; start one with `devstream hub`", socket.display())
 }
 
@@ -75,9 +82,9 @@ fn device_request(command: DeviceCommand) -> (AdminRequest, bool) {
         DeviceCommand::Add { id, link } => {
             AdminRequest::Add { principal: device(id), scope: Scope::default(), link_seconds: link.link_for.as_secs() }
         }
-        DeviceCommand::List(listing) => return (AdminRequest::List { role: Role::Device }, listing.json),
-        DeviceCommand::Show { id, listing } => {
-            return (AdminRequest::ShowIdentity { principal: device(id) }, listing.json);
+        DeviceCommand::List(output) => return (AdminRequest::List { role: Role::Device }, output.json),
+        DeviceCommand::Show { id, output } => {
+            return (AdminRequest::ShowIdentity { principal: device(id) }, output.json);
         }
         DeviceCommand::Disable { id } => AdminRequest::Enable { principal: device(id), enabled: false },
         DeviceCommand::Enable { id } => AdminRequest::Enable { principal: device(id), enabled: true },
@@ -92,10 +99,10 @@ fn service_request(command: ServiceCommand) -> (AdminRequest, bool) {
         ServiceCommand::Add { name, scope, link_for } => {
             AdminRequest::Add { principal: service(name), scope: new_scope(scope), link_seconds: link_for.as_secs() }
         }
-        ServiceCommand::Set { name, scope } => AdminRequest::Rescope { service: name, change: change(scope) },
-        ServiceCommand::List(listing) => return (AdminRequest::List { role: Role::Service }, listing.json),
-        ServiceCommand::Show { name, listing } => {
-            return (AdminRequest::ShowIdentity { principal: service(name) }, listing.json);
+        ServiceCommand::Set { name, scope } => AdminRequest::Rescope { service: name, change: scope_change(scope) },
+        ServiceCommand::List(output) => return (AdminRequest::List { role: Role::Service }, output.json),
+        ServiceCommand::Show { name, output } => {
+            return (AdminRequest::ShowIdentity { principal: service(name) }, output.json);
         }
         ServiceCommand::Disable { name } => AdminRequest::Enable { principal: service(name), enabled: false },
         ServiceCommand::Enable { name } => AdminRequest::Enable { principal: service(name), enabled: true },
@@ -110,7 +117,7 @@ fn enroll_request(command: EnrollCommand) -> (AdminRequest, bool) {
         EnrollCommand::Add { device, uses, valid } => {
             (AdminRequest::AddEnrolment { devices: device, uses, seconds: valid.as_secs() }, false)
         }
-        EnrollCommand::List(listing) => (AdminRequest::ListEnrolments, listing.json),
+        EnrollCommand::List(output) => (AdminRequest::ListEnrolments, output.json),
         EnrollCommand::Remove { id } => (AdminRequest::RemoveEnrolment { id }, false),
     }
 }
@@ -122,23 +129,23 @@ fn rotate(principal: Principal, overlap: Duration, link: Duration) -> AdminReque
 /// A new service may ask for any stream, but of the named devices only.
 fn new_scope(typed: ScopeArgs) -> Scope {
     let mut scope = Scope { streams: vec![Glob::everything()], ..Scope::default() };
-    change(typed).apply(&mut scope);
+    scope_change(typed).apply(&mut scope);
     scope
 }
 
-fn change(typed: ScopeArgs) -> ScopeChange {
-    let ScopeArgs { devices, streams, span, max_streams } = typed;
+fn scope_change(typed: ScopeArgs) -> ScopeChange {
+    let ScopeArgs { devices, streams, period, max_streams } = typed;
     let named = |list: Vec<Glob>| Some(list).filter(|list| !list.is_empty());
     ScopeChange {
         devices: named(devices),
         streams: named(streams),
-        until: span.map(|span| match span {
-            Span::For(age) => Limit::To(clock::moment().after(age)),
-            Span::Ever => Limit::Without,
+        until: period.map(|period| match period {
+            AccessPeriod::For(age) => Limit::At(clock::now_utc().after(age)),
+            AccessPeriod::Unlimited => Limit::Unlimited,
         }),
         max_streams: max_streams.map(|count| match count {
-            Count::Of(number) => Limit::To(number),
-            Count::Any => Limit::Without,
+            StreamLimit::AtMost(number) => Limit::At(number),
+            StreamLimit::Unlimited => Limit::Unlimited,
         }),
     }
 }

@@ -3,43 +3,43 @@
 use anyhow::bail;
 use serde::Serialize;
 
-use crate::cli::text;
-use crate::net::clock;
+use crate::cli::output;
+use crate::net::os::clock;
 use crate::proto::admin::{
-    AdminAnswer, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
+    AdminResponse, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
 };
 use crate::proto::id::Role;
-use crate::proto::moment::Moment;
 use crate::proto::scope::{Glob, Scope};
+use crate::proto::timestamp::Timestamp;
 
 /// Prints an answer; of identities, also their keys if it is to be in full.
-pub(super) fn answer(answer: AdminAnswer, as_json: bool, in_full: bool) -> anyhow::Result<()> {
+pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool) -> anyhow::Result<()> {
     match answer {
-        AdminAnswer::Hub(info) => json(&info)?,
-        AdminAnswer::Link { link, until, enrolment: None } => {
-            text::err(&format!("Paste this on its machine; it works once, until {until}:"));
-            text::out(&format!("devstream join '{link}'"));
+        AdminResponse::Hub(info) => json(&info)?,
+        AdminResponse::Link { link, until, enrolment: None } => {
+            output::eprint(&format!("Paste this on its machine; it works once, until {until}:"));
+            output::print(&format!("devstream join '{link}'"));
         }
-        AdminAnswer::Link { link, until, enrolment: Some(id) } => {
-            text::err(&format!(
+        AdminResponse::Link { link, until, enrolment: Some(id) } => {
+            output::eprint(&format!(
                 "Enrolment key {id}, good until {until}. It is a secret: put it into a file that only root"
             ));
-            text::err("reads, and run this on each machine: devstream join < FILE");
-            text::out(&link);
+            output::eprint("reads, and run this on each machine: devstream join < FILE");
+            output::print(&link);
         }
-        AdminAnswer::Identities { identities } if as_json => json(&identities)?,
-        AdminAnswer::Identities { identities } => {
+        AdminResponse::Identities { identities } if as_json => json(&identities)?,
+        AdminResponse::Identities { identities } => {
             show_identities(&identities);
-            identities.iter().filter(|_| in_full).for_each(|identity| show_keys(&identity.keys));
+            identities.iter().filter(|_| with_keys).for_each(|identity| show_keys(&identity.keys));
         }
-        AdminAnswer::Enrolments { enrolments } if as_json => json(&enrolments)?,
-        AdminAnswer::Enrolments { enrolments } => show_enrolments(&enrolments),
-        AdminAnswer::Streams { streams } if as_json => json(&streams)?,
-        AdminAnswer::Streams { streams } => show_streams(&streams),
-        AdminAnswer::Status(status) if as_json => json(&status)?,
-        AdminAnswer::Status(status) => show_status(&status),
-        AdminAnswer::Done => text::err("done"),
-        AdminAnswer::Failed { reason } => bail!(reason),
+        AdminResponse::Enrolments { enrolments } if as_json => json(&enrolments)?,
+        AdminResponse::Enrolments { enrolments } => show_enrolments(&enrolments),
+        AdminResponse::Streams { streams } if as_json => json(&streams)?,
+        AdminResponse::Streams { streams } => show_streams(&streams),
+        AdminResponse::Status(status) if as_json => json(&status)?,
+        AdminResponse::Status(status) => show_status(&status),
+        AdminResponse::Done => output::eprint("done"),
+        AdminResponse::Failed { reason } => bail!(reason),
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow
         return json(devices);
     }
     if devices.is_empty() {
-        text::err(
+        output::eprint(
             "there are none that you may reach; whoever runs the hub can let you: devstream hub service set NAME --device ID",
         );
         return Ok(());
@@ -59,12 +59,12 @@ pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow
         let state = presence(device.online.as_ref(), device.last_seen, "offline");
         [vec![device.id.to_string()], state].concat()
     });
-    text::table(&PRESENCE, rows);
+    output::print_table(&PRESENCE, rows);
     Ok(())
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
-    text::out(&serde_json::to_string_pretty(value)?);
+    output::print(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -72,13 +72,13 @@ const PRESENCE: [&str; 7] = ["ID", "STATE", "SINCE", "FROM", "VERSION", "ROUND T
 
 fn show_identities(identities: &[Identity]) {
     match identities.first().map(|identity| identity.principal.role) {
-        None => {
-            text::err("there are none yet; `devstream hub device add ID` or `devstream hub service add NAME` adds one")
-        }
-        Some(Role::Device) => text::table(&PRESENCE, identities.iter().map(device_row)),
+        None => output::eprint(
+            "there are none yet; `devstream hub device add ID` or `devstream hub service add NAME` adds one",
+        ),
+        Some(Role::Device) => output::print_table(&PRESENCE, identities.iter().map(device_row)),
         Some(Role::Service) => {
             let columns = ["NAME", "STATE", "DEVICES", "STREAMS", "UNTIL", "AT ONCE"];
-            text::table(&columns, identities.iter().map(service_row));
+            output::print_table(&columns, identities.iter().map(service_row));
         }
     }
 }
@@ -90,7 +90,7 @@ fn device_row(device: &Identity) -> Vec<String> {
 
 fn service_row(service: &Identity) -> Vec<String> {
     let scope = service.scope.clone().unwrap_or_default();
-    let ended = scope.has_ended(clock::moment()).then_some("ended");
+    let ended = scope.has_expired(clock::now_utc()).then_some("ended");
     let Scope { devices, streams, until, max_streams } = scope;
     let list = |globs: &[Glob]| match globs {
         [] => "none".to_owned(),
@@ -116,7 +116,7 @@ fn state(identity: &Identity) -> Option<&'static str> {
 }
 
 /// State, since when, from where, version, round trip and offers.
-fn presence(online: Option<&Presence>, last_seen: Option<Moment>, otherwise: &str) -> Vec<String> {
+fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, otherwise: &str) -> Vec<String> {
     let Some(Presence { since, address, version, forwards, round_trip_us }) = online else {
         let since = last_seen.map_or_else(|| "-".into(), |seen| seen.to_string());
         let unknown = ["-", "-", "-", "-"].map(str::to_owned);
@@ -130,15 +130,15 @@ fn presence(online: Option<&Presence>, last_seen: Option<Moment>, otherwise: &st
 fn show_keys(keys: &[KeyStatus]) {
     for KeyStatus { fingerprint, added, until } in keys {
         let until = until.map(|until| format!(", replaced, good until {until}")).unwrap_or_default();
-        text::out(&format!("key {fingerprint} since {added}{until}"));
+        output::print(&format!("key {fingerprint} since {added}{until}"));
     }
 }
 
 fn show_enrolments(enrolments: &[Enrolment]) {
     if enrolments.is_empty() {
-        return text::err("there are none; `devstream hub enroll add --device GLOB --uses N` makes one");
+        return output::eprint("there are none; `devstream hub enroll add --device GLOB --uses N` makes one");
     }
-    let now = clock::moment();
+    let now = clock::now_utc();
     let row = |key: &Enrolment| {
         let state = match key {
             key if now >= key.until => "expired",
@@ -148,12 +148,12 @@ fn show_enrolments(enrolments: &[Enrolment]) {
         let used = format!("{} of {}", key.used, key.uses);
         vec![key.id.to_string(), state.into(), key.devices.to_string(), used, key.until.to_string()]
     };
-    text::table(&["KEY", "STATE", "DEVICES", "USED", "UNTIL"], enrolments.iter().map(row));
+    output::print_table(&["KEY", "STATE", "DEVICES", "USED", "UNTIL"], enrolments.iter().map(row));
 }
 
 fn show_streams(streams: &[StreamStatus]) {
     if streams.is_empty() {
-        return text::err("there are no streams");
+        return output::eprint("there are no streams");
     }
     let row = |stream: &StreamStatus| {
         let name = stream.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
@@ -163,20 +163,21 @@ fn show_streams(streams: &[StreamStatus]) {
             stream.service.to_string(),
             format!("{}{name}", stream.device),
             stream.source.to_string(),
-            text::span(std::time::Duration::from_secs(stream.age_seconds)),
-            text::bytes(stream.bytes_to_device),
-            text::bytes(stream.bytes_to_service),
+            output::format_duration(std::time::Duration::from_secs(stream.age_seconds)),
+            output::format_bytes(stream.bytes_to_device),
+            output::format_bytes(stream.bytes_to_service),
         ]
     };
     let columns = ["ID", "STATE", "SERVICE", "TO", "FROM", "AGE", "UP", "DOWN"];
-    text::table(&columns, streams.iter().map(row));
+    output::print_table(&columns, streams.iter().map(row));
 }
 
 fn show_status(status: &HubStatus) {
-    let limit = status.memory_limit_bytes.map(|limit| format!(" of {}", text::bytes(limit))).unwrap_or_default();
+    let limit =
+        status.memory_limit_bytes.map(|limit| format!(" of {}", output::format_bytes(limit))).unwrap_or_default();
     let memory = match status.memory_bytes {
         0 => "not told by the system".to_owned(),
-        bytes => format!("{}{limit}", text::bytes(bytes)),
+        bytes => format!("{}{limit}", output::format_bytes(bytes)),
     };
     let state = if status.draining { "draining: no new streams" } else { "running" };
     let certificate = &status.certificate;
@@ -189,7 +190,7 @@ fn show_status(status: &HubStatus) {
         ("devices", format!("{} online of {}", status.online, status.devices)),
         ("services", status.services.to_string()),
         ("streams", status.streams.to_string()),
-        ("strangers", format!("{} connections not yet authenticated", status.strangers)),
+        ("unauthenticated", format!("{} connections not yet authenticated", status.unauthenticated_connections)),
         ("memory", memory),
         ("descriptors", status.descriptors_of()),
         ("congestion", status.congestion_control.clone().unwrap_or_else(|| "as the system has it".into())),
@@ -199,7 +200,7 @@ fn show_status(status: &HubStatus) {
         ),
         ("activity log", format!("{} lines lost", status.activity_lost)),
     ] {
-        text::out(&format!("{name:<14}{value}"));
+        output::print(&format!("{name:<14}{value}"));
     }
-    status.warnings.iter().for_each(|warning| text::out(&format!("warning: {warning}")));
+    status.warnings.iter().for_each(|warning| output::print(&format!("warning: {warning}")));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 
-use super::units::{age, size};
+use super::value_parsers::{age, size};
 use crate::cli::complete::hub;
 use crate::hub::activity::Settings;
 use crate::proto::id::{DeviceId, ServiceName};
@@ -76,8 +76,8 @@ pub(in crate::cli) struct Logs {
 }
 
 /// Files are named by the second: smaller ones would come faster than their names can tell.
-const SMALLEST_FILE: u64 = 64 * 1024;
+const MIN_ROTATE_SIZE: u64 = 64 * 1024;
 
 fn rotate_size(text: &str) -> Result<u64, String> {
-    size(text).and_then(|size| if size < SMALLEST_FILE { Err("at least 64KiB".into()) } else { Ok(size) })
+    size(text).and_then(|size| if size < MIN_ROTATE_SIZE { Err("at least 64KiB".into()) } else { Ok(size) })
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use clap_complete::engine::ArgValueCandidates;
 
-use super::{HubArgs, Listing};
+use super::{HubArgs, OutputArgs};
 use crate::cli::complete;
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, StreamName};
@@ -27,7 +27,7 @@ pub(in crate::cli) struct Check {
     #[arg(long, value_name = "[NAME=][HOST:]PORT", value_delimiter = ',', conflicts_with = "device")]
     pub(in crate::cli) forward: Vec<Forward>,
     #[command(flatten)]
-    pub(in crate::cli) listing: Listing,
+    pub(in crate::cli) output: OutputArgs,
     #[command(flatten)]
     pub(in crate::cli) hub: HubArgs,
 }

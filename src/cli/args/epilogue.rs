@@ -4,7 +4,7 @@ use crate::proto::refusal::TABLE;
 
 /// Its own words, then one line for each kind of refusal, from their table.
 pub(super) fn text() -> String {
-    let mut rows: Vec<_> = TABLE.iter().filter(|row| row.exit > OWN).collect();
+    let mut rows: Vec<_> = TABLE.iter().filter(|row| row.exit > LAST_GENERIC_STATUS).collect();
     rows.sort_by_key(|row| row.exit);
     let refusals: String = rows.iter().map(|row| format!("\n  {}  {}", row.exit, row.sentence)).collect();
     format!(
@@ -17,4 +17,4 @@ pub(super) fn text() -> String {
 }
 
 /// The statuses up to this one are no refusal's own.
-const OWN: u8 = 2;
+const LAST_GENERIC_STATUS: u8 = 2;

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCandidates;
 
-use super::Listing;
+use super::OutputArgs;
 use crate::cli::complete;
 use crate::cli::profile::Profile;
 
@@ -16,7 +16,7 @@ use crate::cli::profile::Profile;
 #[command(args_conflicts_with_subcommands = true)]
 pub(in crate::cli) struct Profiles {
     #[command(flatten)]
-    pub(in crate::cli) listing: Listing,
+    pub(in crate::cli) output: OutputArgs,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     #[command(subcommand)]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::Logs;
-use super::units::age;
+use super::value_parsers::age;
 use crate::cli::complete::hub;
 use crate::proto::id::{DeviceId, ServiceName, StreamId};
 use crate::proto::scope::Glob;
@@ -30,16 +30,16 @@ pub(in crate::cli) enum HubCommand {
     #[command(subcommand)]
     Enroll(EnrollCommand),
     /// List the devices: who is online, since when, from where, what it offers
-    Devices(Listing),
+    Devices(OutputArgs),
     Streams(Streams),
     /// Print how the hub is: up since, counts, certificate, memory, file descriptors
-    Status(Listing),
+    Status(OutputArgs),
     /// Check that the hub runs, is reached under its join links' name, and has what it needs: certificate, clock, file
     /// descriptors, disk
     ///
     /// For what is wrong, the cause and what to do next. The name is looked up, and the hub dialled, from this machine: what
     /// `devstream check` says elsewhere may differ. Ends with the exit code of the first failure.
-    Check(Listing),
+    Check(OutputArgs),
     /// Print the hub's name, streaming endpoints and pin as JSON
     Show,
     /// Check the configuration file, every section of it
@@ -69,14 +69,14 @@ pub(in crate::cli) enum DeviceCommand {
         link: LinkArgs,
     },
     /// List the devices
-    List(Listing),
+    List(OutputArgs),
     /// Show one device
     Show {
         /// The device's id
         #[arg(add = ArgValueCandidates::new(hub::devices))]
         id: DeviceId,
         #[command(flatten)]
-        listing: Listing,
+        output: OutputArgs,
     },
     /// Keep a device out until it is enabled again; its connection and streams end
     Disable {
@@ -129,14 +129,14 @@ pub(in crate::cli) enum ServiceCommand {
         scope: ScopeArgs,
     },
     /// List the services
-    List(Listing),
+    List(OutputArgs),
     /// Show one service
     Show {
         /// The service's name
         #[arg(add = ArgValueCandidates::new(hub::services))]
         name: ServiceName,
         #[command(flatten)]
-        listing: Listing,
+        output: OutputArgs,
     },
     /// Keep a service out until it is enabled again; its streams end
     Disable {
@@ -183,7 +183,7 @@ pub(in crate::cli) enum EnrollCommand {
         valid: Duration,
     },
     /// List the enrolment keys: for which ids, how often used, until when
-    List(Listing),
+    List(OutputArgs),
     /// Make an enrolment key void; the devices that joined with it stay
     Remove {
         /// Its number
@@ -196,7 +196,7 @@ pub(in crate::cli) enum EnrollCommand {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Streams {
     #[command(flatten)]
-    pub(in crate::cli) listing: Listing,
+    pub(in crate::cli) output: OutputArgs,
     #[command(subcommand)]
     pub(in crate::cli) command: Option<StreamsCommand>,
 }
@@ -204,7 +204,7 @@ pub(in crate::cli) struct Streams {
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum StreamsCommand {
     /// List the streams
-    List(Listing),
+    List(OutputArgs),
     /// End a stream; both of its ends are told why
     Kill {
         /// Its id, as listed
@@ -238,38 +238,38 @@ pub(in crate::cli) struct ScopeArgs {
     pub(in crate::cli) streams: Vec<Glob>,
     /// How long, from now, such as 8h or 30d; or `ever`
     #[arg(long = "for", value_name = "AGE", value_parser = age_or_ever)]
-    pub(in crate::cli) span: Option<Span>,
+    pub(in crate::cli) period: Option<AccessPeriod>,
     /// How many streams at once; or `any`
     #[arg(long, value_name = "N", value_parser = number_or_any)]
-    pub(in crate::cli) max_streams: Option<Count>,
+    pub(in crate::cli) max_streams: Option<StreamLimit>,
 }
 
 /// How long a service may come.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) enum Span {
+pub(in crate::cli) enum AccessPeriod {
     For(Duration),
-    Ever,
+    Unlimited,
 }
 
 /// How many streams a service may have.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) enum Count {
-    Of(u32),
-    Any,
+pub(in crate::cli) enum StreamLimit {
+    AtMost(u32),
+    Unlimited,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
-pub(in crate::cli) struct Listing {
+pub(in crate::cli) struct OutputArgs {
     /// As JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }
 
-fn age_or_ever(text: &str) -> Result<Span, String> {
-    if text == "ever" { Ok(Span::Ever) } else { age(text).map(Span::For) }
+fn age_or_ever(text: &str) -> Result<AccessPeriod, String> {
+    if text == "ever" { Ok(AccessPeriod::Unlimited) } else { age(text).map(AccessPeriod::For) }
 }
 
-fn number_or_any(text: &str) -> Result<Count, String> {
+fn number_or_any(text: &str) -> Result<StreamLimit, String> {
     let number = || text.parse().map_err(|_| format!("'{text}' is neither a number nor 'any'"));
-    if text == "any" { Ok(Count::Any) } else { number().map(Count::Of) }
+    if text == "any" { Ok(StreamLimit::Unlimited) } else { number().map(StreamLimit::AtMost) }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::{Args, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
 
-use super::Listing;
+use super::OutputArgs;
 use crate::cli::complete;
 use crate::cli::profile::Profile;
 use crate::proto::id::{DeviceId, InvalidName, StreamName};
@@ -105,7 +105,7 @@ pub(in crate::cli) struct Rdp {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Status {
     #[command(flatten)]
-    pub(in crate::cli) listing: Listing,
+    pub(in crate::cli) output: OutputArgs,
 }
 
 #[cfg(test)]

@@ -1,22 +1,22 @@
 //! As a device: to the hub, and whether what is offered answers here.
 
-use super::greeting::listen;
-use super::telling::Telling;
-use super::way::{since, to_hub};
+use super::banner::read_banner;
+use super::hub_path::{elapsed_since, to_hub};
+use super::reporter::Reporter;
 use crate::agent::target::connect;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::configured::device_agent;
-use crate::cli::identity::{default_device, enrol};
-use crate::net::clock;
-use crate::proto::check::{Finding, Hop, greeting};
+use crate::cli::identity::{client_factory, default_device_id};
+use crate::cli::role_settings::device_agent;
+use crate::net::os::clock;
+use crate::proto::check::{Finding, Hop, judge_banner};
 use crate::proto::forward::Forward;
 use crate::proto::id::{Principal, Role};
 
 /// Where nothing is offered, the device-agent's settings are read for the way alone.
 const NO_FORWARD: &str = "--forward=1";
 
-pub(super) async fn check(telling: &Telling, check: Check) -> Result<(), Failure> {
+pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failure> {
     let profile = check.hub.profile.as_ref();
     let typed: Vec<_> = check.forward.iter().map(|forward| format!("--forward={forward}")).collect();
     let flags: Vec<_> = typed.iter().map(String::as_str).collect();
@@ -28,21 +28,21 @@ pub(super) async fn check(telling: &Telling, check: Check) -> Result<(), Failure
         Err(_) if flags.is_empty() => (device_agent(profile, &[NO_FORWARD])?, Vec::new()),
         Err(failure) => return Err(failure),
     };
-    let id = agent.id.map_or_else(|| default_device(&check.hub), |id| Ok(id.into()))?;
+    let id = agent.id.map_or_else(|| default_device_id(&check.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
-    to_hub(telling, &principal, &enrol(principal.clone(), check.hub.or(agent.hub))).await;
+    to_hub(reporter, &principal, &client_factory(principal.clone(), check.hub.or(agent.hub))).await;
     for forward in &forwards {
-        telling.begin(Hop::Target, forward);
-        telling.push(target(forward).await);
+        reporter.begin(Hop::Target, forward);
+        reporter.push(target(forward).await);
     }
     Ok(())
 }
 
 async fn target(forward: &Forward) -> Finding {
-    let (at, began) = (forward.to_string(), clock::now());
+    let (at, started) = (forward.to_string(), clock::now());
     match connect(forward).await {
-        Ok(mut target) => greeting(&at, Some(&forward.name), &listen(&mut target, Some(&forward.name)).await),
+        Ok(mut target) => judge_banner(&at, Some(&forward.name), &read_banner(&mut target, Some(&forward.name)).await),
         Err(refusal) => Finding::failed(Hop::Target, at, &refusal),
     }
-    .took(since(began))
+    .took(elapsed_since(started))
 }

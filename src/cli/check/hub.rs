@@ -3,71 +3,74 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::telling::Telling;
-use super::way::{since, to_door};
+use super::hub_path::{elapsed_since, to_tls};
+use super::reporter::Reporter;
 use crate::cli::Failure;
-use crate::cli::admin::no_hub;
-use crate::cli::args::Listing;
-use crate::hub::state::{admin_socket, made};
+use crate::cli::admin::hub_not_running;
+use crate::cli::args::OutputArgs;
+use crate::hub::state::{admin_socket, created_at};
 use crate::net::client::Client;
+use crate::net::os::clock;
+use crate::net::os::local_socket;
+use crate::net::os::random;
+use crate::net::os::usage;
 use crate::net::tls::Trust;
-use crate::net::{clock, local, random, usage};
-use crate::proto::admin::{AdminAnswer, AdminRequest, HubInfo, HubStatus};
-use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk, shown};
+use crate::proto::admin::{AdminRequest, AdminResponse, HubInfo, HubStatus};
+use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk, sanitized};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// All of it, for the hub with this state directory.
-pub(in crate::cli) async fn run(state: &Path, listing: Listing) -> Result<(), Failure> {
-    let telling = Telling::new(listing);
-    check(&telling, state).await?;
-    telling.end()
+pub(in crate::cli) async fn run(state: &Path, output: OutputArgs) -> Result<(), Failure> {
+    let reporter = Reporter::new(output);
+    check(&reporter, state).await?;
+    reporter.end()
 }
 
-async fn check(telling: &Telling, state: &Path) -> anyhow::Result<()> {
-    let (socket, began) = (admin_socket(state), clock::now());
-    telling.begin(Hop::Hub, state.display());
+async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
+    let (socket, started) = (admin_socket(state), clock::now());
+    reporter.begin(Hop::Hub, state.display());
     let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
-    let (Some(AdminAnswer::Hub(info)), Some(AdminAnswer::Status(status))) = answers else {
-        let refusal = Refusal::new(Kind::HubUnreachable, no_hub(&socket));
-        telling.push(Finding::failed(Hop::Hub, state.display(), &refusal));
+    let (Some(AdminResponse::Hub(info)), Some(AdminResponse::Status(status))) = answers else {
+        let refusal = Refusal::new(RefusalKind::HubUnreachable, hub_not_running(&socket));
+        reporter.push(Finding::failed(Hop::Hub, state.display(), &refusal));
         return Ok(());
     };
-    telling.push(runs(&info, &status).took(since(began)));
-    telling.push(certificate(&status.certificate, clock::moment(), made(state)));
+    reporter.push(runs(&info, &status).took(elapsed_since(started)));
+    reporter.push(certificate(&status.certificate, clock::now_utc(), created_at(state)));
     // As a machine would that has just been given a join link.
     let public = HubAddress { host: info.hostname.clone(), port: info.local.port };
-    to_door(telling, &stranger(public, &info)?).await;
-    telling.push(descriptors(&status));
-    if let Some(left) = usage::disk(state) {
-        telling.push(disk(&state.display().to_string(), left));
+    to_tls(reporter, &unknown_client(public, &info)?).await;
+    reporter.push(descriptors(&status));
+    if let Some(left) = usage::disk_space(state) {
+        reporter.push(disk(&state.display().to_string(), left));
     }
     Ok(())
 }
 
-async fn ask(socket: &Path, request: AdminRequest) -> Option<AdminAnswer> {
-    local::ask(socket, &request).await.ok()
+async fn ask(socket: &Path, request: AdminRequest) -> Option<AdminResponse> {
+    local_socket::request(socket, &request).await.ok()
 }
 
 fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
     let finding = Finding::good(Hop::Hub, &info.hostname).fact("listening", &info.local);
     let finding = finding.fact("since", status.since).fact("version", &status.version).fact("process", status.process);
     if status.draining {
-        return finding.judged(Verdict::failed(Hop::Hub, &Kind::Draining.into()));
+        return finding.with_verdict(Verdict::failed(Hop::Hub, &RefusalKind::Draining.into()));
     }
     if status.warnings.is_empty() {
         return finding;
     }
-    finding.judged(Verdict::Odd {
-        cause: shown(status.warnings.join("; ")),
+    finding.with_verdict(Verdict::Warning {
+        cause: sanitized(status.warnings.join("; ")),
         advice: "the hub's own messages say more".into(),
     })
 }
 
 /// Who the hub does not know, and who says nothing to it.
-fn stranger(hub: HubAddress, info: &HubInfo) -> anyhow::Result<Client> {
+fn unknown_client(hub: HubAddress, info: &HubInfo) -> anyhow::Result<Client> {
     let principal = Principal { role: Role::Device, id: "check".to_owned().try_into()? };
     let key = Arc::new(PrivateKey::from_seed(&random::secret()));
     Ok(Client::new(hub, &Trust::Pin(info.pin), principal, key)?)

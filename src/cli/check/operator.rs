@@ -5,18 +5,18 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, copy, sink};
 use tokio::time::timeout;
 
-use super::greeting::listen;
-use super::telling::Telling;
-use super::way::{since, to_hub};
+use super::banner::read_banner;
+use super::hub_path::{elapsed_since, to_hub};
+use super::reporter::Reporter;
 use crate::cli::Failure;
 use crate::cli::args::Check;
-use crate::cli::configured::service_proxy;
-use crate::cli::identity::{enrol, service};
-use crate::net::clock;
+use crate::cli::identity::{client_factory, default_service_id};
+use crate::cli::role_settings::service_proxy;
 use crate::net::identity::Identity;
-use crate::net::stream::Stream;
+use crate::net::os::clock;
+use crate::net::tunnel::stream::Stream;
 use crate::proto::admin::{DeviceStatus, Presence};
-use crate::proto::check::{Finding, Hop, belongs_to, greeting};
+use crate::proto::check::{Finding, Hop, hop_of, judge_banner};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::refusal::Refusal;
 use crate::proxy::Connector;
@@ -25,24 +25,24 @@ use crate::proxy::Connector;
 const NO_DEVICE: &str = "none";
 
 /// What the target still says, and the way of the end to the device, take no longer.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-pub(super) async fn check(telling: &Telling, check: Check) -> Result<(), Failure> {
+pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failure> {
     let proxy = service_proxy(check.hub.profile.as_ref(), &["--stdio", "--device", NO_DEVICE])?;
     let hub = check.hub.or(proxy.hub);
-    let principal = Principal { role: Role::Service, id: service(&hub)? };
-    let enrol = enrol(principal.clone(), hub);
-    if let Some(devices) = to_hub(telling, &principal, &enrol).await
+    let principal = Principal { role: Role::Service, id: default_service_id(&hub)? };
+    let client_factory = client_factory(principal.clone(), hub);
+    if let Some(devices) = to_hub(reporter, &principal, &client_factory).await
         && let Some(device) = &check.device
     {
-        let connector = Connector::new(&Identity::enrolled_by(principal, enrol))?;
-        to_device(telling, &devices, connector, (device, check.stream)).await;
+        let connector = Connector::new(&Identity::with_client_factory(principal, client_factory))?;
+        to_device(reporter, &devices, connector, (device, check.stream)).await;
     }
     Ok(())
 }
 
 async fn to_device(
-    telling: &Telling,
+    reporter: &Reporter,
     devices: &[DeviceStatus],
     connector: Connector,
     (device, name): (&DeviceId, Option<StreamName>),
@@ -50,20 +50,20 @@ async fn to_device(
     let presence = devices.iter().find(|status| status.id == *device).and_then(|status| status.online.as_ref());
     // Of a device that is not online, the request for a stream hears why.
     if let Some(presence) = presence {
-        telling.push(online(device, presence));
+        reporter.push(online(device, presence));
     }
     let at = name.as_ref().map_or_else(|| device.to_string(), |name| format!("{device}/{name}"));
-    telling.begin(Hop::Stream, &at);
-    let began = clock::now();
+    reporter.begin(Hop::Stream, &at);
+    let started = clock::now();
     match connector.open(device, name.as_ref()).await {
         Ok(stream) => {
-            telling.push(Finding::good(Hop::Stream, &at).took(since(began)));
+            reporter.push(Finding::good(Hop::Stream, &at).took(elapsed_since(started)));
             let first = presence.and_then(|presence| presence.forwards.first());
-            to_target(telling, &at, name.as_ref().or(first), stream).await;
+            to_target(reporter, &at, name.as_ref().or(first), stream).await;
         }
-        Err(refusal) => telling.push(no_stream(&at, &refusal).took(since(began))),
+        Err(refusal) => reporter.push(no_stream(&at, &refusal).took(elapsed_since(started))),
     }
-    connector.close(GOODBYE).await;
+    connector.close(CLOSE_GRACE).await;
 }
 
 fn online(device: &DeviceId, presence: &Presence) -> Finding {
@@ -78,21 +78,21 @@ fn online(device: &DeviceId, presence: &Presence) -> Finding {
 }
 
 fn no_stream(at: &str, refusal: &Refusal) -> Finding {
-    Finding::failed(belongs_to(refusal.kind), at, refusal)
+    Finding::failed(hop_of(refusal.kind), at, refusal)
 }
 
 /// What the target says first, which is known by this name; and then its end, so that nobody takes it for a stream that
 /// was lost.
-async fn to_target(telling: &Telling, at: &str, known_as: Option<&StreamName>, mut stream: Stream) {
-    telling.begin(Hop::Target, at);
-    let began = clock::now();
-    let heard = listen(&mut stream, known_as).await;
-    telling.push(greeting(at, known_as, &heard).took(since(began)));
-    let goodbye = async {
+async fn to_target(reporter: &Reporter, at: &str, stream_name: Option<&StreamName>, mut stream: Stream) {
+    reporter.begin(Hop::Target, at);
+    let started = clock::now();
+    let banner_read = read_banner(&mut stream, stream_name).await;
+    reporter.push(judge_banner(at, stream_name, &banner_read).took(elapsed_since(started)));
+    let drain = async {
         stream.shutdown().await?;
         // Unread, it would not come to its end.
         copy(&mut stream, &mut sink()).await
     };
     // Whatever comes of it, the target was heard.
-    let _ = timeout(GOODBYE, goodbye).await;
+    let _ = timeout(CLOSE_GRACE, drain).await;
 }

@@ -3,11 +3,11 @@
 use clap_complete::engine::CompletionCandidate;
 use tokio::time::timeout;
 
-use super::{MOST, PATIENCE, line, list};
-use crate::cli::{configured, home};
+use super::{MAX_CANDIDATES, REPLY_TIMEOUT, argv, list};
+use crate::cli::{paths, role_settings};
 use crate::hub::state::admin_socket;
-use crate::net::local;
-use crate::proto::admin::{AdminAnswer, AdminRequest, Enrolment, Identity, StreamStatus};
+use crate::net::os::local_socket;
+use crate::proto::admin::{AdminRequest, AdminResponse, Enrolment, Identity, StreamStatus};
 use crate::proto::id::Role;
 
 /// The hub's devices, with how they are.
@@ -34,45 +34,45 @@ pub(in crate::cli) fn offered() -> Vec<CompletionCandidate> {
 
 /// The streams that there are.
 pub(in crate::cli) fn streams() -> Vec<CompletionCandidate> {
-    let Some(AdminAnswer::Streams { streams }) = ask(AdminRequest::Streams) else { return Vec::new() };
+    let Some(AdminResponse::Streams { streams }) = ask(AdminRequest::Streams) else { return Vec::new() };
     let candidate = |stream: StreamStatus| {
         let help = format!("{} to {}, for {} s", stream.service, stream.device, stream.age_seconds);
         CompletionCandidate::new(stream.id.to_string()).help(Some(help.into()))
     };
-    streams.into_iter().take(MOST).map(candidate).collect()
+    streams.into_iter().take(MAX_CANDIDATES).map(candidate).collect()
 }
 
 /// The enrolment keys.
 pub(in crate::cli) fn enrolments() -> Vec<CompletionCandidate> {
-    let Some(AdminAnswer::Enrolments { enrolments }) = ask(AdminRequest::ListEnrolments) else { return Vec::new() };
+    let Some(AdminResponse::Enrolments { enrolments }) = ask(AdminRequest::ListEnrolments) else { return Vec::new() };
     let candidate = |key: Enrolment| {
         let help = format!("for {}, used {} of {} times", key.devices, key.used, key.uses);
         CompletionCandidate::new(key.id.to_string()).help(Some(help.into()))
     };
-    enrolments.into_iter().take(MOST).map(candidate).collect()
+    enrolments.into_iter().take(MAX_CANDIDATES).map(candidate).collect()
 }
 
-fn identities(role: Role, how: impl Fn(&Identity) -> String) -> Vec<CompletionCandidate> {
+fn identities(role: Role, describe: impl Fn(&Identity) -> String) -> Vec<CompletionCandidate> {
     let candidate =
-        |known: Identity| CompletionCandidate::new(known.principal.id.as_str()).help(Some(how(&known).into()));
-    ask(AdminRequest::List { role }).into_iter().flat_map(all).take(MOST).map(candidate).collect()
+        |known: Identity| CompletionCandidate::new(known.principal.id.as_str()).help(Some(describe(&known).into()));
+    ask(AdminRequest::List { role }).into_iter().flat_map(all).take(MAX_CANDIDATES).map(candidate).collect()
 }
 
-fn all(answer: AdminAnswer) -> Vec<Identity> {
-    if let AdminAnswer::Identities { identities } = answer { identities } else { Vec::new() }
+fn all(answer: AdminResponse) -> Vec<Identity> {
+    if let AdminResponse::Identities { identities } = answer { identities } else { Vec::new() }
 }
 
-fn state(identity: &Identity, well: &str) -> String {
+fn state(identity: &Identity, default_state: &str) -> String {
     match (identity.enabled, identity.joined) {
         (false, _) => "disabled".into(),
         (true, false) => "not joined".into(),
-        (true, true) => well.into(),
+        (true, true) => default_state.into(),
     }
 }
 
-fn ask(request: AdminRequest) -> Option<AdminAnswer> {
-    let given = configured::hub_state(&line::flags(&["state-dir"])).ok()?;
-    let socket = admin_socket(&home::hub_state(given.as_deref()).ok()?);
+fn ask(request: AdminRequest) -> Option<AdminResponse> {
+    let given = role_settings::hub_state(&argv::flags(&["state-dir"])).ok()?;
+    let socket = admin_socket(&paths::hub_state(given.as_deref()).ok()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { timeout(PATIENCE, local::ask(&socket, &request)).await.ok()?.ok() })
+    runtime.block_on(async { timeout(REPLY_TIMEOUT, local_socket::request(&socket, &request)).await.ok()?.ok() })
 }

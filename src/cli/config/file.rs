@@ -36,7 +36,7 @@ pub(super) struct Setting {
 }
 
 /// A sentence about a place in the text.
-type Mistake = (Range<usize>, String);
+type Diagnostic = (Range<usize>, String);
 
 /// Everything in the file, or every mistake in it. None if there is no file and there need not be.
 pub(super) fn load(command: &Command, path: &Path, optional: bool) -> Result<Option<Vec<Setting>>, Vec<String>> {
@@ -50,31 +50,31 @@ pub(super) fn load(command: &Command, path: &Path, optional: bool) -> Result<Opt
 /// Everything in the text of this file, or every mistake in it.
 pub(super) fn parse(command: &Command, path: &Path, text: &str) -> Result<Vec<Setting>, Vec<String>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut mistakes: Vec<Mistake> =
+    let mut errors: Vec<Diagnostic> =
         errors.iter().map(|error| (error.span().unwrap_or_default(), error.message().to_owned())).collect();
-    let mut reading = Reading { command, text, profile: None, settings: Vec::new(), mistakes: Vec::new() };
+    let mut parser = Parser { command, text, profile: None, settings: Vec::new(), errors: Vec::new() };
     // What could not be parsed was left out, and would be reported as something else.
-    if mistakes.is_empty() {
+    if errors.is_empty() {
         for (name, content) in document.get_ref() {
-            if name.get_ref() == PROFILE { reading.profiles(content) } else { reading.section(name, content) }
+            if name.get_ref() == PROFILE { parser.profiles(content) } else { parser.section(name, content) }
         }
     }
-    mistakes.append(&mut reading.mistakes);
-    mistakes.sort_by_key(|(place, _)| place.start);
-    if mistakes.is_empty() {
-        return Ok(reading.settings);
+    errors.append(&mut parser.errors);
+    errors.sort_by_key(|(span, _)| span.start);
+    if errors.is_empty() {
+        return Ok(parser.settings);
     }
-    Err(mistakes.iter().map(|(place, words)| at(path, text, place.start, words)).collect())
+    Err(errors.iter().map(|(span, message)| located(path, text, span.start, message)).collect())
 }
 
 /// A file that is being understood.
-struct Reading<'a> {
+struct Parser<'a> {
     command: &'a Command,
     text: &'a str,
     /// Whose sections these are.
     profile: Option<Profile>,
     settings: Vec<Setting>,
-    mistakes: Vec<Mistake>,
+    errors: Vec<Diagnostic>,
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -86,11 +86,11 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-impl Reading<'_> {
+impl Parser<'_> {
     /// `[profile.NAME.ROLE]`
     fn profiles(&mut self, content: &Spanned<DeValue<'_>>) {
         let Some(profiles) = content.get_ref().as_table() else {
-            return self.mistakes.push((content.span(), "profile is a table of sections: [profile.NAME.ROLE]".into()));
+            return self.errors.push((content.span(), "profile is a table of sections: [profile.NAME.ROLE]".into()));
         };
         for (name, sections) in profiles {
             match (name.get_ref().parse(), sections.get_ref().as_table()) {
@@ -98,10 +98,10 @@ impl Reading<'_> {
                     self.profile = Some(profile);
                     sections.into_iter().for_each(|(name, content)| self.section(name, content));
                 }
-                (Err(wrong), _) => self.mistakes.push((name.span(), wrong)),
+                (Err(wrong), _) => self.errors.push((name.span(), wrong)),
                 (Ok(_), None) => {
-                    let words = format!("'{}' stands in no section; [profile.NAME.ROLE] is one", name.get_ref());
-                    self.mistakes.push((name.span(), words));
+                    let message = format!("'{}' stands in no section; [profile.NAME.ROLE] is one", name.get_ref());
+                    self.errors.push((name.span(), message));
                 }
             }
         }
@@ -115,11 +115,11 @@ impl Reading<'_> {
         let (Some(section), Some(table)) = (known, content.get_ref().as_table()) else {
             let prefix = self.profile.as_ref().map_or_else(String::new, |profile| format!("profile.{profile}."));
             let there = sections.iter().map(|section| format!("[{prefix}{section}]")).collect::<Vec<_>>().join(" ");
-            let words = match content.get_ref().as_table() {
+            let message = match content.get_ref().as_table() {
                 Some(_) => format!("there is no section [{prefix}{}]; there are {there}", name.get_ref()),
                 None => format!("'{}' stands in no section; there are {there}", name.get_ref()),
             };
-            return self.mistakes.push((name.span(), words));
+            return self.errors.push((name.span(), message));
         };
         for (key, value) in table {
             self.setting(section, key, value);
@@ -129,16 +129,16 @@ impl Reading<'_> {
     fn setting(&mut self, section: &'static str, key: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
         let Some(flag) = settings(self.command, section).find(|flag| flag.get_long() == Some(key.get_ref())) else {
             let keys: Vec<_> = settings(self.command, section).filter_map(Arg::get_long).collect();
-            let words = format!("[{section}] has no key '{}'; it has {}", key.get_ref(), keys.join(", "));
-            return self.mistakes.push((key.span(), words));
+            let message = format!("[{section}] has no key '{}'; it has {}", key.get_ref(), keys.join(", "));
+            return self.errors.push((key.span(), message));
         };
         match values(self.command, section, flag, value) {
             Ok(values) => {
-                let (profile, line) = (self.profile.clone(), place(self.text, key.span().start).0);
+                let (profile, line) = (self.profile.clone(), line_and_column(self.text, key.span().start).0);
                 let key = key.get_ref().clone().into_owned();
                 self.settings.push(Setting { section, key, values, profile, line });
             }
-            Err(wrong) => self.mistakes.extend(wrong),
+            Err(wrong) => self.errors.extend(wrong),
         }
     }
 }
@@ -149,7 +149,7 @@ fn values(
     section: &str,
     flag: &Arg,
     value: &Spanned<DeValue<'_>>,
-) -> Result<Vec<String>, Vec<Mistake>> {
+) -> Result<Vec<String>, Vec<Diagnostic>> {
     let repeatable = matches!(flag.get_action(), ArgAction::Append);
     let one = || vec![(value.span(), text(value.get_ref()))];
     let (given, wanted) = match (value.get_ref(), flag.get_action()) {
@@ -158,8 +158,9 @@ fn values(
         (DeValue::Array(items), _) if repeatable && items.is_empty() => {
             // To clap no value is the default, which is often everything: hardly what whoever wrote this meant.
             let key = flag.get_long().unwrap_or_default();
-            let words = format!("{key} = [] names nothing; give at least one, or leave {key} out to have its default");
-            return Err(vec![(value.span(), words)]);
+            let message =
+                format!("{key} = [] names nothing; give at least one, or leave {key} out to have its default");
+            return Err(vec![(value.span(), message)]);
         }
         (DeValue::Array(items), _) if repeatable => {
             (items.iter().map(|item| (item.span(), text(item.get_ref()))).collect(), "a string or a number")
@@ -167,16 +168,16 @@ fn values(
         _ if repeatable => (one(), "a string, a number, or an array of them"),
         _ => (one(), "a string or a number"),
     };
-    let (mut values, mut mistakes) = (Vec::new(), Vec::new());
-    for (place, text) in given {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for (span, text) in given {
         let key = flag.get_long().unwrap_or_default();
-        match text.ok_or_else(|| format!("{key} takes {wanted}")).and_then(|text| accepted(command, section, key, text))
+        match text.ok_or_else(|| format!("{key} takes {wanted}")).and_then(|text| validate(command, section, key, text))
         {
             Ok(text) => values.push(text),
-            Err(words) => mistakes.push((place, words)),
+            Err(message) => errors.push((span, message)),
         }
     }
-    if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
 /// As it would be typed.
@@ -194,9 +195,9 @@ fn decimal(number: &DeInteger<'_>) -> Option<String> {
 }
 
 /// Asks the command line itself. What else is missing on it does not matter here.
-fn accepted(command: &Command, section: &str, key: &str, text: String) -> Result<String, String> {
-    let words = ["devstream", section, &format!("--{key}={text}")];
-    match without_environment(command.clone()).try_get_matches_from(words) {
+fn validate(command: &Command, section: &str, key: &str, text: String) -> Result<String, String> {
+    let args = ["devstream", section, &format!("--{key}={text}")];
+    match without_environment(command.clone()).try_get_matches_from(args) {
         Err(error) if matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) => {
             Err(first_paragraph(&error))
         }
@@ -211,13 +212,13 @@ fn first_paragraph(error: &clap::Error) -> String {
     paragraph.strip_prefix("error: ").unwrap_or(&paragraph).to_owned()
 }
 
-fn at(path: &Path, text: &str, offset: usize, words: impl Display) -> String {
-    let (line, column) = place(text, offset);
-    format!("{}:{line}:{column}: {words}", path.display())
+fn located(path: &Path, text: &str, offset: usize, message: impl Display) -> String {
+    let (line, column) = line_and_column(text, offset);
+    format!("{}:{line}:{column}: {message}", path.display())
 }
 
 /// The line and the column.
-fn place(text: &str, offset: usize) -> (usize, usize) {
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1)
 }

@@ -9,12 +9,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Serialize;
 
 use super::file::{Setting, load};
-use super::{Mistake, SECTIONS, of, settings, with};
+use super::{ConfigError, SECTIONS, for_profile, settings, with_default};
 use crate::cli::profile::Profile;
 
 /// One setting of one role.
 #[derive(Debug, Serialize)]
-pub(in crate::cli) struct Shown {
+pub(in crate::cli) struct EffectiveSetting {
     /// Whose.
     pub(in crate::cli) role: &'static str,
     /// The long flag.
@@ -32,7 +32,7 @@ pub(in crate::cli) struct Shown {
 }
 
 /// Where settings are looked for.
-pub(in crate::cli) struct Asked<'a> {
+pub(in crate::cli) struct ShowRequest<'a> {
     /// One role, or all.
     pub(in crate::cli) role: Option<&'a str>,
     /// What would be typed after it.
@@ -40,25 +40,26 @@ pub(in crate::cli) struct Asked<'a> {
     /// The file that was named.
     pub(in crate::cli) named: Option<&'a Path>,
     /// The one that is looked at where none was.
-    pub(in crate::cli) usual: Option<&'a Path>,
+    pub(in crate::cli) default_path: Option<&'a Path>,
     /// Whose sections hold.
     pub(in crate::cli) profile: &'a Profile,
 }
 
 /// Every setting of the roles that are asked for.
-pub(in crate::cli) fn effective(asked: &Asked<'_>) -> Result<Vec<Shown>, Mistake> {
+pub(in crate::cli) fn effective(request: &ShowRequest<'_>) -> Result<Vec<EffectiveSetting>, ConfigError> {
     let command = crate::cli::command();
-    let path = asked.named.or(asked.usual);
-    let loaded = path.map(|path| load(&command, path, asked.named.is_none()).map_err(Mistake::Written)).transpose()?;
+    let path = request.named.or(request.default_path);
+    let loaded =
+        path.map(|path| load(&command, path, request.named.is_none()).map_err(ConfigError::File)).transpose()?;
     let file = path.zip(loaded.flatten());
     let mut shown = Vec::new();
-    for section in SECTIONS.into_iter().filter(|section| asked.role.is_none_or(|role| role == *section)) {
-        let lines = file
-            .iter()
-            .flat_map(|(path, all)| of(section, all.clone(), asked.profile).into_iter().map(move |one| (*path, one)));
+    for section in SECTIONS.into_iter().filter(|section| request.role.is_none_or(|role| role == *section)) {
+        let lines = file.iter().flat_map(|(path, all)| {
+            for_profile(section, all.clone(), request.profile).into_iter().map(move |setting| (*path, setting))
+        });
         let lines: Vec<(&Path, Setting)> = lines.collect();
-        let matches = matches(command.clone(), section, &lines, asked.arguments)?;
-        shown.extend(settings(&command, section).map(|flag| one(section, flag, &matches, &lines)));
+        let matches = matches(command.clone(), section, &lines, request.arguments)?;
+        shown.extend(settings(&command, section).map(|flag| effective_setting(section, flag, &matches, &lines)));
     }
     Ok(shown)
 }
@@ -73,14 +74,19 @@ fn matches(
     let optional = |flag: Arg| flag.required(false).required_unless_present(Resettable::Reset);
     let mut command = command.mut_subcommand(section, |role| role.mut_args(optional));
     for (_, Setting { key, values, .. }) in lines {
-        command = with(command, section, key, values.iter().map(OsString::from).collect());
+        command = with_default(command, section, key, values.iter().map(OsString::from).collect());
     }
-    let words = ["devstream", section].into_iter().chain(arguments.iter().map(String::as_str));
-    let matches = command.try_get_matches_from(words)?;
+    let args = ["devstream", section].into_iter().chain(arguments.iter().map(String::as_str));
+    let matches = command.try_get_matches_from(args)?;
     Ok(matches.subcommand_matches(section).cloned().unwrap_or_default())
 }
 
-fn one(role: &'static str, flag: &Arg, matches: &ArgMatches, lines: &[(&Path, Setting)]) -> Shown {
+fn effective_setting(
+    role: &'static str,
+    flag: &Arg,
+    matches: &ArgMatches,
+    lines: &[(&Path, Setting)],
+) -> EffectiveSetting {
     let (id, key) = (flag.get_id().as_str(), flag.get_long().unwrap_or_default().to_owned());
     let line = lines.iter().rev().find(|(_, setting)| setting.key == key);
     let (source, from) = match (matches.value_source(id), line) {
@@ -98,14 +104,14 @@ fn one(role: &'static str, flag: &Arg, matches: &ArgMatches, lines: &[(&Path, Se
         typed.map(|value| without_password(&value.to_string_lossy())).collect()
     };
     let otherwise = if values.is_empty() { otherwise(flag) } else { None };
-    Shown { role, key, values, otherwise, source, from }
+    EffectiveSetting { role, key, values, otherwise, source, from }
 }
 
 /// What the flag's help says about its absence.
 fn otherwise(flag: &Arg) -> Option<String> {
     let help = flag.get_help()?.to_string();
-    let (words, _) = help.split_once("[default: ")?.1.rsplit_once(']')?;
-    Some(words.to_owned())
+    let (default, _) = help.split_once("[default: ")?.1.rsplit_once(']')?;
+    Some(default.to_owned())
 }
 
 /// What may stand in a URL before its host is nobody's business.

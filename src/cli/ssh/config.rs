@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::cli::{home, text};
+use crate::cli::{output, paths};
 use crate::hub::state::write_private;
 
 /// Nobody's own is larger; what is, is something else.
@@ -14,43 +14,43 @@ const CONFIG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Writes the block into its file, and has `~/.ssh/config` include that.
 pub(super) fn include(block: &str) -> anyhow::Result<()> {
-    let (own, config) = (home::ssh_block()?, home::ssh_config()?);
-    let line = line(&own)?;
-    directory(&own)?;
+    let (own, config) = (paths::ssh_config_block()?, paths::ssh_config()?);
+    let line = include_line(&own)?;
+    create_parent(&own)?;
     write_private(&own, block)?;
-    text::err(&format!("ssh-config: wrote {}", own.display()));
+    output::eprint(&format!("ssh-config: wrote {}", own.display()));
     let content = read(&config)?;
-    if content.split_inclusive(|byte| *byte == b'\n').any(|other| is(other, &line)) {
-        text::err(&format!("ssh-config: {} includes it already", config.display()));
+    if content.split_inclusive(|byte| *byte == b'\n').any(|other| is_line(other, &line)) {
+        output::eprint(&format!("ssh-config: {} includes it already", config.display()));
         return Ok(());
     }
-    directory(&config)?;
+    create_parent(&config)?;
     // At the top, since what stands after a Host line belongs to that.
     replace(&config, &[line.as_bytes(), b"\n", &content].concat())?;
-    text::err(&format!("ssh-config: {} includes it now", config.display()));
+    output::eprint(&format!("ssh-config: {} includes it now", config.display()));
     Ok(())
 }
 
 /// Takes away what [`include`] made.
 pub(super) fn remove() -> anyhow::Result<()> {
-    let (own, config) = (home::ssh_block()?, home::ssh_config()?);
-    let line = line(&own)?;
+    let (own, config) = (paths::ssh_config_block()?, paths::ssh_config()?);
+    let line = include_line(&own)?;
     let content = read(&config)?;
-    let others = content.split_inclusive(|byte| *byte == b'\n').filter(|other| !is(other, &line));
+    let others = content.split_inclusive(|byte| *byte == b'\n').filter(|other| !is_line(other, &line));
     let others: Vec<u8> = others.flatten().copied().collect();
     if others.len() == content.len() {
-        text::err(&format!("ssh-config: {} does not include it", config.display()));
+        output::eprint(&format!("ssh-config: {} does not include it", config.display()));
     } else if others.is_empty() && !config.is_symlink() {
         remove_file(&config)?;
     } else {
         replace(&config, &others)?;
-        text::err(&format!("ssh-config: {} includes it no more", config.display()));
+        output::eprint(&format!("ssh-config: {} includes it no more", config.display()));
     }
     if own.exists() { remove_file(&own) } else { Ok(()) }
 }
 
 /// The line that includes a file.
-fn line(file: &Path) -> anyhow::Result<String> {
+fn include_line(file: &Path) -> anyhow::Result<String> {
     // Patterns, tokens, variables and quotes to OpenSSH.
     let special = |c: char| "\"\\*?[]%$\n".contains(c);
     let path = file.to_str().map(|path| if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() });
@@ -63,7 +63,7 @@ fn line(file: &Path) -> anyhow::Result<String> {
     }
 }
 
-fn is(other: &[u8], line: &str) -> bool {
+fn is_line(other: &[u8], line: &str) -> bool {
     other.trim_ascii() == line.as_bytes()
 }
 
@@ -71,11 +71,11 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    crate::net::private::read_up_to(path, CONFIG_BYTES)
+    crate::net::os::private_files::read_up_to(path, CONFIG_BYTES)
 }
 
 /// The directory of a file, which is its owner's alone if it has to be made.
-fn directory(file: &Path) -> anyhow::Result<()> {
+fn create_parent(file: &Path) -> anyhow::Result<()> {
     let Some(parent) = file.parent() else { return Ok(()) };
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -112,6 +112,6 @@ fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 
 fn remove_file(path: &PathBuf) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-    text::err(&format!("ssh-config: removed {}", path.display()));
+    output::eprint(&format!("ssh-config: removed {}", path.display()));
     Ok(())
 }

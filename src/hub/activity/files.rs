@@ -4,12 +4,12 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::proto::moment::Moment;
+use crate::proto::timestamp::Timestamp;
 
 /// A file that was put aside. Its moment is later than every line in it, and than that of every older file: the order
 /// of the names is that of the lines, whatever the clock did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Aside(pub(super) Moment);
+pub(super) struct RotatedFile(pub(super) Timestamp);
 
 /// Where they are.
 #[derive(Debug, Clone)]
@@ -32,25 +32,25 @@ impl Files {
     }
 
     /// A file that was put aside.
-    pub(super) fn aside(&self, aside: Aside) -> PathBuf {
-        let compact = aside.0.rfc3339().replace(['-', ':'], "");
+    pub(super) fn rotated(&self, rotated: RotatedFile) -> PathBuf {
+        let compact = rotated.0.rfc3339().replace(['-', ':'], "");
         self.current.with_file_name(format!("{}{compact}{SUFFIX}", self.prefix()))
     }
 
     /// All of those, oldest first.
-    pub(super) fn all_aside(&self) -> io::Result<Vec<Aside>> {
+    pub(super) fn rotated_files(&self) -> io::Result<Vec<RotatedFile>> {
         let directory = self.current.parent().filter(|path| !path.as_os_str().is_empty());
         let prefix = self.prefix();
         let entries = fs::read_dir(directory.unwrap_or(Path::new(".")))?;
-        let mut found: Vec<_> = entries.filter_map(|entry| moment(&entry.ok()?, &prefix).map(Aside)).collect();
+        let mut found: Vec<_> = entries.filter_map(|entry| timestamp(&entry.ok()?, &prefix).map(RotatedFile)).collect();
         found.sort_unstable();
         Ok(found)
     }
 
     /// Those after this one, oldest first; all if there is none before them.
-    pub(super) fn aside_after(&self, after: Option<Aside>) -> io::Result<Vec<Aside>> {
-        let mut found = self.all_aside()?;
-        found.retain(|aside| Some(*aside) > after);
+    pub(super) fn rotated_after(&self, after: Option<RotatedFile>) -> io::Result<Vec<RotatedFile>> {
+        let mut found = self.rotated_files()?;
+        found.retain(|rotated| Some(*rotated) > after);
         Ok(found)
     }
 
@@ -60,12 +60,12 @@ impl Files {
 }
 
 /// What a file's name says; none if it is not one of ours.
-fn moment(entry: &DirEntry, prefix: &str) -> Option<Moment> {
+fn timestamp(entry: &DirEntry, prefix: &str) -> Option<Timestamp> {
     let name = entry.file_name().into_string().ok()?;
     let compact = name.strip_prefix(prefix)?.strip_suffix(SUFFIX)?;
     let part = |range: std::ops::Range<usize>| compact.get(range);
     let (date, time) = ((part(0..4)?, part(4..6)?, part(6..8)?), (part(9..11)?, part(11..13)?, part(13..15)?));
-    let moment = Moment::parse(&format!("{}-{}-{}T{}:{}:{}Z", date.0, date.1, date.2, time.0, time.1, time.2))?;
+    let timestamp = Timestamp::parse(&format!("{}-{}-{}T{}:{}:{}Z", date.0, date.1, date.2, time.0, time.1, time.2))?;
     // Only a name that we would give.
-    (moment.rfc3339().replace(['-', ':'], "") == compact).then_some(moment)
+    (timestamp.rfc3339().replace(['-', ':'], "") == compact).then_some(timestamp)
 }

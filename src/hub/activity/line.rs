@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::hub::broker::Event;
-use crate::net::clock::timestamp;
-use crate::proto::moment::Moment;
+use crate::net::os::clock::now_rfc3339;
+use crate::proto::timestamp::Timestamp;
 
 /// An event as the log has it, with the present time.
 pub(super) fn json(event: Event) -> String {
@@ -33,7 +33,7 @@ pub(super) fn json(event: Event) -> String {
         properties.insert("linesLost".into(), lost.into());
     }
     let record = json!({
-        "time": timestamp(),
+        "time": now_rfc3339(),
         "category": "DeviceStreams",
         "operationName": event.operation.word(),
         "resultType": event.result,
@@ -69,8 +69,8 @@ impl<'a> Head<'a> {
     }
 
     /// When it was recorded.
-    pub(super) fn time(&self) -> Option<Moment> {
-        Moment::parse(&self.time)
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        Timestamp::parse(&self.time)
     }
 }
 

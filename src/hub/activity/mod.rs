@@ -1,15 +1,15 @@
 //! The activity log: one JSON line for each thing that happened, field names as the original's. Never a secret.
 //!
 //! In the order a line travels: `record` (any thread), `line` (its JSON), `writer` (the one thread that writes),
-//! `store` (the file, its rotation and what is kept), `files` (their names), `read` and `last` (who reads it).
+//! `store` (the file, its rotation and what is kept), `files` (their names), `reader` and `tail` (who reads it).
 
+mod bisect;
 mod files;
-mod last;
 mod line;
-mod lines;
-mod read;
-mod search;
+mod line_reader;
+mod reader;
 mod store;
+mod tail;
 mod writer;
 
 use std::io;
@@ -23,18 +23,18 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 pub use self::line::Line;
-pub use self::read::{Filter, Reader};
+pub use self::reader::{Filter, Reader};
 use self::store::Store;
 use super::broker::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
-use crate::proto::refusal::{Detail, Kind, Refusal};
+use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 
 /// Lines not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
 const QUEUE: usize = 4096;
 
 /// A stream that must be logged waits this long for a disk, and asks this often whether it is done.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
-const AUDIT_LOOK: Duration = Duration::from_millis(2);
+const AUDIT_POLL: Duration = Duration::from_millis(2);
 
 /// When the file is put aside for a new one, what is kept of those, and what happens when it cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,18 +83,18 @@ struct Counters {
 
 /// The thread that writes; ends when every [`Activity`] is gone.
 #[derive(Debug)]
-pub struct Writer(JoinHandle<()>);
+pub struct WriterHandle(JoinHandle<()>);
 
 impl Activity {
     /// Appends to a file, beside which it puts those that are full.
-    pub(super) fn open(path: &Path, settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, Writer)> {
+    pub(super) fn open(path: &Path, settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, WriterHandle)> {
         let store = Store::open(path, settings)?;
         let (lines, queue) = sync_channel(QUEUE);
         let counters = Arc::new(Counters::default());
         let thread = std::thread::Builder::new().name("activity-log".into());
-        let writer = writer::Loop::new(store, counters.clone(), settings.required);
+        let writer = writer::LogWriter::new(store, counters.clone(), settings.required);
         let thread = thread.spawn(move || writer.run(&queue))?;
-        Ok((Self { lines, metrics, counters, required: settings.required }, Writer(thread)))
+        Ok((Self { lines, metrics, counters, required: settings.required }, WriterHandle(thread)))
     }
 
     /// Notes an event, with the present time.
@@ -126,7 +126,7 @@ impl Activity {
 
     /// Before something that must not happen unrecorded: an error if it could not be recorded, and that matters.
     pub fn audit(&self) -> Result<Audit, Refusal> {
-        if self.required && !self.can_record() { Err(Kind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
+        if self.required && !self.can_record() { Err(RefusalKind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
     }
 
     /// Whether nothing may happen that is not recorded.
@@ -143,11 +143,11 @@ impl Activity {
         let recorded = self.counters.recorded.load(Ordering::Relaxed);
         let written = async {
             while self.counters.settled.load(Ordering::Acquire) < recorded {
-                sleep(AUDIT_LOOK).await;
+                sleep(AUDIT_POLL).await;
             }
         };
         let in_time = timeout(AUDIT_TIMEOUT, written).await.is_ok();
-        if in_time && self.lost() == audit.0 { Ok(()) } else { Err(Kind::AuditFailed.into()) }
+        if in_time && self.lost() == audit.0 { Ok(()) } else { Err(RefusalKind::AuditFailed.into()) }
     }
 
     /// Lines that could not be written.
@@ -170,7 +170,7 @@ impl Activity {
 #[derive(Debug)]
 pub struct Audit(u64);
 
-impl Writer {
+impl WriterHandle {
     /// Waits until everything is with the system, which writes it to the disk in its own time.
     pub fn finish(self) {
         if self.0.join().is_err() {

@@ -5,31 +5,31 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::net::clock;
-use crate::proto::moment::Moment;
+use crate::net::os::clock;
+use crate::proto::timestamp::Timestamp;
 
 const MIB: u64 = 1 << 20;
 
 #[cfg(unix)]
 #[test]
 fn a_log_whose_file_was_moved_and_replaced_goes_on_in_the_new_one() {
-    let (_home, path) = place();
+    let (_home, path) = log_path();
     let mut store = Store::open(&path, Settings::default()).unwrap();
-    store.append("first\n", Moment(0)).unwrap();
+    store.append("first\n", Timestamp(0)).unwrap();
     fs::rename(&path, path.with_extension("kept")).unwrap();
     fs::write(&path, "").unwrap();
-    store.tidy(Moment(1));
-    store.append("second\n", Moment(1)).unwrap();
+    store.maintain(Timestamp(1));
+    store.append("second\n", Timestamp(1)).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "second\n");
     assert_eq!(fs::read_to_string(path.with_extension("kept")).unwrap(), "first\n");
 }
 
 #[test]
 fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
-    let (_home, path) = place();
+    let (_home, path) = log_path();
     let settings = Settings { rotate_size: 4000, keep_size: 20_000, ..Settings::default() };
     let mut store = Store::open(&path, settings).unwrap();
-    let start = clock::moment();
+    let start = clock::now_utc();
     for number in 0..1000 {
         store.append(&sample(start.after(Duration::from_secs(number)), number), start).unwrap();
         assert!(on_disk(&path) <= settings.keep_size, "{} bytes", on_disk(&path));
@@ -42,19 +42,19 @@ fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
     let before = files();
     // The names of files that came faster than the seconds are a little ahead.
     let later = start.after(settings.rotate_age + 1000 * SECOND);
-    store.tidy(later);
+    store.maintain(later);
     store.append(&sample(later, 1000), later).unwrap();
     assert_eq!(numbers(&path, Filter::default()).last(), Some(&1000));
     assert!(files() >= before, "put aside by age");
-    store.tidy(later.after(settings.keep_age + 2 * SECOND));
+    store.maintain(later.after(settings.keep_age + 2 * SECOND));
     assert_eq!(files(), 2, "what was put aside is too old, and the present file has just been");
 }
 
 #[test]
 fn the_order_is_kept_when_the_clock_is_set_back() {
-    let (_home, path) = place();
+    let (_home, path) = log_path();
     let mut store = Store::open(&path, Settings { rotate_size: 1000, ..Settings::default() }).unwrap();
-    let start = clock::moment();
+    let start = clock::now_utc();
     for number in 0..40 {
         store.append(&sample(start, number), start.before(Duration::from_secs(3600 * number))).unwrap();
     }
@@ -63,8 +63,8 @@ fn the_order_is_kept_when_the_clock_is_set_back() {
 
 #[test]
 fn a_line_that_was_cut_short_spoils_no_other() {
-    let (_home, path) = place();
-    let now = clock::moment();
+    let (_home, path) = log_path();
+    let now = clock::now_utc();
     let whole = sample(now, 1);
     fs::write(&path, format!("{whole}{}", &whole[..50])).unwrap();
     let mut store = Store::open(&path, Settings::default()).unwrap();
@@ -74,15 +74,15 @@ fn a_line_that_was_cut_short_spoils_no_other() {
 
 #[test]
 fn since_reads_a_small_part_of_a_large_log() {
-    let (_home, path) = place();
-    let now = clock::moment();
+    let (_home, path) = log_path();
+    let now = clock::now_utc();
     let start = now.before(Duration::from_secs(100_000));
     let mut times = Vec::new();
     // Two files that were put aside, and the present one, of 64 MiB in all.
     for (name, size) in [(Some(40_000), 24 * MIB), (Some(80_000), 24 * MIB), (None, 16 * MIB)] {
         let file = name.map_or(path.clone(), |offset| {
-            let aside = files::Aside(start.after(Duration::from_secs(offset)));
-            files::Files::of(&path).aside(aside)
+            let rotated = files::RotatedFile(start.after(Duration::from_secs(offset)));
+            files::Files::of(&path).rotated(rotated)
         });
         let mut file = BufWriter::new(File::create(file).unwrap());
         let until = name.unwrap_or(100_000);
@@ -116,9 +116,9 @@ fn since_reads_a_small_part_of_a_large_log() {
 
 #[test]
 fn a_filter_finds_its_lines_and_no_others() {
-    let (_home, path) = place();
+    let (_home, path) = log_path();
     let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();
-    let now = clock::moment();
+    let now = clock::now_utc();
     for number in 0..200 {
         store.append(&sample(now, number), now).unwrap();
     }
@@ -136,9 +136,9 @@ fn a_filter_finds_its_lines_and_no_others() {
 
 #[test]
 fn following_misses_nothing_while_files_are_put_aside() {
-    let (_home, path) = place();
+    let (_home, path) = log_path();
     let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();
-    let now = clock::moment();
+    let now = clock::now_utc();
     store.append(&sample(now, 0), now).unwrap();
     let (last, mut reader) = Reader::open_at_end(&path, Filter::default(), 10).unwrap();
     let mut seen: Vec<_> = last.iter().map(number_of).collect();
@@ -168,14 +168,14 @@ fn following_misses_nothing_while_files_are_put_aside() {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn place() -> (TempDir, PathBuf) {
+fn log_path() -> (TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("activity.jsonl");
     (home, path)
 }
 
 /// A line as the hub writes it, with a number to know it by.
-fn sample(at: Moment, number: u64) -> String {
+fn sample(at: Timestamp, number: u64) -> String {
     let (time, device, service) = (at.rfc3339(), number % 10, number % 7);
     format!(
         r#"{{"category":"DeviceStreams","durationMs":{number},"operationName":"invoke","properties":{{"deviceId":"d{device}","reason":"disconnected","serviceId":"s{service}","sourceAddress":"192.0.2.1:4711"}},"resultType":"accepted","time":"{time}"}}{}"#,
@@ -208,7 +208,7 @@ mod full_disk {
 
     #[tokio::test]
     async fn a_full_disk_loses_lines_counts_them_and_is_written_again() {
-        let (_home, path) = place();
+        let (_home, path) = log_path();
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let required = Settings { required: true, ..Settings::default() };
         let (activity, writer) = Activity::open(&path, required, no_metrics()).unwrap();
@@ -242,7 +242,7 @@ mod full_disk {
 
     #[tokio::test]
     async fn a_log_that_is_not_required_never_refuses() {
-        let (_home, path) = place();
+        let (_home, path) = log_path();
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let (activity, _writer) = Activity::open(&path, Settings::default(), no_metrics()).unwrap();
         let audit = activity.audit().unwrap();

@@ -5,116 +5,122 @@ use std::time::Duration;
 
 use crate::hub::Shared;
 use crate::hub::broker::{Event, Input, Operation};
-use crate::hub::open::ends;
+use crate::hub::open::access_deadline;
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
-use crate::net::{clock, random};
-use crate::proto::admin::{AdminAnswer, Identity, KeyStatus};
+use crate::net::os::clock;
+use crate::net::os::random;
+use crate::proto::admin::{AdminResponse, Identity, KeyStatus};
 use crate::proto::id::{Principal, PrincipalId, Role, ServiceName};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
+use crate::proto::timestamp::Timestamp;
 
-type Done = Result<AdminAnswer, RegistryError>;
+type AdminResult = Result<AdminResponse, RegistryError>;
 
-pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> Done {
+pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
-    let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
-    let adding = shared.directory.change(move |registry| {
-        registry.add(&who, &scope, &hash, clock::moment())?;
-        activity.record(Event::about(&who, Operation::IdentityAdded, "added"));
+    let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
+    let adding = shared.registry.change(move |registry| {
+        registry.add(&subject, &scope, &hash, clock::now_utc())?;
+        activity.record(Event::about(&subject, Operation::IdentityAdded, "added"));
         Ok(())
     });
     adding.await?;
     Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
-pub(super) async fn rotate(shared: &Shared, principal: Principal, overlap_seconds: u64, link_seconds: u64) -> Done {
+pub(super) async fn rotate(
+    shared: &Shared,
+    principal: Principal,
+    overlap_seconds: u64,
+    link_seconds: u64,
+) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
-    let (who, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
+    let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
-    let rotating = shared.directory.change(move |registry| {
-        registry.rotate(&who, &hash, overlap)?;
-        activity.record(Event::about(&who, Operation::IdentityChanged, "rotating"));
+    let rotating = shared.registry.change(move |registry| {
+        registry.rotate(&subject, &hash, overlap)?;
+        activity.record(Event::about(&subject, Operation::IdentityChanged, "rotating"));
         Ok(())
     });
     rotating.await?;
     Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
-pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> Done {
+pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> AdminResult {
     let principal = Principal { role: Role::Service, id: service.clone().into() };
-    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
-    let changing = shared.directory.change(move |registry| {
+    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let changing = shared.registry.change(move |registry| {
         let scope = registry.rescope(&principal, change)?;
         activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
-        let until = ends(&scope);
-        exchange.tell(Input::Rescoped { service, scope, until });
-        Ok(AdminAnswer::Done)
+        let until = access_deadline(&scope);
+        broker.handle(Input::ScopeChanged { service, scope, until });
+        Ok(AdminResponse::Done)
     });
     changing.await
 }
 
-pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> Done {
-    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
-    let changing = shared.directory.change(move |registry| {
+pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> AdminResult {
+    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let changing = shared.registry.change(move |registry| {
         registry.set_disabled(&principal, !enabled)?;
         let word = if enabled { "enabled" } else { "disabled" };
         activity.record(Event::about(&principal, Operation::IdentityChanged, word));
         if !enabled {
-            let why = Refusal::new(Kind::Disabled, principal.to_string());
-            exchange.tell(Input::Revoked { principal, why });
+            let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
+            broker.handle(Input::IdentityRevoked { principal, reason });
         }
-        Ok(AdminAnswer::Done)
+        Ok(AdminResponse::Done)
     });
     changing.await
 }
 
-pub(super) async fn list(shared: &Shared, role: Role) -> Done {
-    let records = shared.directory.with(move |registry| registry.list(role)).await?;
-    let told = |record| identity(shared, shared.directory.refreshed(record));
-    Ok(AdminAnswer::Identities { identities: records.into_iter().map(told).collect() })
+pub(super) async fn list(shared: &Shared, role: Role) -> AdminResult {
+    let records = shared.registry.with(move |registry| registry.list(role)).await?;
+    let to_identity = |record| identity(shared, shared.registry.with_last_seen(record));
+    Ok(AdminResponse::Identities { identities: records.into_iter().map(to_identity).collect() })
 }
 
-pub(super) async fn show(shared: &Shared, principal: Principal) -> Done {
-    let record = shared.directory.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
-    Ok(AdminAnswer::Identities { identities: vec![identity(shared, record)] })
+pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
+    let record = shared.registry.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
+    Ok(AdminResponse::Identities { identities: vec![identity(shared, record)] })
 }
 
-pub(super) async fn remove(shared: &Shared, principal: Principal) -> Done {
-    let (activity, exchange) = (shared.activity.clone(), shared.exchange.clone());
-    let removing = shared.directory.change(move |registry| {
+pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult {
+    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let removing = shared.registry.change(move |registry| {
         registry.remove(&principal)?;
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
-        let why = Refusal::new(Kind::AuthenticationFailed, format!("{principal} was removed"));
-        exchange.tell(Input::Revoked { principal, why });
-        Ok(AdminAnswer::Done)
+        let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
+        broker.handle(Input::IdentityRevoked { principal, reason });
+        Ok(AdminResponse::Done)
     });
     removing.await
 }
 
-pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> Done {
+pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> AdminResult {
     let activity = shared.activity.clone();
-    let enrolling = shared.directory.change(move |registry| {
-        match registry.enrol(&principal, &key, clock::moment())? {
-            Enrolled::New => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
-            Enrolled::WithNewKey => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
-            Enrolled::Already => {}
+    let enrolling = shared.registry.change(move |registry| {
+        match registry.enrol(&principal, &key, clock::now_utc())? {
+            Enrolled::Created => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
+            Enrolled::KeyReplaced => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
+            Enrolled::Unchanged => {}
         }
         Ok(())
     });
     enrolling.await?;
-    Ok(AdminAnswer::Hub(shared.info.clone()))
+    Ok(AdminResponse::Hub(shared.info.clone()))
 }
 
-pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> Done {
+pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> AdminResult {
     let (code, hash) = new_code(seconds);
     let until = hash.until;
     let activity = shared.activity.clone();
-    let adding = shared.directory.change(move |registry| {
-        let id = registry.add_enrolment(&devices, uses, &hash, clock::moment())?;
+    let adding = shared.registry.change(move |registry| {
+        let id = registry.add_enrolment(&devices, uses, &hash, clock::now_utc())?;
         let reason = format!("enrolment key {id} for {devices}, {uses} uses");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
         Ok(id)
@@ -123,25 +129,25 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     Ok(link(shared, Role::Device, None, code, until, Some(id)).await)
 }
 
-pub(super) async fn enrolments(shared: &Shared) -> Done {
-    let enrolments = shared.directory.with(|registry| registry.enrolments()).await?;
-    Ok(AdminAnswer::Enrolments { enrolments })
+pub(super) async fn enrolments(shared: &Shared) -> AdminResult {
+    let enrolments = shared.registry.with(|registry| registry.enrolments()).await?;
+    Ok(AdminResponse::Enrolments { enrolments })
 }
 
-pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> Done {
+pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> AdminResult {
     let activity = shared.activity.clone();
-    let removing = shared.directory.change(move |registry| {
+    let removing = shared.registry.change(move |registry| {
         registry.remove_enrolment(id)?;
         let reason = format!("enrolment key {id}");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentRemoved, "removed") });
-        Ok(AdminAnswer::Done)
+        Ok(AdminResponse::Done)
     });
     removing.await
 }
 
 fn new_code(seconds: u64) -> (JoinCode, CodeHash) {
     let code: JoinCode = random::secret();
-    let hash = CodeHash { hash: code.hash(), until: clock::moment().after(Duration::from_secs(seconds)) };
+    let hash = CodeHash { hash: code.hash(), until: clock::now_utc().after(Duration::from_secs(seconds)) };
     (code, hash)
 }
 
@@ -150,16 +156,16 @@ async fn link(
     role: Role,
     id: Option<PrincipalId>,
     code: JoinCode,
-    until: Moment,
+    until: Timestamp,
     enrolment: Option<u64>,
-) -> AdminAnswer {
+) -> AdminResponse {
     let link = JoinLink { hub: shared.public.clone(), role, id, pin: shared.link_pin().await, code };
-    AdminAnswer::Link { link: link.reveal(), until, enrolment }
+    AdminResponse::Link { link: link.reveal(), until, enrolment }
 }
 
 fn identity(shared: &Shared, record: Record) -> Identity {
     let (online, scope) = match record.principal.role {
-        Role::Device => (shared.exchange.presence(&record.principal.id.clone().into()), None),
+        Role::Device => (shared.broker.presence(&record.principal.id.clone().into()), None),
         Role::Service => (None, Some(record.scope)),
     };
     let key = |stored: &StoredKey| KeyStatus {

@@ -5,20 +5,20 @@ mod status;
 
 use super::Shared;
 use super::registry::RegistryError;
-use crate::net::local::{self, LocalStream};
-use crate::proto::admin::{AdminAnswer, AdminRequest};
+use crate::net::os::local_socket::{self, LocalStream};
+use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, StreamId};
 
 /// Answers one connection.
-pub(super) async fn converse(shared: &Shared, stream: LocalStream) {
-    if let Err(error) = local::answer(stream, |request| answer(shared, request)).await {
+pub(super) async fn serve(shared: &Shared, stream: LocalStream) {
+    if let Err(error) = local_socket::serve(stream, |request| handle(shared, request)).await {
         tracing::debug!(target: "hub", %error, "an admin request failed");
     }
 }
 
-async fn answer(shared: &Shared, request: AdminRequest) -> AdminAnswer {
-    let done = match request {
-        AdminRequest::Show => Ok(AdminAnswer::Hub(shared.info.clone())),
+async fn handle(shared: &Shared, request: AdminRequest) -> AdminResponse {
+    let result = match request {
+        AdminRequest::Show => Ok(AdminResponse::Hub(shared.info.clone())),
         AdminRequest::Add { principal, scope, link_seconds } => {
             identities::add(shared, principal, scope, link_seconds).await
         }
@@ -36,15 +36,15 @@ async fn answer(shared: &Shared, request: AdminRequest) -> AdminAnswer {
         }
         AdminRequest::ListEnrolments => identities::enrolments(shared).await,
         AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id).await,
-        AdminRequest::Streams => Ok(AdminAnswer::Streams { streams: shared.exchange.all_streams() }),
+        AdminRequest::Streams => Ok(AdminResponse::Streams { streams: shared.broker.all_streams() }),
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream)),
         AdminRequest::Status => status::status(shared).await,
     };
-    done.unwrap_or_else(|error| AdminAnswer::Failed { reason: advice(&error) })
+    result.unwrap_or_else(|error| AdminResponse::Failed { reason: error_with_advice(&error) })
 }
 
 /// The error, and what to do about it.
-fn advice(error: &RegistryError) -> String {
+fn error_with_advice(error: &RegistryError) -> String {
     match error {
         RegistryError::AlreadyJoined(Principal { role, id }) => {
             format!("{error}; `devstream hub {role} rotate {id}` prints a link with which another machine takes over")
@@ -57,11 +57,11 @@ fn advice(error: &RegistryError) -> String {
     }
 }
 
-fn end_stream(shared: &Shared, stream: StreamId) -> AdminAnswer {
-    if !shared.exchange.has_stream(stream) {
+fn end_stream(shared: &Shared, stream: StreamId) -> AdminResponse {
+    if !shared.broker.has_stream(stream) {
         let reason = format!("there is no stream {stream}; `devstream hub streams` shows those there are");
-        return AdminAnswer::Failed { reason };
+        return AdminResponse::Failed { reason };
     }
-    shared.exchange.kill(stream);
-    AdminAnswer::Done
+    shared.broker.kill_stream(stream);
+    AdminResponse::Done
 }

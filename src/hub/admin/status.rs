@@ -2,25 +2,26 @@
 
 use crate::hub::Shared;
 use crate::hub::registry::RegistryError;
-use crate::net::{clock, usage};
-use crate::proto::admin::{AdminAnswer, CertificateReport, HubStatus};
+use crate::net::os::clock;
+use crate::net::os::usage;
+use crate::proto::admin::{AdminResponse, CertificateReport, HubStatus};
 
-pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError> {
-    let (devices, services) = shared.directory.with(|registry| registry.count()).await?;
+pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryError> {
+    let (devices, services) = shared.registry.with(|registry| registry.count()).await?;
     let (descriptors, descriptor_limit) = usage::descriptors();
-    let (certificate, now) = (shared.certificate.status(), clock::moment());
+    let (certificate, now) = (shared.certificate.status(), clock::now_utc());
     let status = HubStatus {
         version: shared.info.version.clone(),
         hostname: shared.info.hostname.clone(),
         process: std::process::id(),
-        since: shared.since,
+        since: shared.started_at,
         draining: shared.is_draining(),
         devices,
-        online: shared.exchange.devices_online() as u64,
+        online: shared.broker.devices_online() as u64,
         services,
-        streams: shared.exchange.streams() as u64,
-        strangers: shared.strangers.count() as u64,
-        memory_bytes: usage::memory(),
+        streams: shared.broker.streams() as u64,
+        unauthenticated_connections: shared.limiter.count() as u64,
+        memory_bytes: usage::resident_memory(),
         memory_limit_bytes: shared.pressure.budget(),
         descriptors,
         descriptor_limit,
@@ -36,5 +37,5 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminAnswer, RegistryError
         activity_lost: shared.activity.lost(),
         warnings: shared.warnings(),
     };
-    Ok(AdminAnswer::Status(Box::new(status)))
+    Ok(AdminResponse::Status(Box::new(status)))
 }

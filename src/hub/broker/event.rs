@@ -106,11 +106,11 @@ pub struct Event {
 
 impl Event {
     /// Something happened to an identity.
-    pub fn about(who: &Principal, operation: Operation, result: &'static str) -> Self {
+    pub fn about(principal: &Principal, operation: Operation, result: &'static str) -> Self {
         let event = Self::new(operation, result);
-        match who.role {
-            Role::Device => Self { device: Some(who.id.clone().into()), ..event },
-            Role::Service => Self { service: Some(who.id.clone().into()), ..event },
+        match principal.role {
+            Role::Device => Self { device: Some(principal.id.clone().into()), ..event },
+            Role::Service => Self { service: Some(principal.id.clone().into()), ..event },
         }
     }
 
@@ -137,12 +137,12 @@ impl Event {
 /// One sentence for whoever reads the hub's output.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (who, stream, source) = (self.who(), self.stream_label(), Place(self.source));
+        let (who, stream, source) = (self.subject_label(), self.stream_label(), FromAddress(self.source));
         match self.operation {
             Operation::DeviceConnected => write!(f, "{who} is online{source}")?,
             Operation::DeviceDisconnected => write!(f, "{who} went offline")?,
             Operation::DeviceDisplaced => {
-                let peer = Place(self.peer);
+                let peer = FromAddress(self.peer);
                 write!(f, "{who} is online{source} in place of the agent{peer}: do two machines use one id?")?;
             }
             Operation::Invoke => write!(f, "{stream} asked for{source}: {}", self.result)?,
@@ -175,7 +175,7 @@ impl fmt::Display for Event {
 }
 
 impl Event {
-    fn who(&self) -> String {
+    fn subject_label(&self) -> String {
         match (&self.device, &self.service) {
             (Some(device), _) => format!("device {device}"),
             (None, Some(service)) => format!("service {service}"),
@@ -196,9 +196,9 @@ impl Event {
 }
 
 /// Where somebody connected from, if it is known.
-struct Place(Option<SocketAddr>);
+struct FromAddress(Option<SocketAddr>);
 
-impl fmt::Display for Place {
+impl fmt::Display for FromAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |address| write!(f, " from {address}"))
     }

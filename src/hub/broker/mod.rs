@@ -4,13 +4,13 @@
 //! back at [`Broker::next_deadline`]. Bytes never pass through here. Randomness comes in with the
 //! constructor, so a run is one seed.
 
-mod change;
 mod event;
 mod handshake;
-mod interface;
+mod messages;
 mod resume;
+mod revocation;
 mod stream;
-mod tally;
+mod stream_counts;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -19,19 +19,22 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub use event::{ACCEPTED, Event, Operation};
-pub use interface::{Admission, Ask, DeviceAsk, Grant, Input, Joint, Left, Output, Settings, Shown, SideArrival};
-use resume::EndedWell;
+pub use messages::{
+    Admission, DeviceRequest, Grant, Input, JoinedStream, LegAttach, LegCredential, LegExit, OpenRequest, Output,
+    Settings,
+};
+use resume::RecentlyClosed;
 use stream::{Phase, Stream};
-pub use tally::Caps;
-use tally::Tally;
+use stream_counts::StreamCounts;
+pub use stream_counts::StreamLimits;
 
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::message::Hello;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// A device that is online.
 #[derive(Debug)]
-struct Seat {
+struct DeviceConnection {
     connection: ConnectionId,
     hello: Hello,
     address: SocketAddr,
@@ -41,28 +44,28 @@ struct Seat {
 pub struct Broker {
     settings: Settings,
     random: Box<dyn FnMut() -> [u8; 32] + Send>,
-    seats: HashMap<DeviceId, Seat>,
+    devices: HashMap<DeviceId, DeviceConnection>,
     streams: HashMap<StreamId, Stream>,
     /// Which stream a waiting service, or a side that was let in, belongs to.
     connections: HashMap<ConnectionId, StreamId>,
     timers: BTreeSet<(Instant, StreamId)>,
-    pending: Tally,
-    all: Tally,
+    pending_counts: StreamCounts,
+    stream_counts: StreamCounts,
     /// Handshakes that failed and are remembered.
     failed: usize,
     draining: bool,
     /// This run of the hub, for its tickets, and when it began.
     run: u64,
-    began: Option<Instant>,
+    started_at: Option<Instant>,
     /// Streams of an earlier run that were here again, and have ended.
-    over: HashSet<StreamId>,
-    ended_well: EndedWell,
+    ended_adopted: HashSet<StreamId>,
+    recently_closed: RecentlyClosed,
     outputs: VecDeque<Output>,
 }
 
 /// Failed handshakes that are remembered for a side that is still on its way; beyond these, it hears that its token is
 /// wrong.
-const REMEMBERED_FAILURES: usize = 4096;
+const MAX_RETAINED_FAILURES: usize = 4096;
 
 impl Broker {
     /// An empty meeting point.
@@ -71,40 +74,44 @@ impl Broker {
         Self {
             settings,
             random: Box::new(random),
-            seats: HashMap::new(),
+            devices: HashMap::new(),
             streams: HashMap::new(),
             connections: HashMap::new(),
             timers: BTreeSet::new(),
-            pending: Tally::new(settings.pending),
-            all: Tally::new(settings.streams),
+            pending_counts: StreamCounts::new(settings.pending),
+            stream_counts: StreamCounts::new(settings.streams),
             failed: 0,
             draining: false,
             run,
-            began: None,
-            over: HashSet::new(),
-            ended_well: EndedWell::default(),
+            started_at: None,
+            ended_adopted: HashSet::new(),
+            recently_closed: RecentlyClosed::default(),
             outputs: VecDeque::new(),
         }
     }
 
     /// Takes note of something.
     pub fn handle(&mut self, input: Input, now: Instant) {
-        self.began.get_or_insert(now);
+        self.started_at.get_or_insert(now);
         self.forget_earlier_runs(now);
         match input {
-            Input::DeviceArrived { device, connection, hello, address } => {
-                self.device_arrived(device, Seat { connection, hello, address }, now);
+            Input::DeviceConnected { device, connection, hello, address } => {
+                self.device_connected(device, DeviceConnection { connection, hello, address }, now);
             }
-            Input::DeviceLeft { device, connection, reason } => self.device_left(&device, connection, reason, now),
-            Input::Asked { asker, ask } => self.asked(asker, ask, now),
-            Input::AskerLeft { asker } => self.asker_left(asker, now),
-            Input::Answered { connection, response, standby } => self.answered(connection, response, standby, now),
-            Input::SideArrived(arrival) => self.side_arrived(arrival, now),
-            Input::SideLeft { leg, how } => self.side_left(leg, how, now),
-            Input::Revoked { principal, why } => self.revoked(&principal, &why, now),
-            Input::Rescoped { service, scope, until } => self.rescoped(&service, &scope, until, now),
+            Input::DeviceDisconnected { device, connection, reason } => {
+                self.device_disconnected(&device, connection, reason, now)
+            }
+            Input::OpenRequested { requester, request } => self.open_requested(requester, request, now),
+            Input::RequesterLeft { requester } => self.requester_left(requester, now),
+            Input::DeviceResponded { connection, response, standby } => {
+                self.device_responded(connection, response, standby, now)
+            }
+            Input::LegAttached(arrival) => self.leg_attached(arrival, now),
+            Input::LegLeft { leg, exit } => self.leg_left(leg, exit, now),
+            Input::IdentityRevoked { principal, reason } => self.identity_revoked(&principal, &reason, now),
+            Input::ScopeChanged { service, scope, until } => self.scope_changed(&service, &scope, until, now),
             Input::KeysChanged { device } => self.keys_changed(&device),
-            Input::Killed { stream } => self.end(stream, Kind::StreamKilled.into(), now),
+            Input::StreamKilled { stream } => self.end(stream, RefusalKind::StreamKilled.into(), now),
             Input::Drain => self.drain(now),
         }
     }
@@ -128,42 +135,42 @@ impl Broker {
 
     /// Streams under way: handshakes, and those that are open or interrupted.
     pub fn streams(&self) -> usize {
-        self.all.all()
+        self.stream_counts.total()
     }
 
     /// Those of them that would not outlive the hub.
-    pub fn bound_to_end(&self) -> usize {
+    pub fn non_resumable_streams(&self) -> usize {
         let bound = |stream: &&Stream| match stream.phase {
             Phase::Joined => !stream.resumes(),
-            Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Ending(_) => true,
+            Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Ending(_) => true,
             Phase::Interrupted { .. } | Phase::Failed(_) => false,
         };
         self.streams.values().filter(bound).count()
     }
 
     /// Ended streams of which something is kept: handshakes that failed, and what an earlier run of the hub had opened.
-    pub fn remembered(&self) -> usize {
-        self.failed + self.over.len()
+    pub fn retained(&self) -> usize {
+        self.failed + self.ended_adopted.len()
     }
 
     /// How many devices are online.
     pub fn devices_online(&self) -> usize {
-        self.seats.len()
+        self.devices.len()
     }
 
     /// A device's connection, if it is online, with what it said of itself, and from where.
     pub fn online(&self, device: &DeviceId) -> Option<(ConnectionId, &Hello, SocketAddr)> {
-        self.seats.get(device).map(|seat| (seat.connection, &seat.hello, seat.address))
+        self.devices.get(device).map(|online| (online.connection, &online.hello, online.address))
     }
 
     /// Whether the device is online with this run of its agent, and on which connection.
-    pub fn seat(&self, device: &DeviceId, run: u64) -> Option<ConnectionId> {
-        self.seats.get(device).filter(|seat| seat.hello.run == run).map(|seat| seat.connection)
+    pub fn connection_of_run(&self, device: &DeviceId, run: u64) -> Option<ConnectionId> {
+        self.devices.get(device).filter(|online| online.hello.run == run).map(|online| online.connection)
     }
 
     /// Whether the device was asked for this stream on that connection, and has not answered.
-    pub fn awaits_answer(&self, stream: StreamId, connection: ConnectionId) -> bool {
-        self.streams.get(&stream).is_some_and(|stream| stream.phase == Phase::Asked { connection })
+    pub fn awaits_response(&self, stream: StreamId, connection: ConnectionId) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| stream.phase == Phase::Requested { connection })
     }
 
     /// Whether there is this stream, or may still be.
@@ -172,71 +179,73 @@ impl Broker {
     }
 
     /// Every stream that is or may still be: what was asked for, how far it has come, and since when.
-    pub fn all_streams(&self) -> impl Iterator<Item = (StreamId, &Ask, &'static str, Instant)> {
-        self.streams.iter().filter_map(|(id, stream)| Some((*id, &stream.ask, stream.phase.word()?, stream.asked_at)))
+    pub fn all_streams(&self) -> impl Iterator<Item = (StreamId, &OpenRequest, &'static str, Instant)> {
+        self.streams
+            .iter()
+            .filter_map(|(id, stream)| Some((*id, &stream.request, stream.phase.word()?, stream.requested_at)))
     }
 
-    fn device_arrived(&mut self, device: DeviceId, seat: Seat, now: Instant) {
-        let (connection, address, run) = (seat.connection, seat.address, seat.hello.run);
-        let old = self.seats.insert(device.clone(), seat);
+    fn device_connected(&mut self, device: DeviceId, online: DeviceConnection, now: Instant) {
+        let (connection, address, run) = (online.connection, online.address, online.hello.run);
+        let old = self.devices.insert(device.clone(), online);
         let mut event = Event::new(Operation::DeviceConnected, "connected");
         if let Some(old) = &old {
             self.outputs.push_back(Output::Displace { connection: old.connection, by: address });
-            event = Event::new(Operation::DeviceDisplaced, Kind::Displaced.row().word);
+            event = Event::new(Operation::DeviceDisplaced, RefusalKind::Displaced.row().label);
             event.peer = Some(old.address);
         }
         self.record(Event { device: Some(device.clone()), source: Some(address), ..event });
         let old = old.map(|old| old.connection);
         let waits = |phase: &Phase| match phase {
-            Phase::Waiting => true,
-            Phase::Asked { connection } => Some(*connection) == old,
+            Phase::AwaitingDevice => true,
+            Phase::Requested { connection } => Some(*connection) == old,
             Phase::Accepted | Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. } => false,
         };
-        for id in self.streams_of(&device, waits) {
-            self.ask_device(id, now);
+        for id in self.streams_of_device(&device, waits) {
+            self.request_device(id, now);
         }
         self.agent_started(&device, run, now);
-        debug_assert!(self.seats.get(&device).is_some_and(|seat| seat.connection == connection));
+        debug_assert!(self.devices.get(&device).is_some_and(|online| online.connection == connection));
     }
 
     /// A connection that was displaced is no longer the device's, and its end says nothing about the device.
-    fn device_left(&mut self, device: &DeviceId, connection: ConnectionId, reason: String, now: Instant) {
-        if self.seats.get(device).is_none_or(|seat| seat.connection != connection) {
+    fn device_disconnected(&mut self, device: &DeviceId, connection: ConnectionId, reason: String, now: Instant) {
+        if self.devices.get(device).is_none_or(|online| online.connection != connection) {
             return;
         }
-        let source = self.seats.remove(device).map(|seat| seat.address);
+        let source = self.devices.remove(device).map(|online| online.address);
         let event = Event::new(Operation::DeviceDisconnected, "disconnected");
         self.record(Event { device: Some(device.clone()), source, reason, ..event });
-        let asked = |phase: &Phase| *phase == Phase::Asked { connection };
-        for id in self.streams_of(device, asked) {
+        let requested = |phase: &Phase| *phase == Phase::Requested { connection };
+        for id in self.streams_of_device(device, requested) {
             self.await_device(id, now);
         }
     }
 
     fn drain(&mut self, now: Instant) {
         self.draining = true;
-        let waiting = self.streams.iter().filter(|(_, stream)| stream.phase == Phase::Waiting);
+        let waiting = self.streams.iter().filter(|(_, stream)| stream.phase == Phase::AwaitingDevice);
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.refuse(id, Kind::Draining.into(), now);
+            self.refuse(id, RefusalKind::Draining.into(), now);
         }
     }
 
     fn timed_out(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.get(&id) else { return };
         match &stream.phase {
-            Phase::Waiting => self.refuse(id, Kind::DeviceOffline.into(), now),
-            Phase::Asked { .. } => {
-                let refusal = Refusal::new(Kind::HandshakeTimedOut, "the device did not answer");
+            Phase::AwaitingDevice => self.refuse(id, RefusalKind::DeviceOffline.into(), now),
+            Phase::Requested { .. } => {
+                let refusal = Refusal::new(RefusalKind::HandshakeTimedOut, "the device did not answer");
                 self.refuse(id, refusal, now);
             }
             Phase::Accepted => {
                 let absent = if stream.device.leg().is_none() { Role::Device } else { Role::Service };
                 let detail = format!("the {absent} did not come to the streaming endpoint");
-                self.refuse(id, Refusal::new(Kind::HandshakeTimedOut, detail), now);
+                self.refuse(id, Refusal::new(RefusalKind::HandshakeTimedOut, detail), now);
             }
-            Phase::Joined => self.end(id, Kind::AccessEnded.into(), now),
-            Phase::Interrupted { until, .. } if *until <= now => self.give_up(id, Kind::NotResumed.into(), now),
-            Phase::Interrupted { .. } => self.give_up(id, Kind::AccessEnded.into(), now),
+            Phase::Joined => self.end(id, RefusalKind::AccessEnded.into(), now),
+            Phase::Interrupted { until, .. } if *until <= now => self.abandon(id, RefusalKind::NotResumed.into(), now),
+            Phase::Interrupted { .. } => self.abandon(id, RefusalKind::AccessEnded.into(), now),
             Phase::Ending(_) => self.set_timer(id, None),
             Phase::Failed(_) => self.forget(id),
         }
@@ -249,37 +258,37 @@ impl Broker {
         if matches!(stream.phase, Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. }) {
             return;
         }
-        let event = stream.event(id, Operation::Invoke, refusal.kind.row().word, now);
+        let event = stream.event(id, Operation::Invoke, refusal.kind.row().label, now);
         let event = Event { reason: refusal.detail.as_str().into(), ..event };
-        if let Phase::Asked { connection } = stream.phase
-            && !stream::DEVICE_KINDS.contains(&refusal.kind)
+        if let Phase::Requested { connection } = stream.phase
+            && !stream::DEVICE_REFUSALS.contains(&refusal.kind)
         {
-            self.outputs.push_back(Output::CancelDevice { connection, stream: id });
+            self.outputs.push_back(Output::CancelRequest { connection, stream: id });
         }
-        if stream::DEVICE_KINDS.contains(&refusal.kind) {
+        if stream::DEVICE_REFUSALS.contains(&refusal.kind) {
             // Whoever refuses does not come.
-            stream.device.void();
+            stream.device.revoke_token();
         }
-        let expected = stream.device.is_expected() || stream.service.is_expected();
+        let expected = stream.device.has_unspent_token() || stream.service.has_unspent_token();
         stream.phase = Phase::Failed(refusal.clone());
-        stream.ask.early = Bytes::new();
-        let until = stream.handshake_until;
-        let asker = stream.asker.take();
+        stream.request.early = Bytes::new();
+        let until = stream.handshake_deadline;
+        let requester = stream.requester.take();
         let legs = [stream.device.leg(), stream.service.leg()];
-        stream.device.left();
-        stream.service.left();
-        self.pending.remove(&stream.ask.device, &stream.ask.service);
-        self.all.remove(&stream.ask.device, &stream.ask.service);
+        stream.device.detach();
+        stream.service.detach();
+        self.pending_counts.remove(&stream.request.device, &stream.request.service);
+        self.stream_counts.remove(&stream.request.device, &stream.request.service);
         for leg in legs.into_iter().flatten() {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
         }
-        if let Some(asker) = asker {
-            self.connections.remove(&asker);
-            self.outputs.push_back(Output::Answer { asker, answer: Err(refusal) });
+        if let Some(requester) = requester {
+            self.connections.remove(&requester);
+            self.outputs.push_back(Output::CompleteOpen { requester, result: Err(refusal) });
         }
         self.record(event);
-        match until.filter(|until| expected && *until > now && self.failed < REMEMBERED_FAILURES) {
+        match until.filter(|until| expected && *until > now && self.failed < MAX_RETAINED_FAILURES) {
             Some(until) => {
                 self.failed += 1;
                 self.set_timer(id, Some(until));
@@ -298,10 +307,10 @@ impl Broker {
             self.failed -= 1;
             return;
         }
-        self.all.remove(&stream.ask.device, &stream.ask.service);
+        self.stream_counts.remove(&stream.request.device, &stream.request.service);
         if matches!(stream.phase, Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. }) {
-            self.note_over(id, &stream);
-            self.outputs.push_back(Output::Ended { stream: id });
+            self.remember_ended(id, &stream);
+            self.outputs.push_back(Output::StreamEnded { stream: id });
         }
     }
 
@@ -315,10 +324,10 @@ impl Broker {
         }
     }
 
-    fn streams_of(&self, device: &DeviceId, wanted: impl Fn(&Phase) -> bool) -> Vec<StreamId> {
-        let of_device = |stream: &Stream| stream.ask.device == *device && wanted(&stream.phase);
+    fn streams_of_device(&self, device: &DeviceId, predicate: impl Fn(&Phase) -> bool) -> Vec<StreamId> {
+        let of_device = |stream: &Stream| stream.request.device == *device && predicate(&stream.phase);
         let mut ids: Vec<_> =
-            self.streams.iter().filter(|(_, s)| of_device(s)).map(|(id, s)| (s.asked_at, *id)).collect();
+            self.streams.iter().filter(|(_, s)| of_device(s)).map(|(id, s)| (s.requested_at, *id)).collect();
         // Who asked first is served first, and a seed always gives the same run.
         ids.sort_unstable();
         ids.into_iter().map(|(_, id)| id).collect()

@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::stream::{Phase, Stream};
-use super::{Ask, Broker, Event, Operation, Output, SideArrival};
+use super::{Broker, Event, LegAttach, OpenRequest, Operation, Output};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
-use crate::proto::limits::ENDED_STREAMS;
-use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::resume::Ticket;
+use crate::proto::limits::RECENTLY_CLOSED_STREAMS;
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
 use crate::proto::stream::StreamProtocol;
 
 /// The sides of an earlier run's streams notice its end at different times.
-const LATE: Duration = Duration::from_secs(60);
+const EARLIER_RUN_GRACE: Duration = Duration::from_secs(60);
 
 /// Why nobody will come back to a device's side.
 const AGENT_STARTED: &str = "the agent was started anew";
@@ -28,102 +28,102 @@ const ENDED: &str = "the resume token of an ended stream";
 
 /// The last streams that ended well.
 #[derive(Debug, Default)]
-pub(super) struct EndedWell {
-    all: HashSet<StreamId>,
+pub(super) struct RecentlyClosed {
+    ids: HashSet<StreamId>,
     oldest_first: VecDeque<StreamId>,
 }
 
-impl EndedWell {
-    pub(super) fn note(&mut self, id: StreamId) {
-        if self.all.insert(id) {
+impl RecentlyClosed {
+    pub(super) fn insert(&mut self, id: StreamId) {
+        if self.ids.insert(id) {
             self.oldest_first.push_back(id);
         }
-        if self.oldest_first.len() > ENDED_STREAMS
+        if self.oldest_first.len() > RECENTLY_CLOSED_STREAMS
             && let Some(oldest) = self.oldest_first.pop_front()
         {
-            self.all.remove(&oldest);
+            self.ids.remove(&oldest);
         }
     }
 
-    fn has(&self, id: &StreamId) -> bool {
-        self.all.contains(id)
+    fn contains(&self, id: &StreamId) -> bool {
+        self.ids.contains(id)
     }
 }
 
 impl Broker {
     /// A joined stream has come apart: both sides are awaited. Another run of the agent than had it cannot go on with it.
-    pub(super) fn interrupt(&mut self, id: StreamId, (by, why): (Option<Role>, String), now: Instant) {
+    pub(super) fn interrupt(&mut self, id: StreamId, (by, reason): (Option<Role>, String), now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let event = stream.event(id, Operation::StreamInterrupted, "interrupted", now);
         let took = stream.opened_at.map(|at| now.saturating_duration_since(at));
-        self.record(Event { reason: why, ended_by: by, took, ..event });
-        self.await_both(id, now);
+        self.record(Event { reason, ended_by: by, took, ..event });
+        self.await_legs(id, now);
     }
 
-    fn await_both(&mut self, id: StreamId, now: Instant) {
+    fn await_legs(&mut self, id: StreamId, now: Instant) {
         let grace = self.settings.resume.unwrap_or_default();
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        stream.device.left();
-        stream.service.left();
-        stream.rests = false;
+        stream.device.detach();
+        stream.service.detach();
+        stream.reusable = false;
         stream.phase = Phase::Interrupted { since: now, until: now + grace };
-        let until = stream.ask.until.map_or(now + grace, |until| until.min(now + grace));
-        let (device, agent) = (stream.ask.device.clone(), stream.agent);
+        let until = stream.request.until.map_or(now + grace, |until| until.min(now + grace));
+        let (device, agent) = (stream.request.device.clone(), stream.agent);
         self.set_timer(id, Some(until));
-        if self.seats.get(&device).is_some_and(|seat| seat.hello.run != agent) {
-            self.give_up(id, Refusal::new(Kind::NotResumed, AGENT_STARTED), now);
+        if self.devices.get(&device).is_some_and(|online| online.hello.run != agent) {
+            self.abandon(id, Refusal::new(RefusalKind::NotResumed, AGENT_STARTED), now);
         }
     }
 
     /// A side comes back with its ticket.
-    pub(super) fn returned(&mut self, arrival: SideArrival, ticket: &Ticket, now: Instant) {
-        match self.recognise(&arrival, ticket, now) {
+    pub(super) fn resume_leg(&mut self, arrival: LegAttach, ticket: &ResumeTicket, now: Instant) {
+        match self.check_ticket(&arrival, ticket, now) {
             // It lost its connection while the stream ended, and cannot know that it did.
-            Err(ENDED) if self.ended_well.has(&ticket.stream) => {
-                let refusal = Kind::StreamOver.into();
+            Err(ENDED) if self.recently_closed.contains(&ticket.stream) => {
+                let refusal = RefusalKind::AlreadyEnded.into();
                 return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
             }
-            Err(wrong) => return self.turn_away(&arrival, wrong),
+            Err(wrong) => return self.reject_leg(&arrival, wrong),
             Ok(()) => {}
         }
         let id = ticket.stream;
         if !self.streams.contains_key(&id) {
-            let stream = of_an_earlier_run(&arrival, ticket, now);
+            let stream = adopt(&arrival, ticket, now);
             let own = arrival.scope.max_streams.filter(|_| ticket.role == Role::Service);
-            if let Some(limit) = self.all.full(&stream.ask, own) {
-                let refusal = Refusal::new(Kind::HubBusy, limit);
+            if let Some(limit) = self.stream_counts.exceeded_limit(&stream.request, own) {
+                let refusal = Refusal::new(RefusalKind::HubBusy, limit);
                 return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
             }
-            self.all.add(&stream.ask.device, &stream.ask.service);
+            self.stream_counts.add(&stream.request.device, &stream.request.service);
             self.streams.insert(id, stream);
-            self.await_both(id, now);
+            self.await_legs(id, now);
         }
         let Some(stream) = self.streams.get_mut(&id) else { return self.refuse_return(arrival.leg) };
         if stream.phase == Phase::Joined {
             // The side noticed what the hub has not: the other side is sent to come back too. How the service's former
             // leg leaves is still of interest.
-            self.outputs.push_back(Output::EndStream { stream: id, refusal: Kind::Interrupted.into() });
+            self.outputs.push_back(Output::EndStream { stream: id, refusal: RefusalKind::Interrupted.into() });
             self.interrupt(id, (Some(ticket.role), "it has come back on another connection".into()), now);
-        } else if let Some(leg) = stream.side(ticket.role).leg() {
+        } else if let Some(leg) = stream.slot(ticket.role).leg() {
             self.connections.remove(&leg);
-            self.outputs.push_back(Output::Refuse { leg, refusal: Kind::Interrupted.into() });
+            self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
         }
-        if self.streams.contains_key(&id) { self.let_in(&arrival, now) } else { self.refuse_return(arrival.leg) }
+        if self.streams.contains_key(&id) { self.admit_leg(&arrival, now) } else { self.refuse_return(arrival.leg) }
     }
 
     /// A side that has come back need not wait.
     fn refuse_return(&mut self, leg: ConnectionId) {
-        let refusal = Refusal::new(Kind::NotResumed, AGENT_STARTED);
+        let refusal = Refusal::new(RefusalKind::NotResumed, AGENT_STARTED);
         self.outputs.push_back(Output::Refuse { leg, refusal });
     }
 
     /// Whether a ticket is its owner's, and for a stream that is not over.
-    fn recognise(&self, arrival: &SideArrival, ticket: &Ticket, now: Instant) -> Result<(), &'static str> {
-        let place = &arrival.place;
+    fn check_ticket(&self, arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Result<(), &'static str> {
+        let bridge = &arrival.bridge;
         if ticket.principal() != arrival.principal {
             return Err("the resume token of another role or identity");
         }
-        if (ticket.stream, &ticket.device, ticket.role) != (place.stream, &place.device, place.role) {
+        if (ticket.stream, &ticket.device, ticket.role) != (bridge.stream, &bridge.device, bridge.role) {
             return Err("the resume token of another stream");
         }
         let known = self.streams.get(&ticket.stream);
@@ -133,73 +133,74 @@ impl Broker {
         match known.map(|stream| &stream.phase) {
             Some(Phase::Joined | Phase::Interrupted { .. }) => Ok(()),
             Some(Phase::Ending(_)) => Err(ENDED),
-            Some(Phase::Waiting | Phase::Asked { .. } | Phase::Accepted | Phase::Failed(_)) => {
+            Some(Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_)) => {
                 Err("a resume token before the stream was open")
             }
-            None if ticket.hub == self.run || self.over.contains(&ticket.stream) => Err(ENDED),
-            None if self.takes_over(now) => Ok(()),
+            None if ticket.hub == self.run || self.ended_adopted.contains(&ticket.stream) => Err(ENDED),
+            None if self.accepts_earlier_run(now) => Ok(()),
             None => Err("the resume token of an earlier run, too late"),
         }
     }
 
     /// Whether streams of an earlier run may still come.
-    pub(super) fn takes_over(&self, now: Instant) -> bool {
-        let until = self.began.zip(self.settings.resume).map(|(began, grace)| began + grace + LATE);
+    pub(super) fn accepts_earlier_run(&self, now: Instant) -> bool {
+        let until =
+            self.started_at.zip(self.settings.resume).map(|(started_at, grace)| started_at + grace + EARLIER_RUN_GRACE);
         until.is_some_and(|until| now < until)
     }
 
     /// No stream of an earlier run is taken up any more: there is nothing left to know about those that were.
     pub(super) fn forget_earlier_runs(&mut self, now: Instant) {
-        if !self.over.is_empty() && !self.takes_over(now) {
-            self.over = HashSet::new();
+        if !self.ended_adopted.is_empty() && !self.accepts_earlier_run(now) {
+            self.ended_adopted = HashSet::new();
         }
     }
 
     /// Another run of an agent cannot go on with what this one had.
     pub(super) fn agent_started(&mut self, device: &DeviceId, run: u64, now: Instant) {
-        let gone = |stream: &Stream| {
-            matches!(stream.phase, Phase::Interrupted { .. }) && stream.ask.device == *device && stream.agent != run
+        let orphaned = |stream: &Stream| {
+            matches!(stream.phase, Phase::Interrupted { .. }) && stream.request.device == *device && stream.agent != run
         };
-        for id in self.ids(gone) {
-            self.give_up(id, Refusal::new(Kind::NotResumed, AGENT_STARTED), now);
+        for id in self.ids(orphaned) {
+            self.abandon(id, Refusal::new(RefusalKind::NotResumed, AGENT_STARTED), now);
         }
     }
 
     /// An interrupted stream is broken: whoever is back is told.
-    pub(super) fn give_up(&mut self, id: StreamId, why: Refusal, now: Instant) {
-        self.part(id, "broken", &why, now);
+    pub(super) fn abandon(&mut self, id: StreamId, reason: Refusal, now: Instant) {
+        self.finish_interrupted(id, "broken", &reason, now);
     }
 
     /// An interrupted stream is over as it should be: one side has all of it, and knows that the other does.
-    pub(super) fn end_well(&mut self, id: StreamId, now: Instant) {
-        self.ended_well.note(id);
-        self.part(id, "closed", &Kind::StreamOver.into(), now);
+    pub(super) fn close(&mut self, id: StreamId, now: Instant) {
+        self.recently_closed.insert(id);
+        self.finish_interrupted(id, "closed", &RefusalKind::AlreadyEnded.into(), now);
     }
 
-    fn part(&mut self, id: StreamId, result: &'static str, why: &Refusal, now: Instant) {
+    fn finish_interrupted(&mut self, id: StreamId, result: &'static str, reason: &Refusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let event = stream.event(id, Operation::StreamClosed, result, now);
         let took = stream.opened_at.map(|at| now.saturating_duration_since(at));
         let legs = [stream.device.leg(), stream.service.leg()];
         for leg in legs.into_iter().flatten() {
             self.connections.remove(&leg);
-            self.outputs.push_back(Output::Refuse { leg, refusal: why.clone() });
+            self.outputs.push_back(Output::Refuse { leg, refusal: reason.clone() });
         }
-        self.record(Event { reason: why.what(), took, ..event });
+        self.record(Event { reason: reason.message(), took, ..event });
         self.forget(id);
     }
 
     /// A stream that this run did not open is not known by its absence when it has ended.
-    pub(super) fn note_over(&mut self, id: StreamId, stream: &Stream) {
+    pub(super) fn remember_ended(&mut self, id: StreamId, stream: &Stream) {
         if stream.adopted {
-            self.over.insert(id);
+            self.ended_adopted.insert(id);
         }
     }
 }
 
 /// What the ticket says is all there is, and enough. What its service may reach is known when that comes.
-fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> Stream {
-    let ask = Ask {
+fn adopt(arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
+    let request = OpenRequest {
         device: ticket.device.clone(),
         name: Some(ticket.name.clone()),
         scope: Scope::everything(),
@@ -210,12 +211,12 @@ fn of_an_earlier_run(arrival: &SideArrival, ticket: &Ticket, now: Instant) -> St
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
         stream: Some(ticket.stream),
-        rests: false,
+        reusable: false,
         standby: false,
         early: Bytes::new(),
     };
-    let mut stream = Stream::new(arrival.leg, ask, now);
-    stream.asker = None;
+    let mut stream = Stream::new(arrival.leg, request, now);
+    stream.requester = None;
     (stream.protocol, stream.agent, stream.adopted) = (Some(StreamProtocol::Resumable), ticket.agent, true);
     stream
 }
@@ -228,8 +229,8 @@ impl Stream {
                 let took = Some(now.saturating_duration_since(since));
                 Event { took, ..self.event(id, Operation::StreamResumed, "resumed", now) }
             }
-            Phase::Waiting
-            | Phase::Asked { .. }
+            Phase::AwaitingDevice
+            | Phase::Requested { .. }
             | Phase::Accepted
             | Phase::Failed(_)
             | Phase::Joined
@@ -245,10 +246,12 @@ mod tests {
     #[test]
     fn the_last_streams_that_ended_well_are_known_and_no_more_than_that() {
         let id = |number: usize| StreamId::from_bytes((number as u128).to_be_bytes());
-        let mut well = EndedWell::default();
-        (0..ENDED_STREAMS + 2).for_each(|number| well.note(id(number)));
-        well.note(id(ENDED_STREAMS));
-        assert!(!well.has(&id(1)) && well.has(&id(2)) && well.has(&id(ENDED_STREAMS + 1)));
-        assert_eq!((well.all.len(), well.oldest_first.len()), (ENDED_STREAMS, ENDED_STREAMS));
+        let mut recent = RecentlyClosed::default();
+        (0..RECENTLY_CLOSED_STREAMS + 2).for_each(|number| recent.insert(id(number)));
+        recent.insert(id(RECENTLY_CLOSED_STREAMS));
+        assert!(
+            !recent.contains(&id(1)) && recent.contains(&id(2)) && recent.contains(&id(RECENTLY_CLOSED_STREAMS + 1))
+        );
+        assert_eq!((recent.ids.len(), recent.oldest_first.len()), (RECENTLY_CLOSED_STREAMS, RECENTLY_CLOSED_STREAMS));
     }
 }

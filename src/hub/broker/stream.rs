@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Ask, Event, Operation};
+use super::{Event, OpenRequest, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
-use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::resume::Ticket;
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::ResumeTicket;
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
 
@@ -15,9 +15,9 @@ use crate::proto::stream::StreamProtocol;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The device is offline; the service waits for it.
-    Waiting,
+    AwaitingDevice,
     /// The device on this connection was asked.
-    Asked {
+    Requested {
         /// Which connection.
         connection: ConnectionId,
     },
@@ -42,8 +42,8 @@ impl Phase {
     /// For whoever looks on; nothing for what is only remembered.
     pub(super) fn word(&self) -> Option<&'static str> {
         match self {
-            Self::Waiting => Some("waiting"),
-            Self::Asked { .. } => Some("asked"),
+            Self::AwaitingDevice => Some("waiting"),
+            Self::Requested { .. } => Some("asked"),
             Self::Accepted => Some("accepted"),
             Self::Joined | Self::Ending(_) => Some("open"),
             Self::Interrupted { .. } => Some("interrupted"),
@@ -54,17 +54,17 @@ impl Phase {
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) ask: Ask,
+    pub(super) request: OpenRequest,
     /// The service's connection, until it has its answer.
-    pub(super) asker: Option<ConnectionId>,
-    pub(super) asked_at: Instant,
+    pub(super) requester: Option<ConnectionId>,
+    pub(super) requested_at: Instant,
     /// How long an offline device is waited for.
-    pub(super) online_until: Instant,
+    pub(super) connect_deadline: Instant,
     /// How long both sides are waited for, once the device was asked.
-    pub(super) handshake_until: Option<Instant>,
+    pub(super) handshake_deadline: Option<Instant>,
     pub(super) protocol: Option<StreamProtocol>,
     /// Whether the connections of both sides go on after the stream: those that first came to it.
-    pub(super) rests: bool,
+    pub(super) reusable: bool,
     /// The run of the agent that has, or had, the device's end.
     pub(super) agent: u64,
     /// When both sides first met, as far as this hub knows.
@@ -73,47 +73,49 @@ pub(super) struct Stream {
     pub(super) adopted: bool,
     pub(super) phase: Phase,
     pub(super) timer: Option<Instant>,
-    pub(super) device: Side,
-    pub(super) service: Side,
+    pub(super) device: LegSlot,
+    pub(super) service: LegSlot,
 }
 
 impl Stream {
-    pub(super) fn new(asker: ConnectionId, ask: Ask, now: Instant) -> Self {
+    pub(super) fn new(requester: ConnectionId, request: OpenRequest, now: Instant) -> Self {
         Self {
-            asker: Some(asker),
-            asked_at: now,
-            online_until: now + ask.connect_timeout,
-            handshake_until: None,
+            requester: Some(requester),
+            requested_at: now,
+            connect_deadline: now + request.connect_timeout,
+            handshake_deadline: None,
             protocol: None,
-            rests: false,
+            reusable: false,
             agent: 0,
             opened_at: None,
             adopted: false,
-            phase: Phase::Waiting,
+            phase: Phase::AwaitingDevice,
             timer: None,
-            device: Side::default(),
-            service: Side::default(),
-            ask,
+            device: LegSlot::default(),
+            service: LegSlot::default(),
+            request,
         }
     }
 
     /// Which of a device's forwards it is for.
-    pub(super) fn choose(&self, hello: &Hello) -> Result<StreamName, Refusal> {
-        if let Some(asked) = self.ask.name.as_ref().filter(|name| hello.others && self.ask.scope.covers_stream(name)) {
-            return Ok(asked.clone());
+    pub(super) fn choose_forward(&self, hello: &Hello) -> Result<StreamName, Refusal> {
+        if let Some(requested) =
+            self.request.name.as_ref().filter(|name| hello.accepts_any_name && self.request.scope.covers_stream(name))
+        {
+            return Ok(requested.clone());
         }
-        let mut offered = hello.forwards.iter().filter(|name| self.ask.scope.covers_stream(name));
-        let wanted = |name: &&StreamName| self.ask.name.as_ref().is_none_or(|asked| asked == *name);
-        if let Some(name) = offered.clone().find(wanted) {
+        let mut offered = hello.forwards.iter().filter(|name| self.request.scope.covers_stream(name));
+        let is_requested = |name: &&StreamName| self.request.name.as_ref().is_none_or(|requested| requested == *name);
+        if let Some(name) = offered.clone().find(is_requested) {
             return Ok(name.clone());
         }
-        let asked = self.ask.name.as_ref().map_or("its first", StreamName::as_str);
+        let requested = self.request.name.as_ref().map_or("its first", StreamName::as_str);
         let first = offered.next().map_or("nothing", StreamName::as_str).to_owned();
         let offered = offered.fold(first, |list, name| format!("{list}, {name}"));
-        Err(Refusal::new(Kind::StreamNotOffered, format!("asked for {asked}; offered: {offered}")))
+        Err(Refusal::new(RefusalKind::StreamNotOffered, format!("asked for {requested}; offered: {offered}")))
     }
 
-    pub(super) fn side(&mut self, role: Role) -> &mut Side {
+    pub(super) fn slot(&mut self, role: Role) -> &mut LegSlot {
         match role {
             Role::Device => &mut self.device,
             Role::Service => &mut self.service,
@@ -121,11 +123,11 @@ impl Stream {
     }
 
     /// Whether this identity is one of the stream's two.
-    pub(super) fn is_side(&self, principal: &Principal) -> bool {
+    pub(super) fn belongs_to(&self, principal: &Principal) -> bool {
         let id = principal.id.as_str();
         match principal.role {
-            Role::Device => id == self.ask.device.as_str(),
-            Role::Service => id == self.ask.service.as_str(),
+            Role::Device => id == self.request.device.as_str(),
+            Role::Service => id == self.request.service.as_str(),
         }
     }
 
@@ -135,21 +137,21 @@ impl Stream {
     }
 
     /// What one of its ends comes back with, where it can.
-    pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<Ticket> {
-        let name = self.ask.name.clone().filter(|_| self.resumes())?;
-        let (device, service) = (self.ask.device.clone(), self.ask.service.clone());
-        Some(Ticket { stream: id, name, device, agent: self.agent, service, role, hub })
+    pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<ResumeTicket> {
+        let name = self.request.name.clone().filter(|_| self.resumes())?;
+        let (device, service) = (self.request.device.clone(), self.request.service.clone());
+        Some(ResumeTicket { stream: id, name, device, agent: self.agent, service, role, hub })
     }
 
     pub(super) fn event(&self, id: StreamId, operation: Operation, result: &'static str, now: Instant) -> Event {
         Event {
             stream: Some(id),
-            name: self.ask.name.clone(),
-            device: Some(self.ask.device.clone()),
-            service: Some(self.ask.service.clone()),
-            source: Some(self.ask.source),
+            name: self.request.name.clone(),
+            device: Some(self.request.device.clone()),
+            service: Some(self.request.service.clone()),
+            source: Some(self.request.source),
             peer: self.device.address,
-            took: Some(now.saturating_duration_since(self.asked_at)),
+            took: Some(now.saturating_duration_since(self.requested_at)),
             ..Event::new(operation, result)
         }
     }
@@ -157,32 +159,32 @@ impl Stream {
 
 /// One side's way in: a token that is spent once, then the connection that spent it.
 #[derive(Debug, Default)]
-pub(super) struct Side {
+pub(super) struct LegSlot {
     token: Option<(SecretHash, Instant)>,
     spent: bool,
     leg: Option<ConnectionId>,
     address: Option<SocketAddr>,
 }
 
-impl Side {
+impl LegSlot {
     /// A token was given out; any earlier one is void.
-    pub(super) fn expect(&mut self, token: &StreamToken, until: Instant) {
+    pub(super) fn issue_token(&mut self, token: &StreamToken, until: Instant) {
         self.token = Some((token.hash(), until));
         self.spent = false;
     }
 
     /// No token is good any more.
-    pub(super) fn void(&mut self) {
+    pub(super) fn revoke_token(&mut self) {
         self.token = None;
     }
 
     /// Whether somebody may still come with the token.
-    pub(super) fn is_expected(&self) -> bool {
+    pub(super) fn has_unspent_token(&self) -> bool {
         self.token.is_some() && !self.spent
     }
 
     /// Spends the token. The hash is compared first, and in constant time, so that only its owner learns more.
-    pub(super) fn spend(&mut self, presented: &SecretHash, now: Instant) -> Result<(), &'static str> {
+    pub(super) fn spend_token(&mut self, presented: &SecretHash, now: Instant) -> Result<(), &'static str> {
         match &self.token {
             Some((token, _)) if token != presented => Err("a wrong token"),
             Some(_) if self.spent => Err("a token that was used before"),
@@ -195,12 +197,12 @@ impl Side {
         }
     }
 
-    pub(super) fn arrived(&mut self, leg: ConnectionId, address: SocketAddr) {
+    pub(super) fn attach(&mut self, leg: ConnectionId, address: SocketAddr) {
         self.leg = Some(leg);
         self.address = Some(address);
     }
 
-    pub(super) fn left(&mut self) {
+    pub(super) fn detach(&mut self) {
         self.leg = None;
     }
 
@@ -210,23 +212,23 @@ impl Side {
 }
 
 /// What a device may refuse with: it speaks for itself and its targets, not for the hub.
-pub(super) const DEVICE_KINDS: [Kind; 5] = [
-    Kind::RejectedByDevice,
-    Kind::StreamNotOffered,
-    Kind::TargetRefused,
-    Kind::TargetUnreachable,
-    Kind::TargetTimedOut,
+pub(super) const DEVICE_REFUSALS: [RefusalKind; 5] = [
+    RefusalKind::RejectedByDevice,
+    RefusalKind::StreamNotOffered,
+    RefusalKind::TargetRefused,
+    RefusalKind::TargetUnreachable,
+    RefusalKind::TargetTimedOut,
 ];
 
 pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {
     match reason {
-        Some(refusal) if DEVICE_KINDS.contains(&refusal.kind) => refusal,
-        Some(refusal) => Refusal { kind: Kind::RejectedByDevice, detail: refusal.detail },
-        None => Kind::RejectedByDevice.into(),
+        Some(refusal) if DEVICE_REFUSALS.contains(&refusal.kind) => refusal,
+        Some(refusal) => Refusal { kind: RefusalKind::RejectedByDevice, detail: refusal.detail },
+        None => RefusalKind::RejectedByDevice.into(),
     }
 }
 
-pub(super) fn wrong_token(id: StreamId, principal: &Principal, wrong: &str, address: SocketAddr) -> Event {
-    let event = Event::about(principal, Operation::Authenticate, Kind::AuthenticationFailed.row().word);
+pub(super) fn token_rejected(id: StreamId, principal: &Principal, wrong: &str, address: SocketAddr) -> Event {
+    let event = Event::about(principal, Operation::Authenticate, RefusalKind::AuthenticationFailed.row().label);
     Event { stream: Some(id), source: Some(address), reason: wrong.into(), ..event }
 }

@@ -1,20 +1,20 @@
 //! The known devices and services: their keys, what each may reach, and the codes with which they may join.
 
-mod directory;
+mod cache;
 pub mod sqlite;
 
-pub use directory::Directory;
+pub use cache::RegistryCache;
 
 use std::time::Duration;
 
-use super::auth::Standing;
+use super::auth::AuthzSubject;
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::SecretHash;
+use crate::proto::timestamp::Timestamp;
 
 /// What is known of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub struct Record {
     /// Which.
     pub principal: Principal,
     /// When it was added.
-    pub created: Moment,
+    pub created: Timestamp,
     /// When it was last connected.
-    pub last_seen: Option<Moment>,
+    pub last_seen: Option<Timestamp>,
     /// Whether it is kept out.
     pub disabled: bool,
     /// What a service may reach.
@@ -37,12 +37,12 @@ pub struct Record {
 
 impl Record {
     /// What decides over what it may do.
-    pub fn standing(&self) -> Standing<'_> {
-        Standing { principal: &self.principal, disabled: self.disabled, scope: &self.scope }
+    pub fn authz_subject(&self) -> AuthzSubject<'_> {
+        AuthzSubject { principal: &self.principal, disabled: self.disabled, scope: &self.scope }
     }
 
     /// This key, if the identity has it and it is still good.
-    pub fn valid_key(&self, key: &PublicKey, now: Moment) -> Option<&StoredKey> {
+    pub fn valid_key(&self, key: &PublicKey, now: Timestamp) -> Option<&StoredKey> {
         self.keys.iter().find(|stored| stored.key == *key && stored.is_valid(now))
     }
 }
@@ -55,14 +55,14 @@ pub struct StoredKey {
     /// Whether the hub's own user enrolled it on this machine, rather than with a join code.
     pub local: bool,
     /// When it was added.
-    pub added: Moment,
+    pub added: Timestamp,
     /// When it ends, if another one replaced it.
-    pub until: Option<Moment>,
+    pub until: Option<Timestamp>,
 }
 
 impl StoredKey {
     /// Whether it still proves anything.
-    pub fn is_valid(&self, now: Moment) -> bool {
+    pub fn is_valid(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
@@ -73,18 +73,18 @@ pub struct CodeHash {
     /// The code's hash.
     pub hash: SecretHash,
     /// Until when it is good.
-    pub until: Moment,
+    pub until: Timestamp,
 }
 
 /// What became of an identity of the hub's own user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enrolled {
     /// It was there, with this key.
-    Already,
+    Unchanged,
     /// It was there, and has this key now.
-    WithNewKey,
+    KeyReplaced,
     /// It is new.
-    New,
+    Created,
 }
 
 /// A join code that was good.
@@ -118,9 +118,9 @@ pub enum RegistryError {
 
 impl RegistryError {
     /// What somebody elsewhere is told, while the hub's log has the rest.
-    pub fn to_strangers(&self) -> Refusal {
+    pub fn to_public_refusal(&self) -> Refusal {
         tracing::error!(target: "hub", "{self}");
-        Kind::HubFailed.into()
+        RefusalKind::HubFailed.into()
     }
 }
 
@@ -128,7 +128,7 @@ impl RegistryError {
 pub trait Registry: Send + Sync {
     /// Adds an identity, or changes the scope of one that has not joined, and gives it a join code in place of any
     /// earlier one.
-    fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Moment) -> Result<(), RegistryError>;
+    fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Timestamp) -> Result<(), RegistryError>;
 
     /// Gives an identity a join code for its next key. Once that is there, the one before it is good for `overlap`.
     fn rotate(&self, principal: &Principal, code: &CodeHash, overlap: Duration) -> Result<(), RegistryError>;
@@ -141,12 +141,12 @@ pub trait Registry: Send + Sync {
         principal: &Principal,
         code: &SecretHash,
         key: &PublicKey,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<Redeemed>, RegistryError>;
 
     /// Gives an identity, new or not, a key of the hub's own user. A key that joined with a code is never replaced.
     /// A new service may reach everything.
-    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Moment) -> Result<Enrolled, RegistryError>;
+    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Timestamp) -> Result<Enrolled, RegistryError>;
 
     /// Keeps an identity out, or lets it in again.
     fn set_disabled(&self, principal: &Principal, disabled: bool) -> Result<(), RegistryError>;
@@ -167,10 +167,10 @@ pub trait Registry: Send + Sync {
     fn remove(&self, principal: &Principal) -> Result<(), RegistryError>;
 
     /// They were connected at these times.
-    fn seen(&self, sightings: &[(Principal, Moment)]) -> Result<(), RegistryError>;
+    fn set_last_seen(&self, last_seen_updates: &[(Principal, Timestamp)]) -> Result<(), RegistryError>;
 
     /// Makes an enrolment key, and gives its number.
-    fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Moment) -> Result<u64, RegistryError>;
+    fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Timestamp) -> Result<u64, RegistryError>;
 
     /// Every enrolment key.
     fn enrolments(&self) -> Result<Vec<Enrolment>, RegistryError>;

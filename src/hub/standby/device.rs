@@ -3,24 +3,24 @@
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Channel, End, Standby, part};
-use crate::hub::broker::{DeviceAsk, Shown};
-use crate::hub::exchange::{DeviceAsked, Ready};
-use crate::hub::streaming::meet;
-use crate::net::channel::ChannelError;
-use crate::net::relay::Leg;
+use super::{Channel, Standby, StandbyEnd, close};
+use crate::hub::broker::{DeviceRequest, LegCredential};
+use crate::hub::broker_handle::{DeviceStandby, StandbyRequest};
+use crate::hub::streaming::join_and_relay;
+use crate::net::tunnel::relay::Leg;
+use crate::net::websocket::channel::ChannelError;
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::{StreamRequest, StreamResponse};
-use crate::proto::refusal::Kind;
+use crate::proto::refusal::RefusalKind;
 use crate::proto::scope::Scope;
-use crate::proto::standby::{Early, FromHub, Request, ToHub, WayBack};
+use crate::proto::standby::{EarlyLength, ResumeGrant, StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 
-impl End {
+impl StandbyEnd {
     /// Of a connection whose request goes another way: a device that was merely slow does not take it for an interruption.
     fn if_withdrawn(self) -> Self {
         match self {
-            Self::Ended(ChannelError::Silent) => Self::Refused(Kind::PeerGone),
-            Self::Ended(_) | Self::Refused(_) => self,
+            Self::Channel(ChannelError::Silent) => Self::Refused(RefusalKind::PeerGone),
+            Self::Channel(_) | Self::Refused(_) => self,
         }
     }
 }
@@ -28,79 +28,97 @@ impl End {
 impl Standby<'_> {
     /// One stream that the device is asked for.
     pub(super) async fn serve_device(&self, device: &DeviceId, run: u64, mut channel: Channel) -> Option<Channel> {
-        let DeviceAsked { connection, ask, withdrawn } = match self.wanted(device, run, &mut channel).await {
-            Ok(asked) => asked,
-            Err(end) => return part(channel, end).await,
-        };
+        let StandbyRequest { connection, request, withdrawn } =
+            match self.wait_for_request(device, run, &mut channel).await {
+                Ok(request) => request,
+                Err(end) => return close(channel, end).await,
+            };
         let response = tokio::select! {
-            response = self.asked(device, &ask, &mut channel) => response,
+            response = self.forward_request(device, &request, &mut channel) => response,
             // The device lets go of its target when it hears this.
-            () = withdrawn.cancelled() => return part(channel, End::Refused(Kind::PeerGone)).await,
+            () = withdrawn.cancelled() => return close(channel, StandbyEnd::Refused(RefusalKind::PeerGone)).await,
         };
         let response = match response {
             Ok(response) => response,
             Err(end) => {
-                self.shared.exchange.unanswered(connection, ask);
-                return part(channel, end.if_withdrawn()).await;
+                self.shared.broker.standby_failed(connection, request);
+                return close(channel, end.if_withdrawn()).await;
             }
         };
         let accepted = response.accepted;
-        self.shared.exchange.answered(connection, response, true);
+        self.shared.broker.device_responded(connection, response, true);
         if !accepted {
             return Some(channel);
         }
         // What this connection takes is counted here, for as long as its socket lives: also at the other side's task.
-        let (lives, gone) = oneshot::channel::<()>();
-        let leg = Leg::new(channel.into_socket(), lives);
-        let rested = match self.side((device, ask.stream), Scope::everything(), Shown::Token(ask.token.hash())) {
-            Ok((waiting, _)) => meet(self.shared, waiting, leg).await,
+        let (alive, closed) = oneshot::channel::<()>();
+        let leg = Leg::new(channel.into_socket(), alive);
+        let reusable_leg = match self.attach_leg(
+            (device, request.stream),
+            Scope::everything(),
+            LegCredential::Token(request.token.hash()),
+        ) {
+            Ok((pending, _)) => join_and_relay(self.shared, pending, leg).await,
             Err(refusal) => {
                 leg.refuse(&refusal).await;
                 None
             }
         };
-        if rested.is_none() {
+        if reusable_leg.is_none() {
             // Only ever an error, when the other end is dropped.
-            let _ = gone.await;
+            let _ = closed.await;
         }
-        rested.and_then(|leg| self.back(leg))
+        reusable_leg.and_then(|leg| self.control_channel(leg))
     }
 
     /// Waits until the device is asked for a stream.
-    async fn wanted(&self, device: &DeviceId, run: u64, channel: &mut Channel) -> Result<DeviceAsked, End> {
-        self.record().await.map_err(|refusal| End::Refused(refusal.kind))?;
-        let (wanted, mut asked) = oneshot::channel();
-        self.shared.exchange.ready(Ready { device: device.clone(), run, wanted });
+    async fn wait_for_request(
+        &self,
+        device: &DeviceId,
+        run: u64,
+        channel: &mut Channel,
+    ) -> Result<StandbyRequest, StandbyEnd> {
+        self.revalidate().await.map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;
+        let (requests, mut receiver) = oneshot::channel();
+        self.shared.broker.add_standby(DeviceStandby { device: device.clone(), run, requests });
         let end = tokio::select! {
             biased;
-            asked = &mut asked => match asked {
-                Ok(asked) => return Ok(asked),
+            request = &mut receiver => match request {
+                Ok(request) => return Ok(request),
                 // Nobody asks any more: the device is not online, or another run of it is.
-                Err(_) => End::Refused(Kind::PeerGone),
+                Err(_) => StandbyEnd::Refused(RefusalKind::PeerGone),
             },
-            said = self.idle(channel) => said.map_or_else(|end| end, |_| End::Refused(Kind::BadRequest)),
+            message = self.next_message(channel) => message.map_or_else(|end| end, |_| StandbyEnd::Refused(RefusalKind::BadRequest)),
         };
-        asked.close();
-        if let Ok(DeviceAsked { connection, ask, .. }) = asked.try_recv() {
-            self.shared.exchange.unanswered(connection, ask);
+        receiver.close();
+        if let Ok(StandbyRequest { connection, request, .. }) = receiver.try_recv() {
+            self.shared.broker.standby_failed(connection, request);
         }
         Err(end)
     }
 
     /// Passes a request on, and waits for the answer to it.
-    async fn asked(&self, device: &DeviceId, ask: &DeviceAsk, channel: &mut Channel) -> Result<StreamResponse, End> {
-        let url = self.shared.streaming_url(&self.identity.authority, device, ask.stream, Role::Device);
+    async fn forward_request(
+        &self,
+        device: &DeviceId,
+        request: &DeviceRequest,
+        channel: &mut Channel,
+    ) -> Result<StreamResponse, StandbyEnd> {
+        let url = self.shared.streaming_url(&self.identity.authority, device, request.stream, Role::Device);
         // It is let in already.
-        let stream = StreamRequest { authorization_token: None, ..ask.request(url) };
-        let pass = ask.ticket.as_ref().map(|(ticket, grace)| self.pass(ticket, *grace));
-        let early = Early::try_from(ask.early.len()).map_err(|_| End::Refused(Kind::HubFailed))?;
-        let way_back = pass.as_ref().map(WayBack::from);
-        let request = FromHub::StreamRequest(Request { stream, way_back, early });
-        channel.send_with(&request, ask.early.clone()).await?;
-        let answer = timeout(self.shared.config.broker.handshake, channel.answer()).await;
-        match answer.unwrap_or(Err(ChannelError::Silent))? {
-            ToHub::StreamResponse(response) if response.request_id == ask.stream => Ok(response),
-            ToHub::StreamResponse(_) | ToHub::Open(_) => Err(End::Refused(Kind::BadRequest)),
+        let stream = StreamRequest { authorization_token: None, ..request.to_stream_request(url) };
+        let resume_credential = request.ticket.as_ref().map(|(ticket, grace)| self.resume_credential(ticket, *grace));
+        let early =
+            EarlyLength::try_from(request.early.len()).map_err(|_| StandbyEnd::Refused(RefusalKind::HubFailed))?;
+        let resume_grant = resume_credential.as_ref().map(ResumeGrant::from);
+        let message = StandbyFromHub::StreamRequest(StandbyStreamRequest { stream, resume_grant, early });
+        channel.send_with(&message, request.early.clone()).await?;
+        let message = timeout(self.shared.config.broker.handshake, channel.answer()).await;
+        match message.unwrap_or(Err(ChannelError::Silent))? {
+            StandbyToHub::StreamResponse(response) if response.request_id == request.stream => Ok(response),
+            StandbyToHub::StreamResponse(_) | StandbyToHub::Open(_) => {
+                Err(StandbyEnd::Refused(RefusalKind::BadRequest))
+            }
         }
     }
 }

@@ -12,49 +12,49 @@ use std::time::{Duration, Instant};
 use http::header;
 
 use super::auth::{Action, authorize};
-use super::broker::{Shown, SideArrival};
-use super::control::passed;
-use super::door::Visitor;
-use super::open::ends;
+use super::broker::{LegAttach, LegCredential};
+use super::connection::ConnectionContext;
+use super::control::sleep_until_deadline;
+use super::open::access_deadline;
 use super::registry::Record;
-use super::streaming::Waiting;
-use super::{Next, Shared, answers};
-use crate::net::channel::{ChannelError, ControlChannel};
-use crate::net::clock;
-use crate::net::relay::Leg;
-use crate::net::serve::{Answer, Asked};
+use super::streaming::PendingLeg;
+use super::{Shared, Upgraded, responses};
+use crate::net::os::clock;
 use crate::net::tls::Socket;
+use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
+use crate::net::tunnel::relay::Leg;
+use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::net::websocket::{SocketKind, WebSocket};
-use crate::proto::http::{Bridge, lists};
+use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::key::PublicKey;
-use crate::proto::refusal::{Kind, Refusal};
-use crate::proto::resume::{Pass, Ticket};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::{ResumeCredential, ResumeTicket};
 use crate::proto::scope::Scope;
-use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, ToHub};
+use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, StandbyToHub};
 use crate::proto::websocket::unmasked;
 
 /// Standbys have at most this share of the connections that the hub can have, in percent: they spare a handshake, and the
 /// others are somebody's only way.
-const SHARE: usize = 50;
+const MAX_SHARE_PERCENT: usize = 50;
 
 /// How many there are of each identity.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Counts(Arc<Mutex<HashMap<Principal, usize>>>);
+pub(super) struct StandbyCounts(Arc<Mutex<HashMap<Principal, usize>>>);
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-struct Held(Counts, Principal);
+struct StandbyPermit(StandbyCounts, Principal);
 
-impl Counts {
-    fn hold(&self, principal: &Principal, most: usize) -> Option<Held> {
+impl StandbyCounts {
+    fn acquire(&self, principal: &Principal, limit: usize) -> Option<StandbyPermit> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get(principal).copied().unwrap_or(0);
-        if count >= most {
+        if count >= limit {
             return None;
         }
         counts.insert(principal.clone(), count + 1);
-        Some(Held(self.clone(), principal.clone()))
+        Some(StandbyPermit(self.clone(), principal.clone()))
     }
 
     /// Of all identities.
@@ -63,7 +63,7 @@ impl Counts {
     }
 }
 
-impl Drop for Held {
+impl Drop for StandbyPermit {
     fn drop(&mut self) {
         let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = counts.get(&self.1).map_or(0, |count| count - 1);
@@ -88,59 +88,71 @@ pub(super) struct Identity {
 }
 
 /// A connection whose upgrade was let through.
-pub(super) struct Arriving {
+pub(super) struct StandbyUpgrade {
     identity: Identity,
-    held: Held,
+    permit: StandbyPermit,
 }
 
 /// Lets a connection stand by, or not.
-pub(super) async fn admit(shared: &Shared, visitor: &Visitor, asked: &Asked) -> Answer<Next> {
-    let proven = match visitor.permit(shared, asked, Action::Standby).await {
-        Ok(proven) => proven,
-        Err(refusal) => return Answer::Reply(answers::refuse(&refusal)),
+pub(super) async fn upgrade(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+) -> HttpOutcome<Upgraded> {
+    let authenticated = match context.authenticate_and_authorize(shared, request, Action::Standby).await {
+        Ok(authenticated) => authenticated,
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
-    let offered = asked.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
-    if !lists(offered, STANDBY_PROTOCOL) {
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    if !list_contains(offered, STANDBY_PROTOCOL) {
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
-        return Answer::Reply(answers::refuse(&Refusal::new(Kind::IncompatibleVersion, versions)));
+        return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     let (protocol, kind) = match unmasked(STANDBY_PROTOCOL) {
-        unmasked if proven.is_channel_bound && lists(offered, &unmasked) => (unmasked, SocketKind::UnmaskedStream),
+        unmasked if authenticated.is_channel_bound && list_contains(offered, &unmasked) => {
+            (unmasked, SocketKind::UnmaskedStream)
+        }
         _ => (STANDBY_PROTOCOL.into(), SocketKind::Stream),
     };
-    let principal = proven.record.principal;
-    let Some(held) = shared.hold_standby(&principal) else {
-        let refusal = Refusal::new(Kind::HubBusy, "no more connections stand by");
-        return Answer::Reply(answers::refuse(&refusal));
+    let principal = authenticated.record.principal;
+    let Some(permit) = shared.acquire_standby(&principal) else {
+        let refusal = Refusal::new(RefusalKind::HubBusy, "no more connections stand by");
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     };
-    let run = asked.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
-    let (key, authority) = (proven.key.key, asked.authority.clone());
-    let then = Next::Standby(Box::new(Arriving { identity: Identity { principal, key, authority, run }, held }));
-    Answer::Upgrade { protocol: Some(protocol), headers: Vec::new(), kind, then }
+    let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
+    let (key, authority) = (authenticated.key.key, request.authority.clone());
+    let state =
+        Upgraded::Standby(Box::new(StandbyUpgrade { identity: Identity { principal, key, authority, run }, permit }));
+    HttpOutcome::Upgrade { protocol: Some(protocol), headers: Vec::new(), kind, state }
 }
 
 impl Shared {
     /// A place for one more, if there is room.
-    fn hold_standby(&self, principal: &Principal) -> Option<Held> {
-        let most = self.pressure.most_connections() * SHARE / 100;
-        let room = !self.is_draining() && self.standbys.all() < most && self.pressure.has_room_for_stream().is_ok();
-        self.standbys.hold(principal, self.config.standbys).filter(|_| room)
+    fn acquire_standby(&self, principal: &Principal) -> Option<StandbyPermit> {
+        let limit = self.pressure.max_connections() * MAX_SHARE_PERCENT / 100;
+        let room = !self.is_draining() && self.standbys.all() < limit && self.pressure.check_stream_capacity().is_ok();
+        self.standbys.acquire(principal, self.config.standbys).filter(|_| room)
     }
 }
 
 /// A connection that was brought to stand by.
-pub(super) async fn run(shared: &Shared, visitor: &Visitor, arriving: Arriving, socket: WebSocket<Socket>) {
-    let Arriving { identity, held: _held } = arriving;
-    let channel = ControlChannel::new(socket, shared.config.patience);
-    Standby { shared, visitor, identity }.serve(channel).await;
+pub(super) async fn run(
+    shared: &Shared,
+    context: &ConnectionContext,
+    upgrade: StandbyUpgrade,
+    socket: WebSocket<Socket>,
+) {
+    let StandbyUpgrade { identity, permit: _permit } = upgrade;
+    let channel = ControlChannel::new(socket, shared.config.idle_timeout);
+    Standby { shared, context, identity }.serve(channel).await;
 }
 
 /// A connection that was brought for one stream, and stands by after it.
-pub(super) async fn go_on(shared: &Shared, visitor: &Visitor, identity: Identity, leg: Leg<Socket>) {
+pub(super) async fn reuse(shared: &Shared, context: &ConnectionContext, identity: Identity, leg: Leg<Socket>) {
     let Some((socket, _kept)) = leg.into_parts() else { return };
-    let channel = ControlChannel::new(socket, shared.config.patience);
-    match shared.hold_standby(&identity.principal) {
-        Some(_held) => Standby { shared, visitor, identity }.serve(channel).await,
+    let channel = ControlChannel::new(socket, shared.config.idle_timeout);
+    match shared.acquire_standby(&identity.principal) {
+        Some(_permit) => Standby { shared, context, identity }.serve(channel).await,
         None => channel.leave().await,
     }
 }
@@ -148,20 +160,20 @@ pub(super) async fn go_on(shared: &Shared, visitor: &Visitor, identity: Identity
 type Channel = ControlChannel<Socket>;
 
 /// Why a connection stands by no longer.
-enum End {
-    Ended(ChannelError),
-    Refused(Kind),
+enum StandbyEnd {
+    Channel(ChannelError),
+    Refused(RefusalKind),
 }
 
-impl From<ChannelError> for End {
-    fn from(why: ChannelError) -> Self {
-        Self::Ended(why)
+impl From<ChannelError> for StandbyEnd {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
     }
 }
 
 struct Standby<'a> {
     shared: &'a Shared,
-    visitor: &'a Visitor,
+    context: &'a ConnectionContext,
     identity: Identity,
 }
 
@@ -183,78 +195,81 @@ impl Standby<'_> {
     }
 
     /// Lets this connection in as a side of a stream.
-    fn side(
+    fn attach_leg(
         &self,
         (device, stream): (&DeviceId, StreamId),
         scope: Scope,
-        shown: Shown,
-    ) -> Result<(Waiting, Option<Pass>), Refusal> {
+        credential: LegCredential,
+    ) -> Result<(PendingLeg, Option<ResumeCredential>), Refusal> {
         self.shared.activity.audit()?;
         let role = self.identity.principal.role;
-        let arrival = SideArrival {
+        let arrival = LegAttach {
             leg: self.shared.next_connection(),
-            place: Bridge { hub: String::new(), device: device.clone(), stream, role },
+            bridge: Bridge { hub: String::new(), device: device.clone(), stream, role },
             principal: self.identity.principal.clone(),
-            shown,
-            address: self.visitor.address,
-            until: ends(&scope),
+            credential,
+            address: self.context.address,
+            until: access_deadline(&scope),
             scope,
         };
-        let ((admission, meeting), farewell) = self.shared.exchange.side(arrival)?;
-        let patience = admission.protocol.map(|_| self.shared.config.patience);
-        let pass = admission.ticket.map(|(ticket, grace)| self.pass(&ticket, grace));
-        Ok((Waiting { meeting, farewell, patience, rests: admission.rests.is_some() }, pass))
+        let ((admission, rendezvous), guard) = self.shared.broker.attach_leg(arrival)?;
+        let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
+        let resume_credential = admission.ticket.map(|(ticket, grace)| self.resume_credential(&ticket, grace));
+        Ok((PendingLeg { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, resume_credential))
     }
 
-    fn pass(&self, ticket: &Ticket, grace: Duration) -> Pass {
-        Pass { token: self.shared.resume_key.sign(ticket), grace }
+    fn resume_credential(&self, ticket: &ResumeTicket, grace: Duration) -> ResumeCredential {
+        ResumeCredential { token: self.shared.resume_key.sign(ticket), grace }
     }
 
     /// The next message, from a connection that may be idle for as long as its identity may stand by with this key.
-    async fn idle(&self, channel: &mut Channel) -> Result<ToHub, End> {
-        let mut changes = self.shared.directory.changes();
+    async fn next_message(&self, channel: &mut Channel) -> Result<StandbyToHub, StandbyEnd> {
+        let mut changes = self.shared.registry.changes();
         loop {
-            let ends =
-                self.record().await.map(|record| self.ends(&record)).map_err(|refusal| End::Refused(refusal.kind))?;
+            let deadline = self
+                .revalidate()
+                .await
+                .map(|record| self.valid_until(&record))
+                .map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;
             tokio::select! {
                 message = channel.next() => return Ok(message?),
                 Ok(()) = changes.changed() => {}
-                () = passed(ends) => {}
-                () = self.shared.draining.cancelled() => return Err(End::Refused(Kind::Draining)),
+                () = sleep_until_deadline(deadline) => {}
+                () = self.shared.draining.cancelled() => return Err(StandbyEnd::Refused(RefusalKind::Draining)),
             }
         }
     }
 
     /// When that is over, as far as is known by now.
-    fn ends(&self, record: &Record) -> Option<Instant> {
-        let now = clock::moment();
+    fn valid_until(&self, record: &Record) -> Option<Instant> {
+        let now = clock::now_utc();
         let key = record.valid_key(&self.identity.key, now).and_then(|key| key.until);
-        let key_ends = key.map(|until| clock::now() + until.since(now));
-        key_ends.into_iter().chain(ends(&record.scope)).min()
+        let key_expiry = key.map(|until| clock::now() + until.since(now));
+        key_expiry.into_iter().chain(access_deadline(&record.scope)).min()
     }
 
     /// What is known of the identity by now, if it may still stand by with this key.
-    async fn record(&self) -> Result<Record, Refusal> {
-        let found = self.shared.directory.find(&self.identity.principal).await;
-        let record = found.map_err(|error| error.to_strangers())?;
-        let record = record.ok_or(Kind::AuthenticationFailed)?;
-        let now = clock::moment();
-        record.valid_key(&self.identity.key, now).ok_or(Kind::KeyReplaced)?;
-        authorize(record.standing(), Action::Standby, now)?;
+    async fn revalidate(&self) -> Result<Record, Refusal> {
+        let found = self.shared.registry.find(&self.identity.principal).await;
+        let record = found.map_err(|error| error.to_public_refusal())?;
+        let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
+        let now = clock::now_utc();
+        record.valid_key(&self.identity.key, now).ok_or(RefusalKind::KeyReplaced)?;
+        authorize(record.authz_subject(), Action::Standby, now)?;
         Ok(record)
     }
 
     /// A side that is done with its stream stands by again.
-    fn back(&self, leg: Leg<Socket>) -> Option<Channel> {
+    fn control_channel(&self, leg: Leg<Socket>) -> Option<Channel> {
         let (socket, _) = leg.into_parts()?;
-        Some(ControlChannel::new(socket, self.shared.config.patience))
+        Some(ControlChannel::new(socket, self.shared.config.idle_timeout))
     }
 }
 
-async fn part(channel: Channel, end: End) -> Option<Channel> {
+async fn close(channel: Channel, end: StandbyEnd) -> Option<Channel> {
     match end {
-        End::Ended(why) => channel.end(&why).await,
-        End::Refused(kind) => channel.refuse(kind).await,
+        StandbyEnd::Channel(error) => channel.end(&error).await,
+        StandbyEnd::Refused(kind) => channel.refuse(kind).await,
     }
     None
 }

@@ -12,23 +12,23 @@ use tokio::time::timeout;
 
 use super::CHECK_INTERVAL;
 use super::pem::PemPair;
-use super::shown::Shown;
-use crate::net::clock;
-use crate::net::private::{private_directory, write_private};
-use crate::net::random::dice;
+use super::resolver::CertificateResolver;
+use crate::net::os::clock;
+use crate::net::os::private_files::{create_private_directory, write_private};
+use crate::net::os::random;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Trust;
-use crate::proto::backoff::spread;
+use crate::proto::backoff::{Backoff, Jitter};
 use crate::proto::secret::sha256;
-use crate::proto::via::Way;
+use crate::proto::via::ProxySettings;
 
 /// Public authorities allow about five failures an hour for one name, so the first retry leaves room for those that a
 /// person asks for meanwhile …
-const FIRST_RETRY: Duration = Duration::from_secs(60 * 60);
+const RETRY_BASE: Duration = Duration::from_secs(60 * 60);
 /// … and what fails all day long fails until somebody looks; a third of a certificate's life is 30 days.
-const LAST_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Retries are put off by up to this share of the pause, so that hubs that failed together do not come back together.
-const JITTER_SHARE: u32 = 4;
+const RETRY_CAP: Duration = Duration::from_secs(24 * 60 * 60);
+/// A quarter more at random spreads hubs that failed together.
+const RETRY: Backoff = Backoff::new(RETRY_BASE, RETRY_CAP, Jitter::Quarter);
 
 /// One order, from the directory to the certificate: several steps, each with a deadline of its own.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -45,75 +45,78 @@ pub struct Acme {
     /// The host names; at least one.
     pub names: Vec<String>,
     /// What leads to the directory.
-    pub way: FindWay,
+    pub proxy: ProxyResolver,
 }
 
 /// Finds the way anew for each order: a file may be better the next time.
 #[derive(Clone)]
-pub struct FindWay(Arc<dyn Fn() -> anyhow::Result<Way> + Send + Sync>);
+pub struct ProxyResolver(Arc<dyn Fn() -> anyhow::Result<ProxySettings> + Send + Sync>);
 
-impl FindWay {
+impl ProxyResolver {
     /// With this.
-    pub fn new(find: impl Fn() -> anyhow::Result<Way> + Send + Sync + 'static) -> Self {
+    pub fn new(find: impl Fn() -> anyhow::Result<ProxySettings> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
 }
 
-impl fmt::Debug for FindWay {
+impl fmt::Debug for ProxyResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FindWay")
+        f.write_str("ProxyResolver")
     }
 }
 
 /// Orders, keeps and renews.
-pub(super) struct AcmeKeeper {
+pub(super) struct AcmeRenewer {
     acme: Acme,
     account: PathBuf,
     /// Key and chain in one file, so that they are always of one order.
     certificate: PathBuf,
-    shown: Arc<Shown>,
+    resolver: Arc<CertificateResolver>,
 }
 
-impl AcmeKeeper {
+impl AcmeRenewer {
     /// With the certificate of an earlier run, if there is one. Each directory has a place of its own: trying a
     /// staging one costs nothing.
-    pub(super) fn open(acme: Acme, place: &Path, shown: Arc<Shown>) -> anyhow::Result<Self> {
+    pub(super) fn open(acme: Acme, directory: &Path, resolver: Arc<CertificateResolver>) -> anyhow::Result<Self> {
         let hash: String = sha256(acme.directory.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let place = place.join(hash);
-        private_directory(&place).with_context(|| place.display().to_string())?;
-        let keeper =
-            Self { acme, account: place.join("account.json"), certificate: place.join("certificate.pem"), shown };
-        if keeper.certificate.exists()
-            && let Err(error) = keeper.show()
+        let directory = directory.join(hash);
+        create_private_directory(&directory).with_context(|| directory.display().to_string())?;
+        let renewer = Self {
+            acme,
+            account: directory.join("account.json"),
+            certificate: directory.join("certificate.pem"),
+            resolver,
+        };
+        if renewer.certificate.exists()
+            && let Err(error) = renewer.install()
         {
             tracing::error!(target: "hub", "cannot use the certificate of an earlier run, and asks for a new one: {error:#}");
         }
-        Ok(keeper)
+        Ok(renewer)
     }
 
     /// Renews whenever it is due, for ever.
-    pub(super) async fn keep(self, reload: &Reload) {
-        let mut failures = 0;
+    pub(super) async fn run(self, reload: &Reload) {
+        let mut backoff = RETRY;
         loop {
-            let pause = if !self.is_due() {
+            let pause = if !self.needs_renewal() {
                 CHECK_INTERVAL
-            } else if self.renew().await && !self.is_due() {
-                failures = 0;
+            } else if self.renew().await && !self.needs_renewal() {
+                backoff.reset();
                 CHECK_INTERVAL
             } else {
-                failures += 1;
-                retry_after(failures, dice())
+                backoff.next_delay(random::u64())
             };
             // Whichever comes first, it is looked at again.
-            let _ = timeout(pause, reload.asked()).await;
+            let _ = timeout(pause, reload.requested()).await;
         }
     }
 
     /// There is none, or it is old, or a name was added.
-    fn is_due(&self) -> bool {
+    fn needs_renewal(&self) -> bool {
         let names = &self.acme.names;
-        !self.shown.other().is_some_and(|current| {
-            clock::moment() < current.renew_from() && names.iter().all(|name| current.covers(Some(name)))
+        !self.resolver.other().is_some_and(|current| {
+            clock::now_utc() < current.renew_from() && names.iter().all(|name| current.covers(Some(name)))
         })
     }
 
@@ -121,23 +124,23 @@ impl AcmeKeeper {
     async fn renew(&self) -> bool {
         let (names, directory) = (self.acme.names.join(", "), &self.acme.directory);
         tracing::info!(target: "hub", "asking {directory} for a certificate for {names}");
-        let ordered = timeout(ORDER_TIMEOUT, order::order(&self.acme, &self.account, &self.shown)).await;
-        self.shown.forget_proofs();
+        let ordered = timeout(ORDER_TIMEOUT, order::order(&self.acme, &self.account, &self.resolver)).await;
+        self.resolver.clear_challenges();
         let ordered =
             ordered.unwrap_or_else(|_| Err(anyhow::anyhow!("no certificate in {} s", ORDER_TIMEOUT.as_secs())));
         let done = ordered.and_then(|pem| {
             write_private(&self.certificate, &pem)?;
-            self.show()
+            self.install()
         });
         match done {
             Ok(()) => {
-                let end = self.shown.status().not_after.rfc3339();
+                let end = self.resolver.status().not_after.rfc3339();
                 tracing::info!(target: "hub", "has a new certificate for {names}, good until {end}");
                 true
             }
             Err(error) => {
                 let error = format!("{error:#}");
-                self.shown.keep_error(&error);
+                self.resolver.record_error(&error);
                 tracing::error!(
                     target: "hub",
                     "no certificate for {names} from {directory}: {error}; the hub tries again within hours, and at once on SIGHUP"
@@ -147,16 +150,11 @@ impl AcmeKeeper {
         }
     }
 
-    fn show(&self) -> anyhow::Result<()> {
+    fn install(&self) -> anyhow::Result<()> {
         let pair = PemPair { certificate: self.certificate.clone(), key: self.certificate.clone() };
-        self.shown.show("acme", pair.load()?);
+        self.resolver.install("acme", pair.load()?);
         Ok(())
     }
-}
-
-fn retry_after(failures: u32, dice: u64) -> Duration {
-    let pause = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LAST_RETRY);
-    pause + spread(pause / JITTER_SHARE, dice)
 }
 
 #[cfg(test)]
@@ -165,8 +163,10 @@ mod tests {
 
     #[test]
     fn retries_stay_far_within_what_public_authorities_allow() {
-        let hours = |failures, dice| retry_after(failures, dice).as_secs_f64() / 3600.0;
-        assert_eq!([1, 2, 3, 4, 5, 6, 40].map(|failures| hours(failures, 0)), [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 24.0]);
-        assert_eq!(hours(1, u64::MAX), 1.25);
+        let hours = |backoff: &mut Backoff, random| backoff.next_delay(random).as_secs_f64() / 3600.0;
+        let mut backoff = RETRY;
+        assert_eq!([(); 7].map(|()| hours(&mut backoff, 0)), [1.0, 2.0, 4.0, 8.0, 16.0, 24.0, 24.0]);
+        assert_eq!([(); 40].map(|()| hours(&mut backoff, 0)).last(), Some(&24.0));
+        assert_eq!(hours(&mut RETRY.clone(), u64::MAX), 1.25);
     }
 }

@@ -5,33 +5,33 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::CHECK_INTERVAL;
-use super::shown::{CertificateStatus, Shown};
-use crate::net::clock;
-use crate::proto::moment::Moment;
+use super::resolver::{CertificateResolver, CertificateStatus};
+use crate::net::os::clock;
+use crate::proto::timestamp::Timestamp;
 
 /// Often enough to be seen, seldom enough to be read.
-const AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+const REPEAT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Warns whenever it is due, for ever.
-pub(super) async fn watch(shown: &Shown) {
+pub(super) async fn warn_when_due(resolver: &CertificateResolver) {
     let mut warnings = Warnings::default();
     loop {
-        if let Some(warning) = warnings.due(&shown.status(), clock::moment(), clock::now()) {
+        if let Some(warning) = warnings.due(&resolver.status(), clock::now_utc(), clock::now()) {
             tracing::warn!(target: "hub", "{warning}");
         }
         // Whichever comes first, it is looked at again.
-        let _ = timeout(CHECK_INTERVAL, shown.changed()).await;
+        let _ = timeout(CHECK_INTERVAL, resolver.changed()).await;
     }
 }
 
 /// Which certificate was warned about, by its end, and when.
 #[derive(Debug, Default)]
-struct Warnings(Option<(Moment, Instant)>);
+struct Warnings(Option<(Timestamp, Instant)>);
 
 impl Warnings {
-    fn due(&mut self, status: &CertificateStatus, now: Moment, at: Instant) -> Option<String> {
+    fn due(&mut self, status: &CertificateStatus, now: Timestamp, at: Instant) -> Option<String> {
         let end = status.not_after;
-        let recent = self.0.is_some_and(|(warned, since)| warned == end && at < since + AGAIN_AFTER);
+        let recent = self.0.is_some_and(|(warned, since)| warned == end && at < since + REPEAT_INTERVAL);
         if now < status.warn_from || recent {
             return None;
         }
@@ -56,21 +56,21 @@ mod tests {
 
     const DAY: u64 = 24 * 60 * 60;
 
-    fn status(not_after: Moment) -> CertificateStatus {
+    fn status(not_after: Timestamp) -> CertificateStatus {
         CertificateStatus {
             source: "pem",
             names: Vec::new(),
-            not_before: Moment(0),
+            not_before: Timestamp(0),
             not_after,
             warn_from: not_after.before(Duration::from_secs(14 * DAY)),
-            since: Moment(0),
+            since: Timestamp(0),
             last_error: None,
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_end_is_warned_about_14_days_ahead_and_once_a_day() {
-        let (end, mut warnings) = (Moment(1_000_000_000), Warnings::default());
+        let (end, mut warnings) = (Timestamp(1_000_000_000), Warnings::default());
         let mut lines = Vec::new();
         for hour in 0..24 * 16 {
             let now = end.before(Duration::from_secs(15 * DAY)).after(Duration::from_secs(hour * 3600));
@@ -80,13 +80,13 @@ mod tests {
         assert!(lines[0].contains("in 14 days"), "{lines:#?}");
         assert!(lines[12].contains("in 2 days") && lines[13].contains("in 1 day ("), "{lines:#?}");
         assert!(lines[14].contains("within a day"), "{lines:#?}");
-        let late = warnings.due(&status(end), end.after(AGAIN_AFTER), clock::now() + AGAIN_AFTER * 17).unwrap();
+        let late = warnings.due(&status(end), end.after(REPEAT_INTERVAL), clock::now() + REPEAT_INTERVAL * 17).unwrap();
         assert!(late.contains("has expired"), "{late}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_new_certificate_with_a_near_end_is_warned_about_at_once() {
-        let (mut warnings, now) = (Warnings::default(), Moment(1_000_000_000));
+        let (mut warnings, now) = (Warnings::default(), Timestamp(1_000_000_000));
         let near = |days| status(now.after(Duration::from_secs(days * DAY)));
         assert!(warnings.due(&near(10), now, clock::now()).is_some());
         assert!(warnings.due(&near(10), now, clock::now()).is_none());

@@ -2,27 +2,27 @@
 //!
 //! There is always a leaf of the hub's own authority (`own`), for those who have a pin and for every name that nothing
 //! else covers. Beside it there may be one that other programs trust too: from two PEM files (`pem`) or from a public
-//! authority (`acme`). `shown` holds both and chooses; `expiry` warns. Running connections keep what they were shown.
+//! authority (`acme`). `resolver` holds both and chooses; `expiry` warns. Running connections keep what they were shown.
 
 pub mod acme;
 mod expiry;
 mod own;
 pub mod pem;
-mod shown;
+mod resolver;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::acme::{Acme, AcmeKeeper};
+use self::acme::{Acme, AcmeRenewer};
 use self::own::OwnLeaf;
-use self::pem::{PemKeeper, PemPair};
-use self::shown::Proofs;
-pub use self::shown::{CertificateStatus, Shown};
-use super::authority::Authority;
-use super::shutdown::Reload;
-use super::tls::Acceptor;
+use self::pem::{PemPair, PemWatcher};
+use self::resolver::AcmeChallengeResolver;
+pub use self::resolver::{CertificateResolver, CertificateStatus};
+use crate::net::authority::Authority;
+use crate::net::shutdown::Reload;
+use crate::net::tls::Acceptor;
 
 /// How often the wall clock is looked at; it may have jumped, and the machine may have slept.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -41,61 +41,61 @@ pub enum Source {
 
 /// What a hub shows, and what keeps it fresh.
 pub struct HubCertificate {
-    shown: Arc<Shown>,
+    resolver: Arc<CertificateResolver>,
     own: OwnLeaf,
-    other: Keeper,
+    other: Renewal,
 }
 
-enum Keeper {
+enum Renewal {
     None,
-    Pem(PemKeeper),
-    Acme(AcmeKeeper),
+    Pem(PemWatcher),
+    Acme(AcmeRenewer),
 }
 
 impl HubCertificate {
-    /// Issues the hub's own leaf for these names, and opens the source. `place` is where ACME keeps things.
-    pub fn open(authority: Authority, names: Vec<String>, source: Source, place: &Path) -> anyhow::Result<Self> {
+    /// Issues the hub's own leaf for these names, and opens the source. `directory` is where ACME keeps things.
+    pub fn open(authority: Authority, names: Vec<String>, source: Source, directory: &Path) -> anyhow::Result<Self> {
         let own = OwnLeaf::new(authority, names);
-        let shown = Arc::new(Shown::new(own.issue()?));
+        let resolver = Arc::new(CertificateResolver::new(own.issue()?));
         let other = match source {
-            Source::Own => Keeper::None,
-            Source::Pem(pair) => Keeper::Pem(PemKeeper::open(pair, shown.clone())?),
-            Source::Acme(acme) => Keeper::Acme(AcmeKeeper::open(acme, place, shown.clone())?),
+            Source::Own => Renewal::None,
+            Source::Pem(pair) => Renewal::Pem(PemWatcher::open(pair, resolver.clone())?),
+            Source::Acme(acme) => Renewal::Acme(AcmeRenewer::open(acme, directory, resolver.clone())?),
         };
-        Ok(Self { shown, own, other })
+        Ok(Self { resolver, own, other })
     }
 
     /// For listeners.
     pub fn acceptor(&self) -> Result<Acceptor, rustls::Error> {
-        Acceptor::new(self.shown.clone(), Arc::new(Proofs(self.shown.clone())))
+        Acceptor::new(self.resolver.clone(), Arc::new(AcmeChallengeResolver(self.resolver.clone())))
     }
 
     /// What is shown, now and later.
-    pub fn shown(&self) -> Arc<Shown> {
-        self.shown.clone()
+    pub fn resolver(&self) -> Arc<CertificateResolver> {
+        self.resolver.clone()
     }
 
     /// Keeps everything fresh, for ever; looks at once when a reload is asked for.
-    pub async fn keep(self, reload: Reload) {
+    pub async fn run(self, reload: Reload) {
         let other = async {
             match self.other {
-                Keeper::None => loop {
-                    reload.asked().await;
+                Renewal::None => loop {
+                    reload.requested().await;
                     tracing::info!(target: "hub", "nothing to reload: the certificate is the hub's own");
                 },
-                Keeper::Pem(pem) => pem.keep(&reload).await,
-                Keeper::Acme(acme) => acme.keep(&reload).await,
+                Renewal::Pem(pem) => pem.run(&reload).await,
+                Renewal::Acme(acme) => acme.run(&reload).await,
             }
         };
-        tokio::join!(self.own.renew(&self.shown), expiry::watch(&self.shown), other);
+        tokio::join!(self.own.renew(&self.resolver), expiry::warn_when_due(&self.resolver), other);
     }
 }
 
 /// The names and addresses a leaf is good for: those given, this machine's own, and those that are listened on.
-pub fn names(given: impl IntoIterator<Item = String>, listening: &[SocketAddr]) -> Vec<String> {
+pub fn names(configured: impl IntoIterator<Item = String>, listening: &[SocketAddr]) -> Vec<String> {
     let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let bound = listening.iter().map(|address| address.ip()).filter(|ip| !ip.is_unspecified());
-    let all = given.into_iter().chain(machine_name()).chain(own).chain(bound.map(|ip| ip.to_string()));
+    let all = configured.into_iter().chain(machine_name()).chain(own).chain(bound.map(|ip| ip.to_string()));
     let mut names: Vec<String> = Vec::new();
     for name in all {
         if !names.contains(&name) {

@@ -3,22 +3,22 @@
 use tokio::time::sleep;
 
 use super::CHECK_INTERVAL;
-use super::shown::{Certificate, Shown};
+use super::resolver::{Certificate, CertificateResolver};
 use crate::net::authority::{Authority, LEAF_RENEWAL};
-use crate::net::clock;
-use crate::proto::moment::Moment;
+use crate::net::os::clock;
+use crate::proto::timestamp::Timestamp;
 
 /// Where the next leaf comes from.
 pub(super) struct OwnLeaf {
     authority: Authority,
     names: Vec<String>,
-    renew_at: Moment,
+    renew_at: Timestamp,
 }
 
 impl OwnLeaf {
     /// Leaves of this authority for these names.
     pub(super) fn new(authority: Authority, names: Vec<String>) -> Self {
-        Self { authority, names, renew_at: clock::moment().after(LEAF_RENEWAL) }
+        Self { authority, names, renew_at: clock::now_utc().after(LEAF_RENEWAL) }
     }
 
     /// A new leaf.
@@ -27,16 +27,16 @@ impl OwnLeaf {
     }
 
     /// Renews the leaf whenever it is due, for ever.
-    pub(super) async fn renew(mut self, shown: &Shown) {
+    pub(super) async fn renew(mut self, resolver: &CertificateResolver) {
         loop {
             sleep(CHECK_INTERVAL).await;
-            if clock::moment() < self.renew_at {
+            if clock::now_utc() < self.renew_at {
                 continue;
             }
             match self.issue() {
                 Ok(leaf) => {
-                    shown.show_own(leaf);
-                    self.renew_at = clock::moment().after(LEAF_RENEWAL);
+                    resolver.install_own(leaf);
+                    self.renew_at = clock::now_utc().after(LEAF_RENEWAL);
                     tracing::info!(target: "hub", "renewed the hub's own certificate");
                 }
                 Err(error) => tracing::error!(target: "hub", "could not renew the hub's own certificate: {error:#}"),
@@ -58,11 +58,11 @@ mod tests {
         let authority = Authority::create().unwrap();
         let pin = authority.pin().unwrap();
         let mut own = OwnLeaf::new(authority, vec!["hub.example.com".into()]);
-        own.renew_at = clock::moment();
-        let shown = Shown::new(own.issue().unwrap());
-        let first = shown.choose(None, true);
-        assert!(timeout(CHECK_INTERVAL * 2, own.renew(&shown)).await.is_err(), "it never ends");
-        let second = shown.choose(None, true);
+        own.renew_at = clock::now_utc();
+        let resolver = CertificateResolver::new(own.issue().unwrap());
+        let first = resolver.select(None, true);
+        assert!(timeout(CHECK_INTERVAL * 2, own.renew(&resolver)).await.is_err(), "it never ends");
+        let second = resolver.select(None, true);
         assert_ne!(first.cert[0], second.cert[0], "another leaf");
         assert_eq!(pin_of(&second.cert[1]), Some(pin), "the same authority");
     }
@@ -70,9 +70,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_leaf_that_is_not_due_is_kept() {
         let own = OwnLeaf::new(Authority::create().unwrap(), names([], &[]));
-        let shown = Shown::new(own.issue().unwrap());
-        let first = shown.choose(None, true);
-        assert!(timeout(CHECK_INTERVAL * 30, own.renew(&shown)).await.is_err());
-        assert_eq!(first.cert[0], shown.choose(None, true).cert[0]);
+        let resolver = CertificateResolver::new(own.issue().unwrap());
+        let first = resolver.select(None, true);
+        assert!(timeout(CHECK_INTERVAL * 30, own.renew(&resolver)).await.is_err());
+        assert_eq!(first.cert[0], resolver.select(None, true).cert[0]);
     }
 }

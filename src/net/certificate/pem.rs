@@ -15,14 +15,14 @@ use rustls::sign::CertifiedKey;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::shown::{Certificate, Shown};
-use crate::net::private::{given_secret, read_up_to};
+use super::resolver::{Certificate, CertificateResolver};
+use crate::net::os::private_files::{read_secret, read_up_to};
 use crate::net::shutdown::Reload;
 use crate::net::tls::provider;
 use crate::proto::secret::sha256;
 
 /// How often the files are looked at: they are small, and a new certificate is in no hurry.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A chain of a few certificates is under 20 KiB.
 const FILE_BYTES: u64 = 256 * 1024;
@@ -50,7 +50,7 @@ impl PemPair {
 
     fn read(&self) -> anyhow::Result<Content> {
         let certificate = read_up_to(&self.certificate, FILE_BYTES)?;
-        Ok(Content { certificate, key: Zeroizing::new(given_secret(&self.key, FILE_BYTES)?) })
+        Ok(Content { certificate, key: Zeroizing::new(read_secret(&self.key, FILE_BYTES)?) })
     }
 
     fn parse(&self, content: &Content) -> anyhow::Result<Certificate> {
@@ -76,53 +76,53 @@ impl PemPair {
 }
 
 /// Takes up what the files hold whenever it is new.
-pub(super) struct PemKeeper {
+pub(super) struct PemWatcher {
     pair: PemPair,
-    shown: Arc<Shown>,
-    looks: Looks,
+    resolver: Arc<CertificateResolver>,
+    watch: FileWatch,
 }
 
-impl PemKeeper {
+impl PemWatcher {
     /// With what the files hold now, which must be good.
-    pub(super) fn open(pair: PemPair, shown: Arc<Shown>) -> anyhow::Result<Self> {
+    pub(super) fn open(pair: PemPair, resolver: Arc<CertificateResolver>) -> anyhow::Result<Self> {
         let content = pair.read()?;
-        shown.show("pem", pair.parse(&content)?);
-        let looks = Looks::new(fingerprint(&Ok(content)));
-        Ok(Self { pair, shown, looks })
+        resolver.install("pem", pair.parse(&content)?);
+        let watch = FileWatch::new(fingerprint(&Ok(content)));
+        Ok(Self { pair, resolver, watch })
     }
 
-    /// Looks for ever.
-    pub(super) async fn keep(mut self, reload: &Reload) {
+    /// Polls the files; never returns.
+    pub(super) async fn run(mut self, reload: &Reload) {
         loop {
-            let at_once = timeout(LOOK_EVERY, reload.asked()).await.is_ok();
+            let on_request = timeout(POLL_INTERVAL, reload.requested()).await.is_ok();
             let pair = self.pair.clone();
             let read = tokio::task::spawn_blocking(move || pair.read()).await;
             let content = read.unwrap_or_else(|error| Err(error.into()));
-            match self.looks.see(fingerprint(&content), at_once) {
-                Sight::New => self.take_up(content),
-                Sight::Restored => {
-                    self.shown.clear_error();
+            match self.watch.observe(fingerprint(&content), on_request) {
+                FileState::Changed => self.install(content),
+                FileState::Reverted => {
+                    self.resolver.clear_error();
                     tracing::info!(target: "hub", "the certificate files hold again what is in use");
                 }
-                Sight::Known if at_once => {
+                FileState::Unchanged if on_request => {
                     tracing::info!(target: "hub", "the certificate files have not changed");
                 }
-                Sight::Known | Sight::Unsettled => {}
+                FileState::Unchanged | FileState::Unstable => {}
             }
         }
     }
 
-    fn take_up(&mut self, content: anyhow::Result<Content>) {
+    fn install(&mut self, content: anyhow::Result<Content>) {
         match content.and_then(|content| self.pair.parse(&content)) {
             Ok(certificate) => {
-                self.shown.show("pem", certificate);
-                self.looks.settle();
-                let (path, end) = (self.pair.certificate.display(), self.shown.status().not_after.rfc3339());
+                self.resolver.install("pem", certificate);
+                self.watch.accept();
+                let (path, end) = (self.pair.certificate.display(), self.resolver.status().not_after.rfc3339());
                 tracing::info!(target: "hub", "took up the new certificate in {path}, good until {end}");
             }
             Err(error) => {
-                let (error, end) = (format!("{error:#}"), self.shown.status().not_after.rfc3339());
-                if self.shown.keep_error(&error) {
+                let (error, end) = (format!("{error:#}"), self.resolver.status().not_after.rfc3339());
+                if self.resolver.record_error(&error) {
                     tracing::error!(target: "hub", "the new certificate is of no use, and the old one stays, good until {end}: {error}");
                 }
             }
@@ -143,44 +143,44 @@ fn fingerprint(content: &anyhow::Result<Content>) -> Fingerprint {
 /// PURE. Decides which sight of the files is worth a try. Two files cannot change at one moment: what was not seen
 /// twice in a row may be half of something, unless somebody says that it is done.
 #[derive(Debug)]
-struct Looks {
-    good: Fingerprint,
-    tried: Fingerprint,
-    last: Fingerprint,
+struct FileWatch {
+    in_use: Fingerprint,
+    last_tried: Fingerprint,
+    last_seen: Fingerprint,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Sight {
+enum FileState {
     /// To be tried.
-    New,
+    Changed,
     /// The one in use, after something that was tried in vain.
-    Restored,
+    Reverted,
     /// Tried before, whatever came of it.
-    Known,
+    Unchanged,
     /// To be looked at once more.
-    Unsettled,
+    Unstable,
 }
 
-impl Looks {
-    fn new(good: Fingerprint) -> Self {
-        Self { good, tried: good, last: good }
+impl FileWatch {
+    fn new(in_use: Fingerprint) -> Self {
+        Self { in_use, last_tried: in_use, last_seen: in_use }
     }
 
-    fn see(&mut self, now: Fingerprint, at_once: bool) -> Sight {
-        let settled = std::mem::replace(&mut self.last, now) == now;
-        if now == self.tried {
-            return Sight::Known;
+    fn observe(&mut self, now: Fingerprint, on_request: bool) -> FileState {
+        let is_stable = std::mem::replace(&mut self.last_seen, now) == now;
+        if now == self.last_tried {
+            return FileState::Unchanged;
         }
-        if !settled && !at_once {
-            return Sight::Unsettled;
+        if !is_stable && !on_request {
+            return FileState::Unstable;
         }
-        self.tried = now;
-        if now == self.good { Sight::Restored } else { Sight::New }
+        self.last_tried = now;
+        if now == self.in_use { FileState::Reverted } else { FileState::Changed }
     }
 
     /// The one tried last is in use.
-    fn settle(&mut self) {
-        self.good = self.tried;
+    fn accept(&mut self) {
+        self.in_use = self.last_tried;
     }
 }
 
@@ -191,21 +191,24 @@ mod tests {
     #[test]
     fn what_is_seen_twice_or_on_request_is_tried_once() {
         let [old, half, new] = [[0; 32], [1; 32], [2; 32]];
-        let mut looks = Looks::new(old);
-        let seen: Vec<_> = [old, half, new, new, new].map(|now| looks.see(now, false)).into();
-        assert_eq!(seen, [Sight::Known, Sight::Unsettled, Sight::Unsettled, Sight::New, Sight::Known]);
-        assert_eq!(looks.see(half, true), Sight::New, "somebody said that it is done");
-        assert_eq!(looks.see(half, true), Sight::Known, "tried before");
+        let mut watch = FileWatch::new(old);
+        let seen: Vec<_> = [old, half, new, new, new].map(|now| watch.observe(now, false)).into();
+        assert_eq!(
+            seen,
+            [FileState::Unchanged, FileState::Unstable, FileState::Unstable, FileState::Changed, FileState::Unchanged]
+        );
+        assert_eq!(watch.observe(half, true), FileState::Changed, "somebody said that it is done");
+        assert_eq!(watch.observe(half, true), FileState::Unchanged, "tried before");
     }
 
     #[test]
     fn going_back_to_the_one_in_use_is_no_news() {
         let [old, bad, new] = [[0; 32], [1; 32], [2; 32]];
-        let mut looks = Looks::new(old);
-        assert_eq!(looks.see(new, true), Sight::New);
-        looks.settle();
-        assert_eq!(looks.see(bad, true), Sight::New);
-        assert_eq!(looks.see(new, true), Sight::Restored);
-        assert_eq!(looks.see(old, true), Sight::New);
+        let mut watch = FileWatch::new(old);
+        assert_eq!(watch.observe(new, true), FileState::Changed);
+        watch.accept();
+        assert_eq!(watch.observe(bad, true), FileState::Changed);
+        assert_eq!(watch.observe(new, true), FileState::Reverted);
+        assert_eq!(watch.observe(old, true), FileState::Changed);
     }
 }

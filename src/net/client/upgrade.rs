@@ -1,16 +1,114 @@
-//! The subprotocols of an upgrade, and the check of its answer.
+//! WebSockets to the hub: the upgrade request, the check of its response, and the streaming URLs that the hub hands
+//! out.
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 
-use crate::net::websocket::{SocketKind, derive_accept_key};
-use crate::proto::http::lists;
-use crate::proto::refusal::{Kind, Refusal};
+use super::request::{build_request, header_value, sensitive_header};
+use super::response::response_refusal;
+use super::{Client, Connection};
+use crate::net::tunnel::pump::Tunnel;
+use crate::net::websocket::{Endpoint, SocketKind, WebSocket, derive_accept_key, generate_key};
+use crate::proto::http::{Route, list_contains};
+use crate::proto::join::HubAddress;
+use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::{self, ResumeCredential};
+use crate::proto::secret::StreamToken;
+use crate::proto::standby::{self, STANDBY_PROTOCOL};
+use crate::proto::stream::StreamProtocol;
 use crate::proto::websocket::{is_unmasked, unmasked};
 
-/// The request for a connection whose TLS is inspected: whoever reads its frames is to find them masked.
-pub(super) fn masked(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+/// The parts of an upgrade request that depend on the kind of WebSocket.
+struct Upgrade<'a> {
+    hub: &'a HubAddress,
+    path: &'a str,
+    protocol: Option<&'a str>,
+    token: Option<String>,
+    extra_header: Option<(&'static str, String)>,
+}
+
+impl Client {
+    /// Opens the control connection.
+    pub async fn open_control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
+        let path = route.to_string();
+        let upgrade =
+            Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, extra_header: None };
+        Ok(self.upgrade(upgrade, SocketKind::Control).await?.0)
+    }
+
+    /// Opens a stream's WebSocket at the URL that the hub gave for it.
+    pub async fn open_stream(
+        &self,
+        url: &str,
+        token: &StreamToken,
+        protocol: Option<StreamProtocol>,
+    ) -> Result<Tunnel<Connection>, Refusal> {
+        let (hub, path) = parse_stream_url(url)?;
+        self.open_tunnel(&hub, path, format!("Bearer {}", token.reveal()), protocol).await
+    }
+
+    /// Opens a standby connection at the URL that the hub gave; a device names the run of its agent.
+    pub async fn open_standby(&self, url: &str, run: Option<u64>) -> Result<WebSocket<Connection>, Refusal> {
+        let (hub, path) = parse_stream_url(url)?;
+        let extra_header = run.map(|run| (standby::RUN_HEADER, run.to_string()));
+        let upgrade = Upgrade { hub: &hub, path, protocol: Some(STANDBY_PROTOCOL), token: None, extra_header };
+        Ok(self.upgrade(upgrade, SocketKind::Stream).await?.0)
+    }
+
+    /// Opens a stream's WebSocket with this value of the `Authorization` header, and reads the grant to resume it.
+    pub(super) async fn open_tunnel(
+        &self,
+        hub: &HubAddress,
+        path: &str,
+        token: String,
+        protocol: Option<StreamProtocol>,
+    ) -> Result<Tunnel<Connection>, Refusal> {
+        let name = protocol.map(StreamProtocol::as_str);
+        let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), extra_header: None };
+        let (socket, response) = self.upgrade(upgrade, SocketKind::Stream).await?;
+        let header = |name: &str| response.headers().get(name)?.to_str().ok();
+        let resume_credential = header(resume::RESUME_TOKEN_HEADER).zip(header(resume::RESUME_GRACE_HEADER));
+        let resume_credential = resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace));
+        Ok(Tunnel::new(socket, protocol, resume_credential))
+    }
+
+    async fn upgrade(
+        &self,
+        upgrade: Upgrade<'_>,
+        kind: SocketKind,
+    ) -> Result<(WebSocket<Connection>, Response<Bytes>), Refusal> {
+        let mut request = build_request("GET", upgrade.path)?;
+        let key = generate_key();
+        let headers = request.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(header::SEC_WEBSOCKET_KEY, header_value(&key)?);
+        if let Some(protocol) = upgrade.protocol {
+            let offered = match kind {
+                SocketKind::Stream => format!("{}, {protocol}", unmasked(protocol)),
+                SocketKind::Control | SocketKind::UnmaskedStream => protocol.to_owned(),
+            };
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header_value(&offered)?);
+        }
+        if let Some(token) = upgrade.token {
+            headers.insert(header::AUTHORIZATION, sensitive_header(&token)?);
+        }
+        if let Some((name, value)) = upgrade.extra_header {
+            headers.insert(name, header_value(&value)?);
+        }
+        let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
+        let Some((stream, early)) = rest else { return Err(response_refusal(&response)) };
+        let kind = verify_upgrade(&response, &key, upgrade.protocol, kind)?;
+        Ok((WebSocket::new(stream, &early, Endpoint::Client, kind), response))
+    }
+}
+
+/// Removes the offer of unmasked frames from a request for a connection whose TLS is inspected: the proxy that reads its
+/// frames must find them masked.
+pub(super) fn without_unmasked(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
     if let Some(offered) = request.headers_mut().get_mut(header::SEC_WEBSOCKET_PROTOCOL) {
         let protocols = offered.to_str().unwrap_or_default().split(", ").filter(|protocol| !is_unmasked(protocol));
         if let Ok(protocols) = HeaderValue::try_from(protocols.collect::<Vec<_>>().join(", ")) {
@@ -20,13 +118,18 @@ pub(super) fn masked(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> 
     request
 }
 
-/// The subprotocol that the hub chose.
-pub(super) fn subprotocol(response: &Response<Bytes>) -> Option<&str> {
+/// Reports whether the hub chose unmasked frames.
+pub(super) fn chose_unmasked(response: &Response<Bytes>) -> bool {
+    chosen_subprotocol(response).is_some_and(is_unmasked)
+}
+
+fn chosen_subprotocol(response: &Response<Bytes>) -> Option<&str> {
     response.headers().get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()
 }
 
-/// RFC 6455 section 4.1: the answer must be to this request. It decides what the WebSocket is.
-pub(super) fn check(
+/// Checks that the response answers this request (RFC 6455 section 4.1) and chose an offered subprotocol. Returns the
+/// kind of WebSocket that it chose.
+fn verify_upgrade(
     response: &Response<Bytes>,
     key: &str,
     protocol: Option<&str>,
@@ -34,18 +137,66 @@ pub(super) fn check(
 ) -> Result<SocketKind, Refusal> {
     let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT).and_then(|value| value.to_str().ok());
     if accept != Some(derive_accept_key(key.as_bytes()).as_str()) {
-        return Err(Refusal::new(Kind::HubUnreachable, "the WebSocket upgrade was answered by something else"));
+        return Err(Refusal::new(RefusalKind::HubUnreachable, "the WebSocket upgrade was not answered by the hub"));
     }
-    match (protocol, subprotocol(response)) {
-        (Some(wanted), Some(chosen)) if lists(chosen, wanted) => Ok(kind),
-        (Some(wanted), Some(chosen)) if kind == SocketKind::Stream && chosen == unmasked(wanted) => {
-            tracing::trace!("frames of this WebSocket are not masked");
+    match (protocol, chosen_subprotocol(response)) {
+        (Some(offered), Some(chosen)) if list_contains(chosen, offered) => Ok(kind),
+        (Some(offered), Some(chosen)) if kind == SocketKind::Stream && chosen == unmasked(offered) => {
+            tracing::trace!("the frames of this WebSocket are not masked");
             Ok(SocketKind::UnmaskedStream)
         }
         (None, None) => Ok(kind),
-        (wanted, chosen) => {
-            let versions = format!("here {}, there {}", wanted.unwrap_or("none"), chosen.unwrap_or("none"));
-            Err(Refusal::new(Kind::IncompatibleVersion, versions))
+        (offered, chosen) => {
+            let versions = format!("offered {}, got {}", offered.unwrap_or("none"), chosen.unwrap_or("none"));
+            Err(Refusal::new(RefusalKind::IncompatibleVersion, versions))
+        }
+    }
+}
+
+/// Splits `wss://HOST[:PORT]/PATH` into host and path. TLS checks the host against the same trust as the hub's. The
+/// path must be one of a hub's, so that a malicious hub cannot have this client act on another server.
+pub(super) fn parse_stream_url(url: &str) -> Result<(HubAddress, &str), Refusal> {
+    let parse = || {
+        let rest = url.strip_prefix("wss://")?;
+        let slash = rest.find('/')?;
+        let (host, path) = rest.split_at(slash);
+        let route = Route::parse("GET", path).filter(|route| matches!(route, Route::Bridge(_) | Route::Standby))?;
+        // The canonical spelling only: another server may read a different path in any other.
+        Some((host.parse().ok()?, path)).filter(|_| route.to_string() == path)
+    };
+    parse()
+        .ok_or_else(|| Refusal::new(RefusalKind::BadRequest, "the hub sent a streaming URL that is not one of a hub's"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streaming_url_has_the_path_of_a_hubs_endpoint() {
+        let id = "0123456789abcdef".repeat(2);
+        let bridge = format!("/bridges/ih/hub/d/pi-42/sid/{id}/r/device");
+        for path in [&bridge, "/standby"] {
+            let url = format!("wss://streams.test:444{path}");
+            assert_eq!(parse_stream_url(&url).ok(), Some(("streams.test:444".parse().unwrap(), path)), "{url}");
+        }
+        for invalid in [
+            "https://hub/standby",
+            "wss://hub",
+            "wss:///standby",
+            "wss://hub/",
+            "wss://hub/standby?now=1",
+            "wss://hub/admin/reboot",
+            "wss://hub/devices/pi-42/control",
+            "wss://hub/bridges/../admin",
+            "wss://user@hub/standby",
+            "wss://hub/standby#x",
+            "wss://hub/stand%62y",
+            &format!("wss://hub/bridges/ih/..%2f..%2fx/d/pi-42/sid/{id}/r/device"),
+            &format!("wss://hub/bridges/ih/x#/d/pi-42/sid/{id}/r/device"),
+            &format!("wss://hub/bridges/ih/../d/pi-42/sid/{id}/r/device"),
+        ] {
+            assert!(parse_stream_url(invalid).is_err(), "{invalid}");
         }
     }
 }

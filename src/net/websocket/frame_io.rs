@@ -1,4 +1,4 @@
-//! The state that both halves of a WebSocket share: the transport and tungstenite's protocol state on it.
+//! The state shared by both halves of a WebSocket: the transport, and tungstenite's protocol state on it.
 
 #[cfg(test)]
 mod tests;
@@ -16,51 +16,54 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::{Options, Transport, WebSocketError};
-use crate::net::pulse::Felt;
+use crate::net::liveness::LivenessIo;
 use crate::proto::limits::CLOSE_REASON_BYTES;
 use crate::proto::websocket::{CLOSE_PROTOCOL, Endpoint};
 
-/// Allocated by tungstenite up front, and the most that it reads at once: all that an idle connection holds …
+/// Size of the read buffer of a WebSocket with small messages. tungstenite allocates it up front and reads no more at
+/// once; an idle connection holds nothing else.
 const READ_BUFFER: usize = 1024;
 
-/// … and one with larger messages: a TLS record, beyond which TLS returns nothing in one read. tungstenite clears what it
-/// reads into, each time, so more would only be cleared more often.
+/// Size of the read buffer of a WebSocket with large messages: a TLS record, the most that TLS returns in one read.
+/// tungstenite zeroes the buffer before each read, so a larger one would only cost time.
 const BULK_READ_BUFFER: usize = 16 * 1024;
 
-/// Buffers that grew are kept while messages that need them come, and so long after: to twice this.
+/// Interval of the checks for buffers to release: those without a large message since the last check are released, so
+/// after one to two intervals.
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 
-/// Small messages that are fed before a flush are collected up to this size.
+/// Size up to which messages that are fed before a flush are collected.
 const WRITE_BUFFER: usize = 4 * 1024;
 
-/// A control frame of the largest size: 125 bytes of payload, 6 of header and mask.
+/// Size of the largest control frame: 125 bytes of payload, 6 of header and mask.
 const ANSWER: usize = 125 + 6;
 
+/// The transport and the protocol state of one WebSocket.
 #[derive(Debug)]
 pub(super) struct FrameIo<T> {
     wire: Wire<T>,
     protocol: WebSocketContext,
     endpoint: Endpoint,
     options: Options,
-    /// The state was made for large messages.
+    /// The read buffer has the size for large messages.
     is_bulk: bool,
     /// Large messages passed since `release` was set.
     is_growing: bool,
-    /// Set while buffers are larger than initially: when to release them.
+    /// The timer of the next check, while buffers are larger than initially.
     release: Option<Pin<Box<Sleep>>>,
-    /// Something was handed to tungstenite that the transport may not have flushed.
+    /// tungstenite has output that the transport may not have flushed.
     is_unflushed: bool,
-    /// The transport did not take all of it: nothing more is accepted before it has.
+    /// The transport has not taken all output; no message is accepted before it has.
     is_blocked: bool,
     /// A ping or close arrived whose answer may not be in the write buffer yet.
     is_answer_due: bool,
     peer_closed: bool,
-    /// The peer violated the protocol: nothing that follows is processed (RFC 6455 section 7.1.7).
+    /// The peer's violation of the protocol, after which nothing is processed (RFC 6455 section 7.1.7).
     violation: Option<(u16, String)>,
 }
 
 impl<T: Transport> FrameIo<T> {
-    pub(super) fn new(transport: Felt<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
+    pub(super) fn new(transport: LivenessIo<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
         let (role, config) = (role(endpoint, options), Some(config(options, READ_BUFFER)));
         Self {
             wire: Wire { transport, unparsed: early.len(), expected: None, write_error: None },
@@ -78,13 +81,13 @@ impl<T: Transport> FrameIo<T> {
         }
     }
 
-    pub(super) fn into_transport(self) -> Felt<T> {
+    pub(super) fn into_transport(self) -> LivenessIo<T> {
         self.wire.transport
     }
 
     /// Reads the next message. Answers to pings and closes go out as far as the transport takes them.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
-        // A peer that accepts nothing may have sent the reason: reading goes on.
+        // Reading goes on while the peer accepts nothing: it may have sent a close frame.
         let flushed = self.poll_flush(context);
         if self.peer_closed {
             ready!(flushed)?;
@@ -135,7 +138,7 @@ impl<T: Transport> FrameIo<T> {
         self.is_unflushed |= self.is_answer_due;
         let length = message.len() + if let Message::Close(Some(_)) = message { size_of::<u16>() } else { 0 };
         let (header, size) = least_size(length, self.is_masked_by_peer());
-        // Too large a count would lose bytes; after one that is too small, buffers are merely not replaced.
+        // If the size is too small, buffers are merely not replaced; if it were too large, bytes would be lost.
         self.wire.unparsed = self.wire.unparsed.wrapping_sub(size);
         if length > READ_BUFFER {
             self.is_growing = true;
@@ -150,9 +153,9 @@ impl<T: Transport> FrameIo<T> {
         self.endpoint == Endpoint::Server && self.options.masked
     }
 
-    /// tungstenite's buffers grow to the largest message and never shrink, and the read buffer's last piece keeps the
-    /// whole allocation of the message before it (<https://github.com/snapview/tungstenite-rs/issues/500>, and
-    /// <https://github.com/snapview/tungstenite-rs/pull/556>, which would tell what is in the read buffer).
+    /// Releases buffers that have grown and are no longer needed. tungstenite's own grow to the largest message and never
+    /// shrink, and the rest of the read buffer keeps the whole allocation of the message before it (<https://github.com/snapview/tungstenite-rs/issues/500>, and
+    /// <https://github.com/snapview/tungstenite-rs/pull/556>, which would expose the read buffer's contents).
     fn release_buffers(&mut self, context: &mut Context<'_>) {
         if !self.is_growing && self.release.is_none() {
             return;
@@ -168,7 +171,7 @@ impl<T: Transport> FrameIo<T> {
         self.release = Some(timer);
     }
 
-    /// tungstenite holds no part of a message, and none is being sent.
+    /// Reports whether tungstenite holds no part of a message in either direction.
     fn is_between_messages(&self) -> bool {
         self.wire.unparsed == 0 && !self.is_unflushed && self.protocol.can_write()
     }
@@ -181,14 +184,14 @@ impl<T: Transport> FrameIo<T> {
         self.is_bulk = is_bulk;
     }
 
-    /// Drops what still arrives, until the end of the connection.
+    /// Reads and discards until the end of the connection.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
         let mut dropped = [0; 1024];
         while ready!(pin!(self.wire.transport.read(&mut dropped)).poll(context))? > 0 {}
         Poll::Ready(Err(WebSocketError::Truncated))
     }
 
-    /// Accepts a message, which goes out with the next flush, or at once if much has been collected.
+    /// Accepts a message, and sends it with the next flush, or at once if [`WRITE_BUFFER`] is exceeded.
     pub(super) fn poll_feed(
         &mut self,
         context: &mut Context<'_>,
@@ -215,14 +218,14 @@ impl<T: Transport> FrameIo<T> {
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
         while self.is_unflushed {
             if self.peer_closed {
-                // A server's state ends here, with the answer or without: it must find room.
+                // A server's state ends with this flush, so its answer must fit into the buffer.
                 self.unbound_messages();
             } else {
                 self.bound_answers();
             }
             match self.protocol.flush(&mut self.wire.io(context)) {
                 Ok(()) => {}
-                // The end of a server's state, which has written its answer and not flushed it
+                // The end of a server's state: its answer is written, and not flushed
                 // (https://github.com/snapview/tungstenite-rs/issues/405).
                 Err(Error::ConnectionClosed) => {
                     if let Err(error) = ready!(Pin::new(&mut self.wire.transport).poll_flush(context)) {
@@ -236,31 +239,31 @@ impl<T: Transport> FrameIo<T> {
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
             self.is_blocked = false;
-            // An answer that found no room before does now.
+            // The buffer now has room for an answer that did not fit before.
             self.is_unflushed = mem::take(&mut self.is_answer_due);
         }
         Poll::Ready(self.wire.write_result())
     }
 
-    /// Lets tungstenite add an answer to the write buffer only if it is empty, or else keep the latest one beside it.
+    /// Has tungstenite add an answer to the write buffer only if that is empty, and else keep the latest one beside it.
     fn bound_answers(&mut self) {
         self.protocol.set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = (0, ANSWER));
     }
 
-    /// A message is accepted only when the one before it is gone, and may have any size.
+    /// Has tungstenite accept messages of any size, since each is accepted only after the one before it is sent.
     fn unbound_messages(&mut self) {
         let sizes = (WRITE_BUFFER, usize::MAX);
         self.protocol.set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = sizes);
     }
 }
 
-/// A close message. The reason is cut to what fits.
+/// Creates a close message, with the reason cut to what fits.
 pub(super) fn close(code: u16, reason: &str) -> Message {
     let fits = (0..=reason.len().min(CLOSE_REASON_BYTES)).rev().find(|end| reason.is_char_boundary(*end));
     Message::Close(Some(CloseFrame { code: code.into(), reason: reason[..fits.unwrap_or(0)].into() }))
 }
 
-/// tungstenite answers a close code that may not be sent, and returns its own answer in place of the peer's frame.
+/// Detects a close code that must not be sent: tungstenite returns its own answer to it in place of the peer's frame.
 fn violation_in(message: &Message) -> Option<(u16, String)> {
     const ANSWER: CloseFrame =
         CloseFrame { code: CloseCode::Protocol, reason: Utf8Bytes::from_static("Protocol violation") };
@@ -268,7 +271,7 @@ fn violation_in(message: &Message) -> Option<(u16, String)> {
     is_answer.then(|| (CLOSE_PROTOCOL, "a close code that may not be sent".into()))
 }
 
-/// Masks are the client's: without them, both ends are servers.
+/// The role for tungstenite, in which only clients mask: without masks, both ends are servers.
 fn role(endpoint: Endpoint, options: Options) -> Role {
     match endpoint {
         Endpoint::Client if options.masked => Role::Client,
@@ -285,8 +288,8 @@ fn config(options: Options, read_buffer: usize) -> WebSocketConfig {
         .accept_unmasked_frames(!options.masked)
 }
 
-/// A lower bound of what a message took on the wire, and the header's part of it: one frame with the shortest header, but
-/// for a message above 64 KiB without a mask, whose header is longer than those of two frames.
+/// Returns a lower bound of a message's header size and of its whole size on the wire: those of a single frame. An
+/// unmasked message above 64 KiB is smaller as two frames than as one, and counts as two.
 fn least_size(payload: usize, masked: bool) -> (usize, usize) {
     let length = match payload {
         ..=125 => 0,
@@ -298,15 +301,15 @@ fn least_size(payload: usize, masked: bool) -> (usize, usize) {
     (header, header + payload)
 }
 
-/// The transport, and what FrameIo must know of its use.
+/// The transport, with a record of its use.
 #[derive(Debug)]
 struct Wire<T> {
-    transport: Felt<T>,
-    /// Bytes that were read and are in no message that was returned.
+    transport: LivenessIo<T>,
+    /// The number of bytes that were read and are not part of a returned message.
     unparsed: usize,
-    /// The size of the last large message with its header, and the header's: the next one is probably like it.
+    /// The sizes of the last large message's header and of the whole message, which the next one probably has too.
     expected: Option<(usize, usize)>,
-    /// The first failure of a write.
+    /// The first write error.
     write_error: Option<(io::ErrorKind, String)>,
 }
 
@@ -315,8 +318,8 @@ impl<T: Transport> Wire<T> {
         NonblockingIo { wire: self, context }
     }
 
-    /// The most that is to be read now. tungstenite makes room for a message when it has its header, and copies what it has
-    /// of the rest: so the header is read alone, and nothing of the message after it.
+    /// Limit of the next read. tungstenite allocates a message's buffer once it has the header, and copies what it has of
+    /// the payload by then: so the header is read on its own, and nothing beyond the message.
     fn read_limit(&self) -> usize {
         let unparsed = self.unparsed;
         match self.expected {
@@ -338,7 +341,7 @@ impl<T: Transport> Wire<T> {
     }
 }
 
-/// The transport as tungstenite uses it: `WouldBlock` where it would have to wait.
+/// The transport as non-blocking [`Read`] and [`Write`]: `WouldBlock` in place of `Pending`.
 struct NonblockingIo<'a, 'c, T> {
     wire: &'a mut Wire<T>,
     context: &'a mut Context<'c>,
@@ -358,8 +361,8 @@ impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
     }
 }
 
-/// tungstenite's `read` writes answers, and would fail with them: so a failed write is kept for the writer, and what is
-/// written after it is dropped.
+/// Never fails: tungstenite's `read` writes answers and would fail with them. The first error is kept for the writer, and
+/// later output is dropped.
 impl<T: Transport> Write for NonblockingIo<'_, '_, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.wire.write_error.is_some() {

@@ -3,46 +3,48 @@
 use super::rules::CLOCK_TOLERANCE;
 use super::{Finding, Hop, Verdict};
 use crate::proto::admin::{CertificateReport, HubStatus};
-use crate::proto::moment::Moment;
-use crate::proto::refusal::{Kind, Refusal};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::timestamp::Timestamp;
 
 /// A person hears when less than this is left of a hub's descriptors, in percent …
-const FEW_DESCRIPTORS: u64 = 20;
+const LOW_DESCRIPTORS: u64 = 20;
 /// … and below this it is about to turn connections away.
-const NO_DESCRIPTORS: u64 = 2;
+const MIN_DESCRIPTORS: u64 = 2;
 
 /// The same for the bytes of its disk: a busy hub's activity log is some hundred megabytes …
-const LITTLE_DISK: u64 = 1024 * MEBIBYTE;
+const LOW_DISK: u64 = 1024 * MEBIBYTE;
 /// … and its registry writes some at once.
-const NO_DISK: u64 = 32 * MEBIBYTE;
+const MIN_DISK: u64 = 32 * MEBIBYTE;
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// Whether a hub's certificate is good, and for how long; `made` is when the newest thing in its state was, by the same
 /// clock.
-pub fn certificate(report: &CertificateReport, here: Moment, made: Option<Moment>) -> Finding {
+pub fn certificate(report: &CertificateReport, here: Timestamp, made: Option<Timestamp>) -> Finding {
     let names = report.names.join(" ");
     let finding =
         Finding::good(Hop::Certificate, &report.source).fact("names", names).fact("expires", report.not_after);
-    let failed =
-        |what: String, advice: &str| Verdict::because(&Refusal::new(Kind::ClockOrInspection, what), advice.to_owned());
+    let failed = |what: String, advice: &str| {
+        Verdict::because(&Refusal::new(RefusalKind::ClockOrInspection, what), advice.to_owned())
+    };
     let clock = "set this machine's clock, for example with `timedatectl set-ntp true`";
     let begins = report.not_before.into_iter().chain(made).max();
     if let Some(begins) = begins.filter(|begins| here.0 < begins.0 - CLOCK_TOLERANCE) {
-        return finding.judged(failed(format!("by this machine's clock it is {here}, and {begins} has been"), clock));
+        return finding
+            .with_verdict(failed(format!("by this machine's clock it is {here}, and {begins} has been"), clock));
     }
     let is_own = report.source == "own";
     match report.days_left {
         // The hub renews its own while a third of its life is left.
         ..0 if is_own => {
-            finding.judged(failed(format!("it ended on {}, by this machine's clock", report.not_after), clock))
+            finding.with_verdict(failed(format!("it ended on {}, by this machine's clock", report.not_after), clock))
         }
-        ..0 => finding.judged(failed(
+        ..0 => finding.with_verdict(failed(
             format!("it ended on {}", report.not_after),
             "renew it; if it is not as old as that, set this machine's clock",
         )),
         _ => match &report.last_error {
-            Some(error) => finding.judged(Verdict::Odd {
+            Some(error) => finding.with_verdict(Verdict::Warning {
                 cause: format!("it could not be replaced: {error}"),
                 advice: "see to that before it ends".into(),
             }),
@@ -58,23 +60,28 @@ pub fn descriptors(status: &HubStatus) -> Finding {
     let advice =
         "raise the limit of open files that the hub is started with (LimitNOFILE= of its unit), or end some streams";
     let percent = limit.saturating_sub(used).saturating_mul(100) / limit.max(1);
-    scarce(finding, (percent, FEW_DESCRIPTORS, NO_DESCRIPTORS), Kind::HubBusy, advice)
+    low_resource(finding, (percent, LOW_DESCRIPTORS, MIN_DESCRIPTORS), RefusalKind::HubBusy, advice)
 }
 
 /// Whether a hub may write more.
-pub fn disk(place: &str, (free, of): (u64, u64)) -> Finding {
+pub fn disk(path: &str, (free, of): (u64, u64)) -> Finding {
     let free_of = format!("{} of {} MiB", free / MEBIBYTE, of / MEBIBYTE);
-    let finding = Finding::good(Hop::Disk, place).fact("free", free_of);
+    let finding = Finding::good(Hop::Disk, path).fact("free", free_of);
     let advice = "make room there: the registry and the activity log need it";
-    scarce(finding, (free, LITTLE_DISK, NO_DISK), Kind::AuditFailed, advice)
+    low_resource(finding, (free, LOW_DISK, MIN_DISK), RefusalKind::AuditFailed, advice)
 }
 
-fn scarce(finding: Finding, (left, little, nothing): (u64, u64, u64), kind: Kind, advice: &str) -> Finding {
+fn low_resource(
+    finding: Finding,
+    (left, little, nothing): (u64, u64, u64),
+    kind: RefusalKind,
+    advice: &str,
+) -> Finding {
     let cause = "there is little left".to_owned();
     if left < nothing {
-        finding.judged(Verdict::because(&Refusal::new(kind, cause), advice.into()))
+        finding.with_verdict(Verdict::because(&Refusal::new(kind, cause), advice.into()))
     } else if left < little {
-        finding.judged(Verdict::Odd { cause, advice: advice.into() })
+        finding.with_verdict(Verdict::Warning { cause, advice: advice.into() })
     } else {
         finding
     }
@@ -86,14 +93,14 @@ mod tests {
 
     use super::*;
 
-    const NOON: Moment = Moment(1_800_000_000);
+    const NOON: Timestamp = Timestamp(1_800_000_000);
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
     fn report(source: &str, days_left: i64) -> CertificateReport {
         CertificateReport {
             source: source.into(),
             names: vec!["hub.test".into()],
-            not_before: Some(Moment(0)),
+            not_before: Some(Timestamp(0)),
             not_after: NOON,
             days_left,
             last_error: None,
@@ -104,7 +111,7 @@ mod tests {
     fn a_clock_that_is_a_year_off_shows_in_the_certificate() {
         let verdict = |report: &CertificateReport, here, made| match certificate(report, here, made).verdict {
             Verdict::Good => String::new(),
-            Verdict::Odd { cause, advice } | Verdict::Failed { cause, advice, .. } => cause + " " + &advice,
+            Verdict::Warning { cause, advice } | Verdict::Failed { cause, advice, .. } => cause + " " + &advice,
         };
         assert_eq!(verdict(&report("own", 80), NOON, Some(NOON)), "");
         assert!(verdict(&report("own", 80), NOON.before(YEAR), Some(NOON)).contains("set this machine's clock"));
@@ -123,9 +130,9 @@ mod tests {
             let finding = disk("/x", (free * MEBIBYTE, 1 << 40));
             let text = finding.to_string();
             report.push(finding);
-            (report.exit(), text.contains("odd"))
+            (report.exit(), text.contains("warning"))
         };
         assert_eq!((exit(1024), exit(1023), exit(32)), ((0, false), (0, true), (0, true)));
-        assert_eq!(exit(31), (Kind::AuditFailed.row().exit, false));
+        assert_eq!(exit(31), (RefusalKind::AuditFailed.row().exit, false));
     }
 }

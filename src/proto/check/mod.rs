@@ -11,14 +11,14 @@ use serde::Serialize;
 
 pub use self::hub::{certificate, descriptors, disk};
 use self::rules::advice;
-pub use self::rules::{Greeting, belongs_to, clocks, expired, greeting, starts_after};
-use super::refusal::{Refusal, harmless};
+pub use self::rules::{Banner, banner_timeout, compare_clocks, expired_certificate, hop_of, judge_banner};
+use super::refusal::{Refusal, sanitize};
 
 /// How a client names the signer of another hub's certificate.
 pub const ANOTHER_HUB: &str = "another devstream hub's authority";
 
 /// How a client calls what answers as no hub would.
-pub const NO_HUB: &str = "what answers there is no hub";
+pub const NOT_A_HUB: &str = "what answers there is no hub";
 
 /// A part of the way, or of a hub, that works or does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -89,7 +89,7 @@ pub enum Verdict {
     /// It is.
     Good,
     /// It works, and yet a person should know this.
-    Odd {
+    Warning {
         /// What is odd.
         cause: String,
         /// What to do next.
@@ -118,7 +118,7 @@ impl Verdict {
     /// A refusal with other advice.
     pub fn because(refusal: &Refusal, advice: String) -> Self {
         let row = refusal.kind.row();
-        Self::Failed { word: row.word, cause: refusal.what(), advice, exit: row.exit }
+        Self::Failed { word: row.label, cause: refusal.message(), advice, exit: row.exit }
     }
 }
 
@@ -144,17 +144,17 @@ pub struct Finding {
 impl Finding {
     /// One that is as it should be.
     pub fn good(hop: Hop, at: impl fmt::Display) -> Self {
-        Self { hop, at: shown(at), milliseconds: None, facts: BTreeMap::new(), verdict: Verdict::Good }
+        Self { hop, at: sanitized(at), milliseconds: None, facts: BTreeMap::new(), verdict: Verdict::Good }
     }
 
     /// One where a refusal was met.
     pub fn failed(hop: Hop, at: impl fmt::Display, refusal: &Refusal) -> Self {
-        Self::good(hop, at).judged(Verdict::failed(hop, refusal))
+        Self::good(hop, at).with_verdict(Verdict::failed(hop, refusal))
     }
 
     /// With another verdict.
     #[must_use]
-    pub fn judged(self, verdict: Verdict) -> Self {
+    pub fn with_verdict(self, verdict: Verdict) -> Self {
         Self { verdict, ..self }
     }
 
@@ -168,14 +168,14 @@ impl Finding {
     /// With one thing more that is known.
     #[must_use]
     pub fn fact(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.facts.insert(name, shown(value));
+        self.facts.insert(name, sanitized(value));
         self
     }
 }
 
 /// Another user's program may have said it.
-pub fn shown(value: impl fmt::Display) -> String {
-    value.to_string().chars().map(harmless).collect()
+pub fn sanitized(value: impl fmt::Display) -> String {
+    value.to_string().chars().map(sanitize).collect()
 }
 
 /// For a person: a line, with the cause and the next step below it where they are needed.
@@ -184,11 +184,11 @@ impl fmt::Display for Finding {
         let Self { hop, at, milliseconds, facts, verdict } = self;
         let (state, why) = match verdict {
             Verdict::Good => ("ok", None),
-            Verdict::Odd { cause, advice } => ("odd", Some((cause, advice))),
+            Verdict::Warning { cause, advice } => ("warning", Some((cause, advice))),
             Verdict::Failed { cause, advice, .. } => ("FAILED", Some((cause, advice))),
         };
         let time = milliseconds.map(|time| format!("{time:.1} ms")).unwrap_or_default();
-        write!(f, "{:<15} {state:<6} {time:>11}  {at}", hop.as_str())?;
+        write!(f, "{:<15} {state:<7} {time:>11}  {at}", hop.as_str())?;
         facts.iter().try_for_each(|(name, value)| write!(f, ", {name} {value}"))?;
         match why {
             Some((cause, advice)) => write!(f, "\n                cause: {cause}\n                next: {advice}"),
@@ -211,7 +211,7 @@ impl Report {
     pub fn exit(&self) -> u8 {
         let code = |finding: &Finding| match finding.verdict {
             Verdict::Failed { exit, .. } => Some(exit),
-            Verdict::Good | Verdict::Odd { .. } => None,
+            Verdict::Good | Verdict::Warning { .. } => None,
         };
         self.0.iter().find_map(code).unwrap_or(0)
     }
@@ -225,13 +225,13 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::refusal::Kind;
+    use crate::proto::refusal::RefusalKind;
 
     fn report() -> Report {
         let mut report = Report::default();
         report.push(Finding::good(Hop::Dns, "hub.test").took(Duration::from_micros(1234)).fact("to", "10.0.0.1"));
-        let odd = Verdict::Odd { cause: "it limps".into(), advice: "rest".into() };
-        report.push(Finding::good(Hop::Clock, "here").judged(odd));
+        let odd = Verdict::Warning { cause: "it limps".into(), advice: "rest".into() };
+        report.push(Finding::good(Hop::Clock, "here").with_verdict(odd));
         report
     }
 
@@ -239,9 +239,9 @@ mod tests {
     fn the_first_failure_is_the_exit_code_and_oddities_are_none() {
         let mut report = report();
         assert_eq!((report.exit(), report.json()["ok"].as_bool()), (0, Some(true)));
-        report.push(Finding::failed(Hop::Tcp, "10.0.0.1:443", &Kind::HubUnreachable.into()));
-        report.push(Finding::failed(Hop::Target, "ssh", &Kind::TargetRefused.into()));
-        assert_eq!(report.exit(), Kind::HubUnreachable.row().exit);
+        report.push(Finding::failed(Hop::Tcp, "10.0.0.1:443", &RefusalKind::HubUnreachable.into()));
+        report.push(Finding::failed(Hop::Target, "ssh", &RefusalKind::TargetRefused.into()));
+        assert_eq!(report.exit(), RefusalKind::HubUnreachable.row().exit);
     }
 
     #[test]
@@ -253,10 +253,10 @@ mod tests {
     #[test]
     fn a_person_and_a_program_read_the_same() {
         let mut report = report();
-        report.push(Finding::failed(Hop::Target, "ssh", &Kind::TargetRefused.into()));
+        report.push(Finding::failed(Hop::Target, "ssh", &RefusalKind::TargetRefused.into()));
         let text = report.0.iter().map(|finding| format!("{finding}\n")).collect::<String>();
         let json = report.json();
-        let row = Kind::TargetRefused.row();
+        let row = RefusalKind::TargetRefused.row();
         for part in ["1.2 ms  hub.test, to 10.0.0.1", "cause: it limps", "next: rest", row.sentence, row.hint] {
             assert!(text.contains(part), "no {part} in {text}");
         }
@@ -265,8 +265,8 @@ mod tests {
             (&hops[0]["hop"], &hops[0]["state"], &hops[0]["facts"]["to"]),
             (&"dns".into(), &"good".into(), &"10.0.0.1".into())
         );
-        assert_eq!((&hops[1]["state"], &hops[1]["cause"]), (&"odd".into(), &"it limps".into()));
-        assert_eq!((&hops[2]["word"], &hops[2]["advice"]), (&row.word.into(), &row.hint.into()));
+        assert_eq!((&hops[1]["state"], &hops[1]["cause"]), (&"warning".into(), &"it limps".into()));
+        assert_eq!((&hops[2]["word"], &hops[2]["advice"]), (&row.label.into(), &row.hint.into()));
         assert_eq!(json["exitCode"], row.exit);
     }
 }

@@ -1,15 +1,15 @@
-//! What travels on a stream's WebSocket between two ends that both speak `devstream.v1`, and what each end must keep in
-//! mind of it.
+//! The stream protocol `devstream.v1` between two ends, and the state that each end keeps.
 //!
-//! Binary messages are bytes and their boundaries mean nothing. Text messages are small JSON controls, of which this
-//! module is the codec. WebSocket itself has no half-close; with `end`, and a close code of its own for a reset, a stream
-//! behaves as TCP does. Two ends that can also *resume* outlive their WebSockets: [`outgoing`] keeps what is not yet
-//! acknowledged, [`incoming`] counts, [`end`] puts the two together, and [`lifeline`] says when to come back and when to give up.
+//! Binary messages are bytes, and their boundaries mean nothing. Text messages are small JSON controls, which this
+//! module encodes and decodes. WebSocket has no half-close: with [`StreamControl::End`] for it, and a close code for a
+//! reset, a stream behaves as TCP does. Resumable streams outlive their WebSockets: [`send`] keeps unacknowledged
+//! bytes, [`receive`] counts and acknowledges, [`endpoint`] combines the two, and [`rejoin`] times the attempts to
+//! rejoin.
 
-pub mod end;
-pub mod incoming;
-pub mod lifeline;
-pub mod outgoing;
+pub mod endpoint;
+pub mod receive;
+pub mod rejoin;
+pub mod send;
 
 use std::fmt;
 
@@ -17,88 +17,89 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::STREAM_CONTROL_BYTES;
 
-/// Close code of an end that has nothing more to say, RFC 6455 section 7.4.1.
+/// Close code of an end that has finished, RFC 6455 section 7.4.1.
 pub const CLOSE_NORMAL: u16 = 1000;
 
-/// Close code of an end whose local connection was reset: both directions are over, and not by themselves.
-/// Any other code than 1000 means that the tunnel broke or somebody ended it.
+/// Close code of an end whose local connection was reset, which resets both directions. Any other code than 1000 means
+/// that the tunnel was lost or the stream was ended.
 pub const CLOSE_RESET: u16 = 4000;
 
 /// A text message on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub enum StreamControl {
-    /// The sender's direction is over, as after a TCP FIN; the other direction goes on.
+    /// The end of the sender's direction, as a TCP FIN; the other direction stays open.
     End {
-        /// How many bytes the direction carried: a receiver that counted differently resets.
+        /// Length of the direction, in bytes: a receiver that counted otherwise resets.
         bytes: u64,
     },
-    /// The sender of this message has written this many bytes to its local side, and will take `window` more. The
-    /// window is the flow control: neither end ever leaves bytes unread on the WebSocket, so an acknowledgement is
-    /// never stuck behind them, and a full window blocks the writer and nothing else.
+    /// Acknowledges the bytes written to the sender's local side, and grants a window beyond them. The window is the
+    /// only flow control: neither end ever leaves bytes unread on the WebSocket, so an acknowledgement is never stuck
+    /// behind them, and a full window blocks nothing but the writer.
     Ack {
-        /// Since the start of the stream.
+        /// Acknowledged bytes since the start of the stream.
         bytes: u64,
-        /// Beyond those.
+        /// Window beyond those, in bytes.
         window: u64,
-        /// The end of the direction, too, was passed on.
+        /// `true` if the end of the direction has been passed on as well.
         #[serde(default, skip_serializing_if = "is_false")]
         end: bool,
     },
-    /// The first thing that both ends say on a new WebSocket of an old stream. The peer goes on from there.
+    /// The first message of both ends on a new WebSocket of an interrupted stream; the peer continues from there.
     Resume {
-        /// How many bytes of the peer's direction have arrived here since the start of the stream.
+        /// Bytes of the peer's direction received since the start of the stream.
         received: u64,
     },
-    /// The sender is done with the stream: both directions are over and acknowledged. Said instead of a close where the
-    /// connection stands by for another stream after this one.
-    Rest,
-    /// The hub is about to end, and this stream with it, if it has not ended by itself in this many seconds. Said by
-    /// the hub, to both ends.
+    /// The sender has finished: both directions have ended and are acknowledged. Sent instead of a close where the
+    /// connection becomes a standby connection.
+    #[serde(rename = "rest")]
+    Release,
+    /// The hub shuts down, and ends this stream unless it ends by itself within this time. Sent by the hub to both
+    /// ends.
     Drain {
-        /// From now.
+        /// Time left, in seconds.
         seconds: u64,
-        /// How long after the end of its WebSocket an end that can resume leaves the hub alone, so that not all come
-        /// back in the same moment.
+        /// Time that a resumable end waits after the loss of its WebSocket before it rejoins, in milliseconds: spreads
+        /// the load of ends that return.
         #[serde(default, rename = "backMs")]
-        back_ms: u64,
+        reconnect_delay_ms: u64,
     },
 }
 
-/// [`StreamControl::Rest`] as it stands on the wire, for a hub that looks at nothing else but the next.
-pub const REST: &str = r#"{"type":"rest"}"#;
+/// The encoding of [`StreamControl::Release`], for a hub that decodes no other message than the next.
+pub const RELEASE_MESSAGE: &str = r#"{"type":"rest"}"#;
 
-/// How a [`StreamControl::Ack`] ends with which the end of a direction is acknowledged, too. Once both are, the stream is over,
-/// and a connection that is lost then was only not yet closed.
-pub const END_ACKNOWLEDGED: &str = r#","end":true}"#;
+/// The last characters of a [`StreamControl::Ack`] that acknowledges the end of a direction. Once both directions' ends
+/// are acknowledged the stream is over, and the loss of a connection no longer interrupts it.
+pub const END_ACK_SUFFIX: &str = r#","end":true}"#;
 
-/// What the other end did against the rules of a stream.
+/// A violation of the stream protocol by the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// A text message that is no [`StreamControl`].
     #[error("unknown control message on the stream")]
     UnknownControl,
-    /// Bytes beyond the window, or after the end.
-    #[error("more bytes than were allowed")]
-    TooMuch,
-    /// An end, an acknowledgement or a resumption at a place that does not fit what went before.
-    #[error("counts that do not fit")]
-    Miscounted,
+    /// Bytes beyond the window, or after the end of the direction.
+    #[error("bytes beyond the window or after the end")]
+    WindowExceeded,
+    /// An end, acknowledgement or resumption that contradicts the offsets so far.
+    #[error("offsets do not match")]
+    OffsetMismatch,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
 }
 
 impl StreamControl {
-    /// As text for the wire.
+    /// Encodes the message as JSON.
     #[expect(clippy::expect_used, reason = "plain numbers always serialise")]
     pub fn encode(self) -> String {
         serde_json::to_string(&self).expect("plain data serialises")
     }
 
-    /// Parses a text message.
+    /// Decodes a text message.
     pub fn decode(text: &str) -> Result<Self, Violation> {
         if text.len() > STREAM_CONTROL_BYTES {
             return Err(Violation::UnknownControl);
@@ -107,20 +108,20 @@ impl StreamControl {
     }
 }
 
-/// What two ends can do together, as both say it in the handshake and on the WebSocket.
+/// The protocol that two ends agree on, in the handshake and as the WebSocket's subprotocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamProtocol {
-    /// Half-close, resets and windows, and a stream that outlives its WebSockets.
+    /// Half-close, resets, windows and resumption.
     Resumable,
     /// Half-close, resets and windows.
     V1,
 }
 
 impl StreamProtocol {
-    /// The better one first.
+    /// All protocols, in order of preference.
     pub const ALL: [Self; 2] = [Self::Resumable, Self::V1];
 
-    /// Its WebSocket subprotocol.
+    /// Returns the WebSocket subprotocol.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Resumable => "devstream.v1.resume",
@@ -128,27 +129,27 @@ impl StreamProtocol {
         }
     }
 
-    /// The one of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    /// Parses a WebSocket subprotocol.
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|protocol| protocol.as_str() == name)
     }
 
-    /// What an end offers that can, or may, resume or not.
+    /// Returns the protocols that an end offers, with or without resumption.
     pub fn offered(resume: bool) -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(move |protocol| resume || *protocol != Self::Resumable)
     }
 }
 
-/// How a stream came to its end, for each end's local socket.
+/// The end of a stream, as an end's local socket reflects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Both directions ended by themselves.
+    /// Both directions were closed.
     Clean,
     /// The local application reset its connection.
     LocalReset,
     /// The peer's application reset its connection.
     PeerReset,
-    /// The tunnel broke, or the hub or the peer ended it: what arrived may be only part.
+    /// The tunnel was lost, or the hub or the peer ended the stream: the data may be truncated.
     Broken,
 }
 
@@ -156,8 +157,8 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Clean => "closed",
-            Self::LocalReset => "reset by the local side",
-            Self::PeerReset => "reset by the other side",
+            Self::LocalReset => "reset by the local application",
+            Self::PeerReset => "reset by the remote application",
             Self::Broken => "broken",
         })
     }
@@ -174,18 +175,21 @@ mod tests {
             (StreamControl::End { bytes: u64::MAX }, r#"{"type":"end","bytes":18446744073709551615}"#),
             (ack(false), r#"{"type":"ack","bytes":7,"window":9}"#),
             (ack(true), r#"{"type":"ack","bytes":7,"window":9,"end":true}"#),
-            (StreamControl::Rest, REST),
+            (StreamControl::Release, RELEASE_MESSAGE),
             (StreamControl::Resume { received: 7 }, r#"{"type":"resume","received":7}"#),
-            (StreamControl::Drain { seconds: 30, back_ms: 5 }, r#"{"type":"drain","seconds":30,"backMs":5}"#),
+            (
+                StreamControl::Drain { seconds: 30, reconnect_delay_ms: 5 },
+                r#"{"type":"drain","seconds":30,"backMs":5}"#,
+            ),
         ] {
             assert_eq!(message.encode(), text);
             assert_eq!(StreamControl::decode(text), Ok(message));
-            assert_eq!(text.ends_with(END_ACKNOWLEDGED), message == ack(true));
+            assert_eq!(text.ends_with(END_ACK_SUFFIX), message == ack(true));
         }
     }
 
     #[test]
-    fn bent_messages_are_errors() {
+    fn malformed_messages_are_errors() {
         let long = format!(r#"{{"type":"end","bytes":1,"pad":"{}"}}"#, "x".repeat(STREAM_CONTROL_BYTES));
         for bad in ["", "{}", "end", r#"{"type":"end"}"#, r#"{"type":"end","bytes":-1}"#, &long] {
             assert_eq!(StreamControl::decode(bad), Err(Violation::UnknownControl), "{bad}");
@@ -195,9 +199,9 @@ mod tests {
     #[test]
     fn protocols_are_known_by_their_names() {
         for protocol in StreamProtocol::ALL {
-            assert_eq!(StreamProtocol::named(protocol.as_str()), Some(protocol));
+            assert_eq!(StreamProtocol::from_name(protocol.as_str()), Some(protocol));
         }
-        assert_eq!(StreamProtocol::named("devstream.v2"), None);
+        assert_eq!(StreamProtocol::from_name("devstream.v2"), None);
         assert!(StreamProtocol::offered(false).eq([StreamProtocol::V1]));
     }
 }

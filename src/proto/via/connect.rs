@@ -1,56 +1,56 @@
-//! HTTP CONNECT (RFC 9110 section 9.3.6) with Basic credentials (RFC 7617): one request head, one answer head.
+//! HTTP CONNECT (RFC 9110 section 9.3.6) with Basic authentication (RFC 7617): one request head, one response head.
 
 use httparse::{EMPTY_HEADER, Response, Status};
 use zeroize::Zeroizing;
 
-use crate::proto::forward::Target;
-use crate::proto::secret::Login;
+use crate::proto::forward::HostPort;
+use crate::proto::secret::ProxyCredentials;
 
-/// Header fields in an answer; proxies send a dozen.
-const HEADERS: usize = 64;
+/// Limit of header fields in a response; proxies send a dozen.
+const MAX_HEADERS: usize = 64;
 
-/// A reason phrase as it is shown, in characters.
+/// Length limit of a reason phrase in output, in characters.
 const REASON_CHARS: usize = 40;
 
-/// What asks for the way to a host.
-pub fn request(target: Target<'_>, login: Option<&Login>) -> Zeroizing<String> {
+/// Builds the request for a tunnel to a host.
+pub fn request(target: HostPort<'_>, credentials: Option<&ProxyCredentials>) -> Zeroizing<String> {
     let version = env!("CARGO_PKG_VERSION");
     let mut head = Zeroizing::new(String::with_capacity(1024));
     head.push_str(&format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: devstream/{version}\r\n"));
-    if let Some(login) = login {
+    if let Some(credentials) = credentials {
         head.push_str("Proxy-Authorization: Basic ");
-        head.push_str(&login.basic());
+        head.push_str(&credentials.basic_auth());
         head.push_str("\r\n");
     }
     head.push_str("\r\n");
     head
 }
 
-/// A proxy's answer.
+/// The response of a proxy.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Its status and reason phrase.
+pub struct ConnectResponse {
+    /// Its status code.
     pub status: u16,
     reason: String,
-    /// The schemes of authentication that it would take.
+    /// The authentication schemes that it accepts.
     schemes: Vec<String>,
-    /// How long its head is; after a yes, the hub's bytes come next.
+    /// Length of its head, in bytes; after success the hub's bytes follow.
     pub length: usize,
 }
 
-/// What came is no HTTP.
+/// The error for bytes that are not an HTTP response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("does not answer with HTTP; for a SOCKS proxy, write socks5h://HOST:PORT")]
 pub struct NotHttp;
 
-/// The answer, once its head is whole.
-pub fn answer(bytes: &[u8]) -> Result<Option<Answer>, NotHttp> {
-    let mut headers = [EMPTY_HEADER; HEADERS];
+/// Parses the response; `None` until its head is complete.
+pub fn parse_response(bytes: &[u8]) -> Result<Option<ConnectResponse>, NotHttp> {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut response = Response::new(&mut headers);
     let Status::Complete(length) = response.parse(bytes).map_err(|_| NotHttp)? else { return Ok(None) };
     let wanted = response.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("proxy-authenticate"));
     let scheme = |value: &[u8]| String::from_utf8_lossy(value).split([' ', ',']).next().unwrap_or_default().to_owned();
-    Ok(Some(Answer {
+    Ok(Some(ConnectResponse {
         status: response.code.ok_or(NotHttp)?,
         reason: response.reason.unwrap_or_default().chars().take(REASON_CHARS).collect(),
         schemes: wanted.map(|header| scheme(header.value)).collect(),
@@ -58,29 +58,33 @@ pub fn answer(bytes: &[u8]) -> Result<Option<Answer>, NotHttp> {
     }))
 }
 
-impl Answer {
-    /// Whether the way is open.
-    pub fn is_yes(&self) -> bool {
+impl ConnectResponse {
+    /// Reports whether the tunnel is open.
+    pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// What a no means, and what to do about it.
-    pub fn no(&self, target: Target<'_>, logged_in: bool) -> String {
+    /// Explains a failure, and what to do about it.
+    pub fn failure(&self, target: HostPort<'_>, has_credentials: bool) -> String {
         let status = format!("{} {}", self.status, self.reason);
         let status = status.trim();
         let takes_basic = self.schemes.is_empty() || self.schemes.iter().any(|s| s.eq_ignore_ascii_case("basic"));
         match self.status {
             407 if !takes_basic => format!(
-                "answered {status}: it takes {} and devstream can do Basic; let a helper such as cntlm log in",
+                "answered {status}: it accepts {}, and devstream only Basic; use a local helper such as cntlm",
                 self.schemes.join(", ")
             ),
-            407 if logged_in => format!("answered {status}: it does not accept the user and password it was given"),
-            407 => {
-                format!("answered {status}: give it credentials with --via-login FILE, with USER:PASSWORD in the file")
+            407 if has_credentials => {
+                format!("answered {status}: it rejected the user and password")
             }
-            403 | 405 => format!("answered {status}: ask whoever runs it to allow CONNECT to {target}"),
+            407 => {
+                format!(
+                    "answered {status}: it requires credentials; use --via-login FILE, with USER:PASSWORD in the file"
+                )
+            }
+            403 | 405 => format!("answered {status}: ask its operator to allow CONNECT to {target}"),
             500..600 => format!("cannot reach the hub: {status}"),
-            _ => format!("answered {status} to CONNECT {target}: is it a proxy?"),
+            _ => format!("answered {status} to CONNECT {target}; check that it is a proxy"),
         }
     }
 }
@@ -89,54 +93,58 @@ impl Answer {
 mod tests {
     use super::*;
 
-    const HUB: Target<'_> = Target("hub.corp", 443);
+    const HUB: HostPort<'_> = HostPort("hub.corp", 443);
 
     #[test]
-    fn a_request_names_the_port_and_has_credentials_where_there_are_some() {
+    fn a_request_names_the_port_and_carries_credentials_if_there_are_some() {
         let head = request(HUB, None);
         assert!(head.starts_with("CONNECT hub.corp:443 HTTP/1.1\r\nHost: hub.corp:443\r\n"), "{head:?}");
         assert!(head.ends_with("\r\n\r\n") && !head.contains("Proxy-Authorization"), "{head:?}");
         // RFC 7617 section 2.
-        let login = Login::new("Aladdin", "open sesame").unwrap();
-        let head = request(Target("fd00::1", 8443), Some(&login));
+        let credentials = ProxyCredentials::new("Aladdin", "open sesame").unwrap();
+        let head = request(HostPort("fd00::1", 8443), Some(&credentials));
         assert!(head.contains("CONNECT [fd00::1]:8443 "), "{head:?}");
         assert!(head.contains("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"), "{head:?}");
     }
 
     #[test]
-    fn an_answer_is_read_when_it_is_whole_and_not_before() {
+    fn a_response_is_parsed_once_its_head_is_complete() {
         let text = b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\nhello";
         let head = text.len() - 5;
         for cut in 0..head {
-            assert_eq!(answer(&text[..cut]), Ok(None), "{cut}");
+            assert_eq!(parse_response(&text[..cut]), Ok(None), "{cut}");
         }
-        let answer = answer(text).unwrap().unwrap();
-        assert!(answer.is_yes());
-        assert_eq!(answer.length, head);
+        let response = parse_response(text).unwrap().unwrap();
+        assert!(response.is_success());
+        assert_eq!(response.length, head);
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error_and_never_a_panic() {
+    fn malformed_responses_are_errors() {
         for text in [
             "SSH-2.0-OpenSSH\r\n\r\n",
             "\x05\x00\x05",
             "HTTP/1.1 twohundred\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\0: x\r\n\r\n",
         ] {
-            assert_eq!(answer(text.as_bytes()), Err(NotHttp), "{text:?}");
+            assert_eq!(parse_response(text.as_bytes()), Err(NotHttp), "{text:?}");
         }
-        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
-        assert_eq!(answer(many.as_bytes()), Err(NotHttp));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS + 1));
+        assert_eq!(parse_response(many.as_bytes()), Err(NotHttp));
     }
 
     #[test]
-    fn each_no_says_who_and_what_to_do() {
-        let no = |text: &str, logged_in| answer(text.as_bytes()).unwrap().unwrap().no(HUB, logged_in);
+    fn each_failure_says_what_to_do() {
+        let no = |text: &str, has_credentials| {
+            parse_response(text.as_bytes()).unwrap().unwrap().failure(HUB, has_credentials)
+        };
         let basic = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n";
-        assert!(no(basic, false).contains("407 Proxy Authentication Required: give it credentials with --via-login"));
-        assert!(no(basic, true).contains("does not accept the user and password"));
+        assert!(
+            no(basic, false).contains("407 Proxy Authentication Required: it requires credentials; use --via-login")
+        );
+        assert!(no(basic, true).contains("rejected the user and password"));
         let ntlm = "HTTP/1.1 407 No\r\nProxy-Authenticate: NTLM\r\nproxy-authenticate: Negotiate\r\n\r\n";
-        assert!(no(ntlm, false).contains("it takes NTLM, Negotiate and"));
+        assert!(no(ntlm, false).contains("it accepts NTLM, Negotiate, and"));
         assert!(no("HTTP/1.1 403 Forbidden\r\n\r\n", false).contains("allow CONNECT to hub.corp:443"));
         assert_eq!(
             no("HTTP/1.0 503 Service Unavailable\r\n\r\n", false),

@@ -1,4 +1,5 @@
-//! Proxies on the way to a hub: which one, for which hubs, and ([`connect`], [`socks`]) what is said to it.
+//! Proxies between a client and its hub: their URLs, the choice of one for a hub, and ([`connect`], [`socks`]) their
+//! protocols.
 
 pub mod connect;
 pub mod socks;
@@ -11,176 +12,178 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
-use super::forward::Target;
+use super::forward::HostPort;
 use super::join::HubAddress;
-use super::secret::Login;
+use super::secret::ProxyCredentials;
 
-/// How a proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speech {
+pub enum ProxyProtocol {
     /// HTTP CONNECT, RFC 9110 section 9.3.6.
-    Connect,
-    /// SOCKS 5, RFC 1928. It is told names, never addresses that were looked up here.
-    Socks,
+    HttpConnect,
+    /// SOCKS 5, RFC 1928, with names resolved by the proxy.
+    Socks5,
 }
 
-/// The port of a proxy when none is named, as curl has it.
+/// The default port of a proxy, as curl's.
 const DEFAULT_PORT: u16 = 1080;
 
-/// A proxy: `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`. Shown without its login.
+/// A proxy: `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`. Formatted without its credentials.
 #[derive(Debug, Clone)]
-pub struct Via {
-    /// How it is spoken to.
-    pub speech: Speech,
-    /// Where it is.
-    pub at: HubAddress,
-    /// What it wants to know first.
-    pub login: Option<Login>,
+pub struct ProxyUrl {
+    /// Its protocol.
+    pub protocol: ProxyProtocol,
+    /// Its address.
+    pub address: HubAddress,
+    /// User and password, if it needs them.
+    pub credentials: Option<ProxyCredentials>,
 }
 
-/// Why a text names no proxy. Says nothing of the text, in which there may be a password.
+/// The error for text that is not a proxy URL. Does not quote the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidVia {
-    /// Another scheme.
-    #[error("a proxy is http://HOST:PORT or socks5h://HOST:PORT; this has another scheme")]
+pub enum InvalidProxyUrl {
+    /// An unknown scheme.
+    #[error("unsupported proxy scheme; use http://HOST:PORT or socks5h://HOST:PORT")]
     Scheme,
     /// TLS to the proxy itself.
     #[error(
-        "https:// to a proxy is not supported; http:// to it is no less safe, since what passes is devstream's own TLS"
+        "https:// proxies are not supported; use http://, which is as safe: the tunnel carries devstream's own TLS"
     )]
     Tls,
-    /// No host, or no port.
-    #[error("a proxy is http://HOST:PORT or socks5h://HOST:PORT; this has no such host and port")]
+    /// No valid host and port.
+    #[error("invalid proxy address; use http://HOST:PORT or socks5h://HOST:PORT")]
     Address,
-    /// Its user and password.
+    /// Invalid user or password.
     #[error(
-        "the proxy's user or password is empty, longer than 255 bytes, or not text; in a URL, write special characters as %XX"
+        "invalid proxy credentials: the user is empty, or user or password is longer than 255 bytes or not text; \
+         in a URL, write special characters as %XX"
     )]
-    Login,
+    Credentials,
 }
 
-impl FromStr for Via {
-    type Err = InvalidVia;
+impl FromStr for ProxyUrl {
+    type Err = InvalidProxyUrl;
 
-    fn from_str(text: &str) -> Result<Self, InvalidVia> {
+    fn from_str(text: &str) -> Result<Self, InvalidProxyUrl> {
         let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
-        let speech = match scheme.to_ascii_lowercase().as_str() {
-            "http" => Speech::Connect,
-            "socks5" | "socks5h" => Speech::Socks,
-            "https" => return Err(InvalidVia::Tls),
-            _ => return Err(InvalidVia::Scheme),
+        let protocol = match scheme.to_ascii_lowercase().as_str() {
+            "http" => ProxyProtocol::HttpConnect,
+            "socks5" | "socks5h" => ProxyProtocol::Socks5,
+            "https" => return Err(InvalidProxyUrl::Tls),
+            _ => return Err(InvalidProxyUrl::Scheme),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (login, address) = match rest.rsplit_once('@') {
-            Some((login, address)) => (Some(self::login(login)?), address),
+        let (credentials, address) = match rest.rsplit_once('@') {
+            Some((credentials, address)) => (Some(parse_userinfo(credentials)?), address),
             None => (None, rest),
         };
-        let at = HubAddress::parse(address, DEFAULT_PORT).map_err(|_| InvalidVia::Address)?;
-        Ok(Self { speech, at, login })
+        let address = HubAddress::parse(address, DEFAULT_PORT).map_err(|_| InvalidProxyUrl::Address)?;
+        Ok(Self { protocol, address, credentials })
     }
 }
 
-impl fmt::Display for Via {
+impl fmt::Display for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Target(&self.at.host, self.at.port).fmt(f)
+        HostPort(&self.address.host, self.address.port).fmt(f)
     }
 }
 
-fn login(text: &str) -> Result<Login, InvalidVia> {
+fn parse_userinfo(text: &str) -> Result<ProxyCredentials, InvalidProxyUrl> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    let decode = |part| percent_decode_str(part).decode_utf8().map_err(|_| InvalidVia::Login);
-    Login::new(&decode(user)?, &decode(password)?).map_err(|_| InvalidVia::Login)
+    let decode = |part| percent_decode_str(part).decode_utf8().map_err(|_| InvalidProxyUrl::Credentials);
+    ProxyCredentials::new(&decode(user)?, &decode(password)?).map_err(|_| InvalidProxyUrl::Credentials)
 }
 
-/// Which proxy leads to which hub.
+/// The choice of a proxy for each host.
 #[derive(Debug, Clone, Default)]
-pub struct Way {
-    via: Option<Arc<Via>>,
-    except: Option<Exceptions>,
+pub struct ProxySettings {
+    proxy: Option<Arc<ProxyUrl>>,
+    no_proxy: Option<NoProxy>,
 }
 
-/// A variable that should name a proxy does not.
+/// The error for an environment variable that is not a proxy URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {why}")]
-pub struct InvalidVariable {
+pub struct InvalidProxyVariable {
     name: &'static str,
-    why: InvalidVia,
+    why: InvalidProxyUrl,
 }
 
-/// As curl asks them for an https:// URL; lower case wins.
-const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
+/// The variables that curl reads for an https:// URL, in its order: lower case wins.
+const PROXY_VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+const NO_PROXY_VARIABLES: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-impl Way {
-    /// Through this proxy, whatever the hub.
-    pub fn through(via: Via) -> Self {
-        Self { via: Some(Arc::new(via)), except: None }
+impl ProxySettings {
+    /// Uses this proxy for every host.
+    pub fn always(proxy: ProxyUrl) -> Self {
+        Self { proxy: Some(Arc::new(proxy)), no_proxy: None }
     }
 
-    /// As the environment says. Unlike curl's, its proxies never lead to this machine itself.
-    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidVariable> {
+    /// Reads the environment. Unlike with curl, loopback addresses are never proxied.
+    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidProxyVariable> {
         let set = |name: &&'static str| Some((*name, variable(name).filter(|value| !value.is_empty())?));
-        let Some((name, value)) = VARIABLES.iter().find_map(set) else { return Ok(Self::default()) };
-        let via = value.parse().map_err(|why| InvalidVariable { name, why })?;
-        let except = EXCEPTIONS.iter().find_map(set).map(|(_, value)| value).unwrap_or_default();
-        Ok(Self { except: Some(Exceptions::parse(&except)), ..Self::through(via) })
+        let Some((name, value)) = PROXY_VARIABLES.iter().find_map(set) else { return Ok(Self::default()) };
+        let url = value.parse().map_err(|why| InvalidProxyVariable { name, why })?;
+        let no_proxy = NO_PROXY_VARIABLES.iter().find_map(set).map(|(_, value)| value).unwrap_or_default();
+        Ok(Self { no_proxy: Some(NoProxy::parse(&no_proxy)), ..Self::always(url) })
     }
 
-    /// With this login, whatever else was said.
+    /// Replaces the credentials.
     #[must_use]
-    pub fn with_login(self, login: Login) -> Self {
-        let via = self.via.map(|via| Arc::new(Via { login: Some(login), ..(*via).clone() }));
-        Self { via, ..self }
+    pub fn with_credentials(self, credentials: ProxyCredentials) -> Self {
+        let proxy = self.proxy.map(|url| Arc::new(ProxyUrl { credentials: Some(credentials), ..(*url).clone() }));
+        Self { proxy, ..self }
     }
 
-    /// Whether it leads through a proxy to any host at all.
+    /// Reports whether any host is reached through a proxy.
     pub fn has_proxy(&self) -> bool {
-        self.via.is_some()
+        self.proxy.is_some()
     }
 
-    /// The proxy that leads to this host; none if there is none between.
-    pub fn to(&self, host: &str) -> Option<&Via> {
-        let is_excepted = self.except.as_ref().is_some_and(|except| except.covers(host));
-        self.via.as_deref().filter(|_| !is_excepted)
+    /// Returns the proxy for a host; none for a direct connection.
+    pub fn proxy_for(&self, host: &str) -> Option<&ProxyUrl> {
+        let is_excepted = self.no_proxy.as_ref().is_some_and(|rules| rules.matches(host));
+        self.proxy.as_deref().filter(|_| !is_excepted)
     }
 }
 
-/// `NO_PROXY`: names, which stand for what is below them too, addresses and networks, between commas or spaces; or `*`.
+/// `NO_PROXY`: domain names, which match their subdomains too, addresses and networks, separated by commas or spaces;
+/// or `*`.
 #[derive(Debug, Clone)]
-struct Exceptions {
+struct NoProxy {
     all: bool,
     names: Vec<String>,
     networks: Vec<IpNet>,
 }
 
-impl Exceptions {
+impl NoProxy {
     fn parse(text: &str) -> Self {
-        let mut exceptions = Self { all: false, names: vec!["localhost".into()], networks: Vec::new() };
+        let mut rules = Self { all: false, names: vec!["localhost".into()], networks: Vec::new() };
         for entry in text.split([',', ' ', '\t']).filter(|entry| !entry.is_empty()) {
             let bare = entry.trim_start_matches('[').trim_end_matches(']');
             match (entry, bare.parse::<IpNet>(), bare.parse::<IpAddr>()) {
-                ("*", ..) => exceptions.all = true,
-                (_, Ok(network), _) => exceptions.networks.push(network),
-                (_, _, Ok(address)) => exceptions.networks.push(address.into()),
-                _ => exceptions.names.push(plain(entry)),
+                ("*", ..) => rules.all = true,
+                (_, Ok(network), _) => rules.networks.push(network),
+                (_, _, Ok(address)) => rules.networks.push(address.into()),
+                _ => rules.names.push(normalize(entry)),
             }
         }
-        exceptions
+        rules
     }
 
-    fn covers(&self, host: &str) -> bool {
+    fn matches(&self, host: &str) -> bool {
         if let Ok(address) = host.parse::<IpAddr>() {
             let address = address.to_canonical();
             return self.all || address.is_loopback() || self.networks.iter().any(|network| network.contains(&address));
         }
-        let host = plain(host);
+        let host = normalize(host);
         let below = |name: &String| host.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'));
         self.all || self.names.iter().any(|name| host == *name || below(name))
     }
 }
 
-/// Dots at its ends and its case make a name no other one.
-fn plain(name: &str) -> String {
+/// Strips leading and trailing dots and folds case.
+fn normalize(name: &str) -> String {
     name.trim_matches('.').to_ascii_lowercase()
 }
 
@@ -188,57 +191,62 @@ fn plain(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn via(text: &str) -> Result<Via, InvalidVia> {
+    fn url(text: &str) -> Result<ProxyUrl, InvalidProxyUrl> {
         text.parse()
     }
 
     #[test]
-    fn a_proxy_is_what_curl_takes_for_one() {
-        for (text, speech, shown) in [
-            ("http://squid.corp:3128", Speech::Connect, "squid.corp:3128"),
-            ("squid.corp:3128/", Speech::Connect, "squid.corp:3128"),
-            ("HTTP://squid.corp", Speech::Connect, "squid.corp:1080"),
-            ("socks5h://10.0.0.1:9050", Speech::Socks, "10.0.0.1:9050"),
-            ("socks5://[fd00::1]", Speech::Socks, "[fd00::1]:1080"),
-            ("http://squid.corp:443", Speech::Connect, "squid.corp:443"),
+    fn proxy_urls_parse_as_in_curl() {
+        for (text, protocol, shown) in [
+            ("http://squid.corp:3128", ProxyProtocol::HttpConnect, "squid.corp:3128"),
+            ("squid.corp:3128/", ProxyProtocol::HttpConnect, "squid.corp:3128"),
+            ("HTTP://squid.corp", ProxyProtocol::HttpConnect, "squid.corp:1080"),
+            ("socks5h://10.0.0.1:9050", ProxyProtocol::Socks5, "10.0.0.1:9050"),
+            ("socks5://[fd00::1]", ProxyProtocol::Socks5, "[fd00::1]:1080"),
+            ("http://squid.corp:443", ProxyProtocol::HttpConnect, "squid.corp:443"),
         ] {
-            let via = via(text).unwrap();
-            assert_eq!((via.speech, via.to_string().as_str(), via.login.is_some()), (speech, shown, false), "{text}");
+            let via = url(text).unwrap();
+            assert_eq!(
+                (via.protocol, via.to_string().as_str(), via.credentials.is_some()),
+                (protocol, shown, false),
+                "{text}"
+            );
         }
         for (text, why) in [
-            ("https://squid.corp:3128", InvalidVia::Tls),
-            ("socks4://squid.corp:3128", InvalidVia::Scheme),
-            ("http://", InvalidVia::Address),
-            ("squid.corp:x", InvalidVia::Address),
-            ("http://squid.corp:3128/path", InvalidVia::Address),
-            ("http://:pw@squid.corp:3128", InvalidVia::Login),
-            ("http://a%ff:pw@squid.corp:3128", InvalidVia::Login),
-            ("", InvalidVia::Address),
+            ("https://squid.corp:3128", InvalidProxyUrl::Tls),
+            ("socks4://squid.corp:3128", InvalidProxyUrl::Scheme),
+            ("http://", InvalidProxyUrl::Address),
+            ("squid.corp:x", InvalidProxyUrl::Address),
+            ("http://squid.corp:3128/path", InvalidProxyUrl::Address),
+            ("http://:pw@squid.corp:3128", InvalidProxyUrl::Credentials),
+            ("http://a%ff:pw@squid.corp:3128", InvalidProxyUrl::Credentials),
+            ("", InvalidProxyUrl::Address),
         ] {
-            assert_eq!(via(text).unwrap_err(), why, "{text}");
+            assert_eq!(url(text).unwrap_err(), why, "{text}");
         }
     }
 
     #[test]
-    fn a_login_is_taken_from_the_url_and_never_shown() {
-        let via = via("http://al%40ice:p%3Ass@w@squid.corp:3128").unwrap();
-        let login = via.login.as_ref().unwrap();
-        assert_eq!((login.user(), login.password()), ("al@ice", "p:ss@w"));
-        let shown = format!("{via} {via:?} {:?}", Way::through(via.clone()));
+    fn credentials_are_read_from_the_url_and_never_shown() {
+        let via = url("http://al%40ice:p%3Ass@w@squid.corp:3128").unwrap();
+        let credentials = via.credentials.as_ref().unwrap();
+        assert_eq!((credentials.user(), credentials.password()), ("al@ice", "p:ss@w"));
+        let shown = format!("{via} {via:?} {:?}", ProxySettings::always(via.clone()));
         assert!(shown.contains("squid.corp") && !shown.contains("ss@w") && !shown.contains("p%3A"), "{shown}");
-        let wrong = "http://alice:hunter2@squid corp:3128".parse::<Via>().unwrap_err();
+        let wrong = "http://alice:hunter2@squid corp:3128".parse::<ProxyUrl>().unwrap_err();
         assert!(!format!("{wrong} {wrong:?}").contains("hunter2"));
     }
 
-    fn from(variables: &[(&str, &str)]) -> Result<Way, InvalidVariable> {
-        Way::from_environment(|name| {
+    fn from(variables: &[(&str, &str)]) -> Result<ProxySettings, InvalidProxyVariable> {
+        ProxySettings::from_environment(|name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         })
     }
 
     #[test]
     fn variables_mean_what_they_mean_to_curl() {
-        let host = |variables: &[(&str, &str)]| Some(from(variables).unwrap().to("hub.corp")?.at.host.clone());
+        let host =
+            |variables: &[(&str, &str)]| Some(from(variables).unwrap().proxy_for("hub.corp")?.address.host.clone());
         assert_eq!(host(&[]), None);
         assert_eq!(host(&[("HTTP_PROXY", "a"), ("http_proxy", "a")]), None, "for http:// only");
         assert_eq!(host(&[("ALL_PROXY", "a"), ("HTTPS_PROXY", "b")]).as_deref(), Some("b"));
@@ -251,9 +259,9 @@ mod tests {
     }
 
     #[test]
-    fn exceptions_are_names_with_what_is_below_them_addresses_and_networks() {
+    fn exceptions_are_domains_with_their_subdomains_addresses_and_networks() {
         let direct = |exceptions: &str, host: &str| {
-            from(&[("all_proxy", "a"), ("no_proxy", exceptions)]).unwrap().to(host).is_none()
+            from(&[("all_proxy", "a"), ("no_proxy", exceptions)]).unwrap().proxy_for(host).is_none()
         };
         for (exceptions, host) in [
             ("*", "anything.at.all"),
@@ -283,12 +291,16 @@ mod tests {
         ] {
             assert!(!direct(exceptions, host), "'{exceptions}' {host}");
         }
-        assert!(Way::through(via("a").unwrap()).to("localhost").is_some(), "who says so means it");
+        assert!(
+            ProxySettings::always(url("a").unwrap()).proxy_for("localhost").is_some(),
+            "an explicit proxy has no exceptions"
+        );
     }
 
     #[test]
-    fn another_login_replaces_the_one_in_the_url() {
-        let way = Way::through(via("http://alice:old@a").unwrap()).with_login(Login::new("bob", "new").unwrap());
-        assert_eq!(way.to("hub").unwrap().login.as_ref().unwrap().password(), "new");
+    fn explicit_credentials_replace_those_in_the_url() {
+        let settings = ProxySettings::always(url("http://alice:old@a").unwrap())
+            .with_credentials(ProxyCredentials::new("bob", "new").unwrap());
+        assert_eq!(settings.proxy_for("hub").unwrap().credentials.as_ref().unwrap().password(), "new");
     }
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""A service in another language, written from src/proto/PROTOCOL.md alone; nothing of devstream's own is used.
+"""A service in Python, written from src/proto/PROTOCOL.md alone, without any code of devstream.
 
-    client.py join LINK FILE               becomes the service that the join link is for, and keeps its key in FILE
-    client.py call FILE DEVICE STREAM      opens a stream; sends standard input and its end, and prints what comes back
+    client.py join LINK FILE               joins as the service that the link is for, and stores the identity in FILE
+    client.py call FILE DEVICE STREAM      opens a stream, sends standard input and its end, and prints the response
 
-It needs `websockets` for the frames, `pyOpenSSL` for a TLS session that exports keying material, and `cryptography` for
-Ed25519 and certificates. What is said about it goes to standard error; a refusal's kind is the last word there.
+It needs `websockets` for framing, `pyOpenSSL` for TLS with exported keying material, and `cryptography` for Ed25519 and
+certificates. Errors go to standard error; the last word there is the kind of the refusal.
 """
 
 import base64
@@ -35,11 +35,11 @@ MESSAGE = 64 * 1024
 
 
 class Refused(Exception):
-    """The hub or the device said no."""
+    """The hub or the device refused."""
 
 
 class Broken(Exception):
-    """The stream did not end by itself."""
+    """The stream did not end cleanly."""
 
 
 def unpadded(data: bytes) -> str:
@@ -47,7 +47,7 @@ def unpadded(data: bytes) -> str:
 
 
 class Identity:
-    """Who asks, whom, and with which key."""
+    """An identity: its hub, pin, role, name and private key."""
 
     def __init__(self, hub: str, pin: str, role: str, name: str, seed: bytes):
         self.hub, self.pin, self.role, self.name, self.seed = hub, pin, role, name, seed
@@ -68,18 +68,18 @@ class Identity:
     def save(self, path: str) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            kept = {"hub": self.hub, "pin": self.pin, "role": self.role, "name": self.name, "seed": self.seed.hex()}
-            json.dump(kept, file)
+            fields = {"hub": self.hub, "pin": self.pin, "role": self.role, "name": self.name, "seed": self.seed.hex()}
+            json.dump(fields, file)
 
     @classmethod
     def load(cls, path: str) -> "Identity":
         with open(path) as file:
-            kept = json.load(file)
-        return cls(kept["hub"], kept["pin"], kept["role"], kept["name"], bytes.fromhex(kept["seed"]))
+            fields = json.load(file)
+        return cls(fields["hub"], fields["pin"], fields["role"], fields["name"], bytes.fromhex(fields["seed"]))
 
 
 def connect(authority: str, pin: str) -> SSL.Connection:
-    """TLS 1.3 with the hub that the pin is for."""
+    """Connects to the hub with TLS 1.3, and verifies its certificate against the pin."""
     parts = urlsplit(f"//{authority}")
     host, port = parts.hostname, parts.port or 443
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -99,8 +99,8 @@ def connect(authority: str, pin: str) -> SSL.Connection:
     chain = session.get_peer_cert_chain(as_cryptography=True)
     authorities = [certificate for certificate in chain if pin_of(certificate) == pin]
     if not authorities:
-        raise Refused("no certificate of the chain has the pin: certificateNotTrusted")
-    # The name, the time and the signature.
+        raise Refused("no certificate in the chain matches the pin: certificateNotTrusted")
+    # Verifies name, validity period and signature.
     PolicyBuilder().store(Store(authorities)).build_server_verifier(subject).verify(chain[0], [])
     return session
 
@@ -113,15 +113,15 @@ def pin_of(certificate: x509.Certificate) -> str:
 
 
 def receive(session: SSL.Connection) -> bytes:
-    """Some bytes; none at the end of the connection."""
+    """Returns received bytes; none at the end of the connection."""
     try:
         return session.recv(65536)
     except (SSL.ZeroReturnError, SSL.SysCallError):
         return b""
 
 
-def ask(identity: Identity, method: str, path: str, headers: dict, body: bytes = b""):
-    """One request on a connection of its own; gives the status, the headers and the body."""
+def send_request(identity: Identity, method: str, path: str, headers: dict, body: bytes = b""):
+    """Sends one request on a new connection; returns status, headers and body."""
     session = connect(identity.hub, identity.pin)
     lines = [f"{method} {path} HTTP/1.1", f"Host: {identity.hub}", f"Content-Length: {len(body)}"]
     lines.append("devstream-authorization: " + identity.credential(session, method, identity.hub, path))
@@ -129,10 +129,10 @@ def ask(identity: Identity, method: str, path: str, headers: dict, body: bytes =
     session.sendall("\r\n".join([*lines, "", ""]).encode() + body)
     answer = b""
     while b"\r\n\r\n" not in answer:
-        some = receive(session)
-        if not some:
-            raise Broken("the hub hung up")
-        answer += some
+        data = receive(session)
+        if not data:
+            raise Broken("the hub closed the connection")
+        answer += data
     head, rest = answer.split(b"\r\n\r\n", 1)
     status, *fields = head.decode().split("\r\n")
     found = {name.lower(): value.strip() for name, value in (field.split(":", 1) for field in fields)}
@@ -144,39 +144,39 @@ def ask(identity: Identity, method: str, path: str, headers: dict, body: bytes =
 
 def refusal(status: int, body: bytes) -> Refused:
     try:
-        said = json.loads(body)["refusal"]
-        return Refused(f"HTTP {status}: {said.get('detail', '')}: {said['kind']}")
+        reason = json.loads(body)["refusal"]
+        return Refused(f"HTTP {status}: {reason.get('detail', '')}: {reason['kind']}")
     except (ValueError, KeyError):
         return Refused(f"HTTP {status}: {body!r}")
 
 
 def join(link: str) -> Identity:
-    """A key is made here, and its public half goes to the hub with the code."""
+    """Generates a key, and sends its public half to the hub with the code."""
     parts = urlsplit(link)
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
     seed = os.urandom(32)
     identity = Identity(parts.netloc, query["pin"], query["role"], parts.path.strip("/"), seed)
-    request = json.dumps({"code": query["code"], "key": unpadded(identity.public())}).encode()
-    status, _, body = ask(identity, "POST", "/join", {"Content-Type": "application/json"}, request)
+    message = json.dumps({"code": query["code"], "key": unpadded(identity.public())}).encode()
+    status, _, body = send_request(identity, "POST", "/join", {"Content-Type": "application/json"}, message)
     if status != 204:
         raise refusal(status, body)
     return identity
 
 
 def open_stream(identity: Identity, device: str, name: str) -> "Stream":
-    """The two steps: ask, then bring a WebSocket to where the answer says."""
-    wanted = {"devstream-stream-protocol": PROTOCOL, "iothub-streaming-connect-timeout-in-seconds": "10"}
-    status, headers, body = ask(identity, "POST", f"/twins/{device}/streams/{name}", wanted)
+    """Requests a stream, then opens a WebSocket to the URL in the response."""
+    options = {"devstream-stream-protocol": PROTOCOL, "iothub-streaming-connect-timeout-in-seconds": "10"}
+    status, headers, body = send_request(identity, "POST", f"/twins/{device}/streams/{name}", options)
     if status != 200 or headers.get("iothub-streaming-is-accepted") != "True":
         raise refusal(status, body)
     if headers.get("devstream-stream-protocol") != PROTOCOL:
-        raise Refused("the device speaks no protocol of ours")
+        raise Refused("the device does not support this protocol")
     url, token = headers["iothub-streaming-url"], headers["iothub-streaming-auth-token"]
     return Stream(identity, url, token)
 
 
 class Stream:
-    """One end of a stream that speaks devstream.v1."""
+    """One endpoint of a devstream.v1 stream."""
 
     def __init__(self, identity: Identity, url: str, token: str):
         uri = parse_uri(url)
@@ -188,11 +188,11 @@ class Stream:
         request.headers["devstream-authorization"] = credential
         self.socket.send_request(request)
         self.flush()
-        self.sent, self.allowed = 0, WINDOW
-        self.received, self.told = 0, 0
-        self.is_over, self.peer_is_over, self.is_closed = False, False, False
+        self.sent, self.send_limit = 0, WINDOW
+        self.received, self.acknowledged = 0, 0
+        self.has_sent_end, self.has_received_end, self.is_closed = False, False, False
         while self.socket.state is State.CONNECTING:
-            self.hear()
+            self.receive_events()
         if self.socket.handshake_exc:
             raise Refused(str(self.socket.handshake_exc))
 
@@ -201,77 +201,77 @@ class Stream:
             if data:
                 self.session.sendall(data)
 
-    def say(self, **control) -> None:
-        # Who has closed hears no more.
+    def send_control(self, **control) -> None:
+        # Nothing may be sent after a close.
         if self.socket.state is State.OPEN:
             self.socket.send_text(json.dumps(control).encode())
             self.flush()
 
-    def carry(self, data: bytes, out) -> None:
-        """Sends all of it and the end; writes what comes until its end; closes."""
-        while not (self.is_over and self.peer_is_over):
-            while self.sent < len(data) and self.sent < self.allowed:
-                until = min(len(data), self.allowed, self.sent + MESSAGE)
+    def transfer(self, data: bytes, out) -> None:
+        """Sends `data` and the end of its direction, writes received data to `out` until the peer's end, and closes."""
+        while not (self.has_sent_end and self.has_received_end):
+            while self.sent < len(data) and self.sent < self.send_limit:
+                until = min(len(data), self.send_limit, self.sent + MESSAGE)
                 self.socket.send_binary(data[self.sent : until])
                 self.sent = until
                 self.flush()
-            if self.sent == len(data) and not self.is_over:
-                self.is_over = True
-                self.say(type="end", bytes=self.sent)
-            if not (self.is_over and self.peer_is_over):
-                self.hear(out)
-            if self.is_closed and not (self.is_over and self.peer_is_over):
+            if self.sent == len(data) and not self.has_sent_end:
+                self.has_sent_end = True
+                self.send_control(type="end", bytes=self.sent)
+            if not (self.has_sent_end and self.has_received_end):
+                self.receive_events(out)
+            if self.is_closed and not (self.has_sent_end and self.has_received_end):
                 raise Broken(f"closed before the end: {self.close_code()}")
         if self.socket.state is State.OPEN:
             self.socket.send_close(1000)
             self.flush()
         while not self.is_closed:
-            self.hear(out)
+            self.receive_events(out)
         if self.close_code() != 1000:
             raise Broken(f"closed with {self.close_code()}")
         self.session.close()
 
     def close_code(self):
-        """What the other side closed with, if it did."""
+        """Returns the close code that was received, if any."""
         return self.socket.close_rcvd and self.socket.close_rcvd.code
 
-    def hear(self, out=None) -> None:
-        """What comes next."""
-        some = receive(self.session)
-        if some:
-            self.socket.receive_data(some)
+    def receive_events(self, out=None) -> None:
+        """Receives and handles the next events."""
+        data = receive(self.session)
+        if data:
+            self.socket.receive_data(data)
         else:
             self.socket.receive_eof()
             self.is_closed = True
         for event in self.socket.events_received():
             opcode = getattr(event, "opcode", None)
             if opcode in (Opcode.BINARY, Opcode.CONT):
-                self.took(event.data, out)
+                self.on_data(event.data, out)
             elif opcode is Opcode.TEXT:
-                self.heard(json.loads(event.data), out)
+                self.on_control(json.loads(event.data), out)
             elif opcode is Opcode.CLOSE:
                 self.is_closed = True
-        # Answers to pings and to a close.
+        # Sends pongs and the reply to a close.
         self.flush()
 
-    def took(self, data: bytes, out) -> None:
+    def on_data(self, data: bytes, out) -> None:
         out.write(data)
         self.received += len(data)
-        if self.received - self.told >= WINDOW // 4:
+        if self.received - self.acknowledged >= WINDOW // 4:
             self.acknowledge()
 
-    def acknowledge(self, **further) -> None:
-        self.told = self.received
-        self.say(type="ack", bytes=self.received, window=WINDOW, **further)
+    def acknowledge(self, **fields) -> None:
+        self.acknowledged = self.received
+        self.send_control(type="ack", bytes=self.received, window=WINDOW, **fields)
 
-    def heard(self, control: dict, out) -> None:
+    def on_control(self, control: dict, out) -> None:
         if control["type"] == "ack":
-            self.allowed = max(self.allowed, control["bytes"] + control["window"])
+            self.send_limit = max(self.send_limit, control["bytes"] + control["window"])
         elif control["type"] == "end":
             if control["bytes"] != self.received:
-                raise Broken(f"{self.received} of {control['bytes']} bytes arrived")
+                raise Broken(f"{self.received} of {control['bytes']} bytes received")
             out.flush()
-            self.peer_is_over = True
+            self.has_received_end = True
             self.acknowledge(end=True)
 
 
@@ -282,7 +282,7 @@ def main(arguments: list) -> int:
             case ["join", link, file]:
                 join(link).save(file)
             case ["call", file, device, name]:
-                open_stream(Identity.load(file), device, name).carry(sys.stdin.buffer.read(), sys.stdout.buffer)
+                open_stream(Identity.load(file), device, name).transfer(sys.stdin.buffer.read(), sys.stdout.buffer)
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2

@@ -1,7 +1,7 @@
 //! Clocks that are wrong, under libfaketime: only certificates and what people read depend on them.
 
-use devstream::net::clock::timestamp;
-use devstream::proto::refusal::Kind;
+use devstream::net::os::clock::now_rfc3339;
+use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
@@ -21,7 +21,7 @@ fn a_day_more_or_less_on_any_machine_changes_nothing() {
             let _agent = Agent::start(&device, &[&target.port.to_string()]);
             is_alive(&mut ServiceProxy::start(&laptop).connect());
             let noted = hub.wait_activity("invoke", Some("accepted"))["time"].to_string();
-            assert_eq!(noted.contains(&timestamp()[..10]), who != 0, "the hub's day: {noted}");
+            assert_eq!(noted.contains(&now_rfc3339()[..10]), who != 0, "the hub's day: {noted}");
         }
     }
 }
@@ -30,6 +30,6 @@ fn a_day_more_or_less_on_any_machine_changes_nothing() {
 fn a_clock_that_is_years_ahead_is_what_is_named() {
     let hub = Hub::start(&Machine::new());
     let finished = Machine::new().off_by("+20y").run(&["join", &hub.device_link(DEVICE)]);
-    assert_eq!(finished.code, Some(Kind::ClockOrInspection.row().exit.into()), "{finished:?}");
-    assert!(finished.stderr.contains(Kind::ClockOrInspection.row().hint), "{finished:?}");
+    assert_eq!(finished.code, Some(RefusalKind::ClockOrInspection.row().exit.into()), "{finished:?}");
+    assert!(finished.stderr.contains(RefusalKind::ClockOrInspection.row().hint), "{finished:?}");
 }

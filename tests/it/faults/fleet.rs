@@ -13,7 +13,7 @@ fn many_agents_are_all_back_soon_after_a_hub_died_and_take_little_of_the_next_on
     let mut hub = Hub::start_with(&Machine::new(), &ONE_ADDRESS);
     let fleet = Fleet::join(&hub, "fleet", 500);
     fleet.wait_online(&hub, Duration::from_secs(30));
-    let back = fleet.comes_back(&mut hub, &ONE_ADDRESS, Duration::from_secs(30));
+    let back = fleet.reconnect(&mut hub, &ONE_ADDRESS, Duration::from_secs(30));
     assert!(back.took < Duration::from_secs(30) && back.peak < 2 * back.steady, "{back:?}");
 }
 

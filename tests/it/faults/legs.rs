@@ -5,19 +5,19 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
-use devstream::proto::refusal::Kind;
+use devstream::net::os::clock;
+use devstream::proto::refusal::RefusalKind;
 
-use crate::support::bytes::{End, KIB, MIB, Pattern, drain, end_of, read_some, there_and_back};
-use crate::support::chaos::{Chaos, Fault, Way};
+use crate::support::bytes::{KIB, MIB, Pattern, StreamEnd, drain, echo_round_trip, end_of, read_some};
+use crate::support::chaos::{Chaos, Direction, Fault};
 use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{AT_ONCE, DEVICE, PATIENCE, SOON, within};
+use crate::support::{AT_ONCE, DEVICE, SOON, TIMEOUT, within};
 
 /// A hub, and a bad network in front of it for each of the others: control, requests and streams all go through it.
-struct Scene {
+struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
     /// What is in the agent's way to the hub …
@@ -29,7 +29,7 @@ struct Scene {
     _machines: [Machine; 2],
 }
 
-impl Scene {
+impl Fixture {
     fn with(target: Target) -> Self {
         Self::with_hub(target, &[])
     }
@@ -66,193 +66,198 @@ impl Scene {
 const CONTROL: u64 = 0;
 
 /// The leg of the stream that was opened last.
-fn hit_leg(way: &Chaos, fault: Fault) {
-    assert!(way.hit(way.connections() - 1, fault), "no leg is there");
+fn hit_leg(network: &Chaos, fault: Fault) {
+    assert!(network.hit(network.connections() - 1, fault), "no leg is there");
 }
 
 #[test]
 fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
-    let scene = Scene::without_resume(Target::echo());
-    for fault in [Fault::Cut, Fault::Close(Way::Both), Fault::Close(Way::Down), Fault::Truncate(Way::Both)] {
-        for way in [&scene.below, &scene.above] {
-            let mut local = scene.alive();
-            hit_leg(way, fault);
-            within(AT_ONCE, "the reset", || assert_eq!(drain(&mut local).end, End::Reset, "{fault:?}"));
-            within(AT_ONCE, "the target's", || assert_eq!(scene.target.seen().end, End::Reset, "{fault:?}"));
+    let fixture = Fixture::without_resume(Target::echo());
+    for fault in
+        [Fault::Cut, Fault::Close(Direction::Both), Fault::Close(Direction::Down), Fault::Truncate(Direction::Both)]
+    {
+        for network in [&fixture.below, &fixture.above] {
+            let mut local = fixture.alive();
+            hit_leg(network, fault);
+            within(AT_ONCE, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset, "{fault:?}"));
+            within(AT_ONCE, "the target's", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset, "{fault:?}"));
         }
     }
-    assert!(!scene.agent.log().contains("trying again"), "only streams were hit: {}", scene.agent);
+    assert!(!fixture.agent.log().contains("trying again"), "only streams were hit: {}", fixture.agent);
 }
 
 #[test]
 fn a_leg_that_breaks_in_whatever_way_only_interrupts_where_both_ends_resume() {
-    let scene = Scene::with(Target::echo());
+    let fixture = Fixture::with(Target::echo());
     let broken = [
         Fault::Cut,
-        Fault::Close(Way::Both),
-        Fault::Close(Way::Down),
-        Fault::Truncate(Way::Both),
-        Fault::Corrupt(Way::Both),
+        Fault::Close(Direction::Both),
+        Fault::Close(Direction::Down),
+        Fault::Truncate(Direction::Both),
+        Fault::Corrupt(Direction::Both),
     ];
     for fault in broken {
-        for way in [&scene.below, &scene.above] {
-            let mut local = scene.alive();
-            hit_leg(way, fault);
+        for network in [&fixture.below, &fixture.above] {
+            let mut local = fixture.alive();
+            hit_leg(network, fault);
             is_alive(&mut local);
         }
     }
-    scene.proxy.process.wait_line("resumed after");
+    fixture.proxy.process.wait_line("resumed after");
 }
 
 #[test]
 fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
     for below in [true, false] {
-        let scene = Scene::without_resume(Target::source(1, u64::MAX));
-        let mut local = scene.proxy.connect();
+        let fixture = Fixture::without_resume(Target::source(1, u64::MAX));
+        let mut local = fixture.proxy.connect();
         let pattern = Pattern::new(1);
         pattern.expect(&mut local, MIB);
         // The direction that carries the transfer: TLS has no goodbye, and TCP ends properly.
-        let (way, direction) = if below { (&scene.below, Way::Up) } else { (&scene.above, Way::Down) };
-        hit_leg(way, Fault::Truncate(direction));
+        let (network, direction) =
+            if below { (&fixture.below, Direction::Up) } else { (&fixture.above, Direction::Down) };
+        hit_leg(network, Fault::Truncate(direction));
         let (_, end) = verify(&pattern, &mut local, MIB, u64::MAX);
-        assert_eq!(end, End::Reset);
+        assert_eq!(end, StreamEnd::Reset);
     }
 }
 
 #[test]
 fn a_bit_that_changes_on_the_way_is_a_reset_and_never_another_byte() {
     for below in [true, false] {
-        let scene = Scene::without_resume(Target::source(2, u64::MAX));
-        let mut local = scene.proxy.connect();
+        let fixture = Fixture::without_resume(Target::source(2, u64::MAX));
+        let mut local = fixture.proxy.connect();
         let pattern = Pattern::new(2);
         pattern.expect(&mut local, MIB);
-        hit_leg(if below { &scene.below } else { &scene.above }, Fault::Corrupt(Way::Both));
+        hit_leg(if below { &fixture.below } else { &fixture.above }, Fault::Corrupt(Direction::Both));
         let (_, end) = verify(&pattern, &mut local, MIB, u64::MAX);
-        assert_eq!(end, End::Reset);
+        assert_eq!(end, StreamEnd::Reset);
     }
 }
 
 #[test]
 fn a_round_trip_of_300_ms_and_jitter_lose_nothing_and_nobody() {
-    let scene = Scene::with(Target::echo());
+    let fixture = Fixture::with(Target::echo());
     let (delay, jitter) = (Duration::from_millis(75), Duration::from_millis(50));
-    for way in [&scene.below, &scene.above] {
-        way.everything(Fault::Delay { delay, jitter });
+    for network in [&fixture.below, &fixture.above] {
+        network.hit_everything(Fault::Delay { delay, jitter });
     }
     let start = clock::now();
-    let local = scene.alive();
+    let local = fixture.alive();
     assert!(clock::now() - start >= 4 * delay, "there and back, twice");
-    there_and_back(&local, 3, 8 * MIB);
-    assert!(!scene.agent.log().contains("trying again"), "{}", scene.agent);
+    echo_round_trip(&local, 3, 8 * MIB);
+    assert!(!fixture.agent.log().contains("trying again"), "{}", fixture.agent);
 }
 
 #[test]
 fn a_trickle_carries_everything_and_the_control_connection_stays() {
-    let scene = Scene::with(Target::echo());
-    let mut local = scene.alive();
-    scene.below.everything(Fault::Trickle(64 * KIB));
-    there_and_back(&local, 3, 128 * KIB);
-    scene.below.heal();
+    let fixture = Fixture::with(Target::echo());
+    let mut local = fixture.alive();
+    fixture.below.hit_everything(Fault::Trickle(64 * KIB));
+    echo_round_trip(&local, 3, 128 * KIB);
+    fixture.below.heal();
     is_alive(&mut local);
-    assert!(!scene.agent.log().contains("trying again"), "{}", scene.agent);
+    assert!(!fixture.agent.log().contains("trying again"), "{}", fixture.agent);
 }
 
 #[test]
 fn a_leg_that_freezes_for_ten_seconds_loses_nothing() {
     let stand_still = |below: bool| {
-        let scene = Scene::with(Target::source(4, u64::MAX));
-        let way = if below { &scene.below } else { &scene.above };
-        stand_still_and_go_on(&scene, || hit_leg(way, Fault::Freeze(Way::Both)), || way.heal());
+        let fixture = Fixture::with(Target::source(4, u64::MAX));
+        let network = if below { &fixture.below } else { &fixture.above };
+        stand_still_and_go_on(&fixture, || hit_leg(network, Fault::Freeze(Direction::Both)), || network.heal());
     };
     thread::scope(|scope| [true, false].map(|below| scope.spawn(move || stand_still(below))).map(drop));
 }
 
 #[test]
 fn a_process_that_stands_still_for_ten_seconds_loses_nothing() {
-    let stand_still = |who: fn(&Scene) -> &Process| {
-        let scene = Scene::with(Target::source(4, u64::MAX));
-        let process = who(&scene);
-        stand_still_and_go_on(&scene, || process.signal("STOP"), || process.signal("CONT"));
-        assert!(!scene.agent.log().contains("trying again"), "{}", scene.agent);
-        scene.proxy.connect().read_exact(&mut [0]).unwrap();
+    let stand_still = |who: fn(&Fixture) -> &Process| {
+        let fixture = Fixture::with(Target::source(4, u64::MAX));
+        let process = who(&fixture);
+        stand_still_and_go_on(&fixture, || process.signal("STOP"), || process.signal("CONT"));
+        assert!(!fixture.agent.log().contains("trying again"), "{}", fixture.agent);
+        fixture.proxy.connect().read_exact(&mut [0]).unwrap();
     };
-    let all: [fn(&Scene) -> &Process; 3] =
-        [|scene| &scene.agent, |scene| &scene.hub.process, |scene| &scene.proxy.process];
+    let all: [fn(&Fixture) -> &Process; 3] =
+        [|fixture| &fixture.agent, |fixture| &fixture.hub.process, |fixture| &fixture.proxy.process];
     thread::scope(|scope| all.map(|who| scope.spawn(move || stand_still(who))).map(drop));
 }
 
 #[test]
 fn a_reader_that_stalls_and_then_dies_frees_its_target() {
-    let scene = Scene::without_resume(Target::source(5, u64::MAX));
-    let mut local = scene.proxy.connect();
+    let fixture = Fixture::without_resume(Target::source(5, u64::MAX));
+    let mut local = fixture.proxy.connect();
     local.read_exact(&mut [0]).unwrap();
-    assert_eq!(scene.target.seen().end, End::Stalled, "the source is held back");
-    scene.proxy.process.kill();
-    within(AT_ONCE, "the target's end", || assert_eq!(scene.target.seen().end, End::Reset));
+    assert_eq!(fixture.target.seen().end, StreamEnd::Stalled, "the source is held back");
+    fixture.proxy.process.kill();
+    within(AT_ONCE, "the target's end", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset));
 }
 
 #[test]
 fn an_agent_whose_control_connection_breaks_is_back_soon_and_its_streams_never_notice() {
-    for fault in [Fault::Cut, Fault::Close(Way::Both), Fault::Truncate(Way::Both), Fault::Corrupt(Way::Down)] {
-        let scene = Scene::with(Target::echo());
-        let mut local = scene.alive();
-        let lines = scene.agent.lines();
-        assert!(scene.below.hit(CONTROL, fault));
+    for fault in
+        [Fault::Cut, Fault::Close(Direction::Both), Fault::Truncate(Direction::Both), Fault::Corrupt(Direction::Down)]
+    {
+        let fixture = Fixture::with(Target::echo());
+        let mut local = fixture.alive();
+        let lines = fixture.agent.lines();
+        assert!(fixture.below.hit(CONTROL, fault));
         if matches!(fault, Fault::Corrupt(_)) {
             // Something has to come for a bit of it to change. What was asked in vain is asked again.
-            scene.alive();
+            fixture.alive();
         }
-        within(SOON, "coming back", || scene.agent.wait_line_after(lines, "is online"));
+        within(SOON, "coming back", || fixture.agent.wait_line_after(lines, "is online"));
         is_alive(&mut local);
-        scene.alive();
+        fixture.alive();
     }
 }
 
 #[test]
 fn who_cannot_reach_the_hub_says_so_keeps_its_streams_and_is_back_when_it_can() {
-    let scene = Scene::with(Target::echo());
-    let mut local = scene.alive();
-    let lines = scene.agent.lines();
-    for way in [&scene.below, &scene.above] {
-        way.refuse();
+    let fixture = Fixture::with(Target::echo());
+    let mut local = fixture.alive();
+    let lines = fixture.agent.lines();
+    for network in [&fixture.below, &fixture.above] {
+        network.refuse();
     }
-    assert!(scene.below.hit(CONTROL, Fault::Cut));
-    let sentence = Kind::HubUnreachable.row().sentence;
-    let line = scene.agent.wait_line_after(lines, sentence);
+    assert!(fixture.below.hit(CONTROL, Fault::Cut));
+    let sentence = RefusalKind::HubUnreachable.row().sentence;
+    let line = fixture.agent.wait_line_after(lines, sentence);
     assert!(line.contains("trying again"), "{line}");
-    assert_eq!(drain(&mut scene.proxy.connect()).end, End::Reset);
-    scene.proxy.process.wait_line(sentence);
+    assert_eq!(drain(&mut fixture.proxy.connect()).end, StreamEnd::Reset);
+    fixture.proxy.process.wait_line(sentence);
     is_alive(&mut local);
-    for way in [&scene.below, &scene.above] {
-        way.heal();
+    for network in [&fixture.below, &fixture.above] {
+        network.heal();
     }
-    scene.agent.wait_line_after(lines, "is online");
-    scene.alive();
+    fixture.agent.wait_line_after(lines, "is online");
+    fixture.alive();
     is_alive(&mut local);
 }
 
 /// In the middle of a download: what was on its way still comes, then nothing for ten seconds, and then all the rest.
-fn stand_still_and_go_on(scene: &Scene, stop: impl FnOnce(), go_on: impl FnOnce()) {
-    let mut local = scene.proxy.connect();
+fn stand_still_and_go_on(fixture: &Fixture, stop: impl FnOnce(), go_on: impl FnOnce()) {
+    let mut local = fixture.proxy.connect();
     let pattern = Pattern::new(4);
     pattern.expect(&mut local, MIB);
     stop();
     local.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let (position, end) = verify(&pattern, &mut local, MIB, u64::MAX);
-    assert_eq!(end, End::Stalled);
+    assert_eq!(end, StreamEnd::Stalled);
     go_on();
-    local.set_read_timeout(Some(PATIENCE)).unwrap();
+    local.set_read_timeout(Some(TIMEOUT)).unwrap();
     let (reached, _) = verify(&pattern, &mut local, position, position + 16 * MIB);
     assert_eq!(reached, position + 16 * MIB);
 }
 
 /// Reads on from a position, up to another or the end: where that is, and which.
-fn verify(pattern: &Pattern, from: &mut TcpStream, mut position: u64, limit: u64) -> (u64, End) {
+fn verify(pattern: &Pattern, from: &mut TcpStream, mut position: u64, limit: u64) -> (u64, StreamEnd) {
     let mut buffer = vec![0; 64 * 1024];
     while position < limit {
         let wanted = pattern.chunk(position, limit - position);
         match read_some(from, &mut buffer[..wanted.len()]) {
-            Ok(0) => return (position, End::Eof),
+            Ok(0) => return (position, StreamEnd::Eof),
             Ok(count) => {
                 assert!(buffer[..count] == wanted[..count], "other bytes after {position}");
                 position += count as u64;
@@ -260,5 +265,5 @@ fn verify(pattern: &Pattern, from: &mut TcpStream, mut position: u64, limit: u64
             Err(error) => return (position, end_of(&error)),
         }
     }
-    (position, End::Stalled)
+    (position, StreamEnd::Stalled)
 }

@@ -1,28 +1,28 @@
 //! A hub that has a name, and what can be wrong with the name.
 
-use crate::support::island::Island;
 use crate::support::machine::Machine;
+use crate::support::netns::NetNs;
 use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, within};
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
 const NAME: &str = "hub.test";
 
 /// A hub with a name, and a device that joined it and then lost it.
-struct Scene {
+struct Fixture {
     _target: Target,
     agent: Process,
     hub: Hub,
     device: Machine,
-    near: Island,
-    far: Island,
+    near: NetNs,
+    far: NetNs,
 }
 
-impl Scene {
+impl Fixture {
     fn new(then: &str) -> Self {
-        let [near, far] = Island::two();
+        let [near, far] = NetNs::two();
         far.run("mount -t tmpfs names /mnt && touch /mnt/hosts && mount --bind /mnt/hosts /etc/hosts");
         let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &["--hostname", NAME]);
         let device = far.machine();
@@ -43,28 +43,28 @@ impl Scene {
 
 #[test]
 fn a_name_that_does_not_resolve_is_said_and_tried_again_until_it_does() {
-    let scene = Scene::new("");
-    let line = scene.agent.wait_line(Kind::HubUnreachable.row().sentence);
+    let fixture = Fixture::new("");
+    let line = fixture.agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
     assert!(line.contains("cannot resolve hub.test") && line.contains("trying again"), "{line}");
-    name(&scene.far, "10.0.0.1");
-    scene.works();
+    name(&fixture.far, "10.0.0.1");
+    fixture.works();
 }
 
 #[test]
 fn addresses_that_are_dead_cost_a_moment_and_the_next_one_is_taken() {
-    let scene = Scene::new("");
+    let fixture = Fixture::new("");
     // Several of both families: each would cost its six seconds, if they were waited for.
-    scene.far.run("ip address add fd00::2/64 dev cable nodad");
+    fixture.far.run("ip address add fd00::2/64 dev veth nodad");
     for (program, address) in [("iptables", "10.0.0.9"), ("ip6tables", "fd00::8"), ("ip6tables", "fd00::9")] {
-        scene.far.run(&format!("{program} -A OUTPUT -d {address} -j DROP"));
+        fixture.far.run(&format!("{program} -A OUTPUT -d {address} -j DROP"));
     }
-    name(&scene.far, "fd00::8 fd00::9 10.0.0.9 10.0.0.1");
-    let agent = Agent::launch(&scene.device, DEVICE, &["22"]);
+    name(&fixture.far, "fd00::8 fd00::9 10.0.0.9 10.0.0.1");
+    let agent = Agent::launch(&fixture.device, DEVICE, &["22"]);
     within(3 * AT_ONCE, "the first connection", || agent.wait_line("is online"));
 }
 
 /// Has the hub's name stand for these addresses on an island, or for none.
-fn name(island: &Island, addresses: &str) {
+fn name(netns: &NetNs, addresses: &str) {
     let lines: Vec<_> = addresses.split_whitespace().map(|address| format!("{address} {NAME}")).collect();
-    island.run(&format!("printf '127.0.0.1 localhost\n{}\n' > /etc/hosts", lines.join("\n")));
+    netns.run(&format!("printf '127.0.0.1 localhost\n{}\n' > /etc/hosts", lines.join("\n")));
 }

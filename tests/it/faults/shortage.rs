@@ -6,12 +6,12 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::proto::admin::Identity;
 
 use crate::support::disk::{STATE, on_a_small_disk};
-use crate::support::island::Island;
 use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::netns::NetNs;
 use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
@@ -124,11 +124,11 @@ fn a_registry_that_cannot_be_written_refuses_changes_whole_and_keeps_what_it_has
 
 #[test]
 fn a_state_directory_that_is_read_only_is_named_at_the_start() {
-    let island = Island::new();
-    let machine = island.machine();
+    let netns = NetNs::new();
+    let machine = netns.machine();
     let state = machine.home().join(STATE);
     fs::create_dir_all(&state).unwrap();
-    island.run(&format!("mount -t tmpfs -o ro,mode=700 none {}", state.display()));
+    netns.run(&format!("mount -t tmpfs -o ro,mode=700 none {}", state.display()));
     let finished = Process::start(machine.command(DEVSTREAM).args(["hub", "--listen", "127.0.0.1:0"])).finish();
     assert!(finished.code.is_some_and(|code| code > 0), "{finished:?}");
     assert!(finished.stderr.contains("Read-only file system") && finished.stderr.contains(STATE), "{finished:?}");

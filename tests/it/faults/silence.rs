@@ -4,10 +4,10 @@ use std::io::Read as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::support::bytes::{End, drain};
-use crate::support::chaos::{Chaos, Fault, Way};
-use crate::support::island::Island;
+use crate::support::bytes::{StreamEnd, drain};
+use crate::support::chaos::{Chaos, Direction, Fault};
 use crate::support::machine::Machine;
+use crate::support::netns::NetNs;
 use crate::support::process::Process;
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
@@ -31,7 +31,7 @@ fn with<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// A hub, and a bad network in front of it for each of the others.
-struct Scene {
+struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
     below: Chaos,
@@ -44,7 +44,7 @@ struct Scene {
 /// The agent's first connection.
 const CONTROL: u64 = 0;
 
-impl Scene {
+impl Fixture {
     fn with(target: Target) -> Self {
         let hub = Hub::start_with(&Machine::new(), &with(&[]));
         let machines = [(); 2].map(|()| Machine::new());
@@ -68,51 +68,51 @@ impl Scene {
 
 #[test]
 fn a_control_connection_that_falls_silent_one_way_or_both_is_given_up_by_both_ends() {
-    for way in [Way::Up, Way::Down, Way::Both] {
-        let scene = Scene::with(Target::echo());
-        let lines = scene.agent.lines();
-        assert!(scene.below.hit(CONTROL, Fault::BlackHole(way)));
-        within(NOTICED, "the hub's notice", || scene.hub.process.wait_line("went offline"));
-        within(NOTICED, "the agent's return", || scene.agent.wait_line_after(lines, "is online"));
-        scene.alive();
+    for direction in [Direction::Up, Direction::Down, Direction::Both] {
+        let fixture = Fixture::with(Target::echo());
+        let lines = fixture.agent.lines();
+        assert!(fixture.below.hit(CONTROL, Fault::BlackHole(direction)));
+        within(NOTICED, "the hub's notice", || fixture.hub.process.wait_line("went offline"));
+        within(NOTICED, "the agent's return", || fixture.agent.wait_line_after(lines, "is online"));
+        fixture.alive();
     }
 }
 
 #[test]
 fn a_leg_that_falls_silent_one_way_or_both_ends_the_stream_on_both_ends() {
-    for way in [Way::Up, Way::Down, Way::Both] {
+    for direction in [Direction::Up, Direction::Down, Direction::Both] {
         for below in [true, false] {
-            let scene = Scene::with(Target::echo());
-            let mut local = scene.alive();
-            let leg = if below { &scene.below } else { &scene.above };
-            assert!(leg.hit(leg.connections() - 1, Fault::BlackHole(way)));
-            within(2 * NOTICED, "the reset", || assert_eq!(drain(&mut local).end, End::Reset));
-            within(2 * NOTICED, "the target's", || assert_eq!(scene.target.seen().end, End::Reset));
+            let fixture = Fixture::with(Target::echo());
+            let mut local = fixture.alive();
+            let leg = if below { &fixture.below } else { &fixture.above };
+            assert!(leg.hit(leg.connections() - 1, Fault::BlackHole(direction)));
+            within(2 * NOTICED, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
+            within(2 * NOTICED, "the target's", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset));
         }
     }
 }
 
 #[test]
 fn a_reader_that_stalls_and_then_falls_silent_frees_its_target() {
-    let scene = Scene::with(Target::source(5, u64::MAX));
-    let mut local = scene.proxy.connect();
+    let fixture = Fixture::with(Target::source(5, u64::MAX));
+    let mut local = fixture.proxy.connect();
     local.read_exact(&mut [0]).unwrap();
-    assert_eq!(scene.target.seen().end, End::Stalled, "the source is held back");
-    scene.above.hit_all(Fault::BlackHole(Way::Both));
-    within(2 * NOTICED, "the target's end", || assert_eq!(scene.target.seen().end, End::Reset));
+    assert_eq!(fixture.target.seen().end, StreamEnd::Stalled, "the source is held back");
+    fixture.above.hit_all(Fault::BlackHole(Direction::Both));
+    within(2 * NOTICED, "the target's end", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset));
 }
 
 #[test]
 fn a_reader_that_only_stalls_is_never_taken_for_dead() {
-    let scene = Scene::with(Target::source(5, u64::MAX));
-    let mut local = scene.proxy.connect();
+    let fixture = Fixture::with(Target::source(5, u64::MAX));
+    let mut local = fixture.proxy.connect();
     local.read_exact(&mut [0]).unwrap();
-    assert_eq!(scene.target.seen().end, End::Stalled, "the source is held back");
+    assert_eq!(fixture.target.seen().end, StreamEnd::Stalled, "the source is held back");
     // A second stream: what is waited for is that nothing ends.
-    let mut other = scene.proxy.connect();
+    let mut other = fixture.proxy.connect();
     other.read_exact(&mut [0]).unwrap();
-    assert_eq!(scene.target.seen().end, End::Stalled);
-    assert!(!scene.proxy.process.log().contains("warning"), "{}", scene.proxy.process);
+    assert_eq!(fixture.target.seen().end, StreamEnd::Stalled);
+    assert!(!fixture.proxy.process.log().contains("warning"), "{}", fixture.proxy.process);
     for reader in [&mut local, &mut other] {
         reader.read_exact(&mut vec![0; 32 << 20]).unwrap();
     }
@@ -120,31 +120,31 @@ fn a_reader_that_only_stalls_is_never_taken_for_dead() {
 
 #[test]
 fn an_agent_that_is_stopped_for_long_is_offline_and_back_when_it_goes_on() {
-    let scene = Scene::with(Target::echo());
-    let mut local = scene.alive();
-    scene.agent.signal("STOP");
-    within(NOTICED, "the hub's notice", || scene.hub.process.wait_line("went offline"));
-    within(NOTICED, "the reset", || assert_eq!(drain(&mut local).end, End::Reset));
-    let lines = scene.agent.lines();
-    scene.agent.signal("CONT");
-    assert_eq!(scene.target.seen().end, End::Reset);
-    scene.agent.wait_line_after(lines, "is online");
-    scene.alive();
+    let fixture = Fixture::with(Target::echo());
+    let mut local = fixture.alive();
+    fixture.agent.signal("STOP");
+    within(NOTICED, "the hub's notice", || fixture.hub.process.wait_line("went offline"));
+    within(NOTICED, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
+    let lines = fixture.agent.lines();
+    fixture.agent.signal("CONT");
+    assert_eq!(fixture.target.seen().end, StreamEnd::Reset);
+    fixture.agent.wait_line_after(lines, "is online");
+    fixture.alive();
 }
 
 /// A hub and its user on one island, a device on another.
-struct Apart {
+struct SeparateNetworks {
     target: Target,
     agent: Process,
     proxy: ServiceProxy,
     hub: Hub,
     _device: Machine,
-    near: Island,
-    far: Island,
+    near: NetNs,
+    far: NetNs,
 }
 
-impl Apart {
-    fn on(near: Island, far: Island) -> Self {
+impl SeparateNetworks {
+    fn on(near: NetNs, far: NetNs) -> Self {
         let (hub_machine, device) = (near.machine(), far.machine());
         let hub = Hub::start_at(&hub_machine, "10.0.0.1:0", &with(&["--hostname", "10.0.0.1"]));
         device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -164,44 +164,44 @@ impl Apart {
 
 #[test]
 fn a_machine_that_vanishes_is_given_up_by_both_sides() {
-    let [near, far] = Island::two();
-    let scene = Apart::on(near, far);
-    let mut local = scene.alive();
-    let lines = scene.agent.lines();
-    scene.far.run("iptables -A INPUT -i cable -j DROP && iptables -A OUTPUT -o cable -j DROP");
-    within(NOTICED, "the hub's notice", || scene.hub.process.wait_line("went offline"));
-    within(NOTICED, "the reset", || assert_eq!(drain(&mut local).end, End::Reset));
-    within(NOTICED, "the target's end", || assert_eq!(scene.target.seen().end, End::Reset));
-    scene.far.run("iptables -F");
-    scene.agent.wait_line_after(lines, "is online");
-    scene.alive();
+    let [near, far] = NetNs::two();
+    let fixture = SeparateNetworks::on(near, far);
+    let mut local = fixture.alive();
+    let lines = fixture.agent.lines();
+    fixture.far.run("iptables -A INPUT -i veth -j DROP && iptables -A OUTPUT -o veth -j DROP");
+    within(NOTICED, "the hub's notice", || fixture.hub.process.wait_line("went offline"));
+    within(NOTICED, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
+    within(NOTICED, "the target's end", || assert_eq!(fixture.target.seen().end, StreamEnd::Reset));
+    fixture.far.run("iptables -F");
+    fixture.agent.wait_line_after(lines, "is online");
+    fixture.alive();
 }
 
 #[test]
 fn another_address_brings_the_control_connection_back_soon() {
-    let [near, far] = Island::two();
-    let scene = Apart::on(near, far);
-    scene.alive();
-    let lines = scene.agent.lines();
-    scene.far.run("ip address del 10.0.0.2/24 dev cable && ip address add 10.0.0.3/24 dev cable");
-    within(NOTICED, "coming back", || scene.agent.wait_line_after(lines, "is online"));
-    scene.hub.process.wait_line("is online from 10.0.0.3");
-    scene.alive();
+    let [near, far] = NetNs::two();
+    let fixture = SeparateNetworks::on(near, far);
+    fixture.alive();
+    let lines = fixture.agent.lines();
+    fixture.far.run("ip address del 10.0.0.2/24 dev veth && ip address add 10.0.0.3/24 dev veth");
+    within(NOTICED, "coming back", || fixture.agent.wait_line_after(lines, "is online"));
+    fixture.hub.process.wait_line("is online from 10.0.0.3");
+    fixture.alive();
 }
 
 #[test]
 fn a_device_behind_a_nat_that_forgot_it_is_back_within_the_limit() {
-    let [near, nat, far] = [(); 3].map(|()| Island::new());
-    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "cable");
+    let [near, nat, far] = [(); 3].map(|()| NetNs::new());
+    near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
-    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o cable -j MASQUERADE");
+    nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o veth -j MASQUERADE");
     // As a router does that knows nothing of what it forgot.
     nat.run("sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0");
     nat.run("iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP");
-    let scene = Apart::on(near, far);
-    let lines = scene.agent.lines();
+    let fixture = SeparateNetworks::on(near, far);
+    let lines = fixture.agent.lines();
     nat.run("conntrack -F");
-    within(2 * NOTICED, "coming back", || scene.agent.wait_line_after(lines, "is online"));
-    scene.alive();
+    within(2 * NOTICED, "coming back", || fixture.agent.wait_line_after(lines, "is online"));
+    fixture.alive();
 }

@@ -5,12 +5,12 @@ use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::support::chaos::{Chaos, Fault, Way};
+use crate::support::chaos::{Chaos, Direction, Fault};
 use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{DEVICE, PATIENCE, within};
+use crate::support::{DEVICE, TIMEOUT, within};
 
 /// Longer than a clock may jump without being noticed.
 const SLEEP: Duration = Duration::from_secs(12);
@@ -19,10 +19,10 @@ const SLEEP: Duration = Duration::from_secs(12);
 const SOON: Duration = Duration::from_secs(5 + 2 + 3);
 
 /// What is said on waking.
-const LOOKING: &str = "looking at every connection";
+const LOOKING: &str = "probing all connections";
 
 /// A hub, and a network of their own for each of the others.
-struct Scene {
+struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
     below: Chaos,
@@ -32,7 +32,7 @@ struct Scene {
     _machines: [Machine; 2],
 }
 
-impl Scene {
+impl Fixture {
     /// With the agent and the proxy on these machines.
     fn on(device: Machine, laptop: Machine) -> Self {
         let target = Target::echo();
@@ -56,39 +56,39 @@ impl Scene {
 
 #[test]
 fn a_stopped_proxy_finds_its_dead_leg_when_it_goes_on_and_its_stream_with_it() {
-    let scene = Scene::on(Machine::new(), Machine::new());
-    let mut local = scene.alive();
-    let process = &scene.proxy.process;
-    doze(process, &mut local, || scene.above.hit_all(Fault::BlackHole(Way::Both)));
+    let fixture = Fixture::on(Machine::new(), Machine::new());
+    let mut local = fixture.alive();
+    let process = &fixture.proxy.process;
+    suspend(process, &mut local, || fixture.above.hit_all(Fault::BlackHole(Direction::Both)));
     within(SOON, "looking and coming back", || {
         process.wait_line(LOOKING);
         process.wait_line("resumed after");
     });
     is_alive(&mut local);
-    scene.alive();
+    fixture.alive();
 }
 
 #[test]
 fn a_stopped_agent_finds_its_dead_legs_when_it_goes_on() {
-    let scene = Scene::on(Machine::new(), Machine::new());
-    let mut local = scene.alive();
-    let lines = scene.agent.lines();
-    doze(&scene.agent, &mut local, || scene.below.hit_all(Fault::BlackHole(Way::Both)));
+    let fixture = Fixture::on(Machine::new(), Machine::new());
+    let mut local = fixture.alive();
+    let lines = fixture.agent.lines();
+    suspend(&fixture.agent, &mut local, || fixture.below.hit_all(Fault::BlackHole(Direction::Both)));
     within(SOON, "looking and coming back", || {
-        scene.agent.wait_line_after(lines, LOOKING);
-        scene.agent.wait_line_after(lines, "is online");
-        scene.agent.wait_line_after(lines, "resumed after");
+        fixture.agent.wait_line_after(lines, LOOKING);
+        fixture.agent.wait_line_after(lines, "is online");
+        fixture.agent.wait_line_after(lines, "resumed after");
     });
     is_alive(&mut local);
-    scene.alive();
+    fixture.alive();
 }
 
 /// Stopped for longer than a sleep goes unnoticed, while this happens. The application hears nothing of it.
-fn doze(process: &Process, local: &mut TcpStream, meanwhile: impl FnOnce() -> usize) {
+fn suspend(process: &Process, local: &mut TcpStream, meanwhile: impl FnOnce() -> usize) {
     process.signal("STOP");
     assert!(meanwhile() > 0, "no leg is there");
     local.set_read_timeout(Some(SLEEP)).unwrap();
     assert_eq!(local.read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
-    local.set_read_timeout(Some(PATIENCE)).unwrap();
+    local.set_read_timeout(Some(TIMEOUT)).unwrap();
     process.signal("CONT");
 }

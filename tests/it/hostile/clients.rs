@@ -7,20 +7,20 @@ use std::thread;
 
 use devstream::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_LIMIT};
 
-use crate::support::bent::{self, Bent};
 use crate::support::bytes::MIB;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
-use crate::support::dice::Dice;
 use crate::support::fake_hub::{FakeHub, Tls};
 use crate::support::machine::Machine;
+use crate::support::malformed::{self, Malformed};
 use crate::support::process::Process;
+use crate::support::rng::Rng;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::{BINARY, FINAL, PING, TEXT, WebSocket, frame};
 use crate::support::{DEVICE, SOON, poll, within};
 
 /// An agent and a proxy that a real hub let in, and what it takes to stand in for that hub.
-struct Deserted {
+struct OrphanedRoles {
     proxy: ServiceProxy,
     agent: Process,
     files: Files,
@@ -32,7 +32,7 @@ struct Deserted {
     _homes: [Machine; 2],
 }
 
-impl Deserted {
+impl OrphanedRoles {
     /// With one stream done, and the hub gone.
     fn by_its_hub() -> Self {
         let (folder, authority, target) = (Machine::new(), Authority::new(), Target::echo());
@@ -83,7 +83,7 @@ fn is_over(mut local: TcpStream) -> bool {
 }
 
 /// Who is still saying the rest of a large frame when the other one has had enough may find it gone.
-fn say(stream: &mut WebSocket<Tls>, Bent { what, bytes, code }: &Bent) {
+fn say(stream: &mut WebSocket<Tls>, Malformed { what, bytes, code }: &Malformed) {
     if stream.garbage(bytes).is_ok() {
         assert_eq!(stream.end(), Some(*code), "{what}");
     }
@@ -91,45 +91,45 @@ fn say(stream: &mut WebSocket<Tls>, Bent { what, bytes, code }: &Bent) {
 
 #[test]
 fn bent_frames_from_a_hub_end_an_agents_stream() {
-    let scene = Deserted::by_its_hub();
-    let impostor = scene.impostor();
+    let fixture = OrphanedRoles::by_its_hub();
+    let impostor = fixture.impostor();
     let mut agent = impostor.agent();
-    let before = scene.agent.memory().now;
-    for bent in bent::all(false, DATA_MESSAGE_LIMIT) {
-        say(&mut impostor.stream_of(&mut agent, "target"), &bent);
+    let before = fixture.agent.memory().now;
+    for malformed in malformed::all(false, DATA_MESSAGE_LIMIT) {
+        say(&mut impostor.stream_of(&mut agent, "target"), &malformed);
     }
-    assert_grown_little(&scene.agent, before);
+    assert_grown_little(&fixture.agent, before);
     drop(agent);
-    scene.end(impostor);
+    fixture.end(impostor);
 }
 
 #[test]
 fn bent_frames_from_a_hub_end_a_proxys_stream() {
-    let scene = Deserted::by_its_hub();
-    scene.agent.kill();
-    let impostor = scene.impostor();
-    let before = scene.proxy.process.memory().now;
-    for bent in bent::all(false, DATA_MESSAGE_LIMIT) {
-        let local = scene.proxy.connect();
+    let fixture = OrphanedRoles::by_its_hub();
+    fixture.agent.kill();
+    let impostor = fixture.impostor();
+    let before = fixture.proxy.process.memory().now;
+    for malformed in malformed::all(false, DATA_MESSAGE_LIMIT) {
+        let local = fixture.proxy.connect();
         let mut stream = impostor.stream_of_proxy();
-        say(&mut stream, &bent);
+        say(&mut stream, &malformed);
         // Whoever broke the rules is not waited for.
-        assert!(within(CLOSE_TIMEOUT / 2, &bent.what, || is_over(local)), "{}", bent.what);
+        assert!(within(CLOSE_TIMEOUT / 2, &malformed.what, || is_over(local)), "{}", malformed.what);
     }
-    assert_grown_little(&scene.proxy.process, before);
-    scene.end(impostor);
+    assert_grown_little(&fixture.proxy.process, before);
+    fixture.end(impostor);
 }
 
 #[test]
 fn connections_that_may_stand_by_where_nobody_answers_hold_up_no_stream() {
-    let scene = Deserted::by_its_hub();
-    scene.agent.kill();
-    let impostor = scene.impostor();
+    let fixture = OrphanedRoles::by_its_hub();
+    fixture.agent.kill();
+    let impostor = fixture.impostor();
     // It takes connections, and that is all.
     let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = nowhere.local_addr().unwrap().port();
     for _ in 0..3 {
-        let mut local = scene.proxy.connect();
+        let mut local = fixture.proxy.connect();
         let mut stream = within(SOON, "a stream", || impostor.stream_of_proxy_offering(port));
         stream.bytes(b"hello").unwrap();
         let mut heard = [0; 5];
@@ -139,7 +139,7 @@ fn connections_that_may_stand_by_where_nobody_answers_hold_up_no_stream() {
     nowhere.set_nonblocking(true).unwrap();
     poll("that it was tried", || nowhere.accept().ok());
     assert!(nowhere.accept().is_err(), "and not again and again");
-    scene.end(impostor);
+    fixture.end(impostor);
 }
 
 fn assert_grown_little(process: &Process, before: u64) {
@@ -149,8 +149,8 @@ fn assert_grown_little(process: &Process, before: u64) {
 
 #[test]
 fn an_agent_leaves_a_hub_that_makes_no_sense_and_tries_again() {
-    let scene = Deserted::by_its_hub();
-    let impostor = scene.impostor();
+    let fixture = OrphanedRoles::by_its_hub();
+    let impostor = fixture.impostor();
     let pings = frame(false, FINAL | PING, b"x").repeat(1000);
     for (nonsense, code) in
         [(frame(false, FINAL | TEXT, b"{}"), 1008), (frame(true, FINAL | TEXT, b"{}"), 1002), (pings, 1008)]
@@ -159,64 +159,64 @@ fn an_agent_leaves_a_hub_that_makes_no_sense_and_tries_again() {
         agent.garbage(&nonsense).unwrap();
         assert_eq!(agent.expect_close(), code, "{:?}", &nonsense[..4]);
     }
-    scene.end(impostor);
+    fixture.end(impostor);
 }
 
 #[test]
 fn a_proxy_outlives_whatever_is_in_its_hubs_place() {
     const SEEDS: u64 = 500;
-    let scene = Deserted::by_its_hub();
-    scene.agent.kill();
-    let impostor = scene.impostor();
-    let open_files = scene.proxy.process.open_files();
+    let fixture = OrphanedRoles::by_its_hub();
+    fixture.agent.kill();
+    let impostor = fixture.impostor();
+    let open_files = fixture.proxy.process.open_files();
     let over = AtomicBool::new(false);
-    let ending = Ending(&over);
+    let ending = StopGuard(&over);
     thread::scope(|scope| {
         let ending = ending;
         scope.spawn(|| {
             let mut seed = 0;
             while !over.load(Ordering::Relaxed) {
                 if let Some(client) = impostor.try_accept() {
-                    answer_with_nonsense(&impostor, client, &mut Dice::new(seed));
+                    answer_with_nonsense(&impostor, client, &mut Rng::new(seed));
                     seed += 1;
                 }
             }
         });
         for _ in 0..SEEDS {
-            assert!(is_over(scene.proxy.connect()));
+            assert!(is_over(fixture.proxy.connect()));
         }
         drop(ending);
     });
-    poll("as few open files as before", || (scene.proxy.process.open_files() <= open_files).then_some(()));
-    scene.end(impostor);
+    poll("as few open files as before", || (fixture.proxy.process.open_files() <= open_files).then_some(()));
+    fixture.end(impostor);
 }
 
 /// Ends the answers when the test does, however it does.
-struct Ending<'a>(&'a AtomicBool);
+struct StopGuard<'a>(&'a AtomicBool);
 
-impl Drop for Ending<'_> {
+impl Drop for StopGuard<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
 /// Instead of TLS, instead of an answer, instead of an upgrade, or after one; and hangs up.
-fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, dice: &mut Dice) {
-    if dice.roll(4) == 0 {
+fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng) {
+    if rng.random_below(4) == 0 {
         // Whoever left does not hear it.
-        let _ = client.write_all(&dice.nonsense(&[b"\x15\x03\x03\x00\x02\x02\x28".to_vec()]));
+        let _ = client.write_all(&rng.garbage(&[b"\x15\x03\x03\x00\x02\x02\x28".to_vec()]));
         return;
     }
-    let Some(mut visit) = impostor.receive(client) else { return };
-    let asks = visit.head.starts_with("POST");
-    match (asks, dice.roll(4)) {
-        (true, 1..) => impostor.grant(visit),
+    let Some(mut request) = impostor.receive(client) else { return };
+    let asks = request.head.starts_with("POST");
+    match (asks, rng.random_below(4)) {
+        (true, 1..) => impostor.grant(request),
         (false, 1..) => {
             let frames =
                 [frame(false, FINAL | TEXT, br#"{"type":"end","bytes":0}"#), frame(false, FINAL | BINARY, b"x")];
-            let _ = visit.upgrade().garbage(&dice.nonsense(&frames));
+            let _ = request.upgrade().garbage(&rng.garbage(&frames));
         }
-        (_, 0) => visit.answer(&dice.nonsense(&answers())),
+        (_, 0) => request.respond(&rng.garbage(&answers())),
     }
 }
 

@@ -3,15 +3,15 @@
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use devstream::net::websocket::{Endpoint, SocketKind, WebSocket as Ours};
 use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, DATA_MESSAGE_LIMIT};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::timeout;
 
-use super::Siege;
+use super::HostileFixture;
 use crate::support::bytes::{KIB, MIB, Pattern};
-use crate::support::raw::{Raw, RawDevice};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::websocket::{BINARY, FINAL, PING, PONG, TEXT, WebSocket, frame};
 
 const CONTINUATION: u8 = 0;
@@ -26,31 +26,31 @@ struct Pair {
     device: WebSocket,
 }
 
-fn device(siege: &Siege, id: &str) -> RawDevice {
-    RawDevice::online(Raw::join(&siege.scene.hub.device_link(id)), &["ssh"])
+fn device(hostile: &HostileFixture, id: &str) -> RawDevice {
+    RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link(id)), &["ssh"])
 }
 
-fn pair(siege: &Siege, device: &mut RawDevice) -> Pair {
-    let asked = siege.alice.send("POST", "/twins/flooded/streams/ssh", &[], "");
+fn pair(hostile: &HostileFixture, device: &mut RawDevice) -> Pair {
+    let pending = hostile.alice.send("POST", "/twins/flooded/streams/ssh", &[], "");
     let request = device.request();
     device.accept(&request);
-    let service = siege.alice.bring(&asked.answer().ticket()).expect("let in");
+    let service = hostile.alice.bring(&pending.answer().grant()).expect("let in");
     Pair { service, device: device.identity.bring(&(&request).into()).expect("let in") }
 }
 
 #[test]
 fn pings_and_pongs_without_end_end_the_connection_they_come_on() {
-    let siege = Siege::begin();
-    let mut flooded = device(&siege, "flooded");
-    let before = siege.scene.hub.process.memory().now;
+    let hostile = HostileFixture::begin();
+    let mut flooded = device(&hostile, "flooded");
+    let before = hostile.fixture.hub.process.memory().now;
     for first in [FINAL | PING, FINAL | PONG] {
-        flood(&mut pair(&siege, &mut flooded).service, first);
-        flood(&mut device(&siege, &format!("flooded-{first}")).control, first);
+        flood(&mut pair(&hostile, &mut flooded).service, first);
+        flood(&mut device(&hostile, &format!("flooded-{first}")).control, first);
     }
-    let growth = siege.scene.hub.process.memory().now.saturating_sub(before);
+    let growth = hostile.fixture.hub.process.memory().now.saturating_sub(before);
     assert!(growth < 4 * MIB, "{growth} bytes more");
     drop(flooded);
-    siege.end();
+    hostile.end();
 }
 
 /// Until the hub hangs up. The reason can get lost on the way, behind what it did not read.
@@ -63,9 +63,9 @@ fn flood(socket: &mut WebSocket, first: u8) {
 #[test]
 fn empty_messages_are_taken_slowly_and_change_nothing() {
     const MORE: u32 = CONTROL_FRAMES_PER_SECOND;
-    let siege = Siege::begin();
-    let mut flooded = device(&siege, "flooded");
-    let Pair { mut service, device: mut far } = pair(&siege, &mut flooded);
+    let hostile = HostileFixture::begin();
+    let mut flooded = device(&hostile, "flooded");
+    let Pair { mut service, device: mut far } = pair(&hostile, &mut flooded);
     let start = clock::now();
     let empty = frame(true, FINAL | BINARY, b"");
     service.garbage(&empty.repeat((CONTROL_FRAME_BURST + MORE) as usize)).unwrap();
@@ -74,23 +74,23 @@ fn empty_messages_are_taken_slowly_and_change_nothing() {
     assert!(clock::now() - start > Duration::from_millis(500), "as fast as they came");
 
     // What it does not take, TCP holds back: it costs next to nothing.
-    let before = siege.scene.hub.process.processor_time();
+    let before = hostile.fixture.hub.process.processor_time();
     let start = clock::now();
     service.garbage(&empty.repeat(10_000)).unwrap();
     far.bytes(b"the other way").unwrap();
     assert_eq!(service.expect_bytes(13), b"the other way");
-    let used = siege.scene.hub.process.processor_time() - before;
+    let used = hostile.fixture.hub.process.processor_time() - before;
     assert!(used < Duration::from_millis(200) + (clock::now() - start) / 4, "{used:?} for nothing");
     drop((service, far, flooded));
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn a_message_for_every_byte_arrives() {
     const BYTES: u64 = 30 * KIB;
-    let siege = Siege::begin();
-    let mut flooded = device(&siege, "flooded");
-    let Pair { mut service, device: mut far } = pair(&siege, &mut flooded);
+    let hostile = HostileFixture::begin();
+    let mut flooded = device(&hostile, "flooded");
+    let Pair { mut service, device: mut far } = pair(&hostile, &mut flooded);
     let bytes = Pattern::new(1).prefix(BYTES);
     let messages = bytes.iter().flat_map(|byte| frame(true, FINAL | BINARY, &[*byte])).collect::<Vec<_>>();
     let sending = thread::spawn(move || {
@@ -99,16 +99,16 @@ fn a_message_for_every_byte_arrives() {
     });
     assert!(far.expect_bytes(bytes.len()) == bytes, "other bytes");
     drop((sending.join().unwrap(), far, flooded));
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn a_message_in_a_million_pieces_is_its_bytes() {
-    let siege = Siege::begin();
-    let mut flooded = device(&siege, "flooded");
-    let Pair { mut service, device: mut far } = pair(&siege, &mut flooded);
+    let hostile = HostileFixture::begin();
+    let mut flooded = device(&hostile, "flooded");
+    let Pair { mut service, device: mut far } = pair(&hostile, &mut flooded);
     let bytes = Pattern::new(1).prefix((PIECES / ONE_IN) as u64);
-    let before = siege.scene.hub.process.memory().now;
+    let before = hostile.fixture.hub.process.memory().now;
     let expected = bytes.clone();
     let sending = thread::spawn(move || {
         service.garbage(&frame(true, BINARY, b"")).unwrap();
@@ -120,23 +120,23 @@ fn a_message_in_a_million_pieces_is_its_bytes() {
         service
     });
     assert!(far.expect_bytes(expected.len()) == expected, "other bytes");
-    let growth = siege.scene.hub.process.memory().now.saturating_sub(before);
+    let growth = hostile.fixture.hub.process.memory().now.saturating_sub(before);
     assert!(growth < 4 * MIB, "{growth} bytes more");
     drop((sending.join().unwrap(), far, flooded));
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn a_control_message_in_too_many_pieces_is_too_large() {
-    let siege = Siege::begin();
-    let mut flooded = device(&siege, "flooded");
-    let before = siege.scene.hub.process.memory().now;
+    let hostile = HostileFixture::begin();
+    let mut flooded = device(&hostile, "flooded");
+    let before = hostile.fixture.hub.process.memory().now;
     flooded.control.garbage(&frame(true, TEXT, b"")).unwrap();
     flooded.control.garbage(&frame(true, CONTINUATION, b"x").repeat(70_000)).unwrap();
     assert_eq!(flooded.control.expect_close(), 1009);
-    let growth = siege.scene.hub.process.memory().now.saturating_sub(before);
+    let growth = hostile.fixture.hub.process.memory().now.saturating_sub(before);
     assert!(growth < 4 * MIB, "{growth} bytes more");
-    siege.end();
+    hostile.end();
 }
 
 /// A ping every 50 ms for an hour, from somebody who reads nothing: answers to them may not pile up.

@@ -7,11 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use devstream::net::channel::ControlChannel;
-use devstream::net::serve::{Answer, Asked, Limits, bare, serve};
+use devstream::net::transport::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
+use devstream::net::websocket::channel::ControlChannel;
 use devstream::net::websocket::{Endpoint, Incoming, SocketKind, WebSocket};
 use devstream::proto::admin::AdminRequest;
-use devstream::proto::keepalive::Patience;
+use devstream::proto::keepalive::IdleTimeout;
 use devstream::proto::message::{ToDevice, ToHub};
 use http::StatusCode;
 use rustls::ClientConnection;
@@ -19,10 +19,10 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
 
-use super::Siege;
-use crate::support::PATIENCE;
-use crate::support::dice::Dice;
-use crate::support::raw::{Raw, RawDevice};
+use super::HostileFixture;
+use crate::support::TIMEOUT;
+use crate::support::raw::{RawClient, RawDevice};
+use crate::support::rng::Rng;
 use crate::support::websocket::{BINARY, CLOSE, FINAL, PING, TEXT, frame};
 
 const SEEDS: u64 = 10_000;
@@ -35,81 +35,81 @@ const FOREVER: Duration = Duration::from_secs(600);
 
 #[test]
 fn a_hubs_port_outlives_ten_thousand_openings() {
-    let siege = Siege::begin();
+    let hostile = HostileFixture::begin();
     let mut hello = Vec::new();
     let name = ServerName::try_from("127.0.0.1").unwrap();
-    ClientConnection::new(Arc::new(siege.alice.tls_config()), name).unwrap().write_tls(&mut hello).unwrap();
+    ClientConnection::new(Arc::new(hostile.alice.tls_config()), name).unwrap().write_tls(&mut hello).unwrap();
     let valid = [hello, b"GET / HTTP/1.1\r\nhost: hub\r\n\r\n".to_vec()];
     for seed in 0..SEEDS {
-        let nonsense = Dice::new(seed).nonsense(&valid);
-        let mut stranger = siege.stranger();
+        let nonsense = Rng::new(seed).garbage(&valid);
+        let mut peer = hostile.peer();
         // It may hang up before it has read everything.
-        let _ = stranger.write_all(&nonsense);
-        let _ = stranger.shutdown(Shutdown::Write);
-        let _ = stranger.read_to_end(&mut Vec::new());
+        let _ = peer.write_all(&nonsense);
+        let _ = peer.shutdown(Shutdown::Write);
+        let _ = peer.read_to_end(&mut Vec::new());
     }
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn the_admin_socket_outlives_ten_thousand_questions() {
-    let siege = Siege::begin();
-    let path = siege.scene.machine.home().join(".local/share/devstream/hub/admin.sock");
+    let hostile = HostileFixture::begin();
+    let path = hostile.fixture.machine.home().join(".local/share/devstream/hub/admin.sock");
     let line = |request: AdminRequest| [serde_json::to_vec(&request).unwrap(), b"\n".to_vec()].concat();
     let valid = [line(AdminRequest::Status), line(AdminRequest::Streams), line(AdminRequest::ListEnrolments)];
     for seed in 0..SEEDS {
         let mut socket = UnixStream::connect(&path).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let _ = socket.write_all(&Dice::new(seed).nonsense(&valid));
+        socket.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let _ = socket.write_all(&Rng::new(seed).garbage(&valid));
         let _ = socket.shutdown(Shutdown::Write);
         let _ = socket.read_to_end(&mut Vec::new());
     }
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn a_hub_outlives_nonsense_instead_of_a_request() {
-    let siege = Siege::begin_with(&["--head-timeout", "1"]);
+    let hostile = HostileFixture::begin_with(&["--head-timeout", "1"]);
     for seed in 0..FEWER {
-        let mut stranger = siege.alice.dial();
-        let _ = stranger.write_all(&Dice::new(seed).nonsense(&requests()));
-        stranger.conn.send_close_notify();
-        let _ = stranger.flush();
-        let _ = stranger.read_to_end(&mut Vec::new());
+        let mut peer = hostile.alice.dial();
+        let _ = peer.write_all(&Rng::new(seed).garbage(&requests()));
+        peer.conn.send_close_notify();
+        let _ = peer.flush();
+        let _ = peer.read_to_end(&mut Vec::new());
     }
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn a_hub_outlives_nonsense_on_a_control_connection() {
-    let siege = Siege::begin();
-    let device = Raw::join(&siege.scene.hub.device_link("babbling"));
+    let hostile = HostileFixture::begin();
+    let device = RawClient::join(&hostile.fixture.hub.device_link("babbling"));
     for seed in 0..FEWER {
-        let mut dice = Dice::new(seed);
-        let nonsense = dice.nonsense(&frames(true));
-        let mut control = match dice.roll(2) {
+        let mut rng = Rng::new(seed);
+        let nonsense = rng.garbage(&frames(true));
+        let mut control = match rng.random_below(2) {
             0 => device.control("babbling").expect("let in"),
             _ => RawDevice::online(device.clone(), &["ssh"]).control,
         };
         let _ = control.garbage(&nonsense);
     }
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn a_hub_outlives_nonsense_on_a_stream_and_before_it() {
     // Who closed before the other side came is kept for it until then.
-    let siege = Siege::begin_with(&["--handshake-timeout", "3"]);
-    let mut device = RawDevice::online(Raw::join(&siege.scene.hub.device_link("babbling")), &["ssh"]);
+    let hostile = HostileFixture::begin_with(&["--handshake-timeout", "3"]);
+    let mut device = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("babbling")), &["ssh"]);
     for seed in 0..FEWER {
-        let mut dice = Dice::new(seed);
-        let asked = siege.alice.send("POST", "/twins/babbling/streams/ssh", &[], "");
+        let mut rng = Rng::new(seed);
+        let pending = hostile.alice.send("POST", "/twins/babbling/streams/ssh", &[], "");
         let request = device.request();
         device.accept(&request);
-        let ticket = asked.answer().ticket();
-        let other = (dice.roll(2) == 0).then(|| device.identity.bring(&(&request).into()).expect("let in"));
-        let mut side = siege.alice.bring(&ticket).expect("let in");
-        let _ = side.garbage(&dice.nonsense(&frames(true)));
+        let grant = pending.answer().grant();
+        let other = (rng.random_below(2) == 0).then(|| device.identity.bring(&(&request).into()).expect("let in"));
+        let mut side = hostile.alice.bring(&grant).expect("let in");
+        let _ = side.garbage(&rng.garbage(&frames(true)));
         drop(side);
         // The other side is told, or it never came.
         if let Some(mut other) = other {
@@ -117,33 +117,33 @@ fn a_hub_outlives_nonsense_on_a_stream_and_before_it() {
         }
     }
     drop(device);
-    siege.end();
+    hostile.end();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_of_requests_ends_with_every_nonsense() {
     for seed in 0..SEEDS {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let (near, far) = duplex(64 * 1024);
-        let nonsense = dice.nonsense(&requests());
-        let served = serve(near, Limits::default(), async |asked: Asked| match asked.is_upgrade {
-            true => Answer::Upgrade { protocol: None, headers: Vec::new(), kind: SocketKind::Stream, then: () },
-            false => Answer::Reply(bare(StatusCode::NOT_FOUND)),
+        let nonsense = rng.garbage(&requests());
+        let served = serve(near, Limits::default(), async |request: HttpRequest| match request.is_upgrade {
+            true => HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), kind: SocketKind::Stream, state: () },
+            false => HttpOutcome::Reply(empty_response(StatusCode::NOT_FOUND)),
         });
         let served = async { drop(served.await) };
-        assert!(ends(served, far, &nonsense, dice.roll(2) == 0).await, "seed {seed}");
+        assert!(ends(served, far, &nonsense, rng.random_below(2) == 0).await, "seed {seed}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
     for seed in 0..SEEDS {
-        let mut dice = Dice::new(seed);
-        let endpoint = [Endpoint::Server, Endpoint::Client][dice.roll(2)];
-        let nonsense = dice.nonsense(&frames(endpoint == Endpoint::Server));
+        let mut rng = Rng::new(seed);
+        let endpoint = [Endpoint::Server, Endpoint::Client][rng.random_below(2)];
+        let nonsense = rng.garbage(&frames(endpoint == Endpoint::Server));
         let (near, far) = duplex(64 * 1024);
         // What came right behind the upgrade, and what came after it.
-        let (early, late) = nonsense.split_at(dice.roll(nonsense.len() + 1));
+        let (early, late) = nonsense.split_at(rng.random_below(nonsense.len() + 1));
         let socket = WebSocket::new(near, early, endpoint, SocketKind::Stream);
         assert!(ends(read_to_end(socket), far, late, true).await, "seed {seed}");
     }
@@ -152,13 +152,13 @@ async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
 #[tokio::test(start_paused = true)]
 async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
     for seed in 0..SEEDS {
-        let mut dice = Dice::new(seed);
-        let endpoint = [Endpoint::Server, Endpoint::Client][dice.roll(2)];
-        let nonsense = dice.nonsense(&frames(endpoint == Endpoint::Server));
+        let mut rng = Rng::new(seed);
+        let endpoint = [Endpoint::Server, Endpoint::Client][rng.random_below(2)];
+        let nonsense = rng.garbage(&frames(endpoint == Endpoint::Server));
         let (near, far) = duplex(64 * 1024);
         let socket = WebSocket::new(near, &[], endpoint, SocketKind::Control);
         let talk = async {
-            let mut channel = ControlChannel::new(socket, Patience::default());
+            let mut channel = ControlChannel::new(socket, IdleTimeout::default());
             let why = loop {
                 let heard = match endpoint {
                     Endpoint::Server => channel.next::<ToHub>().await.map(drop),
@@ -170,7 +170,7 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
             };
             channel.end(&why).await;
         };
-        assert!(ends(talk, far, &nonsense, dice.roll(2) == 0).await, "seed {seed}");
+        assert!(ends(talk, far, &nonsense, rng.random_below(2) == 0).await, "seed {seed}");
     }
 }
 

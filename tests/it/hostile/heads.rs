@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use devstream::proto::limits::{REQUEST_HEAD_BYTES, REQUEST_HEADERS};
 
-use super::Siege;
+use super::HostileFixture;
 use crate::support::DEVICE;
-use crate::support::answer::read_answer;
 use crate::support::bytes::MIB;
+use crate::support::response::read_response;
 
 const ASK: &str = "GET /healthz HTTP/1.1\r\nhost: hub\r\n";
 
@@ -25,7 +25,7 @@ fn of_fields(fields: usize) -> String {
 
 #[test]
 fn a_head_at_a_limit_is_read_and_one_beyond_it_is_not() {
-    let siege = Siege::begin();
+    let hostile = HostileFixture::begin();
     for (head, statuses) in [
         (of_fields(REQUEST_HEADERS), &[200][..]),
         (of_fields(REQUEST_HEADERS + 1), &[431, 400]),
@@ -33,30 +33,30 @@ fn a_head_at_a_limit_is_read_and_one_beyond_it_is_not() {
         (of_length(REQUEST_HEAD_BYTES + 1), &[431, 400]),
         (of_length(10 * MIB as usize), &[431, 400]),
     ] {
-        let status = status_of(&siege, head.as_bytes());
+        let status = status_of(&hostile, head.as_bytes());
         // What it does not read can make it hang up before its answer is read.
         assert!(status.map_or(statuses[0] != 200, |status| statuses.contains(&status)), "{status:?} to {head:.40}");
     }
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn a_head_that_comes_byte_by_byte_is_read() {
-    let siege = Siege::begin();
-    let mut slow = siege.alice.dial();
+    let hostile = HostileFixture::begin();
+    let mut slow = hostile.alice.dial();
     slow.sock.set_nodelay(true).unwrap();
     for byte in format!("{ASK}\r\n").bytes() {
         slow.write_all(&[byte]).unwrap();
         slow.flush().unwrap();
     }
-    assert_eq!(read_answer(&mut slow).unwrap().status, 200);
-    siege.end();
+    assert_eq!(read_response(&mut slow).unwrap().status, 200);
+    hostile.end();
 }
 
 #[test]
 fn a_head_that_no_client_sends_is_refused_and_costs_little() {
     const EACH: Duration = Duration::from_millis(100);
-    let siege = Siege::begin();
+    let hostile = HostileFixture::begin();
     let upgrade = format!(
         "GET /devices/{DEVICE}/control HTTP/1.1\r\nhost: hub\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -94,23 +94,23 @@ fn a_head_that_no_client_sends_is_refused_and_costs_little() {
         ("a page's origin", upgrade_with("origin: https://example.com")),
         ("another upgrade", [ASK.as_bytes(), b"upgrade: h2c\r\nconnection: upgrade\r\n\r\n"].concat()),
     ];
-    let before = siege.scene.hub.process.processor_time();
+    let before = hostile.fixture.hub.process.processor_time();
     for (what, head) in &heads {
-        let status = status_of(&siege, head);
+        let status = status_of(&hostile, head);
         assert!(status.is_none_or(|status| (400..=505).contains(&status)), "{status:?} to {what}");
     }
-    let used = siege.scene.hub.process.processor_time() - before;
+    let used = hostile.fixture.hub.process.processor_time() - before;
     assert!(used < EACH * u32::try_from(heads.len()).unwrap(), "{used:?}");
-    siege.end();
+    hostile.end();
 }
 
 /// What the hub answers to this head and the end, if it does.
-fn status_of(siege: &Siege, head: &[u8]) -> Option<u16> {
-    let mut stranger = siege.alice.dial();
+fn status_of(hostile: &HostileFixture, head: &[u8]) -> Option<u16> {
+    let mut peer = hostile.alice.dial();
     // It may hang up before it has read everything.
-    let _ = stranger.write_all(head);
-    let status = read_answer(&mut stranger).ok().map(|answer| answer.status);
+    let _ = peer.write_all(head);
+    let status = read_response(&mut peer).ok().map(|answer| answer.status);
     // And then it does hang up.
-    let _ = stranger.read(&mut [0]);
+    let _ = peer.read(&mut [0]);
     status
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use socket2::SockRef;
 
-use super::{SLACK, Siege};
+use super::{HostileFixture, SLACK};
 use crate::support::bytes::MIB;
 use crate::support::raw::Tls;
 use crate::support::roles::connect_from;
@@ -20,7 +20,7 @@ const OF_EACH_FORM: u8 = 125;
 const PER_SOURCE: u8 = 25;
 
 /// The hub's patience in this test: with TLS, with a head, and altogether.
-const PATIENCE: [&str; 6] = ["--tls-timeout", "4", "--head-timeout", "4", "--stranger-timeout", "6"];
+const TIMEOUT_FLAGS: [&str; 6] = ["--tls-timeout", "4", "--head-timeout", "4", "--auth-timeout", "6"];
 const LIMIT: Duration = Duration::from_secs(6 + 5);
 
 /// How a TLS ClientHello of 508 bytes begins, in a record of its own (RFC 8446 sections 4 and 5.1).
@@ -44,18 +44,18 @@ enum Slow {
 }
 
 #[test]
-fn five_hundred_slow_strangers_are_cut_in_time_and_hold_up_nobody() {
-    let siege = Siege::begin_with(&PATIENCE);
-    let calm = median_first_byte(&siege);
-    let before = siege.scene.hub.process.memory().now;
+fn five_hundred_slow_connections_are_cut_in_time_and_hold_up_nobody() {
+    let hostile = HostileFixture::begin_with(&TIMEOUT_FLAGS);
+    let calm = median_first_byte(&hostile);
+    let before = hostile.fixture.hub.process.memory().now;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let (siege, over) = (&siege, &over);
-        let crowds = FORMS.map(|form| scope.spawn(move || crowd(siege, form)));
+        let (hostile, over) = (&hostile, &over);
+        let crowds = FORMS.map(|form| scope.spawn(move || crowd(hostile, form)));
         let watching = scope.spawn(move || {
             let mut times = Vec::new();
             while !over.load(Ordering::Relaxed) {
-                times.push(first_byte(siege));
+                times.push(first_byte(hostile));
             }
             times
         });
@@ -71,15 +71,15 @@ fn five_hundred_slow_strangers_are_cut_in_time_and_hold_up_nobody() {
         // With room for a machine that does other things meanwhile; their TLS takes processor time as well.
         assert!(stormy < calm * 20 + Duration::from_millis(50), "first byte after {calm:?}, among them {stormy:?}");
     });
-    let growth = siege.scene.hub.process.memory().now.saturating_sub(before);
+    let growth = hostile.fixture.hub.process.memory().now.saturating_sub(before);
     assert!(growth < 64 * MIB, "{growth} bytes more");
-    siege.end();
+    hostile.end();
 }
 
 /// Many who are slow in the same way, until the last one is cut; how long that took.
-fn crowd(siege: &Siege, form: Form) -> Duration {
+fn crowd(hostile: &HostileFixture, form: Form) -> Duration {
     let start = clock::now();
-    let mut all: Vec<Slow> = (0..OF_EACH_FORM).filter_map(|number| begin(siege, form, number)).collect();
+    let mut all: Vec<Slow> = (0..OF_EACH_FORM).filter_map(|number| begin(hostile, form, number)).collect();
     assert!(all.len() > usize::from(OF_EACH_FORM) / 2, "{form:?}: most got as far as that: {}", all.len());
     while !all.is_empty() {
         all.retain_mut(|slow| goes_on(slow, form));
@@ -87,14 +87,14 @@ fn crowd(siege: &Siege, form: Form) -> Duration {
     clock::now() - start
 }
 
-fn begin(siege: &Siege, form: Form, number: u8) -> Option<Slow> {
+fn begin(hostile: &HostileFixture, form: Form, number: u8) -> Option<Slow> {
     let from = Ipv4Addr::new(127, 0, 1 + form as u8, 1 + number / PER_SOURCE);
     if let Form::Handshake = form {
-        let mut tcp = connect_from(from, siege.scene.hub.port).ok()?;
+        let mut tcp = connect_from(from, hostile.fixture.hub.port).ok()?;
         tcp.write_all(HELLO).ok()?;
         return Some(Slow::Plain(paced(tcp)));
     }
-    let mut tls = siege.alice.from(from).try_dial().ok()?;
+    let mut tls = hostile.alice.from(from).try_dial().ok()?;
     let begun = match form {
         Form::Handshake | Form::Head => "GET /healthz HTTP/1.1\r\nhost: hub\r\nx: ",
         Form::Body => "POST /join HTTP/1.1\r\nhost: hub\r\ncontent-length: 4000\r\n\r\n",
@@ -128,15 +128,15 @@ fn goes_on(slow: &mut Slow, form: Form) -> bool {
     sent.is_ok() && waits
 }
 
-fn median_first_byte(siege: &Siege) -> Duration {
-    let mut times: Vec<_> = (0..31).map(|_| first_byte(siege)).collect();
+fn median_first_byte(hostile: &HostileFixture) -> Duration {
+    let mut times: Vec<_> = (0..31).map(|_| first_byte(hostile)).collect();
     times.sort_unstable();
     times[times.len() / 2]
 }
 
 /// From a local connection to an echo of what is sent on it.
-fn first_byte(siege: &Siege) -> Duration {
+fn first_byte(hostile: &HostileFixture) -> Duration {
     let start = clock::now();
-    is_alive(&mut siege.scene.proxy.connect());
+    is_alive(&mut hostile.fixture.proxy.connect());
     clock::now() - start
 }

@@ -5,12 +5,12 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::{SLACK, Siege};
-use crate::support::answer::read_answer;
+use super::{HostileFixture, SLACK};
+use crate::support::response::read_response;
 
 /// The hub's patience in these tests.
 const PATIENT: &str = "2";
@@ -21,30 +21,30 @@ const RECORD_HEAD: usize = 5;
 
 #[test]
 fn tls_that_does_not_go_on_is_cut_in_time() {
-    let siege = Siege::begin_with(&["--tls-timeout", PATIENT]);
-    let hello = client_hello(&mut client(&siege));
+    let hostile = HostileFixture::begin_with(&["--tls-timeout", PATIENT]);
+    let hello = client_hello(&mut client(&hostile));
     let begun: Vec<TcpStream> = [&b""[..], &hello[..1], &hello[..RECORD_HEAD], &hello[..hello.len() / 2], &hello]
         .iter()
         .map(|beginning| {
-            let mut stranger = siege.stranger();
-            stranger.write_all(beginning).unwrap();
-            stranger
+            let mut peer = hostile.peer();
+            peer.write_all(beginning).unwrap();
+            peer
         })
         .collect();
     let start = clock::now();
-    let mut crumbs = siege.stranger();
+    let mut crumbs = hostile.peer();
     crumbs.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     for byte in &hello {
         if crumbs.write_all(&[*byte]).is_err() || !is_waiting(crumbs.read(&mut [0; 64])) {
             break;
         }
     }
-    for mut stranger in begun {
-        let _ = stranger.read_to_end(&mut Vec::new());
+    for mut peer in begun {
+        let _ = peer.read_to_end(&mut Vec::new());
     }
     let took = clock::now() - start;
     assert!(took >= LIMIT / 2 && took < LIMIT + SLACK, "cut after {took:?}");
-    siege.end();
+    hostile.end();
 }
 
 fn is_waiting(read: io::Result<usize>) -> bool {
@@ -53,27 +53,27 @@ fn is_waiting(read: io::Result<usize>) -> bool {
 
 #[test]
 fn a_hello_in_records_of_one_byte_is_a_hello() {
-    let siege = Siege::begin();
-    let mut connection = client(&siege);
+    let hostile = HostileFixture::begin();
+    let mut connection = client(&hostile);
     let hello = client_hello(&mut connection);
     let (head, body) = hello.split_at(RECORD_HEAD);
     let crumbs: Vec<u8> = body.iter().flat_map(|byte| [head[0], head[1], head[2], 0, 1, *byte]).collect();
-    let mut stream = siege.stranger();
+    let mut stream = hostile.peer();
     stream.write_all(&crumbs).unwrap();
     let mut tls = StreamOwned::new(connection, stream);
     // Served or refused, but not left alone.
     let answered = tls
         .write_all(b"GET /healthz HTTP/1.1\r\nhost: hub\r\n\r\n")
-        .and_then(|()| read_answer(&mut tls))
+        .and_then(|()| read_response(&mut tls))
         .map(|answer| answer.status);
     assert!(matches!(&answered, Ok(200)) || answered.is_err_and(|error| !is_waiting(Err(error))));
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn who_says_goodbye_first_or_hangs_up_halfway_is_let_go() {
-    let siege = Siege::begin();
-    let hello = client_hello(&mut client(&siege));
+    let hostile = HostileFixture::begin();
+    let hello = client_hello(&mut client(&hostile));
     const GOODBYE: &[u8] = &[21, 3, 3, 0, 2, 1, 0];
     for (what, sent) in [
         ("close_notify first", GOODBYE.to_vec()),
@@ -85,36 +85,36 @@ fn who_says_goodbye_first_or_hangs_up_halfway_is_let_go() {
         ("a record larger than any", vec![22, 3, 3, 0xff, 0xff]),
         ("a hello cut off", hello[..hello.len() - 1].to_vec()),
     ] {
-        let mut stranger = siege.stranger();
-        stranger.write_all(&sent).unwrap();
+        let mut peer = hostile.peer();
+        peer.write_all(&sent).unwrap();
         // It may have hung up already.
-        let _ = stranger.shutdown(Shutdown::Write);
-        let ended = stranger.read_to_end(&mut Vec::new());
+        let _ = peer.shutdown(Shutdown::Write);
+        let ended = peer.read_to_end(&mut Vec::new());
         assert!(!is_waiting(ended), "{what}");
     }
     // After a handshake that was good.
-    let mut leaving = siege.alice.dial();
+    let mut leaving = hostile.alice.dial();
     leaving.conn.send_close_notify();
     leaving.flush().unwrap();
     assert_eq!(leaving.read(&mut [0]).unwrap_or(0), 0);
-    siege.end();
+    hostile.end();
 }
 
 #[test]
 fn whoever_speaks_another_protocol_in_tls_is_told_so() {
-    let siege = Siege::begin();
+    let hostile = HostileFixture::begin();
     for offered in [&b"h2"[..], b"acme-tls/1", b"devstream-pin", b"http/1.0", b"\xff"] {
-        let mut config = siege.alice.tls_config();
+        let mut config = hostile.alice.tls_config();
         config.alpn_protocols = vec![offered.to_vec()];
-        let mut tls = StreamOwned::new(connection(config), siege.stranger());
+        let mut tls = StreamOwned::new(connection(config), hostile.peer());
         let error = tls.write_all(b"x").and_then(|()| tls.read(&mut [0])).map(|_| ());
         assert!(error.is_err_and(|error| !is_waiting(Err(error))), "{offered:?}");
     }
-    siege.end();
+    hostile.end();
 }
 
-fn client(siege: &Siege) -> ClientConnection {
-    connection(siege.alice.tls_config())
+fn client(hostile: &HostileFixture) -> ClientConnection {
+    connection(hostile.alice.tls_config())
 }
 
 fn connection(config: ClientConfig) -> ClientConnection {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use devstream::Kind;
+use devstream::RefusalKind;
 
 use crate::support::DEVICE;
-use crate::support::bytes::{End, MIB, Pattern};
+use crate::support::bytes::{MIB, Pattern, StreamEnd};
 use crate::support::machine::Machine;
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub};
@@ -14,59 +14,59 @@ use crate::support::targets::{Target, closed_port};
 #[test]
 fn a_client_in_python_joins_opens_a_stream_and_ends_it_cleanly() {
     let (echo, at_the_end) = (Target::echo(), Target::answering_at_the_end());
-    let scene = Scene::new(&[&format!("echo={}", echo.port), &format!("end={}", at_the_end.port)]);
+    let fixture = Fixture::new(&[&format!("echo={}", echo.port), &format!("end={}", at_the_end.port)]);
     let length = if cfg!(debug_assertions) { 2 * MIB } else { 16 * MIB };
     let whole: Vec<u8> = Pattern::new(5).prefix(length).into_iter().map(|byte| b'a' + byte % 26).collect();
     // More than a window both ways; and an answer that comes when this end's direction is over.
     for (stream, target) in [("echo", &echo), ("end", &at_the_end)] {
-        let finished = scene.call(DEVICE, stream, whole.clone());
+        let finished = fixture.call(DEVICE, stream, whole.clone());
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
         assert!(finished.stdout.trim_end().as_bytes() == whole, "{stream}: {} bytes", finished.stdout.len());
         let seen = target.seen();
-        assert_eq!((seen.bytes, seen.end), (length, End::Eof), "{stream}");
+        assert_eq!((seen.bytes, seen.end), (length, StreamEnd::Eof), "{stream}");
     }
-    let closed = scene.hub.wait_activity("streamClosed", None);
+    let closed = fixture.hub.wait_activity("streamClosed", None);
     assert_eq!(closed["resultType"], "closed", "{closed:#}");
 }
 
 #[test]
 fn it_hears_why_not_and_knows_a_reset_from_an_end() {
     let resetting = Target::resetting();
-    let scene = Scene::new(&[&format!("resets={}", resetting.port), &format!("closed={}", closed_port())]);
+    let fixture = Fixture::new(&[&format!("resets={}", resetting.port), &format!("closed={}", closed_port())]);
     for (device, stream, kind) in [
-        ("nobody", "resets", Kind::UnknownDevice),
-        (DEVICE, "x", Kind::StreamNotOffered),
-        (DEVICE, "closed", Kind::TargetRefused),
+        ("nobody", "resets", RefusalKind::UnknownDevice),
+        (DEVICE, "x", RefusalKind::StreamNotOffered),
+        (DEVICE, "closed", RefusalKind::TargetRefused),
     ] {
         let word = serde_json::to_string(&kind).unwrap();
-        assert_says(&scene.call(device, stream, Vec::new()), word.trim_matches('"'));
+        assert_says(&fixture.call(device, stream, Vec::new()), word.trim_matches('"'));
     }
-    assert_says(&scene.call(DEVICE, "resets", b"hello there".into()), "closed before the end: 4000");
+    assert_says(&fixture.call(DEVICE, "resets", b"hello there".into()), "closed before the end: 4000");
     // A link is good once; another hub's pin is not this one's.
-    assert_says(&scene.python(&["join", &scene.link, "other"], Vec::new()), "HTTP 401");
-    let pin = scene.link.split_once("pin=sha256:").unwrap().1.split('&').next().unwrap();
-    let another = scene.link.replace(pin, &pin.chars().rev().collect::<String>());
-    assert_says(&scene.python(&["join", &another, "other"], Vec::new()), "certificateNotTrusted");
+    assert_says(&fixture.python(&["join", &fixture.link, "other"], Vec::new()), "HTTP 401");
+    let pin = fixture.link.split_once("pin=sha256:").unwrap().1.split('&').next().unwrap();
+    let another = fixture.link.replace(pin, &pin.chars().rev().collect::<String>());
+    assert_says(&fixture.python(&["join", &another, "other"], Vec::new()), "certificateNotTrusted");
 }
 
 /// A hub, an agent, and a machine that has joined by means of the client.
-struct Scene {
+struct Fixture {
     hub: Hub,
     _agent: Agent,
     machine: Machine,
     link: String,
 }
 
-impl Scene {
+impl Fixture {
     fn new(forwards: &[&str]) -> Self {
         let (machine, own) = (Machine::new(), Machine::new());
         let hub = Hub::start(&own);
         let agent = Agent::start(&own, forwards);
         let link = hub.service_link("alice");
-        let scene = Self { hub, _agent: agent, machine, link };
-        let joined = scene.python(&["join", &scene.link, "alice.json"], Vec::new());
+        let fixture = Self { hub, _agent: agent, machine, link };
+        let joined = fixture.python(&["join", &fixture.link, "alice.json"], Vec::new());
         assert_eq!(joined.code, Some(0), "{joined:?}");
-        scene
+        fixture
     }
 
     fn call(&self, device: &str, stream: &str, said: Vec<u8>) -> Finished {

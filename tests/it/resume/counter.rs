@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::scene::{DEAD_AFTER, SILENCE, Scene};
-use crate::support::chaos::{Chaos, Fault, Way};
-use crate::support::island::Island;
+use super::fixture::{DEAD_AFTER, Fixture, SILENCE};
+use crate::support::chaos::{Chaos, Direction, Fault};
 use crate::support::machine::Machine;
+use crate::support::netns::NetNs;
 use crate::support::process::Process;
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::sshd::Sshd;
-use crate::support::{DEVICE, PATIENCE};
+use crate::support::{DEVICE, TIMEOUT};
 
 /// Numbers a second.
 const PACE: u32 = 20;
@@ -38,53 +38,53 @@ fn a_session_survives_another_address_of_its_device() {
 /// Again and again, with so much time between.
 pub(crate) fn hub_dies(times: u32, every: Duration) -> String {
     let sshd = Sshd::start();
-    let mut scene = Scene::forwarding(&[sshd.port], &SILENCE);
-    let session = Session::start(&sshd, &Machine::new(), scene.proxy.port, every * (times + 1));
+    let mut fixture = Fixture::forwarding(&[sshd.port], &SILENCE);
+    let session = Session::start(&sshd, &Machine::new(), fixture.proxy.port, every * (times + 1));
     for _ in 0..times {
         session.look_on(every);
-        scene.hub.process.kill();
-        scene.start_hub();
+        fixture.hub.process.kill();
+        fixture.start_hub();
     }
-    scene.assert_none_given_up();
+    fixture.assert_none_given_up();
     format!("{} numbers of a session whose hub died {times} times, one every {every:?}", session.ends_whole())
 }
 
 /// Everywhere for so long; then one of which nothing ever comes out, on the legs that there are.
 pub(crate) fn black_hole(time: Duration, arguments: &'static [&'static str]) -> String {
     let sshd = Sshd::start();
-    let scene = Scene::forwarding(&[sshd.port], arguments);
-    let session = Session::start(&sshd, &Machine::new(), scene.proxy.port, time * 3);
+    let fixture = Fixture::forwarding(&[sshd.port], arguments);
+    let session = Session::start(&sshd, &Machine::new(), fixture.proxy.port, time * 3);
     session.look_on(time / 8);
-    scene.on_both_ways(|way| way.everything(Fault::BlackHole(Way::Both)));
+    fixture.on_both_legs(|network| network.hit_everything(Fault::BlackHole(Direction::Both)));
     session.look_on(time);
-    scene.on_both_ways(Chaos::heal);
+    fixture.on_both_legs(Chaos::heal);
     session.goes_on();
     // Everybody's new connections came to nothing meanwhile, as a loiterer's do.
-    assert!(!scene.hub.process.log().contains(": banned"), "{}", scene.hub.process);
-    scene.above.hit_all(Fault::BlackHole(Way::Both));
+    assert!(!fixture.hub.process.log().contains(": banned"), "{}", fixture.hub.process);
+    fixture.above.hit_all(Fault::BlackHole(Direction::Both));
     session.look_on(time);
     session.goes_on();
-    scene.assert_none_given_up();
+    fixture.assert_none_given_up();
     format!("{} numbers of a session with a black hole for {time:?}, and one that never healed", session.ends_whole())
 }
 
 /// For so long.
 pub(crate) fn stopped_proxy(time: Duration, arguments: &'static [&'static str]) -> String {
     let sshd = Sshd::start();
-    let scene = Scene::forwarding(&[sshd.port], arguments);
-    let session = Session::start(&sshd, &Machine::new(), scene.proxy.port, time * 2);
+    let fixture = Fixture::forwarding(&[sshd.port], arguments);
+    let session = Session::start(&sshd, &Machine::new(), fixture.proxy.port, time * 2);
     session.look_on(time / 8);
-    scene.proxy.process.signal("STOP");
+    fixture.proxy.process.signal("STOP");
     session.look_on(time);
-    scene.proxy.process.signal("CONT");
+    fixture.proxy.process.signal("CONT");
     session.goes_on();
-    scene.assert_none_given_up();
+    fixture.assert_none_given_up();
     format!("{} numbers of a session whose proxy stood still for {time:?}", session.ends_whole())
 }
 
 /// The device moves, twice.
 pub(crate) fn another_address(arguments: &[&str]) -> String {
-    let [near, far] = Island::two();
+    let [near, far] = NetNs::two();
     let (here, device) = (near.machine(), far.machine());
     let hub = Hub::start_at(&here, "10.0.0.1:0", &[&["--hostname", "10.0.0.1"], arguments].concat());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -96,7 +96,7 @@ pub(crate) fn another_address(arguments: &[&str]) -> String {
     let session = Session::start(&sshd, &here, proxy.port, Duration::from_secs(12));
     session.goes_on();
     for (old, new) in [("10.0.0.2", "10.0.0.3"), ("10.0.0.3", "10.0.0.4")] {
-        far.run(&format!("ip address del {old}/24 dev cable && ip address add {new}/24 dev cable"));
+        far.run(&format!("ip address del {old}/24 dev veth && ip address add {new}/24 dev veth"));
         hub.process.wait_line(&format!("is online from {new}"));
         session.goes_on();
     }
@@ -123,21 +123,21 @@ impl Session {
 
     /// Lets so much time pass, unless it ends, which it must not.
     fn look_on(&self, time: Duration) {
-        let end = self.ssh.look_for(0, "no number", time);
+        let end = self.ssh.find_line(0, "no number", time);
         assert!(end.is_none() && self.ssh.is_running(), "{}", self.ssh);
     }
 
     /// Waits for the next numbers.
     fn goes_on(&self) {
         let lines = self.ssh.lines();
-        let next = self.ssh.look_for(lines, "", PATIENCE);
+        let next = self.ssh.find_line(lines, "", TIMEOUT);
         assert!(next.is_some(), "no further number: {}", self.ssh);
     }
 
     /// No number is missing, and none came twice. Gives how many there were.
     fn ends_whole(self) -> u32 {
         let (whole, numbers) = (all(self.numbers), self.numbers);
-        let finished = self.ssh.finish_within(PATIENCE * 2);
+        let finished = self.ssh.finish_within(TIMEOUT * 2);
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
         assert!(finished.stdout == whole, "{}", finished.stdout);
         numbers

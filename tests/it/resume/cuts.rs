@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
-use super::scene::{SILENCE, Scene};
-use crate::support::bytes::{End, MIB, Pattern, Seen, drain, read_some};
-use crate::support::chaos::{Chaos, Fault, Way};
-use crate::support::dice::Dice;
+use super::fixture::{Fixture, SILENCE};
+use crate::support::bytes::{MIB, Observed, Pattern, StreamEnd, drain, read_some};
+use crate::support::chaos::{Chaos, Direction, Fault};
 use crate::support::process::Process;
+use crate::support::rng::Rng;
 use crate::support::targets::Target;
 
 /// How much, and how often.
@@ -29,12 +29,12 @@ pub(crate) struct Size {
 /// What can happen to a leg. Without healing, silence ends with whoever has had enough of it.
 const FAULTS: [Fault; 7] = [
     Fault::Cut,
-    Fault::Close(Way::Both),
-    Fault::BlackHole(Way::Both),
-    Fault::BlackHole(Way::Up),
-    Fault::BlackHole(Way::Down),
-    Fault::Freeze(Way::Both),
-    Fault::Freeze(Way::Down),
+    Fault::Close(Direction::Both),
+    Fault::BlackHole(Direction::Both),
+    Fault::BlackHole(Direction::Up),
+    Fault::BlackHole(Direction::Down),
+    Fault::Freeze(Direction::Both),
+    Fault::Freeze(Direction::Down),
 ];
 
 /// The next hit comes at the latest after this, if no byte does.
@@ -51,26 +51,26 @@ fn eight_streams_whose_legs_are_cut_swallowed_and_frozen_lose_no_byte() {
 /// Every byte comes both ways, in order, and every stream ends as it should. Gives the figures.
 pub(crate) fn transfer(size: Size) -> String {
     let target = Target::echo();
-    let scene = Scene::forwarding(&[target.port], &SILENCE);
+    let fixture = Fixture::forwarding(&[target.port], &SILENCE);
     let start = clock::now();
     let received = AtomicU64::new(0);
     let hits = thread::scope(|scope| {
-        let streams: Vec<_> = (0..size.streams).map(|seed| (seed, scene.alive())).collect();
+        let streams: Vec<_> = (0..size.streams).map(|seed| (seed, fixture.alive())).collect();
         let transfers: Vec<_> = streams
             .into_iter()
             .map(|(seed, stream)| {
                 let received = &received;
-                scope.spawn(move || there_and_back(&stream, seed, size.bytes / size.streams, received))
+                scope.spawn(move || echo_round_trip(&stream, seed, size.bytes / size.streams, received))
             })
             .collect();
-        hit_again_and_again(&scene, size, &received, || transfers.iter().all(|transfer| transfer.is_finished()))
+        hit_again_and_again(&fixture, size, &received, || transfers.iter().all(|transfer| transfer.is_finished()))
     });
     let took = clock::now() - start;
     for _ in 0..size.streams {
-        assert_eq!(target.seen().end, End::Eof, "every stream ended as it should");
+        assert_eq!(target.seen().end, StreamEnd::Eof, "every stream ended as it should");
     }
-    scene.assert_none_given_up();
-    let resumed = resumed(&scene.proxy.process);
+    fixture.assert_none_given_up();
+    let resumed = resumed(&fixture.proxy.process);
     assert!(resumed > 0, "a hit that nobody felt");
     format!(
         "{} MiB each way on {} streams: {hits} hits, {resumed} resumptions by the proxy, all bytes right, {took:.1?}",
@@ -80,8 +80,8 @@ pub(crate) fn transfer(size: Size) -> String {
 }
 
 /// One leg after the other, evenly over the transfer; the number of those that were hit.
-fn hit_again_and_again(scene: &Scene, size: Size, received: &AtomicU64, is_over: impl Fn() -> bool) -> u64 {
-    let mut dice = Dice::new(size.seed);
+fn hit_again_and_again(fixture: &Fixture, size: Size, received: &AtomicU64, is_over: impl Fn() -> bool) -> u64 {
+    let mut rng = Rng::new(size.seed);
     let mut hits = 0;
     let mut last = clock::now();
     while hits < size.hits {
@@ -91,12 +91,12 @@ fn hit_again_and_again(scene: &Scene, size: Size, received: &AtomicU64, is_over:
             thread::park_timeout(IMPATIENCE / 100);
             continue;
         }
-        let way = if dice.roll(2) == 0 { &scene.below } else { &scene.above };
-        if way.hit_one(dice.roll(usize::MAX) as u64, FAULTS[dice.roll(FAULTS.len())]).is_some() {
+        let network = if rng.random_below(2) == 0 { &fixture.below } else { &fixture.above };
+        if network.hit_one(rng.random_below(usize::MAX) as u64, FAULTS[rng.random_below(FAULTS.len())]).is_some() {
             hits += 1;
             last = clock::now();
             if hits % size.heal_every == 0 {
-                scene.on_both_ways(Chaos::heal);
+                fixture.on_both_legs(Chaos::heal);
             }
         }
     }
@@ -108,7 +108,7 @@ fn resumed(process: &Process) -> usize {
 }
 
 /// Sends and receives at the same time, over an echo, and counts.
-fn there_and_back(stream: &TcpStream, seed: u64, length: u64, received: &AtomicU64) {
+fn echo_round_trip(stream: &TcpStream, seed: u64, length: u64, received: &AtomicU64) {
     let pattern = Pattern::new(seed);
     stream.set_read_timeout(Some(LONGEST)).unwrap();
     stream.set_write_timeout(Some(LONGEST)).unwrap();
@@ -120,7 +120,7 @@ fn there_and_back(stream: &TcpStream, seed: u64, length: u64, received: &AtomicU
         });
         pattern.expect(&mut reader, length);
     });
-    assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
+    assert_eq!(drain(&mut stream.try_clone().unwrap()), Observed { bytes: 0, end: StreamEnd::Eof });
 }
 
 struct Counting<'a>(&'a TcpStream, &'a AtomicU64);

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
-use super::scene::{Scene, show};
+use super::fixture::{Fixture, show};
 use crate::support::bytes::{KIB, MIB, Pattern};
 use crate::support::roles::connect;
 use crate::support::targets::Target;
@@ -45,11 +45,11 @@ pub(crate) struct Figures {
 /// Every echo comes back.
 pub(crate) fn echo_beside(size: Size) -> Figures {
     let (echo, source) = (Target::echo(), Target::source(6, u64::MAX));
-    let scene = Scene::forwarding(&[echo.port, source.port], &[]);
-    let mut echoes: Vec<_> = (0..size.echoes).map(|_| scene.alive()).collect();
+    let fixture = Fixture::forwarding(&[echo.port, source.port], &[]);
+    let mut echoes: Vec<_> = (0..size.echoes).map(|_| fixture.alive()).collect();
     let idle = p99(&mut echoes, size.rounds);
 
-    let source = scene.local(source.port);
+    let source = fixture.local(source.port);
     let begun = || {
         let mut reader = connect(source);
         reader.read_exact(&mut [0]).unwrap();

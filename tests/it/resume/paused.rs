@@ -4,8 +4,8 @@ use std::io::Read as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::scene::{DEAD_AFTER, SILENCE, Scene};
-use crate::support::bytes::{End, MIB, Pattern, Seen, drain};
+use super::fixture::{DEAD_AFTER, Fixture, SILENCE};
+use crate::support::bytes::{MIB, Observed, Pattern, StreamEnd, drain};
 use crate::support::chaos::Fault;
 use crate::support::targets::Target;
 
@@ -25,54 +25,54 @@ fn a_reader_that_pauses_for_long_is_never_taken_for_dead_and_then_gets_every_byt
 /// With every window full, and through a cut of every leg, for so long. Gives the figures.
 pub(crate) fn pause(time: Duration, arguments: &'static [&'static str]) -> String {
     let target = Target::source(5, EACH);
-    let scene = Scene::forwarding(&[target.port], arguments);
+    let fixture = Fixture::forwarding(&[target.port], arguments);
     // What the first stream takes of a process, all later ones use as well.
-    let mut first = scene.proxy.connect();
+    let mut first = fixture.proxy.connect();
     first.read_exact(&mut [0]).unwrap();
     drop(first);
-    let before = scene.hub.process.memory().now;
-    let mut readers: Vec<_> = (0..READERS).map(|_| scene.proxy.connect()).collect();
+    let before = fixture.hub.process.memory().now;
+    let mut readers: Vec<_> = (0..READERS).map(|_| fixture.proxy.connect()).collect();
     readers.iter_mut().for_each(|reader| reader.read_exact(&mut [0]).unwrap());
     for _ in 0..READERS {
-        assert_eq!(seen_stalled(&target), End::Stalled, "the source is held back");
+        assert_eq!(seen_stalled(&target), StreamEnd::Stalled, "the source is held back");
     }
-    stand_still(&scene, time / 2);
-    let each = scene.hub.process.memory().now.saturating_sub(before) / READERS;
+    stand_still(&fixture, time / 2);
+    let each = fixture.hub.process.memory().now.saturating_sub(before) / READERS;
     assert!(each <= HUB_MEMORY, "the hub keeps {each} bytes for each");
 
-    let lines = scene.proxy.process.lines();
-    scene.on_both_ways(|way| _ = way.hit_all(Fault::Cut));
-    scene.proxy.process.wait_line_after(lines, "resumed after");
-    stand_still(&scene, time / 2);
-    let later = scene.hub.process.memory().now.saturating_sub(before) / READERS;
+    let lines = fixture.proxy.process.lines();
+    fixture.on_both_legs(|network| _ = network.hit_all(Fault::Cut));
+    fixture.proxy.process.wait_line_after(lines, "resumed after");
+    stand_still(&fixture, time / 2);
+    let later = fixture.hub.process.memory().now.saturating_sub(before) / READERS;
     assert!(later <= HUB_MEMORY, "the hub keeps {later} bytes for each, after a cut");
     readers.iter_mut().for_each(read_on);
-    scene.assert_none_given_up();
+    fixture.assert_none_given_up();
     format!(
         "{READERS} readers paused for {time:?}: {each} and {later} bytes of the hub's memory for each, all bytes right"
     )
 }
 
 /// The one that ended first is not meant.
-fn seen_stalled(target: &Target) -> End {
+fn seen_stalled(target: &Target) -> StreamEnd {
     loop {
         let seen = target.seen();
-        if seen.end != End::Reset {
+        if seen.end != StreamEnd::Reset {
             return seen.end;
         }
     }
 }
 
 /// Nobody has anything to complain about for so long.
-fn stand_still(scene: &Scene, time: Duration) {
-    let lines = scene.proxy.process.lines();
-    let complaint = scene.proxy.process.look_for(lines, "warning", time);
-    assert!(complaint.is_none_or(|line| line.contains("resumed after")), "{}", scene.proxy.process);
+fn stand_still(fixture: &Fixture, time: Duration) {
+    let lines = fixture.proxy.process.lines();
+    let complaint = fixture.proxy.process.find_line(lines, "warning", time);
+    assert!(complaint.is_none_or(|line| line.contains("resumed after")), "{}", fixture.proxy.process);
 }
 
 /// All the rest, and then the end.
 fn read_on(reader: &mut TcpStream) {
     let mut all = std::io::Cursor::new(Pattern::new(5).prefix(1)).chain(&mut *reader);
     Pattern::new(5).expect(&mut all, EACH);
-    assert_eq!(drain(reader), Seen { bytes: 0, end: End::Eof });
+    assert_eq!(drain(reader), Observed { bytes: 0, end: StreamEnd::Eof });
 }

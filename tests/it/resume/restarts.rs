@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
-use super::scene::{Scene, show};
+use super::fixture::{Fixture, show};
 use crate::support::targets::{Target, is_alive};
 
 /// How the hub ends, in turn.
@@ -31,12 +31,12 @@ pub(crate) struct Figures {
 /// So many restarts with so many streams, all of which go on every time.
 pub(crate) fn restart(restarts: usize, streams: usize) -> Figures {
     let target = Target::echo();
-    let mut scene = Scene::forwarding(&[target.port], &[]);
-    let mut locals: Vec<_> = (0..streams).map(|_| scene.alive()).collect();
+    let mut fixture = Fixture::forwarding(&[target.port], &[]);
+    let mut locals: Vec<_> = (0..streams).map(|_| fixture.alive()).collect();
     let took = Mutex::new(Vec::new());
     for signal in SIGNALS.iter().cycle().take(restarts) {
         let start = clock::now();
-        scene.hub.process.signal(signal);
+        fixture.hub.process.signal(signal);
         thread::scope(|scope| {
             for local in &mut locals {
                 scope.spawn(|| {
@@ -44,11 +44,11 @@ pub(crate) fn restart(restarts: usize, streams: usize) -> Figures {
                     took.lock().unwrap().push(start.elapsed());
                 });
             }
-            scene.hub.process.wait_end();
-            scene.start_hub();
+            fixture.hub.process.wait_end();
+            fixture.start_hub();
         });
     }
-    scene.assert_none_given_up();
+    fixture.assert_none_given_up();
     let mut took = took.into_inner().unwrap();
     took.sort_unstable();
     let at = |percent: usize| took[(took.len() - 1) * percent / 100];

@@ -2,14 +2,14 @@
 //! log knows why.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
-use devstream::proto::refusal::Kind;
-use devstream::proto::resume::TOKEN_HEADER;
+use devstream::proto::refusal::RefusalKind;
+use devstream::proto::resume::RESUME_TOKEN_HEADER;
 use devstream::proto::stream::StreamProtocol;
 use serde_json::Value;
 
-use crate::support::answer::Answer;
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
+use crate::support::response::HttpResponse;
 use crate::support::roles::Hub;
 use crate::support::websocket::{Frame, WebSocket};
 use crate::support::{DEVICE, poll};
@@ -27,117 +27,117 @@ const PATIENT: [&str; 2] = ["--dead-after", "3600"];
 
 #[test]
 fn a_resume_token_of_another_stream_role_or_identity_or_a_forged_one_gets_the_same_401() {
-    let mut scene = Scene::new();
-    let bob = Raw::join(&scene.hub.service_link("bob"));
-    let ([mut own, mut others], [second, _second]) = (scene.open(), scene.open());
-    let refused = scene.alice.come_back(&own.place, "forged").err().expect("a forged token lets nobody in");
+    let mut fixture = Fixture::new();
+    let bob = RawClient::join(&fixture.hub.service_link("bob"));
+    let ([mut own, mut others], [second, _second]) = (fixture.open(), fixture.open());
+    let refused = fixture.alice.come_back(&own.place, "forged").err().expect("a forged token lets nobody in");
     assert_eq!(refused.status, 401, "{refused:?}");
-    scene.wait_reason(NOT_OURS);
-    let device = &scene.device.identity;
+    fixture.wait_reason(NOT_OURS);
+    let device = &fixture.device.identity;
     for (what, answer, why) in [
-        ("a changed bit", scene.alice.come_back(&own.place, &touched(&own.token)), NOT_OURS),
-        ("none", scene.alice.come_back(&own.place, ""), NOT_OURS),
-        ("as a stream's token", scene.alice.arrive(&own.place_with_token()), NOT_OURS),
-        ("another stream's", scene.alice.come_back(&own.place, &second.token), ANOTHER_STREAMS),
-        ("at another stream's place", scene.alice.come_back(&second.place, &own.token), ANOTHER_STREAMS),
-        ("the device's, for the service", scene.alice.come_back(&own.place, &others.token), OTHERS),
+        ("a changed bit", fixture.alice.come_back(&own.place, &touched(&own.token)), NOT_OURS),
+        ("none", fixture.alice.come_back(&own.place, ""), NOT_OURS),
+        ("as a stream's token", fixture.alice.arrive(&own.place_with_token()), NOT_OURS),
+        ("another stream's", fixture.alice.come_back(&own.place, &second.token), ANOTHER_STREAMS),
+        ("at another stream's place", fixture.alice.come_back(&second.place, &own.token), ANOTHER_STREAMS),
+        ("the device's, for the service", fixture.alice.come_back(&own.place, &others.token), OTHERS),
         ("the service's, for the device", device.come_back(&others.place, &own.token), OTHERS),
         ("another service's", bob.come_back(&own.place, &own.token), OTHERS),
     ] {
         assert_eq!(answer.err(), Some(refused.clone()), "{what}");
-        scene.wait_reason(why);
+        fixture.wait_reason(why);
     }
     // Nothing of this touched the stream, and the right tokens are still good.
     own.socket.bytes(b"hello").unwrap();
     assert_eq!(others.socket.expect_bytes(5), b"hello");
-    scene.both_come_back(&mut own, &mut others);
+    fixture.both_come_back(&mut own, &mut others);
 }
 
 #[test]
 fn a_resume_token_of_a_stream_that_has_ended_lets_nobody_in_and_tells_its_owner_of_a_good_end() {
-    let mut scene = Scene::new();
-    let [own, others] = scene.open();
-    let refused = scene.alice.come_back(&own.place, "forged").err();
+    let mut fixture = Fixture::new();
+    let [own, others] = fixture.open();
+    let refused = fixture.alice.come_back(&own.place, "forged").err();
     assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
     // By itself …
-    scene.end(own, others);
+    fixture.end(own, others);
     // … by who runs the hub …
-    let [own, others] = scene.open();
-    scene.hub.ask(&["streams", "kill", &own.stream()]);
-    scene.assert_over(own, others, &refused);
+    let [own, others] = fixture.open();
+    fixture.hub.ask(&["streams", "kill", &own.stream()]);
+    fixture.assert_over(own, others, &refused);
     // … while it is interrupted …
-    let [mut own, others] = scene.open();
+    let [mut own, others] = fixture.open();
     own.interrupt();
-    scene.hub.wait_activity("streamInterrupted", None);
-    scene.hub.ask(&["streams", "kill", &own.stream()]);
-    scene.assert_over(own, others, &refused);
+    fixture.hub.wait_activity("streamInterrupted", None);
+    fixture.hub.ask(&["streams", "kill", &own.stream()]);
+    fixture.assert_over(own, others, &refused);
     // … and where the hub was another one when it began.
-    let [mut own, mut others] = scene.open();
-    scene.restart_hub();
-    scene.both_come_back(&mut own, &mut others);
-    scene.end(own, others);
+    let [mut own, mut others] = fixture.open();
+    fixture.restart_hub();
+    fixture.both_come_back(&mut own, &mut others);
+    fixture.end(own, others);
 }
 
 #[test]
 fn a_resume_token_of_who_is_no_longer_welcome_lets_nobody_in() {
-    let mut scene = Scene::new();
-    let [mut own, mut others] = scene.open();
-    let forged = scene.alice.come_back(&own.place, "forged").err();
+    let mut fixture = Fixture::new();
+    let [mut own, mut others] = fixture.open();
+    let forged = fixture.alice.come_back(&own.place, "forged").err();
     own.interrupt();
-    scene.hub.wait_activity("streamInterrupted", None);
-    scene.hub.ask(&["service", "disable", "alice"]);
-    let disabled = scene.alice.come_back(&own.place, &own.token).err();
-    assert_eq!(disabled, scene.alice.come_back(&own.place, "forged").err(), "whatever is shown");
+    fixture.hub.wait_activity("streamInterrupted", None);
+    fixture.hub.ask(&["service", "disable", "alice"]);
+    let disabled = fixture.alice.come_back(&own.place, &own.token).err();
+    assert_eq!(disabled, fixture.alice.come_back(&own.place, "forged").err(), "whatever is shown");
     assert_eq!(disabled.map(|answer| answer.status), Some(403), "as for everything that a disabled identity asks");
-    scene.hub.ask(&["service", "enable", "alice"]);
-    assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), forged, "its streams have ended");
-    assert_eq!(scene.device.identity.come_back(&others.place, &others.token).err(), forged, "at both ends");
+    fixture.hub.ask(&["service", "enable", "alice"]);
+    assert_eq!(fixture.alice.come_back(&own.place, &own.token).err(), forged, "its streams have ended");
+    assert_eq!(fixture.device.identity.come_back(&others.place, &others.token).err(), forged, "at both ends");
 
-    [own, others] = scene.open();
-    scene.hub.ask(&["service", "remove", "alice"]);
-    assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), forged, "the identity was removed");
-    scene.wait_over(&own.stream());
-    let anew = Raw::join(&scene.hub.service_link("alice"));
+    [own, others] = fixture.open();
+    fixture.hub.ask(&["service", "remove", "alice"]);
+    assert_eq!(fixture.alice.come_back(&own.place, &own.token).err(), forged, "the identity was removed");
+    fixture.wait_over(&own.stream());
+    let anew = RawClient::join(&fixture.hub.service_link("alice"));
     assert_eq!(anew.come_back(&own.place, &own.token).err(), forged, "another one of the same name");
-    scene.restart_hub();
-    assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), forged, "for another run of the hub as well");
-    assert_eq!(others.socket.end(), Some(Kind::AuthenticationFailed.row().close), "the other end was told");
+    fixture.restart_hub();
+    assert_eq!(fixture.alice.come_back(&own.place, &own.token).err(), forged, "for another run of the hub as well");
+    assert_eq!(others.socket.end(), Some(RefusalKind::AuthenticationFailed.row().close), "the other end was told");
 }
 
 #[test]
 fn who_comes_back_to_what_is_over_is_not_penalised_for_it() {
-    let mut scene = Scene::new();
-    let [own, others] = scene.open();
-    let refused = scene.alice.come_back(&own.place, "forged").err();
-    scene.hub.ask(&["streams", "kill", &own.stream()]);
-    scene.wait_over(&own.stream());
+    let mut fixture = Fixture::new();
+    let [own, others] = fixture.open();
+    let refused = fixture.alice.come_back(&own.place, "forged").err();
+    fixture.hub.ask(&["streams", "kill", &own.stream()]);
+    fixture.wait_over(&own.stream());
     for _ in 0..HONEST_RETURNS {
-        assert_eq!(scene.alice.come_back(&own.place, &own.token).err(), refused);
+        assert_eq!(fixture.alice.come_back(&own.place, &own.token).err(), refused);
     }
     drop(others);
     let penalised = |entry: &Value| entry["operationName"] == "sourcePenalised";
-    assert!(!scene.hub.activity().iter().any(penalised));
-    let [mut own, mut others] = scene.open();
-    scene.both_come_back(&mut own, &mut others);
+    assert!(!fixture.hub.activity().iter().any(penalised));
+    let [mut own, mut others] = fixture.open();
+    fixture.both_come_back(&mut own, &mut others);
 }
 
 /// One end of a stream.
 struct Side {
-    place: Ticket,
+    place: StreamGrant,
     socket: WebSocket,
     token: String,
 }
 
 impl Side {
-    fn new(place: Ticket, arrived: (WebSocket, Answer)) -> Self {
+    fn new(place: StreamGrant, arrived: (WebSocket, HttpResponse)) -> Self {
         let (socket, answer) = arrived;
-        let token = answer.header(TOKEN_HEADER).expect("a way back").to_owned();
+        let token = answer.header(RESUME_TOKEN_HEADER).expect("a way back").to_owned();
         Self { place, socket, token }
     }
 
     /// Its way back where the way in should be.
-    fn place_with_token(&self) -> Ticket {
-        Ticket { token: self.token.clone(), ..self.place.clone() }
+    fn place_with_token(&self) -> StreamGrant {
+        StreamGrant { token: self.token.clone(), ..self.place.clone() }
     }
 
     fn stream(&self) -> String {
@@ -147,32 +147,32 @@ impl Side {
 
     /// Its connection is lost.
     fn interrupt(&mut self) {
-        self.socket.hang_up();
+        self.socket.disconnect();
     }
 }
 
-struct Scene {
+struct Fixture {
     device: RawDevice,
-    alice: Raw,
+    alice: RawClient,
     hub: Hub,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let hub = Hub::start_with(&Machine::new(), &PATIENT);
-        let alice = Raw::join(&hub.service_link("alice"));
-        let device = online(Raw::join(&hub.device_link(DEVICE)));
+        let alice = RawClient::join(&hub.service_link("alice"));
+        let device = online(RawClient::join(&hub.device_link(DEVICE)));
         Self { device, alice, hub }
     }
 
     /// A stream that stands: the service's end, and the device's.
     fn open(&mut self) -> [Side; 2] {
         let protocol = StreamProtocol::Resumable.as_str();
-        let asked = self.alice.open("ssh", &[(STREAM_PROTOCOL_HEADER, protocol)]);
+        let pending = self.alice.open("ssh", &[(STREAM_PROTOCOL_HEADER, protocol)]);
         let request = self.device.request();
         self.device.accept(&request);
-        let own = Ticket { protocol: Some(protocol.into()), ..asked.answer().ticket() };
-        let others = Ticket::from(&request);
+        let own = StreamGrant { protocol: Some(protocol.into()), ..pending.answer().grant() };
+        let others = StreamGrant::from(&request);
         let mut sides = [
             Side::new(own.clone(), self.alice.arrive(&own).expect("the service is let in")),
             Side::new(others.clone(), self.device.identity.arrive(&others).expect("the device is let in")),
@@ -208,7 +208,7 @@ impl Scene {
     }
 
     /// Neither end can come back to it.
-    fn assert_over(&self, own: Side, others: Side, refused: &Option<Answer>) {
+    fn assert_over(&self, own: Side, others: Side, refused: &Option<HttpResponse>) {
         self.wait_over(&own.stream());
         assert_eq!(&self.alice.come_back(&own.place, &own.token).err(), refused);
         assert_eq!(&self.device.identity.come_back(&others.place, &others.token).err(), refused);
@@ -232,7 +232,7 @@ impl Scene {
     }
 }
 
-fn online(identity: Raw) -> RawDevice {
+fn online(identity: RawClient) -> RawDevice {
     RawDevice::speaking(identity, &["ssh"], &StreamProtocol::ALL.map(StreamProtocol::as_str))
 }
 

@@ -1,14 +1,14 @@
 //! The table, and each of its cells at the function that decides.
 
-use devstream::hub::auth::{Action, Standing, authenticate, authorize};
+use devstream::hub::auth::{Action, AuthzSubject, authenticate, authorize};
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use devstream::proto::key::{PrivateKey, PublicKey};
-use devstream::proto::moment::Moment;
-use devstream::proto::refusal::{Kind, TABLE};
+use devstream::proto::refusal::{RefusalKind, TABLE};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::KeySeed;
+use devstream::proto::timestamp::Timestamp;
 
 /// What each may do. Where there are two words, the first is the function's, the second what comes of it over the
 /// wire: of the token that is shown, or of the device that has nothing to offer within the scope.
@@ -61,7 +61,7 @@ join-with-wrong-code             401     yes       yes
 /// How far an identity's life has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    Stranger,
+    NoIdentity,
     NotJoined,
     Active,
     Disabled,
@@ -70,8 +70,15 @@ pub(super) enum State {
     Ended,
 }
 
-pub(super) const STATES: [State; 7] =
-    [State::Stranger, State::NotJoined, State::Active, State::Disabled, State::Removed, State::Replaced, State::Ended];
+pub(super) const STATES: [State; 7] = [
+    State::NoIdentity,
+    State::NotJoined,
+    State::Active,
+    State::Disabled,
+    State::Removed,
+    State::Replaced,
+    State::Ended,
+];
 
 /// A service's scopes, by their columns, as typed.
 pub(super) const SCOPES: [(&str, &[&str]); 5] = [
@@ -93,7 +100,7 @@ pub(super) struct Cell {
 /// The column of somebody.
 pub(super) fn column(role: Role, state: State, scope: &str) -> Vec<Cell> {
     let name = match (role, state) {
-        (_, State::Stranger | State::NotJoined | State::Removed | State::Replaced) => "nobody",
+        (_, State::NoIdentity | State::NotJoined | State::Removed | State::Replaced) => "nobody",
         (_, State::Disabled) => "disabled",
         (_, State::Ended) => "ended",
         (Role::Device, State::Active) => "active",
@@ -114,16 +121,16 @@ pub(super) fn column(role: Role, state: State, scope: &str) -> Vec<Cell> {
 /// The table's short forms of the refusals' words.
 fn word(short: &'static str) -> &'static str {
     let kind = match short {
-        "401" => Kind::AuthenticationFailed,
-        "unknown" => Kind::UnknownDevice,
-        "ended" => Kind::AccessEnded,
-        "not-offered" => Kind::StreamNotOffered,
+        "401" => RefusalKind::AuthenticationFailed,
+        "unknown" => RefusalKind::UnknownDevice,
+        "ended" => RefusalKind::AccessEnded,
+        "not-offered" => RefusalKind::StreamNotOffered,
         _ => {
-            assert!(short == "yes" || TABLE.iter().any(|row| row.word == short), "{short}");
+            assert!(short == "yes" || TABLE.iter().any(|row| row.label == short), "{short}");
             return short;
         }
     };
-    kind.row().word
+    kind.row().label
 }
 
 #[test]
@@ -154,22 +161,22 @@ fn decide(role: Role, state: State, typed: &[&str], entry: &str) -> &'static str
     let known: Vec<PublicKey> = match state {
         State::Active | State::Disabled | State::Ended => vec![key.public()],
         State::Replaced => vec![PrivateKey::from_seed(&KeySeed::new([2; 32])).public()],
-        State::Stranger | State::NotJoined | State::Removed => Vec::new(),
+        State::NoIdentity | State::NotJoined | State::Removed => Vec::new(),
     };
     let binding = Binding { method: "GET", authority: "hub", path: "/", session: Session::Channel(&[0; 32]) };
     let credential = Credential::sign(principal.clone(), &key, &binding);
     if authenticate(&credential, &known, &binding).is_err() {
-        return Kind::AuthenticationFailed.row().word;
+        return RefusalKind::AuthenticationFailed.row().label;
     }
-    let scope = scope(typed, (state == State::Ended).then_some(Moment(100)));
-    let who = Standing { principal: &principal, disabled: state == State::Disabled, scope: &scope };
-    match authorize(who, action(role, entry, &Named::new()), Moment(100)) {
+    let scope = scope(typed, (state == State::Ended).then_some(Timestamp(100)));
+    let who = AuthzSubject { principal: &principal, disabled: state == State::Disabled, scope: &scope };
+    match authorize(who, action(role, entry, &Named::new()), Timestamp(100)) {
         Ok(()) => "yes",
-        Err(kind) => kind.row().word,
+        Err(kind) => kind.row().label,
     }
 }
 
-fn scope(typed: &[&str], until: Option<Moment>) -> Scope {
+fn scope(typed: &[&str], until: Option<Timestamp>) -> Scope {
     let named = |flag: &str| {
         typed.chunks(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].parse().expect("a glob")).collect()
     };
@@ -214,7 +221,7 @@ impl Named {
 }
 
 fn action<'a>(role: Role, entry: &str, named: &'a Named) -> Action<'a> {
-    let open = |device, known, name| Action::Open { device, known, name };
+    let open = |device, exists, name| Action::Open { device, exists, name };
     match entry {
         "be-device" => Action::Control(&named.device),
         "be-another-device" => Action::Control(&named.another),

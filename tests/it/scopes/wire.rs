@@ -2,28 +2,28 @@
 
 use std::sync::mpsc::Receiver;
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::proto::admin::DeviceStatus;
 use devstream::proto::id::Role;
 use devstream::proto::message::StreamRequest;
 
 use super::matrix::{SCOPES, STATES, State, column};
-use crate::support::PATIENCE;
-use crate::support::answer::Answer;
+use crate::support::TIMEOUT;
 use crate::support::machine::Machine;
-use crate::support::raw::{Raw, RawDevice, Ticket};
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
+use crate::support::response::HttpResponse;
 use crate::support::roles::Hub;
 use crate::support::websocket::WebSocket;
 
 #[test]
 fn every_cell_of_a_service_over_the_wire() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let mut cells = 0;
     for state in STATES {
         for (scope, typed) in SCOPES {
-            let somebody = scene.service(state, scope, typed);
+            let somebody = fixture.service(state, scope, typed);
             for cell in column(Role::Service, state, scope) {
-                let answered = somebody.tries(&scene, cell.entry);
+                let answered = somebody.tries(&fixture, cell.entry);
                 assert_eq!(answered, cell.answered, "service {state:?} {scope}: {}", cell.entry);
                 cells += 1;
             }
@@ -35,12 +35,12 @@ fn every_cell_of_a_service_over_the_wire() {
 
 #[test]
 fn every_cell_of_a_device_over_the_wire() {
-    let scene = Scene::new();
+    let fixture = Fixture::new();
     let mut cells = 0;
     for state in STATES.into_iter().filter(|state| *state != State::Ended) {
-        let somebody = scene.device(state);
+        let somebody = fixture.device(state);
         for cell in column(Role::Device, state, "") {
-            let answered = somebody.tries(&scene, cell.entry);
+            let answered = somebody.tries(&fixture, cell.entry);
             assert_eq!(answered, cell.answered, "device {state:?}: {}", cell.entry);
             cells += 1;
         }
@@ -49,16 +49,16 @@ fn every_cell_of_a_device_over_the_wire() {
 }
 
 /// A hub with `pi-42` and `pi-43` online, and a service that may reach both.
-struct Scene {
+struct Fixture {
     hub: Hub,
     device: Receiver<StreamRequest>,
     _another: Receiver<StreamRequest>,
-    witness: Raw,
+    witness: RawClient,
 }
 
 /// Who tries, and the two sides of two streams, the first of which is theirs where that can be.
-struct Somebody {
-    raw: Raw,
+struct TestIdentity {
+    raw: RawClient,
     role: Role,
     id: String,
     first: Stream,
@@ -66,50 +66,50 @@ struct Somebody {
 }
 
 struct Stream {
-    service: Ticket,
-    device: Ticket,
+    service: StreamGrant,
+    device: StreamGrant,
 }
 
 impl Stream {
-    fn side(&self, role: Role) -> &Ticket {
+    fn side(&self, role: Role) -> &StreamGrant {
         if role == Role::Service { &self.service } else { &self.device }
     }
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let hub = Hub::start_with(&Machine::new(), &["--penalty-exempt", "127.0.0.0/8"]);
-        let online = |id| RawDevice::online(Raw::join(&hub.device_link(id)), &["ssh"]).accepting();
+        let online = |id| RawDevice::online(RawClient::join(&hub.device_link(id)), &["ssh"]).accepting();
         let (device, another) = (online("pi-42"), online("pi-43"));
-        let witness = Raw::join(&hub.service_link("witness"));
+        let witness = RawClient::join(&hub.service_link("witness"));
         Self { hub, device, _another: another, witness }
     }
 
     /// A service with a scope, as far as its life has come.
-    fn service(&self, state: State, scope: &str, typed: &[&str]) -> Somebody {
+    fn service(&self, state: State, scope: &str, typed: &[&str]) -> TestIdentity {
         let id = format!("{state:?}-{scope}").to_lowercase();
         let before = if typed.is_empty() { typed } else { &["--device", "*"] };
         let link = self.hub.service_link_with(&id, before);
-        let mut raw = Raw::before_joining(&link);
-        if !matches!(state, State::Stranger | State::NotJoined) {
+        let mut raw = RawClient::before_joining(&link);
+        if !matches!(state, State::NoIdentity | State::NotJoined) {
             assert_eq!(raw.redeem(&link).status, 204);
         }
-        let own = !typed.is_empty() && !matches!(state, State::Stranger | State::NotJoined);
+        let own = !typed.is_empty() && !matches!(state, State::NoIdentity | State::NotJoined);
         let asker = if own { &raw } else { &self.witness };
         let [first, second] = [(); 2].map(|()| stream(asker, "pi-42", &self.device));
         if !typed.is_empty() {
             self.hub.ask(&[&["service", "set", &id], typed].concat());
         }
         raw = self.brought_to(state, "service", &id, raw);
-        Somebody { raw, role: Role::Service, id: "pi-42".into(), first, second }
+        TestIdentity { raw, role: Role::Service, id: "pi-42".into(), first, second }
     }
 
     /// A device, as far as its life has come.
-    fn device(&self, state: State) -> Somebody {
+    fn device(&self, state: State) -> TestIdentity {
         let id = format!("{state:?}").to_lowercase();
         let link = self.hub.device_link(&id);
-        let mut raw = Raw::before_joining(&link);
-        let joins = !matches!(state, State::Stranger | State::NotJoined);
+        let mut raw = RawClient::before_joining(&link);
+        let joins = !matches!(state, State::NoIdentity | State::NotJoined);
         let [first, second] = if joins {
             assert_eq!(raw.redeem(&link).status, 204);
             let requests = RawDevice::online(raw.clone(), &["ssh"]).accepting();
@@ -118,17 +118,17 @@ impl Scene {
             [(); 2].map(|()| stream(&self.witness, "pi-42", &self.device))
         };
         raw = self.brought_to(state, "device", &id, raw);
-        Somebody { raw, role: Role::Device, id, first, second }
+        TestIdentity { raw, role: Role::Device, id, first, second }
     }
 
-    fn brought_to(&self, state: State, role: &str, id: &str, raw: Raw) -> Raw {
+    fn brought_to(&self, state: State, role: &str, id: &str, raw: RawClient) -> RawClient {
         let change = |words: &[&str]| drop(self.hub.ask(&[&[role], words].concat()));
         match state {
-            State::Stranger => return raw.without_key(),
+            State::NoIdentity => return raw.without_key(),
             State::NotJoined | State::Active => {}
             State::Disabled => change(&["disable", id]),
             State::Removed => change(&["remove", id]),
-            State::Replaced => drop(Raw::join(&self.hub.link(&[role, "rotate", id, "--overlap", "0s"]))),
+            State::Replaced => drop(RawClient::join(&self.hub.link(&[role, "rotate", id, "--overlap", "0s"]))),
             State::Ended => change(&["set", id, "--for", "0s"]),
         }
         raw
@@ -136,49 +136,49 @@ impl Scene {
 }
 
 /// A stream that its device has accepted and to which neither side has come.
-fn stream(service: &Raw, device: &str, requests: &Receiver<StreamRequest>) -> Stream {
-    let asked = service.send("POST", &format!("/twins/{device}/streams/ssh"), &[], "");
-    let request = requests.recv_timeout(PATIENCE).expect("the device is asked");
-    Stream { service: asked.answer().ticket(), device: (&request).into() }
+fn stream(service: &RawClient, device: &str, requests: &Receiver<StreamRequest>) -> Stream {
+    let pending = service.send("POST", &format!("/twins/{device}/streams/ssh"), &[], "");
+    let request = requests.recv_timeout(TIMEOUT).expect("the device is asked");
+    Stream { service: pending.answer().grant(), device: (&request).into() }
 }
 
-impl Somebody {
+impl TestIdentity {
     /// What comes of it, in a word.
-    fn tries(&self, scene: &Scene, entry: &str) -> &'static str {
+    fn tries(&self, fixture: &Fixture, entry: &str) -> &'static str {
         let own = self.first.side(self.role);
-        let with_token = |token: String| upgraded(self.raw.bring(&Ticket { token, ..own.clone() }));
+        let with_token = |token: String| upgraded(self.raw.bring(&StreamGrant { token, ..own.clone() }));
         match entry {
             "be-device" => upgraded(self.raw.control(&self.id)),
             "be-another-device" => upgraded(self.raw.control("pi-43")),
-            "open-named" => self.opens("pi-42/streams/ssh", scene),
-            "open-first" => self.opens("pi-42/streams", scene),
-            "open-named-on-unknown-device" => self.opens("nobody/streams/ssh", scene),
-            "open-first-on-unknown-device" => self.opens("nobody/streams", scene),
-            "open-named-on-another-device" => self.opens("pi-43/streams/ssh", scene),
-            "open-first-on-another-device" => self.opens("pi-43/streams", scene),
+            "open-named" => self.opens("pi-42/streams/ssh", fixture),
+            "open-first" => self.opens("pi-42/streams", fixture),
+            "open-named-on-unknown-device" => self.opens("nobody/streams/ssh", fixture),
+            "open-first-on-unknown-device" => self.opens("nobody/streams", fixture),
+            "open-named-on-another-device" => self.opens("pi-43/streams/ssh", fixture),
+            "open-first-on-another-device" => self.opens("pi-43/streams", fixture),
             "bring-without-token" => with_token(String::new()),
             "bring-made-up-token" => with_token(random::secret::<32>().reveal()),
             "bring-other-sides-token" => with_token(self.first.side(!self.role).token.clone()),
             "bring-other-streams-token" => with_token(self.second.side(self.role).token.clone()),
             "bring-to-the-other-side" => {
                 let url = self.first.side(!self.role).url.clone();
-                upgraded(self.raw.bring(&Ticket { url, ..own.clone() }))
+                upgraded(self.raw.bring(&StreamGrant { url, ..own.clone() }))
             }
             "bring-to-another-devices-stream" => {
                 let url = own.url.replace(&format!("/d/{}/", self.id), "/d/pi-43/");
-                upgraded(self.raw.bring(&Ticket { url, ..own.clone() }))
+                upgraded(self.raw.bring(&StreamGrant { url, ..own.clone() }))
             }
             "bring" => upgraded(self.raw.bring(own)),
-            "list" => self.raw.ask("GET", "/devices", &[], "").word(),
-            "join-with-wrong-code" => self.raw.redeem(&scene.hub.device_link("wrong")).word(),
+            "list" => self.raw.ask("GET", "/devices", &[], "").refusal_label(),
+            "join-with-wrong-code" => self.raw.redeem(&fixture.hub.device_link("wrong")).refusal_label(),
             entry => panic!("no such entry point: {entry}"),
         }
     }
 
-    fn opens(&self, path: &str, scene: &Scene) -> &'static str {
-        let word = self.raw.ask("POST", &format!("/twins/{path}"), &[], "").word();
+    fn opens(&self, path: &str, fixture: &Fixture) -> &'static str {
+        let word = self.raw.ask("POST", &format!("/twins/{path}"), &[], "").refusal_label();
         if word == "yes" && path.starts_with("pi-42") {
-            scene.device.recv_timeout(PATIENCE).expect("the device was asked");
+            fixture.device.recv_timeout(TIMEOUT).expect("the device was asked");
         }
         word
     }
@@ -203,6 +203,6 @@ impl Somebody {
     }
 }
 
-fn upgraded(result: Result<WebSocket, Answer>) -> &'static str {
-    result.map_or_else(|answer| answer.word(), |_| "yes")
+fn upgraded(result: Result<WebSocket, HttpResponse>) -> &'static str {
+    result.map_or_else(|answer| answer.refusal_label(), |_| "yes")
 }

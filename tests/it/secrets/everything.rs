@@ -5,14 +5,14 @@ use std::io::{PipeWriter, Read as _, Write as _};
 use std::net::Shutdown;
 use std::process::Command;
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 
-use super::told::Secrets;
-use crate::networks::Scene;
+use super::leaks::Secrets;
+use crate::networks::Fixture;
 use crate::ssh::fake;
 use crate::support::DEVICE;
-use crate::support::island::Island;
 use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::netns::NetNs;
 use crate::support::process::Process;
 use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{connect, port_of};
@@ -35,23 +35,23 @@ pub(super) struct Everything {
     /// Standard input of what runs.
     inputs: Vec<PipeWriter>,
     sshd: Sshd,
-    pub(super) scene: Scene,
+    pub(super) fixture: Fixture,
 }
 
 impl Everything {
     /// With this in the environment of device and laptop, made of the proxy and the file with its login.
-    pub(super) fn behind(proxy: fn(&Island) -> Proxy, environment: fn(Machine, &Proxy, &str) -> Machine) -> Self {
-        let scene = Scene::with_hub(proxy, &["-vv", "--metrics", "127.0.0.1:0"]);
-        let sshd = Sshd::start_on(&scene.far.machine());
+    pub(super) fn behind(proxy: fn(&NetNs) -> Proxy, environment: fn(Machine, &Proxy, &str) -> Machine) -> Self {
+        let fixture = Fixture::with_hub(proxy, &["-vv", "--metrics", "127.0.0.1:0"]);
+        let sshd = Sshd::start_on(&fixture.far.machine());
         let [device, laptop] = [(); 2].map(|()| {
-            let (machine, login) = scene.machine();
-            environment(machine.with("DEVSTREAM_LOG", "trace"), &scene.proxy, &login)
+            let (machine, login) = fixture.machine();
+            environment(machine.with("DEVSTREAM_LOG", "trace"), &fixture.proxy, &login)
         });
         let mut secrets = Secrets::default();
         secrets.login(USER, PASSWORD);
         [CONTENT, WRONG].into_iter().for_each(|secret| secrets.word(secret));
         let (running, said, inputs) = (Vec::new(), Vec::new(), Vec::new());
-        let mut everything = Self { device, laptop, secrets, running, said, inputs, sshd, scene };
+        let mut everything = Self { device, laptop, secrets, running, said, inputs, sshd, fixture };
         everything.join();
         everything.start_roles();
         everything.ask();
@@ -60,16 +60,16 @@ impl Everything {
 
     /// Each in another way: with an enrolment key, and with a link of its own.
     fn join(&mut self) {
-        let enrolment = self.scene.hub.link(&["enroll", "add", "--device", DEVICE, "--uses", "2", "--for", "1h"]);
-        let link = self.scene.hub.service_link("alice");
+        let enrolment = self.fixture.hub.link(&["enroll", "add", "--device", DEVICE, "--uses", "2", "--for", "1h"]);
+        let link = self.fixture.hub.service_link("alice");
         [&enrolment, &link].into_iter().for_each(|link| self.secrets.link(link));
         let (device, laptop) = (self.device.clone(), self.laptop.clone());
         self.run_with_input(&device, &["join", "--id", DEVICE], &enrolment, 0);
         self.run(&laptop, &["join", &link], 0);
-        self.run(&laptop, &["join", "--profile", "other", &link], Kind::AuthenticationFailed.row().exit.into());
+        self.run(&laptop, &["join", "--profile", "other", &link], RefusalKind::AuthenticationFailed.row().exit.into());
         self.run(&laptop, &["join", &link.replace("role=", "roll=")], 2);
         self.run(&laptop, &["join", &enrolment], 2);
-        for machine in [self.scene.hub.machine(), &device, &laptop] {
+        for machine in [self.fixture.hub.machine(), &device, &laptop] {
             self.secrets.keys(machine);
         }
     }
@@ -77,7 +77,7 @@ impl Everything {
     /// Every role, with content in every stream.
     fn start_roles(&mut self) {
         let (device, laptop) = (self.device.clone(), self.laptop.clone());
-        let forwards = [("ssh", self.sshd.port), ("echo", self.scene.target.port), ("rdp", self.scene.target.port)];
+        let forwards = [("ssh", self.sshd.port), ("echo", self.fixture.target.port), ("rdp", self.fixture.target.port)];
         let forwards = forwards.map(|(name, port)| format!("--forward={name}={port}"));
         let [ssh, echo, rdp] = forwards.each_ref().map(String::as_str);
         let agent = ["device-agent", ssh, echo, rdp, "--accept-command", TELLING];
@@ -112,7 +112,7 @@ impl Everything {
         let (_, process) = self.running.last().expect("a service-proxy");
         let port = port_of(&process.wait_line(" on 127.0.0.1:"));
         for _ in 0..2 {
-            let mut local = self.scene.far.enter(|| connect(port));
+            let mut local = self.fixture.far.enter(|| connect(port));
             writeln!(local, "{CONTENT}").expect("it is taken");
             local.shutdown(Shutdown::Write).expect("it is open");
             let mut answer = String::new();
@@ -123,7 +123,7 @@ impl Everything {
 
     /// What people ask each machine.
     fn ask(&mut self) {
-        let hub = self.scene.hub.machine().clone().with("DEVSTREAM_LOG", "trace");
+        let hub = self.fixture.hub.machine().clone().with("DEVSTREAM_LOG", "trace");
         let (device, laptop) = (self.device.clone(), self.laptop.clone());
         let port = self.sshd.port.to_string();
         let laptops = ["devices --json", "status --json", "profiles --json", "config show service-proxy"];
@@ -157,7 +157,7 @@ impl Everything {
         for (name, text) in &self.said {
             self.secrets.assert_not_in(name, text);
         }
-        let state = self.scene.hub.machine().home().join(".local/share/devstream/hub");
+        let state = self.fixture.hub.machine().home().join(".local/share/devstream/hub");
         let activity = fs::read_to_string(state.join("activity.jsonl")).expect("an activity log");
         assert!(activity.contains("streamOpened") || activity.contains("invoke"), "{activity}");
         self.secrets.assert_not_in("the activity log", &activity);
@@ -167,7 +167,7 @@ impl Everything {
             self.secrets.assert_not_in("what a program was given", &but(own, &children));
         }
         self.secrets.assert_not_in("ps", &but(own, &self.processes()));
-        self.assert_nothing_told_by("hub", &self.scene.hub.process, "");
+        self.assert_nothing_told_by("hub", &self.fixture.hub.process, "");
         for (name, process) in &self.running {
             self.assert_nothing_told_by(name, process, own);
         }
@@ -183,9 +183,9 @@ impl Everything {
     }
 
     fn metrics(&self) -> String {
-        let line = self.scene.hub.process.wait_line("hub: metrics on ");
+        let line = self.fixture.hub.process.wait_line("hub: metrics on ");
         let url = line.rsplit(' ').next().expect("an address");
-        let text = self.scene.near.run(&format!("curl --silent --show-error --max-time 10 {url}"));
+        let text = self.fixture.near.run(&format!("curl --silent --show-error --max-time 10 {url}"));
         assert!(text.contains("# EOF"), "{text}");
         text
     }
@@ -193,8 +193,8 @@ impl Everything {
     /// All that `ps` shows of what was started here, and of what that has started.
     fn processes(&self) -> String {
         let shown = Process::start(Command::new("ps").args(["auxeww"])).finish().stdout;
-        let homes =
-            [&self.device, &self.laptop, self.scene.hub.machine()].map(|machine| machine.home().display().to_string());
+        let homes = [&self.device, &self.laptop, self.fixture.hub.machine()]
+            .map(|machine| machine.home().display().to_string());
         let ours = shown.lines().filter(|line| homes.iter().any(|home| line.contains(home)));
         let ours: Vec<_> = ours.collect();
         assert!(

@@ -1,10 +1,10 @@
 //! What changes while connections stand by: the key that they were made with, and how many the hub holds.
 
-use devstream::proto::refusal::Kind;
+use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
-use super::scene::{LITTLE, Scene};
-use crate::support::raw::{Raw, RawDevice};
+use super::fixture::{Fixture, LITTLE};
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::targets::Target;
 use crate::support::{DEVICE, SOON, poll, within};
 
@@ -14,15 +14,15 @@ const OVERLAP: [&str; 2] = ["--overlap", "3s"];
 #[test]
 fn those_of_a_replaced_key_end_with_it_and_nobody_comes_with_it_again() {
     let target = Target::echo();
-    let scene = Scene::forwarding(&target);
-    let bob = Raw::join(&scene.hub.service_link("bob"));
-    let device = RawDevice::online(Raw::join(&scene.hub.device_link("other")), &["target"]);
+    let fixture = Fixture::forwarding(&target);
+    let bob = RawClient::join(&fixture.hub.service_link("bob"));
+    let device = RawDevice::online(RawClient::join(&fixture.hub.device_link("other")), &["target"]);
     for (role, id, old) in [("service", "bob", &bob), ("device", "other", &device.identity)] {
         let mut before = old.standby().expect("its key is good");
-        let new = Raw::join(&scene.hub.link(&[[role, "rotate", id].as_slice(), &OVERLAP].concat()));
+        let new = RawClient::join(&fixture.hub.link(&[[role, "rotate", id].as_slice(), &OVERLAP].concat()));
         let mut meanwhile = old.standby().expect("it is still good");
         // A device is offline when its control connection has ended for the same reason.
-        let ends = [Kind::KeyReplaced, Kind::PeerGone].map(|kind| kind.row().close);
+        let ends = [RefusalKind::KeyReplaced, RefusalKind::PeerGone].map(|kind| kind.row().close);
         within(SOON, "the end of the overlap", || {
             for standby in [&mut before, &mut meanwhile] {
                 let code = standby.expect_close();
@@ -37,44 +37,44 @@ fn those_of_a_replaced_key_end_with_it_and_nobody_comes_with_it_again() {
 #[test]
 fn the_next_stream_comes_with_the_new_key() {
     let target = Target::echo();
-    let scene = Scene::forwarding(&target);
-    for (role, id, machine) in [("service", "alice", &scene.laptop), ("device", DEVICE, &scene.device)] {
-        scene.warm(3);
-        let before = scene.connections();
-        machine.ask(&["join", &scene.hub.link(&[[role, "rotate", id].as_slice(), &OVERLAP].concat())]);
-        scene.echo(1, LITTLE);
-        assert_eq!(scene.connections(), before, "both keys are good: {role}");
-        let of_the_old_key = if role == "service" { &scene.above } else { &scene.below };
-        let (control, lines) = (usize::from(role == "device"), scene.agent.lines());
+    let fixture = Fixture::forwarding(&target);
+    for (role, id, machine) in [("service", "alice", &fixture.laptop), ("device", DEVICE, &fixture.device)] {
+        fixture.warm(3);
+        let before = fixture.connections();
+        machine.ask(&["join", &fixture.hub.link(&[[role, "rotate", id].as_slice(), &OVERLAP].concat())]);
+        fixture.echo(1, LITTLE);
+        assert_eq!(fixture.connections(), before, "both keys are good: {role}");
+        let of_the_old_key = if role == "service" { &fixture.above } else { &fixture.below };
+        let (control, lines) = (usize::from(role == "device"), fixture.agent.lines());
         within(SOON, "the end of the overlap", || {
             poll("the end of those that stand by", || (of_the_old_key.live() <= control).then_some(()));
         });
         if role == "device" {
-            scene.agent.wait_line_after(lines, "is online");
+            fixture.agent.wait_line_after(lines, "is online");
         }
-        scene.echo(2, LITTLE);
+        fixture.echo(2, LITTLE);
     }
-    scene.warm(3);
+    fixture.warm(3);
 }
 
 #[test]
 fn a_hub_that_holds_fewer_than_before_has_its_streams_all_the_same() {
     let target = Target::echo();
-    let mut scene = Scene::with(&target, [&["--standbys", "8"], &[], &[]]);
+    let mut fixture = Fixture::with(&target, [&["--standbys", "8"], &[], &[]]);
     for hold in [8, 2, 0] {
-        let lines = scene.agent.lines();
-        scene.hub.process.kill();
-        scene.start_hub_with(&["--standbys", &hold.to_string()]);
-        scene.agent.wait_line_after(lines, "is online");
+        let lines = fixture.agent.lines();
+        fixture.hub.process.kill();
+        fixture.start_hub_with(&["--standbys", &hold.to_string()]);
+        fixture.agent.wait_line_after(lines, "is online");
         for round in 0..3 {
-            let streams: Vec<_> = (0..4).map(|_| scene.alive()).collect();
+            let streams: Vec<_> = (0..4).map(|_| fixture.alive()).collect();
             drop(streams);
-            scene.echo(round, LITTLE);
+            fixture.echo(round, LITTLE);
         }
-        poll("no more of the proxy's than are held", || (scene.above.live() <= hold).then_some(()));
-        poll("no more of the agent's", || (scene.below.live() <= hold + 1).then_some(()));
-        assert_eq!(scene.above.live() > 0, hold > 0, "{hold}");
+        poll("no more of the proxy's than are held", || (fixture.above.live() <= hold).then_some(()));
+        poll("no more of the agent's", || (fixture.below.live() <= hold + 1).then_some(()));
+        assert_eq!(fixture.above.live() > 0, hold > 0, "{hold}");
         // What is interrupted comes back to the next hub.
-        poll("the end of every stream", || scene.hub.json::<Vec<Value>>(&["streams"]).is_empty().then_some(()));
+        poll("the end of every stream", || fixture.hub.json::<Vec<Value>>(&["streams"]).is_empty().then_some(()));
     }
 }

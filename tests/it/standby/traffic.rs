@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::scene::{LITTLE, Scene};
-use crate::support::bytes::{MIB, all_there_and_back, drain, reset};
-use crate::support::chaos::{Chaos, Fault, Way};
-use crate::support::dice::Dice;
+use super::fixture::{Fixture, LITTLE};
+use crate::support::bytes::{MIB, drain, echo_to_eof, reset};
+use crate::support::chaos::{Chaos, Direction, Fault};
+use crate::support::rng::Rng;
 use crate::support::targets::Target;
 use crate::support::{poll, within};
 
@@ -30,49 +30,49 @@ fn words(stream: u32, count: usize) -> Vec<u8> {
 #[test]
 fn streams_of_every_length_and_end_never_see_each_others_bytes() {
     let target = Target::echo_watched(|position, bytes| position == 0 && bytes.first() == Some(&RESET));
-    let scene = Scene::forwarding(&target);
-    scene.warm(3);
-    let held = others(&scene);
+    let fixture = Fixture::forwarding(&target);
+    fixture.warm(3);
+    let held = others(&fixture);
     thread::scope(|scope| {
         for worker in 0..WORKERS {
-            let scene = &scene;
+            let fixture = &fixture;
             scope.spawn(move || {
-                let mut dice = Dice::new(worker as u64);
+                let mut rng = Rng::new(worker as u64);
                 for number in 0..STREAMS {
                     let stream = u32::try_from(worker * STREAMS + number).unwrap();
-                    one_of_many(&scene.proxy.connect(), stream, &mut dice);
+                    one_of_many(&fixture.proxy.connect(), stream, &mut rng);
                 }
             });
         }
     });
     let streams = (WORKERS * STREAMS) as u64;
-    let [above, below] = scene.connections();
+    let [above, below] = fixture.connections();
     // Those that were reset take theirs with them.
     assert!(above < 2 * streams && below < streams, "{above} and {below} connections for {streams} streams");
-    scene.echo(1, LITTLE);
+    fixture.echo(1, LITTLE);
     poll("no more files than before, but for what stands by", || {
-        others(&scene).iter().zip(&held).all(|(now, before)| now <= before).then_some(())
+        others(&fixture).iter().zip(&held).all(|(now, before)| now <= before).then_some(())
     });
-    for role in [&scene.proxy.process, &scene.agent, &scene.hub.process] {
+    for role in [&fixture.proxy.process, &fixture.agent, &fixture.hub.process] {
         assert!(!role.log().contains("interrupted"), "nobody cut anything");
     }
 }
 
 /// Files that each has open, but for its connections through the network.
-fn others(scene: &Scene) -> [usize; 3] {
-    let [above, below] = [scene.above.live(), scene.below.live()];
-    let open = [&scene.proxy.process, &scene.agent, &scene.hub.process].map(|process| process.open_files());
+fn others(fixture: &Fixture) -> [usize; 3] {
+    let [above, below] = [fixture.above.live(), fixture.below.live()];
+    let open = [&fixture.proxy.process, &fixture.agent, &fixture.hub.process].map(|process| process.open_files());
     let connections = [above, below, above + below];
     std::array::from_fn(|index| open[index].saturating_sub(connections[index]))
 }
 
 /// Any of the ways in which a stream goes.
-fn one_of_many(local: &TcpStream, stream: u32, dice: &mut Dice) {
+fn one_of_many(local: &TcpStream, stream: u32, rng: &mut Rng) {
     let mut reader = local;
     let mut writer = local;
     let lengths = [0, 1, 16, 1500, 2048, 2100, 9000];
-    let sent = words(stream, lengths[dice.roll(lengths.len())]);
-    match dice.roll(20) {
+    let sent = words(stream, lengths[rng.random_below(lengths.len())]);
+    match rng.random_below(20) {
         0 => {
             // It may be reset before it has taken everything.
             let _ = writer.write_all(&[&[RESET], sent.as_slice()].concat());
@@ -82,7 +82,7 @@ fn one_of_many(local: &TcpStream, stream: u32, dice: &mut Dice) {
         }
         1 => {
             writer.write_all(&sent).unwrap();
-            let some = dice.roll(sent.len() + 1);
+            let some = rng.random_below(sent.len() + 1);
             let mut back = vec![0; some];
             reader.read_exact(&mut back).unwrap();
             assert!(back == sent[..some], "stream {stream}: other bytes");
@@ -93,7 +93,7 @@ fn one_of_many(local: &TcpStream, stream: u32, dice: &mut Dice) {
             let mut back = Vec::new();
             thread::scope(|scope| {
                 scope.spawn(|| {
-                    for piece in sent.chunks(1 + dice.roll(30_000)) {
+                    for piece in sent.chunks(1 + rng.random_below(30_000)) {
                         writer.write_all(piece).unwrap();
                     }
                     local.shutdown(Shutdown::Write).unwrap();
@@ -121,8 +121,8 @@ fn remembering() -> (Target, Firsts) {
 }
 
 /// One local connection that says something at once. Whether it comes back; if not, the connection is reset.
-fn says(scene: &Scene, number: u64) -> bool {
-    let mut local = scene.proxy.connect();
+fn says(fixture: &Fixture, number: u64) -> bool {
+    let mut local = fixture.proxy.connect();
     let mut back = [0; 8];
     let said = local.write_all(&number.to_be_bytes()).and_then(|()| local.read_exact(&mut back)).is_ok();
     assert!(!said || back == number.to_be_bytes(), "{number}: other bytes");
@@ -147,55 +147,55 @@ fn assert_once(firsts: &Firsts, echoed: &[u64]) {
 #[test]
 fn what_goes_along_with_a_request_comes_once_though_its_answer_is_swallowed() {
     let (target, firsts) = remembering();
-    let scene = Scene::forwarding(&target);
+    let fixture = Fixture::forwarding(&target);
     let mut echoed = Vec::new();
     for (round, (chaos, fault)) in [
-        (&scene.above, Fault::BlackHole(Way::Down)),
-        (&scene.above, Fault::Freeze(Way::Down)),
-        (&scene.above, Fault::Freeze(Way::Up)),
-        (&scene.below, Fault::BlackHole(Way::Up)),
-        (&scene.below, Fault::Freeze(Way::Up)),
-        (&scene.below, Fault::Freeze(Way::Down)),
+        (&fixture.above, Fault::BlackHole(Direction::Down)),
+        (&fixture.above, Fault::Freeze(Direction::Down)),
+        (&fixture.above, Fault::Freeze(Direction::Up)),
+        (&fixture.below, Fault::BlackHole(Direction::Up)),
+        (&fixture.below, Fault::Freeze(Direction::Up)),
+        (&fixture.below, Fault::Freeze(Direction::Down)),
     ]
     .into_iter()
     .enumerate()
     {
         let number = 1 + 2 * round as u64;
-        warm_saying(&scene, 1000 * number);
-        let first = u64::from(std::ptr::eq(chaos, &raw const scene.below));
+        warm_saying(&fixture, 1000 * number);
+        let first = u64::from(std::ptr::eq(chaos, &raw const fixture.below));
         (first..chaos.connections()).for_each(|number| _ = chaos.hit(number, fault));
-        if within(Duration::from_secs(20), &format!("an answer after {fault:?}"), || says(&scene, number)) {
+        if within(Duration::from_secs(20), &format!("an answer after {fault:?}"), || says(&fixture, number)) {
             echoed.push(number);
         }
         chaos.heal();
-        assert!(says(&scene, number + 1), "the next stream after {fault:?}");
+        assert!(says(&fixture, number + 1), "the next stream after {fault:?}");
         echoed.push(number + 1);
     }
     assert_once(&firsts, &echoed);
 }
 
-fn warm_saying(scene: &Scene, first: u64) {
+fn warm_saying(fixture: &Fixture, first: u64) {
     for number in first..first + 6 {
-        assert!(says(scene, number));
+        assert!(says(fixture, number));
     }
-    scene.settle();
+    fixture.settle();
 }
 
 #[test]
 fn what_an_agent_has_passed_on_is_not_passed_on_again_by_the_next_one() {
     let (target, firsts) = remembering();
-    let scene = Scene::forwarding(&target);
-    warm_saying(&scene, 100);
-    scene.below.hit_all(Fault::BlackHole(Way::Up));
+    let fixture = Fixture::forwarding(&target);
+    warm_saying(&fixture, 100);
+    fixture.below.hit_all(Fault::BlackHole(Direction::Up));
     thread::scope(|scope| {
-        let asked = scope.spawn(|| says(&scene, 1));
+        let asked = scope.spawn(|| says(&fixture, 1));
         poll("the first bytes at the target", || firsts.lock().unwrap().contains_key(&1).then_some(()));
-        let next = scene.another_agent();
+        let next = fixture.another_agent();
         asked.join().unwrap();
         next
     });
     assert_once(&firsts, &[]);
-    scene.agent.kill();
+    fixture.agent.kill();
 }
 
 #[test]
@@ -203,33 +203,33 @@ fn what_goes_along_with_requests_comes_once_whatever_the_network_does() {
     const ROUNDS: u64 = 25;
     let faults = [
         Fault::Cut,
-        Fault::BlackHole(Way::Up),
-        Fault::BlackHole(Way::Down),
-        Fault::BlackHole(Way::Both),
-        Fault::Freeze(Way::Up),
-        Fault::Freeze(Way::Down),
-        Fault::Freeze(Way::Both),
+        Fault::BlackHole(Direction::Up),
+        Fault::BlackHole(Direction::Down),
+        Fault::BlackHole(Direction::Both),
+        Fault::Freeze(Direction::Up),
+        Fault::Freeze(Direction::Down),
+        Fault::Freeze(Direction::Both),
     ];
     let (target, firsts) = remembering();
-    let scene = Scene::with(&target, [&["--dead-after", "4"]; 3]);
-    warm_saying(&scene, 1 << 40);
+    let fixture = Fixture::with(&target, [&["--dead-after", "4"]; 3]);
+    warm_saying(&fixture, 1 << 40);
     let storm =
         |chaos: &Chaos, seed| chaos.storm(seed, Duration::from_millis(150), Duration::from_millis(2500), &faults);
-    let storms = [storm(&scene.above, 1), storm(&scene.below, 2)];
+    let storms = [storm(&fixture.above, 1), storm(&fixture.below, 2)];
     let echoed: Vec<u64> = thread::scope(|scope| {
         let workers: Vec<_> = (0..8)
             .map(|worker| {
-                let scene = &scene;
+                let fixture = &fixture;
                 let numbers = worker * ROUNDS..(worker + 1) * ROUNDS;
-                scope.spawn(move || numbers.filter(|number| says(scene, 1 << 32 | number)).collect::<Vec<_>>())
+                scope.spawn(move || numbers.filter(|number| says(fixture, 1 << 32 | number)).collect::<Vec<_>>())
             })
             .collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).map(|number| 1 << 32 | number).collect()
     });
     drop(storms);
-    [&scene.above, &scene.below].into_iter().for_each(Chaos::heal);
+    [&fixture.above, &fixture.below].into_iter().for_each(Chaos::heal);
     assert!(!echoed.is_empty(), "nothing came through");
-    poll("a stream", || says(&scene, 1).then_some(()));
+    poll("a stream", || says(&fixture, 1).then_some(()));
     firsts.lock().unwrap().remove(&1);
     assert_once(&firsts, &echoed);
 }
@@ -238,27 +238,27 @@ fn what_goes_along_with_requests_comes_once_whatever_the_network_does() {
 fn a_stream_that_loses_its_connections_resumes_and_the_next_ones_work() {
     const LENGTH: u64 = 24 * MIB;
     let target = Target::echo();
-    let mut scene = Scene::forwarding(&target);
+    let mut fixture = Fixture::forwarding(&target);
     for round in 0..4 {
-        scene.warm(3);
-        let (before, lines) = (scene.connections(), scene.proxy.process.lines());
-        let local = scene.proxy.connect();
-        let bytes = scene.above.bytes();
-        let transfer = thread::spawn(move || all_there_and_back(&local, round, LENGTH));
-        poll("a part of it", || (scene.above.bytes() > bytes + LENGTH / 4).then_some(()));
-        assert_eq!(scene.connections(), before, "it is on a connection that stood by");
+        fixture.warm(3);
+        let (before, lines) = (fixture.connections(), fixture.proxy.process.lines());
+        let local = fixture.proxy.connect();
+        let bytes = fixture.above.bytes();
+        let transfer = thread::spawn(move || echo_to_eof(&local, round, LENGTH));
+        poll("a part of it", || (fixture.above.bytes() > bytes + LENGTH / 4).then_some(()));
+        assert_eq!(fixture.connections(), before, "it is on a connection that stood by");
         match round {
-            0 => _ = scene.above.hit_all(Fault::Cut),
-            1 => _ = scene.below.hit_all(Fault::Cut),
-            2 => [&scene.above, &scene.below].into_iter().for_each(|chaos| _ = chaos.hit_all(Fault::Cut)),
+            0 => _ = fixture.above.hit_all(Fault::Cut),
+            1 => _ = fixture.below.hit_all(Fault::Cut),
+            2 => [&fixture.above, &fixture.below].into_iter().for_each(|chaos| _ = chaos.hit_all(Fault::Cut)),
             _ => {
-                scene.hub.process.kill();
-                scene.start_hub();
+                fixture.hub.process.kill();
+                fixture.start_hub();
             }
         }
         assert!(!transfer.is_finished(), "too little to carry");
         transfer.join().unwrap();
-        scene.proxy.process.wait_line_after(lines, "resumed after");
-        scene.echo(round, LITTLE);
+        fixture.proxy.process.wait_line_after(lines, "resumed after");
+        fixture.echo(round, LITTLE);
     }
 }

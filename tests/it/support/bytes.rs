@@ -75,46 +75,46 @@ impl Pattern {
 
 /// How a direction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum StreamEnd {
     /// As TCP's FIN.
     Eof,
     /// As TCP's RST.
     Reset,
-    /// Not at all: it stood still for [`STILL`].
+    /// Not at all: it stood still for [`STALL_TIMEOUT`].
     Stalled,
 }
 
 /// What one side saw of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct Observed {
     pub(crate) bytes: u64,
-    pub(crate) end: End,
+    pub(crate) end: StreamEnd,
 }
 
 /// A connection that took nothing for this long is held back.
-pub(crate) const STILL: Duration = Duration::from_secs(3);
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reads to the end, whichever it is.
-pub(crate) fn drain(from: &mut TcpStream) -> Seen {
+pub(crate) fn drain(from: &mut TcpStream) -> Observed {
     let mut buffer = vec![0; CHUNK];
     let mut bytes = 0;
     loop {
         match read_some(from, &mut buffer) {
-            Ok(0) => return Seen { bytes, end: End::Eof },
+            Ok(0) => return Observed { bytes, end: StreamEnd::Eof },
             Ok(count) => bytes += count as u64,
-            Err(error) => return Seen { bytes, end: end_of(&error) },
+            Err(error) => return Observed { bytes, end: end_of(&error) },
         }
     }
 }
 
 /// What a failed read or write says about the connection.
-pub(crate) fn end_of(error: &io::Error) -> End {
+pub(crate) fn end_of(error: &io::Error) -> StreamEnd {
     let kind = error.kind();
     if matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
-        End::Reset
+        StreamEnd::Reset
     } else {
         assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "an unexpected end: {error}");
-        End::Stalled
+        StreamEnd::Stalled
     }
 }
 
@@ -135,14 +135,14 @@ pub(crate) fn read_some(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Res
 }
 
 /// Sends and receives at the same time, over an echo.
-pub(crate) fn there_and_back(stream: &TcpStream, seed: u64, length: u64) {
+pub(crate) fn echo_round_trip(stream: &TcpStream, seed: u64, length: u64) {
     echoed(stream, seed, length, || ());
 }
 
 /// The same, and the end of each direction behind its last byte.
-pub(crate) fn all_there_and_back(stream: &TcpStream, seed: u64, length: u64) {
+pub(crate) fn echo_to_eof(stream: &TcpStream, seed: u64, length: u64) {
     echoed(stream, seed, length, || stream.shutdown(Shutdown::Write).unwrap());
-    assert_eq!(drain(&mut stream.try_clone().unwrap()), Seen { bytes: 0, end: End::Eof });
+    assert_eq!(drain(&mut stream.try_clone().unwrap()), Observed { bytes: 0, end: StreamEnd::Eof });
 }
 
 fn echoed(stream: &TcpStream, seed: u64, length: u64, when_sent: impl FnOnce() + Send) {

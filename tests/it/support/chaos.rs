@@ -1,10 +1,10 @@
 //! A seeded TCP proxy on loopback that breaks what it carries: in front of a hub it is a bad network.
 //!
 //! Faults hit a connection that is up ([`Chaos::hit_one`]), all of them ([`Chaos::hit_all`]), all and every new one
-//! ([`Chaos::everything`]), or random ones again and again ([`Chaos::storm`]). Which connection a seed means depends on
+//! ([`Chaos::hit_everything`]), or random ones again and again ([`Chaos::storm`]). Which connection a seed means depends on
 //! nothing but the seed and the order in which the connections came.
 
-mod way;
+mod direction;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,11 +20,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use self::way::{Rules, carry};
+use self::direction::{Rules, carry};
 
 /// A direction: up is from who connected to where it leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     Up,
     Down,
     Both,
@@ -36,19 +36,19 @@ pub(crate) enum Fault {
     /// RST to both ends.
     Cut,
     /// FIN, though the sender has not ended; what it still sends is dropped.
-    Close(Way),
+    Close(Direction),
     /// The same, at the next edge of a TLS record.
-    Truncate(Way),
+    Truncate(Direction),
     /// What is sent is taken and dropped, ends and resets too. Healed with bytes lost, the connection is cut.
-    BlackHole(Way),
+    BlackHole(Direction),
     /// Nothing is read and nothing written: TCP holds the senders back. Healed, it goes on with nothing lost.
-    Freeze(Way),
+    Freeze(Direction),
     /// Each way; the jitter comes on top and changes no order.
     Delay { delay: Duration, jitter: Duration },
     /// So many bytes a second, each way.
     Trickle(u64),
     /// One bit of what comes next.
-    Corrupt(Way),
+    Corrupt(Direction),
 }
 
 /// A running one; gone when dropped, with its connections.
@@ -123,7 +123,7 @@ impl Chaos {
     }
 
     /// Hits every connection, those to come as well until [`Chaos::heal`].
-    pub(crate) fn everything(&self, fault: Fault) {
+    pub(crate) fn hit_everything(&self, fault: Fault) {
         self.shared.lock().lasting.push(fault);
         self.shared.hit_all(fault);
     }
@@ -155,9 +155,9 @@ impl Chaos {
                 next += pause;
                 sleep_until(next).await;
                 while healing.try_join_next().is_some() {}
-                let dice = mixed(seed.wrapping_add(step));
-                let fault = faults[pick(dice, faults.len())];
-                if let Some(link) = shared.hit_one(mixed(dice), fault) {
+                let random = splitmix64(seed.wrapping_add(step));
+                let fault = faults[pick(random, faults.len())];
+                if let Some(link) = shared.hit_one(splitmix64(random), fault) {
                     noted.lock().unwrap().push((link.number, fault));
                     let (shared, until) = (shared.clone(), Instant::now() + lasting);
                     healing.spawn(async move {
@@ -229,8 +229,8 @@ impl Shared {
     }
 
     fn hit_one(&self, seed: u64, fault: Fault) -> Option<Arc<Link>> {
-        let well: Vec<_> = self.lock().live.values().filter(|link| link.is_well()).cloned().collect();
-        let link = well.get(pick(mixed(seed), well.len()))?;
+        let healthy: Vec<_> = self.lock().live.values().filter(|link| link.is_healthy()).cloned().collect();
+        let link = healthy.get(pick(splitmix64(seed), healthy.len()))?;
         self.hit(link, fault);
         Some(link.clone())
     }
@@ -263,22 +263,22 @@ impl Link {
         if fault == Fault::Cut {
             self.cut.cancel();
         }
-        for (rules, way) in self.rules.iter().zip([Way::Up, Way::Down]) {
-            rules.send_modify(|rules| rules.suffer(fault, way));
+        for (rules, direction) in self.rules.iter().zip([Direction::Up, Direction::Down]) {
+            rules.send_modify(|rules| rules.apply(fault, direction));
         }
-        matches!(fault, Fault::Cut | Fault::Close(Way::Both) | Fault::Truncate(Way::Both))
+        matches!(fault, Fault::Cut | Fault::Close(Direction::Both) | Fault::Truncate(Direction::Both))
     }
 
     /// One end went away in a black hole. Once both have, nobody is left to be fooled.
-    fn left_in_silence(&self) {
+    fn end_left(&self) {
         self.lost.store(true, Ordering::Relaxed);
         if self.left.swap(true, Ordering::Relaxed) {
             self.cut.cancel();
         }
     }
 
-    fn is_well(&self) -> bool {
-        self.rules.iter().all(|rules| rules.borrow().is_well())
+    fn is_healthy(&self) -> bool {
+        self.rules.iter().all(|rules| rules.borrow().is_healthy())
     }
 }
 
@@ -314,13 +314,13 @@ fn reset(stream: &TcpStream) {
 }
 
 /// Steele, Lea and Flood's SplitMix64: neighbouring seeds give numbers that have nothing in common.
-fn mixed(seed: u64) -> u64 {
+fn splitmix64(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-fn pick(dice: u64, among: usize) -> usize {
-    usize::try_from(dice % among.max(1) as u64).unwrap()
+fn pick(random: u64, among: usize) -> usize {
+    usize::try_from(random % among.max(1) as u64).unwrap()
 }

@@ -4,20 +4,22 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::net::websocket::derive_accept_key;
-use devstream::proto::http::{ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL_HEADER, TOKEN_HEADER, URL_HEADER};
+use devstream::proto::http::{
+    ACCEPTED_HEADER, CONTROL_PROTOCOL, STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
+};
 use devstream::proto::id::StreamId;
 use devstream::proto::message::{StreamRequest, ToDevice, encode};
 use devstream::proto::secret::StreamToken;
-use devstream::proto::standby::{HOLD_HEADER, URL_HEADER as STANDBY_URL_HEADER};
+use devstream::proto::standby::{STANDBY_LIMIT_HEADER, STANDBY_URL_HEADER};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificates::{NAME, Pair};
 use super::websocket::{Frame, WebSocket};
-use super::{DEVICE, PATIENCE, STREAM_PROTOCOL, poll};
+use super::{DEVICE, STREAM_PROTOCOL, TIMEOUT, poll};
 
 /// A client's connection, as the fake hub has it.
 pub(crate) type Tls = StreamOwned<ServerConnection, TcpStream>;
@@ -29,7 +31,7 @@ pub(crate) struct FakeHub {
 }
 
 /// A request's head, and the connection it came on.
-pub(crate) struct Visit {
+pub(crate) struct ReceivedRequest {
     pub(crate) stream: Tls,
     pub(crate) head: String,
 }
@@ -52,38 +54,38 @@ impl FakeHub {
     pub(crate) fn try_accept(&self) -> Option<TcpStream> {
         let (stream, _) = self.listener.accept().ok()?;
         stream.set_nonblocking(false).expect("a socket can wait");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a socket takes a timeout");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("a socket takes a timeout");
         Some(stream)
     }
 
     /// The request on a connection, unless the client leaves before.
-    pub(crate) fn receive(&self, client: TcpStream) -> Option<Visit> {
+    pub(crate) fn receive(&self, client: TcpStream) -> Option<ReceivedRequest> {
         let connection = ServerConnection::new(self.tls.clone()).expect("a TLS server");
         let mut stream = StreamOwned::new(connection, client);
         let head = read_head(&mut stream).ok()?;
-        Some(Visit { stream, head })
+        Some(ReceivedRequest { stream, head })
     }
 
     /// The next request.
-    pub(crate) fn accept(&self) -> Visit {
+    pub(crate) fn accept(&self) -> ReceivedRequest {
         poll("a client", || {
             // A client may try an address and go on with another one.
-            let mut visit = self.try_accept().and_then(|client| self.receive(client))?;
-            if visit.head.starts_with("GET /standby ") {
+            let mut request = self.try_accept().and_then(|client| self.receive(client))?;
+            if request.head.starts_with("GET /standby ") {
                 // What the hub before this one has offered.
-                visit.answer(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+                request.respond(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
                 return None;
             }
-            Some(visit)
+            Some(request)
         })
     }
 
     /// The next one, which must be an agent, once it is online here.
     pub(crate) fn agent(&self) -> WebSocket<Tls> {
         // The ends of streams that were open at another hub come back as well.
-        let visit = poll("an agent", || Some(self.accept()).filter(|visit| visit.head.contains("/devices/")));
-        let mut control = visit.upgrade();
+        let request = poll("an agent", || Some(self.accept()).filter(|request| request.head.contains("/devices/")));
+        let mut control = request.upgrade();
         let Ok(Frame::Text(hello)) = control.next() else { panic!("no hello") };
         assert!(hello.contains("\"hello\""), "{hello}");
         control.text(&encode(&ToDevice::Welcome { version: "0.0.0".into(), standby: None })).expect("the agent reads");
@@ -100,7 +102,7 @@ impl FakeHub {
             protocol: Some(STREAM_PROTOCOL.into()),
             service: "alice".parse().expect("a name"),
             source: ([127, 0, 0, 1], 1).into(),
-            rests: false,
+            reusable: false,
         };
         agent.text(&encode(&ToDevice::StreamRequest(request))).expect("the agent reads");
         let answer = agent.next().expect("an answer");
@@ -109,20 +111,20 @@ impl FakeHub {
     }
 
     /// Answers a proxy's request for a stream with a yes.
-    pub(crate) fn grant(&self, asked: Visit) {
-        self.grant_with(asked, "");
+    pub(crate) fn grant(&self, request: ReceivedRequest) {
+        self.grant_with(request, "");
     }
 
     /// With further headers, each with its end of line.
-    fn grant_with(&self, mut asked: Visit, further: &str) {
+    fn grant_with(&self, mut request: ReceivedRequest, further: &str) {
         let token: StreamToken = random::secret();
         let answer = format!(
-            "HTTP/1.1 200 OK\r\n{ACCEPTED_HEADER}: True\r\n{URL_HEADER}: {}\r\n{TOKEN_HEADER}: {}\r\n\
+            "HTTP/1.1 200 OK\r\n{ACCEPTED_HEADER}: True\r\n{STREAM_URL_HEADER}: {}\r\n{STREAM_TOKEN_HEADER}: {}\r\n\
              {STREAM_PROTOCOL_HEADER}: {STREAM_PROTOCOL}\r\n{further}content-length: 0\r\nconnection: close\r\n\r\n",
             self.url(),
             token.reveal()
         );
-        asked.answer(answer.as_bytes());
+        request.respond(answer.as_bytes());
     }
 
     /// A proxy's next stream.
@@ -133,7 +135,7 @@ impl FakeHub {
 
     /// The same from a hub that would have the proxy's connections stand by at this port.
     pub(crate) fn stream_of_proxy_offering(&self, port: u16) -> WebSocket<Tls> {
-        let offer = format!("{STANDBY_URL_HEADER}: wss://{NAME}:{port}/standby\r\n{HOLD_HEADER}: 64\r\n");
+        let offer = format!("{STANDBY_URL_HEADER}: wss://{NAME}:{port}/standby\r\n{STANDBY_LIMIT_HEADER}: 64\r\n");
         self.grant_with(self.accept(), &offer);
         self.accept().upgrade()
     }
@@ -144,9 +146,9 @@ impl FakeHub {
     }
 }
 
-impl Visit {
+impl ReceivedRequest {
     /// Sends this, whatever it is. Whoever left does not hear it.
-    pub(crate) fn answer(&mut self, bytes: &[u8]) {
+    pub(crate) fn respond(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
         let _ = self.stream.flush();
     }
@@ -157,14 +159,14 @@ impl Visit {
         let wanted = self.header("sec-websocket-protocol").unwrap_or_default();
         let chosen = [CONTROL_PROTOCOL, STREAM_PROTOCOL].into_iter().find(|known| wanted.contains(known));
         let protocol = chosen.map(|chosen| format!("sec-websocket-protocol: {chosen}\r\n")).unwrap_or_default();
-        self.answer(
+        self.respond(
             format!(
                 "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                  sec-websocket-accept: {accept}\r\n{protocol}\r\n"
             )
             .as_bytes(),
         );
-        WebSocket::of_server(self.stream)
+        WebSocket::server(self.stream)
     }
 
     fn header(&self, name: &str) -> Option<&str> {

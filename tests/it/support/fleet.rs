@@ -1,16 +1,17 @@
 //! Many devices in one process: the agent itself, as tasks.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use devstream::agent;
-use devstream::agent::config::{AgentConfig, Consent};
-use devstream::net::client::{Client, Particulars};
-use devstream::net::clock;
-use devstream::net::pump::Line;
-use devstream::net::random;
+use devstream::agent::config::{AccessPolicy, AgentConfig};
+use devstream::net::client::{Client, ClientFactory, RequestOptions};
+use devstream::net::os::clock;
+use devstream::net::os::random;
 use devstream::net::shutdown::Shutdown;
 use devstream::net::tls::Trust;
+use devstream::net::tunnel::pump::TransportOptions;
 use devstream::proto::admin::HubStatus;
 use devstream::proto::http::Route;
 use devstream::proto::id::{DeviceId, Principal, Role};
@@ -27,7 +28,7 @@ const JOINING_AT_ONCE: usize = 16;
 
 /// What every hub of a fleet is told: all of it is at one address, and half of what a hub holds of strangers is not
 /// turned away at random.
-pub(crate) const ONE_ADDRESS: [&str; 2] = ["--max-strangers-per-source", "512"];
+pub(crate) const ONE_ADDRESS: [&str; 2] = ["--max-unauthenticated-per-source", "512"];
 
 /// Agents, online or on their way. They end when this is dropped.
 pub(crate) struct Fleet {
@@ -37,7 +38,7 @@ pub(crate) struct Fleet {
 
 /// How a fleet came back.
 #[derive(Debug)]
-pub(crate) struct Return {
+pub(crate) struct Reconnect {
     /// From the hub's start until the last one was online.
     pub(crate) took: Duration,
     /// The hub's memory before, with everybody online …
@@ -73,13 +74,13 @@ impl Fleet {
     }
 
     /// Kills the hub, starts it again where it was, and waits until all are back.
-    pub(crate) fn comes_back(&self, hub: &mut Hub, arguments: &[&str], deadline: Duration) -> Return {
+    pub(crate) fn reconnect(&self, hub: &mut Hub, arguments: &[&str], deadline: Duration) -> Reconnect {
         let steady = hub.process.memory().now;
         hub.process.kill();
         let start: Instant = clock::now();
         *hub = Hub::start_on(&hub.machine().clone(), hub.port, arguments);
         self.wait_online(hub, deadline);
-        Return { took: clock::now() - start, steady, peak: hub.process.memory().peak }
+        Reconnect { took: clock::now() - start, steady, peak: hub.process.memory().peak }
     }
 }
 
@@ -101,7 +102,7 @@ async fn join(link: JoinLink, device: DeviceId) -> Client {
     let principal = Principal { role: Role::Device, id: device.into() };
     let trust = Trust::Pin(link.pin.expect("a pin"));
     let client = Client::new(link.hub, &trust, principal, Arc::new(key)).expect("a client");
-    let answer = client.ask(&Route::Join, Particulars { body: body.into(), ..Particulars::default() }).await;
+    let answer = client.request(&Route::Join, RequestOptions { body: body.into(), ..RequestOptions::default() }).await;
     let answer = answer.expect("the hub answers");
     assert!(answer.status().is_success(), "{answer:?}");
     client
@@ -111,14 +112,11 @@ fn config(client: Client) -> AgentConfig {
     let device = client.principal().id.as_str().parse().expect("an id");
     AgentConfig {
         device,
-        enrol: Arc::new(move || {
-            let client = client.clone();
-            Box::pin(async move { Ok(client) })
-        }),
-        offers: ["22".parse().expect("a forward")].into_iter().collect(),
-        consent: Consent::default(),
-        renewed_by_restart: false,
-        line: Line::default(),
+        client_factory: ClientFactory::new(move || ready(Ok(client.clone()))),
+        targets: ["22".parse().expect("a forward")].into_iter().collect(),
+        access_policy: AccessPolicy::default(),
+        exit_when_key_refused: false,
+        transport: TransportOptions::default(),
         drain: Duration::ZERO,
         observer: Arc::new(|_| {}),
     }

@@ -1,8 +1,9 @@
 //! A proxy that inspects TLS, as some companies have on the way out: it ends each session and starts another.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use devstream::net::tls::{Trust, client_config};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -54,9 +55,9 @@ impl Middlebox {
         format!("{NAME}:{}", self.port)
     }
 
-    /// What it has read of each client by now.
+    /// Returns the bytes read from each client so far.
     pub(crate) fn read(&self) -> Vec<Vec<u8>> {
-        self.read.lock().unwrap().clone()
+        self.read.lock().clone()
     }
 }
 
@@ -72,7 +73,7 @@ async fn inspect(
     let server = TcpStream::connect(("127.0.0.1", hub)).await.unwrap();
     let Ok(server) = outwards.connect(ServerName::try_from(NAME).unwrap(), server).await else { return };
     let index = {
-        let mut reads = reads.lock().unwrap();
+        let mut reads = reads.lock();
         reads.push(Vec::new());
         reads.len() - 1
     };
@@ -80,7 +81,7 @@ async fn inspect(
     let upwards = async {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = client_reads.read(&mut buffer).await {
-            reads.lock().unwrap()[index].extend_from_slice(&buffer[..count]);
+            reads.lock()[index].extend_from_slice(&buffer[..count]);
             if server_writes.write_all(&buffer[..count]).await.is_err() || server_writes.flush().await.is_err() {
                 break;
             }

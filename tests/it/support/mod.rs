@@ -3,26 +3,26 @@
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::clock;
+use devstream::net::os::clock;
 
-pub(crate) mod answer;
-pub(crate) mod bent;
 pub(crate) mod bytes;
 pub(crate) mod certificates;
 pub(crate) mod chaos;
-pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod fake_hub;
 pub(crate) mod fleet;
-pub(crate) mod island;
 pub(crate) mod kosoku;
 pub(crate) mod machine;
+pub(crate) mod malformed;
 pub(crate) mod memory;
 pub(crate) mod middlebox;
+pub(crate) mod netns;
 pub(crate) mod pebble;
 pub(crate) mod process;
 pub(crate) mod proxies;
 pub(crate) mod raw;
+pub(crate) mod response;
+pub(crate) mod rng;
 pub(crate) mod roles;
 pub(crate) mod sshd;
 pub(crate) mod targets;
@@ -30,7 +30,7 @@ pub(crate) mod terminal;
 pub(crate) mod websocket;
 
 /// For anything that should happen at once: generous, because test machines are slow and busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The device of most tests.
 pub(crate) const DEVICE: &str = "pi-42";
@@ -54,16 +54,16 @@ pub(crate) fn within<R>(limit: Duration, what: &str, work: impl FnOnce() -> R) -
 }
 
 /// Between two looks: the processors are for what is looked at.
-pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(2);
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Asks again and again until there is an answer.
 pub(crate) fn poll<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
-    let deadline = clock::now() + PATIENCE;
+    let deadline = clock::now() + TIMEOUT;
     loop {
         if let Some(found) = look() {
             return found;
         }
         assert!(clock::now() < deadline, "{what} never came");
-        thread::park_timeout(LOOK_AGAIN);
+        thread::park_timeout(POLL_INTERVAL);
     }
 }

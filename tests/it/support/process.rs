@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 use std::{fmt, fs};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// A running program; killed when dropped.
 pub(crate) struct Process {
@@ -60,19 +60,19 @@ impl Process {
 
     /// The same, not looking at the first lines; [`Process::lines`] tells how many there are now.
     pub(crate) fn wait_line_after(&self, skipped: usize, pattern: &str) -> String {
-        match self.look_for(skipped, pattern, PATIENCE) {
+        match self.find_line(skipped, pattern, TIMEOUT) {
             Some(line) => line,
             None => panic!("no line with '{pattern}' from {self}"),
         }
     }
 
     /// The same; none if the program ends first, or time does.
-    pub(crate) fn look_for(&self, skipped: usize, pattern: &str, patience: Duration) -> Option<String> {
-        self.look(skipped, patience, |line| line.contains(pattern).then(|| line.to_owned()))
+    pub(crate) fn find_line(&self, skipped: usize, pattern: &str, patience: Duration) -> Option<String> {
+        self.find(skipped, patience, |line| line.contains(pattern).then(|| line.to_owned()))
     }
 
     /// What the first line says that says something; none if the program ends first, or time does.
-    pub(crate) fn look<R>(&self, skipped: usize, patience: Duration, said: impl Fn(&str) -> Option<R>) -> Option<R> {
+    pub(crate) fn find<R>(&self, skipped: usize, patience: Duration, said: impl Fn(&str) -> Option<R>) -> Option<R> {
         let found = |log: &Log| log.lines.iter().skip(skipped).find_map(|line| said(&line.text));
         let log = self.shared.wait(patience, |log| log.is_complete() || found(log).is_some());
         found(&log)
@@ -95,7 +95,7 @@ impl Process {
 
     /// Waits for its end.
     pub(crate) fn finish(self) -> Finished {
-        self.finish_within(PATIENCE)
+        self.finish_within(TIMEOUT)
     }
 
     /// Waits for its end, but not longer than this.
@@ -131,7 +131,7 @@ impl Process {
 
     /// Waits until it is gone, for whatever reason, and tells that.
     pub(crate) fn wait_end(&self) -> ExitStatus {
-        let exit = self.shared.wait(PATIENCE, |log| log.exit.is_some()).exit;
+        let exit = self.shared.wait(TIMEOUT, |log| log.exit.is_some()).exit;
         exit.unwrap_or_else(|| panic!("still running: {self}"))
     }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::island::Island;
+use super::netns::NetNs;
 use super::poll;
 use super::process::Process;
 use super::sshd::Sshd;
@@ -29,12 +29,12 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// squid, which lets [`USER`] in.
-    pub(crate) fn squid(island: &Island) -> Self {
-        Self::squid_on(island, closed_port())
+    pub(crate) fn squid(netns: &NetNs) -> Self {
+        Self::squid_on(netns, closed_port())
     }
 
     /// The same on this port, which an earlier one had.
-    pub(crate) fn squid_on(island: &Island, port: u16) -> Self {
+    pub(crate) fn squid_on(netns: &NetNs, port: u16) -> Self {
         let directory = directory();
         let path = directory.path();
         let check = format!(
@@ -49,36 +49,36 @@ impl Proxy {
             path = path.display()
         );
         fs::write(path.join("config"), config).expect("a file can be written");
-        let mut command = island.machine().command("/usr/sbin/squid");
+        let mut command = netns.machine().command("/usr/sbin/squid");
         command.args(["-N", "-f"]).arg(path.join("config"));
-        Self::start(island, command, port, None, directory)
+        Self::start(netns, command, port, None, directory)
     }
 
     /// microsocks, which lets [`USER`] in.
-    pub(crate) fn microsocks(island: &Island) -> Self {
+    pub(crate) fn microsocks(netns: &NetNs) -> Self {
         let port = closed_port();
-        let mut command = island.machine().command("microsocks");
+        let mut command = netns.machine().command("microsocks");
         command.args(["-i", &ADDRESS.to_string(), "-p", &port.to_string(), "-u", USER, "-P", PASSWORD]);
-        Self::start(island, command, port, None, directory())
+        Self::start(netns, command, port, None, directory())
     }
 
     /// `ssh -D`, which asks for nothing.
-    pub(crate) fn ssh(island: &Island) -> Self {
+    pub(crate) fn ssh(netns: &NetNs) -> Self {
         let port = closed_port();
-        let machine = island.machine();
+        let machine = netns.machine();
         let server = Sshd::start_on(&machine);
         let mut command = server.client(&machine, "ssh");
         let to = format!("{}@127.0.0.1", server.user);
         command.args(["-N", "-D", &format!("{ADDRESS}:{port}"), "-p", &server.port.to_string(), &to]);
-        Self::start(island, command, port, Some(server), directory())
+        Self::start(netns, command, port, Some(server), directory())
     }
 
-    fn start(island: &Island, mut command: Command, port: u16, server: Option<Sshd>, directory: TempDir) -> Self {
+    fn start(netns: &NetNs, mut command: Command, port: u16, server: Option<Sshd>, directory: TempDir) -> Self {
         // Where it starts is still there then.
         let process = Process::start(command.current_dir("/"));
         poll("a proxy that listens", || {
             assert!(process.is_running(), "{process}");
-            island.enter(|| TcpStream::connect((ADDRESS, port)).ok())
+            netns.enter(|| TcpStream::connect((ADDRESS, port)).ok())
         });
         Self { process, port, _server: server, _directory: directory }
     }

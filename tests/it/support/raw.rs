@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use devstream::net::random;
+use devstream::net::os::random;
 use devstream::net::tls::{self, Trust};
 use devstream::proto::auth::{self, Binding, Credential, Session};
 use devstream::proto::http::CONTROL_PROTOCOL;
@@ -21,7 +21,7 @@ use devstream::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::answer::{Answer, read_answer};
+use super::response::{HttpResponse, read_response};
 use super::roles::{connect, connect_from};
 use super::websocket::{Frame, WebSocket};
 use super::{DEVICE, STREAM_PROTOCOL};
@@ -31,7 +31,7 @@ pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// An identity and where it belongs.
 #[derive(Clone)]
-pub(crate) struct Raw {
+pub(crate) struct RawClient {
     /// Where it connects from, if not from where everybody does.
     from: Option<Ipv4Addr>,
     hub: HubAddress,
@@ -41,7 +41,7 @@ pub(crate) struct Raw {
     key: Option<Arc<PrivateKey>>,
 }
 
-impl Raw {
+impl RawClient {
     /// Spends a join link.
     pub(crate) fn join(link: &str) -> Self {
         let raw = Self::before_joining(link);
@@ -81,7 +81,7 @@ impl Raw {
     }
 
     /// Asks to join with the code in a link, whoever that is for.
-    pub(crate) fn redeem(&self, link: &str) -> Answer {
+    pub(crate) fn redeem(&self, link: &str) -> HttpResponse {
         let link: JoinLink = link.parse().expect("a join link");
         let key = self.key.as_ref().map_or_else(|| PublicKey::from_bytes([1; 32]), |key| key.public());
         self.ask("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key }))
@@ -95,21 +95,21 @@ impl Raw {
     }
 
     /// Whether the hub ends the connection after its answer to this.
-    pub(crate) fn is_hung_up_after(&self, method: &str, path: &str) -> bool {
-        let Pending(mut stream) = self.send(method, path, &[], "");
-        read_answer(&mut stream).expect("an answer");
+    pub(crate) fn closes_after(&self, method: &str, path: &str) -> bool {
+        let PendingResponse(mut stream) = self.send(method, path, &[], "");
+        read_response(&mut stream).expect("an answer");
         // With or without TLS's goodbye.
         matches!(stream.read(&mut [0]), Ok(0) | Err(_))
     }
 
     /// Asks to be let in as a device.
-    pub(crate) fn control(&self, device: &str) -> Result<WebSocket, Answer> {
+    pub(crate) fn control(&self, device: &str) -> Result<WebSocket, HttpResponse> {
         self.upgrade(&self.hub, &format!("/devices/{device}/control"), Some(CONTROL_PROTOCOL), None)
             .map(|(socket, _)| socket)
     }
 
     /// Asks to stand by.
-    pub(crate) fn standby(&self) -> Result<WebSocket, Answer> {
+    pub(crate) fn standby(&self) -> Result<WebSocket, HttpResponse> {
         self.upgrade(&self.hub, "/standby", Some(STANDBY_PROTOCOL), None).map(|(socket, _)| socket)
     }
 
@@ -124,57 +124,61 @@ impl Raw {
     }
 
     /// A signed request and its answer, where the hub may hang up instead.
-    pub(crate) fn try_ask(&self, method: &str, path: &str) -> io::Result<Answer> {
+    pub(crate) fn try_ask(&self, method: &str, path: &str) -> io::Result<HttpResponse> {
         let mut stream = self.try_dial()?;
         self.sign_and_send(&mut stream, &self.hub, method, path, &[("content-length", "0")], "")?;
-        read_answer(&mut stream)
+        read_response(&mut stream)
     }
 
     /// A signed request and its answer.
-    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> HttpResponse {
         self.send(method, path, headers, body).answer()
     }
 
     /// A request that nobody signed, and its answer.
-    pub(crate) fn ask_unsigned(&self, method: &str, path: &str) -> Answer {
+    pub(crate) fn ask_unsigned(&self, method: &str, path: &str) -> HttpResponse {
         let mut stream = self.dial();
         let request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n", self.hub);
         stream.write_all(request.as_bytes()).expect("the hub takes a request");
-        read_answer(&mut stream).expect("an answer")
+        read_response(&mut stream).expect("an answer")
     }
 
     /// A signed request, whose answer may take its time.
-    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Pending {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> PendingResponse {
         let length = body.len().to_string();
         let headers = [&[("content-length", length.as_str())], headers].concat();
-        Pending(self.send_to(&self.hub, method, path, &headers, body))
+        PendingResponse(self.send_to(&self.hub, method, path, &headers, body))
     }
 
     /// Asks [`DEVICE`] for a stream.
-    pub(crate) fn open(&self, stream: &str, headers: &[(&str, &str)]) -> Pending {
+    pub(crate) fn open(&self, stream: &str, headers: &[(&str, &str)]) -> PendingResponse {
         self.send("POST", &format!("/twins/{DEVICE}/streams/{stream}"), headers, "")
     }
 
     /// Brings a WebSocket to where a handshake said.
-    pub(crate) fn bring(&self, ticket: &Ticket) -> Result<WebSocket, Answer> {
-        self.arrive(ticket).map(|(socket, _)| socket)
+    pub(crate) fn bring(&self, grant: &StreamGrant) -> Result<WebSocket, HttpResponse> {
+        self.arrive(grant).map(|(socket, _)| socket)
     }
 
     /// The same, with the answer that let it in.
-    pub(crate) fn arrive(&self, ticket: &Ticket) -> Result<(WebSocket, Answer), Answer> {
-        self.show(ticket, &format!("Bearer {}", ticket.token))
+    pub(crate) fn arrive(&self, grant: &StreamGrant) -> Result<(WebSocket, HttpResponse), HttpResponse> {
+        self.attach_with(grant, &format!("Bearer {}", grant.token))
     }
 
     /// Comes back to the same place with what the last answer there said.
-    pub(crate) fn come_back(&self, ticket: &Ticket, resume_token: &str) -> Result<(WebSocket, Answer), Answer> {
-        self.show(ticket, &format!("{} {resume_token}", resume::SCHEME))
+    pub(crate) fn come_back(
+        &self,
+        grant: &StreamGrant,
+        resume_token: &str,
+    ) -> Result<(WebSocket, HttpResponse), HttpResponse> {
+        self.attach_with(grant, &format!("{} {resume_token}", resume::SCHEME))
     }
 
-    fn show(&self, ticket: &Ticket, authorization: &str) -> Result<(WebSocket, Answer), Answer> {
-        let authority = ticket.url.strip_prefix("wss://").expect("a WebSocket's URL");
+    fn attach_with(&self, grant: &StreamGrant, authorization: &str) -> Result<(WebSocket, HttpResponse), HttpResponse> {
+        let authority = grant.url.strip_prefix("wss://").expect("a WebSocket's URL");
         let (authority, path) = authority.split_at(authority.find('/').expect("a path"));
         let hub = authority.parse().expect("an address");
-        self.upgrade(&hub, path, ticket.protocol.as_deref(), Some(authorization))
+        self.upgrade(&hub, path, grant.protocol.as_deref(), Some(authorization))
     }
 
     fn upgrade(
@@ -183,7 +187,7 @@ impl Raw {
         path: &str,
         protocol: Option<&str>,
         authorization: Option<&str>,
-    ) -> Result<(WebSocket, Answer), Answer> {
+    ) -> Result<(WebSocket, HttpResponse), HttpResponse> {
         let mut headers = vec![
             ("connection", "Upgrade"),
             ("upgrade", "websocket"),
@@ -194,7 +198,7 @@ impl Raw {
         headers.extend(protocol.map(|protocol| ("sec-websocket-protocol", protocol)));
         headers.extend(authorization.map(|authorization| ("authorization", authorization)));
         let mut stream = self.send_to(hub, "GET", path, &headers, "");
-        let answer = read_answer(&mut stream).expect("an answer");
+        let answer = read_response(&mut stream).expect("an answer");
         if answer.status == 101 { Ok((WebSocket::new(stream), answer)) } else { Err(answer) }
     }
 
@@ -219,7 +223,7 @@ impl Raw {
         if let Some(key) = &self.key {
             let binding = Binding { method, authority: &authority, path, session: Session::Channel(&exporter) };
             let credential = Credential::sign(self.principal.clone(), key, &binding);
-            write!(request, "{}: {credential}\r\n", auth::HEADER).expect("a string takes text");
+            write!(request, "{}: {credential}\r\n", auth::AUTH_HEADER).expect("a string takes text");
         }
         for (name, value) in headers {
             write!(request, "{name}: {value}\r\n").expect("a string takes text");
@@ -231,24 +235,24 @@ impl Raw {
 }
 
 /// A request that is under way.
-pub(crate) struct Pending(Tls);
+pub(crate) struct PendingResponse(Tls);
 
-impl Pending {
+impl PendingResponse {
     /// Its answer.
-    pub(crate) fn answer(mut self) -> Answer {
-        read_answer(&mut self.0).expect("an answer")
+    pub(crate) fn answer(mut self) -> HttpResponse {
+        read_response(&mut self.0).expect("an answer")
     }
 }
 
 /// Where to bring a WebSocket, and what lets it in.
 #[derive(Debug, Clone)]
-pub(crate) struct Ticket {
+pub(crate) struct StreamGrant {
     pub(crate) url: String,
     pub(crate) token: String,
     pub(crate) protocol: Option<String>,
 }
 
-impl From<&StreamRequest> for Ticket {
+impl From<&StreamRequest> for StreamGrant {
     fn from(request: &StreamRequest) -> Self {
         let token = request.authorization_token.as_ref().expect("a token").reveal();
         Self { url: request.url.clone(), token, protocol: request.protocol.clone() }
@@ -257,38 +261,38 @@ impl From<&StreamRequest> for Ticket {
 
 /// A device, online, with somebody else than the agent behind it.
 pub(crate) struct RawDevice {
-    pub(crate) identity: Raw,
+    pub(crate) identity: RawClient,
     pub(crate) control: WebSocket,
 }
 
 impl RawDevice {
     /// Says hello and waits for the welcome.
-    pub(crate) fn online(identity: Raw, forwards: &[&str]) -> Self {
+    pub(crate) fn online(identity: RawClient, forwards: &[&str]) -> Self {
         Self::speaking(identity, forwards, &[STREAM_PROTOCOL])
     }
 
     /// The same with what it can do on a stream.
-    pub(crate) fn speaking(identity: Raw, forwards: &[&str], protocols: &[&str]) -> Self {
+    pub(crate) fn speaking(identity: RawClient, forwards: &[&str], protocols: &[&str]) -> Self {
         let control = identity.control(identity.principal.id.as_str()).expect("the hub lets it in");
         let mut device = Self { identity, control };
         let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
         let protocols = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
-        device.say(&ToHub::Hello(Hello {
+        device.send_message(&ToHub::Hello(Hello {
             version: "0.0.0".into(),
             run: 1,
             protocols,
             forwards,
-            others: false,
-            rests: false,
+            accepts_any_name: false,
+            reusable: false,
         }));
-        let welcome = device.hear();
+        let welcome = device.receive();
         assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");
         device
     }
 
     /// The next request for a stream.
     pub(crate) fn request(&mut self) -> StreamRequest {
-        match self.hear() {
+        match self.receive() {
             ToDevice::StreamRequest(request) => request,
             other @ (ToDevice::Welcome { .. }
             | ToDevice::StreamCancel { .. }
@@ -301,7 +305,7 @@ impl RawDevice {
 
     /// The next thing it hears is that this request is void.
     pub(crate) fn expect_cancel(&mut self, request: &StreamRequest) {
-        match self.hear() {
+        match self.receive() {
             ToDevice::StreamCancel { request_id } => assert_eq!(request_id, request.request_id),
             other @ (ToDevice::Welcome { .. }
             | ToDevice::StreamRequest(_)
@@ -312,12 +316,12 @@ impl RawDevice {
 
     /// Says yes.
     pub(crate) fn accept(&mut self, request: &StreamRequest) {
-        self.say(&response(request, None));
+        self.send_message(&response(request, None));
     }
 
     /// Says no.
     pub(crate) fn reject(&mut self, request: &StreamRequest, reason: Refusal) {
-        self.say(&response(request, Some(reason)));
+        self.send_message(&response(request, Some(reason)));
     }
 
     /// Goes on by itself and says yes to everything; gives what it was asked.
@@ -341,16 +345,16 @@ impl RawDevice {
         thread::spawn(move || {
             for request in requests {
                 let identity = identity.clone();
-                thread::spawn(move || identity.bring(&Ticket::from(&request)).map(WebSocket::echo));
+                thread::spawn(move || identity.bring(&StreamGrant::from(&request)).map(WebSocket::echo));
             }
         });
     }
 
-    fn say(&mut self, message: &ToHub) {
+    fn send_message(&mut self, message: &ToHub) {
         self.control.text(&encode(message)).expect("the hub takes a message");
     }
 
-    fn hear(&mut self) -> ToDevice {
+    fn receive(&mut self) -> ToDevice {
         match self.control.next() {
             Ok(Frame::Text(text)) => decode(&text).expect("a message"),
             other => panic!("on the control connection: {other:?}"),

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use devstream::net::clock;
-use devstream::proto::refusal::Kind;
+use devstream::net::os::clock;
+use devstream::proto::refusal::RefusalKind;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::machine::{DEVSTREAM, Machine};
 use super::process::{Finished, Process};
 use super::targets::closed_port;
-use super::{DEVICE, LOOK_AGAIN, PATIENCE};
+use super::{DEVICE, POLL_INTERVAL, TIMEOUT};
 
 /// A running hub.
 pub(crate) struct Hub {
@@ -138,7 +138,7 @@ impl Hub {
     /// The first entry in the activity log for this operation with this result. The log may lag behind what the log
     /// is about, so it is read until the entry is there.
     pub(crate) fn wait_activity(&self, operation: &str, result: Option<&str>) -> Value {
-        let deadline = clock::now() + PATIENCE;
+        let deadline = clock::now() + TIMEOUT;
         loop {
             let log = self.activity();
             let fits = |entry: &&Value| {
@@ -148,7 +148,7 @@ impl Hub {
                 return entry.clone();
             }
             assert!(clock::now() < deadline, "no {operation} with {result:?} in {log:#?}");
-            thread::park_timeout(LOOK_AGAIN);
+            thread::park_timeout(POLL_INTERVAL);
         }
     }
 }
@@ -212,8 +212,8 @@ impl ServiceProxy {
 /// A connection to this machine, on which nothing waits for ever.
 pub(crate) fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("something listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
-    stream.set_write_timeout(Some(PATIENCE)).expect("a socket takes a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a socket takes a timeout");
+    stream.set_write_timeout(Some(TIMEOUT)).expect("a socket takes a timeout");
     stream
 }
 
@@ -223,8 +223,8 @@ pub(crate) fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
     socket.bind(&SocketAddr::from((from, 0)).into())?;
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }
 
@@ -289,7 +289,7 @@ pub(crate) fn pipe(machine: &Machine, device: &str) -> Finished {
 }
 
 /// A refusal is this one: its exit code, and its sentence last on stderr.
-pub(crate) fn assert_is(finished: &Finished, kind: Kind) {
+pub(crate) fn assert_is(finished: &Finished, kind: RefusalKind) {
     let row = kind.row();
     assert_eq!(finished.code, Some(row.exit.into()), "{finished:?}");
     assert!(finished.stderr.lines().next_back().is_some_and(|line| line.contains(row.sentence)), "{finished:?}");

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use super::machine::Machine;
 use super::process::Process;
 use super::targets::closed_port;
@@ -50,7 +50,7 @@ impl Sshd {
         fs::write(file("config"), config(&directory, port)).expect("a file can be written");
         // It starts itself anew for each connection, and insists on being called by its whole path for that.
         let process = Process::start(machine.command("/usr/sbin/sshd").args(["-D", "-e", "-f"]).arg(file("config")));
-        if process.look_for(0, "Server listening on", PATIENCE).is_some() {
+        if process.find_line(0, "Server listening on", TIMEOUT).is_some() {
             return Ok(Self { port, user, _process: process, directory });
         }
         assert!(process.log().contains("Address already in use"), "{process}");

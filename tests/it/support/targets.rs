@@ -7,13 +7,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::PATIENCE;
-use super::bytes::{End, KIB, Pattern, STILL, Seen, drain, end_of, read_some, reset};
+use super::TIMEOUT;
+use super::bytes::{KIB, Observed, Pattern, STALL_TIMEOUT, StreamEnd, drain, end_of, read_some, reset};
 
 /// A server on a port that the system chose. It tells what it saw of each connection.
 pub(crate) struct Target {
     pub(crate) port: u16,
-    seen: Mutex<Receiver<Seen>>,
+    seen: Mutex<Receiver<Observed>>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -33,18 +33,18 @@ impl Target {
             let mut bytes = 0;
             loop {
                 match read_some(&mut stream, &mut buffer) {
-                    Ok(0) => return Seen { bytes, end: End::Eof },
+                    Ok(0) => return Observed { bytes, end: StreamEnd::Eof },
                     Ok(count) if resets(bytes, &buffer[..count]) => {
                         reset(stream);
-                        return Seen { bytes: bytes + count as u64, end: End::Reset };
+                        return Observed { bytes: bytes + count as u64, end: StreamEnd::Reset };
                     }
                     Ok(count) => {
                         bytes += count as u64;
                         if let Err(error) = stream.write_all(&buffer[..count]) {
-                            return Seen { bytes, end: end_of(&error) };
+                            return Observed { bytes, end: end_of(&error) };
                         }
                     }
-                    Err(error) => return Seen { bytes, end: end_of(&error) },
+                    Err(error) => return Observed { bytes, end: end_of(&error) },
                 }
             }
         })
@@ -55,10 +55,10 @@ impl Target {
         Self::serving(|mut stream, _| {
             let mut all = Vec::new();
             if let Err(error) = stream.read_to_end(&mut all) {
-                return Seen { bytes: all.len() as u64, end: end_of(&error) };
+                return Observed { bytes: all.len() as u64, end: end_of(&error) };
             }
             let sent = stream.write_all(&all);
-            Seen { bytes: all.len() as u64, end: sent.map_or_else(|error| end_of(&error), |()| End::Eof) }
+            Observed { bytes: all.len() as u64, end: sent.map_or_else(|error| end_of(&error), |()| StreamEnd::Eof) }
         })
     }
 
@@ -81,19 +81,19 @@ impl Target {
     pub(crate) fn source(seed: u64, length: u64) -> Self {
         Self::serving(move |mut stream, seen| {
             let pattern = Pattern::new(seed);
-            stream.set_write_timeout(Some(STILL)).expect("a socket takes a timeout");
+            stream.set_write_timeout(Some(STALL_TIMEOUT)).expect("a socket takes a timeout");
             let mut bytes = 0;
             let mut stalls = 0;
             while bytes < length {
                 match stream.write(pattern.chunk(bytes, length - bytes)) {
                     Ok(count) => bytes += count as u64,
-                    Err(error) if end_of(&error) == End::Stalled => {
+                    Err(error) if end_of(&error) == StreamEnd::Stalled => {
                         stalls += 1;
                         if stalls == 1 {
-                            report(seen, Seen { bytes, end: End::Stalled });
+                            report(seen, Observed { bytes, end: StreamEnd::Stalled });
                         }
                     }
-                    Err(error) => return Seen { bytes, end: end_of(&error) },
+                    Err(error) => return Observed { bytes, end: end_of(&error) },
                 }
             }
             let _ = stream.shutdown(Shutdown::Write);
@@ -107,12 +107,12 @@ impl Target {
             let mut some = [0; 5];
             let read = stream.read_exact(&mut some);
             reset(stream);
-            Seen { bytes: read.map_or(0, |()| 5), end: End::Reset }
+            Observed { bytes: read.map_or(0, |()| 5), end: StreamEnd::Reset }
         })
     }
 
     /// Each connection in a thread of its own, which is over when the connection is.
-    fn serving(serve: impl Fn(TcpStream, &SyncSender<Seen>) -> Seen + Send + Sync + 'static) -> Self {
+    fn serving(serve: impl Fn(TcpStream, &SyncSender<Observed>) -> Observed + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (sender, seen) = sync_channel(REPORTS);
@@ -123,7 +123,7 @@ impl Target {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                stream.set_read_timeout(Some(PATIENCE * 2)).expect("a socket takes a timeout");
+                stream.set_read_timeout(Some(TIMEOUT * 2)).expect("a socket takes a timeout");
                 let (serve, sender) = (serve.clone(), sender.clone());
                 thread::spawn(move || report(&sender, serve(stream, &sender)));
             }
@@ -132,8 +132,8 @@ impl Target {
     }
 
     /// What it saw of the next connection that ended or stands still.
-    pub(crate) fn seen(&self) -> Seen {
-        let seen = self.seen.lock().expect("no thread panics").recv_timeout(PATIENCE * 2);
+    pub(crate) fn seen(&self) -> Observed {
+        let seen = self.seen.lock().expect("no thread panics").recv_timeout(TIMEOUT * 2);
         seen.expect("the target saw nothing end")
     }
 }
@@ -153,7 +153,7 @@ pub(crate) fn closed_port() -> u16 {
 }
 
 /// A test that has ended does not listen any more, and then nobody needs to know.
-fn report(to: &SyncSender<Seen>, seen: Seen) {
+fn report(to: &SyncSender<Observed>, seen: Observed) {
     let _ = to.try_send(seen);
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn head(masked: bool, first: u8, length: u64) -> Vec<u8> {
 
 impl WebSocket {
     /// Loses its connection without a word.
-    pub(crate) fn hang_up(&self) {
+    pub(crate) fn disconnect(&self) {
         let _ = self.stream.sock.shutdown(Shutdown::Both);
     }
 }
@@ -68,7 +68,7 @@ impl<S: Read + Write> WebSocket<S> {
     }
 
     /// A server's.
-    pub(crate) fn of_server(stream: S) -> Self {
+    pub(crate) fn server(stream: S) -> Self {
         Self { stream, masks: false }
     }
 

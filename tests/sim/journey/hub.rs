@@ -1,72 +1,78 @@
-//! The hub: the real broker, and relays that pass on what comes.
+//! The hub: the real broker, and relays that forward messages.
 
 use super::*;
 
-use devstream::hub::broker::{Ask, Left, Output, Settings, Shown, SideArrival};
+use devstream::hub::broker::{LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
-use devstream::proto::keepalive::Beat;
+use devstream::proto::keepalive::KeepaliveAction;
 use devstream::proto::message::{Hello, StreamResponse};
 use devstream::proto::refusal::Refusal;
 use devstream::proto::scope::Scope;
 use devstream::proto::stream::{CLOSE_NORMAL, StreamProtocol};
 
-use crate::world::{self, address, name, plain_ask, random, service};
+use crate::world::{self, address, name, plain_request, random, service};
 
 const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
-/// How long a relay may take to tell dead connections that they are over.
-const TELLING: u64 = 5000;
+/// Longest time that a relay takes to close dead connections, in milliseconds.
+const CLOSE_DELAY: u64 = 5000;
 
-impl Journey {
+impl Simulation {
     pub(super) fn hub_starts(&mut self) {
         self.run += 1;
         self.stopping = false;
         let settings = Settings { resume: Some(self.grace), ..Settings::default() };
-        self.broker = Some(Broker::new(settings, random(mix(self.dice ^ self.run))));
+        self.broker = Some(Broker::new(settings, random(mix(self.rng ^ self.run))));
         let connection = ConnectionId(self.run);
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
-        let hello =
-            Hello { version: "1".into(), run: 1, protocols, forwards: vec![name("ssh")], others: false, rests: false };
+        let hello = Hello {
+            version: "1".into(),
+            run: 1,
+            protocols,
+            forwards: vec![name("ssh")],
+            accepts_any_name: false,
+            reusable: false,
+        };
         let device = "device-0".parse().unwrap();
-        self.tell(Input::DeviceArrived { device, connection, hello, address: address() });
-        self.after(Duration::from_secs(1), Event::HubLooks);
+        self.handle(Input::DeviceConnected { device, connection, hello, address: address() });
+        self.after(Duration::from_secs(1), Event::PollHub);
     }
 
-    /// The handshake: it is the other simulation's matter, and goes well.
+    /// Performs the handshake without faults: the broker's simulation covers it.
     pub(super) fn open(&mut self) {
         let device = "device-0".parse().unwrap();
-        let ask = Ask { protocols: StreamProtocol::ALL.to_vec(), ..plain_ask(&device) };
+        let request = OpenRequest { protocols: StreamProtocol::ALL.to_vec(), ..plain_request(&device) };
         let broker = self.broker.as_mut().unwrap();
-        broker.handle(Input::Asked { asker: ConnectionId(999), ask }, self.now);
+        broker.handle(Input::OpenRequested { requester: ConnectionId(999), request }, self.now);
         let mut tokens = Vec::new();
         while let Some(output) = broker.next_output() {
             match output {
-                Output::AskDevice { connection, request } => {
+                Output::RequestDevice { connection, request } => {
                     tokens.push(request.token);
                     self.stream = request.stream;
                     let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
-                    broker.handle(Input::Answered { connection, response, standby: false }, self.now);
+                    broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
                 }
-                Output::Answer { answer, .. } => tokens.push(answer.unwrap().token),
+                Output::CompleteOpen { result: answer, .. } => tokens.push(answer.unwrap().token),
                 Output::Displace { .. }
                 | Output::Dismiss { .. }
-                | Output::Recheck { .. }
-                | Output::CancelDevice { .. }
+                | Output::RevalidateKey { .. }
+                | Output::CancelRequest { .. }
                 | Output::Admit { .. }
                 | Output::Refuse { .. }
                 | Output::Join(_)
                 | Output::EndStream { .. }
-                | Output::Ended { .. }
+                | Output::StreamEnded { .. }
                 | Output::Record(_) => {}
             }
         }
         for (side, token) in tokens.into_iter().enumerate() {
-            self.arrives(side, 0, Shown::Token(token.hash()));
+            self.arrives(side, 0, LegCredential::Token(token.hash()));
         }
     }
 
-    fn arrives(&mut self, side: usize, attempt: u64, shown: Shown) {
+    fn arrives(&mut self, side: usize, attempt: u64, credential: LegCredential) {
         let role = ROLES[side];
         let device: devstream::proto::id::DeviceId = "device-0".parse().unwrap();
         let id = if role == Role::Device { device.clone().into() } else { service(0).into() };
@@ -79,92 +85,100 @@ impl Journey {
             down: true,
             last_up: self.now,
             last_down: self.now,
-            place: Place::Gone,
-            heartbeat: Heartbeat::new(self.patience, Endpoint::Server, self.start, self.dice),
-            beat_at: self.now,
-            said: self.now,
-            heard: self.now,
+            state: LegState::Closed,
+            keepalive: Keepalive::new(self.idle_timeout, Endpoint::Server, self.start, self.rng),
+            keepalive_at: self.now,
+            last_write: self.now,
+            last_read: self.now,
         });
-        let place = Bridge { hub: "hub".into(), device, stream: self.stream, role };
+        let bridge = Bridge { hub: "hub".into(), device, stream: self.stream, role };
         let principal = Principal { role, id };
         let (scope, until) = (Scope::everything(), None);
-        self.tell(Input::SideArrived(SideArrival { leg, place, principal, shown, address: address(), scope, until }));
+        self.handle(Input::LegAttached(LegAttach {
+            leg,
+            bridge,
+            principal,
+            credential,
+            address: address(),
+            scope,
+            until,
+        }));
     }
 
-    /// A side is back at the door.
-    pub(super) fn knock(&mut self, side: usize, attempt: u64) {
-        if self.broker.is_none() || self.sides[side].away_until > self.now {
+    /// An attempt to rejoin reaches the hub.
+    pub(super) fn rejoin_arrives(&mut self, side: usize, attempt: u64) {
+        if self.broker.is_none() || self.sides[side].offline_until > self.now {
             let late = self.up_to(300);
             return self.after(late, Event::Refused(side, attempt, None));
         }
         let ticket = self.sides[side].ticket.clone().unwrap();
-        self.arrives(side, attempt, Shown::Ticket(Box::new(ticket)));
+        self.arrives(side, attempt, LegCredential::Ticket(Box::new(ticket)));
     }
 
-    fn tell(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         let now = self.now;
         if let Some(broker) = &mut self.broker {
             broker.handle(input, now);
         }
-        self.carry_out();
+        self.process_outputs();
     }
 
-    fn carry_out(&mut self) {
+    fn process_outputs(&mut self) {
         while let Some(output) = self.broker.as_mut().and_then(Broker::next_output) {
             match output {
                 Output::Admit { leg, admission } => {
                     let (ticket, grace) = admission.ticket.expect("both ends resume");
                     let leg = index(leg);
-                    self.legs[leg].place = Place::Waits(Vec::new());
+                    self.legs[leg].state = LegState::Waiting(Vec::new());
                     if self.legs[leg].attempt == 0 {
                         let now = self.now;
-                        self.sides[self.legs[leg].side].begins(leg, ticket, grace, now);
+                        self.sides[self.legs[leg].side].begin(leg, ticket, grace, now);
                     } else {
-                        self.send_down(leg, Message::Welcome(Box::new(ticket), grace));
+                        self.send_down(leg, Message::Upgraded(Box::new(ticket), grace));
                     }
                 }
                 Output::Refuse { leg, refusal } => {
                     let leg = index(leg);
-                    match std::mem::replace(&mut self.legs[leg].place, Place::Gone) {
-                        Place::Gone => {
+                    match std::mem::replace(&mut self.legs[leg].state, LegState::Closed) {
+                        LegState::Closed => {
                             let Leg { side, attempt, .. } = self.legs[leg];
                             let late = self.delay(side);
                             self.after(late, Event::Refused(side, attempt, Some(refusal.kind)));
                         }
-                        Place::Waits(_) => self.close(leg, &refusal),
-                        Place::Joined(_) => panic!("refused a side that is joined"),
+                        LegState::Waiting(_) => self.close(leg, &refusal),
+                        LegState::Joined(_) => panic!("refused a joined leg"),
                     }
                 }
-                Output::Join(joint) => self.join(index(joint.device_leg), index(joint.service_leg)),
+                Output::Join(joined) => self.join(index(joined.device_leg), index(joined.service_leg)),
                 Output::EndStream { refusal, .. } => self.end_relay(&refusal),
                 Output::Displace { .. }
                 | Output::Dismiss { .. }
-                | Output::Recheck { .. }
-                | Output::AskDevice { .. }
-                | Output::CancelDevice { .. }
-                | Output::Answer { .. }
-                | Output::Ended { .. }
+                | Output::RevalidateKey { .. }
+                | Output::RequestDevice { .. }
+                | Output::CancelRequest { .. }
+                | Output::CompleteOpen { .. }
+                | Output::StreamEnded { .. }
                 | Output::Record(_) => {}
             }
         }
     }
 
     fn join(&mut self, device: usize, service: usize) {
-        if let Some(stays) = self.one_that_stays(device, service) {
+        if let Some(stays) = self.lone_leg(device, service) {
             return stays.map_or((), |leg| self.close_lost(leg, service));
         }
         for (leg, other) in [(device, service), (service, device)] {
-            let place = std::mem::replace(&mut self.legs[leg].place, Place::Joined(other));
-            let Place::Waits(early) = place else { panic!("joined a side that does not wait") };
+            let state = std::mem::replace(&mut self.legs[leg].state, LegState::Joined(other));
+            let LegState::Waiting(early) = state else { panic!("joined a leg that does not wait") };
             for message in early {
                 self.send_down(other, message);
             }
         }
     }
 
-    /// A side may have left while the broker did not know; the other one, if it is there, is sent to come again.
-    fn one_that_stays(&self, device: usize, service: usize) -> Option<Option<usize>> {
-        let waits = |leg: usize| matches!(self.legs[leg].place, Place::Waits(_));
+    /// Returns the remaining leg, if one has left without the broker's knowledge: it has to rejoin.
+    fn lone_leg(&self, device: usize, service: usize) -> Option<Option<usize>> {
+        let waits = |leg: usize| matches!(self.legs[leg].state, LegState::Waiting(_));
         match (waits(device), waits(service)) {
             (true, true) => None,
             (true, false) => Some(Some(device)),
@@ -174,26 +188,26 @@ impl Journey {
     }
 
     fn close_lost(&mut self, leg: usize, service: usize) {
-        self.legs[leg].place = Place::Gone;
-        self.close(leg, &Kind::Interrupted.into());
+        self.legs[leg].state = LegState::Closed;
+        self.close(leg, &RefusalKind::Interrupted.into());
         if leg == service {
-            self.after(Duration::ZERO, Event::Farewell(self.run, ConnectionId(1000 + leg as u64), true));
+            self.after(Duration::ZERO, Event::RelayEnded(self.run, ConnectionId(1000 + leg as u64), true));
         }
     }
 
-    /// Both sides of the relay are told, and it says later that it is over.
+    /// Closes both legs of the relay, which ends later.
     fn end_relay(&mut self, refusal: &Refusal) {
         let run = self.run;
-        let joined = |leg: &&Leg| leg.run == run && matches!(leg.place, Place::Joined(_)) && leg.side == 1;
+        let joined = |leg: &&Leg| leg.run == run && matches!(leg.state, LegState::Joined(_)) && leg.side == 1;
         let Some(service) = self.legs.iter().position(|leg| joined(&leg)) else { return };
-        let Place::Joined(device) = self.legs[service].place else { return };
+        let LegState::Joined(device) = self.legs[service].state else { return };
         for leg in [device, service] {
-            self.legs[leg].place = Place::Gone;
+            self.legs[leg].state = LegState::Closed;
             self.close(leg, refusal);
         }
-        let lost = matches!(refusal.kind, Kind::Interrupted | Kind::Draining);
-        let late = self.up_to(TELLING);
-        self.after(late, Event::Farewell(run, ConnectionId(1000 + service as u64), lost));
+        let lost = matches!(refusal.kind, RefusalKind::Interrupted | RefusalKind::Draining);
+        let late = self.up_to(CLOSE_DELAY);
+        self.after(late, Event::RelayEnded(run, ConnectionId(1000 + service as u64), lost));
     }
 
     fn close(&mut self, leg: usize, refusal: &Refusal) {
@@ -204,27 +218,27 @@ impl Journey {
         if self.is_stale(leg) || !self.legs[leg].up {
             return;
         }
-        self.legs[leg].heard = self.now;
+        self.legs[leg].last_read = self.now;
         if matches!(message, Message::Ping) {
             return self.send_down(leg, Message::Pong);
         }
-        match (&mut self.legs[leg].place, message) {
-            (Place::Gone, _) | (_, Message::Pong | Message::Ping | Message::Welcome(..)) => {}
-            (Place::Waits(_), Message::Close(code, _)) if code != CLOSE_NORMAL => self.leaves(leg, false, None),
-            (Place::Waits(early), message) => early.push(message),
-            (Place::Joined(_), Message::Close(code, reason)) => self.leaves(leg, false, Some((code, reason))),
-            (Place::Joined(other), message) => {
+        match (&mut self.legs[leg].state, message) {
+            (LegState::Closed, _) | (_, Message::Pong | Message::Ping | Message::Upgraded(..)) => {}
+            (LegState::Waiting(_), Message::Close(code, _)) if code != CLOSE_NORMAL => self.leaves(leg, false, None),
+            (LegState::Waiting(early), message) => early.push(message),
+            (LegState::Joined(_), Message::Close(code, reason)) => self.leaves(leg, false, Some((code, reason))),
+            (LegState::Joined(other), message) => {
                 let other = *other;
                 self.pass_on(other, message);
             }
         }
     }
 
-    /// Where a message of bytes ends means nothing, and is not kept.
+    /// Forwards a message; boundaries of binary messages are not kept.
     fn pass_on(&mut self, leg: usize, message: Message) {
         match message {
-            Message::Bytes(mut bytes) if bytes.len() > 1 && self.roll(3) == 0 => {
-                let first = 1 + self.roll(bytes.len() as u64 - 1) as usize;
+            Message::Bytes(mut bytes) if bytes.len() > 1 && self.random_below(3) == 0 => {
+                let first = 1 + self.random_below(bytes.len() as u64 - 1) as usize;
                 self.send_down(leg, Message::Bytes(bytes.split_to(first)));
                 self.send_down(leg, Message::Bytes(bytes));
             }
@@ -233,13 +247,13 @@ impl Journey {
             | Message::Ping
             | Message::Pong
             | Message::Close(..)
-            | Message::Welcome(..) => self.send_down(leg, message),
+            | Message::Upgraded(..) => self.send_down(leg, message),
         }
     }
 
-    pub(super) fn hub_loses(&mut self, leg: usize) {
+    pub(super) fn hub_disconnects(&mut self, leg: usize) {
         if !self.is_stale(leg) {
-            let refusal = Refusal::from(Kind::Interrupted);
+            let refusal = Refusal::from(RefusalKind::Interrupted);
             self.leaves(leg, true, Some((refusal.kind.row().close, refusal.close_reason())));
         }
     }
@@ -248,75 +262,75 @@ impl Journey {
         self.broker.is_none() || self.legs[leg].run != self.run
     }
 
-    /// A side is gone; the other one, if it is joined, is told this.
-    fn leaves(&mut self, leg: usize, lost: bool, told: Option<(u16, String)>) {
-        let id = match std::mem::replace(&mut self.legs[leg].place, Place::Gone) {
-            Place::Gone => return,
-            Place::Waits(_) => leg,
-            Place::Joined(other) => {
-                self.legs[other].place = Place::Gone;
-                let (code, reason) = told.unwrap_or((CLOSE_NORMAL, String::new()));
+    /// A leg is gone; the other, if joined, is closed.
+    fn leaves(&mut self, leg: usize, lost: bool, close_frame: Option<(u16, String)>) {
+        let id = match std::mem::replace(&mut self.legs[leg].state, LegState::Closed) {
+            LegState::Closed => return,
+            LegState::Waiting(_) => leg,
+            LegState::Joined(other) => {
+                self.legs[other].state = LegState::Closed;
+                let (code, reason) = close_frame.unwrap_or((CLOSE_NORMAL, String::new()));
                 self.send_down(other, Message::Close(code, reason));
                 if self.legs[leg].side == 1 { leg } else { other }
             }
         };
         let late = self.up_to(50);
-        self.after(late, Event::Farewell(self.run, ConnectionId(1000 + id as u64), lost));
+        self.after(late, Event::RelayEnded(self.run, ConnectionId(1000 + id as u64), lost));
     }
 
-    pub(super) fn farewell(&mut self, run: u64, leg: ConnectionId, lost: bool) {
+    pub(super) fn relay_ended(&mut self, run: u64, leg: ConnectionId, lost: bool) {
         if run == self.run {
-            self.tell(Input::SideLeft { leg, how: if lost { world::lost() } else { Left::Meant } });
+            self.handle(Input::LegLeft { leg, exit: if lost { world::lost() } else { LegExit::Deliberate } });
         }
     }
 
-    /// Timers of the broker and of each connection.
-    pub(super) fn hub_looks(&mut self) {
+    /// Polls the timers of the broker and of each connection.
+    pub(super) fn poll_hub(&mut self) {
         let now = self.now;
         let Some(broker) = &mut self.broker else { return };
         broker.handle_timeout(now);
-        self.carry_out();
+        self.process_outputs();
         let mut next = now + Duration::from_secs(30);
         for leg in 0..self.legs.len() {
-            if self.legs[leg].run != self.run || matches!(self.legs[leg].place, Place::Gone) {
+            if self.legs[leg].run != self.run || matches!(self.legs[leg].state, LegState::Closed) {
                 continue;
             }
-            if self.legs[leg].beat_at <= now {
-                self.hub_beats(leg);
+            if self.legs[leg].keepalive_at <= now {
+                self.poll_keepalive(leg);
             }
-            next = next.min(self.legs[leg].beat_at);
+            next = next.min(self.legs[leg].keepalive_at);
         }
         let deadline = self.broker.as_ref().and_then(Broker::next_deadline);
         let over = self.sides.iter().all(|side| side.ending.is_some());
         if !over || deadline.is_some() || self.broker.as_ref().is_some_and(|broker| broker.streams() > 0) {
             let soonest = now + Duration::from_millis(500);
-            self.at(deadline.unwrap_or(next).min(next).max(soonest), Event::HubLooks);
+            self.at(deadline.unwrap_or(next).min(next).max(soonest), Event::PollHub);
         }
     }
 
-    fn hub_beats(&mut self, leg: usize) {
+    fn poll_keepalive(&mut self, leg: usize) {
         let now = self.now;
-        let Leg { heartbeat, said, heard, beat_at, up, down, side, .. } = &mut self.legs[leg];
-        match heartbeat.poll(now, *said, *heard) {
-            Beat::WaitUntil(at) => *beat_at = at,
-            Beat::Ping => {
-                *beat_at = now + Duration::from_secs(1);
+        let Leg { keepalive, last_write, last_read, keepalive_at, up, down, side, .. } = &mut self.legs[leg];
+        match keepalive.poll(now, *last_write, *last_read) {
+            KeepaliveAction::WaitUntil(at) => *keepalive_at = at,
+            KeepaliveAction::Ping => {
+                *keepalive_at = now + Duration::from_secs(1);
                 self.send_down(leg, Message::Ping);
             }
-            Beat::GiveUp => {
+            KeepaliveAction::GiveUp => {
                 let sound = *up && *down && self.sides[*side].leg == Some(leg);
-                assert!(!sound, "the hub gave up a side that is there");
-                self.hub_loses(leg);
+                assert!(!sound, "the hub gave up a connected end");
+                self.hub_disconnects(leg);
             }
         }
     }
 
-    /// At once, and its host with it or not; and it starts again.
+    /// Crashes the hub, with or without its host, and restarts it.
     pub(super) fn hub_dies(&mut self, long: u64) {
         if self.broker.is_none() {
             return;
         }
-        let silently = self.roll(3) == 0;
+        let silently = self.random_below(3) == 0;
         self.hub_is_gone(silently);
         let down = self.up_to(long * 1000);
         self.after(down, Event::HubStarts);
@@ -326,27 +340,27 @@ impl Journey {
         self.broker = None;
         for leg in 0..self.legs.len() {
             let sound = self.legs[leg].down;
-            // What was sent before is lost with it, or not.
+            // Messages in flight are lost with its host, or arrive.
             if silently {
                 (self.legs[leg].up, self.legs[leg].down) = (false, false);
             } else if sound {
                 let late = self.delay(self.legs[leg].side);
                 let at = (self.now + late).max(self.legs[leg].last_down);
-                self.at(at, Event::SideLoses(leg));
+                self.at(at, Event::SideDisconnects(leg));
             }
         }
     }
 
-    /// It says so, waits, and sends everybody away.
+    /// Announces the shutdown, waits, and closes all connections.
     pub(super) fn hub_drains(&mut self) {
         if self.broker.is_none() || std::mem::replace(&mut self.stopping, true) {
             return;
         }
-        self.tell(Input::Drain);
-        let back_ms = self.roll(3000);
+        self.handle(Input::Drain);
+        let reconnect_delay_ms = self.random_below(3000);
         for leg in 0..self.legs.len() {
-            if self.legs[leg].run == self.run && matches!(self.legs[leg].place, Place::Joined(_)) {
-                self.send_down(leg, Message::Text(StreamControl::Drain { seconds: 2, back_ms }));
+            if self.legs[leg].run == self.run && matches!(self.legs[leg].state, LegState::Joined(_)) {
+                self.send_down(leg, Message::Text(StreamControl::Drain { seconds: 2, reconnect_delay_ms }));
             }
         }
         let left = self.up_to(2000);
@@ -357,10 +371,10 @@ impl Journey {
         if run != self.run || self.broker.is_none() {
             return;
         }
-        let refusal = Refusal::from(Kind::Draining);
+        let refusal = Refusal::from(RefusalKind::Draining);
         for leg in 0..self.legs.len() {
-            if self.legs[leg].run == run && !matches!(self.legs[leg].place, Place::Gone) {
-                self.legs[leg].place = Place::Gone;
+            if self.legs[leg].run == run && !matches!(self.legs[leg].state, LegState::Closed) {
+                self.legs[leg].state = LegState::Closed;
                 self.close(leg, &refusal);
             }
         }
@@ -370,12 +384,12 @@ impl Journey {
     }
 
     pub(super) fn kill(&mut self) {
-        self.tell(Input::Killed { stream: self.stream });
+        self.handle(Input::StreamKilled { stream: self.stream });
     }
 
     pub(super) fn revoke(&mut self) {
         let principal = Principal { role: Role::Service, id: service(0).into() };
-        self.tell(Input::Revoked { principal, why: Kind::AuthenticationFailed.into() });
+        self.handle(Input::IdentityRevoked { principal, reason: RefusalKind::AuthenticationFailed.into() });
     }
 }
 

@@ -3,13 +3,13 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::RegistryError;
-use super::rows::unreadable;
+use super::rows::corrupt_column;
 use crate::hub::registry::CodeHash;
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
-use crate::proto::moment::Moment;
 use crate::proto::scope::Glob;
 use crate::proto::secret::SecretHash;
+use crate::proto::timestamp::Timestamp;
 
 const SELECT: &str = "SELECT id, devices, uses, used, created, until FROM enrolment";
 
@@ -18,7 +18,7 @@ pub(super) fn add(
     devices: &Glob,
     uses: u32,
     code: &CodeHash,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<u64, RegistryError> {
     let sql = "INSERT INTO enrolment (hash, devices, uses, used, created, until) VALUES (?, ?, ?, 0, ?, ?)";
     connection.execute(sql, params![code.hash.bytes(), devices.to_string(), uses, now.0, code.until.0])?;
@@ -42,7 +42,7 @@ pub(super) fn spend(
     connection: &Connection,
     principal: &Principal,
     code: &SecretHash,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<Option<u64>, RegistryError> {
     let mut query = connection.prepare_cached(&format!("{SELECT} WHERE hash = ?"))?;
     let Some(found) = query.query_row([code.bytes()], enrolment).optional()? else { return Ok(None) };
@@ -58,10 +58,10 @@ fn enrolment(row: &Row<'_>) -> rusqlite::Result<Enrolment> {
     let devices: String = row.get(1)?;
     Ok(Enrolment {
         id: row.get(0)?,
-        devices: Glob::try_from(devices).map_err(|error| unreadable(1, error))?,
+        devices: Glob::try_from(devices).map_err(|error| corrupt_column(1, error))?,
         uses: row.get(2)?,
         used: row.get(3)?,
-        created: Moment(row.get(4)?),
-        until: Moment(row.get(5)?),
+        created: Timestamp(row.get(4)?),
+        until: Timestamp(row.get(5)?),
     })
 }

@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use self::rows::{find, insert, join, known, parts, records, update};
+use self::rows::{columns, find, find_existing, insert, join, records, update};
 use super::{CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
-use crate::proto::moment::Moment;
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::SecretHash;
+use crate::proto::timestamp::Timestamp;
 
 /// Another program that has the file open, such as a backup, is waited for this long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ impl SqliteRegistry {
 }
 
 impl Registry for SqliteRegistry {
-    fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Moment) -> Result<(), RegistryError> {
+    fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Timestamp) -> Result<(), RegistryError> {
         self.change(|transaction| {
             if find(transaction, principal)?.is_some_and(|record| !record.keys.is_empty()) {
                 return Err(RegistryError::AlreadyJoined(principal.clone()));
@@ -69,7 +69,7 @@ impl Registry for SqliteRegistry {
 
     fn rotate(&self, principal: &Principal, code: &CodeHash, overlap: Duration) -> Result<(), RegistryError> {
         self.change(|transaction| {
-            known(transaction, principal)?;
+            find_existing(transaction, principal)?;
             put_code(transaction, principal, code, Some(overlap))
         })
     }
@@ -79,7 +79,7 @@ impl Registry for SqliteRegistry {
         principal: &Principal,
         code: &SecretHash,
         key: &PublicKey,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Option<Redeemed>, RegistryError> {
         self.change(|transaction| {
             let record = find(transaction, principal)?;
@@ -100,20 +100,20 @@ impl Registry for SqliteRegistry {
         })
     }
 
-    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Moment) -> Result<Enrolled, RegistryError> {
+    fn enrol(&self, principal: &Principal, key: &PublicKey, now: Timestamp) -> Result<Enrolled, RegistryError> {
         self.change(|transaction| {
             let done = match find(transaction, principal)? {
-                Some(record) if record.valid_key(key, now).is_some() => return Ok(Enrolled::Already),
+                Some(record) if record.valid_key(key, now).is_some() => return Ok(Enrolled::Unchanged),
                 Some(record) if record.keys.iter().any(|stored| !stored.local) => {
                     return Err(RegistryError::AlreadyJoined(principal.clone()));
                 }
-                Some(_) => Enrolled::WithNewKey,
+                Some(_) => Enrolled::KeyReplaced,
                 None => {
                     insert(transaction, principal, &Scope::everything(), None, now)?;
-                    Enrolled::New
+                    Enrolled::Created
                 }
             };
-            rows::forget_secrets(transaction, principal)?;
+            rows::delete_credentials(transaction, principal)?;
             rows::put_key(transaction, principal, key, true, now)?;
             Ok(done)
         })
@@ -125,12 +125,12 @@ impl Registry for SqliteRegistry {
 
     fn rescope(&self, principal: &Principal, change: ScopeChange) -> Result<Scope, RegistryError> {
         self.change(|transaction| {
-            let mut scope = known(transaction, principal)?.scope;
+            let mut scope = find_existing(transaction, principal)?.scope;
             change.apply(&mut scope);
-            if !scope.is_reasonable() {
+            if !scope.within_limits() {
                 return Err(RegistryError::ScopeTooLarge);
             }
-            insert(transaction, principal, &scope, None, Moment(0))?;
+            insert(transaction, principal, &scope, None, Timestamp(0))?;
             Ok(scope)
         })
     }
@@ -150,24 +150,24 @@ impl Registry for SqliteRegistry {
     }
 
     fn remove(&self, principal: &Principal) -> Result<(), RegistryError> {
-        let (role, id) = parts(principal);
+        let (role, id) = columns(principal);
         let removed = self.connection().execute("DELETE FROM identity WHERE role = ? AND id = ?", [role, id])?;
         if removed == 0 { Err(RegistryError::Unknown(principal.clone())) } else { Ok(()) }
     }
 
-    fn seen(&self, sightings: &[(Principal, Moment)]) -> Result<(), RegistryError> {
+    fn set_last_seen(&self, last_seen_updates: &[(Principal, Timestamp)]) -> Result<(), RegistryError> {
         self.change(|transaction| {
             let sql = "UPDATE identity SET last_seen = ? WHERE role = ? AND id = ?";
             let mut update = transaction.prepare_cached(sql)?;
-            for (principal, at) in sightings {
-                let (role, id) = parts(principal);
+            for (principal, at) in last_seen_updates {
+                let (role, id) = columns(principal);
                 update.execute(params![at.0, role, id])?;
             }
             Ok(())
         })
     }
 
-    fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Moment) -> Result<u64, RegistryError> {
+    fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Timestamp) -> Result<u64, RegistryError> {
         enrolments::add(&self.connection(), devices, uses, code, now)
     }
 
@@ -193,7 +193,7 @@ fn put_code(
     code: &CodeHash,
     overlap: Option<Duration>,
 ) -> Result<(), RegistryError> {
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let overlap = overlap.map(|overlap| i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
     let sql = "INSERT OR REPLACE INTO code (role, id, hash, until, overlap) VALUES (?, ?, ?, ?, ?)";
     connection.execute(sql, params![role, id, code.hash.bytes(), code.until.0, overlap])?;
@@ -207,9 +207,9 @@ fn spend_code(
     principal: &Principal,
     code: &SecretHash,
     joined: bool,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<Option<Duration>, RegistryError> {
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let sql = "SELECT hash, until, overlap FROM code WHERE role = ? AND id = ?";
     let found = connection.query_row(sql, [role, id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
     let Some((hash, until, overlap)): Option<([u8; 32], i64, Option<u64>)> = found else { return Ok(None) };

@@ -13,14 +13,14 @@ use crate::hub::registry::{Record, StoredKey};
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::KEYS_PER_IDENTITY;
-use crate::proto::moment::Moment;
 use crate::proto::scope::{Glob, Scope};
+use crate::proto::timestamp::Timestamp;
 
 const SELECT: &str = "SELECT role, id, created, last_seen, scope, disabled, enrolment FROM identity";
 
 const SELECT_KEYS: &str = "SELECT public, local, added, until";
 
-pub(super) fn parts(principal: &Principal) -> (&str, &str) {
+pub(super) fn columns(principal: &Principal) -> (&str, &str) {
     (principal.role.as_str(), principal.id.as_str())
 }
 
@@ -30,12 +30,12 @@ pub(super) fn insert(
     principal: &Principal,
     scope: &Scope,
     enrolment: Option<u64>,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(), RegistryError> {
-    if !scope.is_reasonable() {
+    if !scope.within_limits() {
         return Err(RegistryError::ScopeTooLarge);
     }
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let scope = serde_json::to_string(scope).map_err(|error| RegistryError::Store(error.to_string()))?;
     let sql = "INSERT INTO identity (role, id, created, scope, enrolment) VALUES (?, ?, ?, ?, ?)
                ON CONFLICT (role, id) DO UPDATE
@@ -51,7 +51,7 @@ pub(super) fn update(
     sql: &str,
     value: impl ToSql,
 ) -> Result<(), RegistryError> {
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let changed = connection.execute(sql, params![value, role, id])?;
     if changed == 0 { Err(RegistryError::Unknown(principal.clone())) } else { Ok(()) }
 }
@@ -62,9 +62,9 @@ pub(super) fn join(
     principal: &Principal,
     key: &PublicKey,
     overlap: Duration,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(), RegistryError> {
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let until = now.after(overlap);
     let sql = "UPDATE key SET until = min(coalesce(until, ?1), ?1) WHERE role = ?2 AND id = ?3";
     connection.execute(sql, params![until.0, role, id])?;
@@ -80,31 +80,31 @@ pub(super) fn put_key(
     principal: &Principal,
     key: &PublicKey,
     local: bool,
-    now: Moment,
+    now: Timestamp,
 ) -> Result<(), RegistryError> {
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let sql = "INSERT OR REPLACE INTO key (role, id, public, local, added) VALUES (?, ?, ?, ?, ?)";
     connection.execute(sql, params![role, id, key.bytes(), local, now.0])?;
     Ok(())
 }
 
 /// An identity's keys and code are void.
-pub(super) fn forget_secrets(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
-    let (role, id) = parts(principal);
+pub(super) fn delete_credentials(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
+    let (role, id) = columns(principal);
     connection.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
     connection.execute("DELETE FROM key WHERE role = ? AND id = ?", [role, id])?;
     Ok(())
 }
 
 pub(super) fn find(connection: &Connection, principal: &Principal) -> Result<Option<Record>, RegistryError> {
-    let (role, id) = parts(principal);
+    let (role, id) = columns(principal);
     let mut query = connection.prepare_cached(&format!("{SELECT} WHERE role = ? AND id = ?"))?;
     let found = query.query_row([role, id], record).optional()?;
-    found.map(|record| with_keys(connection, record)).transpose()
+    found.map(|record| load_keys(connection, record)).transpose()
 }
 
 /// An identity that must be there.
-pub(super) fn known(connection: &Connection, principal: &Principal) -> Result<Record, RegistryError> {
+pub(super) fn find_existing(connection: &Connection, principal: &Principal) -> Result<Record, RegistryError> {
     find(connection, principal)?.ok_or_else(|| RegistryError::Unknown(principal.clone()))
 }
 
@@ -132,8 +132,8 @@ fn keys_of_all(connection: &Connection, role: Role) -> Result<HashMap<String, Ve
     Ok(keys)
 }
 
-fn with_keys(connection: &Connection, mut record: Record) -> Result<Record, RegistryError> {
-    let (role, id) = parts(&record.principal);
+fn load_keys(connection: &Connection, mut record: Record) -> Result<Record, RegistryError> {
+    let (role, id) = columns(&record.principal);
     let sql = format!("{SELECT_KEYS} FROM key WHERE role = ? AND id = ? ORDER BY added DESC, rowid DESC");
     let mut query = connection.prepare_cached(&sql)?;
     let keys = query.query_map([role, id], stored_key)?.collect::<Result<_, _>>()?;
@@ -145,8 +145,8 @@ fn stored_key(row: &Row<'_>) -> rusqlite::Result<StoredKey> {
     Ok(StoredKey {
         key: PublicKey::from_bytes(row.get(0)?),
         local: row.get(1)?,
-        added: Moment(row.get(2)?),
-        until: row.get::<_, Option<i64>>(3)?.map(Moment),
+        added: Timestamp(row.get(2)?),
+        until: row.get::<_, Option<i64>>(3)?.map(Timestamp),
     })
 }
 
@@ -156,12 +156,12 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     let scope: String = row.get(4)?;
     Ok(Record {
         principal: Principal {
-            role: role.parse().map_err(|error| unreadable(0, error))?,
-            id: id.try_into().map_err(|error| unreadable(1, error))?,
+            role: role.parse().map_err(|error| corrupt_column(0, error))?,
+            id: id.try_into().map_err(|error| corrupt_column(1, error))?,
         },
-        created: Moment(row.get(2)?),
-        last_seen: row.get::<_, Option<i64>>(3)?.map(Moment),
-        scope: scope_in(&scope).map_err(|error| unreadable(4, error))?,
+        created: Timestamp(row.get(2)?),
+        last_seen: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        scope: parse_scope(&scope).map_err(|error| corrupt_column(4, error))?,
         disabled: row.get(5)?,
         enrolment: row.get(6)?,
         keys: Vec::new(),
@@ -169,7 +169,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
 }
 
 /// A scope. The first format took patterns that are none: they match no id, and are left out.
-fn scope_in(text: &str) -> serde_json::Result<Scope> {
+fn parse_scope(text: &str) -> serde_json::Result<Scope> {
     let mut scope: Value = serde_json::from_str(text)?;
     for list in ["devices", "streams"] {
         if let Some(Value::Array(globs)) = scope.get_mut(list) {
@@ -180,6 +180,6 @@ fn scope_in(text: &str) -> serde_json::Result<Scope> {
 }
 
 /// A column that holds what it never should.
-pub(super) fn unreadable(index: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(super) fn corrupt_column(index: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error))
 }

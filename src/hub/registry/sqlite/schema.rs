@@ -6,7 +6,7 @@ use super::RegistryError;
 
 /// What makes each version out of the one before; the first makes it out of nothing. The version is in the file's
 /// `user_version`. None of these ever changes.
-const STEPS: &[&str] = &[
+const MIGRATIONS: &[&str] = &[
     "CREATE TABLE identity (
         role TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, last_seen INTEGER, scope TEXT NOT NULL,
         PRIMARY KEY (role, id)
@@ -45,20 +45,20 @@ const STEPS: &[&str] = &[
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RegistryError> {
     let transaction = connection.transaction()?;
     let version: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > STEPS.len() {
-        let known = STEPS.len();
+    if version > MIGRATIONS.len() {
+        let known = MIGRATIONS.len();
         let text = format!("it is of format {version}, and this program knows {known}: use a newer devstream");
         return Err(RegistryError::Store(text));
     }
-    for step in &STEPS[version..] {
+    for step in &MIGRATIONS[version..] {
         transaction.execute_batch(step)?;
     }
-    transaction.pragma_update(None, "user_version", STEPS.len())?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
     Ok(transaction.commit()?)
 }
 
 #[cfg(test)]
 pub(super) fn make_first_version(connection: &Connection) {
-    connection.execute_batch(STEPS[0]).unwrap();
+    connection.execute_batch(MIGRATIONS[0]).unwrap();
     connection.pragma_update(None, "user_version", 1).unwrap();
 }

@@ -21,7 +21,7 @@ fn code(byte: u8) -> SecretHash {
 
 /// Good until 100.
 fn good(byte: u8) -> CodeHash {
-    CodeHash { hash: code(byte), until: Moment(100) }
+    CodeHash { hash: code(byte), until: Timestamp(100) }
 }
 
 fn registry() -> SqliteRegistry {
@@ -30,14 +30,14 @@ fn registry() -> SqliteRegistry {
 
 impl SqliteRegistry {
     fn added(&self, principal: &Principal) {
-        self.add(principal, &Scope::default(), &good(1), Moment(0)).unwrap();
+        self.add(principal, &Scope::default(), &good(1), Timestamp(0)).unwrap();
     }
 
     fn joins(&self, principal: &Principal, with: u8, as_key: u8, at: i64) -> bool {
-        self.redeem(principal, &code(with), &key(as_key), Moment(at)).unwrap().is_some()
+        self.redeem(principal, &code(with), &key(as_key), Timestamp(at)).unwrap().is_some()
     }
 
-    fn keys(&self, principal: &Principal) -> Vec<(PublicKey, Option<Moment>)> {
+    fn keys(&self, principal: &Principal) -> Vec<(PublicKey, Option<Timestamp>)> {
         let record = self.find(principal).unwrap().unwrap();
         record.keys.iter().map(|stored| (stored.key, stored.until)).collect()
     }
@@ -66,25 +66,25 @@ fn a_machine_whose_answer_was_lost_asks_again_and_has_joined() {
 #[test]
 fn a_local_user_never_replaces_a_key_that_joined() {
     let (registry, pi) = (registry(), device("pi"));
-    registry.enrol(&pi, &key(1), Moment(0)).unwrap();
-    registry.enrol(&pi, &key(2), Moment(0)).unwrap();
+    registry.enrol(&pi, &key(1), Timestamp(0)).unwrap();
+    registry.enrol(&pi, &key(2), Timestamp(0)).unwrap();
     assert_eq!(registry.keys(&pi), [(key(2), None)]);
     registry.remove(&pi).unwrap();
     registry.added(&pi);
     assert!(registry.joins(&pi, 1, 3, 0));
-    assert!(matches!(registry.enrol(&pi, &key(4), Moment(0)), Err(RegistryError::AlreadyJoined(_))));
-    let again = registry.add(&pi, &Scope::default(), &good(1), Moment(0));
+    assert!(matches!(registry.enrol(&pi, &key(4), Timestamp(0)), Err(RegistryError::AlreadyJoined(_))));
+    let again = registry.add(&pi, &Scope::default(), &good(1), Timestamp(0));
     assert!(matches!(again, Err(RegistryError::AlreadyJoined(_))));
 }
 
 #[test]
 fn a_service_of_the_hubs_own_user_may_reach_everything_and_an_added_one_what_it_was_given() {
     let registry = registry();
-    registry.enrol(&service(), &key(1), Moment(0)).unwrap();
+    registry.enrol(&service(), &key(1), Timestamp(0)).unwrap();
     assert_eq!(registry.find(&service()).unwrap().unwrap().scope, Scope::everything());
     registry.remove(&service()).unwrap();
     registry.added(&service());
-    registry.enrol(&service(), &key(1), Moment(0)).unwrap();
+    registry.enrol(&service(), &key(1), Timestamp(0)).unwrap();
     assert_eq!(registry.find(&service()).unwrap().unwrap().scope, Scope::default());
 }
 
@@ -92,7 +92,7 @@ fn a_service_of_the_hubs_own_user_may_reach_everything_and_an_added_one_what_it_
 fn a_join_link_is_void_once_the_identity_has_a_key() {
     let (registry, pi) = (registry(), device("pi"));
     registry.added(&pi);
-    registry.enrol(&pi, &key(1), Moment(0)).unwrap();
+    registry.enrol(&pi, &key(1), Timestamp(0)).unwrap();
     assert!(!registry.joins(&pi, 1, 2, 0));
 }
 
@@ -104,12 +104,12 @@ fn after_a_rotation_both_keys_are_good_until_the_overlap_is_over() {
     registry.rotate(&pi, &good(2), OVERLAP).unwrap();
     assert_eq!(registry.keys(&pi), [(key(1), None)], "nothing happens until the new key is there");
     assert!(registry.joins(&pi, 2, 2, 10));
-    assert_eq!(registry.keys(&pi), [(key(2), None), (key(1), Some(Moment(60)))]);
+    assert_eq!(registry.keys(&pi), [(key(2), None), (key(1), Some(Timestamp(60)))]);
     let record = registry.find(&pi).unwrap().unwrap();
-    assert!(record.valid_key(&key(1), Moment(59)).is_some() && record.valid_key(&key(1), Moment(60)).is_none());
+    assert!(record.valid_key(&key(1), Timestamp(59)).is_some() && record.valid_key(&key(1), Timestamp(60)).is_none());
     registry.rotate(&pi, &good(3), OVERLAP).unwrap();
     assert!(registry.joins(&pi, 3, 3, 20));
-    assert_eq!(registry.keys(&pi), [(key(3), None), (key(2), Some(Moment(70)))], "never more than two");
+    assert_eq!(registry.keys(&pi), [(key(3), None), (key(2), Some(Timestamp(70)))], "never more than two");
     registry.rotate(&pi, &good(4), Duration::ZERO).unwrap();
     assert!(registry.joins(&pi, 4, 4, 30));
     assert_eq!(registry.keys(&pi), [(key(4), None)], "without an overlap, at once");
@@ -118,7 +118,7 @@ fn after_a_rotation_both_keys_are_good_until_the_overlap_is_over() {
 #[test]
 fn an_enrolment_key_lets_in_the_devices_it_is_for_as_often_as_it_says() {
     let registry = registry();
-    let id = registry.add_enrolment(&"plant-a-*".parse().unwrap(), 2, &good(7), Moment(0)).unwrap();
+    let id = registry.add_enrolment(&"plant-a-*".parse().unwrap(), 2, &good(7), Timestamp(0)).unwrap();
     let (one, two, three) = (device("plant-a-1"), device("plant-a-2"), device("plant-a-3"));
     assert!(!registry.joins(&device("plant-b-1"), 7, 1, 1), "another plant");
     let service = Principal { role: Role::Service, ..one.clone() };
@@ -136,14 +136,14 @@ fn an_enrolment_key_lets_in_the_devices_it_is_for_as_often_as_it_says() {
 #[test]
 fn a_revoked_enrolment_key_lets_nobody_in_and_a_disabled_id_is_not_free() {
     let registry = registry();
-    let id = registry.add_enrolment(&"*".parse().unwrap(), 9, &good(7), Moment(0)).unwrap();
+    let id = registry.add_enrolment(&"*".parse().unwrap(), 9, &good(7), Timestamp(0)).unwrap();
     registry.added(&device("off"));
     registry.set_disabled(&device("off"), true).unwrap();
     assert!(!registry.joins(&device("off"), 7, 1, 1));
     registry.remove_enrolment(id).unwrap();
     assert!(!registry.joins(&device("on"), 7, 1, 1));
     assert!(matches!(registry.remove_enrolment(id), Err(RegistryError::UnknownEnrolment(_))));
-    let next = registry.add_enrolment(&"*".parse().unwrap(), 9, &good(8), Moment(0)).unwrap();
+    let next = registry.add_enrolment(&"*".parse().unwrap(), 9, &good(8), Timestamp(0)).unwrap();
     assert!(next > id, "a number is not used twice: the log would tell two keys as one");
 }
 
@@ -167,10 +167,10 @@ fn changes_to_an_identity_are_kept() {
     let change = ScopeChange { devices: Some(vec!["pi-*".parse().unwrap()]), ..ScopeChange::default() };
     let scope = registry.rescope(&service(), change).unwrap();
     registry.set_disabled(&service(), true).unwrap();
-    registry.seen(&[(service(), Moment(5)), (device("unknown"), Moment(5))]).unwrap();
+    registry.set_last_seen(&[(service(), Timestamp(5)), (device("unknown"), Timestamp(5))]).unwrap();
     let record = registry.find(&service()).unwrap().unwrap();
-    assert_eq!((record.scope, record.disabled, record.last_seen), (scope, true, Some(Moment(5))));
-    assert_eq!((record.created, record.keys.len()), (Moment(0), 1));
+    assert_eq!((record.scope, record.disabled, record.last_seen), (scope, true, Some(Timestamp(5))));
+    assert_eq!((record.created, record.keys.len()), (Timestamp(0), 1));
     assert_eq!(registry.count().unwrap(), (0, 1));
 }
 
@@ -189,7 +189,7 @@ fn a_file_of_the_first_format_is_brought_to_this_one() {
     let registry = SqliteRegistry::open(&path).unwrap();
     let alice = registry.find(&service()).unwrap().unwrap();
     let scope = Scope { streams: vec!["ssh".parse().unwrap()], ..Scope::everything() };
-    assert_eq!((alice.scope, alice.last_seen, alice.disabled), (scope, Some(Moment(2)), false));
+    assert_eq!((alice.scope, alice.last_seen, alice.disabled), (scope, Some(Timestamp(2)), false));
     assert_eq!(registry.keys(&service()), [(key(1), None)]);
     assert!(registry.joins(&device("pi"), 1, 2, 5), "a code that was given out is still good");
     registry.remove(&service()).unwrap();

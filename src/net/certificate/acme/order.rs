@@ -21,14 +21,15 @@ use rustls::sign::CertifiedKey;
 use tokio::time::timeout;
 
 use super::Acme;
-use crate::net::certificate::shown::Shown;
-use crate::net::client::exchange;
-use crate::net::dial::{Trail, dial};
-use crate::net::private::{private_file, write_private};
+use crate::net::certificate::resolver::CertificateResolver;
+use crate::net::client::round_trip;
+use crate::net::os::private_files::{read_private, write_private};
+use crate::net::runtime::ClientRuntime;
 use crate::net::tls::{client_config, provider};
+use crate::net::transport::dial::{DialTrace, dial};
 use crate::proto::join::{DEFAULT_PORT, HubAddress};
 use crate::proto::limits::RESPONSE_BODY_BYTES;
-use crate::proto::via::Way;
+use crate::proto::via::ProxySettings;
 
 /// One request to the authority, once it is connected.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,23 +41,23 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(90);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Key and chain, in PEM.
-pub(super) async fn order(acme: &Acme, credentials: &Path, shown: &Shown) -> anyhow::Result<String> {
-    let mut order = match begin(acme, credentials).await {
+pub(super) async fn order(acme: &Acme, credentials: &Path, resolver: &CertificateResolver) -> anyhow::Result<String> {
+    let mut order = match new_order(acme, credentials).await {
         Err(error) if is_unknown_account(&error) => {
             std::fs::remove_file(credentials)?;
-            begin(acme, credentials).await?
+            new_order(acme, credentials).await?
         }
-        begun => begun?,
+        order => order?,
     };
-    step("preparing the proof", STEP_TIMEOUT, prepare(&mut order, shown)).await?;
-    step("proving that this hub answers for the name on port 443", WAIT_TIMEOUT, proven(&mut order)).await?;
+    step("preparing the proof", STEP_TIMEOUT, answer_challenges(&mut order, resolver)).await?;
+    step("proving that this hub answers for the name on port 443", WAIT_TIMEOUT, await_validation(&mut order)).await?;
     let key = step("asking for the signature", STEP_TIMEOUT, async { Ok(order.finalize().await?) }).await?;
-    let fetched = async { Ok(order.poll_certificate(&patience()).await?) };
+    let fetched = async { Ok(order.poll_certificate(&retry_policy()).await?) };
     let chain = step("fetching the certificate", WAIT_TIMEOUT, fetched).await?;
     Ok(format!("{key}\n{chain}"))
 }
 
-async fn begin(acme: &Acme, credentials: &Path) -> anyhow::Result<Order> {
+async fn new_order(acme: &Acme, credentials: &Path) -> anyhow::Result<Order> {
     let account = step("signing in", STEP_TIMEOUT, account(acme, credentials)).await?;
     let names: Vec<_> = acme.names.iter().map(|name| Identifier::Dns(name.clone())).collect();
     let wanted = NewOrder::new(&names);
@@ -72,18 +73,18 @@ async fn step<T>(
     timeout(deadline, work).await.unwrap_or_else(late).context(what)
 }
 
-fn patience() -> RetryPolicy {
+fn retry_policy() -> RetryPolicy {
     RetryPolicy::new().timeout(WAIT_TIMEOUT)
 }
 
 /// The account of an earlier run, else a new one. What `--acme` says is that the authority's terms are agreed to.
 async fn account(acme: &Acme, credentials: &Path) -> anyhow::Result<Account> {
-    let (tls, way) = (client_config(&acme.trust)?, (acme.way.0)()?);
-    let builder = Account::builder_with_http(Box::new(Http { tls, way }));
+    let (tls, proxy_config) = (client_config(&acme.trust)?, (acme.proxy.0)()?);
+    let builder = Account::builder_with_http(Box::new(AcmeHttp { tls, proxy_config }));
     if credentials.exists() {
-        let kept: AccountCredentials = serde_json::from_str(&private_file(credentials)?)
+        let stored: AccountCredentials = serde_json::from_str(&read_private(credentials)?)
             .with_context(|| format!("{} is damaged; without it, a new account is made", credentials.display()))?;
-        return Ok(builder.from_credentials(kept).await?);
+        return Ok(builder.from_credentials(stored).await?);
     }
     let contact: Vec<&str> = acme.contact.as_deref().into_iter().collect();
     let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
@@ -102,7 +103,7 @@ fn is_unknown_account(error: &anyhow::Error) -> bool {
 }
 
 /// Puts up the proof for each name, and says so.
-async fn prepare(order: &mut Order, shown: &Shown) -> anyhow::Result<()> {
+async fn answer_challenges(order: &mut Order, resolver: &CertificateResolver) -> anyhow::Result<()> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization?;
@@ -118,14 +119,14 @@ async fn prepare(order: &mut Order, shown: &Shown) -> anyhow::Result<()> {
         let challenge = authorization.challenge(ChallengeType::TlsAlpn01);
         let mut challenge =
             challenge.with_context(|| format!("the authority does not offer tls-alpn-01 for {name}"))?;
-        shown.prove(&name, proof(&name, challenge.key_authorization().digest().as_ref())?);
+        resolver.add_challenge(&name, challenge_certificate(&name, challenge.key_authorization().digest().as_ref())?);
         challenge.set_ready().await?;
     }
     Ok(())
 }
 
 /// RFC 8737 section 3: a certificate for the name, with the digest in an extension of its own.
-fn proof(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
+fn challenge_certificate(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
     let mut params = CertificateParams::new(vec![name.to_owned()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let key = KeyPair::generate()?;
@@ -136,8 +137,8 @@ fn proof(name: &str, digest: &[u8]) -> anyhow::Result<CertifiedKey> {
 }
 
 /// Waits until the authority has looked.
-async fn proven(order: &mut Order) -> anyhow::Result<()> {
-    if order.poll_ready(&patience()).await? == OrderStatus::Ready {
+async fn await_validation(order: &mut Order) -> anyhow::Result<()> {
+    if order.poll_ready(&retry_policy()).await? == OrderStatus::Ready {
         return Ok(());
     }
     let mut authorizations = order.authorizations();
@@ -153,37 +154,37 @@ async fn proven(order: &mut Order) -> anyhow::Result<()> {
 }
 
 /// The way to the authority: like the way to a hub, each request on a connection of its own.
-struct Http {
+struct AcmeHttp {
     tls: Arc<ClientConfig>,
-    way: Way,
+    proxy_config: ProxySettings,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<BytesResponse, instant_acme::Error>> + Send>>;
 
-impl HttpClient for Http {
-    fn request(&self, request: Request<BodyWrapper<Bytes>>) -> Answering {
-        let (tls, way) = (self.tls.clone(), self.way.clone());
+impl HttpClient for AcmeHttp {
+    fn request(&self, request: Request<BodyWrapper<Bytes>>) -> ResponseFuture {
+        let (tls, proxy_config) = (self.tls.clone(), self.proxy_config.clone());
         let failed = |error: anyhow::Error| instant_acme::Error::Other(error.into());
-        Box::pin(async move { send(tls, &way, request).await.map(BytesResponse::from).map_err(failed) })
+        Box::pin(async move { send(tls, &proxy_config, request).await.map(BytesResponse::from).map_err(failed) })
     }
 }
 
 async fn send(
     tls: Arc<ClientConfig>,
-    way: &Way,
+    proxy_config: &ProxySettings,
     request: Request<BodyWrapper<Bytes>>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let (mut head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let server = address(&head.uri)?;
     let failed = |why: &dyn Display| anyhow!("{server}: {why}");
-    let dialled = dial(&server, way, tls, &mut Trail::default()).await;
-    let stream = dialled.map_err(|refusal| failed(&refusal.detail.as_str()))?;
+    let connected = dial(&server, proxy_config, tls, &ClientRuntime::default(), &mut DialTrace::default()).await;
+    let stream = connected.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     head.headers.insert(header::HOST, HeaderValue::try_from(server.to_string())?);
     head.uri = head.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
-    let answer =
-        exchange(stream, Request::from_parts(head, Full::new(body)), REQUEST_TIMEOUT, RESPONSE_BODY_BYTES).await;
-    let (response, _) = answer.map_err(|refusal| failed(&refusal.detail.as_str()))?;
+    let response =
+        round_trip(stream, Request::from_parts(head, Full::new(body)), REQUEST_TIMEOUT, RESPONSE_BODY_BYTES).await;
+    let (response, _) = response.map_err(|refusal| failed(&refusal.detail.as_str()))?;
     Ok(response.map(Full::new))
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::net::websocket::SocketKind;
 use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
 
-/// A frame as a server reads it.
+/// Encodes a frame.
 fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let bit = if mask.is_some() { 0x80 } else { 0 };
     let mut frame = vec![first];
@@ -25,14 +25,14 @@ fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
 }
 
 fn server(transport: DuplexStream, options: impl Into<Options>) -> FrameIo<DuplexStream> {
-    FrameIo::new(Felt::new(transport).0, &[], Endpoint::Server, options.into())
+    FrameIo::new(LivenessIo::new(transport).0, &[], Endpoint::Server, options.into())
 }
 
 async fn next(io: &mut FrameIo<DuplexStream>) -> Result<Message, WebSocketError> {
     poll_fn(|context| io.poll_next(context)).await
 }
 
-/// Nothing arrives for a while.
+/// Waits until grown buffers have been released.
 async fn settle(io: &mut FrameIo<DuplexStream>) {
     assert!(timeout(3 * KEEP_BUFFERS, next(io)).await.is_err(), "something arrived");
 }
@@ -68,12 +68,12 @@ proptest! {
                     tokio::task::yield_now().await;
                 }
             };
-            let hears = async {
+            let receives = async {
                 for message in &wanted {
                     assert!(next(&mut io).await.unwrap() == *message);
                 }
             };
-            tokio::join!(sends, hears);
+            tokio::join!(sends, receives);
             settle(&mut io).await;
             assert!(is_fresh(&io) || !is_counted, "{} bytes are held", io.wire.unparsed);
         });
@@ -118,7 +118,7 @@ async fn memory_of_a_message_that_was_sent_is_released() {
 }
 
 #[tokio::test]
-async fn a_write_that_failed_is_told_to_the_writer_and_the_reader_reads_on() {
+async fn a_write_error_is_reported_to_the_writer_while_the_reader_reads_on() {
     let (near, mut far) = duplex(1024);
     let mut io = server(near, SocketKind::Stream);
     let said = [frame(PING, b"?", Some([0; 4])), frame(0x88, b"\x0f\xa0why", Some([0; 4]))].concat();
@@ -130,6 +130,16 @@ async fn a_write_that_failed_is_told_to_the_writer_and_the_reader_reads_on() {
     let mut message = Some(Message::Ping(Bytes::new()));
     assert!(poll_fn(|context| io.poll_feed(context, &mut message)).await.is_err());
     assert!(poll_fn(|context| io.poll_flush(context)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_length_beyond_the_limit_is_refused_before_any_payload() {
+    for length in [DATA_MESSAGE_LIMIT as u64 + 1, i64::MAX as u64] {
+        let (near, mut far) = duplex(1024);
+        let mut io = server(near, SocketKind::Stream);
+        far.write_all(&[&[BINARY, 0x80 | 127], &length.to_be_bytes()[..], &[9; 4]].concat()).await.unwrap();
+        assert!(matches!(next(&mut io).await, Err(WebSocketError::Violation(1009, _))));
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,69 @@
+//! Lines out of a file, without taking one for whole that is not, and without growing with a line that never ends.
+
+use std::io::{self, BufRead as _, BufReader, Read};
+
+use memchr::memchr;
+
+/// Longer lines are not ours: the longest fields are a reason and two ids.
+pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// Reads line by line.
+#[derive(Debug)]
+pub(super) struct LineReader<R> {
+    source: BufReader<R>,
+    line: Vec<u8>,
+    is_complete: bool,
+    /// Bytes read from the source.
+    bytes_read: u64,
+    /// Bytes handed out or passed over.
+    bytes_consumed: u64,
+}
+
+impl<R: Read> LineReader<R> {
+    /// From where the source stands, in pieces of this size.
+    pub(super) fn new(source: R, chunk: usize) -> Self {
+        let source = BufReader::with_capacity(chunk, source);
+        Self { source, line: Vec::new(), is_complete: false, bytes_read: 0, bytes_consumed: 0 }
+    }
+
+    /// The next line, without its newline. None at the end, or before a newline that is still to come: a later call
+    /// finds what was appended meanwhile.
+    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        if std::mem::take(&mut self.is_complete) {
+            self.line.clear();
+        }
+        while !self.is_complete {
+            let is_empty = self.source.buffer().is_empty();
+            let buffer = self.source.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(None);
+            }
+            self.bytes_read += if is_empty { buffer.len() as u64 } else { 0 };
+            let (chunk, rest) = match memchr(b'\n', buffer) {
+                Some(at) => (&buffer[..at], 1),
+                None => (buffer, 0),
+            };
+            let room = (MAX_LINE_BYTES + 1).saturating_sub(self.line.len());
+            self.line.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            let length = chunk.len() + rest;
+            self.source.consume(length);
+            self.bytes_consumed += length as u64;
+            self.is_complete = rest > 0;
+            if self.is_complete && self.line.len() > MAX_LINE_BYTES {
+                self.line.clear();
+                self.is_complete = false;
+            }
+        }
+        Ok(Some(&self.line))
+    }
+
+    /// How many bytes the lines so far took.
+    pub(super) fn bytes_consumed(&self) -> u64 {
+        self.bytes_consumed
+    }
+
+    /// How many bytes were read for them.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+}

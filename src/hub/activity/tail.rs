@@ -1,0 +1,74 @@
+//! The last lines of a file, read from its end backwards.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use memchr::{memchr, memrchr};
+
+use super::line::Line;
+use super::line_reader::MAX_LINE_BYTES;
+
+/// Read at once; some hundred lines.
+const BLOCK: u64 = 64 * 1024;
+
+/// Where a file's last whole line ends.
+pub(super) fn end(file: &File) -> io::Result<u64> {
+    let size = file.metadata()?.len();
+    let start = size.saturating_sub(BLOCK);
+    let newline = memrchr(b'\n', &block(file, start, size)?);
+    Ok(newline.map_or(start, |at| start + at as u64 + 1))
+}
+
+/// The last lines that somebody wants, so far.
+pub(super) struct TailReader<F> {
+    count: usize,
+    matcher: F,
+    lines: VecDeque<Line>,
+}
+
+impl<F: Fn(&[u8]) -> Option<Line>> TailReader<F> {
+    /// At most so many.
+    pub(super) fn new(count: usize, matcher: F) -> Self {
+        Self { count, matcher, lines: VecDeque::new() }
+    }
+
+    /// Whether no more are wanted.
+    pub(super) fn is_complete(&self) -> bool {
+        self.lines.len() >= self.count
+    }
+
+    /// Adds lines of an earlier file, as far as the given offset, before those that there are.
+    pub(super) fn prepend_from(&mut self, file: &File, end: u64) -> io::Result<()> {
+        let (mut at, mut tail) = (end, Vec::new());
+        while at > 0 && !self.is_complete() {
+            let start = at.saturating_sub(BLOCK);
+            let mut chunk = block(file, start, at)?;
+            chunk.append(&mut tail);
+            // The first line of a block begins in the one before it.
+            let begin = if start == 0 { 0 } else { memchr(b'\n', &chunk).map_or(chunk.len(), |newline| newline + 1) };
+            for line in chunk[begin..].rsplit(|byte| *byte == b'\n') {
+                if !self.is_complete()
+                    && let Some(line) = (self.matcher)(line)
+                {
+                    self.lines.push_front(line);
+                }
+            }
+            chunk.truncate(begin.min(MAX_LINE_BYTES));
+            (at, tail) = (start, chunk);
+        }
+        Ok(())
+    }
+
+    /// All of them, in order.
+    pub(super) fn into_lines(self) -> Vec<Line> {
+        self.lines.into()
+    }
+}
+
+fn block(mut file: &File, start: u64, end: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    file.take(end - start).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,336 @@
+//! What the broker decides, carried out: one input at a time, then every output it caused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    ActiveStream, Attachment, DeviceCommand, DeviceRegistration, DeviceStandby, OpenResult, Rendezvous, StandbyRequest,
+    StreamTotals,
+};
+use crate::hub::activity::Activity;
+use crate::hub::broker::{
+    Broker, DeviceRequest, Input, JoinedStream, LegAttach, OpenRequest, Operation, Output, Settings,
+};
+use crate::net::os::clock;
+use crate::net::os::random;
+use crate::net::websocket::Transport;
+use crate::net::websocket::channel::RoundTrip;
+use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::id::{ConnectionId, DeviceId, StreamId};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::timestamp::Timestamp;
+
+/// A device's control connection, as the driver reaches it.
+#[derive(Debug)]
+struct Device {
+    commands: mpsc::Sender<DeviceCommand>,
+    since: Timestamp,
+    round_trip: Arc<RoundTrip>,
+    /// Its connections that stand by, the one that was used last at the end.
+    standbys: Vec<oneshot::Sender<StandbyRequest>>,
+    /// What it was asked on those, and has not yet answered: dropped, that is withdrawn.
+    withdrawals: HashMap<StreamId, DropGuard>,
+}
+
+/// The broker with everybody it can answer.
+pub(super) struct BrokerDriver<T> {
+    broker: Broker,
+    activity: Activity,
+    devices: HashMap<ConnectionId, Device>,
+    requesters: HashMap<ConnectionId, oneshot::Sender<OpenResult>>,
+    /// The side that is arriving, and what is said of it.
+    attaching: Option<ConnectionId>,
+    attachment: Option<Result<Attachment<T>, Refusal>>,
+    rendezvous: HashMap<ConnectionId, oneshot::Sender<Rendezvous<T>>>,
+    active: HashMap<StreamId, Arc<ActiveStream>>,
+    totals: watch::Sender<StreamTotals>,
+    draining: bool,
+    /// The deadline that is waited for.
+    armed_deadline: Option<Instant>,
+}
+
+impl<T: Transport> BrokerDriver<T> {
+    /// With nobody there yet; tells how many streams there are.
+    pub(super) fn new(settings: Settings, activity: Activity, totals: watch::Sender<StreamTotals>) -> Self {
+        Self {
+            broker: Broker::new(settings, random::bytes),
+            activity,
+            devices: HashMap::new(),
+            requesters: HashMap::new(),
+            attaching: None,
+            attachment: None,
+            rendezvous: HashMap::new(),
+            active: HashMap::new(),
+            totals,
+            draining: false,
+            armed_deadline: None,
+        }
+    }
+
+    /// A device has said hello.
+    pub(super) fn register_device(&mut self, device: DeviceId, registration: DeviceRegistration) {
+        let DeviceRegistration { connection, hello, address, round_trip, commands } = registration;
+        let device_at =
+            Device { commands, since: clock::now_utc(), round_trip, standbys: Vec::new(), withdrawals: HashMap::new() };
+        self.devices.insert(connection, device_at);
+        self.handle(Input::DeviceConnected { device, connection, hello, address });
+    }
+
+    /// A service asks for a stream.
+    pub(super) fn open(&mut self, requester: ConnectionId, request: OpenRequest) -> oneshot::Receiver<OpenResult> {
+        let (sender, result) = oneshot::channel();
+        self.requesters.insert(requester, sender);
+        self.handle(Input::OpenRequested { requester, request });
+        result
+    }
+
+    /// A side shows its token.
+    pub(super) fn attach_leg(&mut self, arrival: LegAttach) -> Result<Attachment<T>, Refusal> {
+        (self.attaching, self.attachment) = (Some(arrival.leg), None);
+        self.handle(Input::LegAttached(arrival));
+        self.attachment.take().unwrap_or_else(|| Err(RefusalKind::PeerGone.into()))
+    }
+
+    /// Something happened.
+    pub(super) fn handle(&mut self, input: Input) {
+        self.unregister(&input);
+        self.disarm_withdrawal(&input);
+        self.draining |= matches!(input, Input::Drain);
+        self.broker.handle(input, clock::now());
+        self.execute_outputs();
+    }
+
+    /// Time has passed.
+    pub(super) fn handle_timeout(&mut self) {
+        self.broker.handle_timeout(clock::now());
+        self.execute_outputs();
+    }
+
+    /// The next deadline, for whoever waits for it.
+    pub(super) fn arm_timer(&mut self) -> Option<Instant> {
+        self.armed_deadline = self.broker.next_deadline();
+        self.armed_deadline
+    }
+
+    /// Whether there is a deadline before the one that is waited for: said once.
+    pub(super) fn take_earlier_deadline(&mut self) -> bool {
+        let next = self.broker.next_deadline();
+        let earlier = next.is_some_and(|next| self.armed_deadline.is_none_or(|armed_deadline| next < armed_deadline));
+        if earlier {
+            self.armed_deadline = next;
+        }
+        earlier
+    }
+
+    /// Every stream ends, and nobody meets any more.
+    pub(super) fn end_all(&mut self) {
+        self.active.values().for_each(|active| active.end(RefusalKind::Draining.into()));
+        for (_, rendezvous) in self.rendezvous.drain() {
+            let _ = rendezvous.send(Rendezvous::Refused(RefusalKind::Draining.into()));
+        }
+    }
+
+    /// Lets go of everybody without the broker, which is asked no more.
+    pub(super) fn abort(&mut self) {
+        self.end_all();
+        self.requesters.clear();
+        self.devices.clear();
+    }
+
+    fn execute_outputs(&mut self) {
+        while let Some(output) = self.broker.next_output() {
+            self.execute(output);
+        }
+        let totals = self.totals();
+        self.totals.send_if_modified(|current| std::mem::replace(current, totals) != totals);
+    }
+
+    /// Which streams keep a hub from ending matters only when it wants to.
+    fn totals(&self) -> StreamTotals {
+        let all = self.broker.streams();
+        StreamTotals { all, blocking: if self.draining { self.broker.non_resumable_streams() } else { all } }
+    }
+
+    /// Forgets how to reach who has gone.
+    fn unregister(&mut self, input: &Input) {
+        match input {
+            Input::DeviceDisconnected { connection, .. } => drop(self.devices.remove(connection)),
+            Input::RequesterLeft { requester } => drop(self.requesters.remove(requester)),
+            Input::LegLeft { leg, .. } => drop(self.rendezvous.remove(leg)),
+            Input::DeviceConnected { .. }
+            | Input::OpenRequested { .. }
+            | Input::DeviceResponded { .. }
+            | Input::LegAttached(_)
+            | Input::IdentityRevoked { .. }
+            | Input::ScopeChanged { .. }
+            | Input::KeysChanged { .. }
+            | Input::StreamKilled { .. }
+            | Input::Drain => {}
+        }
+    }
+
+    fn execute(&mut self, output: Output) {
+        match output {
+            Output::Displace { connection, by } => self.send_command(connection, DeviceCommand::Displaced(by)),
+            Output::Dismiss { connection, reason } => self.send_command(connection, DeviceCommand::Dismissed(reason)),
+            Output::RevalidateKey { connection } => self.send_command(connection, DeviceCommand::RevalidateKey),
+            Output::RequestDevice { connection, request } => self.request(connection, request),
+            Output::CancelRequest { connection, stream } => {
+                let device = self.devices.get_mut(&connection);
+                if device.and_then(|device| device.withdrawals.remove(&stream)).is_none() {
+                    self.send_command(connection, DeviceCommand::CancelRequest(stream));
+                }
+            }
+            Output::CompleteOpen { requester, result } => {
+                if let Some(requester) = self.requesters.remove(&requester) {
+                    let _ = requester.send(result);
+                }
+            }
+            Output::Admit { leg, admission } => {
+                let (rendezvous, receiver) = oneshot::channel();
+                self.rendezvous.insert(leg, rendezvous);
+                self.attachment = Some(Ok((admission, receiver)));
+            }
+            Output::Refuse { leg, refusal } => match self.rendezvous.remove(&leg) {
+                Some(rendezvous) => drop(rendezvous.send(Rendezvous::Refused(refusal))),
+                None if self.attaching == Some(leg) => self.attachment = Some(Err(refusal)),
+                None => {}
+            },
+            Output::Join(joined) => self.join(joined),
+            Output::EndStream { stream, refusal } => {
+                if let Some(active) = self.active.get(&stream) {
+                    active.end(refusal);
+                }
+            }
+            Output::StreamEnded { stream } => drop(self.active.remove(&stream)),
+            Output::Record(mut event) => {
+                // A stream that comes apart, or is given up after that, is the broker's to tell of.
+                if matches!(event.operation, Operation::StreamClosed | Operation::StreamInterrupted) {
+                    let active = event.stream.and_then(|stream| self.active.get(&stream));
+                    event.bytes = Some(active.map(|active| active.counters.total()).unwrap_or_default());
+                }
+                self.activity.record(event);
+            }
+        }
+    }
+
+    /// A device's connection stands by, for as long as the device is online. Those that are gone make room.
+    pub(super) fn add_standby(&mut self, standby: DeviceStandby) {
+        let connection = self.broker.connection_of_run(&standby.device, standby.run);
+        if let Some(device) = connection.and_then(|connection| self.devices.get_mut(&connection)) {
+            if device.standbys.len() == device.standbys.capacity() {
+                device.standbys.retain(|standby| !standby.is_closed());
+            }
+            device.standbys.push(standby.requests);
+        }
+    }
+
+    /// On a connection that stands by, if there is one.
+    fn request(&mut self, connection: ConnectionId, mut request: DeviceRequest) {
+        let Some(device) = self.devices.get_mut(&connection) else { return };
+        let (withdrawn, stream) = (CancellationToken::new(), request.stream);
+        while let Some(standby) = device.standbys.pop() {
+            match standby.send(StandbyRequest { connection, request, withdrawn: withdrawn.clone() }) {
+                Ok(()) => {
+                    device.withdrawals.insert(stream, withdrawn.drop_guard());
+                    return;
+                }
+                Err(unsent) => request = unsent.request,
+            }
+        }
+        self.send_command(connection, DeviceCommand::RequestStream(Box::new(request)));
+    }
+
+    /// A connection that stood by broke before its answer. The others, which went the same way, are not tried.
+    pub(super) fn request_on_control(&mut self, connection: ConnectionId, request: DeviceRequest) {
+        let Some(device) = self.devices.get_mut(&connection) else { return };
+        device.standbys.clear();
+        if device.withdrawals.remove(&request.stream).is_some()
+            && self.broker.awaits_response(request.stream, connection)
+        {
+            self.send_command(connection, DeviceCommand::RequestStream(Box::new(request)));
+        }
+    }
+
+    /// What was answered need not be withdrawn.
+    fn disarm_withdrawal(&mut self, input: &Input) {
+        if let Input::DeviceResponded { connection, response, standby: true } = input
+            && let Some(device) = self.devices.get_mut(connection)
+            && let Some(guard) = device.withdrawals.remove(&response.request_id)
+        {
+            guard.disarm();
+        }
+    }
+
+    /// A side that is gone by now has said so, or will: its farewell ends the stream.
+    fn join(&mut self, joined: JoinedStream) {
+        let device = self.rendezvous.remove(&joined.device_leg);
+        let service = self.rendezvous.remove(&joined.service_leg);
+        let (Some(device), Some(service)) = (device, service) else { return };
+        let (sender, receiver) = oneshot::channel();
+        // One that was interrupted goes on counting.
+        let counters = self.active.remove(&joined.stream).map(|active| active.counters.clone()).unwrap_or_default();
+        let active = Arc::new(ActiveStream { counters, ..ActiveStream::default() });
+        self.active.insert(joined.stream, active.clone());
+        let _ = device.send(Rendezvous::HandOver(sender));
+        let _ = service.send(Rendezvous::TakeOver(receiver, Box::new(joined), active));
+    }
+
+    /// A device that lets its notices pile up is not reading: forgetting it here ends its connection.
+    fn send_command(&mut self, connection: ConnectionId, command: DeviceCommand) {
+        if let Some(device) = self.devices.get(&connection)
+            && device.commands.try_send(command).is_err()
+        {
+            self.devices.remove(&connection);
+        }
+    }
+
+    pub(super) fn presence(&self, device: &DeviceId) -> Option<Presence> {
+        let (connection, hello, address) = self.broker.online(device)?;
+        let reached = self.devices.get(&connection);
+        Some(Presence {
+            since: reached.map_or_else(clock::now_utc, |device| device.since),
+            address,
+            version: hello.version.clone(),
+            forwards: hello.forwards.clone(),
+            round_trip_us: reached.and_then(|device| device.round_trip.micros()),
+        })
+    }
+
+    pub(super) fn devices_online(&self) -> usize {
+        self.broker.devices_online()
+    }
+
+    pub(super) fn has_stream(&self, stream: StreamId) -> bool {
+        self.broker.has_stream(stream)
+    }
+
+    /// What all streams that run have carried, to the device and to the service.
+    pub(super) fn bytes_carried(&self) -> (u64, u64) {
+        let totals = self.active.values().map(|active| active.counters.total());
+        totals.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    pub(super) fn streams(&self) -> Vec<StreamStatus> {
+        let now = clock::now();
+        let status = |(id, request, state, requested_at): (StreamId, &OpenRequest, &'static str, Instant)| {
+            let bytes = self.active.get(&id).map(|active| active.counters.total()).unwrap_or_default();
+            StreamStatus {
+                id,
+                device: request.device.clone(),
+                name: request.name.clone(),
+                service: request.service.clone(),
+                source: request.source,
+                state: state.into(),
+                age_seconds: now.saturating_duration_since(requested_at).as_secs(),
+                bytes_to_device: bytes.0,
+                bytes_to_service: bytes.1,
+            }
+        };
+        self.broker.all_streams().map(status).collect()
+    }
+}

@@ -1,0 +1,228 @@
+//! The registry from async code: each call runs where blocking is allowed, and sightings are written many at a time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::{Record, Registry, RegistryError};
+use crate::net::os::clock;
+use crate::proto::id::Principal;
+use crate::proto::timestamp::Timestamp;
+
+/// Between two writings of who was here: a fleet that comes back at once costs one transaction, not one per device. A
+/// hub that is killed forgets this much.
+const LAST_SEEN_FLUSH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The registry, for any task.
+#[derive(Clone)]
+pub struct RegistryCache {
+    registry: Arc<dyn Registry>,
+    changes: Arc<Mutex<()>>,
+    /// What was read, until something changes: every stream asks who its service and its device are.
+    cached: Arc<Mutex<CachedRecords>>,
+    change_count: watch::Sender<u64>,
+    /// Of known identities only, hence bounded by their number.
+    last_seen_updates: Arc<Mutex<HashMap<Principal, Timestamp>>>,
+}
+
+/// Records that are read from memory; more are read from the registry.
+const MAX_CACHED: usize = 16 * 1024;
+
+/// Records as they are in the registry.
+#[derive(Default)]
+struct CachedRecords {
+    records: HashMap<Principal, Record>,
+    /// What was read before a change is not kept after it …
+    changes: u64,
+    /// … and nothing is known while one is under way: what follows from it may be told before it has returned.
+    changing: bool,
+}
+
+impl CachedRecords {
+    fn get(&self, principal: &Principal) -> Option<&Record> {
+        self.records.get(principal).filter(|_| !self.changing)
+    }
+
+    /// Read when there had been so many changes.
+    fn insert(&mut self, record: &Record, changes: u64) {
+        if self.changing || self.changes != changes {
+            return;
+        }
+        if self.records.len() >= MAX_CACHED {
+            self.records.clear();
+        }
+        self.records.insert(record.principal.clone(), record.clone());
+    }
+
+    /// These are no longer as they were.
+    fn invalidate<'a>(&mut self, principals: impl Iterator<Item = &'a Principal>) {
+        self.changes += 1;
+        principals.for_each(|principal| drop(self.records.remove(principal)));
+    }
+}
+
+/// A change is under way until this is dropped.
+struct ChangeGuard<'a>(&'a Mutex<CachedRecords>);
+
+impl<'a> ChangeGuard<'a> {
+    fn begin(cached: &'a Mutex<CachedRecords>) -> Self {
+        let mut begun = cached.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.changing = true;
+        begun.records.clear();
+        Self(cached)
+    }
+}
+
+impl Drop for ChangeGuard<'_> {
+    fn drop(&mut self) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cached.changing = false;
+        cached.changes += 1;
+    }
+}
+
+impl RegistryCache {
+    /// Around any registry.
+    pub fn new(registry: impl Registry + 'static) -> Self {
+        let registry = Arc::new(registry);
+        let change_count = watch::Sender::new(0);
+        Self {
+            registry,
+            changes: Arc::default(),
+            cached: Arc::default(),
+            change_count,
+            last_seen_updates: Arc::default(),
+        }
+    }
+
+    /// Does something with the registry.
+    pub async fn with<R, F>(&self, work: F) -> Result<R, RegistryError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&dyn Registry) -> Result<R, RegistryError> + Send + 'static,
+    {
+        let registry = self.registry.clone();
+        let done = tokio::task::spawn_blocking(move || work(registry.as_ref())).await;
+        done.unwrap_or_else(|error| Err(RegistryError::Store(error.to_string())))
+    }
+
+    /// Changes something, with all that follows from it, one change after another: what is told of two changes comes in
+    /// the order in which they were made. Once begun, it is done to its end, also when nobody waits for it any more.
+    pub async fn change<R, F>(&self, work: F) -> Result<R, RegistryError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&dyn Registry) -> Result<R, RegistryError> + Send + 'static,
+    {
+        let (changes, cached, change_count) = (self.changes.clone(), self.cached.clone(), self.change_count.clone());
+        self.with(move |registry| {
+            let _turn = changes.lock().unwrap_or_else(PoisonError::into_inner);
+            let changing = ChangeGuard::begin(&cached);
+            let done = work(registry);
+            drop(changing);
+            change_count.send_modify(|count| *count += 1);
+            done
+        })
+        .await
+    }
+
+    /// Hears of every change from here on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.change_count.subscribe()
+    }
+
+    /// One identity.
+    pub async fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
+        let changes = {
+            let cached = self.cached();
+            if let Some(record) = cached.get(principal) {
+                return Ok(Some(self.with_last_seen(record.clone())));
+            }
+            cached.changes
+        };
+        let principal = principal.clone();
+        let Some(record) = self.with(move |registry| registry.find(&principal)).await? else { return Ok(None) };
+        self.cached().insert(&record, changes);
+        Ok(Some(self.with_last_seen(record)))
+    }
+
+    fn last_seen_updates(&self) -> MutexGuard<'_, HashMap<Principal, Timestamp>> {
+        self.last_seen_updates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cached(&self) -> MutexGuard<'_, CachedRecords> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An identity is connected now.
+    pub fn note_seen(&self, principal: Principal) {
+        self.last_seen_updates().insert(principal, clock::now_utc());
+    }
+
+    /// With a sighting that is not yet written.
+    pub fn with_last_seen(&self, mut record: Record) -> Record {
+        let last_seen_updates = self.last_seen_updates();
+        record.last_seen = last_seen_updates.get(&record.principal).copied().or(record.last_seen);
+        record
+    }
+
+    /// Writes sightings down, for ever.
+    pub async fn run_last_seen_writer(self) {
+        loop {
+            sleep(LAST_SEEN_FLUSH_INTERVAL).await;
+            self.flush_last_seen().await;
+        }
+    }
+
+    /// Writes down who was seen since the last time. What cannot be written is forgotten: the next sighting is better.
+    pub async fn flush_last_seen(&self) {
+        let noted = self.last_seen_updates().clone();
+        if noted.is_empty() {
+            return;
+        }
+        let last_seen_updates: Vec<_> = noted.iter().map(|(principal, at)| (principal.clone(), *at)).collect();
+        if let Err(error) = self.with(move |registry| registry.set_last_seen(&last_seen_updates)).await {
+            tracing::warn!(target: "hub", %error, "could not note who was here");
+        }
+        self.cached().invalidate(noted.keys());
+        self.last_seen_updates().retain(|principal, at| noted.get(principal) != Some(at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sqlite::SqliteRegistry;
+    use super::*;
+    use crate::proto::id::Role;
+    use crate::proto::key::PublicKey;
+
+    #[tokio::test]
+    async fn what_is_known_is_never_older_than_the_last_change() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = RegistryCache::new(SqliteRegistry::open(&directory.path().join("registry")).unwrap());
+        let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
+        let (added, key) = (principal.clone(), PublicKey::from_bytes([1; 32]));
+        cache.change(move |registry| registry.enrol(&added, &key, Timestamp(1))).await.unwrap();
+        for disabled in [true, false, true] {
+            assert!(cache.find(&principal).await.unwrap().is_some());
+            let (changed, cached) = (principal.clone(), cache.clone());
+            let change = move |registry: &dyn Registry| {
+                registry.set_disabled(&changed, disabled)?;
+                // What follows is told here, and whoever hears of it may look at once.
+                Ok(cached.cached().get(&changed).cloned())
+            };
+            assert_eq!(cache.change(change).await.unwrap(), None);
+            assert_eq!(cache.find(&principal).await.unwrap().map(|record| record.disabled), Some(disabled));
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept_after_it() {
+        let (cached, cache) = (Mutex::new(CachedRecords::default()), CachedRecords::default());
+        let before = cache.changes;
+        drop(ChangeGuard::begin(&cached));
+        assert_ne!(cached.lock().unwrap().changes, before);
+    }
+}

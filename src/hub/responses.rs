@@ -1,0 +1,72 @@
+//! The hub's plain HTTP answers: refusals in the original's shape, with ours inside.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+use super::broker::Grant;
+use crate::net::os::clock::now_rfc3339;
+use crate::net::transport::http_server::empty_response;
+use crate::proto::http::{
+    ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
+};
+use crate::proto::message::StandbyOffer;
+use crate::proto::refusal::Refusal;
+use crate::proto::standby;
+
+/// The answer to everything that is not there, whatever it was.
+pub(super) fn not_found() -> Response<Bytes> {
+    empty_response(StatusCode::NOT_FOUND)
+}
+
+/// A few words.
+pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
+    let mut response = empty_response(status);
+    *response.body_mut() = Bytes::from_static(body.as_bytes());
+    response
+}
+
+/// A no. The original's clients read the message, a JSON text inside the JSON; devstream reads `refusal`.
+pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
+    let row = refusal.kind.row();
+    let mut response = empty_response(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let is_success = response.status().is_success();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    if is_success {
+        // The device's own no.
+        headers.insert(ACCEPTED_HEADER, HeaderValue::from_static("False"));
+        *response.body_mut() = json!({ "refusal": refusal }).to_string().into();
+        return response;
+    }
+    let (code, name) = row.azure;
+    headers.insert(ERROR_HEADER, HeaderValue::from_static(name));
+    if row.status == 401 {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("DevStream"));
+    }
+    let message = json!({ "errorCode": code, "message": refusal.message(), "timestampUtc": now_rfc3339() });
+    let body = json!({ "Message": message.to_string(), "ExceptionMessage": "", "refusal": refusal });
+    *response.body_mut() = body.to_string().into();
+    response
+}
+
+/// A yes: where to bring the stream's WebSocket, and what lets it in.
+pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&StandbyOffer>) -> Response<Bytes> {
+    let mut response = empty_response(StatusCode::OK);
+    let fields = [
+        (ACCEPTED_HEADER, Some("True".to_owned())),
+        (STREAM_URL_HEADER, Some(url.to_owned())),
+        (STREAM_TOKEN_HEADER, Some(grant.token.reveal())),
+        (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
+        (standby::REUSABLE_HEADER, grant.reusable.then(|| standby::REUSABLE.to_owned())),
+        (standby::STANDBY_URL_HEADER, standby.map(|offer| offer.url.clone())),
+        (standby::STANDBY_LIMIT_HEADER, standby.map(|offer| offer.limit.to_string())),
+    ];
+    for (name, value) in fields {
+        if let Some(Ok(mut value)) = value.map(HeaderValue::try_from) {
+            value.set_sensitive(name == STREAM_TOKEN_HEADER);
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}

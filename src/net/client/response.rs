@@ -1,0 +1,76 @@
+//! HTTP exchanges on a connection to the hub, and the meaning of unexpected responses.
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::time::{Duration, timeout};
+
+use super::Connection;
+use crate::proto::check::NOT_A_HUB;
+use crate::proto::refusal::{Refusal, RefusalKind, TABLE};
+
+/// The connection after a 101, and the bytes that were read beyond the response; `None` after any other status.
+pub type UpgradedParts = Option<(Connection, Bytes)>;
+
+/// Sends one request and reads its response. After a 101 the connection is handed back; otherwise it is closed.
+pub async fn round_trip(
+    stream: Connection,
+    request: Request<Full<Bytes>>,
+    response_timeout: Duration,
+    max_response_bytes: usize,
+) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
+    let failed =
+        |error: hyper::Error| Refusal::new(RefusalKind::HubUnreachable, format!("the connection was lost: {error}"));
+    let steps = async {
+        let (mut sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let response = async {
+            let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok::<_, Refusal>(Response::from_parts(head, Bytes::new()));
+            }
+            let body = Limited::new(body, max_response_bytes).collect().await;
+            let body = body.map_err(|error| {
+                Refusal::new(
+                    RefusalKind::HubUnreachable,
+                    format!("the connection was lost during the response: {error}"),
+                )
+            })?;
+            drop(sender);
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        let (response, parts) = tokio::join!(response, connection.without_shutdown());
+        let response = response?;
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let upgraded_parts =
+            if upgraded { parts.ok().map(|parts| (parts.io.into_inner(), parts.read_buf)) } else { None };
+        Ok((response, upgraded_parts))
+    };
+    let silent = || Refusal::new(RefusalKind::HubUnreachable, format!("no answer in {} s", response_timeout.as_secs()));
+    timeout(response_timeout, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
+}
+
+/// The JSON body of an error response from a hub.
+#[derive(Deserialize)]
+struct ErrorBody {
+    refusal: Refusal,
+}
+
+/// The refusal that a response other than the expected one stands for: the hub's own, or one that matches the status.
+pub fn response_refusal(response: &Response<Bytes>) -> Refusal {
+    if let Ok(ErrorBody { refusal }) = serde_json::from_slice(response.body()) {
+        return refusal;
+    }
+    let status = response.status();
+    match TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error()) {
+        Some(row) if matches!(row.kind, RefusalKind::AuthenticationFailed | RefusalKind::IncompatibleVersion) => {
+            row.kind.into()
+        }
+        _ => Refusal::new(
+            RefusalKind::HubUnreachable,
+            format!("{NOT_A_HUB}, or a proxy in front of it refuses the request: HTTP {status}"),
+        ),
+    }
+}

@@ -1,0 +1,27 @@
+//! Throttling of log messages that may recur thousands of times.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::net::os::clock;
+
+/// The shortest time between two messages: frequent enough to notice, and a terminal stays readable.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The throttle of one message; records when it was last logged.
+#[derive(Debug, Default)]
+pub struct LogThrottle(Mutex<Option<Instant>>);
+
+impl LogThrottle {
+    /// Reports whether the message is due, and if so records it as logged now.
+    pub fn should_log(&self) -> bool {
+        let mut last_logged = self.0.lock();
+        let now = clock::now();
+        let due = last_logged.is_none_or(|last_logged| now.saturating_duration_since(last_logged) >= INTERVAL);
+        if due {
+            *last_logged = Some(now);
+        }
+        due
+    }
+}

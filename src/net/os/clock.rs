@@ -1,0 +1,31 @@
+//! The two clocks: the wall clock for logs and expiry dates, and the monotonic clock for all deadlines.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use time::OffsetDateTime;
+
+use crate::proto::timestamp::Timestamp;
+
+/// The current time of the wall clock.
+pub fn now_utc() -> Timestamp {
+    Timestamp(OffsetDateTime::now_utc().unix_timestamp())
+}
+
+/// The current time of the wall clock with milliseconds, as RFC 3339 in UTC: the timestamp of activity log lines.
+pub fn now_rfc3339() -> String {
+    let now = OffsetDateTime::now_utc();
+    let second = Timestamp(now.unix_timestamp()).rfc3339();
+    format!("{}.{:03}Z", second.trim_end_matches('Z'), now.millisecond())
+}
+
+/// The current time of the monotonic clock, which tests can pause.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A fixed instant of the monotonic clock: that of the first call in this process.
+pub fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(now)
+}

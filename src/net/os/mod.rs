@@ -1,0 +1,17 @@
+//! The operating system: whatever differs between systems, and whatever tests replace.
+//!
+//! The clocks and random numbers that pure code gets as arguments; files that only their owner may read; sockets
+//! between programs of one user; the service manager's sockets and notifications; the process's limits and usage;
+//! changes of the network.
+
+pub mod allocator;
+pub mod clock;
+pub mod core_dump;
+pub mod local_socket;
+pub mod network_monitor;
+pub mod private_files;
+pub mod random;
+pub mod rlimit;
+pub mod sd_notify;
+pub mod socket_activation;
+pub mod usage;

@@ -1,0 +1,130 @@
+//! Files with secrets: only their owner may read them, and writes are atomic.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Creates a directory that only its owner may enter; an existing one must be like that.
+pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    require_private(path, "chmod 700")
+}
+
+/// Reads a file that only its owner may read; refuses others.
+pub fn read_private(path: &Path) -> anyhow::Result<String> {
+    require_private(path, "chmod 600")?;
+    fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// Reads a credential of the service manager, which others may not read. The service gets access by an access control
+/// list, whose mask appears as the group's permissions.
+pub fn read_credential(path: &Path) -> anyhow::Result<String> {
+    check_mode(path, 0o007, "chmod o=")?;
+    fs::read_to_string(path).with_context(|| path.display().to_string())
+}
+
+/// Reads a secret of at most `limit` bytes that another user may have provided. The rule is sshd's: a file of our own
+/// must be closed to everybody else; one that another user owns, such as root, may be readable by its group, as with
+/// Debian's `ssl-cert` and systemd's credentials.
+pub fn read_secret(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let owner = metadata(path)?.uid();
+        let ours = owner == rustix::process::geteuid().as_raw();
+        check_mode(path, if ours { 0o077 } else { 0o027 }, if ours { "chmod 600" } else { "chmod o=" })?;
+    }
+    read_up_to(path, limit)
+}
+
+/// Reads a file of at most `limit` bytes; a larger one is an error.
+pub fn read_up_to(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut content));
+    let read = read.with_context(|| format!("cannot read {}", path.display()))?;
+    anyhow::ensure!(read as u64 <= limit, "{} is larger than {limit} bytes", path.display());
+    Ok(content)
+}
+
+/// Writes a private file of text, atomically.
+pub fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
+    write_private_bytes(path, content.as_bytes())
+}
+
+/// Writes a private file of bytes, atomically.
+pub fn write_private_bytes(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let written = write_temporary(path, content).and_then(|file| Ok(file.persist(path)?));
+    written.map(drop).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a private file, atomically, unless it exists already.
+pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
+    match write_temporary(path, content.as_bytes()).and_then(|file| Ok(file.persist_noclobber(path)?)) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("cannot write {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes the content to a temporary file in the same directory, which has mode 0600, and syncs it.
+fn write_temporary(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Refuses a path that others may access.
+fn require_private(path: &Path, remedy: &str) -> anyhow::Result<()> {
+    check_mode(path, 0o077, remedy)
+}
+
+/// Refuses a path with any of these permission bits, and names the command that removes them.
+#[cfg(unix)]
+fn check_mode(path: &Path, bits: u32, remedy: &str) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = metadata(path)?.permissions().mode() & 0o777;
+    if mode & bits != 0 {
+        let path = path.display();
+        anyhow::bail!("{path}: permissions {mode:04o} are too open; run: {remedy} {path}");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn metadata(path: &Path) -> anyhow::Result<fs::Metadata> {
+    fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &Path, _: u32, _: &str) -> anyhow::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn an_own_secret_must_be_private_and_within_the_limit() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path();
+        fs::write(path, "secret").unwrap();
+        for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o660, false)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_secret(path, 6).is_ok(), accepted, "{mode:o}");
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(read_secret(path, 5).is_err(), "too large");
+    }
+}

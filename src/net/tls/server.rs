@@ -1,0 +1,70 @@
+//! TLS at the hub: the handshake on accepted connections.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::read_ahead::ReadAhead;
+use super::{ACME_TLS_ALPN, ALPN, VERSIONS, exporter, provider};
+use crate::proto::channel_binding::Exporter;
+
+/// A client's connection at the hub.
+pub type Socket = TlsStream<ReadAhead<TcpStream>>;
+
+/// Completes TLS on accepted connections.
+#[derive(Clone)]
+pub struct Acceptor {
+    https: Arc<ServerConfig>,
+    acme: Arc<ServerConfig>,
+}
+
+impl Acceptor {
+    /// Creates an acceptor from the resolver of the hub's certificates and that of ACME challenge certificates.
+    pub fn new(
+        certificates: Arc<dyn ResolvesServerCert>,
+        challenges: Arc<dyn ResolvesServerCert>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self { https: server_config(certificates, ALPN)?, acme: server_config(challenges, ACME_TLS_ALPN)? })
+    }
+
+    /// Completes the handshake, and returns the encrypted connection and the exporter that binds credentials to it;
+    /// `None` if the peer was an ACME server, whose connection is then closed. The caller sets a deadline.
+    pub async fn accept(&self, tcp: TcpStream) -> io::Result<Option<(Socket, Exporter)>> {
+        let Some(stream) = self.handshake(ReadAhead::new(tcp)).await? else { return Ok(None) };
+        let exporter = exporter(stream.get_ref().1).map_err(io::Error::other)?;
+        Ok(Some((stream, exporter)))
+    }
+
+    pub(super) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        transport: T,
+    ) -> io::Result<Option<TlsStream<T>>> {
+        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), transport).await?;
+        if is_acme_challenge(&hello.client_hello()) {
+            hello.into_stream(self.acme.clone()).await?.shutdown().await?;
+            return Ok(None);
+        }
+        hello.into_stream(self.https.clone()).await.map(Some)
+    }
+}
+
+fn server_config(
+    certificates: Arc<dyn ResolvesServerCert>,
+    protocol: &[u8],
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(VERSIONS)?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
+    config.alpn_protocols = vec![protocol.into()];
+    Ok(Arc::new(config))
+}
+
+/// Reports whether the peer is an ACME server: it offers that protocol and no other (RFC 8737 section 3).
+fn is_acme_challenge(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|offered| offered.eq([ACME_TLS_ALPN]))
+}

@@ -1,0 +1,251 @@
+//! Dialling a hub: name resolution, TCP, an optional proxy, and TLS, under one deadline, with a trace that names the
+//! hop that failed.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::net::os::clock;
+use crate::net::runtime::ClientRuntime;
+use crate::net::tls;
+use crate::net::tls::read_ahead::ReadAhead;
+use crate::net::transport::happy_eyeballs::{FailedAttempt, race};
+use crate::net::transport::proxy_connect;
+use crate::net::transport::socket;
+use crate::proto::forward::HostPort;
+use crate::proto::join::HubAddress;
+use crate::proto::limits::DIAL_TIMEOUT;
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::via::{ProxySettings, ProxyUrl};
+
+/// A hop on the path to a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hop {
+    /// Resolving the name of the hub, or of the proxy.
+    Name,
+    /// Connecting to one of the addresses.
+    Tcp,
+    /// Opening a tunnel through the proxy, which resolves the hub's name itself.
+    Proxy,
+    /// The TLS handshake with the hub.
+    Tls,
+}
+
+/// A hop that was started, and its result so far.
+#[derive(Debug, Clone)]
+pub struct DialStep {
+    /// The hop.
+    pub hop: Hop,
+    /// The hop's target or result: a name, an address, the negotiated TLS parameters.
+    pub target: String,
+    /// The time until it succeeded or failed; `None` while it is running.
+    pub elapsed: Option<Duration>,
+    /// The cause, if it failed.
+    pub refusal: Option<Refusal>,
+    started_at: Instant,
+}
+
+/// The record of a dial's hops, in order. The observer is called as each starts and ends.
+pub struct DialTrace<'a> {
+    steps: Vec<DialStep>,
+    observer: &'a (dyn Fn(&DialStep) + Sync),
+}
+
+impl Default for DialTrace<'_> {
+    fn default() -> Self {
+        Self::with_observer(&|_| {})
+    }
+}
+
+impl<'a> DialTrace<'a> {
+    /// Creates an empty trace that calls `observer` with each step.
+    pub fn with_observer(observer: &'a (dyn Fn(&DialStep) + Sync)) -> Self {
+        Self { steps: Vec::new(), observer }
+    }
+
+    /// Starts a hop.
+    fn begin(&mut self, hop: Hop, target: impl Into<String>) {
+        let step = DialStep { hop, target: target.into(), elapsed: None, refusal: None, started_at: clock::now() };
+        (self.observer)(&step);
+        self.steps.push(step);
+    }
+
+    /// Ends the last hop successfully, with a more precise target if there is one.
+    fn complete(&mut self, target: Option<String>) {
+        self.finish_step(target, None);
+    }
+
+    /// Ends the last hop with this failure.
+    fn fail(&mut self, refusal: &Refusal) {
+        self.finish_step(None, Some(refusal.clone()));
+    }
+
+    fn finish_step(&mut self, target: Option<String>, refusal: Option<Refusal>) {
+        let Some(step) = self.steps.last_mut() else { return };
+        step.elapsed = Some(clock::now() - step.started_at);
+        step.target = target.unwrap_or_else(|| std::mem::take(&mut step.target));
+        step.refusal = refusal;
+        (self.observer)(step);
+    }
+}
+
+impl fmt::Display for DialTrace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, DialStep { hop, target, elapsed, refusal, .. }) in self.steps.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            let done = elapsed.filter(|_| refusal.is_none());
+            let elapsed = done.map_or_else(|| "not done".into(), |elapsed| format!("{} ms", elapsed.as_millis()));
+            write!(f, "{comma}{hop:?} {target} {elapsed}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Connects to a hub and completes TLS, within [`DIAL_TIMEOUT`]. Names are resolved each time, since addresses change.
+pub async fn dial(
+    hub: &HubAddress,
+    proxy_settings: &ProxySettings,
+    config: Arc<ClientConfig>,
+    runtime: &ClientRuntime,
+    trace: &mut DialTrace<'_>,
+) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
+    let steps = async {
+        let tcp = match proxy_settings.proxy_for(&hub.host) {
+            None => connect(hub, None, runtime, trace).await?.0,
+            Some(proxy) => {
+                let (mut tcp, address) = connect(&proxy.address, Some(proxy), runtime, trace).await?;
+                trace.begin(Hop::Proxy, proxy.to_string());
+                let opened = proxy_connect::open_tunnel(&mut tcp, proxy, HostPort(&hub.host, hub.port)).await;
+                opened.map_err(|failure| unreachable(format!("the proxy {proxy} at {} {failure}", address.ip())))?;
+                trace.complete(None);
+                tcp
+            }
+        };
+        handshake(hub, tcp, config, trace).await
+    };
+    // Boxed, so that the memory is freed: the caller's task may then run for months.
+    let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
+    let reached =
+        reached.unwrap_or_else(|_| Err(unreachable(format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs()))));
+    match &reached {
+        Ok(_) => tracing::debug!(%hub, %trace, "reached the hub"),
+        Err(refusal) => trace.fail(refusal),
+    }
+    reached
+}
+
+/// Connects to whichever address of a name answers first: the hub's, or the proxy's.
+async fn connect(
+    target: &HubAddress,
+    proxy: Option<&ProxyUrl>,
+    runtime: &ClientRuntime,
+    trace: &mut DialTrace<'_>,
+) -> Result<(TcpStream, SocketAddr), Refusal> {
+    let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
+    let unresolved = |cause: &str| unreachable(format!("cannot resolve {}{whose}: {cause}", target.host));
+    trace.begin(Hop::Name, &target.host);
+    let found =
+        lookup_host((target.host.as_str(), target.port)).await.map_err(|error| unresolved(&error.to_string()))?;
+    let addresses: Vec<_> = found.collect();
+    trace.complete(None);
+    trace.begin(Hop::Tcp, target.to_string());
+    let winner = race(addresses, TcpStream::connect).await;
+    let (stream, address) = winner.map_err(|failures| match failures.as_slice() {
+        [] => unresolved("the name has no address"),
+        failures => {
+            let server = proxy.map_or_else(|| target.to_string(), |proxy| format!("the proxy {proxy}"));
+            unreachable(format!("{server} {}", describe_attempts(failures)))
+        }
+    })?;
+    trace.complete(Some(address.to_string()));
+    socket::tune(&stream);
+    socket::set_congestion_control(&stream);
+    tracing::debug!(%address, congestion_control = socket::congestion_control(&stream), "connected");
+    runtime.record_hub_address(address);
+    Ok((stream, address))
+}
+
+async fn handshake(
+    hub: &HubAddress,
+    tcp: TcpStream,
+    config: Arc<ClientConfig>,
+    trace: &mut DialTrace<'_>,
+) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
+    trace.begin(Hop::Tls, hub.to_string());
+    let name = ServerName::try_from(hub.host.clone());
+    let name = name.map_err(|_| unreachable(format!("'{}' is not a host name", hub.host)))?;
+    let connecting = TlsConnector::from(config).connect(name, ReadAhead::new(tcp)).await;
+    let stream = connecting.map_err(|error| explain(hub, &error))?;
+    trace.complete(tls::negotiated(stream.get_ref().1));
+    Ok(stream)
+}
+
+fn describe_attempts(failures: &[FailedAttempt]) -> String {
+    failures.iter().map(|(address, cause)| format!("at {address}: {cause}")).collect::<Vec<_>>().join("; ")
+}
+
+fn unreachable(detail: String) -> Refusal {
+    Refusal::new(RefusalKind::HubUnreachable, detail)
+}
+
+/// Unwraps rustls's error from the IO error around it.
+fn explain(hub: &HubAddress, error: &std::io::Error) -> Refusal {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(inner) => tls::explain(inner),
+        None => unreachable(format!("{hub}: TLS: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::net::tls::{Trust, client_config};
+
+    /// Dials a server that closes every connection, or does not listen; returns each hop and whether it succeeded, and
+    /// the trace as text.
+    async fn trace(via: Option<&str>, listens: bool) -> (Vec<(Hop, bool)>, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hub: HubAddress = if via.is_some() { "hub.invalid".into() } else { address.to_string() }.parse().unwrap();
+        let proxy_settings =
+            via.map(|scheme| format!("{scheme}{address}").parse::<ProxyUrl>().unwrap()).map(ProxySettings::always);
+        let listener = listens.then_some(listener);
+        let accept_and_close = async {
+            if let Some(listener) = listener {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read_u8().await.unwrap();
+            }
+        };
+        let mut trace = DialTrace::default();
+        let config = client_config(&Trust::Public).unwrap();
+        let (proxy_settings, runtime) = (proxy_settings.unwrap_or_default(), ClientRuntime::default());
+        let (refused, ()) = tokio::join!(dial(&hub, &proxy_settings, config, &runtime, &mut trace), accept_and_close);
+        assert_eq!(refused.unwrap_err().kind, RefusalKind::HubUnreachable);
+        assert!(trace.steps.iter().all(|step| step.elapsed.is_some()), "{trace}");
+        (trace.steps.iter().map(|step| (step.hop, step.refusal.is_none())).collect(), trace.to_string())
+    }
+
+    #[tokio::test]
+    async fn the_trace_ends_with_the_hop_that_failed() {
+        let (steps, shown) = trace(None, true).await;
+        assert_eq!(steps, [(Hop::Name, true), (Hop::Tcp, true), (Hop::Tls, false)]);
+        assert!(shown.starts_with("Name 127.0.0.1 ") && shown.ends_with(" not done"), "{shown}");
+        assert_eq!(trace(None, false).await.0, [(Hop::Name, true), (Hop::Tcp, false)]);
+        for via in ["http://", "socks5h://"] {
+            let (steps, shown) = trace(Some(via), true).await;
+            assert_eq!(steps, [(Hop::Name, true), (Hop::Tcp, true), (Hop::Proxy, false)]);
+            assert!(shown.contains("Proxy 127.0.0.1:") && !shown.contains("hub.invalid"), "{shown}");
+        }
+    }
+}

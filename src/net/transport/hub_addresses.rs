@@ -1,0 +1,82 @@
+//! The addresses of one hub. The one that answered last is tried first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::proto::join::HubAddress;
+
+/// The index of the address that answered last. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct AddressPreference(Arc<AtomicUsize>);
+
+/// The addresses of one hub, at least one.
+#[derive(Debug, Clone)]
+pub struct HubAddresses {
+    first: HubAddress,
+    others: Arc<[HubAddress]>,
+    preference: AddressPreference,
+}
+
+impl From<HubAddress> for HubAddresses {
+    fn from(only: HubAddress) -> Self {
+        Self { first: only, others: Arc::default(), preference: AddressPreference::default() }
+    }
+}
+
+impl HubAddresses {
+    /// Creates the list; `None` if it is empty. A caller that creates it again passes the same preference.
+    pub fn new(addresses: &[HubAddress], preference: AddressPreference) -> Option<Self> {
+        let (first, others) = addresses.split_first()?;
+        Some(Self { first: first.clone(), others: others.into(), preference })
+    }
+
+    /// The address that answered last, else the first.
+    pub fn preferred(&self) -> &HubAddress {
+        self.get(self.preference.0.load(Ordering::Relaxed))
+    }
+
+    /// The addresses to try for the hub at `address`: all of this hub's, beginning with the preferred one, if `address`
+    /// is one of them; else only `address`.
+    pub(in crate::net) fn candidates<'a>(&'a self, address: &'a HubAddress) -> Vec<&'a HubAddress> {
+        let count = 1 + self.others.len();
+        if !(0..count).any(|index| self.get(index) == address) {
+            return vec![address];
+        }
+        let from = self.preference.0.load(Ordering::Relaxed);
+        (from..from + count).map(|index| self.get(index % count)).collect()
+    }
+
+    /// Records that this address answered.
+    pub(in crate::net) fn prefer(&self, hub: &HubAddress) {
+        if let Some(index) = (0..=self.others.len()).find(|index| self.get(*index) == hub) {
+            self.preference.0.store(index, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self, index: usize) -> &HubAddress {
+        index.checked_sub(1).and_then(|index| self.others.get(index)).unwrap_or(&self.first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_answered_last_is_tried_first_also_by_later_lists() {
+        let addresses: Vec<HubAddress> = ["a", "b", "c"].map(|name| name.parse().unwrap()).into();
+        let preference = AddressPreference::default();
+        let hubs = || HubAddresses::new(&addresses, preference.clone()).unwrap();
+        let order = |address: &str| {
+            let address = address.parse().unwrap();
+            hubs().candidates(&address).into_iter().map(|hub| hub.host.clone()).collect::<Vec<_>>().concat()
+        };
+        assert_eq!((order("a"), order("c")), ("abc".into(), "abc".into()));
+        hubs().prefer(&addresses[1]);
+        assert_eq!((order("a"), hubs().preferred().host.as_str()), ("bca".into(), "b"));
+        assert_eq!(order("elsewhere"), "elsewhere", "a separate streaming endpoint is not an address of the hub");
+        hubs().prefer(&"elsewhere".parse().unwrap());
+        assert_eq!(order("c"), "bca");
+        assert!(HubAddresses::new(&[], preference.clone()).is_none());
+    }
+}

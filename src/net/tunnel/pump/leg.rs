@@ -1,0 +1,315 @@
+//! A leg of the pump: one WebSocket of a stream, from its first message until it is lost or the stream is over.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::state::PumpState;
+use super::{Ending, Outcome, PumpContext, StreamEvent};
+use crate::net::liveness::Liveness;
+use crate::net::liveness::keepalive::{MIN_PING_INTERVAL, wait_until_dead};
+use crate::net::os::clock;
+use crate::net::os::random;
+use crate::net::tunnel::FINAL_READ_TIMEOUT;
+use crate::net::websocket::{
+    CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, WebSocketError, Writer,
+};
+use crate::proto::keepalive::{Keepalive, KeepaliveAction};
+use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::stream::endpoint::{CloseMeaning, NextSend};
+use crate::proto::stream::rejoin::RejoinTimer;
+use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl, Violation};
+use crate::proto::websocket::Endpoint;
+
+/// The smallest block for reads of the local side, in bytes. Small reads share a block, since each is kept until it is
+/// acknowledged and keeps its whole block alive.
+const MIN_READ_BLOCK: usize = 4 * 1024;
+
+/// The end of a leg.
+pub(super) enum LegEnd<T> {
+    /// The stream is over, and the WebSocket is reusable.
+    Reusable(WebSocket<T>),
+    /// The stream is over; the close frame to send, unless the peer has closed already.
+    Ended(Outcome, Option<(u16, String)>),
+    /// The WebSocket was lost, for this reason; the hub asks for this delay before a rejoin.
+    Lost(String, Duration),
+}
+
+impl<T> LegEnd<T> {
+    /// The stream is over, with this close frame.
+    fn ended(ending: Ending, code: u16, reason: &str) -> Self {
+        Self::Ended(ending.into(), Some((code, reason.into())))
+    }
+
+    /// The stream is over because of a refusal that both ends report.
+    fn refused(kind: RefusalKind) -> Self {
+        let refusal = Refusal::from(kind);
+        let close = (kind.row().close, refusal.close_reason());
+        Self::Ended(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, Some(close))
+    }
+}
+
+impl<T> From<Violation> for LegEnd<T> {
+    fn from(violation: Violation) -> Self {
+        Self::ended(Ending::Broken, CLOSE_POLICY, &violation.to_string())
+    }
+}
+
+impl<T> From<WebSocketError> for LegEnd<T> {
+    fn from(broken: WebSocketError) -> Self {
+        match broken {
+            WebSocketError::Violation(code, reason) => Self::ended(Ending::Broken, code, &reason),
+            WebSocketError::Truncated | WebSocketError::Silent | WebSocketError::Io(_) => {
+                Self::Lost(broken.to_string(), Duration::ZERO)
+            }
+        }
+    }
+}
+
+/// Carries bytes both ways over one WebSocket, and closes it unless it was lost or is reusable.
+pub(super) async fn run_leg<R: AsyncRead + Unpin, T: Transport, J>(
+    local: &mut R,
+    mut socket: WebSocket<T>,
+    state: &PumpState,
+    rejoin_timer: &mut RejoinTimer,
+    context: &PumpContext<'_, J>,
+) -> LegEnd<T> {
+    let resume_deadline = rejoin_timer.deadline();
+    let liveness = socket.liveness.clone();
+    let leg_end = tokio::select! {
+        leg_end = send(local, &mut socket.writer, state, context) => leg_end,
+        leg_end = receive(&mut socket.reader, state, rejoin_timer, context) => leg_end,
+        () = state.finished() => LegEnd::ended(Ending::Clean, CLOSE_NORMAL, ""),
+        () = state.wait_local_reset() => {
+            LegEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection")
+        }
+        () = watch_idle(&liveness, state, context) => WebSocketError::Silent.into(),
+        () = resume_timeout(state, resume_deadline) => LegEnd::refused(RefusalKind::NotResumed),
+        () = context.stop.cancelled() => LegEnd::refused(RefusalKind::PeerGone),
+    };
+    match &leg_end {
+        // The WebSocket was lost after both directions had ended, before it was closed.
+        LegEnd::Lost(..) if state.is_finished() => return LegEnd::Ended(Ending::Clean.into(), None),
+        LegEnd::Ended(Outcome { ending: Ending::Clean, .. }, _) if state.is_reusable() => {
+            return release(socket, state).await.map_or(leg_end, LegEnd::Reusable);
+        }
+        // The close frame queues behind the data, for as long as the peer takes to read that.
+        LegEnd::Ended(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
+            () = socket.close(CLOSE_NORMAL, reason) => {}
+            () = wait_until_dead(&liveness, state.has_half_close().then_some(context.idle_timeout)) => {}
+        },
+        LegEnd::Ended(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
+        LegEnd::Ended(_, None) => socket.await_close().await,
+        LegEnd::Lost(..) | LegEnd::Reusable(_) => {}
+    }
+    leg_end
+}
+
+/// Releases the WebSocket, and waits for the peer's release: nothing of the stream is in flight then. `None` if that
+/// fails or takes longer than [`CLOSE_TIMEOUT`].
+async fn release<T: Transport>(mut socket: WebSocket<T>, state: &PumpState) -> Option<WebSocket<T>> {
+    let exchange = async {
+        if state.take_release() {
+            socket.writer.text(StreamControl::Release.encode()).await?;
+        }
+        while !state.has_peer_released() {
+            match socket.reader.next().await? {
+                Incoming::Text(text) if text == RELEASE_MESSAGE => break,
+                // Late control messages, such as a drain notice, no longer matter.
+                Incoming::Text(_) | Incoming::Ping | Incoming::Pong => {}
+                Incoming::Bytes(_) | Incoming::Closed(_) => return Err(WebSocketError::Truncated),
+            }
+        }
+        Ok::<_, WebSocketError>(())
+    };
+    let reusable = matches!(timeout(CLOSE_TIMEOUT, exchange).await, Ok(Ok(())));
+    reusable.then_some(socket)
+}
+
+/// Sends what the local side writes, and the control messages about the other direction.
+async fn send<R: AsyncRead + Unpin, T: Transport, J>(
+    local: &mut R,
+    writer: &mut Writer<T>,
+    state: &PumpState,
+    context: &PumpContext<'_, J>,
+) -> LegEnd<T> {
+    let (mut buffer, mut block) = (BytesMut::new(), MIN_READ_BLOCK);
+    loop {
+        if let Err(broken) = send_pending(writer, state, &context.counters.sent).await {
+            // Meanwhile the other direction reads the hub's close frame, if it sent one.
+            sleep(if state.is_resumable() { FINAL_READ_TIMEOUT } else { CLOSE_TIMEOUT }).await;
+            return broken.into();
+        }
+        let room = state.capacity();
+        if room > 0 && !(block..=8 * block).contains(&buffer.capacity()) {
+            buffer = state.block(block);
+        }
+        let mut source = (&mut *local).take(room);
+        tokio::select! {
+            biased;
+            () = state.sender_woken() => {}
+            read = source.read_buf(&mut buffer), if room > 0 => match read {
+                // The system reports a reset once. If the writer got it, the reader sees an end of file.
+                Ok(0) if state.is_local_reset() => return std::future::pending().await,
+                Ok(read) => {
+                    state.push_local(buffer.split().freeze());
+                    // A large read suggests that the next one is large too.
+                    block = (2 * read).clamp(MIN_READ_BLOCK, FULL_MESSAGE_BYTES);
+                }
+                Err(_) => {
+                    state.mark_local_reset();
+                    return std::future::pending().await;
+                }
+            },
+        }
+    }
+}
+
+/// Sends everything that is due, with one flush.
+async fn send_pending<T: Transport>(
+    writer: &mut Writer<T>,
+    state: &PumpState,
+    sent: &AtomicU64,
+) -> Result<(), WebSocketError> {
+    let mut sent_any = false;
+    while let Some(next) = state.next_send() {
+        match next {
+            NextSend::Text(control) => writer.hold_text(control.encode()).await?,
+            NextSend::Bytes(bytes) => writer.bytes(bytes).await?,
+            NextSend::Ping => writer.hold_ping().await?,
+            NextSend::Close => writer.close(CLOSE_NORMAL, "").await?,
+        }
+        sent_any = true;
+        sent.store(state.bytes_sent(), Ordering::Relaxed);
+    }
+    if sent_any {
+        writer.flush().await?;
+        state.flushed();
+    }
+    Ok(())
+}
+
+/// Receives into the queue for the local side, until the WebSocket is closed or lost.
+async fn receive<T: Transport, J>(
+    reader: &mut Reader<T>,
+    state: &PumpState,
+    rejoin_timer: &mut RejoinTimer,
+    context: &PumpContext<'_, J>,
+) -> LegEnd<T> {
+    let mut reconnect_delay = Duration::ZERO;
+    loop {
+        state.wait_for_legacy_room().await;
+        let received = tokio::select! {
+            biased;
+            // Further messages belong to the next stream.
+            () = state.both_released() => return std::future::pending().await,
+            received = reader.next() => received,
+        };
+        let received = match received {
+            Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => Ok(()),
+            Ok(Incoming::Bytes(bytes)) => state.received(&bytes),
+            Ok(Incoming::Text(text)) if state.has_half_close() => match StreamControl::decode(&text) {
+                Ok(StreamControl::End { bytes }) => state.ended(bytes),
+                Ok(StreamControl::Ack { bytes, window, end }) => {
+                    context.counters.delivered.store(bytes, Ordering::Relaxed);
+                    state.acknowledged(bytes, window, end)
+                }
+                Ok(StreamControl::Resume { received }) => state.resumed(received).map(|()| {
+                    (context.on_event)(StreamEvent::Resumed(rejoin_timer.on_restored(clock::now())));
+                }),
+                Ok(StreamControl::Drain { seconds, reconnect_delay_ms }) => {
+                    reconnect_delay = Duration::from_millis(reconnect_delay_ms).min(BACKOFF_CAP);
+                    if !state.is_resumable() {
+                        (context.on_event)(StreamEvent::Draining(Duration::from_secs(seconds)));
+                    }
+                    Ok(())
+                }
+                Ok(StreamControl::Release) => state.peer_released(),
+                Err(violation) => Err(violation),
+            },
+            Ok(Incoming::Text(_)) => Err(Violation::UnknownControl),
+            Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
+            Ok(Incoming::Closed(close_frame)) => match interpret_close(close_frame, state, reconnect_delay) {
+                Some(leg_end) => return leg_end,
+                None => {
+                    // Nothing follows a close frame; earlier bytes are still being delivered.
+                    state.closed();
+                    return std::future::pending().await;
+                }
+            },
+            Err(broken) => return LegEnd::from(broken).with_reconnect_delay(reconnect_delay),
+        };
+        if let Err(violation) = received {
+            return violation.into();
+        }
+    }
+}
+
+impl<T> LegEnd<T> {
+    /// Sets the delay before a rejoin that the hub asked for when it began to drain.
+    fn with_reconnect_delay(self, reconnect_delay: Duration) -> Self {
+        match self {
+            Self::Lost(why, _) => Self::Lost(why, reconnect_delay),
+            end @ (Self::Ended(..) | Self::Reusable(_)) => end,
+        }
+    }
+}
+
+/// Interprets a close frame; `None` if it only ends the peer's direction.
+fn interpret_close<T>(
+    close_frame: Option<(u16, String)>,
+    state: &PumpState,
+    reconnect_delay: Duration,
+) -> Option<LegEnd<T>> {
+    match state.interpret_close(close_frame.as_ref().map(|(code, reason)| (*code, reason.as_str()))) {
+        CloseMeaning::Done => None,
+        CloseMeaning::Reset => Some(LegEnd::Ended(Ending::PeerReset.into(), None)),
+        CloseMeaning::Lost(why) => Some(LegEnd::Lost(why, reconnect_delay)),
+        CloseMeaning::Broken(refusal) => Some(LegEnd::Ended(Outcome { ending: Ending::Broken, refusal }, None)),
+    }
+}
+
+/// Pings an idle peer, and returns once it was silent for the idle timeout. Only peers that speak `devstream.v1` are
+/// watched: they always read, and so answer. With others, the kernel's keepalive probes tell a dead peer from a slow
+/// one.
+async fn watch_idle<J>(liveness: &Liveness, state: &PumpState, context: &PumpContext<'_, J>) {
+    if !state.has_half_close() {
+        return std::future::pending().await;
+    }
+    let mut keepalive = Keepalive::new(context.idle_timeout, Endpoint::Client, clock::epoch(), random::u64());
+    let mut network = context.network.clone();
+    loop {
+        let next_poll = match keepalive.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
+            KeepaliveAction::GiveUp if state.is_closed() => return std::future::pending().await,
+            KeepaliveAction::GiveUp => return,
+            KeepaliveAction::Ping => {
+                state.queue_ping();
+                clock::now() + MIN_PING_INTERVAL
+            }
+            KeepaliveAction::WaitUntil(deadline) => deadline,
+        };
+        tokio::select! {
+            () = sleep_until(next_poll.into()) => {}
+            // A stream that cannot resume gains nothing from being given up sooner.
+            () = network.changed(), if state.is_resumable() => {
+                keepalive.probe(clock::now());
+                state.queue_ping();
+            }
+        }
+    }
+}
+
+/// Returns if the peer has not resumed the stream by the deadline; pends forever without a deadline or if it has.
+async fn resume_timeout(state: &PumpState, deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+    if !state.is_awaiting_resume() {
+        std::future::pending().await
+    }
+}

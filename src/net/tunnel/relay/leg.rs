@@ -1,0 +1,196 @@
+//! A leg of a relay: one end's WebSocket at the hub, before it is joined to the other and after.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead};
+use crate::net::websocket::{CLOSE_NORMAL, Incoming, Transport, WebSocket, WebSocketError};
+use crate::proto::keepalive::IdleTimeout;
+use crate::proto::limits::{CONTROL_SEND_TIMEOUT, PENDING_LEG_BYTES};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::stream::CLOSE_RESET;
+
+/// A leg of a stream, with the messages that it sent before the other leg was there.
+#[derive(Debug)]
+pub struct Leg<T> {
+    pub(super) socket: WebSocket<T>,
+    pub(super) early: VecDeque<Result<Incoming, WebSocketError>>,
+    /// Bytes of this leg that reached the other end ahead of the relay, as early data.
+    pub(super) delivered: u64,
+    guard: Box<dyn Debug + Send>,
+}
+
+impl<T: Transport> Leg<T> {
+    /// Creates a leg that has just been accepted; `guard` is dropped with it.
+    pub fn new(socket: WebSocket<T>, guard: impl Debug + Send + 'static) -> Self {
+        Self { socket, early: VecDeque::new(), delivered: 0, guard: Box::new(guard) }
+    }
+
+    /// Puts bytes ahead of everything else that the leg has sent.
+    pub fn prepend(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.early.push_front(Ok(Incoming::Bytes(bytes)));
+        }
+    }
+
+    /// Records early data that has reached the other end.
+    pub fn set_delivered(&mut self, bytes: u64) {
+        self.delivered = bytes;
+    }
+
+    /// Records how the leg closed while it was waiting to be joined, for the relay to find.
+    pub fn record_close(&mut self, leg_close: LegClose) {
+        match leg_close {
+            LegClose::Closed(close_frame) => self.early.push_back(Ok(Incoming::Closed(close_frame))),
+            LegClose::Broken(broken) => self.early.push_back(Err(broken)),
+            LegClose::Released => {}
+        }
+    }
+
+    /// Sends a control message ahead of the stream.
+    pub async fn send_text(&mut self, text: String) -> Result<(), WebSocketError> {
+        let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(text)).await;
+        sent.unwrap_or(Err(WebSocketError::Silent))
+    }
+
+    /// Takes out the WebSocket and its guard, for another stream; `None` if messages of this one are left.
+    pub fn into_parts(self) -> Option<(WebSocket<T>, Box<dyn Debug + Send>)> {
+        self.early.is_empty().then_some((self.socket, self.guard))
+    }
+
+    /// Buffers what the leg sends while the other one is awaited, up to [`PENDING_LEG_BYTES`]; beyond that TCP holds it
+    /// back. A leg that speaks `devstream.v1` is pinged, and given up when silent. Returns only when the leg has
+    /// closed. Safe to cancel.
+    pub async fn buffer_until_joined(&mut self, idle_timeout: Option<IdleTimeout>) -> LegClose {
+        let mut buffered: usize = self.early.iter().flatten().map(size).sum();
+        let mut keepalive = KeepaliveTimer::new(idle_timeout, &self.socket.liveness, &self.socket.liveness);
+        while buffered < PENDING_LEG_BYTES {
+            let received = tokio::select! {
+                received = self.socket.reader.next() => received,
+                ping = keepalive.next() => match ping {
+                    Ok(()) => self.socket.writer.ping().await.map(|()| Incoming::Ping),
+                    Err(PeerDead) => Err(WebSocketError::Silent),
+                },
+            };
+            match received {
+                Ok(Incoming::Closed(close_frame)) if !is_clean(close_frame.as_ref()) => {
+                    return LegClose::Closed(close_frame);
+                }
+                Ok(Incoming::Ping | Incoming::Pong) => {}
+                Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => {}
+                Ok(message @ Incoming::Closed(_)) => {
+                    // A clean close is forwarded once the other leg is there.
+                    self.early.push_back(Ok(message));
+                    return std::future::pending().await;
+                }
+                Ok(message) => {
+                    buffered += size(&message);
+                    self.early.push_back(Ok(message));
+                }
+                Err(broken) => return LegClose::Broken(broken),
+            }
+        }
+        // The leg is no longer read, so its silence means nothing; pings keep it from giving up the hub.
+        loop {
+            keepalive.restart_read_timer();
+            if keepalive.next().await.is_ok()
+                && let Err(broken) = self.socket.writer.ping().await
+            {
+                return LegClose::Broken(broken);
+            }
+        }
+    }
+
+    /// Closes a leg that ended before the other one came.
+    pub async fn close(self, leg_close: &LegClose) {
+        match leg_close {
+            LegClose::Closed(_) | LegClose::Released => self.socket.await_close().await,
+            LegClose::Broken(broken) => self.socket.close_with_error(broken).await,
+        }
+    }
+
+    /// Closes the leg with a refusal.
+    pub async fn refuse(self, refusal: &Refusal) {
+        self.socket.refuse(refusal).await;
+    }
+}
+
+/// The memory that a buffered message takes, in bytes; more than none for an empty one.
+fn size(message: &Incoming) -> usize {
+    const OVERHEAD: usize = 64;
+    OVERHEAD
+        + match message {
+            Incoming::Bytes(bytes) => bytes.len(),
+            Incoming::Text(text) => text.len(),
+            Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => 0,
+        }
+}
+
+/// Reports whether a close frame is a normal one.
+fn is_clean(close_frame: Option<&(u16, String)>) -> bool {
+    close_frame.is_none_or(|(code, _)| *code == CLOSE_NORMAL)
+}
+
+/// The end of a leg.
+#[derive(Debug)]
+pub enum LegClose {
+    /// With this close frame, or one without a code.
+    Closed(Option<(u16, String)>),
+    /// Without a close frame.
+    Broken(WebSocketError),
+    /// With a release: the WebSocket is reusable.
+    Released,
+}
+
+impl LegClose {
+    /// Reports whether the leg ended normally.
+    pub fn is_clean(&self) -> bool {
+        match self {
+            Self::Closed(close_frame) => is_clean(close_frame.as_ref()),
+            Self::Released => true,
+            Self::Broken(_) => false,
+        }
+    }
+
+    /// Reports whether only the connection was lost, so that an end that can resume will rejoin.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            Self::Closed(_) | Self::Released => false,
+            Self::Broken(broken) => broken.is_loss(),
+        }
+    }
+
+    /// Turns a loss into a normal close, for a stream whose both directions were acknowledged to the end.
+    pub(super) fn after_acknowledged_end(self) -> Self {
+        if self.is_loss() { Self::Closed(None) } else { self }
+    }
+
+    /// The reason for the activity log.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Closed(Some((CLOSE_NORMAL, _)) | None) | Self::Released => "closed".into(),
+            Self::Closed(Some((CLOSE_RESET, _))) => "reset".into(),
+            Self::Closed(Some((code, _))) => format!("closed with code {code}"),
+            Self::Broken(broken) => broken.to_string(),
+        }
+    }
+
+    /// The close frame for the other leg.
+    pub(super) fn peer_close_frame(&self, resumable: bool) -> (u16, String) {
+        match self {
+            Self::Broken(broken) if resumable && broken.is_loss() => {
+                let refusal = Refusal::from(RefusalKind::Interrupted);
+                (refusal.kind.row().close, refusal.close_reason())
+            }
+            Self::Closed(Some((code, reason))) => (*code, reason.clone()),
+            Self::Closed(None) | Self::Released => (CLOSE_NORMAL, String::new()),
+            Self::Broken(_) => {
+                let row = RefusalKind::PeerGone.row();
+                (row.close, row.sentence.into())
+            }
+        }
+    }
+}

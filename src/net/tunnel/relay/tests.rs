@@ -1,0 +1,155 @@
+//! Relays between two legs over pipes; each test plays the peers.
+
+use bytes::Bytes;
+use tokio::io::{DuplexStream, duplex};
+use tokio::time::sleep;
+
+use super::*;
+use crate::net::websocket::{Endpoint, Incoming, SocketKind};
+use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
+use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl};
+
+/// The repetitions of a test whose result may depend on the random order in which the directions are polled.
+const REPETITIONS: usize = 32;
+
+/// Creates a leg, and its peer's WebSocket.
+fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
+    let (near, far) = duplex(64 * 1024);
+    let leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, SocketKind::Stream), ());
+    (leg, WebSocket::new(far, &[], Endpoint::Client, SocketKind::Stream))
+}
+
+/// Relays between two legs that can resume; returns which one closed first, and the reason.
+async fn first_close(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, String) {
+    let (end, draining) = (CancellationToken::new(), CancellationToken::new());
+    let context = RelayContext {
+        text_allowed: true,
+        resumable: true,
+        reusable: true,
+        counters: &ByteCounters::default(),
+        cancel: &end,
+        draining: &draining,
+        drain_timeout: Duration::ZERO,
+        reconnect_delay: &|| Duration::ZERO,
+        idle_timeout: IdleTimeout::default(),
+    };
+    let relay_end = relay(device, service, &context).await;
+    let (role, leg_close) = relay_end.closed_first().expect("one of them");
+    (role, leg_close.reason())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_frame_is_read_from_a_peer_that_no_longer_reads() {
+    for _ in 0..REPETITIONS {
+        let ((device, mut agent), (mut service, _proxy)) = (side(), side());
+        agent.writer.bytes(Bytes::from_static(b"before")).await.unwrap();
+        agent.writer.close(CLOSE_RESET, "").await.unwrap();
+        // Its socket is gone; its close frame is still in our buffer, and there are still bytes for it.
+        drop(agent);
+        service.prepend(Bytes::from_static(b"more"));
+        assert_eq!(first_close(device, service).await, (Role::Device, "reset".into()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_close_frame_of_a_leg_that_closed_while_it_was_joined_is_reported() {
+    for _ in 0..REPETITIONS {
+        let ((mut device, mut agent), (mut service, _proxy)) = (side(), side());
+        agent.writer.close(CLOSE_RESET, "").await.unwrap();
+        let leg_close = device.buffer_until_joined(None).await;
+        device.record_close(leg_close);
+        service.prepend(Bytes::from_static(b"more"));
+        assert_eq!(first_close(device, service).await, (Role::Device, "reset".into()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_that_ends_without_a_close_frame_is_lost() {
+    let ((device, agent), (mut service, _proxy)) = (side(), side());
+    drop(agent);
+    service.prepend(Bytes::from_static(b"more"));
+    let (role, reason) = first_close(device, service).await;
+    assert_eq!((role, reason.as_str()), (Role::Device, "the connection ended without a close"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_after_both_ends_are_acknowledged_is_a_normal_close() {
+    for (acknowledged, result) in [(true, "closed"), (false, "the connection ended without a close")] {
+        let ((device, mut agent), (service, mut proxy)) = (side(), side());
+        let ack = |end| StreamControl::Ack { bytes: 1, window: 1, end }.encode();
+        let peers = async {
+            proxy.writer.text(ack(true)).await.unwrap();
+            assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(ack(true)));
+            agent.writer.text(ack(acknowledged)).await.unwrap();
+            assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(ack(acknowledged)));
+            drop(agent);
+        };
+        let (closed, ()) = tokio::join!(first_close(device, service), peers);
+        assert_eq!(closed, (Role::Device, result.into()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_message_is_forwarded_in_a_frame_whose_header_size_its_receiver_cannot_tell() {
+    let ((device, mut agent), (service, mut proxy)) = (side(), side());
+    let sent = Bytes::from(vec![7; DATA_MESSAGE_LIMIT]);
+    let peers = async {
+        let receive = async {
+            let mut received = 0;
+            while received < DATA_MESSAGE_LIMIT {
+                let Ok(Incoming::Bytes(bytes)) = proxy.reader.next().await else { panic!("no bytes") };
+                assert!(bytes.len() <= FULL_MESSAGE_BYTES && bytes == sent[..bytes.len()]);
+                received += bytes.len();
+            }
+            received
+        };
+        let (sent, received) = tokio::join!(agent.writer.bytes(sent.clone()), receive);
+        sent.unwrap();
+        assert_eq!(received, DATA_MESSAGE_LIMIT);
+        drop(agent);
+    };
+    let (closed, ()) = tokio::join!(first_close(device, service), peers);
+    assert_eq!(closed.0, Role::Device);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_that_has_released_still_receives_until_the_other_releases_too() {
+    let ((device, mut agent), (service, mut proxy)) = (side(), side());
+    let peers = async {
+        agent.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
+        assert_eq!(proxy.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
+        sleep(Duration::from_secs(20)).await;
+        let last = Bytes::from_static(b"last");
+        proxy.writer.bytes(last.clone()).await.unwrap();
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Bytes(last));
+        proxy.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
+        (agent, proxy)
+    };
+    let (closed, _peers) = tokio::join!(first_close(device, service), peers);
+    assert_eq!(closed, (Role::Service, "closed".into()));
+}
+
+/// The peer would take it for the first message of its next stream.
+#[tokio::test(start_paused = true)]
+async fn no_message_after_a_release_is_forwarded() {
+    for message in [
+        Incoming::Text(RELEASE_MESSAGE.into()),
+        Incoming::Text("next".into()),
+        Incoming::Bytes(Bytes::from_static(b"next")),
+    ] {
+        let ((device, mut agent), (service, mut proxy)) = (side(), side());
+        let peers = async {
+            proxy.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
+            match message {
+                Incoming::Text(text) => proxy.writer.text(text).await.unwrap(),
+                Incoming::Bytes(bytes) => proxy.writer.bytes(bytes).await.unwrap(),
+                Incoming::Ping | Incoming::Pong | Incoming::Closed(_) => unreachable!("not in the list"),
+            }
+        };
+        let (closed, ()) = tokio::join!(first_close(device, service), peers);
+        assert!(closed.0 == Role::Service && closed.1.contains("message after release"), "{closed:?}");
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
+        assert!(agent.reader.next().await.is_err(), "another message arrived");
+    }
+}

@@ -1,0 +1,245 @@
+//! Control channels: JSON messages over a WebSocket, with a keepalive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{sleep_until, timeout};
+
+use crate::net::os::clock;
+use crate::net::os::random;
+use crate::net::websocket::{
+    CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket, WebSocketError,
+};
+use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
+use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PING_DELAY, STANDBY_PROBE_TIMEOUT};
+use crate::proto::message::{InvalidMessage, decode, encode};
+use crate::proto::refusal::{Refusal, RefusalKind};
+
+/// The end of a control channel.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The peer closed it, with the refusal for its close code, if there is one.
+    #[error("closed by the peer{}", .0.as_ref().map(|refusal| format!(": {}", refusal.message())).unwrap_or_default())]
+    Closed(Option<Refusal>),
+    /// The peer sent nothing, or accepted nothing, for too long.
+    #[error("the peer is silent")]
+    Silent,
+    /// The peer sent an invalid message.
+    #[error(transparent)]
+    Message(#[from] InvalidMessage),
+    /// The peer sent something that is not allowed at this point.
+    #[error("{0}")]
+    Unexpected(&'static str),
+    /// The WebSocket failed.
+    #[error(transparent)]
+    Broken(#[from] WebSocketError),
+}
+
+/// One end of a control channel.
+#[derive(Debug)]
+pub struct ControlChannel<T> {
+    socket: WebSocket<T>,
+    keepalive: Keepalive,
+    /// The instant of the last ping, until it is answered.
+    pinged_at: Option<Instant>,
+    round_trip: Arc<RoundTrip>,
+}
+
+/// The round-trip time of the last ping.
+#[derive(Debug, Default)]
+pub struct RoundTrip(AtomicU64);
+
+impl RoundTrip {
+    /// Returns the time in microseconds; `None` before the first pong.
+    pub fn micros(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|micros| *micros > 0)
+    }
+}
+
+impl<T: Transport> ControlChannel<T> {
+    /// Creates a channel on a new WebSocket.
+    pub fn new(socket: WebSocket<T>, idle_timeout: IdleTimeout) -> Self {
+        let keepalive = Keepalive::new(idle_timeout, socket.endpoint, clock::epoch(), random::u64());
+        Self { socket, keepalive, pinged_at: None, round_trip: Arc::default() }
+    }
+
+    /// Returns the round-trip time of the last ping; later pings update it.
+    pub fn round_trip(&self) -> Arc<RoundTrip> {
+        self.round_trip.clone()
+    }
+
+    /// Pings the peer, and gives it up if it does not answer within a few seconds.
+    pub async fn probe(&mut self) -> Result<(), ChannelError> {
+        self.keepalive.probe(clock::now());
+        self.ping().await
+    }
+
+    /// Takes out the WebSocket.
+    pub fn into_socket(self) -> WebSocket<T> {
+        self.socket
+    }
+
+    /// Sends a message with attached bytes.
+    pub async fn send_with<M: Serialize>(&mut self, message: &M, bytes: Bytes) -> Result<(), ChannelError> {
+        if bytes.is_empty() {
+            return self.send(message).await;
+        }
+        let both = async {
+            self.socket.writer.hold_text(encode(message)).await?;
+            self.socket.writer.bytes(bytes).await
+        };
+        Ok(timeout(CONTROL_SEND_TIMEOUT, both).await.map_err(|_| ChannelError::Silent)??)
+    }
+
+    /// Receives the bytes attached to the message before, of this length.
+    pub async fn recv_attached(&mut self, length: usize) -> Result<Bytes, ChannelError> {
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
+        let bytes = async {
+            loop {
+                match self.socket.reader.next().await? {
+                    Incoming::Ping | Incoming::Pong => {}
+                    Incoming::Bytes(bytes) if bytes.len() == length => return Ok(bytes),
+                    Incoming::Bytes(_) | Incoming::Text(_) => {
+                        return Err(ChannelError::Unexpected("a message in place of attached bytes"));
+                    }
+                    Incoming::Closed(frame) => return Err(closed(frame)),
+                }
+            }
+        };
+        timeout(CONTROL_SEND_TIMEOUT, bytes).await.unwrap_or(Err(ChannelError::Silent))
+    }
+
+    /// Receives the answer to a request. The peer is pinged early and given up soon, since the caller has another way to
+    /// reach it.
+    pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
+        match timeout(STANDBY_PING_DELAY, self.next()).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.keepalive.probe_within(clock::now(), STANDBY_PROBE_TIMEOUT);
+                self.ping().await?;
+                self.next().await
+            }
+        }
+    }
+
+    /// Sends a message.
+    pub async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), ChannelError> {
+        let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(encode(message))).await;
+        Ok(sent.map_err(|_| ChannelError::Silent)??)
+    }
+
+    /// Receives the next message, and keeps the connection alive meanwhile. Safe to cancel.
+    pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
+        loop {
+            let liveness = &self.socket.liveness;
+            match self.keepalive.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
+                KeepaliveAction::GiveUp => return Err(ChannelError::Silent),
+                KeepaliveAction::Ping => self.ping().await?,
+                KeepaliveAction::WaitUntil(at) => {
+                    let incoming = tokio::select! {
+                        incoming = self.socket.reader.next() => incoming?,
+                        () = sleep_until(at.into()) => continue,
+                    };
+                    match incoming {
+                        Incoming::Text(text) => return Ok(decode(&text)?),
+                        Incoming::Bytes(_) => {
+                            return Err(ChannelError::Unexpected("a binary message on a control connection"));
+                        }
+                        Incoming::Ping => {}
+                        Incoming::Pong => self.record_round_trip(),
+                        Incoming::Closed(frame) => return Err(closed(frame)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends a ping; [`Self::round_trip`] is updated with its answer.
+    pub async fn ping(&mut self) -> Result<(), ChannelError> {
+        timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| ChannelError::Silent)??;
+        self.pinged_at = Some(clock::now());
+        Ok(())
+    }
+
+    fn record_round_trip(&mut self) {
+        if let Some(pinged_at) = self.pinged_at.take() {
+            let micros = clock::now().saturating_duration_since(pinged_at).as_micros();
+            self.round_trip.0.store(u64::try_from(micros).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Closes the channel with the code for this error; after silence, drops it.
+    pub async fn end(self, error: &ChannelError) {
+        match error {
+            ChannelError::Closed(_) => self.socket.await_close().await,
+            ChannelError::Silent => {}
+            ChannelError::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
+            ChannelError::Unexpected(message) => self.socket.close_soon(CLOSE_UNSUPPORTED, message).await,
+            ChannelError::Broken(error) => self.socket.close_with_error(error).await,
+        }
+    }
+
+    /// Closes the channel normally.
+    pub async fn leave(self) {
+        self.socket.close_soon(CLOSE_NORMAL, "").await;
+    }
+
+    /// Closes the channel with a refusal.
+    pub async fn refuse(self, kind: RefusalKind) {
+        self.socket.refuse(&kind.into()).await;
+    }
+}
+
+fn closed(frame: Option<(u16, String)>) -> ChannelError {
+    ChannelError::Closed(frame.and_then(|(code, reason)| Refusal::from_close(code, &reason)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+    use crate::net::websocket::{Endpoint, SocketKind};
+    use crate::proto::message::{ToDevice, ToHub};
+
+    fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
+        ControlChannel::new(WebSocket::new(transport, &[], endpoint, SocketKind::Control), IdleTimeout::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_is_given_up_within_45_seconds_by_either_end() {
+        for endpoint in [Endpoint::Server, Endpoint::Client] {
+            let (near, _far) = duplex(1024);
+            let mut channel = channel(near, endpoint);
+            let start = clock::now();
+            assert!(matches!(channel.next::<ToHub>().await, Err(ChannelError::Silent)));
+            assert!(clock::now() - start <= Duration::from_secs(45));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_ends_with_nothing_to_say_stay_connected_for_a_day() {
+        let (near, far) = duplex(1024);
+        let (mut hub, mut device) = (channel(near, Endpoint::Server), channel(far, Endpoint::Client));
+        let both = async {
+            tokio::select! { _ = hub.next::<ToHub>() => {} _ = device.next::<ToDevice>() => {} }
+        };
+        assert!(timeout(Duration::from_secs(24 * 60 * 60), both).await.is_err(), "one of them gave up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_reads_nothing_does_not_hold_up_a_sender_for_ever() {
+        let (near, _far) = duplex(64);
+        let mut channel = channel(near, Endpoint::Server);
+        let long = ToDevice::Welcome { version: "x".repeat(200), standby: None };
+        assert!(matches!(channel.send(&long).await, Err(ChannelError::Silent)));
+    }
+}

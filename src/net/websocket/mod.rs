@@ -1,0 +1,393 @@
+//! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done. tungstenite does the
+//! framing.
+//!
+//! Its `WebSocketContext` is driven here rather than through `tokio_tungstenite::WebSocketStream`, since the latter's limits
+//! and buffers are fixed once it is made: see [`frame_io`].
+
+pub mod channel;
+mod frame_io;
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::sleep_until;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use self::frame_io::FrameIo;
+use crate::net::liveness::{Liveness, LivenessIo};
+use crate::net::os::{clock, random};
+use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
+use crate::proto::refusal::Refusal;
+pub use crate::proto::stream::CLOSE_NORMAL;
+use crate::proto::token_bucket::TokenBucket;
+use crate::proto::websocket::{CLOSE_NOT_TEXT, CLOSE_PROTOCOL, CLOSE_TOO_BIG};
+pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Endpoint};
+
+/// RFC 6455 section 1.3.
+const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Limit of the bytes that are still read from a peer which has not read our close yet.
+const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// The use of a WebSocket, which decides its limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketKind {
+    /// Control messages.
+    Control,
+    /// A stream's bytes.
+    Stream,
+    /// A stream's bytes, between two ends that agreed to leave out masks ([`crate::proto::websocket::unmasked`]).
+    UnmaskedStream,
+}
+
+/// The parameters of a WebSocket, decided by its upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Size limit of a received message, in bytes.
+    pub message_limit: usize,
+    /// The client masks its frames (RFC 6455 section 5.3).
+    pub masked: bool,
+}
+
+impl From<SocketKind> for Options {
+    fn from(kind: SocketKind) -> Self {
+        let message_limit = match kind {
+            SocketKind::Control => CONTROL_MESSAGE_BYTES,
+            SocketKind::Stream | SocketKind::UnmaskedStream => DATA_MESSAGE_LIMIT,
+        };
+        Self { message_limit, masked: kind != SocketKind::UnmaskedStream }
+    }
+}
+
+/// Generates a client's `Sec-WebSocket-Key`.
+pub fn generate_key() -> String {
+    STANDARD.encode(random::bytes::<16>())
+}
+
+/// Derives the server's `Sec-WebSocket-Accept` from a client's key.
+pub fn derive_accept_key(key: &[u8]) -> String {
+    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, ACCEPT_GUID.as_bytes()].concat()))
+}
+
+/// A received message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A binary message. On a stream, an empty one means nothing.
+    Bytes(Bytes),
+    /// A text message.
+    Text(String),
+    /// A ping, already answered.
+    Ping,
+    /// A pong, solicited or not.
+    Pong,
+    /// The peer's close frame, with its code and reason if it has them. Nothing follows.
+    Closed(Option<(u16, String)>),
+}
+
+/// The end of a WebSocket without a close frame.
+#[derive(Debug, thiserror::Error)]
+pub enum WebSocketError {
+    /// The connection ended without a close frame.
+    #[error("the connection ended without a close")]
+    Truncated,
+    /// The peer violated the protocol; with the close code to answer, and the reason.
+    #[error("the peer broke the protocol: {1}")]
+    Violation(u16, String),
+    /// The peer was silent beyond the idle timeout.
+    #[error("the peer is silent")]
+    Silent,
+    /// The connection failed.
+    #[error(transparent)]
+    Io(io::Error),
+}
+
+impl From<io::Error> for WebSocketError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Truncated } else { Self::Io(error) }
+    }
+}
+
+impl From<Error> for WebSocketError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) => error.into(),
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
+                Self::Truncated
+            }
+            Error::Capacity(error) => Self::Violation(CLOSE_TOO_BIG, error.to_string()),
+            Error::Utf8(_) => Self::Violation(CLOSE_NOT_TEXT, error.to_string()),
+            Error::Protocol(error) => Self::Violation(CLOSE_PROTOCOL, error.to_string()),
+            Error::WriteBufferFull(_) | Error::AttackAttempt | Error::Url(_) | Error::Tls(_) => {
+                Self::Violation(CLOSE_PROTOCOL, error.to_string())
+            }
+        }
+    }
+}
+
+impl WebSocketError {
+    /// Reports whether only the connection was lost, without a violation by the peer.
+    pub fn is_loss(&self) -> bool {
+        self.code().is_none()
+    }
+
+    /// The close code for the peer's violation, if it committed one.
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Violation(code, _) => Some(*code),
+            Self::Truncated | Self::Silent | Self::Io(_) => None,
+        }
+    }
+}
+
+/// A connection that can carry a WebSocket.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+/// Both halves of a WebSocket. They belong to one task: whichever half is polled also writes pending output.
+#[derive(Debug)]
+pub struct WebSocket<T> {
+    /// The receiving half.
+    pub reader: Reader<T>,
+    /// The sending half.
+    pub writer: Writer<T>,
+    /// The instants of the last read and the last write.
+    pub liveness: Arc<Liveness>,
+    /// The role of this end.
+    pub endpoint: Endpoint,
+}
+
+impl<T: Transport> WebSocket<T> {
+    /// Creates a WebSocket on an upgraded connection; `early` holds the bytes that were read beyond the upgrade's head.
+    pub fn new(transport: T, early: &[u8], endpoint: Endpoint, options: impl Into<Options>) -> Self {
+        let (transport, liveness) = LivenessIo::new(transport);
+        let io = Arc::new(Mutex::new(FrameIo::new(transport, early, endpoint, options.into())));
+        let reader = Reader { io: io.clone(), control_budget: TokenBucket::new(clock::now()), paused_until: None };
+        Self { reader, writer: Writer { io }, liveness, endpoint }
+    }
+
+    /// Sends a close frame and waits up to [`CLOSE_TIMEOUT`] for the peer's, discarding other messages. The frame is
+    /// queued behind earlier messages, for as long as the peer takes to read those.
+    pub async fn close(mut self, code: u16, reason: &str) {
+        // Fails after a close: then the answer to the peer's own close is still to be sent.
+        let _ = self.writer.close(code, reason).await;
+        self.await_close().await;
+    }
+
+    /// Sends a close frame and waits for the peer's, without a limit.
+    pub async fn close_when_read(mut self, code: u16, reason: &str) {
+        if self.writer.close(code, reason).await.is_ok() {
+            while self.reader.next().await.is_ok() {}
+        }
+    }
+
+    /// Closes within [`CLOSE_TIMEOUT`], earlier messages included, or drops the connection.
+    pub async fn close_soon(self, code: u16, reason: &str) {
+        if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(self.close(code, reason))).await.is_err() {
+            tracing::trace!("a WebSocket did not close in time and was dropped");
+        }
+    }
+
+    /// Completes the close handshake: sends the answer to the peer's close, or waits for the peer's answer.
+    pub async fn await_close(mut self) {
+        let answer = async { while self.reader.next().await.is_ok() {} };
+        if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(answer)).await.is_err() {
+            tracing::trace!("a WebSocket ended without the peer's close frame");
+        }
+    }
+
+    /// Closes with a refusal's code and reason.
+    pub async fn refuse(self, refusal: &Refusal) {
+        self.close_soon(refusal.kind.row().close, &refusal.close_reason()).await;
+    }
+
+    /// Closes with the code for the peer's violation, and lingers until the peer has read it. A lost connection is only
+    /// dropped.
+    pub async fn close_with_error(mut self, error: &WebSocketError) {
+        let Some(code) = error.code() else { return };
+        let close = async {
+            if self.writer.close(code, "").await.is_err() {
+                // tungstenite has already queued an answer to some violations.
+                let _ = self.writer.flush().await;
+            }
+            drop(self.reader);
+            if let Some(io) = Arc::into_inner(self.writer.io) {
+                linger(io.into_inner().into_transport()).await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(close)).await.is_err() {
+            tracing::trace!("a WebSocket did not close in time and was dropped");
+        }
+    }
+}
+
+/// Shuts down the sending side, then reads and discards. A socket that is closed with unread bytes sends a reset, at
+/// which the peer discards the close frame unread.
+async fn linger<T: Transport>(mut transport: T) {
+    let _ = transport.shutdown().await;
+    let _ = tokio::io::copy(&mut transport.take(LINGER_BYTES), &mut tokio::io::sink()).await;
+}
+
+/// The receiving half of a WebSocket.
+#[derive(Debug)]
+pub struct Reader<T> {
+    io: Arc<Mutex<FrameIo<T>>>,
+    /// Limits pings, pongs and empty messages.
+    control_budget: TokenBucket,
+    /// Reading resumes at this instant.
+    paused_until: Option<Instant>,
+}
+
+impl<T: Transport> Reader<T> {
+    /// Receives the next message. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Incoming, WebSocketError> {
+        if let Some(until) = self.paused_until {
+            sleep_until(until.into()).await;
+            self.paused_until = None;
+        }
+        match poll_fn(|context| self.io.lock().poll_next(context)).await? {
+            Message::Binary(bytes) => {
+                if bytes.is_empty() {
+                    self.slow_down();
+                }
+                Ok(Incoming::Bytes(bytes))
+            }
+            Message::Text(text) => Ok(Incoming::Text(text.as_str().to_owned())),
+            Message::Ping(_) | Message::Pong(_) if !self.control_budget.take(clock::now()) => {
+                Err(WebSocketError::Violation(CLOSE_POLICY, "too many pings".into()))
+            }
+            Message::Ping(_) => Ok(Incoming::Ping),
+            Message::Pong(_) => Ok(Incoming::Pong),
+            Message::Close(frame) => {
+                Ok(Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()))))
+            }
+            Message::Frame(_) => Err(WebSocketError::Violation(CLOSE_PROTOCOL, "raw frame".into())),
+        }
+    }
+
+    /// Throttles empty messages: the original's C# client sends them in a tight loop after its end of file.
+    fn slow_down(&mut self) {
+        let now = clock::now();
+        if !self.control_budget.take(now) {
+            self.paused_until = Some(now + Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND);
+        }
+    }
+}
+
+/// The sending half of a WebSocket. Each send returns when the transport has taken the message.
+#[derive(Debug)]
+pub struct Writer<T> {
+    io: Arc<Mutex<FrameIo<T>>>,
+}
+
+impl<T: Transport> Writer<T> {
+    /// Sends a binary message.
+    pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), WebSocketError> {
+        self.send(Message::Binary(bytes)).await
+    }
+
+    /// Sends a text message.
+    pub async fn text(&mut self, text: String) -> Result<(), WebSocketError> {
+        self.send(Message::Text(text.into())).await
+    }
+
+    /// Sends a ping.
+    pub async fn ping(&mut self) -> Result<(), WebSocketError> {
+        self.send(Message::Ping(Bytes::new())).await
+    }
+
+    /// Sends a close frame. Nothing can be sent after it.
+    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), WebSocketError> {
+        self.send(frame_io::close(code, reason)).await
+    }
+
+    /// Queues a text message to go out with the next message or flush: sent together, they are one system call, and
+    /// wake the peer once.
+    pub async fn hold_text(&mut self, text: String) -> Result<(), WebSocketError> {
+        self.feed(Message::Text(text.into())).await
+    }
+
+    /// Queues a ping to go out with the next message or flush.
+    pub async fn hold_ping(&mut self) -> Result<(), WebSocketError> {
+        self.feed(Message::Ping(Bytes::new())).await
+    }
+
+    /// Sends a message, behind the rest of a message whose sender was cancelled and those that were queued.
+    async fn send(&mut self, message: Message) -> Result<(), WebSocketError> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Queues a message. If cancelled, the whole message is queued or nothing of it.
+    async fn feed(&mut self, message: Message) -> Result<(), WebSocketError> {
+        let mut message = Some(message);
+        poll_fn(|context| self.io.lock().poll_feed(context, &mut message)).await
+    }
+
+    /// Returns when the transport has taken everything.
+    pub async fn flush(&mut self) -> Result<(), WebSocketError> {
+        poll_fn(|context| self.io.lock().poll_flush(context)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn pair(buffer: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+        let (near, far) = duplex(buffer);
+        let client = WebSocket::new(near, &[], Endpoint::Client, SocketKind::Stream);
+        (client, WebSocket::new(far, &[], Endpoint::Server, SocketKind::Stream))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_whose_sender_gave_up_is_still_sent_whole_and_first() {
+        let (mut near, mut far) = pair(64);
+        let long = Bytes::from(vec![7; 10_000]);
+        assert!(timeout(CLOSE_TIMEOUT, near.writer.bytes(long.clone())).await.is_err(), "nobody reads");
+        let hears = async { (far.reader.next().await.unwrap(), far.reader.next().await.unwrap()) };
+        let (said, heard) = tokio::join!(near.writer.text("next".into()), hears);
+        said.unwrap();
+        assert_eq!(heard, (Incoming::Bytes(long), Incoming::Text("next".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_are_answered_while_a_message_waits_for_a_peer_that_does_not_read() {
+        let (mut near, mut far) = pair(64);
+        far.writer.ping().await.unwrap();
+        let message = Bytes::from(vec![7; 10_000]);
+        let says = async {
+            assert!(timeout(CLOSE_TIMEOUT, near.writer.bytes(message.clone())).await.is_err());
+            assert_eq!(near.reader.next().await.unwrap(), Incoming::Ping);
+            timeout(CLOSE_TIMEOUT, near.reader.next()).await.is_err()
+        };
+        let hears = async {
+            assert_eq!(far.reader.next().await.unwrap(), Incoming::Bytes(message.clone()));
+            far.reader.next().await.unwrap()
+        };
+        let (_, heard) = tokio::join!(says, async {
+            sleep_until((clock::now() + CLOSE_TIMEOUT * 3 / 2).into()).await;
+            hears.await
+        });
+        assert_eq!(heard, Incoming::Pong);
+    }
+
+    #[test]
+    fn the_answer_to_a_key_is_the_one_of_the_standard() {
+        assert_eq!(derive_accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(STANDARD.decode(generate_key()).unwrap().len(), 16);
+    }
+}

@@ -1,0 +1,336 @@
+//! PURE. The outgoing direction: bytes read from the local side, sent, and kept until the peer acknowledges them.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{StreamControl, Violation};
+use crate::proto::limits::{FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_UNACKED_CHUNKS};
+
+/// Smallest remainder of a window worth a message of its own, while enough is in flight for an acknowledgement to be
+/// due: a window is no multiple of a message.
+const MIN_SEND: u64 = FULL_MESSAGE_BYTES as u64 / 2;
+
+/// Limit of spare buffers: an acknowledgement frees a few messages.
+const MAX_SPARE_BUFFERS: usize = 4;
+
+/// The next part to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chunk {
+    /// Bytes, as a binary message.
+    Bytes(Bytes),
+    /// The end of the direction.
+    End(StreamControl),
+}
+
+/// The state of the direction's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EndState {
+    /// The local side has not ended.
+    Open,
+    /// The local side has ended, and the end is to be sent.
+    Pending,
+    /// The end has been sent.
+    Sent,
+    /// The end was sent on a WebSocket that is lost: the peer may have it or not.
+    Uncertain,
+    /// The peer has acknowledged the end.
+    Acknowledged,
+}
+
+/// The state of the outgoing direction. All offsets are in bytes since the start of the stream.
+#[derive(Debug)]
+pub struct SendState {
+    /// `true` if bytes are kept until they are acknowledged, for retransmission.
+    is_resumable: bool,
+    /// Bytes kept or to be sent, from `unacked_from` to `accepted`; the chunks before `next_unsent` have been sent.
+    unacked: VecDeque<Bytes>,
+    next_unsent: usize,
+    /// Buffers of acknowledged full messages: in bulk transfers, the next bytes go to memory that is still in the
+    /// caches.
+    spare_buffers: Vec<BytesMut>,
+    unacked_from: u64,
+    accepted: u64,
+    /// Offset sent on the current WebSocket, and the highest ever sent.
+    sent: u64,
+    highest_sent: u64,
+    /// Acknowledged offset, and the offset up to which the peer accepts bytes.
+    acknowledged: u64,
+    send_limit: u64,
+    end: EndState,
+}
+
+impl SendState {
+    /// A new direction with this window.
+    pub fn new(is_resumable: bool, send_limit: u64) -> Self {
+        Self {
+            is_resumable,
+            unacked: VecDeque::new(),
+            next_unsent: 0,
+            spare_buffers: Vec::new(),
+            unacked_from: 0,
+            accepted: 0,
+            sent: 0,
+            highest_sent: 0,
+            acknowledged: 0,
+            send_limit,
+            end: EndState::Open,
+        }
+    }
+
+    /// Returns the number of bytes that may be read from the local side, if no more than `share` may be kept
+    /// unacknowledged.
+    pub fn capacity(&self, share: u64) -> u64 {
+        let bound = if self.is_resumable {
+            self.send_limit.min(self.unacked_from.saturating_add(share))
+        } else {
+            self.send_limit
+        };
+        let open = self.end == EndState::Open && self.unacked.len() < MAX_UNACKED_CHUNKS;
+        let capacity = if open { bound.saturating_sub(self.accepted) } else { 0 };
+        let under_way = self.accepted - self.acknowledged;
+        if capacity < MIN_SEND && under_way >= INITIAL_WINDOW - MIN_SEND { 0 } else { capacity }
+    }
+
+    /// Queues bytes of the local side.
+    pub fn push(&mut self, bytes: Bytes) {
+        self.accepted += bytes.len() as u64;
+        self.unacked.push_back(bytes);
+    }
+
+    /// Takes a buffer for a full message, if one is spare.
+    pub fn take_spare_buffer(&mut self) -> Option<BytesMut> {
+        self.spare_buffers.pop()
+    }
+
+    /// Ends the direction.
+    pub fn finish(&mut self) {
+        self.end = EndState::Pending;
+    }
+
+    /// Reports whether the local side has not ended yet.
+    pub fn is_open(&self) -> bool {
+        self.end == EndState::Open
+    }
+
+    /// Returns the next part to send and counts it as sent.
+    pub fn next_chunk(&mut self) -> Option<Chunk> {
+        if let Some(bytes) = self.unacked.get(self.next_unsent).cloned() {
+            self.sent += bytes.len() as u64;
+            self.highest_sent = self.highest_sent.max(self.sent);
+            if self.is_resumable {
+                self.next_unsent += 1;
+            } else {
+                self.unacked.pop_front();
+                self.unacked_from = self.sent;
+            }
+            return Some(Chunk::Bytes(bytes));
+        }
+        if !matches!(self.end, EndState::Pending | EndState::Uncertain) {
+            return None;
+        }
+        self.end = EndState::Sent;
+        Some(Chunk::End(StreamControl::End { bytes: self.accepted }))
+    }
+
+    /// Handles the peer's acknowledgement of the first `bytes`, with its window and whether the end was passed on.
+    pub fn on_ack(&mut self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
+        let is_end_sent = matches!(self.end, EndState::Sent | EndState::Uncertain | EndState::Acknowledged);
+        if bytes > self.sent || end && !(is_end_sent && bytes == self.accepted) {
+            return Err(Violation::OffsetMismatch);
+        }
+        self.acknowledged = self.acknowledged.max(bytes);
+        self.send_limit = self.send_limit.max(bytes.saturating_add(window));
+        if end {
+            self.end = EndState::Acknowledged;
+        }
+        if self.is_resumable {
+            self.discard(bytes);
+        }
+        Ok(())
+    }
+
+    /// Rewinds to the peer's offset on a new WebSocket.
+    pub fn rewind(&mut self, received: u64) -> Result<(), Violation> {
+        if !self.is_resumable || received < self.unacked_from || received > self.highest_sent {
+            return Err(Violation::OffsetMismatch);
+        }
+        (self.next_unsent, self.sent) = (0, self.unacked_from);
+        while self.sent < received {
+            self.split_chunk(self.next_unsent, received - self.sent);
+            self.sent += self.unacked[self.next_unsent].len() as u64;
+            self.next_unsent += 1;
+        }
+        if self.end == EndState::Sent {
+            self.end = EndState::Uncertain;
+        }
+        Ok(())
+    }
+
+    /// Reports whether the end, and so everything before it, has been sent.
+    pub fn is_end_sent(&self) -> bool {
+        matches!(self.end, EndState::Sent | EndState::Acknowledged)
+    }
+
+    /// Reports whether the peer has acknowledged the end, and so everything before it.
+    pub fn is_acknowledged(&self) -> bool {
+        self.end == EndState::Acknowledged
+    }
+
+    /// Returns the number of bytes sent, without retransmissions.
+    pub fn bytes_sent(&self) -> u64 {
+        self.highest_sent
+    }
+
+    fn discard(&mut self, until: u64) {
+        while self.unacked_from < until && !self.unacked.is_empty() {
+            self.split_chunk(0, until - self.unacked_from);
+            let gone = self.unacked.pop_front().unwrap_or_default();
+            self.unacked_from += gone.len() as u64;
+            self.next_unsent = self.next_unsent.saturating_sub(1);
+            if self.spare_buffers.len() < MAX_SPARE_BUFFERS
+                && let Ok(mut block) = gone.try_into_mut()
+            {
+                block.clear();
+                self.spare_buffers.extend(Some(block).filter(|block| block.capacity() >= FULL_MESSAGE_BYTES));
+            }
+        }
+        if self.unacked.is_empty() {
+            self.spare_buffers = Vec::new();
+        }
+    }
+
+    /// Splits the chunk at `index` if it is longer than `at`.
+    fn split_chunk(&mut self, index: usize, at: u64) {
+        let chunk = &mut self.unacked[index];
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        if at < chunk.len() {
+            let rest = chunk.split_off(at);
+            self.unacked.insert(index + 1, rest);
+            if index < self.next_unsent {
+                self.next_unsent += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: u64 = 1 << 20;
+
+    fn sent(outgoing: &mut SendState) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(Chunk::Bytes(bytes)) = outgoing.next_chunk() {
+            all.extend_from_slice(&bytes);
+        }
+        all
+    }
+
+    #[test]
+    fn unacknowledged_bytes_are_resent_from_the_peers_offset() {
+        let mut outgoing = SendState::new(true, MANY);
+        outgoing.push(Bytes::from_static(b"abcde"));
+        outgoing.push(Bytes::from_static(b"fgh"));
+        assert_eq!(sent(&mut outgoing), b"abcdefgh");
+        outgoing.on_ack(2, MANY, false).unwrap();
+        for received in [3, 8, 2, 5, 6] {
+            outgoing.rewind(received).unwrap();
+            assert_eq!(sent(&mut outgoing), b"abcdefgh"[usize::try_from(received).unwrap()..]);
+        }
+        outgoing.on_ack(7, MANY, false).unwrap();
+        assert!(outgoing.rewind(6).is_err(), "acknowledged bytes are gone");
+        outgoing.rewind(7).unwrap();
+        assert_eq!(sent(&mut outgoing), b"h");
+    }
+
+    #[test]
+    fn impossible_offsets_are_errors() {
+        let mut outgoing = SendState::new(true, MANY);
+        outgoing.push(Bytes::from_static(b"abc"));
+        assert!(outgoing.on_ack(1, 0, false).is_err(), "nothing was sent");
+        assert!(outgoing.rewind(1).is_err());
+        sent(&mut outgoing);
+        assert!(outgoing.on_ack(3, 0, true).is_err(), "no end was sent");
+        assert!(outgoing.on_ack(4, 0, false).is_err());
+        assert!(outgoing.rewind(4).is_err());
+    }
+
+    #[test]
+    fn the_end_is_resent_until_it_is_acknowledged() {
+        let mut outgoing = SendState::new(true, MANY);
+        outgoing.push(Bytes::from_static(b"abc"));
+        outgoing.finish();
+        let end = Some(Chunk::End(StreamControl::End { bytes: 3 }));
+        assert!(matches!(outgoing.next_chunk(), Some(Chunk::Bytes(_))));
+        assert_eq!(outgoing.next_chunk(), end);
+        outgoing.rewind(3).unwrap();
+        assert!(!outgoing.is_end_sent());
+        assert_eq!(outgoing.next_chunk(), end);
+        outgoing.rewind(3).unwrap();
+        outgoing.on_ack(3, 0, true).unwrap();
+        assert_eq!(outgoing.next_chunk(), None, "it was acknowledged");
+        outgoing.rewind(3).unwrap();
+        assert_eq!(outgoing.next_chunk(), None);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_the_share_and_no_more_sent_than_the_window() {
+        let mut outgoing = SendState::new(true, 10);
+        assert_eq!((outgoing.capacity(4), outgoing.capacity(40)), (4, 10));
+        outgoing.push(Bytes::from_static(b"abcd"));
+        assert_eq!(outgoing.capacity(4), 0);
+        sent(&mut outgoing);
+        outgoing.on_ack(3, 20, false).unwrap();
+        assert_eq!((outgoing.capacity(4), outgoing.capacity(40)), (3, 19));
+    }
+
+    #[test]
+    fn the_remainder_of_a_large_window_is_no_message_of_its_own() {
+        let mut outgoing = SendState::new(true, INITIAL_WINDOW);
+        while outgoing.capacity(MANY) > 0 {
+            let bytes = usize::try_from(outgoing.capacity(MANY)).unwrap().min(FULL_MESSAGE_BYTES);
+            assert_eq!(bytes, FULL_MESSAGE_BYTES);
+            outgoing.push(Bytes::from(vec![0; bytes]));
+        }
+        sent(&mut outgoing);
+        outgoing.on_ack(FULL_MESSAGE_BYTES as u64, INITIAL_WINDOW, false).unwrap();
+        assert!(outgoing.capacity(MANY) >= FULL_MESSAGE_BYTES as u64);
+    }
+
+    #[test]
+    fn acknowledged_bytes_free_their_buffers_for_reuse() {
+        let mut outgoing = SendState::new(true, MANY);
+        for _ in 0..2 {
+            outgoing.push(Bytes::from(vec![0; FULL_MESSAGE_BYTES]));
+        }
+        sent(&mut outgoing);
+        outgoing.on_ack(FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
+        assert!(
+            outgoing
+                .take_spare_buffer()
+                .is_some_and(|block| block.is_empty() && block.capacity() >= FULL_MESSAGE_BYTES)
+        );
+        outgoing.on_ack(2 * FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
+        assert!(outgoing.take_spare_buffer().is_none(), "an idle stream holds nothing");
+    }
+
+    #[test]
+    fn a_writer_of_single_bytes_is_limited_by_their_number() {
+        let mut outgoing = SendState::new(true, MANY);
+        while outgoing.capacity(MANY) > 0 {
+            outgoing.push(Bytes::from_static(b"x"));
+        }
+        assert_eq!(outgoing.accepted, MAX_UNACKED_CHUNKS as u64);
+    }
+
+    #[test]
+    fn streams_that_are_not_resumable_keep_nothing() {
+        let mut outgoing = SendState::new(false, MANY);
+        outgoing.push(Bytes::from_static(b"abcd"));
+        sent(&mut outgoing);
+        assert!(outgoing.unacked.is_empty());
+        assert!(outgoing.rewind(4).is_err());
+    }
+}

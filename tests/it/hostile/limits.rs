@@ -1,0 +1,65 @@
+//! One who takes all there is to take: their own limit stops them, and others do not notice.
+
+use std::net::Shutdown;
+
+use devstream::proto::refusal::RefusalKind;
+
+use super::HostileFixture;
+use crate::support::bytes::{StreamEnd, drain};
+use crate::support::raw::{RawClient, RawDevice};
+use crate::support::roles::ServiceProxy;
+use crate::support::targets::is_alive;
+use crate::support::websocket::Frame;
+
+#[test]
+fn a_service_that_opens_without_end_meets_its_own_limit() {
+    const LIMIT: usize = 5;
+    let limit = LIMIT.to_string();
+    let hostile =
+        HostileFixture::begin_with(&["--max-streams-per-service", &limit, "--max-pending-per-service", &limit]);
+    let busy = RefusalKind::HubBusy.row();
+    let mut open = Vec::new();
+    for attempt in 0..20 * LIMIT {
+        let answer = hostile.alice.open("target", &[]).answer();
+        if attempt < LIMIT {
+            open.push(hostile.alice.bring(&answer.grant()).expect("let in"));
+        } else {
+            assert_ne!(answer.status, 200, "attempt {attempt}: {answer:?}");
+        }
+    }
+    // Requests that nobody answers are limited as well, and nobody else's are.
+    let mut silent = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("silent")), &["ssh"]);
+    let bob = RawClient::join(&hostile.fixture.hub.service_link("bob"));
+    let pending: Vec<_> = (0..LIMIT).map(|_| bob.send("POST", "/twins/silent/streams/ssh", &[], "")).collect();
+    (0..LIMIT).for_each(|_| _ = silent.request());
+    let refused = bob.ask("POST", "/twins/silent/streams/ssh", &[], "");
+    assert_eq!((refused.status, refused.refusal_label()), (busy.status, busy.label), "{refused:?}");
+    // Ended before its proxy is killed, which the hub would take for an interruption.
+    let proxy = ServiceProxy::start(&hostile.fixture.machine);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    local.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(drain(&mut local).end, StreamEnd::Eof);
+    drop((open, pending, silent));
+    hostile.end();
+}
+
+#[test]
+fn a_device_that_comes_again_and_again_is_one_device() {
+    let hostile = HostileFixture::begin();
+    let device = RawClient::join(&hostile.fixture.hub.device_link("restless"));
+    let mut last = RawDevice::online(device.clone(), &["ssh"]);
+    for _ in 0..100 {
+        let next = RawDevice::online(device.clone(), &["ssh"]);
+        let told = last.control.next().expect("a last word");
+        assert!(matches!(&told, Frame::Text(text) if text.contains("displaced")), "{told:?}");
+        assert_eq!(last.control.expect_close(), RefusalKind::Displaced.row().close);
+        last = next;
+    }
+    let pending = hostile.alice.send("POST", "/twins/restless/streams/ssh", &[], "");
+    let request = last.request();
+    last.accept(&request);
+    pending.answer().grant();
+    drop(last);
+    hostile.end();
+}

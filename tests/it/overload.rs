@@ -1,0 +1,193 @@
+//! A hub that is short of something, or that somebody leans on: what runs goes on, and it recovers.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use devstream::net::os::clock;
+use devstream::proto::refusal::RefusalKind;
+
+use crate::support::bytes::{MIB, StreamEnd, drain};
+use crate::support::machine::Machine;
+use crate::support::memory::MemoryGroup;
+use crate::support::raw::RawClient;
+use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, TIMEOUT};
+
+/// A second address of this machine, as somebody else's.
+const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+const WRONG_KEYS: u32 = 100_000;
+const THREADS: u32 = 4;
+
+#[test]
+fn a_hundred_thousand_wrong_keys_let_nobody_in_and_hold_nobody_up() {
+    let target = Target::echo();
+    let (machine, hub) = hub_with(&[]);
+    let _agent = Agent::start(&machine, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&machine);
+    let mut running = proxy.connect();
+    is_alive(&mut running);
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let calm = median_first_byte(&proxy);
+    let before = hub.process.memory().now;
+
+    let storms: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let thief = alice.impostor(ATTACKER);
+            thread::spawn(move || {
+                let answers = (0..WRONG_KEYS / THREADS).map(|_| thief.try_ask("GET", "/devices"));
+                answers.filter_map(Result::ok).map(|answer| answer.status).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let stormy = median_first_byte(&proxy);
+    let answers: Vec<u16> = storms.into_iter().flat_map(|storm| storm.join().unwrap()).collect();
+    assert!(!answers.is_empty() && answers.iter().all(|status| *status == 401), "{answers:?}");
+    assert!(answers.len() < 1000, "kept away after a few: {}", answers.len());
+    hub.wait_activity("sourcePenalised", Some("banned"));
+    let growth = hub.process.memory().now.saturating_sub(before);
+    assert!(growth < 8 * MIB, "{growth} bytes more");
+    // With room for a machine that does other things meanwhile; the storm takes processor time as well.
+    assert!(stormy < calm * 20 + Duration::from_millis(50), "first byte after {calm:?}, in the storm {stormy:?}");
+    is_alive(&mut running);
+    assert_eq!(alice.ask("GET", "/devices", &[], "").status, 200, "others are as welcome as before");
+}
+
+#[test]
+fn a_source_that_holds_good_connections_is_slowed_and_not_kept_away() {
+    let (_machine, hub) = hub_with(&[]);
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let thief = alice.impostor(Ipv4Addr::LOCALHOST);
+    let _good = alice.dial();
+    let held = alice.open("ssh", &[("iothub-streaming-connect-timeout-in-seconds", "60")]);
+    hub.device_link(DEVICE);
+    let held_open = alice.open("ssh", &[("iothub-streaming-connect-timeout-in-seconds", "60")]);
+    while hub.activity().iter().all(|entry| entry["operationName"] != "sourcePenalised") {
+        assert_eq!(thief.try_ask("GET", "/devices").unwrap().status, 401);
+    }
+    hub.wait_activity("sourcePenalised", Some("slowed"));
+    let start = clock::now();
+    assert_eq!(thief.try_ask("GET", "/devices").unwrap().status, 401, "answered, and late");
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert_eq!(alice.ask("GET", "/devices", &[], "").status, 200);
+    drop((held, held_open));
+}
+
+#[test]
+fn where_tls_inspection_is_allowed_wrong_keys_are_still_held_against_their_source() {
+    let (_machine, hub) = hub_with(&["--allow-tls-inspection"]);
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let thief = alice.impostor(ATTACKER);
+    let answers = (0..20).filter(|_| thief.try_ask("GET", "/devices").is_ok()).count();
+    assert!(answers < 10, "{answers} of 20 wrong keys were looked at");
+    hub.wait_activity("sourcePenalised", Some("banned"));
+}
+
+#[test]
+fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
+    let target = Target::echo();
+    let machine = Machine::new();
+    let hub = Hub::start_under(&machine, &["prlimit", "--nofile=64"], &[]);
+    let _agent = Agent::start(&machine, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&machine);
+    let mut running: Vec<TcpStream> = (0..3).map(|_| proxy.connect()).collect();
+    running.iter_mut().for_each(is_alive);
+
+    let mut crowd: Vec<TcpStream> = Vec::new();
+    let line = loop {
+        let mut local = proxy.connect();
+        if !answers(&mut local) {
+            break proxy.process.wait_line("that its file descriptors allow");
+        }
+        crowd.push(local);
+        assert!(crowd.len() < 64, "64 streams on 64 descriptors");
+    };
+    assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
+    // Strangers on top of that.
+    let strangers: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
+    hub.process.wait_line("turning connections away");
+    running.iter_mut().for_each(is_alive);
+    assert!(hub.ask(&["status"]).contains("no new streams"), "the hub's own user still gets in, and sees why");
+
+    drop((strangers, crowd));
+    wait_until_served(&proxy);
+    running.iter_mut().for_each(is_alive);
+}
+
+#[test]
+fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
+    const BUDGET: u64 = 36 * MIB;
+    let (echo, source) = (Target::echo(), Target::source(9, 1024 * MIB));
+    let machine = Machine::new();
+    let group = MemoryGroup::new(BUDGET);
+    let hub = match &group {
+        Some(group) => Hub::start_under(&machine, &["sh", "-c", &group.entering()], &[]),
+        None => Hub::start_with(&machine, &["--memory-budget", "36MiB"]),
+    };
+    let _agents = [
+        Agent::start(&machine, &[&echo.port.to_string()]),
+        Agent::start_as(&machine, "source", &[&source.port.to_string()]),
+    ];
+    let (proxy, stalled) = (ServiceProxy::start(&machine), ServiceProxy::start_with(&machine, "source", "0", &[]));
+    let mut running = proxy.connect();
+    is_alive(&mut running);
+
+    // Readers that read one byte and no more: what is on its way to them piles up.
+    let mut readers = Vec::new();
+    let line = loop {
+        let mut reader = stalled.connect();
+        if reader.read_exact(&mut [0]).is_err() {
+            break stalled.process.wait_line("of its memory are in use");
+        }
+        readers.push(reader);
+        assert!(readers.len() < 2000, "memory does not fill");
+    };
+    assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
+    is_alive(&mut running);
+    assert!(hub.ask(&["status"]).contains("no new streams"));
+    // Whoever needs more than its group has is killed.
+    assert!(hub.process.is_running());
+
+    drop(readers);
+    wait_until_served(&proxy);
+    is_alive(&mut running);
+}
+
+fn hub_with(arguments: &[&str]) -> (Machine, Hub) {
+    let machine = Machine::new();
+    let hub = Hub::start_with(&machine, arguments);
+    (machine, hub)
+}
+
+/// Whether an echo comes back, rather than a reset.
+fn answers(local: &mut TcpStream) -> bool {
+    local.write_all(b"x").is_ok() && local.read_exact(&mut [0]).is_ok()
+}
+
+/// The pressure is over: streams are opened again.
+fn wait_until_served(proxy: &ServiceProxy) {
+    let deadline = clock::now() + TIMEOUT;
+    while !answers(&mut proxy.connect()) {
+        assert!(clock::now() < deadline, "the hub does not recover");
+    }
+}
+
+/// From a local connection to the first byte of the echo.
+fn median_first_byte(proxy: &ServiceProxy) -> Duration {
+    let mut times: Vec<Duration> = (0..31)
+        .map(|_| {
+            let start: Instant = clock::now();
+            let mut local = proxy.connect();
+            assert!(answers(&mut local));
+            let took = start.elapsed();
+            local.shutdown(std::net::Shutdown::Write).unwrap();
+            assert_eq!(drain(&mut local).end, StreamEnd::Eof);
+            took
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() / 2]
+}

@@ -1,0 +1,147 @@
+//! A newcomer with the README alone: its own commands, letter by letter, on three machines that have nothing but the program
+//! and OpenSSH.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+
+use tempfile::TempDir;
+
+use crate::support::machine::DEVSTREAM;
+use crate::support::netns::NetNs;
+use crate::support::process::{Finished, Process};
+use crate::support::sshd::Sshd;
+
+const README: &str = include_str!("../../README.md");
+
+/// The issue's promise, which is the README's as well.
+const MOST_COMMANDS: usize = 3;
+
+/// Of root, who alone may give machines networks of their own.
+const HOME: &str = "/root";
+
+#[test]
+fn the_readme_alone_leads_to_ssh_on_three_clean_machines_in_three_commands_each() {
+    let [hub, device, laptop] = TestMachine::three();
+    let sshd = Sshd::start_at(&device.netns.machine(), 22).expect("a network of its own has a free port 22");
+    laptop.has_used_ssh(&sshd);
+    let [on_hub, on_device, on_laptop] = ["On the hub", "On the device", "On the laptop"].map(commands);
+
+    let mut links = Vec::new();
+    for (index, command) in on_hub.iter().enumerate() {
+        let process = hub.start(command);
+        if index == 0 {
+            process.wait_line("listening on");
+            hub.keeps(process);
+        } else {
+            links.push(printed_link(process));
+        }
+    }
+    let [first, second] = links.try_into().expect("a line for the device, and one for the laptop");
+    let joined = device.does(&first);
+    assert!(joined.stderr.contains(&format!("next: {}\n", on_device[0])), "{joined:?}");
+    let (goes_on, before) = on_device.split_last().expect("a command");
+    before.iter().for_each(|command| drop(device.does(command)));
+    let agent = device.start(goes_on);
+    agent.wait_line("is online");
+    device.keeps(agent);
+    let joined = laptop.does(&second);
+    assert!(joined.stderr.contains(&format!("next: {}, ", on_laptop[0])), "{joined:?}");
+    let (ssh, before) = on_laptop.split_last().expect("a command");
+    before.iter().for_each(|command| drop(laptop.does(command)));
+
+    let typed = [on_hub.len(), 1 + on_device.len(), 1 + on_laptop.len()];
+    assert!(typed.iter().all(|typed| *typed <= MOST_COMMANDS), "{typed:?}");
+    assert_eq!(laptop.does(&format!("{ssh} 'cat ~/name'")).stdout, "device\n");
+    laptop.does("scp -q name pi-42.devstream:by-scp && rsync -a name pi-42.devstream:by-rsync");
+    for copy in ["by-scp", "by-rsync"] {
+        assert_eq!(fs::read_to_string(device.home.path().join(copy)).unwrap(), "laptop\n");
+    }
+}
+
+/// A machine with a network, a user and a home of its own.
+struct TestMachine {
+    running: RefCell<Vec<Process>>,
+    netns: NetNs,
+    home: TempDir,
+}
+
+impl TestMachine {
+    /// A hub that the other two reach by its name, and by nothing else.
+    fn three() -> [Self; 3] {
+        let islands = [(); 3].map(|()| NetNs::new());
+        let [hub, device, laptop] = &islands;
+        hub.join(device, "10.0.1.1/24", "10.0.1.2/24", "veth");
+        hub.join(laptop, "10.0.2.1/24", "10.0.2.2/24", "wire");
+        let [hub, device, laptop] = islands;
+        [(hub, "hub", "10.0.1.1"), (device, "device", "10.0.1.1"), (laptop, "laptop", "10.0.2.1")]
+            .map(|(netns, name, address)| Self::new(netns, name, address))
+    }
+
+    fn new(netns: NetNs, name: &str, hub: &str) -> Self {
+        let home = TempDir::with_prefix("devstream-").expect("a temporary directory");
+        let path = home.path().display();
+        for directory in ["bin", ".ssh"] {
+            fs::DirBuilder::new().mode(0o700).create(home.path().join(directory)).expect("a directory");
+        }
+        fs::write(home.path().join("name"), format!("{name}\n")).expect("a file can be written");
+        fs::write(home.path().join("hosts"), format!("127.0.0.1 localhost\n{hub} hub.example.com\n"))
+            .expect("the same");
+        // OpenSSH asks the password database where the user is at home, so that is where he has to be.
+        netns.run(&format!(
+            "mount --bind {path}/hosts /etc/hosts && touch {path}/bin/devstream && mount --bind {DEVSTREAM} \
+             {path}/bin/devstream && mount --rbind {path} {HOME}"
+        ));
+        Self { running: RefCell::default(), netns, home }
+    }
+
+    /// Its user has a key that the server knows, and does not want to be asked.
+    fn has_used_ssh(&self, sshd: &Sshd) {
+        let directory = self.home.path().join(".ssh");
+        fs::copy(sshd.key(), directory.join("id_ed25519")).expect("a file can be copied");
+        fs::write(directory.join("config"), "StrictHostKeyChecking accept-new\n").expect("a file can be written");
+    }
+
+    /// One command that goes on, in place of its shell: it ends with its process here.
+    fn start(&self, command: &str) -> Process {
+        self.types(&format!("exec {command}"))
+    }
+
+    /// What is typed into a shell that has nothing in its environment but what none can do without.
+    fn types(&self, command: &str) -> Process {
+        let path = format!("PATH={HOME}/bin:/usr/bin:/bin");
+        let mut shell = self.netns.machine().command("env");
+        shell.current_dir("/");
+        shell.args(["-i", &format!("HOME={HOME}"), &path, "sh", "-c", &format!("cd && {command}")]);
+        Process::start(&mut shell)
+    }
+
+    /// What is typed, to its good end.
+    fn does(&self, command: &str) -> Finished {
+        let finished = self.types(command).finish();
+        assert_eq!(finished.code, Some(0), "{command}: {finished:?}");
+        finished
+    }
+
+    /// What goes on while others are typed into.
+    fn keeps(&self, process: Process) {
+        self.running.borrow_mut().push(process);
+    }
+}
+
+/// The commands that the README has for one machine, without their comments.
+fn commands(machine: &str) -> Vec<&'static str> {
+    let section = README.split("\n## Three machines\n").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let part = section.and_then(|section| section.split(machine).nth(1)).expect("the README's three machines");
+    let lines = part.lines().skip_while(|line| !line.starts_with("    "));
+    let lines = lines.map_while(|line| line.strip_prefix("    ")?.split(" #").next());
+    lines.map(str::trim_end).collect()
+}
+
+/// The line that is to be pasted elsewhere, as it is printed.
+fn printed_link(process: Process) -> String {
+    let finished = process.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let line = finished.stdout.lines().find(|line| line.starts_with("devstream join '"));
+    line.unwrap_or_else(|| panic!("no line to paste: {finished:?}")).to_owned()
+}

@@ -1,0 +1,76 @@
+//! Machines with networks of their own: namespaces of the kernel, joined by a cable that can be pulled and filtered.
+
+use std::fs::File;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::fd::AsFd as _;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::machine::Machine;
+use super::process::{Finished, Process};
+
+/// A network and mounts that only those have who are in it; gone with its last process.
+#[derive(Clone)]
+pub(crate) struct NetNs(Arc<Process>);
+
+impl NetNs {
+    /// A new one, in which there is nothing but its own loopback.
+    pub(crate) fn new() -> Self {
+        let holding = "ip link set lo up && echo ready && exec tail -f /dev/null";
+        let holder = Process::start(Command::new("unshare").args(["--net", "--mount", "--", "sh", "-c", holding]));
+        let ready = holder.find_line(0, "ready", super::TIMEOUT);
+        assert!(
+            ready.is_some(),
+            "network namespaces need root and the package iproute2: run the tests as root: {holder}"
+        );
+        Self(Arc::new(holder))
+    }
+
+    /// Two, with a cable between: the first is 10.0.0.1, the second 10.0.0.2, each with `veth` as its end.
+    pub(crate) fn two() -> [Self; 2] {
+        let [first, second] = [(); 2].map(|()| Self::new());
+        first.join(&second, "10.0.0.1/24", "10.0.0.2/24", "veth");
+        [first, second]
+    }
+
+    /// Lays a cable, whose ends have this name, to another one. It carries packets of the usual size, no larger ones.
+    pub(crate) fn join(&self, other: &Self, own: &str, others: &str, veth: &str) {
+        self.run(&format!("ip link add {veth} type veth peer name {veth} netns {}", other.0.id()));
+        for (netns, address) in [(self, own), (other, others)] {
+            netns.run(&format!("ip address add {address} dev {veth} && ip link set {veth} gso_max_segs 1 up"));
+        }
+    }
+
+    /// A shell's line by its root, which must succeed.
+    pub(crate) fn run(&self, line: &str) -> String {
+        let mut command = Command::new("nsenter");
+        let Finished { code, stdout, stderr } =
+            Process::start(command.args(self.entering()).args(["sh", "-c", line])).finish();
+        assert_eq!(code, Some(0), "{line}: {stdout}{stderr}");
+        stdout
+    }
+
+    /// A machine in it.
+    pub(crate) fn machine(&self) -> Machine {
+        Machine::behind("nsenter", self.entering())
+    }
+
+    /// Does something whose sockets belong here, whoever uses them later.
+    pub(crate) fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        let network = File::open(format!("/proc/{}/ns/net", self.0.id())).expect("it is there");
+        thread::scope(|scope| {
+            let entered = scope.spawn(move || {
+                move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).expect("root may enter");
+                work()
+            });
+            entered.join().expect("no thread panics")
+        })
+    }
+
+    /// `nsenter`'s arguments.
+    fn entering(&self) -> Vec<String> {
+        ["--net", "--mount", "--target", &self.0.id().to_string(), "--"].map(str::to_owned).into()
+    }
+}
