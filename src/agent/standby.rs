@@ -1,6 +1,5 @@
 //! Connections that stand by at the hub, each for one stream after another.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::net::client::standby::{PoolSlot, Standby, StandbyPool};
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::websocket::channel::ChannelError;
+use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::StreamId;
 use crate::proto::message::StandbyOffer;
 use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest};
@@ -24,14 +24,7 @@ const MAX_RECENT_REQUESTS: usize = 4096;
 pub(super) struct Standbys {
     pool: StandbyPool,
     tasks: Tasks,
-    recent_requests: Mutex<RecentRequests>,
-}
-
-/// Requests that have come, and by which way, the oldest first.
-#[derive(Default)]
-struct RecentRequests {
-    paths: HashMap<StreamId, RequestPath>,
-    order: VecDeque<StreamId>,
+    recent_requests: Mutex<BoundedMap<StreamId, RequestPath>>,
 }
 
 /// Where a request came.
@@ -46,7 +39,7 @@ impl Standbys {
         Self {
             pool: StandbyPool::new(transport, Some(run)),
             tasks: Tasks::default(),
-            recent_requests: Mutex::default(),
+            recent_requests: Mutex::new(BoundedMap::new(MAX_RECENT_REQUESTS)),
         }
     }
 
@@ -81,17 +74,11 @@ impl Standbys {
     /// Whether a request that comes this way is to be served. One whose connection broke before its answer is asked again,
     /// but what came along with it may have reached the target, or come late when it was served by then.
     pub(super) fn is_first_delivery(&self, request: StreamId, path: RequestPath) -> bool {
-        let RecentRequests { paths, order } = &mut *self.recent_requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = paths.get(&request) {
+        let mut recent_requests = self.recent_requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = recent_requests.get(&request) {
             return (*earlier, path) == (RequestPath::Control, RequestPath::Control);
         }
-        paths.insert(request, path);
-        order.push_back(request);
-        if order.len() > MAX_RECENT_REQUESTS
-            && let Some(oldest) = order.pop_front()
-        {
-            paths.remove(&oldest);
-        }
+        recent_requests.insert(request, path);
         true
     }
 

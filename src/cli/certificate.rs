@@ -7,9 +7,9 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, ValueHint};
 
 use super::args::ViaArgs;
-use crate::net::certificate::Source;
-use crate::net::certificate::acme::{Acme, ProxyResolver};
-use crate::net::certificate::pem::PemPair;
+use crate::hub::certificate::Source;
+use crate::hub::certificate::acme::{Acme, ProxyResolver};
+use crate::hub::certificate::pem::PemPair;
 use crate::net::tls::Trust;
 
 #[derive(Debug, Clone, Args)]

@@ -210,7 +210,7 @@ pub(super) fn default_device_id(hub_args: &HubArgs) -> anyhow::Result<PrincipalI
 
 /// What this machine calls itself, as an id.
 pub(super) fn machine_id() -> anyhow::Result<PrincipalId> {
-    let name = crate::net::certificate::machine_name().context("this machine has no usable name; give --id")?;
+    let name = crate::net::os::hostname::machine_name().context("this machine has no usable name; give --id")?;
     name.try_into().context("this machine's name is no device id; give --id")
 }
 

@@ -16,7 +16,7 @@ use super::key_access::KeyAccess;
 use super::profile::Profile;
 use super::units::{self, Service, Unit};
 use super::{Failure, output, paths, roles};
-use crate::net::certificate::Source;
+use crate::hub::certificate::Source;
 use crate::proto::id::Role;
 
 const UNITS: &str = "etc/systemd/system";

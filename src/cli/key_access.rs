@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::install::hidden_directory;
-use crate::net::certificate::pem::PemPair;
+use crate::hub::certificate::pem::PemPair;
 
 /// What the service's unit must say.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::profile::Profile;
-use crate::net::certificate::machine_name;
+use crate::net::os::hostname::machine_name;
 use crate::net::os::random;
 use crate::proto::id::{Principal, Role};
 

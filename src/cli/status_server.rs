@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::net::client::ClientFactory;
 use crate::net::os::clock;
 use crate::net::os::local_socket::{self, LocalListener, LocalStream};
 use crate::net::tasks::Tasks;
+use crate::net::transport::accept::accept_loop;
 use crate::proto::id::Principal;
 use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusRequest};
 use crate::proxy;
@@ -25,9 +27,6 @@ pub(super) const MAX_LISTED_STREAMS: usize = 256;
 
 /// A session of `ssh` is there within this time, and only then makes a socket; many are over by then.
 const SOCKET_DELAY: Duration = Duration::from_millis(250);
-
-/// When no socket can be had, accepting pauses: descriptors come back as streams end.
-const ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
 /// One role's. Clones are the same.
 #[derive(Clone)]
@@ -147,15 +146,9 @@ impl StatusServer {
     }
 
     async fn accept_loop(&self, listener: &LocalListener, tasks: &Tasks) -> Infallible {
-        loop {
-            match listener.accept().await {
-                Ok(stream) => tasks.spawn(handle_connection(self.clone(), stream)),
-                Err(error) => {
-                    tracing::debug!(%error, "could not accept on the status socket");
-                    sleep(ACCEPT_BACKOFF).await;
-                }
-            }
-        }
+        let on_error = |error: &io::Error| tracing::debug!(%error, "could not accept on the status socket");
+        let handle = |stream| Some(handle_connection(self.clone(), stream));
+        accept_loop(|| listener.accept(), tasks, on_error, handle).await
     }
 
     fn listen(&self) -> anyhow::Result<LocalListener> {

@@ -1,4 +1,4 @@
-//! PURE. Does this credential speak for this identity, and may the identity do this?
+//! PURE. Authentication and authorisation: does this credential prove this identity, and may the identity do this?
 
 use crate::proto::auth::{Binding, Credential};
 use crate::proto::http::Bridge;
@@ -8,30 +8,30 @@ use crate::proto::refusal::RefusalKind;
 use crate::proto::scope::Scope;
 use crate::proto::timestamp::Timestamp;
 
-/// Verified against when an identity has no such key, so that the answer takes as long as any other; what comes of it
-/// is not looked at. It is the encoding of the group's neutral element.
+/// The key that signatures are verified against when the identity has no such key, so that timing does not reveal
+/// whether it exists; the outcome is ignored. The encoding of the curve's neutral element.
 const DUMMY_KEY: [u8; 32] = {
     let mut key = [0; 32];
     key[0] = 1;
     key
 };
 
-/// Why a credential proves nothing.
+/// The cause of a failed authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthnError {
-    /// The identity has no key that is good now.
-    #[error("an identity that is unknown or has not joined")]
+    /// The identity is unknown or has no valid key.
+    #[error("unknown identity, or one without a valid key")]
     NoKey,
-    /// It has others than the one named.
-    #[error("another key")]
+    /// The identity has no key with the credential's fingerprint.
+    #[error("unknown key")]
     OtherKey,
-    /// It names a right key.
-    #[error("a signature that does not verify")]
+    /// The key is right, its signature is not.
+    #[error("invalid signature")]
     WrongSignature,
 }
 
-/// The key with which the credential proves its identity, whose valid keys these are, to be the sender of that
-/// request. The reason for a no is for the log alone: whoever asked hears the same in every case.
+/// Verifies a credential against the identity's valid keys and the request that it must cover, and returns the key that
+/// signed it. The error is for the log only: clients get the same refusal in every case.
 pub fn authenticate(
     credential: &Credential,
     keys: &[PublicKey],
@@ -47,43 +47,43 @@ pub fn authenticate(
     }
 }
 
-/// What is known of an identity that matters here.
+/// The authorisation-relevant part of an identity's record.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthzSubject<'a> {
-    /// Which.
+    /// The identity.
     pub principal: &'a Principal,
-    /// Whether it is kept out.
+    /// The identity is disabled.
     pub disabled: bool,
-    /// What a service may reach.
+    /// The devices and streams that a service may reach.
     pub scope: &'a Scope,
 }
 
-/// What somebody wants to do.
+/// An action that needs authorisation.
 #[derive(Debug, Clone, Copy)]
 pub enum Action<'a> {
-    /// Be a device.
+    /// Open a control connection as this device.
     Control(&'a DeviceId),
-    /// Ask a device for a stream.
+    /// Open a stream to a device.
     Open {
-        /// Which device.
+        /// The device.
         device: &'a DeviceId,
-        /// Whether there is such a device.
+        /// The device is registered.
         exists: bool,
-        /// Which of its streams.
+        /// The stream name, if the service gave one.
         name: Option<&'a StreamName>,
     },
-    /// Bring one side of a stream. Its token says more.
+    /// Connect one leg of a stream. Its token is checked by the broker.
     Bridge(&'a Bridge),
-    /// Have a connection stand by, on which each stream is asked for or answered.
+    /// Keep a standby connection, on which streams are requested one after another.
     Standby,
-    /// Ask which devices there are.
+    /// List devices.
     List,
-    /// Know of a device.
+    /// See that a device exists.
     ViewDevice(&'a DeviceId),
 }
 
-/// Whether an authenticated identity may do something: the one place that says so, for every way in. A device that a
-/// service may not see is answered like one that does not exist.
+/// Checks that an authenticated identity may do something. Every entry point to the hub calls this and nothing else
+/// decides. A device outside a service's scope is refused as if it did not exist.
 pub fn authorize(subject: AuthzSubject<'_>, action: Action<'_>, now: Timestamp) -> Result<(), RefusalKind> {
     if subject.disabled {
         return Err(RefusalKind::Disabled);
@@ -125,7 +125,7 @@ fn authorize_service(scope: &Scope, action: Action<'_>) -> Result<(), RefusalKin
     }
 }
 
-/// What no service may do, whatever its scope.
+/// Reports whether the action needs another role, whatever the scope.
 fn is_foreign_resource(action: Action<'_>) -> bool {
     match action {
         Action::Control(_) => true,
@@ -154,7 +154,7 @@ mod tests {
         assert!(authenticate(&credential, &[], &binding).is_err());
     }
 
-    /// A forger may know that the stand-in key accepts some signatures of everything.
+    /// The dummy key accepts some signatures of every message.
     #[test]
     fn an_unknown_identity_is_refused_whatever_its_signature() {
         let forged = format!("DevStream v=1, role=device, id=x, key=x, sig=AQ{}", "A".repeat(84));

@@ -1,6 +1,6 @@
-//! One file with all that a hub cannot make anew: its registry, and the keys and certificates in its state directory.
+//! Backup and restore: one file with the registry and the keys and certificates of the state directory.
 //!
-//! The file is the registry's own format, with one table more for the other files.
+//! The format is the registry's SQLite database with one more table, `file`, for the other files.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -11,20 +11,20 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use super::state::{REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
 
-/// What is made anew, or only says what happened.
+/// Files that a hub recreates, and the activity log.
 const EXCLUDED: [&str; 5] = [REGISTRY, "lock", "admin.sock", "activity", "backup."];
 
-/// A key or a certificate is far smaller; anything else does not belong in a state directory.
+/// The limit on one file: keys and certificates are far smaller, anything larger does not belong in a state directory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Writes the backup of a hub, which may be running: the registry as it is at one moment. Returns how many identities
-/// are in it.
+/// Writes a backup of a hub, running or not, with a consistent snapshot of its registry. Returns the number of
+/// identities in it.
 pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
-    ensure!(!to.exists(), "{} is already there; name another file", to.display());
+    ensure!(!to.exists(), "{} already exists; choose another file", to.display());
     let registry = state.join(REGISTRY);
-    ensure!(registry.exists(), "there is no hub's state in {}", state.display());
+    ensure!(registry.exists(), "no hub state in {}", state.display());
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // In a directory of its own, which nobody else may enter, until it is whole.
+    // A private directory until the file is complete.
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
     let scratch = scratch.with_context(|| format!("cannot write to {}", directory.display()))?;
     let snapshot = scratch.path().join("whole");
@@ -42,22 +42,22 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     Ok(identities)
 }
 
-/// Makes a hub's state directory out of a backup. What a hub has already put there is left alone.
+/// Restores a backup into a state directory that holds no hub's state yet. Returns the number of identities.
 pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     let directory = StateDirectory::open(state)?;
     let registry = directory.registry();
     if let Some(file) = existing_state(state)? {
         let (state, file) = (state.display(), file.display());
-        bail!("{state} already holds a hub's state ({file}); move it away first, or name another with --state-dir");
+        bail!("{state} already holds a hub's state ({file}); move it away first, or choose another with --state-dir");
     }
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(state)?;
     let snapshot = scratch.path().join("whole");
     write_private_bytes(&snapshot, &content)?;
     let backup = Connection::open(&snapshot)?;
-    let not_a_backup = || format!("{} is no backup of a hub", from.display());
+    let not_a_backup = || format!("{} is not a hub backup", from.display());
     let expected_size = stored_size(&backup).with_context(not_a_backup)?;
-    ensure!(expected_size == content.len() as u64, "{} was cut off; copy it anew", from.display());
+    ensure!(expected_size == content.len() as u64, "{} is truncated; copy it again", from.display());
     let integrity = integrity(&backup).with_context(not_a_backup)?;
     ensure!(integrity == "ok", "{} is damaged: {integrity}", from.display());
     let files = stored_files(&backup).with_context(not_a_backup)?;
@@ -66,17 +66,17 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     files.iter().try_for_each(|(path, _)| ensure_relative(path))?;
     for (path, content) in files {
         let path = state.join(path);
-        create_private_directory(path.parent().context("a file needs a directory")?)?;
+        create_private_directory(path.parent().context("the file has no directory")?)?;
         write_private_bytes(&path, &content)?;
     }
     backup.execute_batch("DROP TABLE file; VACUUM")?;
     backup.close().map_err(|(_, error)| error)?;
-    // Last: with the registry, the state is whole.
+    // Last: a registry makes the state complete.
     fs::rename(&snapshot, &registry)?;
     Ok(identities)
 }
 
-/// A file of a hub that was here before. What SQLite left beside a registry would be replayed into the restored one.
+/// Returns a file that another hub left. SQLite would replay a leftover journal into the restored registry.
 fn existing_state(state: &Path) -> io::Result<Option<PathBuf>> {
     for entry in fs::read_dir(state)? {
         let name = entry?.file_name();
@@ -87,13 +87,13 @@ fn existing_state(state: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// How long the file is by its own account.
+/// Returns the file's length according to SQLite's header.
 fn stored_size(backup: &Connection) -> rusqlite::Result<u64> {
     let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     backup.query_row(sql, [], |row| row.get(0))
 }
 
-/// `ok`, or what is wrong with it.
+/// Returns SQLite's integrity report: `ok`, or the first error.
 fn integrity(backup: &Connection) -> rusqlite::Result<String> {
     backup.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
 }
@@ -103,14 +103,14 @@ fn stored_files(backup: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>>
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Whether a path stays where it is put.
+/// Checks that a path stays inside the state directory.
 fn ensure_relative(path: &str) -> anyhow::Result<()> {
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    ensure!(plain, "the backup holds a file for another place: {path}");
+    ensure!(plain, "the backup holds a file outside the state directory: {path}");
     Ok(())
 }
 
-/// The files below a directory that belong into a backup, by their paths in it.
+/// Returns the files below a directory that belong in a backup, by their paths relative to the state directory.
 fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(state.join(below))? {
@@ -125,12 +125,12 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
             Ok(kind) if kind.is_dir() => found.extend(files(state, &path)?),
             Ok(kind) if kind.is_file() && kind.len() <= MAX_FILE_BYTES => found.push(path),
             Ok(kind) => {
-                let (what, most) = (entry.path(), MAX_FILE_BYTES / 1024);
-                let advice = if kind.is_symlink() { "put what it leads to in its place" } else { "move it elsewhere" };
-                let why = format!("{} is no file of up to {most} KiB, as a hub's are; {advice}", what.display());
-                return Err(io::Error::other(why));
+                let (path, limit) = (entry.path(), MAX_FILE_BYTES / 1024);
+                let advice = if kind.is_symlink() { "replace the link with its target" } else { "move it elsewhere" };
+                let reason = format!("{} is not a regular file of up to {limit} KiB; {advice}", path.display());
+                return Err(io::Error::other(reason));
             }
-            // It was being written anew, and goes by another name now.
+            // Replaced by a rename meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -138,7 +138,8 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What a file of the hub's user holds. Root may be asking: no link leads elsewhere, and what another owns is not the hub's.
+/// Reads a file of the state directory. The caller may be root: symbolic links are not followed, and the file must
+/// belong to the directory's owner.
 fn read_file(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut options = File::options();
     options.read(true);
@@ -153,11 +154,11 @@ fn read_file(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
     {
         use std::os::unix::fs::MetadataExt as _;
         let (found, owner) = (file.metadata()?, fs::metadata(state)?.uid());
-        ensure!(found.is_file() && found.uid() == owner, "its owner is another one than that of {}", state.display());
+        ensure!(found.is_file() && found.uid() == owner, "its owner is not that of {}", state.display());
     }
     let mut content = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
-    ensure!(content.len() as u64 <= MAX_FILE_BYTES, "it has grown beyond {} KiB", MAX_FILE_BYTES / 1024);
+    ensure!(content.len() as u64 <= MAX_FILE_BYTES, "it is larger than {} KiB", MAX_FILE_BYTES / 1024);
     Ok(content)
 }
 

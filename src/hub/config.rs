@@ -1,14 +1,14 @@
-//! A hub's settings, already valid.
+//! The hub's settings, validated.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::activity;
+use super::admission::connection_limiter::ConnectionLimits;
+use super::admission::penalty::PenaltyPolicy;
 use super::broker::Settings;
-use super::connection_limiter::ConnectionLimits;
-use super::penalty::PenaltyPolicy;
-use crate::net::certificate::Source;
+use super::certificate::Source;
 use crate::net::transport::http_server;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{
@@ -16,51 +16,51 @@ use crate::proto::limits::{
     PENDING_LEG_BYTES, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
 
-/// What a hub needs to know.
+/// The settings of a hub.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// What other machines call this one; the first goes into join links.
+    /// The host names under which other machines reach the hub; the first goes into join links.
     pub hostnames: Vec<String>,
-    /// Where a certificate comes from that needs no pin.
+    /// The source of a certificate that clients trust without a pin.
     pub certificate: Source,
-    /// Whether a proxy on the way may inspect TLS, if the client allows it too.
+    /// Clients that allow it too may authenticate through a proxy that inspects TLS.
     pub allow_tls_inspection: bool,
-    /// Where everything is kept.
+    /// The state directory.
     pub state: PathBuf,
-    /// Where streams go, if not to the hub's own port.
+    /// A streaming endpoint apart from the main listeners.
     pub streaming: Option<Streaming>,
     /// The broker's settings.
     pub broker: Settings,
     /// The activity log's settings.
     pub activity: activity::Settings,
-    /// How long running streams may go on after a drain began.
+    /// The time in which running streams may end after a drain began.
     pub drain: Duration,
-    /// How long a connection may be silent.
+    /// The idle timeout of control, standby and stream connections.
     pub idle_timeout: IdleTimeout,
-    /// How many connections of one identity may stand by for streams.
+    /// The limit on standby connections of one identity; 0 disables them.
     pub standbys: usize,
-    /// What strangers may take, and the machine may give.
+    /// Limits on unauthenticated peers and on the machine's resources.
     pub limits: Limits,
-    /// Where monitoring listens.
+    /// The address of the monitoring listener.
     pub metrics: Option<SocketAddr>,
 }
 
-/// What strangers may take, and the machine may give.
+/// Limits on unauthenticated peers and on the machine's resources.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// TCP accepted until TLS is done.
+    /// The TLS handshake timeout.
     pub tls_timeout: Duration,
-    /// A connection's whole life until it has proved who it is.
+    /// The time from TLS until a connection must have authenticated.
     pub auth_timeout: Duration,
-    /// What a request's head may be.
+    /// Limits on a request's head.
     pub http: http_server::Limits,
-    /// How many strangers there may be.
+    /// Limits on unauthenticated connections.
     pub unauthenticated: ConnectionLimits,
-    /// What is held against sources that get it wrong.
+    /// The penalties of sources whose connections fail.
     pub penalties: PenaltyPolicy,
-    /// Memory that the hub may use; what the system allows if none is named.
+    /// The memory budget in bytes; without one, the system's limit (cgroup or machine).
     pub memory: Option<u64>,
 }
 
@@ -81,7 +81,7 @@ impl Default for Limits {
 }
 
 impl HubConfig {
-    /// Every limit and its value, for whoever watches how near they are. Seconds, bytes or numbers.
+    /// Returns every limit with its name for metrics, in seconds, bytes or counts.
     pub fn named_limits(&self) -> Vec<(&'static str, f64)> {
         let Limits { tls_timeout, auth_timeout, http, unauthenticated, penalties, .. } = &self.limits;
         let (pending, streams) = (&self.broker.pending, &self.broker.streams);
@@ -120,13 +120,13 @@ impl HubConfig {
     }
 }
 
-/// A streaming endpoint of its own.
+/// A streaming endpoint apart from the main listeners.
 #[derive(Debug, Clone)]
 pub struct Streaming {
-    /// `wss://HOST:PORT`, as given to both sides.
+    /// `wss://HOST:PORT`, as sent to both ends.
     pub url: String,
-    /// Its host, for the certificate.
+    /// The host, for the certificate.
     pub host: String,
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: SocketAddr,
 }

@@ -1,4 +1,4 @@
-//! Where the hub listens: on sockets that it inherited, else on those that it opens.
+//! The hub's listeners: inherited sockets, else those that it opens.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,22 +7,45 @@ use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 
 use super::config::HubConfig;
-use super::connection::ListenerKind;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::transport::socket;
+use crate::proto::http::Route;
 
-/// What the service manager calls the streaming endpoint's sockets.
+/// The service manager's name for the streaming endpoint's sockets (systemd: `FileDescriptorName=`).
 const STREAMING: &str = "streaming";
 
-/// Every listener. Inherited sockets take the place of the configured addresses, of the main ones and of the streaming
-/// endpoint's each by itself.
+/// The requests that a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListenerKind {
+    /// All requests.
+    All,
+    /// All but streams, which have an endpoint of their own.
+    Control,
+    /// Streams only.
+    Streams,
+}
+
+impl ListenerKind {
+    /// Reports whether the listener serves a route.
+    pub(super) fn serves(self, route: &Route) -> bool {
+        let is_stream = matches!(route, Route::Bridge(_) | Route::Standby);
+        match self {
+            Self::All => true,
+            Self::Control => !is_stream,
+            Self::Streams => is_stream,
+        }
+    }
+}
+
+/// Opens every listener. Inherited sockets replace the configured addresses: the main ones and those of the streaming
+/// endpoint separately.
 pub(super) fn bind_all(
     config: &HubConfig,
     inherited: InheritedSockets,
 ) -> anyhow::Result<Vec<(TcpListener, ListenerKind)>> {
     let (streams, others) = inherited.split(STREAMING);
     if config.streaming.is_none() && !streams.is_empty() {
-        bail!("a socket named '{STREAMING}' was inherited, but there is no --streaming-endpoint that leads to it");
+        bail!("inherited a socket named '{STREAMING}' without --streaming-endpoint; set it to the socket's URL");
     }
     let everything = if config.streaming.is_some() { ListenerKind::Control } else { ListenerKind::All };
     let own: Vec<_> = config.streaming.iter().map(|streaming| streaming.listen).collect();
@@ -44,17 +67,17 @@ pub(super) fn bind_all(
     Ok(listeners)
 }
 
-/// The congestion control of what they accept, if the system tells.
+/// Returns the congestion control algorithm of accepted connections, or `None` if the system does not tell.
 pub(super) fn congestion_control(listeners: &[(TcpListener, ListenerKind)]) -> Option<String> {
     listeners.first().and_then(|(listener, _)| socket::congestion_control(listener))
 }
 
-/// One listener, whose address this flag chooses.
+/// Opens one listener. `flag` is the option that sets its address.
 pub(super) fn bind(address: SocketAddr, flag: &'static str) -> anyhow::Result<TcpListener> {
     socket::listen(address).with_context(|| BindError { address, flag })
 }
 
-/// A port that cannot be opened.
+/// An address that cannot be listened on.
 #[derive(Debug)]
 pub struct BindError {
     address: SocketAddr,
@@ -69,8 +92,10 @@ impl fmt::Display for BindError {
                 write!(f, "cannot listen on {address} (ports below 1024 need root or CAP_NET_BIND_SERVICE)")
             }
             _ => {
-                let advice = format!("is something else listening there? {flag} ADDRESS:PORT chooses another");
-                write!(f, "cannot listen on {address} ({advice}, and port 0 any free one)")
+                let advice = format!(
+                    "if the port is in use, choose another with {flag} ADDRESS:PORT; port 0 takes any free one"
+                );
+                write!(f, "cannot listen on {address} ({advice})")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What a monitoring system reads: OpenMetrics text, counted where things happen and measured when it asks.
+//! Metrics in the OpenMetrics text format: counters are kept up to date, gauges are measured at each scrape.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -13,12 +13,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::broker::{ACCEPTED, Event, Operation};
+use super::event::{ACCEPTED, Event, Operation};
 
 /// The media type of [`Metrics::text`].
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// From a request for a stream until the device's yes, in seconds: from loopback to the longest that is waited for.
+/// Buckets of the time from a stream's request until the device accepts, in seconds: from loopback to the longest
+/// timeout.
 const HANDSHAKE_BUCKETS: [f64; 10] = [0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,7 +52,7 @@ struct LimitLabel {
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
-/// Everything that is counted or measured.
+/// All counters and gauges.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Mutex<Registry>,
@@ -61,19 +62,19 @@ pub(super) struct Metrics {
     rejected: Family<ReasonLabel, Counter>,
     failed_tls: Counter,
     accept_errors: Counter,
-    /// Of streams that have ended.
+    /// Bytes of ended streams.
     bytes: Family<DirectionLabel, Counter>,
-    /// Also of those that have not.
+    /// Bytes of all streams.
     all_bytes: Family<DirectionLabel, Counter>,
     lost: Counter,
     panics: Counter,
     gauges: Vec<(Measure, FloatGauge)>,
     limits: Family<LimitLabel, FloatGauge>,
-    /// Of the hub's connections, if the system tells. It stays what it was at the start.
+    /// The congestion control algorithm of the hub's connections at its start, if the system tells.
     pub congestion_control: Option<String>,
 }
 
-/// What is measured when somebody asks, and how it is called.
+/// A gauge that is measured at each scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Measure {
     Start,
@@ -90,21 +91,21 @@ pub(super) enum Measure {
 }
 
 const MEASURES: [(Measure, &str, &str); 11] = [
-    (Measure::Start, "devstream_start_time_seconds", "When the hub was started, in seconds since 1970"),
-    (Measure::Draining, "devstream_draining", "1 while the hub takes no new streams because it is about to end"),
-    (Measure::DevicesOnline, "devstream_devices_online", "Devices that are connected"),
-    (Measure::Devices, "devstream_devices", "Devices that are known"),
-    (Measure::Services, "devstream_services", "Services that are known"),
-    (Measure::Streams, "devstream_streams", "Streams that are open or being made"),
+    (Measure::Start, "devstream_start_time_seconds", "Start of the hub, Unix time in seconds"),
+    (Measure::Draining, "devstream_draining", "1 while the hub drains and refuses new streams"),
+    (Measure::DevicesOnline, "devstream_devices_online", "Devices online"),
+    (Measure::Devices, "devstream_devices", "Registered devices"),
+    (Measure::Services, "devstream_services", "Registered services"),
+    (Measure::Streams, "devstream_streams", "Streams, open or opening"),
     (Measure::Unauthenticated, "devstream_unauthenticated_connections", "Connections that are not yet authenticated"),
-    (Measure::Penalised, "devstream_penalised_sources", "Sources kept away or slowed because of wrong proofs"),
-    (Measure::CertificateEnd, "devstream_certificate_end_seconds", "When the certificate ends, in seconds since 1970"),
+    (Measure::Penalised, "devstream_penalised_sources", "Sources banned or throttled after repeated failures"),
+    (Measure::CertificateEnd, "devstream_certificate_end_seconds", "Expiry of the certificate, Unix time in seconds"),
     (Measure::Memory, "process_resident_memory_bytes", "Resident memory"),
     (Measure::Descriptors, "process_open_fds", "Open file descriptors"),
 ];
 
 impl Metrics {
-    /// All at nothing, with the limits as they are.
+    /// Registers all metrics, with the limits' values.
     pub(super) fn new(limits: &[(&'static str, f64)], congestion_control: Option<String>) -> Self {
         let metrics = Self {
             registry: Mutex::default(),
@@ -130,7 +131,7 @@ impl Metrics {
         metrics
     }
 
-    /// The hub is limited to so much of something.
+    /// Sets a limit's value.
     pub(super) fn set_limit(&self, limit: &'static str, value: f64) {
         self.limits.get_or_create(&LimitLabel { limit }).set(value);
     }
@@ -138,30 +139,30 @@ impl Metrics {
     fn register_congestion_control(&self, name: &str) {
         let info = Info::new(vec![("algorithm", name.to_owned())]);
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        registry.register("devstream_congestion_control", "How the connections react to a congested network", info);
+        registry.register("devstream_congestion_control", "Congestion control algorithm of the connections", info);
     }
 
     fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let r = &mut *registry;
-        r.register("devstream_events", "Lines for the activity log, by operation and result", self.events.clone());
-        let help = "From a request for a stream until the device's yes";
+        r.register("devstream_events", "Events of the activity log, by operation and result", self.events.clone());
+        let help = "Time from a stream's request until the device accepts";
         r.register("devstream_handshake_seconds", help, self.handshakes.clone());
         r.register("devstream_connections", "Connections accepted", self.connections.clone());
-        let help = "Connections ended before TLS, by reason";
+        let help = "Connections closed before TLS, by reason";
         r.register("devstream_connections_rejected", help, self.rejected.clone());
-        r.register("devstream_failed_tls", "Connections whose TLS handshake failed", self.failed_tls.clone());
-        r.register("devstream_accept_errors", "Failures to accept a connection", self.accept_errors.clone());
+        r.register("devstream_failed_tls", "Failed TLS handshakes", self.failed_tls.clone());
+        r.register("devstream_accept_errors", "Failed attempts to accept a connection", self.accept_errors.clone());
         r.register("devstream_stream_bytes", "Bytes carried, by direction", self.all_bytes.clone());
-        r.register("devstream_activity_lost", "Lines that the activity log lost", self.lost.clone());
-        r.register("devstream_panics", "Tasks that ended with a panic", self.panics.clone());
-        r.register("devstream_limit", "What the hub is limited to", self.limits.clone());
+        r.register("devstream_activity_lost", "Lost lines of the activity log", self.lost.clone());
+        r.register("devstream_panics", "Tasks that panicked", self.panics.clone());
+        r.register("devstream_limit", "Limits of the hub", self.limits.clone());
         for ((_, gauge), (_, name, help)) in self.gauges.iter().zip(MEASURES) {
             r.register(name, help, gauge.clone());
         }
     }
 
-    /// Something happened that the activity log tells.
+    /// Counts an event of the activity log.
     pub(super) fn event(&self, event: &Event) {
         self.events.get_or_create(&EventLabels { operation: event.operation.word(), result: event.result }).inc();
         if event.operation == Operation::Invoke
@@ -176,27 +177,27 @@ impl Metrics {
         }
     }
 
-    /// A connection was accepted.
+    /// Counts an accepted connection.
     pub(super) fn connection_accepted(&self) {
         self.connections.inc();
     }
 
-    /// A connection was ended before TLS.
+    /// Counts a connection that was closed before TLS.
     pub(super) fn rejected(&self, reason: &'static str) {
         self.rejected.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// A TLS handshake failed.
+    /// Counts a failed TLS handshake.
     pub(super) fn tls_failed(&self) {
         self.failed_tls.inc();
     }
 
-    /// A connection could not be accepted.
+    /// Counts an accept error.
     pub(super) fn accept_failed(&self) {
         self.accept_errors.inc();
     }
 
-    /// Everything as text, with what was measured just now, and the bytes of the streams that are open.
+    /// Returns all metrics as text, with fresh measurements and the bytes of open streams.
     pub(super) fn text(&self, measured: &[(Measure, f64)], open: (u64, u64), lost: u64, panics: u64) -> String {
         for (measure, value) in measured {
             let gauge = self.gauges.iter().find(|(known, _)| known == measure);
@@ -210,13 +211,14 @@ impl Metrics {
         raise(&self.panics, panics);
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        // A string takes whatever is written.
+        // Writing to a string does not fail.
         let _ = encode(&mut text, &registry);
         text
     }
 }
 
-/// A counter that is kept elsewhere. It never falls, also when a stream is counted between its end and its last line.
+/// Raises a counter to a value that is kept elsewhere. It never falls, even if a stream is counted between its end and
+/// its last event.
 fn raise(counter: &Counter, to: u64) {
     counter.inner().fetch_max(to, Ordering::Relaxed);
 }

@@ -1,40 +1,44 @@
-//! The meeting point: devices wait here, services ask here, and their streams pass through.
+//! The hub: devices keep a control connection to it, services ask it for streams, and the streams' bytes pass through
+//! it.
 //!
-//! In the order of a stream: `connection` (TLS, who is it), `control` (the device), `open` (the service),
-//! `broker` behind `broker_handle` (the rules), `streaming` (the bytes), `activity` (what happened).
+//! In: TCP connections (TLS, HTTP, WebSocket), requests on the admin socket, scrapes of the monitoring listener. Out:
+//! relayed bytes, requests to devices, the activity log, metrics. State: the registry and keys in the state directory.
+//!
+//! In the order of a stream: `admission` (limits unauthenticated connections), `router` (TLS, HTTP, choice of the
+//! handler), `connection` (authentication) with `auth` (`authorize`, the only authorisation), `handlers` (`control` for
+//! the device, `open` for the service, `streaming` and `standby` for the legs), `broker` behind `broker_handle` (the
+//! rules of streams), `activity` (the log). `shared` holds the parts that connections share; `revalidation` ends what
+//! is no longer permitted.
 
-mod accept;
 pub mod activity;
-mod address;
 mod admin;
+pub mod admission;
 pub mod auth;
 pub mod backup;
 pub mod broker;
 mod broker_handle;
-mod challenge;
+pub mod certificate;
 pub mod config;
 mod connection;
-mod control;
-mod devices;
-mod enrol;
+mod endpoints;
+pub mod event;
+mod handlers;
 mod listen;
 mod metrics;
 mod monitor;
-mod open;
-pub mod penalty;
-mod pressure;
 pub mod registry;
 mod responses;
-
-pub mod connection_limiter;
-mod standby;
+mod revalidation;
+mod router;
+mod shared;
+mod shutdown;
+mod standby_counts;
 pub mod state;
-mod streaming;
+mod streams;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -43,92 +47,35 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::activity::Activity;
-use self::address::{info, public_address};
-use self::broker::{Event, Operation};
+use self::admission::Admission;
+use self::admission::connection_limiter::ConnectionLimiter;
 use self::broker_handle::BrokerHandle;
-use self::challenge::PendingChallenges;
+use self::certificate::{HubCertificate, names};
 use self::config::HubConfig;
-use self::connection::ListenerKind;
-use self::connection_limiter::ConnectionLimiter;
-use self::control::ControlUpgrade;
+use self::endpoints::Endpoints;
 pub use self::listen::BindError;
+use self::listen::ListenerKind;
 use self::metrics::Metrics;
-use self::penalty::{PenaltyReason, SourceStatus};
-use self::pressure::Pressure;
 use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
+use self::shared::Shared;
 use self::state::StateDirectory;
-use self::streaming::AcceptedLeg;
-use crate::net::certificate::{CertificateResolver, HubCertificate, names};
-use crate::net::log_throttle::LogThrottle;
+use self::streams::Streams;
 use crate::net::os::clock;
 use crate::net::os::local_socket::LocalListener;
-use crate::net::os::random;
 use crate::net::os::sd_notify;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::net::tasks::Tasks;
-use crate::net::tls::Socket;
+use crate::net::tls::Acceptor;
+use crate::net::transport::accept::accept_loop;
+use crate::net::transport::socket;
 use crate::proto::admin::HubInfo;
-use crate::proto::backoff::jittered;
-use crate::proto::http::Route;
-use crate::proto::id::ConnectionId;
-use crate::proto::join::HubAddress;
-use crate::proto::limits::RECONNECTS_PER_SECOND;
-use crate::proto::message::StandbyOffer;
-use crate::proto::resume::ResumeKey;
-use crate::proto::timestamp::Timestamp;
 
-/// The whole of what connections share.
-struct Shared {
-    config: HubConfig,
-    info: HubInfo,
-    /// What join links say.
-    public: HubAddress,
-    /// What clients are shown.
-    certificate: Arc<CertificateResolver>,
-    registry: RegistryCache,
-    broker: BrokerHandle<Socket>,
-    activity: Activity,
-    metrics: Arc<Metrics>,
-    limiter: Arc<ConnectionLimiter>,
-    pressure: Arc<Pressure>,
-    /// Held by whoever lists all devices.
-    list_lock: tokio::sync::Mutex<()>,
-    /// About connections that cannot be taken.
-    overload_log: LogThrottle,
-    /// When the hub was started.
-    started_at: Timestamp,
-    connections: AtomicU64,
-    /// Where TLS inspection is allowed.
-    challenges: Option<PendingChallenges>,
-    /// Connections that stand by, of each identity.
-    standbys: standby::StandbyCounts,
-    /// Signs what the sides of a stream come back with.
-    resume_key: ResumeKey,
-    /// No new streams.
-    draining: CancellationToken,
-    /// Control connections end.
-    stopping: CancellationToken,
-}
-
-/// What an upgraded connection goes on as.
-enum Upgraded {
-    /// A device's control connection.
-    Control(ControlUpgrade),
-    /// One side of a stream.
-    Stream(Box<AcceptedLeg>),
-    /// A connection that stands by.
-    Standby(Box<standby::StandbyUpgrade>),
-}
-
-/// After a drain, connections get this long to say goodbye.
+/// The time in which connections close after a drain.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
-/// A hub that is started again listens within this.
-const RESTART_TIME: Duration = Duration::from_millis(300);
-
-/// A whole queue of activity lines onto a slow disk.
+/// The time in which a full queue of activity lines reaches a slow disk.
 const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A hub that listens but does not serve yet.
@@ -156,55 +103,39 @@ impl Hub {
         };
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
         let streaming_host = config.streaming.iter().map(|streaming| streaming.host.clone());
-        let hostnames = config.hostnames.iter().cloned().chain(streaming_host);
-        let names = names(hostnames, &addresses);
+        let names = names(config.hostnames.iter().cloned().chain(streaming_host), &addresses);
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
-        let registry = RegistryCache::new(
-            SqliteRegistry::open(&state.registry())
-                .with_context(|| format!("cannot use the registry {}", state.registry().display()))?,
-        );
+        let registry = SqliteRegistry::open(&state.registry())
+            .with_context(|| format!("cannot use the registry {}", state.registry().display()))?;
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;
-        let broker = BrokerHandle::new(config.broker, activity.clone());
-        let first_address = *addresses.first().context("the hub listens nowhere")?;
-        let public = public_address(&config, first_address);
-        let info = info(&config, &public, first_address, pin);
+        let first_address = *addresses.first().context("the hub has no address to listen on; give --listen")?;
+        let endpoints = Endpoints::new(&config, first_address, pin, certificate.resolver());
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
-        let challenges = config.allow_tls_inspection.then(PendingChallenges::default);
-        let (limits, standbys) = (config.limits.clone(), standby::StandbyCounts::default());
-        let pressure = Arc::new(Pressure::new(limits.memory));
-        metrics.set_limit("connections", pressure.max_connections() as f64);
-        if let Some(budget) = pressure.budget() {
-            metrics.set_limit("memory_bytes", budget as f64);
-        }
+        let broker = BrokerHandle::new(config.broker, activity.clone());
+        let streams = Streams::new(broker, state.resume_key()?);
+        let limits = &config.limits;
+        let limiter = ConnectionLimiter::new(limits.unauthenticated, limits.penalties.clone());
+        let (allow_tls_inspection, log) = (config.allow_tls_inspection, activity.clone());
+        let admission = Admission::new(limiter, limits.memory, allow_tls_inspection, log, metrics.clone());
         let shared = Arc::new(Shared {
             config,
-            info,
-            public,
-            certificate: certificate.resolver(),
-            registry,
-            broker,
+            endpoints,
+            registry: RegistryCache::new(registry),
+            admission: Arc::new(admission),
+            streams,
             activity,
             metrics,
-            limiter: Arc::new(ConnectionLimiter::new(limits.unauthenticated, limits.penalties)),
-            pressure,
-            list_lock: tokio::sync::Mutex::default(),
-            overload_log: LogThrottle::default(),
             started_at: clock::now_utc(),
-            connections: AtomicU64::new(0),
-            challenges,
-            standbys,
-            resume_key: state.resume_key()?,
-            draining: CancellationToken::new(),
-            stopping: CancellationToken::new(),
+            list_lock: tokio::sync::Mutex::default(),
         });
         let reload = Reload::default();
         Ok(Self { shared, listeners, monitor, admin, certificate, reload, writer, _state: state })
     }
 
-    /// Where it listens, and whether for streams alone.
+    /// Returns the address of each listener, and whether it takes streams only.
     pub fn addresses(&self) -> Vec<(SocketAddr, bool)> {
         let address = |(listener, listener_kind): &(TcpListener, ListenerKind)| {
             listener.local_addr().ok().map(|address| (address, *listener_kind == ListenerKind::Streams))
@@ -212,105 +143,68 @@ impl Hub {
         self.listeners.iter().filter_map(address).collect()
     }
 
-    /// Where monitoring listens.
+    /// Returns the address of the monitoring listener.
     pub fn monitor(&self) -> Option<SocketAddr> {
         self.monitor.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// What the hub's user sees of it.
+    /// Returns the hub's description for its own user.
     pub fn info(&self) -> &HubInfo {
-        &self.shared.info
+        &self.shared.endpoints.info
     }
 
-    /// Asks for its files to be read again.
+    /// Returns a handle that makes the hub read its certificate files again.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
     }
 
-    /// Serves until asked to stop; then lets streams end within the deadline. Returns how many were cut.
+    /// Serves until shutdown is requested, then drains. Returns the number of streams that were cut.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<usize> {
         let Self { shared, listeners, monitor, admin, certificate, reload, writer, _state } = self;
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
-        let stopping = shared.stopping.clone();
+        let stopping = shared.streams.stopping.clone();
         for (listener, listener_kind) in listeners {
-            let (hub, acceptor) = (shared.clone(), acceptor.clone());
-            let handle = move |tcp, address: SocketAddr| {
-                let permit = connection::admit(&hub, address)?;
-                Some(connection::run(hub.clone(), acceptor.clone(), tcp, address, listener_kind, permit))
-            };
-            let accepting = accept::connections(shared.clone(), listener, tasks.clone(), handle);
+            let accepting = accept_clients(shared.clone(), acceptor.clone(), listener, listener_kind, tasks.clone());
             tasks.spawn(run_until(stopping.clone(), accepting));
         }
         if let Some(listener) = monitor {
             tasks.spawn(run_until(stopping.clone(), monitor::run(shared.clone(), listener, tasks.clone())));
         }
-        tasks.spawn(run_until(stopping.clone(), shared.broker.clone().run_timers()));
+        tasks.spawn(run_until(stopping.clone(), shared.streams.broker.clone().run_timers()));
         tasks.spawn(run_until(stopping.clone(), shared.registry.clone().run_last_seen_writer()));
         tasks.spawn(run_until(stopping.clone(), certificate.run(reload)));
-        tasks.spawn(run_until(stopping.clone(), accept::admin(shared.clone(), admin, tasks.clone())));
+        tasks.spawn(run_until(stopping.clone(), admin::run(shared.clone(), admin, tasks.clone())));
         tasks.spawn(run_until(stopping, watchdog(shared.clone())));
         shutdown.drain.cancelled().await;
-        let cut = drain(&shared, &shutdown).await;
+        let cut = shutdown::drain(&shared, &shutdown).await;
         let registry = shared.registry.clone();
         drop(shared);
         tasks.shutdown(CLOSE_GRACE).await;
         registry.flush_last_seen().await;
-        // A disk that hangs does not keep the hub from ending.
+        // A disk that hangs must not keep the hub from ending.
         if timeout(LOG_FLUSH_TIMEOUT, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
-            tracing::error!(target: "hub", "the end of the activity log is lost: its disk does not answer");
+            tracing::error!(target: "hub", "the last lines of the activity log are lost: its disk does not respond");
         }
         Ok(cut)
     }
 }
 
-impl Shared {
-    fn next_connection(&self) -> ConnectionId {
-        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// What is not as it should be.
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.activity.lost() > 0 {
-            warnings.push(format!("the activity log has lost {} lines: is the disk full?", self.activity.lost()));
-        }
-        warnings.extend(self.pressure.warning());
-        let (certificate, now) = (self.certificate.status(), clock::now_utc());
-        if now >= certificate.warn_from {
-            warnings.push(format!("the certificate ends on {}", certificate.not_after));
-        }
-        if let Some(error) = certificate.last_error {
-            warnings.push(format!("the certificate could not be replaced: {error}"));
-        }
-        warnings
-    }
-
-    /// A source did something wrong.
-    fn record_penalty(&self, address: SocketAddr, reason: PenaltyReason) {
-        record_penalty(&self.limiter, &self.activity, address, reason);
-    }
-
-    /// How long a connection stays away when this hub ends: long enough for the next one to start, and all of them spread
-    /// so that it can take them.
-    fn reconnect_delay(&self) -> Duration {
-        let connections = u32::try_from(self.pressure.connections()).unwrap_or(u32::MAX);
-        RESTART_TIME + jittered(Duration::from_secs(1) * connections / RECONNECTS_PER_SECOND, random::u64())
-    }
-
-    fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
-    }
-
-    fn streaming_base(&self, authority: &str) -> String {
-        self.config.streaming.as_ref().map_or_else(|| format!("wss://{authority}"), |streaming| streaming.url.clone())
-    }
-
-    /// Where standby connections come to, if any may.
-    fn standby_offer(&self, authority: &str) -> Option<StandbyOffer> {
-        let url = format!("{}{}", self.streaming_base(authority), Route::Standby);
-        Some(StandbyOffer { url, limit: self.config.standbys }).filter(|offer| offer.limit > 0 && !self.is_draining())
-    }
+/// Accepts clients of one listener and runs each connection that is admitted.
+async fn accept_clients(
+    shared: Arc<Shared>,
+    acceptor: Acceptor,
+    listener: TcpListener,
+    listener_kind: ListenerKind,
+    tasks: Tasks,
+) {
+    let handle = |(tcp, address)| {
+        let address = socket::canonical(address);
+        let permit = shared.admission.admit(address)?;
+        Some(router::run(shared.clone(), acceptor.clone(), tcp, address, listener_kind, permit))
+    };
+    let on_error = |error: &io::Error| shared.admission.accept_failed(error);
+    match accept_loop(|| listener.accept(), &tasks, on_error, handle).await {}
 }
 
 async fn run_until(stopping: CancellationToken, task: impl Future<Output = ()>) {
@@ -320,43 +214,7 @@ async fn run_until(stopping: CancellationToken, task: impl Future<Output = ()>) 
     }
 }
 
-/// A source did something wrong; the log hears when that has consequences.
-fn record_penalty(limiter: &ConnectionLimiter, activity: &Activity, address: SocketAddr, reason: PenaltyReason) {
-    if limiter.record_penalty(address.ip(), reason) {
-        let word = match limiter.status(address.ip()) {
-            SourceStatus::Throttled => "slowed",
-            SourceStatus::Banned | SourceStatus::Allowed => "banned",
-        };
-        let event = Event::new(Operation::SourcePenalised, word);
-        activity.record(Event { source: Some(address), ..event });
-    }
-}
-
-/// The hub is alive while the broker answers.
+/// Pings systemd's watchdog for as long as the broker responds.
 async fn watchdog(shared: Arc<Shared>) {
-    match sd_notify::watchdog(|| shared.broker.ping()).await {}
-}
-
-/// Refuses new streams and waits for the running ones, then ends what is left. Returns how many that were.
-async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
-    shared.draining.cancel();
-    shared.broker.drain();
-    let (running, all) = (shared.broker.blocking_streams(), shared.broker.streams());
-    if all > running {
-        let resuming = all - running;
-        tracing::info!(target: "hub", "{resuming} streams go on by themselves when the hub is back");
-    }
-    if running > 0 {
-        let deadline = shared.config.drain.as_secs();
-        sd_notify::status(&format!("draining: {running} streams may go on for {deadline} s"));
-        tracing::info!(target: "hub", "draining: {running} streams may go on for {deadline} s; stop again to end them now");
-    }
-    tokio::select! {
-        _ = timeout(shared.config.drain, shared.broker.wait_drained()) => {}
-        () = shutdown.now.cancelled() => {}
-    }
-    let cut = shared.broker.blocking_streams();
-    shared.broker.end_all();
-    shared.stopping.cancel();
-    cut
+    match sd_notify::watchdog(|| shared.streams.broker.ping()).await {}
 }

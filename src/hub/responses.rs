@@ -1,4 +1,4 @@
-//! The hub's plain HTTP answers: refusals in the original's shape, with ours inside.
+//! The hub's plain HTTP responses: refusals in Azure's format with devstream's inside.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -14,19 +14,19 @@ use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
 use crate::proto::standby;
 
-/// The answer to everything that is not there, whatever it was.
+/// Returns 404 for everything that does not exist or is not served here.
 pub(super) fn not_found() -> Response<Bytes> {
     empty_response(StatusCode::NOT_FOUND)
 }
 
-/// A few words.
+/// Returns a plain-text response.
 pub(super) fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
     let mut response = empty_response(status);
     *response.body_mut() = Bytes::from_static(body.as_bytes());
     response
 }
 
-/// A no. The original's clients read the message, a JSON text inside the JSON; devstream reads `refusal`.
+/// Returns a refusal. Azure's clients read the message, a JSON text inside the JSON; devstream's read `refusal`.
 pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     let row = refusal.kind.row();
     let mut response = empty_response(StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
@@ -34,7 +34,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     if is_success {
-        // The device's own no.
+        // The device's own refusal: a success in Azure's protocol.
         headers.insert(ACCEPTED_HEADER, HeaderValue::from_static("False"));
         *response.body_mut() = json!({ "refusal": refusal }).to_string().into();
         return response;
@@ -50,7 +50,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     response
 }
 
-/// A yes: where to bring the stream's WebSocket, and what lets it in.
+/// Returns an accepted stream: the URL of its WebSocket, the token for it, and the standby offer.
 pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&StandbyOffer>) -> Response<Bytes> {
     let mut response = empty_response(StatusCode::OK);
     let fields = [

@@ -1,11 +1,11 @@
-//! The hub's state directory: nobody else's, and one hub's at a time.
+//! The hub's state directory: private, and locked by one hub at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::net::authority::Authority;
+use super::certificate::authority::Authority;
 pub use crate::net::os::private_files::{
     create_private_directory, read_credential, read_private, write_private, write_private_bytes, write_private_once,
 };
@@ -14,13 +14,13 @@ use crate::proto::resume::ResumeKey;
 use crate::proto::secret::Secret;
 use crate::proto::timestamp::Timestamp;
 
-/// The registry's file; what SQLite puts beside it begins with the same name.
+/// The registry's file. SQLite's journal files begin with the same name.
 pub const REGISTRY: &str = "registry.sqlite";
 
-/// The certificate of its authority, which is never changed.
+/// The certificate of the hub's private authority. It is never replaced.
 const AUTHORITY: &str = "ca.pem";
 
-/// The directory, locked.
+/// The locked state directory.
 #[derive(Debug)]
 pub struct StateDirectory {
     path: PathBuf,
@@ -28,11 +28,11 @@ pub struct StateDirectory {
 }
 
 impl StateDirectory {
-    /// Opens or makes the directory. Fails if others may read it, or if a hub already uses it.
+    /// Opens or creates the directory. Fails if others may read it, or if a hub uses it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("the state directory {}", path.display());
         create_private_directory(path).with_context(named)?;
-        // Windows locks no file that is opened to append alone.
+        // Windows does not lock a file that is opened for appending only.
         let lock = OpenOptions::new().create(true).read(true).append(true).open(path.join("lock"));
         let lock = lock.with_context(named)?;
         match lock.try_lock() {
@@ -45,22 +45,22 @@ impl StateDirectory {
         }
     }
 
-    /// The registry's file.
+    /// Returns the path of the registry.
     pub fn registry(&self) -> PathBuf {
         self.path.join(REGISTRY)
     }
 
-    /// The activity log.
+    /// Returns the path of the activity log.
     pub fn activity(&self) -> PathBuf {
         activity_log(&self.path)
     }
 
-    /// The admin socket.
+    /// Returns the path of the admin socket.
     pub fn admin_socket(&self) -> PathBuf {
         admin_socket(&self.path)
     }
 
-    /// The secret with which tickets are signed, made on first use.
+    /// Returns the key that signs resume tickets, created on first use.
     pub fn resume_key(&self) -> anyhow::Result<ResumeKey> {
         let path = self.path.join("resume.key");
         if !path.exists() {
@@ -69,19 +69,19 @@ impl StateDirectory {
         let secret = Secret::parse(read_private(&path)?.trim());
         let secret = secret.with_context(|| {
             format!(
-                "{} is damaged; without it a new one is made, and streams that are interrupted now end",
+                "{} is damaged; remove it to create a new key, which ends streams that are interrupted now",
                 path.display()
             )
         })?;
         Ok(ResumeKey::new(&secret))
     }
 
-    /// What was agreed with certificate authorities elsewhere.
+    /// Returns the directory for ACME accounts and certificates.
     pub fn acme(&self) -> PathBuf {
         self.path.join("acme")
     }
 
-    /// The certificate authority, made on first use.
+    /// Returns the private certificate authority, created on first use.
     pub fn authority(&self) -> anyhow::Result<Authority> {
         let (certificate, key) = (self.path.join(AUTHORITY), self.path.join("ca.key"));
         if certificate.exists() {
@@ -91,25 +91,25 @@ impl StateDirectory {
         }
         let authority = Authority::create()?;
         write_private(&key, &authority.key_pem())?;
-        // Written last: while it is missing, the next start makes both anew.
+        // Written last: while it is missing, the next start creates both again.
         write_private(&certificate, authority.certificate_pem())?;
         Ok(authority)
     }
 }
 
-/// Where a hub with this state directory writes its activity log.
+/// Returns the path of the activity log below a state directory.
 pub fn activity_log(state: &Path) -> PathBuf {
     state.join("activity.jsonl")
 }
 
-/// When the state of a hub was made, by the clock of that time, if it can be told.
+/// Returns when a hub's state was created, by the wall clock of that time (the modification time of its `ca.pem`).
 pub fn created_at(state: &Path) -> Option<Timestamp> {
     let modified = fs::metadata(state.join(AUTHORITY)).ok()?.modified().ok()?;
     let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp(0).after(since))
 }
 
-/// Where it listens for its own user.
+/// Returns the path of the admin socket below a state directory.
 pub fn admin_socket(state: &Path) -> PathBuf {
     state.join("admin.sock")
 }

@@ -6,8 +6,6 @@
 //! WebSockets. [`client`] is a device's or service's side of all that, as an [`identity`]; its connections share a
 //! [`runtime`].
 
-pub mod authority;
-pub mod certificate;
 pub mod client;
 pub mod identity;
 pub mod liveness;

@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod auth;
 pub mod backoff;
+pub mod bounded_map;
 pub mod challenge;
 pub mod channel_binding;
 pub mod check;

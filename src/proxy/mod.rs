@@ -22,6 +22,7 @@ pub use self::connector::Connector;
 use self::stream::Opener;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
+use crate::net::transport::accept::accept_loop;
 use crate::net::transport::socket;
 use crate::net::tunnel::pump::{Counters, TransportOptions};
 use crate::proto::forward::{HostPort, LocalForward};
@@ -65,9 +66,6 @@ pub struct StreamInfo {
 /// Devices that are told that this process ends need a moment for that; so does a stream that is about to end by itself.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// When no socket can be had, accepting pauses: descriptors come back as connections end.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-
 /// A proxy that listens but does not serve yet.
 pub struct ServiceProxy {
     config: Arc<ProxyConfig>,
@@ -106,15 +104,22 @@ impl ServiceProxy {
         for (listener, name) in listeners {
             let (opener, streams, count, permits) = (opener.clone(), streams.clone(), count.clone(), permits.clone());
             accepting.spawn(async move {
-                while let Ok(permit) = permits.clone().acquire_owned().await {
-                    let (tcp, from) = accept(&listener).await;
+                let accept = || async {
+                    let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+                    listener.accept().await.map(|accepted| (permit, accepted))
+                };
+                let on_error = |error: &io::Error| {
+                    tracing::warn!(target: "service-proxy", %error, "could not accept a local connection");
+                };
+                let handle = |(permit, (tcp, from))| {
                     let number = count.fetch_add(1, Ordering::Relaxed);
                     let carried = connection(opener.clone(), tcp, from, number, name.clone());
-                    streams.spawn(async move {
+                    Some(async move {
                         carried.await;
                         drop(permit);
-                    });
-                }
+                    })
+                };
+                match accept_loop(accept, &streams, on_error, handle).await {}
             });
         }
         shutdown.drain.cancelled().await;
@@ -197,16 +202,4 @@ async fn advice(local: &LocalForward, error: &io::Error) -> String {
         }
     }
     "--local 0 takes any free port".into()
-}
-
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        match listener.accept().await {
-            Ok(accepted) => return accepted,
-            Err(error) => {
-                tracing::warn!(target: "service-proxy", %error, "could not accept a local connection");
-                sleep(ACCEPT_BACKOFF).await;
-            }
-        }
-    }
 }

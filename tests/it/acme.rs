@@ -13,7 +13,7 @@ use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, closed_port, is_alive};
 
-const ISSUED: &str = "has a new certificate for localhost";
+const ISSUED: &str = "installed a new certificate for localhost";
 
 /// A hub that asks the authority on this port.
 fn start(machine: &Machine, port: u16, authority: &Pebble) -> Hub {
@@ -87,7 +87,7 @@ fn until_there_is_a_certificate_the_hub_shows_its_own_and_says_why() {
     let mut pebble = Pebble::start(&authority, closed_port());
     let hub = start(&machine, port, &pebble);
     let error = hub.process.wait_line("error: no certificate for localhost");
-    assert!(error.contains("proving that this hub answers") && error.contains("Failed to connect"), "{error}");
+    assert!(error.contains("validating the names") && error.contains("Failed to connect"), "{error}");
     let link: JoinLink = hub.device_link(DEVICE).parse().unwrap();
     let pin = Trust::Pin(link.pin.expect("a pin, as long as nobody else trusts the hub"));
     shown(port, &pin, NAME).unwrap();

@@ -101,7 +101,7 @@ fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
         // The first line that does not fit tells; the file's last page may still have room for some.
         let refused = (0..STREAMS).any(|_| !is_let_through(&mut proxy.connect()));
         assert!(refused, "{}", hub.process);
-        hub.process.wait_line("no new stream is let through");
+        hub.process.wait_line("new streams are refused");
         proxy.process.wait_line(RefusalKind::AuditFailed.row().sentence);
         is_alive(&mut running);
         disk.free();

@@ -99,12 +99,12 @@ fn a_backup_never_replaces_a_file() {
     let file = machine.home().join("mine");
     fs::write(&file, "precious").expect("a file can be written");
     let finished = machine.run(&["hub", "backup", "mine"]);
-    assert!(finished.code == Some(1) && finished.stderr.contains("mine is already there"), "{finished:?}");
+    assert!(finished.code == Some(1) && finished.stderr.contains("mine already exists"), "{finished:?}");
     assert_eq!(fs::read_to_string(&file).expect("it is there"), "precious");
     let finished = machine.run(&["hub", "backup", "nowhere/mine"]);
     assert!(finished.code == Some(1) && finished.stderr.contains("cannot write to nowhere"), "{finished:?}");
     let finished = Machine::new().run(&["hub", "backup", "mine"]);
-    assert!(finished.code == Some(1) && finished.stderr.contains("no hub's state"), "{finished:?}");
+    assert!(finished.code == Some(1) && finished.stderr.contains("no hub state"), "{finished:?}");
     let names = fs::read_dir(machine.home())
         .expect("a directory")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -123,16 +123,16 @@ fn what_a_backup_cannot_take_is_named_and_a_link_leads_it_nowhere() {
         assert!(!machine.home().join("file").exists(), "half a backup");
     };
     fs::rename(&key, &vault).and_then(|()| symlink(&vault, &key)).expect("a link");
-    refused("ca.key is no file of up to 1024 KiB, as a hub's are; put what it leads to in its place");
+    refused("ca.key is not a regular file of up to 1024 KiB; replace the link with its target");
     fs::rename(&vault, &key).and_then(|()| symlink("/etc", state(&machine).join("keys.d"))).expect("a link");
-    refused("keys.d is no file");
+    refused("keys.d is not a regular file");
     fs::remove_file(state(&machine).join("keys.d")).expect("a link");
     fs::write(state(&machine).join("film"), vec![0; 2 << 20]).expect("a file");
-    refused("film is no file of up to 1024 KiB, as a hub's are; move it elsewhere");
+    refused("film is not a regular file of up to 1024 KiB; move it elsewhere");
     // Tests run as root, whose files are not those of another user that a hub runs as.
     fs::remove_file(state(&machine).join("film")).expect("a file");
     chown(state(&machine), Some(65534), None).expect("root may");
-    refused("its owner is another one");
+    refused("its owner is not that of");
 }
 
 #[test]
@@ -175,12 +175,12 @@ fn a_file_that_is_no_backup_is_named_and_leaves_nothing() {
     let registry = state(&machine).join("registry.sqlite");
     let good = fs::read(machine.home().join("good")).expect("the backup");
     for (name, content, why) in [
-        ("text", b"once upon a time".to_vec(), "no backup of a hub"),
-        ("empty", Vec::new(), "no backup of a hub"),
+        ("text", b"once upon a time".to_vec(), "is not a hub backup"),
+        ("empty", Vec::new(), "is not a hub backup"),
         ("half", good[..good.len() / 2].to_vec(), ""),
-        ("short", good[..good.len() - 1].to_vec(), "was cut off"),
+        ("short", good[..good.len() - 1].to_vec(), "is truncated"),
         ("damaged", damaged(&good), "is damaged"),
-        ("registry", fs::read(registry).expect("the registry"), "no backup of a hub"),
+        ("registry", fs::read(registry).expect("the registry"), "is not a hub backup"),
     ] {
         let elsewhere = Machine::new();
         fs::write(elsewhere.home().join(name), content).expect("a file can be written");
@@ -208,7 +208,7 @@ fn a_backup_with_a_file_for_another_place_is_refused_whole() {
         malformed.execute("INSERT INTO file VALUES (?, x'00')", [path]).expect("it takes a row");
         drop(malformed);
         let finished = machine.run(&["hub", "--state-dir", "elsewhere", "restore", &name]);
-        assert!(finished.code == Some(1) && finished.stderr.contains("for another place"), "{finished:?}");
+        assert!(finished.code == Some(1) && finished.stderr.contains("outside the state directory"), "{finished:?}");
         assert!(!machine.home().join("elsewhere/ca.pem").exists(), "{path}");
     }
 }

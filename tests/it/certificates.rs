@@ -18,7 +18,7 @@ use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, assert_is};
 use crate::support::targets::{Target, is_alive};
 
-const TAKEN_UP: &str = "took up the new certificate";
+const TAKEN_UP: &str = "installed the new certificate";
 
 /// A hub that shows a pair of the operator's own for [`NAME`].
 struct Fixture {
@@ -178,7 +178,7 @@ fn each_fault_of_a_new_pair_is_named_once_and_the_old_pair_stays() {
     let Files { certificate, key } = &fixture.files;
     let other = fixture.authority.certify(NAME);
     let faults: [(&dyn Fn(), &str, &str); 4] = [
-        (&|| fs::write(key, &other.key).unwrap(), "hub.key", "is not the one of the certificate"),
+        (&|| fs::write(key, &other.key).unwrap(), "hub.key", "does not match the certificate"),
         (&|| fs::write(key, "nothing").unwrap(), "hub.key", "no readable private key"),
         (&|| fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap(), "hub.key", "chmod 600"),
         (&|| fs::remove_file(certificate).unwrap(), "hub.pem", "No such file"),
@@ -213,7 +213,7 @@ fn a_bad_pair_at_the_start_is_a_start_that_fails() {
     let arguments = files.arguments();
     let started = machine.run(&[&["hub", "--listen", "127.0.0.1:0"], arguments.as_slice()].concat());
     assert_eq!(started.code, Some(1), "{started:?}");
-    assert!(started.stderr.contains("hub.key") && started.stderr.contains("not the one"), "{started:?}");
+    assert!(started.stderr.contains("hub.key") && started.stderr.contains("does not match"), "{started:?}");
     for half in arguments.chunks(2) {
         let started = machine.run(&[&["hub", "--listen", "127.0.0.1:0"], half].concat());
         assert_eq!(started.code, Some(2), "{started:?}");

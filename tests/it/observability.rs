@@ -163,7 +163,7 @@ fn a_stream_that_is_not_there_is_named() {
     let _hub = Hub::start(&machine);
     let id = "00000000000000000000000000000001";
     let finished = machine.run(&["hub", "streams", "kill", id]);
-    assert!(finished.code == Some(1) && finished.stderr.contains(&format!("there is no stream {id}")), "{finished:?}");
+    assert!(finished.code == Some(1) && finished.stderr.contains(&format!("no stream {id}")), "{finished:?}");
     assert_eq!(machine.run(&["hub", "streams", "kill", "nonsense"]).code, Some(2));
 }
 

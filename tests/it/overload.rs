@@ -100,7 +100,7 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
     let line = loop {
         let mut local = proxy.connect();
         if !answers(&mut local) {
-            break proxy.process.wait_line("that its file descriptors allow");
+            break proxy.process.wait_line("the limit of open files");
         }
         crowd.push(local);
         assert!(crowd.len() < 64, "64 streams on 64 descriptors");
@@ -108,7 +108,7 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
     assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
     // Strangers on top of that.
     let strangers: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
-    hub.process.wait_line("turning connections away");
+    hub.process.wait_line("rejecting connections");
     running.iter_mut().for_each(is_alive);
     assert!(hub.ask(&["status"]).contains("no new streams"), "the hub's own user still gets in, and sees why");
 
@@ -140,7 +140,7 @@ fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
     let line = loop {
         let mut reader = stalled.connect();
         if reader.read_exact(&mut [0]).is_err() {
-            break stalled.process.wait_line("of its memory are in use");
+            break stalled.process.wait_line("of the memory budget used");
         }
         readers.push(reader);
         assert!(readers.len() < 2000, "memory does not fill");

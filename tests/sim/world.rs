@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use devstream::hub::broker::{
-    Admission, Broker, DeviceRequest, Event, Grant, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output,
-    Settings,
+    Admission, Broker, DeviceRequest, Grant, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings,
 };
+use devstream::hub::event::Event;
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::message::{Hello, StreamResponse};

@@ -6,10 +6,10 @@ use clap::Args;
 use ipnet::IpNet;
 
 use super::value_parsers::{positive_count, positive_seconds, seconds, size};
+use crate::hub::admission::connection_limiter::ConnectionLimits;
+use crate::hub::admission::penalty::PenaltyPolicy;
 use crate::hub::broker::StreamLimits;
 use crate::hub::config::Limits;
-use crate::hub::connection_limiter::ConnectionLimits;
-use crate::hub::penalty::PenaltyPolicy;
 use crate::net::transport::http_server;
 
 #[derive(Debug, Clone, Args)]

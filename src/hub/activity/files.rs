@@ -1,4 +1,4 @@
-//! The log's files: `activity.jsonl`, and beside it `activity-20261122T011033Z.jsonl` for each that was put aside.
+//! The names of the log's files: `activity.jsonl`, and `activity-20261122T011033Z.jsonl` for each rotated file.
 
 use std::fs::{self, DirEntry};
 use std::io;
@@ -6,38 +6,38 @@ use std::path::{Path, PathBuf};
 
 use crate::proto::timestamp::Timestamp;
 
-/// A file that was put aside. Its moment is later than every line in it, and than that of every older file: the order
-/// of the names is that of the lines, whatever the clock did.
+/// A rotated file. Its time is later than every line in it and than the time of every older file, so that the names
+/// sort like the lines whatever the clock did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RotatedFile(pub(super) Timestamp);
 
-/// Where they are.
+/// The paths of one log.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     current: PathBuf,
 }
 
-/// What every name ends in.
+/// The extension of every file.
 const SUFFIX: &str = ".jsonl";
 
 impl Files {
-    /// Of the log that is written here.
+    /// The files of the log at this path.
     pub(super) fn of(current: &Path) -> Self {
         Self { current: current.into() }
     }
 
-    /// The file that is written to.
+    /// Returns the path of the current file.
     pub(super) fn current(&self) -> &Path {
         &self.current
     }
 
-    /// A file that was put aside.
+    /// Returns the path of a rotated file.
     pub(super) fn rotated(&self, rotated: RotatedFile) -> PathBuf {
         let compact = rotated.0.rfc3339().replace(['-', ':'], "");
         self.current.with_file_name(format!("{}{compact}{SUFFIX}", self.prefix()))
     }
 
-    /// All of those, oldest first.
+    /// Returns all rotated files, oldest first.
     pub(super) fn rotated_files(&self) -> io::Result<Vec<RotatedFile>> {
         let directory = self.current.parent().filter(|path| !path.as_os_str().is_empty());
         let prefix = self.prefix();
@@ -47,7 +47,7 @@ impl Files {
         Ok(found)
     }
 
-    /// Those after this one, oldest first; all if there is none before them.
+    /// Returns the rotated files after this one, oldest first; all if `None`.
     pub(super) fn rotated_after(&self, after: Option<RotatedFile>) -> io::Result<Vec<RotatedFile>> {
         let mut found = self.rotated_files()?;
         found.retain(|rotated| Some(*rotated) > after);
@@ -59,13 +59,13 @@ impl Files {
     }
 }
 
-/// What a file's name says; none if it is not one of ours.
+/// Parses the time in a rotated file's name; `None` for other files.
 fn timestamp(entry: &DirEntry, prefix: &str) -> Option<Timestamp> {
     let name = entry.file_name().into_string().ok()?;
     let compact = name.strip_prefix(prefix)?.strip_suffix(SUFFIX)?;
     let part = |range: std::ops::Range<usize>| compact.get(range);
     let (date, time) = ((part(0..4)?, part(4..6)?, part(6..8)?), (part(9..11)?, part(11..13)?, part(13..15)?));
     let timestamp = Timestamp::parse(&format!("{}-{}-{}T{}:{}:{}Z", date.0, date.1, date.2, time.0, time.1, time.2))?;
-    // Only a name that we would give.
+    // Only in the canonical form.
     (timestamp.rfc3339().replace(['-', ':'], "") == compact).then_some(timestamp)
 }

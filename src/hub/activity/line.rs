@@ -1,15 +1,15 @@
-//! One line: how an event is written, and how it is read.
+//! The format of one line: writing events and reading them.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::hub::broker::Event;
+use crate::hub::event::Event;
 use crate::net::os::clock::now_rfc3339;
 use crate::proto::timestamp::Timestamp;
 
-/// An event as the log has it, with the present time.
+/// Formats an event as a line with the present time.
 pub(super) fn json(event: Event) -> String {
     let mut properties = Map::new();
     let mut put = |name: &str, value: Option<String>| {
@@ -43,7 +43,7 @@ pub(super) fn json(event: Event) -> String {
     format!("{record}\n")
 }
 
-/// What must be known of a line to choose it. Reading it proves that the line is whole.
+/// The fields by which lines are filtered. Parsing them proves that the line is complete.
 #[derive(Debug, Deserialize)]
 pub(super) struct Head<'a> {
     #[serde(borrow)]
@@ -52,7 +52,7 @@ pub(super) struct Head<'a> {
     pub(super) properties: Properties<'a>,
 }
 
-/// Whom it is about.
+/// The identities of an event.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Properties<'a> {
@@ -63,28 +63,28 @@ pub(super) struct Properties<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// None if the line was cut short, or is not one of the log's.
+    /// Parses a line; `None` if it is truncated or not one of the log's.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()
     }
 
-    /// When it was recorded.
+    /// Returns the time of the event.
     pub(super) fn time(&self) -> Option<Timestamp> {
         Timestamp::parse(&self.time)
     }
 }
 
-/// One line of the log.
+/// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line(pub(super) String);
 
 impl Line {
-    /// As it stands in the file.
+    /// Returns the line as in the file.
     pub fn json(&self) -> &str {
         &self.0
     }
 
-    /// For a person.
+    /// Formats the line for a person.
     pub fn text(&self) -> String {
         let record: Value = serde_json::from_str(&self.0).unwrap_or_default();
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -1,33 +1,33 @@
-//! Lines out of a file, without taking one for whole that is not, and without growing with a line that never ends.
+//! A line reader that returns complete lines only and bounds its memory.
 
 use std::io::{self, BufRead as _, BufReader, Read};
 
 use memchr::memchr;
 
-/// Longer lines are not ours: the longest fields are a reason and two ids.
+/// The limit on a line; longer ones are not the log's, whose longest fields are a reason and two ids.
 pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Reads line by line.
+/// Reads lines from a source that may still grow.
 #[derive(Debug)]
 pub(super) struct LineReader<R> {
     source: BufReader<R>,
     line: Vec<u8>,
     is_complete: bool,
-    /// Bytes read from the source.
+    /// The number of bytes read from the source.
     bytes_read: u64,
-    /// Bytes handed out or passed over.
+    /// The number of bytes returned or skipped.
     bytes_consumed: u64,
 }
 
 impl<R: Read> LineReader<R> {
-    /// From where the source stands, in pieces of this size.
+    /// Reads from the source's position in chunks of this size.
     pub(super) fn new(source: R, chunk: usize) -> Self {
         let source = BufReader::with_capacity(chunk, source);
         Self { source, line: Vec::new(), is_complete: false, bytes_read: 0, bytes_consumed: 0 }
     }
 
-    /// The next line, without its newline. None at the end, or before a newline that is still to come: a later call
-    /// finds what was appended meanwhile.
+    /// Returns the next line without its newline. `None` at the end or within an incomplete line; a later call returns
+    /// what was appended meanwhile.
     pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         if std::mem::take(&mut self.is_complete) {
             self.line.clear();
@@ -57,12 +57,12 @@ impl<R: Read> LineReader<R> {
         Ok(Some(&self.line))
     }
 
-    /// How many bytes the lines so far took.
+    /// Returns the number of bytes of the lines so far.
     pub(super) fn bytes_consumed(&self) -> u64 {
         self.bytes_consumed
     }
 
-    /// How many bytes were read for them.
+    /// Returns the number of bytes read from the source.
     pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read
     }

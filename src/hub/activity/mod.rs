@@ -1,7 +1,8 @@
-//! The activity log: one JSON line for each thing that happened, field names as the original's. Never a secret.
+//! The activity log: one JSON line per event, with Azure's field names. Never a secret.
 //!
-//! In the order a line travels: `record` (any thread), `line` (its JSON), `writer` (the one thread that writes),
-//! `store` (the file, its rotation and what is kept), `files` (their names), `reader` and `tail` (who reads it).
+//! In: events from any thread. Out: lines in `activity.jsonl` and rotated files. In the order of a line: `record` (any
+//! thread), `line` (its JSON), `writer` (the one thread that writes), `store` (the file, its rotation and retention),
+//! `files` (their names), `reader` and `tail` (for `devstream hub logs`).
 
 mod bisect;
 mod files;
@@ -25,41 +26,42 @@ use tokio::time::{sleep, timeout};
 pub use self::line::Line;
 pub use self::reader::{Filter, Reader};
 use self::store::Store;
-use super::broker::{ACCEPTED, Event, Operation};
+use super::event::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
 use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 
-/// Lines not yet on disk. A disk that is slower than this for long loses lines, counted, rather than streams.
+/// The queue of lines that are not written yet. If the disk stays slower than this, lines are lost and counted, rather
+/// than streams delayed.
 const QUEUE: usize = 4096;
 
-/// A stream that must be logged waits this long for a disk, and asks this often whether it is done.
+/// The time that a stream waits for its line to be written where the log is required, and the interval of the checks.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 const AUDIT_POLL: Duration = Duration::from_millis(2);
 
-/// When the file is put aside for a new one, what is kept of those, and what happens when it cannot be written.
+/// Settings of rotation and retention, and of what happens when the log cannot be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// The file is put aside before it grows beyond this …
+    /// The size in bytes at which the file is rotated …
     pub rotate_size: u64,
-    /// … or when its first line is this old.
+    /// … or the age of its first line.
     pub rotate_age: Duration,
-    /// What all files together may take; the oldest are deleted.
+    /// The limit in bytes on all files together; the oldest are deleted.
     pub keep_size: u64,
-    /// Files that were put aside longer ago than this are deleted.
+    /// The age at which rotated files are deleted.
     pub keep_age: Duration,
-    /// Whether a stream that cannot be logged is refused.
+    /// Streams are refused while the log cannot be written.
     pub required: bool,
 }
 
 impl Default for Settings {
-    /// A day or 64 MiB in a file, which any editor opens; 90 days or 1 GiB (some two million lines) in all.
+    /// A day or 64 MiB per file, which any editor opens; 90 days or 1 GiB (some two million lines) in all.
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         Self { rotate_size: 64 << 20, rotate_age: DAY, keep_size: 1 << 30, keep_age: 90 * DAY, required: false }
     }
 }
 
-/// Takes note of events; any thread may.
+/// Records events, from any thread.
 #[derive(Debug, Clone)]
 pub struct Activity {
     lines: SyncSender<String>,
@@ -68,11 +70,11 @@ pub struct Activity {
     required: bool,
 }
 
-/// What the threads that record and the one that writes know of each other.
+/// Counters shared by the recording threads and the writer.
 #[derive(Debug, Default)]
 struct Counters {
     queued: AtomicUsize,
-    /// Lines that were recorded, and those of them that were written or lost.
+    /// Lines recorded, and lines written or lost.
     recorded: AtomicU64,
     settled: AtomicU64,
     lost: AtomicU64,
@@ -81,12 +83,12 @@ struct Counters {
     failing: AtomicBool,
 }
 
-/// The thread that writes; ends when every [`Activity`] is gone.
+/// The writer's thread. It ends when every [`Activity`] is dropped.
 #[derive(Debug)]
 pub struct WriterHandle(JoinHandle<()>);
 
 impl Activity {
-    /// Appends to a file, beside which it puts those that are full.
+    /// Opens the log and starts its writer. Rotated files are kept beside it.
     pub(super) fn open(path: &Path, settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, WriterHandle)> {
         let store = Store::open(path, settings)?;
         let (lines, queue) = sync_channel(QUEUE);
@@ -97,9 +99,9 @@ impl Activity {
         Ok((Self { lines, metrics, counters, required: settings.required }, WriterHandle(thread)))
     }
 
-    /// Notes an event, with the present time.
+    /// Records an event with the present time.
     pub fn record(&self, mut event: Event) {
-        // Some reasons quote a peer.
+        // Some reasons quote a peer: sanitised.
         event.reason = Detail::from(event.reason).into();
         self.metrics.event(&event);
         if matches!(event.operation, Operation::Authenticate | Operation::SourcePenalised | Operation::DeviceDisplaced)
@@ -119,23 +121,24 @@ impl Activity {
         }
     }
 
-    /// Whether a line that is recorded now will be written, as far as one can know.
+    /// Reports whether a line recorded now is likely to be written.
     pub fn can_record(&self) -> bool {
         !self.counters.failing.load(Ordering::Relaxed) && self.counters.queued.load(Ordering::Relaxed) < QUEUE
     }
 
-    /// Before something that must not happen unrecorded: an error if it could not be recorded, and that matters.
+    /// Starts an audit before an action that must not happen unrecorded. Fails if the log is required and cannot be
+    /// written.
     pub fn audit(&self) -> Result<Audit, Refusal> {
         if self.required && !self.can_record() { Err(RefusalKind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
     }
 
-    /// Whether nothing may happen that is not recorded.
+    /// Reports whether streams require a working log.
     pub fn is_required(&self) -> bool {
         self.required
     }
 
-    /// After it was recorded: an error if any line was lost meanwhile, for it may have been that one, or if the disk
-    /// takes too long to tell.
+    /// Completes an audit after the action was recorded: fails if any line was lost meanwhile, which may be that one,
+    /// or if the disk takes too long.
     pub async fn audited(&self, audit: &Audit) -> Result<(), Refusal> {
         if !self.required {
             return Ok(());
@@ -150,31 +153,31 @@ impl Activity {
         if in_time && self.lost() == audit.0 { Ok(()) } else { Err(RefusalKind::AuditFailed.into()) }
     }
 
-    /// Lines that could not be written.
+    /// Returns the number of lost lines.
     pub fn lost(&self) -> u64 {
         self.counters.lost.load(Ordering::Acquire)
     }
 
-    /// Lines that were written.
+    /// Returns the number of written lines.
     pub fn written(&self) -> u64 {
         self.counters.written.load(Ordering::Relaxed)
     }
 
-    /// What the log takes on disk, with the files that were put aside.
+    /// Returns the log's size on disk in bytes, rotated files included.
     pub fn bytes(&self) -> u64 {
         self.counters.bytes.load(Ordering::Relaxed)
     }
 }
 
-/// How much was lost when something began that must not happen unrecorded.
+/// The number of lost lines when an audited action began.
 #[derive(Debug)]
 pub struct Audit(u64);
 
 impl WriterHandle {
-    /// Waits until everything is with the system, which writes it to the disk in its own time.
+    /// Waits until all lines are written to the file. The system syncs them to the disk.
     pub fn finish(self) {
         if self.0.join().is_err() {
-            tracing::error!(target: "hub", "the activity log's thread failed");
+            tracing::error!(target: "hub", "the activity log's writer panicked");
         }
     }
 }

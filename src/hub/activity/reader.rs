@@ -1,4 +1,4 @@
-//! Reading the log, whether a hub writes to it or not: over all its files in order, and on as it grows.
+//! Reads the log across all its files, and follows it as it grows. The hub may be running or not.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Seek as _, SeekFrom};
@@ -15,50 +15,50 @@ use super::tail;
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::timestamp::Timestamp;
 
-/// Read at once: the system call is then no longer what takes the time.
+/// The read size at which the system calls no longer dominate.
 const CHUNK_SIZE: usize = 256 * 1024;
 
-/// How far lines may be out of order: threads take the time before they queue, and clocks are set a little back.
+/// The disorder between lines: threads take the time before they queue, and clocks are set back a little.
 const MAX_DISORDER: Duration = Duration::from_secs(60);
 
-/// While a file is opened, the hub may put it aside or delete it: then it is looked up again, but not for ever.
+/// The limit on lookups of a file that the hub rotates or deletes while it is opened.
 const MAX_LOOKUPS: usize = 16;
 
-/// Which lines to read.
+/// The lines to read.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only of this device.
+    /// Only lines of this device.
     pub device: Option<DeviceId>,
-    /// Only of this service.
+    /// Only lines of this service.
     pub service: Option<ServiceName>,
-    /// Only from this moment on.
+    /// Only lines from this time on.
     pub since: Option<Timestamp>,
 }
 
-/// The lines that pass a filter, in order. Lines that a full disk cut short are passed over.
+/// An iterator over the matching lines, in order. Lines that a full disk truncated are skipped.
 pub struct Reader {
     files: Files,
     matcher: LineMatcher,
     cursor: Cursor,
-    /// Bytes read elsewhere than in the present file.
+    /// Bytes read in earlier files.
     bytes_read: u64,
 }
 
-/// A file, and how far it was read.
+/// A position in a file.
 struct Cursor {
-    /// What it is called, if it was put aside.
+    /// The file's name if it is a rotated one.
     name: Option<RotatedFile>,
-    /// The one before it.
+    /// The rotated file before it.
     after: Option<RotatedFile>,
-    /// Where reading began.
+    /// The offset at which reading began.
     start: u64,
     lines: LineReader<File>,
-    /// It is no longer written to, and what came until then has still to be read.
+    /// The file was rotated: it is read once more, for lines written until then.
     is_ending: bool,
 }
 
 impl Reader {
-    /// All lines that pass.
+    /// Opens the log for all matching lines.
     pub fn open(path: &Path, filter: Filter) -> io::Result<Self> {
         let files = Files::of(path);
         let since = filter.since.map(|since| since.before(MAX_DISORDER));
@@ -72,7 +72,7 @@ impl Reader {
         Ok(Self { files, matcher: LineMatcher::new(filter), cursor, bytes_read })
     }
 
-    /// The last lines that pass, at most so many; then those that are still to come.
+    /// Returns the last matching lines, at most `count`, and a reader for later ones.
     pub fn open_at_end(path: &Path, filter: Filter, count: usize) -> io::Result<(Vec<Line>, Self)> {
         let (files, matcher) = (Files::of(path), LineMatcher::new(filter));
         let earlier = files.rotated_files()?;
@@ -93,7 +93,7 @@ impl Reader {
         Ok((lines, Self { files, matcher, cursor: Cursor::new(file, name, after, end)?, bytes_read: 0 }))
     }
 
-    /// The next line that passes. None at the end; a later call finds what was written meanwhile.
+    /// Returns the next matching line. `None` at the end; a later call returns what was written meanwhile.
     pub fn next_line(&mut self) -> io::Result<Option<Line>> {
         loop {
             while let Some(line) = self.cursor.lines.next()? {
@@ -107,18 +107,18 @@ impl Reader {
         }
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read + self.cursor.lines.bytes_read()
     }
 
-    /// At the end of a file: whether there is more to read.
+    /// Moves on at the end of a file. Reports whether there is more to read.
     fn advance(&mut self) -> io::Result<bool> {
         let cursor = &mut self.cursor;
         let rotated = cursor.name.or(self.files.rotated_after(cursor.after)?.first().copied());
         let Some(name) = rotated else {
             let size = ignore_not_found(fs::metadata(self.files.current()))?.map(|file| file.len());
-            // Somebody made room, and the hub begins anew.
+            // The file was truncated by hand: it is read from its beginning.
             let is_emptied = size.is_some_and(|size| size < cursor.start + cursor.lines.bytes_consumed());
             let after = cursor.after;
             return if is_emptied { self.open_after(after) } else { Ok(false) };
@@ -129,7 +129,7 @@ impl Reader {
         self.open_after(Some(name))
     }
 
-    /// Not if the next file is not there yet.
+    /// Opens the file after this one; `false` if it does not exist yet.
     fn open_after(&mut self, after: Option<RotatedFile>) -> io::Result<bool> {
         let Some((file, name)) = ignore_not_found(open_next(&self.files, after))? else { return Ok(false) };
         self.bytes_read += self.cursor.lines.bytes_read();
@@ -145,7 +145,7 @@ impl Cursor {
     }
 }
 
-/// The file after this one, and its name if it was put aside.
+/// Opens the file after this one. Returns its name too if it is a rotated file.
 fn open_next(files: &Files, after: Option<RotatedFile>) -> io::Result<(File, Option<RotatedFile>)> {
     for _ in 0..MAX_LOOKUPS {
         if let Some(next) = files.rotated_after(after)?.first() {
@@ -154,13 +154,13 @@ fn open_next(files: &Files, after: Option<RotatedFile>) -> io::Result<(File, Opt
             }
         } else {
             let file = File::open(files.current());
-            // If none was put aside meanwhile, this is still the file that follows.
+            // If no file was rotated meanwhile, this is still the next one.
             if files.rotated_after(after)?.is_empty() {
                 return Ok((file?, None));
             }
         }
     }
-    Err(io::Error::other("its files change faster than they can be read"))
+    Err(io::Error::other("the log is rotated faster than its files can be opened"))
 }
 
 fn ignore_not_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -170,7 +170,7 @@ fn ignore_not_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// A filter, and what every line that passes it contains: most others need not be parsed.
+/// A filter, with substrings that every matching line contains: most others need not be parsed.
 struct LineMatcher {
     filter: Filter,
     contained: Vec<Finder<'static>>,

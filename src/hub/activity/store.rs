@@ -1,4 +1,4 @@
-//! The file that is written to, those that were put aside, and what is kept of them.
+//! The log on disk: the current file, rotation and retention.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,7 +11,7 @@ use super::files::{Files, RotatedFile};
 use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
-/// A file that could not be put aside grows on until the next attempt.
+/// The time between attempts to rotate a file; meanwhile it grows.
 const ROTATE_RETRY: Duration = Duration::from_secs(60);
 
 /// The log on disk.
@@ -20,27 +20,27 @@ pub(super) struct Store {
     settings: Settings,
     files: Files,
     current: CurrentFile,
-    /// Oldest first, with their sizes.
+    /// The rotated files with their sizes, oldest first.
     rotated: Vec<(RotatedFile, u64)>,
-    /// No attempt to put the file aside before this.
+    /// The next attempt to rotate after a failure.
     rotate_retry_at: Option<Timestamp>,
-    /// Somebody took the current file away, and there was no other to be had: its lines would be nobody's.
+    /// The current file was removed and could not be created again: lines written to it would be lost.
     current_missing: bool,
 }
 
-/// The file that is written to.
+/// The current file.
 #[derive(Debug)]
 struct CurrentFile {
     file: File,
     size: u64,
-    /// When its first line was written.
+    /// The time of its first line.
     first_line_at: Option<Timestamp>,
-    /// Part of a line is at its end: the next one starts afresh.
+    /// The file ends with a partial line: the next line begins with a newline.
     ends_mid_line: bool,
 }
 
 impl Store {
-    /// Opens the file, or makes it.
+    /// Opens or creates the current file.
     pub(super) fn open(path: &Path, settings: Settings) -> io::Result<Self> {
         let files = Files::of(path);
         let current = CurrentFile::open(path)?;
@@ -51,7 +51,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Writes one line, newline included, to a file with room for it.
+    /// Writes one line, newline included. Rotates first if the file has no room for it.
     pub(super) fn append(&mut self, line: &str, now: Timestamp) -> io::Result<()> {
         if self.current_missing {
             self.reopen()?;
@@ -63,7 +63,7 @@ impl Store {
         self.current.append(line, now)
     }
 
-    /// What time brings about: the file is old, others are too old. Also notices that somebody took the file away.
+    /// Rotates and deletes files by age, and notices that the current file was removed.
     pub(super) fn maintain(&mut self, now: Timestamp) {
         if self.current.first_line_at.is_some_and(|first_line_at| first_line_at.after(self.settings.rotate_age) <= now)
         {
@@ -73,13 +73,14 @@ impl Store {
         self.current_missing = !self.current.is_at(self.files.current()) && self.reopen().is_err();
     }
 
-    /// After a failure: the disk may be another one, or somebody made room by taking the file away.
+    /// Opens the current file again after a failure: the disk may have been replaced, or the file removed to free
+    /// space.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.current = CurrentFile::open(self.files.current())?;
         Ok(())
     }
 
-    /// What it takes on disk.
+    /// Returns the size on disk in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.rotated_bytes() + self.current.size
     }
@@ -99,7 +100,7 @@ impl Store {
             }
             Err(error) => {
                 self.rotate_retry_at = Some(now.after(ROTATE_RETRY));
-                tracing::warn!(target: "hub", %error, "the activity log's file cannot be put aside, and grows on");
+                tracing::warn!(target: "hub", %error, "log rotation failed; continuing in the current file");
             }
         }
     }
@@ -115,12 +116,12 @@ impl Store {
                 self.rotated.push((rotated, full.size));
                 Ok(())
             }
-            // Lines go on into the old file, so it keeps its name.
+            // Lines still go into the old file, so it keeps its name.
             Err(error) => fs::rename(target, path).and(Err(error)),
         }
     }
 
-    /// Deletes the oldest files while there are too many, or they are too old. The current one may still grow.
+    /// Deletes the oldest files while they are too old or take too much. Reserves room for the current file to grow.
     fn delete_expired(&mut self, now: Timestamp) {
         let room = self.settings.keep_size.saturating_sub(self.settings.rotate_size);
         while let Some((oldest, _)) = self.rotated.first().copied() {
@@ -130,7 +131,7 @@ impl Store {
             }
             match fs::remove_file(self.files.rotated(oldest)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    tracing::warn!(target: "hub", %error, "an old file of the activity log cannot be deleted");
+                    tracing::warn!(target: "hub", %error, "cannot delete an old file of the activity log");
                     break;
                 }
                 _ => drop(self.rotated.remove(0)),
@@ -150,7 +151,7 @@ impl CurrentFile {
         Ok(Self { size, first_line_at: first_time(&file)?, ends_mid_line: ends_mid_line(&mut file, size)?, file })
     }
 
-    /// Whether it is still the file of that name. Where that cannot be told, there is no other to be had either.
+    /// Reports whether the path still names this file; true if that cannot be determined.
     fn is_at(&self, path: &Path) -> bool {
         match (fs::metadata(path), self.file.metadata()) {
             (Ok(there), Ok(own)) => is_same(&there, &own),
@@ -178,13 +179,13 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// A file that is open can be neither moved nor deleted there.
+/// Windows: an open file can be neither moved nor deleted.
 #[cfg(not(unix))]
 fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
 }
 
-/// Whether a file ends within a line: whoever wrote it was killed, or the disk was full.
+/// Reports whether a file ends within a line: its writer was killed, or the disk was full.
 fn ends_mid_line(file: &mut File, size: u64) -> io::Result<bool> {
     let mut last = [b'\n'];
     if size > 0 {

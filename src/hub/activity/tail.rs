@@ -1,4 +1,4 @@
-//! The last lines of a file, read from its end backwards.
+//! Reads the last lines of a file, from its end backwards.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,10 +9,10 @@ use memchr::{memchr, memrchr};
 use super::line::Line;
 use super::line_reader::MAX_LINE_BYTES;
 
-/// Read at once; some hundred lines.
+/// The read size: some hundred lines.
 const BLOCK: u64 = 64 * 1024;
 
-/// Where a file's last whole line ends.
+/// Returns the offset of the end of the last complete line.
 pub(super) fn end(file: &File) -> io::Result<u64> {
     let size = file.metadata()?.len();
     let start = size.saturating_sub(BLOCK);
@@ -20,7 +20,7 @@ pub(super) fn end(file: &File) -> io::Result<u64> {
     Ok(newline.map_or(start, |at| start + at as u64 + 1))
 }
 
-/// The last lines that somebody wants, so far.
+/// The last matching lines, collected so far.
 pub(super) struct TailReader<F> {
     count: usize,
     matcher: F,
@@ -28,17 +28,17 @@ pub(super) struct TailReader<F> {
 }
 
 impl<F: Fn(&[u8]) -> Option<Line>> TailReader<F> {
-    /// At most so many.
+    /// Collects at most `count` lines.
     pub(super) fn new(count: usize, matcher: F) -> Self {
         Self { count, matcher, lines: VecDeque::new() }
     }
 
-    /// Whether no more are wanted.
+    /// Reports whether enough lines are collected.
     pub(super) fn is_complete(&self) -> bool {
         self.lines.len() >= self.count
     }
 
-    /// Adds lines of an earlier file, as far as the given offset, before those that there are.
+    /// Prepends lines of an earlier file, up to an offset.
     pub(super) fn prepend_from(&mut self, file: &File, end: u64) -> io::Result<()> {
         let (mut at, mut tail) = (end, Vec::new());
         while at > 0 && !self.is_complete() {
@@ -60,7 +60,7 @@ impl<F: Fn(&[u8]) -> Option<Line>> TailReader<F> {
         Ok(())
     }
 
-    /// All of them, in order.
+    /// Returns the lines in order.
     pub(super) fn into_lines(self) -> Vec<Line> {
         self.lines.into()
     }

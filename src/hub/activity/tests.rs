@@ -12,7 +12,7 @@ const MIB: u64 = 1 << 20;
 
 #[cfg(unix)]
 #[test]
-fn a_log_whose_file_was_moved_and_replaced_goes_on_in_the_new_one() {
+fn a_log_whose_file_was_moved_and_replaced_continues_in_the_new_file() {
     let (_home, path) = log_path();
     let mut store = Store::open(&path, Settings::default()).unwrap();
     store.append("first\n", Timestamp(0)).unwrap();
@@ -25,7 +25,7 @@ fn a_log_whose_file_was_moved_and_replaced_goes_on_in_the_new_one() {
 }
 
 #[test]
-fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
+fn files_are_rotated_by_size_and_age_and_deleted_by_total_size() {
     let (_home, path) = log_path();
     let settings = Settings { rotate_size: 4000, keep_size: 20_000, ..Settings::default() };
     let mut store = Store::open(&path, settings).unwrap();
@@ -40,14 +40,14 @@ fn a_file_is_put_aside_by_size_and_by_age_and_only_so_much_is_kept() {
 
     let files = || fs::read_dir(path.parent().unwrap()).unwrap().count();
     let before = files();
-    // The names of files that came faster than the seconds are a little ahead.
+    // Files rotated within one second have names in the future.
     let later = start.after(settings.rotate_age + 1000 * SECOND);
     store.maintain(later);
     store.append(&sample(later, 1000), later).unwrap();
     assert_eq!(numbers(&path, Filter::default()).last(), Some(&1000));
-    assert!(files() >= before, "put aside by age");
+    assert!(files() >= before, "rotated by age");
     store.maintain(later.after(settings.keep_age + 2 * SECOND));
-    assert_eq!(files(), 2, "what was put aside is too old, and the present file has just been");
+    assert_eq!(files(), 2, "rotated files are too old, the current one has just been rotated");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_order_is_kept_when_the_clock_is_set_back() {
 }
 
 #[test]
-fn a_line_that_was_cut_short_spoils_no_other() {
+fn a_truncated_line_spoils_no_other() {
     let (_home, path) = log_path();
     let now = clock::now_utc();
     let whole = sample(now, 1);
@@ -78,7 +78,7 @@ fn since_reads_a_small_part_of_a_large_log() {
     let now = clock::now_utc();
     let start = now.before(Duration::from_secs(100_000));
     let mut times = Vec::new();
-    // Two files that were put aside, and the present one, of 64 MiB in all.
+    // Two rotated files and the current one, of 64 MiB in all.
     for (name, size) in [(Some(40_000), 24 * MIB), (Some(80_000), 24 * MIB), (None, 16 * MIB)] {
         let file = name.map_or(path.clone(), |offset| {
             let rotated = files::RotatedFile(start.after(Duration::from_secs(offset)));
@@ -135,7 +135,7 @@ fn a_filter_finds_its_lines_and_no_others() {
 }
 
 #[test]
-fn following_misses_nothing_while_files_are_put_aside() {
+fn following_misses_no_line_while_files_are_rotated() {
     let (_home, path) = log_path();
     let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();
     let now = clock::now_utc();
@@ -146,7 +146,7 @@ fn following_misses_nothing_while_files_are_put_aside() {
     let mut seen_by_other = Vec::new();
     for number in 1..500 {
         store.append(&sample(now, number), now).unwrap();
-        // One looks at every turn of this, the other only when several files have gone by.
+        // One reader follows every iteration, the other only after several rotations.
         seen.extend(std::iter::from_fn(|| reader.next_line().unwrap()).map(|line| number_of(&line)));
         if number % 100 == 99 {
             seen_by_other.extend(std::iter::from_fn(|| all.next_line().unwrap()).map(|line| number_of(&line)));
@@ -163,7 +163,7 @@ fn following_misses_nothing_while_files_are_put_aside() {
     assert_eq!(reader.next_line().unwrap().map(|line| number_of(&line)), Some(500), "only when it is whole");
     file.set_len(0).unwrap();
     file.write_all(sample(now, 501).as_bytes()).unwrap();
-    assert_eq!(reader.next_line().unwrap().map(|line| number_of(&line)), Some(501), "somebody emptied the file");
+    assert_eq!(reader.next_line().unwrap().map(|line| number_of(&line)), Some(501), "the file was truncated");
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -174,7 +174,7 @@ fn log_path() -> (TempDir, PathBuf) {
     (home, path)
 }
 
-/// A line as the hub writes it, with a number to know it by.
+/// A line as the hub writes it, with a number that identifies it.
 fn sample(at: Timestamp, number: u64) -> String {
     let (time, device, service) = (at.rfc3339(), number % 10, number % 7);
     format!(
@@ -196,18 +196,18 @@ fn on_disk(path: &Path) -> u64 {
     fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// Where there is a device that is always full.
+/// Linux only: `/dev/full`.
 #[cfg(target_os = "linux")]
 mod full_disk {
     use std::time::Instant;
 
     use super::*;
 
-    /// For what another thread does at once, or after its pause.
+    /// Waits for another thread, which acts at once or after its delay.
     const PATIENCE: Duration = Duration::from_secs(20);
 
     #[tokio::test]
-    async fn a_full_disk_loses_lines_counts_them_and_is_written_again() {
+    async fn a_full_disk_loses_lines_which_are_counted_and_writing_resumes() {
         let (_home, path) = log_path();
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let required = Settings { required: true, ..Settings::default() };
@@ -215,7 +215,7 @@ mod full_disk {
         let audit = activity.audit().unwrap();
         let event = || Event::new(Operation::DeviceConnected, "connected");
         activity.record(event());
-        assert!(activity.audited(&audit).await.is_err(), "the first one that is lost is already not let through");
+        assert!(activity.audited(&audit).await.is_err(), "the first lost line is refused");
         for _ in 0..9 {
             activity.record(event());
         }

@@ -1,4 +1,5 @@
-//! The thread that writes. When it cannot, lines are dropped and counted; it keeps trying, and tells how many.
+//! The log's writer thread. While the log cannot be written, lines are dropped and counted; the writer retries and then
+//! logs how many were lost.
 
 use std::io;
 use std::sync::Arc;
@@ -8,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use super::store::Store;
 use super::{Counters, QUEUE, line};
-use crate::hub::broker::{Event, Operation};
+use crate::hub::event::{Event, Operation};
 use crate::net::os::clock;
 
-/// A disk that failed is tried again this often, however many lines there are.
+/// The time between attempts after a write error.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// After the first of several lines, the next are waited for so long, unless a stream waits for its line: to be woken for
-/// each costs a busy hub more than to write it.
+/// The time to collect further lines after the first, unless streams wait for their lines: waking up for each would
+/// cost a busy hub more than writing it.
 const BATCH_DELAY: Duration = Duration::from_millis(5);
 
-/// How often files are looked at for their age.
+/// The interval of rotation and retention by age.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The thread's state.
@@ -26,21 +27,21 @@ pub(super) struct LogWriter {
     store: Store,
     counters: Arc<Counters>,
     required: bool,
-    /// Lost lines that the log has told of.
+    /// Lost lines that were reported in the log.
     reported_lost: u64,
-    /// While writing fails: when to try again.
+    /// The next attempt while writing fails.
     retry: Option<Instant>,
     maintained_at: Instant,
 }
 
 impl LogWriter {
-    /// A log that can be written, as far as is known.
+    /// A writer to an open store.
     pub(super) fn new(store: Store, counters: Arc<Counters>, required: bool) -> Self {
         counters.bytes.store(store.bytes(), Ordering::Relaxed);
         Self { store, counters, required, reported_lost: 0, retry: None, maintained_at: clock::now() }
     }
 
-    /// Writes until nobody is left who could record anything.
+    /// Writes until every sender is dropped.
     pub(super) fn run(mut self, queue: &Receiver<String>) {
         loop {
             match queue.recv_timeout(RETRY) {
@@ -61,7 +62,7 @@ impl LogWriter {
         }
         if self.report_lost().is_err() {
             let lost = self.unreported();
-            tracing::error!(target: "hub", "{lost} lines of the activity log are lost: it could not be written");
+            tracing::error!(target: "hub", "{lost} lines of the activity log were lost: it could not be written");
         }
     }
 
@@ -78,14 +79,14 @@ impl LogWriter {
         self.counters.lost.fetch_add(1, Ordering::Release);
     }
 
-    /// Lines may have been lost, or the disk may be writable again, without any new line.
+    /// Without new lines: reports lost lines, or checks whether the disk is writable again.
     fn retry_pending(&mut self) {
         if self.unreported() > 0 || self.retry.is_some() {
             self.try_write(None);
         }
     }
 
-    /// Tells what was lost before this line, and writes it. Takes note of how that went.
+    /// Reports lost lines, then writes this one. Reports whether that succeeded.
     fn try_write(&mut self, line: Option<&str>) -> bool {
         let reopened = if self.retry.is_some() { self.store.reopen() } else { Ok(()) };
         let lost = self.unreported();
@@ -94,15 +95,15 @@ impl LogWriter {
             Ok(()) => {
                 if self.retry.take().is_some() {
                     self.counters.failing.store(false, Ordering::Relaxed);
-                    tracing::warn!(target: "hub", "the activity log is written again; {lost} lines of it are lost");
+                    tracing::warn!(target: "hub", "the activity log is written again; {lost} lines were lost");
                 }
                 true
             }
             Err(error) => {
                 if self.retry.replace(clock::now() + RETRY).is_none() {
                     self.counters.failing.store(true, Ordering::Relaxed);
-                    let streams = if self.required { "no new stream is let through" } else { "streams go on" };
-                    tracing::error!(target: "hub", %error, "the activity log cannot be written; {streams} meanwhile");
+                    let streams = if self.required { "new streams are refused" } else { "streams continue without it" };
+                    tracing::error!(target: "hub", %error, "the activity log cannot be written; {streams}");
                 }
                 false
             }
@@ -115,7 +116,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// One line about all those that are missing before it.
+    /// Writes one line that counts the lost ones before it.
     fn report_lost(&mut self) -> io::Result<()> {
         let lost = self.unreported();
         if lost > 0 {

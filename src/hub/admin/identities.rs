@@ -1,12 +1,13 @@
-//! Devices, services and enrolment keys over their whole life. Each change is in the registry first, and then takes
-//! hold of what is connected.
+//! The lifecycle of devices, services and enrolment keys. Each change is committed to the registry, then applied to
+//! connections and streams.
 
 use std::time::Duration;
 
-use crate::hub::Shared;
-use crate::hub::broker::{Event, Input, Operation};
-use crate::hub::open::access_deadline;
+use crate::hub::broker::Input;
+use crate::hub::event::{Event, Operation};
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
+use crate::hub::revalidation::access_deadline;
+use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::proto::admin::{AdminResponse, Identity, KeyStatus};
@@ -52,7 +53,7 @@ pub(super) async fn rotate(
 
 pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> AdminResult {
     let principal = Principal { role: Role::Service, id: service.clone().into() };
-    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
     let changing = shared.registry.change(move |registry| {
         let scope = registry.rescope(&principal, change)?;
         activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
@@ -64,7 +65,7 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
 }
 
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> AdminResult {
-    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
     let changing = shared.registry.change(move |registry| {
         registry.set_disabled(&principal, !enabled)?;
         let word = if enabled { "enabled" } else { "disabled" };
@@ -90,7 +91,7 @@ pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult {
-    let (activity, broker) = (shared.activity.clone(), shared.broker.clone());
+    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
     let removing = shared.registry.change(move |registry| {
         registry.remove(&principal)?;
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
@@ -112,7 +113,7 @@ pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey)
         Ok(())
     });
     enrolling.await?;
-    Ok(AdminResponse::Hub(shared.info.clone()))
+    Ok(AdminResponse::Hub(shared.endpoints.info.clone()))
 }
 
 pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> AdminResult {
@@ -159,13 +160,14 @@ async fn link(
     until: Timestamp,
     enrolment: Option<u64>,
 ) -> AdminResponse {
-    let link = JoinLink { hub: shared.public.clone(), role, id, pin: shared.link_pin().await, code };
+    let link =
+        JoinLink { hub: shared.endpoints.public.clone(), role, id, pin: shared.endpoints.link_pin().await, code };
     AdminResponse::Link { link: link.reveal(), until, enrolment }
 }
 
 fn identity(shared: &Shared, record: Record) -> Identity {
     let (online, scope) = match record.principal.role {
-        Role::Device => (shared.broker.presence(&record.principal.id.clone().into()), None),
+        Role::Device => (shared.streams.broker.presence(&record.principal.id.clone().into()), None),
         Role::Service => (None, Some(record.scope)),
     };
     let key = |stored: &StoredKey| KeyStatus {

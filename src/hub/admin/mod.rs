@@ -1,24 +1,41 @@
-//! The private admin socket: what the hub's own user asks of it.
+//! The private admin socket: requests of the hub's own user, and of root.
+//!
+//! In: one JSON request per connection. Out: its response. `identities` changes the registry and applies the changes to
+//! connections, `status` reports the hub's state.
 
 mod identities;
 mod status;
 
-use super::Shared;
+use std::io;
+use std::sync::Arc;
+
 use super::registry::RegistryError;
-use crate::net::os::local_socket::{self, LocalStream};
+use super::shared::Shared;
+use crate::net::os::local_socket::{self, LocalListener, LocalStream};
+use crate::net::tasks::Tasks;
+use crate::net::transport::accept::accept_loop;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, StreamId};
 
-/// Answers one connection.
-pub(super) async fn serve(shared: &Shared, stream: LocalStream) {
+/// Serves the socket until dropped.
+pub(super) async fn run(shared: Arc<Shared>, listener: LocalListener, tasks: Tasks) {
+    let handle = |stream| {
+        let shared = shared.clone();
+        Some(async move { serve(&shared, stream).await })
+    };
+    let on_error = |error: &io::Error| shared.admission.accept_failed(error);
+    match accept_loop(|| listener.accept(), &tasks, on_error, handle).await {}
+}
+
+async fn serve(shared: &Shared, stream: LocalStream) {
     if let Err(error) = local_socket::serve(stream, |request| handle(shared, request)).await {
-        tracing::debug!(target: "hub", %error, "an admin request failed");
+        tracing::debug!(target: "hub", %error, "admin request failed");
     }
 }
 
 async fn handle(shared: &Shared, request: AdminRequest) -> AdminResponse {
     let result = match request {
-        AdminRequest::Show => Ok(AdminResponse::Hub(shared.info.clone())),
+        AdminRequest::Show => Ok(AdminResponse::Hub(shared.endpoints.info.clone())),
         AdminRequest::Add { principal, scope, link_seconds } => {
             identities::add(shared, principal, scope, link_seconds).await
         }
@@ -36,32 +53,32 @@ async fn handle(shared: &Shared, request: AdminRequest) -> AdminResponse {
         }
         AdminRequest::ListEnrolments => identities::enrolments(shared).await,
         AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id).await,
-        AdminRequest::Streams => Ok(AdminResponse::Streams { streams: shared.broker.all_streams() }),
+        AdminRequest::Streams => Ok(AdminResponse::Streams { streams: shared.streams.broker.all_streams() }),
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream)),
         AdminRequest::Status => status::status(shared).await,
     };
     result.unwrap_or_else(|error| AdminResponse::Failed { reason: error_with_advice(&error) })
 }
 
-/// The error, and what to do about it.
+/// Adds to an error what to do about it.
 fn error_with_advice(error: &RegistryError) -> String {
     match error {
         RegistryError::AlreadyJoined(Principal { role, id }) => {
-            format!("{error}; `devstream hub {role} rotate {id}` prints a link with which another machine takes over")
+            format!("{error}; to move it to another machine, run `devstream hub {role} rotate {id}`")
         }
         RegistryError::Unknown(Principal { role, .. }) => {
-            format!("{error}; `devstream hub {role} list` shows those there are")
+            format!("{error}; list them with `devstream hub {role} list`")
         }
-        RegistryError::UnknownEnrolment(_) => format!("{error}; `devstream hub enroll list` shows those there are"),
+        RegistryError::UnknownEnrolment(_) => format!("{error}; list them with `devstream hub enroll list`"),
         RegistryError::ScopeTooLarge | RegistryError::Store(_) => error.to_string(),
     }
 }
 
 fn end_stream(shared: &Shared, stream: StreamId) -> AdminResponse {
-    if !shared.broker.has_stream(stream) {
-        let reason = format!("there is no stream {stream}; `devstream hub streams` shows those there are");
+    if !shared.streams.broker.has_stream(stream) {
+        let reason = format!("no stream {stream}; list them with `devstream hub streams`");
         return AdminResponse::Failed { reason };
     }
-    shared.broker.kill_stream(stream);
+    shared.streams.broker.kill_stream(stream);
     AdminResponse::Done
 }

@@ -1,7 +1,7 @@
-//! How the hub is.
+//! `devstream status` of a hub, and its warnings.
 
-use crate::hub::Shared;
 use crate::hub::registry::RegistryError;
+use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::usage;
 use crate::proto::admin::{AdminResponse, CertificateReport, HubStatus};
@@ -9,20 +9,20 @@ use crate::proto::admin::{AdminResponse, CertificateReport, HubStatus};
 pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryError> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await?;
     let (descriptors, descriptor_limit) = usage::descriptors();
-    let (certificate, now) = (shared.certificate.status(), clock::now_utc());
+    let (certificate, now) = (shared.endpoints.certificate.status(), clock::now_utc());
     let status = HubStatus {
-        version: shared.info.version.clone(),
-        hostname: shared.info.hostname.clone(),
+        version: shared.endpoints.info.version.clone(),
+        hostname: shared.endpoints.info.hostname.clone(),
         process: std::process::id(),
         since: shared.started_at,
-        draining: shared.is_draining(),
+        draining: shared.streams.is_draining(),
         devices,
-        online: shared.broker.devices_online() as u64,
+        online: shared.streams.broker.devices_online() as u64,
         services,
-        streams: shared.broker.streams() as u64,
-        unauthenticated_connections: shared.limiter.count() as u64,
+        streams: shared.streams.broker.streams() as u64,
+        unauthenticated_connections: shared.admission.limiter.count() as u64,
         memory_bytes: usage::resident_memory(),
-        memory_limit_bytes: shared.pressure.budget(),
+        memory_limit_bytes: shared.admission.pressure.budget(),
         descriptors,
         descriptor_limit,
         congestion_control: shared.metrics.congestion_control.clone(),
@@ -35,7 +35,25 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryErr
             last_error: certificate.last_error,
         },
         activity_lost: shared.activity.lost(),
-        warnings: shared.warnings(),
+        warnings: warnings(shared),
     };
     Ok(AdminResponse::Status(Box::new(status)))
+}
+
+/// Returns what needs the operator's attention, one sentence each.
+fn warnings(shared: &Shared) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let lost = shared.activity.lost();
+    if lost > 0 {
+        warnings.push(format!("the activity log has lost {lost} lines; check the disk"));
+    }
+    warnings.extend(shared.admission.pressure.warning());
+    let (certificate, now) = (shared.endpoints.certificate.status(), clock::now_utc());
+    if now >= certificate.warn_from {
+        warnings.push(format!("the certificate expires on {}", certificate.not_after));
+    }
+    if let Some(error) = certificate.last_error {
+        warnings.push(format!("the certificate was not replaced: {error}"));
+    }
+    warnings
 }

@@ -1,4 +1,4 @@
-//! A stream from its request until both sides are joined.
+//! The handshake of a stream: from its request until both legs are joined.
 
 use std::time::Instant;
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::stream::{self, Phase, Stream};
 use super::{
-    ACCEPTED, Admission, Broker, DeviceRequest, Event, Grant, JoinedStream, LegAttach, LegCredential, LegExit,
-    OpenRequest, Operation, Output,
+    Admission, Broker, DeviceRequest, Grant, JoinedStream, LegAttach, LegCredential, LegExit, OpenRequest, Output,
 };
+use crate::hub::event::{ACCEPTED, Event, Operation};
 use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -43,11 +43,11 @@ impl Broker {
         }
     }
 
-    /// A request that is repeated, because the connection on which it was made broke before the answer. What came along with
-    /// it may have reached the device, so it is not passed on a second time.
+    /// Refuses a repeated request, whose first connection broke before the result. Its early data may have reached the
+    /// device, so it must not be delivered a second time.
     fn repeated_open(&mut self, id: StreamId, requester: ConnectionId, request: &OpenRequest, now: Instant) {
         let refusal = Refusal::from(RefusalKind::LostWhileOpening);
-        // One that comes on a standby connection is the first one, late: whoever repeats a request does so on another way.
+        // On a standby connection it is the original, arriving late: clients repeat requests on other connections.
         if !request.standby && self.streams.get(&id).is_some_and(|stream| stream.request.service == request.service) {
             self.end(id, refusal.clone(), now);
         }
@@ -57,7 +57,7 @@ impl Broker {
         self.outputs.push_back(Output::CompleteOpen { requester, result: Err(refusal) });
     }
 
-    /// The device is not here: the service waits as long as it said it would.
+    /// Waits for an offline device until the service's connect timeout.
     pub(super) fn await_device(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.phase = Phase::AwaitingDevice;
@@ -70,7 +70,7 @@ impl Broker {
         }
     }
 
-    /// The device is here: ask it.
+    /// Sends the request to an online device.
     pub(super) fn request_device(&mut self, id: StreamId, now: Instant) {
         let token = StreamToken::new((self.random)());
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -80,11 +80,11 @@ impl Broker {
             Err(refusal) => return self.refuse(id, refusal, now),
         };
         if stream.handshake_deadline.is_some() && stream.agent != agent.hello.run && !stream.request.early.is_empty() {
-            // The former agent may have passed on what came along with the request, and this one does not know.
+            // The former agent may have delivered the early data to the target; this one does not know.
             return self.refuse(id, RefusalKind::LostWhileOpening.into(), now);
         }
         if let Some(leg) = stream.device.leg() {
-            // It came in answer to an earlier request, on a control connection that is gone.
+            // Attached for an earlier request, on a control connection that is gone.
             stream.device.detach();
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::PeerGone.into() });
@@ -96,10 +96,10 @@ impl Broker {
         let protocol = StreamProtocol::offered(self.settings.resume.is_some()).find(known);
         stream.request.name = Some(name.clone());
         (stream.protocol, stream.agent) = (protocol, agent.hello.run);
-        // Others cannot tell when the other end has everything.
+        // Only the resumable protocol tells when the other end has received everything.
         stream.reusable = stream.request.reusable && agent.hello.reusable && stream.resumes();
         stream.phase = Phase::Requested { connection: agent.connection };
-        // Set once: a device that comes and goes must not keep the service waiting for ever.
+        // Set once: a device that reconnects repeatedly must not prolong the service's wait.
         let handshake_deadline = *stream.handshake_deadline.get_or_insert(now + self.settings.handshake);
         stream.device.issue_token(&token, now + self.settings.token);
         let until = handshake_deadline.min(now + stream.request.response_timeout);
@@ -125,7 +125,7 @@ impl Broker {
         };
         stream.requester = None;
         self.connections.remove(&requester);
-        self.refuse(id, Refusal::new(RefusalKind::PeerGone, "the service left before the answer"), now);
+        self.refuse(id, Refusal::new(RefusalKind::PeerGone, "the service left before the device responded"), now);
     }
 
     pub(super) fn device_responded(
@@ -140,9 +140,9 @@ impl Broker {
         let is_current = self.devices.get(&stream.request.device).is_some_and(|agent| agent.connection == connection);
         match stream.phase {
             Phase::Requested { connection: requested } if requested == connection => {}
-            // A device that said yes may find that it cannot come after all.
+            // A device that accepted may still fail to connect its leg.
             Phase::Accepted if !response.accepted && is_current && stream.device.leg().is_none() => {}
-            // An answer that comes too late, twice, or from somebody else changes nothing.
+            // A response that is late, repeated or from another connection changes nothing.
             Phase::Requested { .. }
             | Phase::Accepted
             | Phase::AwaitingDevice
@@ -162,7 +162,7 @@ impl Broker {
         stream.request.early = Bytes::new();
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         let requester = stream.requester.take();
-        // Recorded first: whoever gets the answer can tell whether the record was lost.
+        // Recorded before the result: the requester can then check that the record was not lost.
         self.record(event);
         if let Some(requester) = requester {
             self.connections.remove(&requester);
@@ -172,42 +172,40 @@ impl Broker {
         self.set_timer(id, until);
     }
 
-    pub(super) fn leg_attached(&mut self, arrival: LegAttach, now: Instant) {
-        let token = match &arrival.credential {
+    pub(super) fn leg_attached(&mut self, attach: LegAttach, now: Instant) {
+        let token = match &attach.credential {
             LegCredential::Token(token) => token,
             LegCredential::Ticket(ticket) => {
                 let ticket = ticket.as_ref().clone();
-                return self.resume_leg(arrival, &ticket, now);
+                return self.resume_leg(attach, &ticket, now);
             }
         };
-        let (id, principal) = (arrival.bridge.stream, &arrival.principal);
+        let (id, principal) = (attach.bridge.stream, &attach.principal);
         let wrong = match self.streams.get_mut(&id) {
             None => Some("unknown or ended stream"),
-            Some(stream) if !stream.belongs_to(principal) => Some("the token of another role or identity"),
-            // Whether the sender may come to this device was decided by what the path says.
-            Some(stream) if stream.request.device != arrival.bridge.device => {
-                Some("the token of another device's stream")
-            }
+            Some(stream) if !stream.belongs_to(principal) => Some("token of another role or identity"),
+            // The sender was authorised for the device in the path.
+            Some(stream) if stream.request.device != attach.bridge.device => Some("token of another device's stream"),
             Some(stream) => stream.slot(principal.role).spend_token(token, now).err(),
         };
         match wrong {
-            Some(wrong) => self.reject_leg(&arrival, wrong),
-            None => self.admit_leg(&arrival, now),
+            Some(wrong) => self.reject_leg(&attach, wrong),
+            None => self.admit_leg(&attach, now),
         }
     }
 
-    /// Whoever shows what is not good hears no more than that.
-    pub(super) fn reject_leg(&mut self, arrival: &LegAttach, wrong: &str) {
-        self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal: RefusalKind::AuthenticationFailed.into() });
-        self.record(stream::token_rejected(arrival.bridge.stream, &arrival.principal, wrong, arrival.address));
+    /// Refuses a leg with a wrong credential. The refusal does not say what was wrong.
+    pub(super) fn reject_leg(&mut self, attach: &LegAttach, wrong: &str) {
+        self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal: RefusalKind::AuthenticationFailed.into() });
+        self.record(stream::token_rejected(attach.bridge.stream, &attach.principal, wrong, attach.address));
     }
 
-    /// What a side showed is good.
-    pub(super) fn admit_leg(&mut self, arrival: &LegAttach, now: Instant) {
-        let LegAttach { leg, bridge, principal, address, scope, until, .. } = arrival;
+    /// Admits a leg whose credential was accepted.
+    pub(super) fn admit_leg(&mut self, attach: &LegAttach, now: Instant) {
+        let LegAttach { leg, bridge, principal, address, scope, until, .. } = attach;
         let (leg, id) = (*leg, bridge.stream);
         if principal.role == Role::Service {
-            // A change of the scope may have come between the reading of it and the request.
+            // The scope may have changed after it was read and before the request.
             self.rescope(id, scope, *until, now);
         }
         let (run, grace) = (self.run, self.settings.resume);
@@ -218,7 +216,7 @@ impl Broker {
             return self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
         }
         if principal.role == Role::Service {
-            // It may have moved since it asked.
+            // Its address may have changed since the request.
             stream.request.source = *address;
         }
         stream.slot(principal.role).attach(leg, *address);
@@ -250,7 +248,7 @@ impl Broker {
         if !resumed {
             self.pending_counts.remove(&stream.request.device, &stream.request.service);
         }
-        // The service's side now stands for the stream: when it leaves, the stream is over, or comes apart.
+        // From now on the service's leg stands for the stream: its end is the stream's end or interruption.
         self.connections.remove(&device_leg);
         self.set_timer(id, until);
         self.record(opened);
@@ -267,20 +265,20 @@ impl Broker {
             (Phase::Joined | Phase::Ending(_), _) if is_former => {}
             (Phase::Joined, LegExit::Lost(role, reason)) if resumes => self.interrupt(id, (role, reason), now),
             (Phase::Ending(reason), LegExit::Lost(..)) if resumes => {
-                // It was lost in the moment in which it was told to end.
+                // Lost while the end was announced.
                 let reason = reason.clone();
                 stream.device.detach();
                 stream.service.detach();
                 self.abandon(id, reason, now);
             }
             (Phase::Joined, LegExit::Closed) if resumes => {
-                self.recently_closed.insert(id);
+                self.recently_closed.insert(id, ());
                 self.forget(id);
             }
             (Phase::Joined | Phase::Ending(_), _) => self.forget(id),
             (Phase::Interrupted { .. }, LegExit::Lost(..)) if is_former => {}
             (Phase::Interrupted { .. }, exit) => {
-                // A side that waits anew is told what becomes of the stream.
+                // A leg that has returned and waits learns the outcome.
                 if !is_former {
                     stream.slot(role).detach();
                 }
@@ -288,7 +286,7 @@ impl Broker {
                     LegExit::Lost(..) => {}
                     LegExit::Closed => self.close(id, now),
                     LegExit::Deliberate => {
-                        self.abandon(id, Refusal::new(RefusalKind::NotResumed, "the other side has ended it"), now)
+                        self.abandon(id, Refusal::new(RefusalKind::NotResumed, "the other end closed it"), now)
                     }
                 }
             }

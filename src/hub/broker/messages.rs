@@ -1,11 +1,12 @@
-//! What goes into the broker, and what comes out.
+//! The broker's inputs and outputs.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Event, StreamLimits};
+use super::StreamLimits;
+use crate::hub::event::Event;
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
@@ -16,18 +17,18 @@ use crate::proto::scope::Scope;
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
 
-/// What the hub's owner may set.
+/// The broker's settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// From asking the device until both sides are there.
+    /// The handshake timeout: from the request to the device until both legs are attached.
     pub handshake: Duration,
-    /// From giving out a token until it must have been used.
+    /// The lifetime of a stream token.
     pub token: Duration,
-    /// Handshakes at once.
+    /// Limits on concurrent handshakes.
     pub pending: StreamLimits,
-    /// Streams at once.
+    /// Limits on concurrent streams, handshakes included.
     pub streams: StreamLimits,
-    /// How long a stream may be interrupted, if its ends may resume at all.
+    /// The longest interruption of a stream; `None` disables resumption.
     pub resume: Option<Duration>,
 }
 
@@ -43,172 +44,172 @@ impl Default for Settings {
     }
 }
 
-/// A service's request for a stream. Whether it may ask was decided before.
+/// A service's request for a stream, already authorised.
 #[derive(Debug, Clone)]
 pub struct OpenRequest {
-    /// To which device.
+    /// The device.
     pub device: DeviceId,
-    /// For which of its forwards; the first if none is named.
+    /// The stream's name; `None` for the device's first.
     pub name: Option<StreamName>,
-    /// What the service may reach.
+    /// The service's scope.
     pub scope: Scope,
-    /// When that ends.
+    /// The end of the service's access.
     pub until: Option<Instant>,
-    /// Who asks.
+    /// The requesting service.
     pub service: ServiceName,
-    /// From where.
+    /// The service's address.
     pub source: SocketAddr,
-    /// How long to wait for the device to come online.
+    /// The time to wait for the device to come online.
     pub connect_timeout: Duration,
-    /// How long to wait for its answer.
+    /// The time to wait for the device's response.
     pub response_timeout: Duration,
-    /// What the service's end can do on a stream.
+    /// The stream protocols that the service's end implements.
     pub protocols: Vec<StreamProtocol>,
-    /// The stream's id, if the service has chosen one.
+    /// The stream's id, if the service chose it.
     pub stream: Option<StreamId>,
-    /// Whether the connection of the service's side may go on after the stream.
+    /// The service can reuse its connection after the stream.
     pub reusable: bool,
-    /// Whether it came on a connection that stood by.
+    /// The request arrived on a standby connection.
     pub standby: bool,
-    /// What of the stream came along with the request.
+    /// Early data: the beginning of the stream, sent with the request.
     pub early: Bytes,
 }
 
-/// An authenticated side of a stream at the streaming endpoint, with what it shows.
+/// An authenticated leg at the streaming endpoint, with its credential.
 #[derive(Debug, Clone)]
 pub struct LegAttach {
-    /// Its connection.
+    /// The leg's connection.
     pub leg: ConnectionId,
-    /// The place it came to.
+    /// The stream and role that its URL names.
     pub bridge: Bridge,
-    /// Who it is.
+    /// The authenticated identity.
     pub principal: Principal,
-    /// What lets it in.
+    /// The leg's credential.
     pub credential: LegCredential,
-    /// Where it comes from.
+    /// The peer's address.
     pub address: SocketAddr,
-    /// What a service may reach by now, which may be other than when it asked.
+    /// The service's present scope, which may have changed since the request.
     pub scope: Scope,
-    /// When that ends.
+    /// The end of the service's access.
     pub until: Option<Instant>,
 }
 
-/// What a side shows.
+/// The credential of a leg.
 #[derive(Debug, Clone)]
 pub enum LegCredential {
-    /// The token of its handshake, which is good once.
+    /// The hash of the handshake's one-time token.
     Token(SecretHash),
-    /// A ticket of this hub's, whose signature was checked: it has been here before.
+    /// A resume ticket with a verified signature.
     Ticket(Box<ResumeTicket>),
 }
 
-/// How a side left.
+/// The way in which a leg ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LegExit {
-    /// It has all of the stream, and knows that the other side does.
+    /// The leg has received the whole stream, and knows that the other leg has too.
     Closed,
-    /// It, or the stream, came to another end.
+    /// The leg, or the stream, was ended otherwise: nothing can be resumed.
     Deliberate,
-    /// A connection was lost, which nobody meant: of this side, if it is known, for this reason.
+    /// A connection was lost: the leg of this role, if known, for this reason.
     Lost(Option<Role>, String),
 }
 
-/// What can happen.
+/// An event from outside the broker.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are the nouns of each variant's sentence")]
 pub enum Input {
-    /// An authenticated device said hello.
+    /// An authenticated device sent its hello.
     DeviceConnected { device: DeviceId, connection: ConnectionId, hello: Hello, address: SocketAddr },
     /// A device's control connection ended.
     DeviceDisconnected { device: DeviceId, connection: ConnectionId, reason: String },
-    /// A service asks for a stream, on this connection.
+    /// A service requests a stream; `requester` identifies the request.
     OpenRequested { requester: ConnectionId, request: OpenRequest },
-    /// It hung up before its answer.
+    /// A requester left before its result.
     RequesterLeft { requester: ConnectionId },
-    /// A device answered, on a standby connection or on its control connection.
+    /// A device responded to a request, on its control connection or on a standby connection.
     DeviceResponded { connection: ConnectionId, response: StreamResponse, standby: bool },
-    /// An authenticated side of a stream came to the streaming endpoint with a token.
+    /// An authenticated leg connected.
     LegAttached(LegAttach),
-    /// A side left, or the joined stream whose service's side it was came apart.
+    /// A leg ended; for a joined stream, the service's leg stands for both.
     LegLeft { leg: ConnectionId, exit: LegExit },
-    /// An identity is no longer let in: its connections and streams end.
+    /// An identity was removed, disabled or given another key: its connections and streams end.
     IdentityRevoked { principal: Principal, reason: Refusal },
-    /// A service may reach something else: streams outside of that end.
+    /// A service's scope or access changed: streams outside of it end.
     ScopeChanged { service: ServiceName, scope: Scope, until: Option<Instant> },
-    /// A device's keys have changed.
+    /// A device's keys changed: its control connection must revalidate its own.
     KeysChanged { device: DeviceId },
-    /// Whoever runs the hub wants a stream to end.
+    /// The operator ends a stream.
     StreamKilled { stream: StreamId },
-    /// No new streams from here on.
+    /// The hub takes no more new streams.
     Drain,
 }
 
-/// What must be done.
+/// An action for the broker's driver.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields are the nouns of each variant's sentence")]
 pub enum Output {
-    /// End a device's control connection in favour of a newer one.
+    /// Close a device's control connection because a newer one replaced it.
     Displace { connection: ConnectionId, by: SocketAddr },
-    /// End a device's control connection because its identity is no longer let in.
+    /// Close a device's control connection because its identity is no longer valid.
     Dismiss { connection: ConnectionId, reason: RefusalKind },
-    /// See whether the key with which a control connection was made is still good.
+    /// Make a control connection check that its key is still valid.
     RevalidateKey { connection: ConnectionId },
-    /// ResumeCredential a request on to a device.
+    /// Send a stream request to a device.
     RequestDevice { connection: ConnectionId, request: DeviceRequest },
-    /// Tell a device that a request is void.
+    /// Tell a device that a stream request is cancelled.
     CancelRequest { connection: ConnectionId, stream: StreamId },
-    /// Answer a service.
+    /// Complete a service's request.
     CompleteOpen { requester: ConnectionId, result: Result<Grant, Refusal> },
-    /// Let a side in; it waits for the other one.
+    /// Admit a leg, which then waits for the other one.
     Admit { leg: ConnectionId, admission: Admission },
-    /// Send a side away, before it was let in or after.
+    /// Refuse a leg, admitted or not.
     Refuse { leg: ConnectionId, refusal: Refusal },
-    /// Join two sides that were let in.
+    /// Join two admitted legs.
     Join(JoinedStream),
     /// End a joined stream.
     EndStream { stream: StreamId, refusal: Refusal },
-    /// A joined stream is over.
+    /// Forget a joined stream, which has ended.
     StreamEnded { stream: StreamId },
-    /// Write it down.
+    /// Record an event in the activity log.
     Record(Event),
 }
 
-/// What a side gets that was let in.
+/// The parameters of an admitted leg.
 #[derive(Debug, Clone)]
 pub struct Admission {
-    /// What both ends speak.
+    /// The protocol that both ends agreed on.
     pub protocol: Option<StreamProtocol>,
-    /// What it may come back with, and how long an interruption may last.
+    /// The leg's resume ticket, and the longest interruption.
     pub ticket: Option<(ResumeTicket, Duration)>,
-    /// Whether its connection goes on after the stream, and of which run of the device's agent that is one.
+    /// The run of the device's agent whose connections may be reused after the stream, if they may.
     pub reusable: Option<u64>,
 }
 
-/// A request as a device needs it.
+/// A stream request to a device.
 #[derive(Debug, Clone)]
 pub struct DeviceRequest {
-    /// Which stream.
+    /// The stream.
     pub stream: StreamId,
-    /// Which forward.
+    /// The name of the device's forward.
     pub name: StreamName,
-    /// Lets the device's side in.
+    /// The token of the device's leg.
     pub token: StreamToken,
-    /// What both ends speak.
+    /// The protocol that both ends agreed on.
     pub protocol: Option<StreamProtocol>,
-    /// Who asks.
+    /// The requesting service.
     pub service: ServiceName,
-    /// From where.
+    /// The service's address.
     pub source: SocketAddr,
-    /// What its side comes back with, and how long an interruption may last.
+    /// The resume ticket of the device's leg, and the longest interruption.
     pub ticket: Option<(ResumeTicket, Duration)>,
-    /// Whether the connections of both sides go on after the stream.
+    /// The connections of both legs are reused after the stream.
     pub reusable: bool,
-    /// What of the stream came along with the request.
+    /// Early data: the beginning of the stream, sent with the request.
     pub early: Bytes,
 }
 
 impl DeviceRequest {
-    /// What the device is sent, which is to bring its side to this URL.
+    /// Builds the message to the device, which connects its leg to this URL.
     pub fn to_stream_request(&self, url: String) -> StreamRequest {
         StreamRequest {
             request_id: self.stream,
@@ -223,36 +224,36 @@ impl DeviceRequest {
     }
 }
 
-/// What a service gets when the device has accepted.
+/// The result of an accepted stream.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// Which stream.
+    /// The stream.
     pub stream: StreamId,
-    /// Lets the service's side in.
+    /// The token of the service's leg.
     pub token: StreamToken,
-    /// What both ends speak.
+    /// The protocol that both ends agreed on.
     pub protocol: Option<StreamProtocol>,
-    /// Whether the connections of both sides go on after the stream.
+    /// The connections of both legs are reused after the stream.
     pub reusable: bool,
-    /// Whether the device has what came early.
+    /// The early data was delivered to the device.
     pub has_early: bool,
 }
 
-/// Two sides that belong together.
+/// A stream whose legs are to be joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinedStream {
-    /// Which stream.
+    /// The stream.
     pub stream: StreamId,
-    /// The device's side.
+    /// The device's leg.
     pub device_leg: ConnectionId,
-    /// The service's side.
+    /// The service's leg.
     pub service_leg: ConnectionId,
-    /// What both ends speak.
+    /// The protocol that both ends agreed on.
     pub protocol: Option<StreamProtocol>,
-    /// Whether their connections go on after the stream.
+    /// The connections of both legs are reused after the stream.
     pub reusable: bool,
-    /// Since when it has been open, interruptions included.
+    /// The time at which the stream was first open; interruptions count.
     pub since: Instant,
-    /// What the log will say when it ends; its address fields are filled in.
+    /// The event of the stream's start, whose fields its end repeats.
     pub opened: Event,
 }

@@ -1,10 +1,9 @@
-//! PURE. The rules of the meeting point: who is here, what is asked, who is joined.
+//! PURE. The broker: which devices are online, which streams are requested, which legs are joined.
 //!
-//! Whoever has the broker hands in one [`Input`] at a time with the present time, carries out every [`Output`], and comes
-//! back at [`Broker::next_deadline`]. Bytes never pass through here. Randomness comes in with the
-//! constructor, so a run is one seed.
+//! In: one [`Input`] at a time with the present time. Out: [`Output`]s, to be executed in order, and a deadline,
+//! [`Broker::next_deadline`]. No bytes pass through. Randomness is passed to the constructor, so that a simulation
+//! depends on its seed alone.
 
-mod event;
 mod handshake;
 mod messages;
 mod resume;
@@ -18,21 +17,22 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-pub use event::{ACCEPTED, Event, Operation};
 pub use messages::{
     Admission, DeviceRequest, Grant, Input, JoinedStream, LegAttach, LegCredential, LegExit, OpenRequest, Output,
     Settings,
 };
-use resume::RecentlyClosed;
 use stream::{Phase, Stream};
 use stream_counts::StreamCounts;
 pub use stream_counts::StreamLimits;
 
+use super::event::{Event, Operation};
+use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
+use crate::proto::limits::RECENTLY_CLOSED_STREAMS;
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// A device that is online.
+/// An online device's control connection.
 #[derive(Debug)]
 struct DeviceConnection {
     connection: ConnectionId,
@@ -40,35 +40,36 @@ struct DeviceConnection {
     address: SocketAddr,
 }
 
-/// The state of the meeting point.
+/// The state of all devices and streams.
 pub struct Broker {
     settings: Settings,
     random: Box<dyn FnMut() -> [u8; 32] + Send>,
     devices: HashMap<DeviceId, DeviceConnection>,
     streams: HashMap<StreamId, Stream>,
-    /// Which stream a waiting service, or a side that was let in, belongs to.
+    /// The stream of each waiting requester and admitted leg.
     connections: HashMap<ConnectionId, StreamId>,
     timers: BTreeSet<(Instant, StreamId)>,
     pending_counts: StreamCounts,
     stream_counts: StreamCounts,
-    /// Handshakes that failed and are remembered.
+    /// Retained failed handshakes.
     failed: usize,
     draining: bool,
-    /// This run of the hub, for its tickets, and when it began.
+    /// This run of the hub, as in its tickets, and the time of its first input.
     run: u64,
     started_at: Option<Instant>,
-    /// Streams of an earlier run that were here again, and have ended.
+    /// Streams of an earlier run that were adopted and have ended.
     ended_adopted: HashSet<StreamId>,
-    recently_closed: RecentlyClosed,
+    /// The last streams that both ends closed: a leg that lost its connection meanwhile is refused as `AlreadyEnded`.
+    recently_closed: BoundedMap<StreamId, ()>,
     outputs: VecDeque<Output>,
 }
 
-/// Failed handshakes that are remembered for a side that is still on its way; beyond these, it hears that its token is
-/// wrong.
+/// The limit on retained failed handshakes: a leg that is still connecting learns the cause. Beyond it, its token
+/// counts as wrong.
 const MAX_RETAINED_FAILURES: usize = 4096;
 
 impl Broker {
-    /// An empty meeting point.
+    /// A broker without devices or streams. `random` supplies ids and tokens.
     pub fn new(settings: Settings, mut random: impl FnMut() -> [u8; 32] + Send + 'static) -> Self {
         let run = u64::from_le_bytes(random().first_chunk().copied().unwrap_or_default());
         Self {
@@ -85,12 +86,12 @@ impl Broker {
             run,
             started_at: None,
             ended_adopted: HashSet::new(),
-            recently_closed: RecentlyClosed::default(),
+            recently_closed: BoundedMap::new(RECENTLY_CLOSED_STREAMS),
             outputs: VecDeque::new(),
         }
     }
 
-    /// Takes note of something.
+    /// Processes an input; the outputs are queued.
     pub fn handle(&mut self, input: Input, now: Instant) {
         self.started_at.get_or_insert(now);
         self.forget_earlier_runs(now);
@@ -106,7 +107,7 @@ impl Broker {
             Input::DeviceResponded { connection, response, standby } => {
                 self.device_responded(connection, response, standby, now)
             }
-            Input::LegAttached(arrival) => self.leg_attached(arrival, now),
+            Input::LegAttached(attach) => self.leg_attached(attach, now),
             Input::LegLeft { leg, exit } => self.leg_left(leg, exit, now),
             Input::IdentityRevoked { principal, reason } => self.identity_revoked(&principal, &reason, now),
             Input::ScopeChanged { service, scope, until } => self.scope_changed(&service, &scope, until, now),
@@ -116,29 +117,29 @@ impl Broker {
         }
     }
 
-    /// Time has passed: whatever was due is dealt with.
+    /// Processes all deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((_, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timed_out(id, now);
         }
     }
 
-    /// What must be done next, until there is nothing.
+    /// Returns the next queued output.
     pub fn next_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When to call [`Broker::handle_timeout`].
+    /// Returns the next deadline, at which [`Broker::handle_timeout`] must be called.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// Streams under way: handshakes, and those that are open or interrupted.
+    /// Returns the number of streams: handshakes, open and interrupted streams.
     pub fn streams(&self) -> usize {
         self.stream_counts.total()
     }
 
-    /// Those of them that would not outlive the hub.
+    /// Returns the number of streams that would not survive a restart of the hub.
     pub fn non_resumable_streams(&self) -> usize {
         let bound = |stream: &&Stream| match stream.phase {
             Phase::Joined => !stream.resumes(),
@@ -148,37 +149,37 @@ impl Broker {
         self.streams.values().filter(bound).count()
     }
 
-    /// Ended streams of which something is kept: handshakes that failed, and what an earlier run of the hub had opened.
+    /// Returns the number of retained ended streams: failed handshakes, and adopted streams of an earlier run.
     pub fn retained(&self) -> usize {
         self.failed + self.ended_adopted.len()
     }
 
-    /// How many devices are online.
+    /// Returns the number of online devices.
     pub fn devices_online(&self) -> usize {
         self.devices.len()
     }
 
-    /// A device's connection, if it is online, with what it said of itself, and from where.
+    /// Returns an online device's connection, hello and address.
     pub fn online(&self, device: &DeviceId) -> Option<(ConnectionId, &Hello, SocketAddr)> {
         self.devices.get(device).map(|online| (online.connection, &online.hello, online.address))
     }
 
-    /// Whether the device is online with this run of its agent, and on which connection.
+    /// Returns the device's connection if it is online with this run of its agent.
     pub fn connection_of_run(&self, device: &DeviceId, run: u64) -> Option<ConnectionId> {
         self.devices.get(device).filter(|online| online.hello.run == run).map(|online| online.connection)
     }
 
-    /// Whether the device was asked for this stream on that connection, and has not answered.
+    /// Reports whether the device was asked for the stream on this connection and has not responded.
     pub fn awaits_response(&self, stream: StreamId, connection: ConnectionId) -> bool {
         self.streams.get(&stream).is_some_and(|stream| stream.phase == Phase::Requested { connection })
     }
 
-    /// Whether there is this stream, or may still be.
+    /// Reports whether the stream exists: requested, open or interrupted.
     pub fn has_stream(&self, stream: StreamId) -> bool {
         self.streams.get(&stream).is_some_and(|stream| stream.phase.word().is_some())
     }
 
-    /// Every stream that is or may still be: what was asked for, how far it has come, and since when.
+    /// Returns every existing stream with its request, state and time of request.
     pub fn all_streams(&self) -> impl Iterator<Item = (StreamId, &OpenRequest, &'static str, Instant)> {
         self.streams
             .iter()
@@ -208,7 +209,7 @@ impl Broker {
         debug_assert!(self.devices.get(&device).is_some_and(|online| online.connection == connection));
     }
 
-    /// A connection that was displaced is no longer the device's, and its end says nothing about the device.
+    /// The end of a displaced connection says nothing about the device.
     fn device_disconnected(&mut self, device: &DeviceId, connection: ConnectionId, reason: String, now: Instant) {
         if self.devices.get(device).is_none_or(|online| online.connection != connection) {
             return;
@@ -235,12 +236,12 @@ impl Broker {
         match &stream.phase {
             Phase::AwaitingDevice => self.refuse(id, RefusalKind::DeviceOffline.into(), now),
             Phase::Requested { .. } => {
-                let refusal = Refusal::new(RefusalKind::HandshakeTimedOut, "the device did not answer");
+                let refusal = Refusal::new(RefusalKind::HandshakeTimedOut, "the device did not respond");
                 self.refuse(id, refusal, now);
             }
             Phase::Accepted => {
                 let absent = if stream.device.leg().is_none() { Role::Device } else { Role::Service };
-                let detail = format!("the {absent} did not come to the streaming endpoint");
+                let detail = format!("the {absent} did not connect to the streaming endpoint");
                 self.refuse(id, Refusal::new(RefusalKind::HandshakeTimedOut, detail), now);
             }
             Phase::Joined => self.end(id, RefusalKind::AccessEnded.into(), now),
@@ -251,8 +252,8 @@ impl Broker {
         }
     }
 
-    /// A handshake has failed: everybody who waits for it is told. It is remembered until its tokens are void, so
-    /// that a side still on its way hears the reason too.
+    /// Fails a handshake and tells everyone who waits for it. It is retained until its tokens expire, so that a leg
+    /// that is still connecting learns the cause.
     fn refuse(&mut self, id: StreamId, refusal: Refusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if matches!(stream.phase, Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. }) {
@@ -266,7 +267,7 @@ impl Broker {
             self.outputs.push_back(Output::CancelRequest { connection, stream: id });
         }
         if stream::DEVICE_REFUSALS.contains(&refusal.kind) {
-            // Whoever refuses does not come.
+            // A device that refused does not connect.
             stream.device.revoke_token();
         }
         let expected = stream.device.has_unspent_token() || stream.service.has_unspent_token();
@@ -328,7 +329,7 @@ impl Broker {
         let of_device = |stream: &Stream| stream.request.device == *device && predicate(&stream.phase);
         let mut ids: Vec<_> =
             self.streams.iter().filter(|(_, s)| of_device(s)).map(|(id, s)| (s.requested_at, *id)).collect();
-        // Who asked first is served first, and a seed always gives the same run.
+        // In the order of the requests; deterministic for a given seed.
         ids.sort_unstable();
         ids.into_iter().map(|(_, id)| id).collect()
     }

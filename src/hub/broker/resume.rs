@@ -1,57 +1,33 @@
-//! A stream that comes apart, until both sides are back or it is given up.
+//! Interrupted streams, until both legs are back or the stream is abandoned.
 //!
-//! Nothing here is needed for the sides to come back: what a ticket says is enough, for a hub that has started anew as
-//! well. What is remembered of an interrupted stream is what lets it be ended.
+//! A ticket alone suffices for the legs to return, also after a restart of the hub. What is kept of an interrupted
+//! stream serves to end it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::stream::{Phase, Stream};
-use super::{Broker, Event, LegAttach, OpenRequest, Operation, Output};
+use super::{Broker, LegAttach, OpenRequest, Output};
+use crate::hub::event::{Event, Operation};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
-use crate::proto::limits::RECENTLY_CLOSED_STREAMS;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
 use crate::proto::stream::StreamProtocol;
 
-/// The sides of an earlier run's streams notice its end at different times.
+/// Reserve for the legs of an earlier run's streams, which notice its end at different times.
 const EARLIER_RUN_GRACE: Duration = Duration::from_secs(60);
 
-/// Why nobody will come back to a device's side.
-const AGENT_STARTED: &str = "the agent was started anew";
+/// The reason why a device's leg cannot return.
+const AGENT_STARTED: &str = "the agent was restarted";
 
-/// Whose stream it was, is certain by then.
-const ENDED: &str = "the resume token of an ended stream";
-
-/// The last streams that ended well.
-#[derive(Debug, Default)]
-pub(super) struct RecentlyClosed {
-    ids: HashSet<StreamId>,
-    oldest_first: VecDeque<StreamId>,
-}
-
-impl RecentlyClosed {
-    pub(super) fn insert(&mut self, id: StreamId) {
-        if self.ids.insert(id) {
-            self.oldest_first.push_back(id);
-        }
-        if self.oldest_first.len() > RECENTLY_CLOSED_STREAMS
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-    }
-
-    fn contains(&self, id: &StreamId) -> bool {
-        self.ids.contains(id)
-    }
-}
+/// The only cause that the leg may learn: it is the stream's own.
+const ENDED: &str = "resume token of an ended stream";
 
 impl Broker {
-    /// A joined stream has come apart: both sides are awaited. Another run of the agent than had it cannot go on with it.
+    /// Interrupts a joined stream: both legs are awaited. Another run of the agent cannot continue it.
     pub(super) fn interrupt(&mut self, id: StreamId, (by, reason): (Option<Role>, String), now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let event = stream.event(id, Operation::StreamInterrupted, "interrupted", now);
@@ -75,88 +51,88 @@ impl Broker {
         }
     }
 
-    /// A side comes back with its ticket.
-    pub(super) fn resume_leg(&mut self, arrival: LegAttach, ticket: &ResumeTicket, now: Instant) {
-        match self.check_ticket(&arrival, ticket, now) {
-            // It lost its connection while the stream ended, and cannot know that it did.
+    /// Attaches a leg that returns with its ticket.
+    pub(super) fn resume_leg(&mut self, attach: LegAttach, ticket: &ResumeTicket, now: Instant) {
+        match self.check_ticket(&attach, ticket, now) {
+            // The leg lost its connection while the stream ended, and cannot know that it did.
             Err(ENDED) if self.recently_closed.contains(&ticket.stream) => {
                 let refusal = RefusalKind::AlreadyEnded.into();
-                return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
+                return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
             }
-            Err(wrong) => return self.reject_leg(&arrival, wrong),
+            Err(wrong) => return self.reject_leg(&attach, wrong),
             Ok(()) => {}
         }
         let id = ticket.stream;
         if !self.streams.contains_key(&id) {
-            let stream = adopt(&arrival, ticket, now);
-            let own = arrival.scope.max_streams.filter(|_| ticket.role == Role::Service);
+            let stream = adopt(&attach, ticket, now);
+            let own = attach.scope.max_streams.filter(|_| ticket.role == Role::Service);
             if let Some(limit) = self.stream_counts.exceeded_limit(&stream.request, own) {
                 let refusal = Refusal::new(RefusalKind::HubBusy, limit);
-                return self.outputs.push_back(Output::Refuse { leg: arrival.leg, refusal });
+                return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
             }
             self.stream_counts.add(&stream.request.device, &stream.request.service);
             self.streams.insert(id, stream);
             self.await_legs(id, now);
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return self.refuse_return(arrival.leg) };
+        let Some(stream) = self.streams.get_mut(&id) else { return self.refuse_return(attach.leg) };
         if stream.phase == Phase::Joined {
-            // The side noticed what the hub has not: the other side is sent to come back too. How the service's former
-            // leg leaves is still of interest.
+            // The leg noticed a loss that the hub has not: the other leg must return too. The former service leg's exit
+            // still counts.
             self.outputs.push_back(Output::EndStream { stream: id, refusal: RefusalKind::Interrupted.into() });
-            self.interrupt(id, (Some(ticket.role), "it has come back on another connection".into()), now);
+            self.interrupt(id, (Some(ticket.role), "it returned on another connection".into()), now);
         } else if let Some(leg) = stream.slot(ticket.role).leg() {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
         }
-        if self.streams.contains_key(&id) { self.admit_leg(&arrival, now) } else { self.refuse_return(arrival.leg) }
+        if self.streams.contains_key(&id) { self.admit_leg(&attach, now) } else { self.refuse_return(attach.leg) }
     }
 
-    /// A side that has come back need not wait.
+    /// Refuses a returned leg whose stream cannot be continued.
     fn refuse_return(&mut self, leg: ConnectionId) {
         let refusal = Refusal::new(RefusalKind::NotResumed, AGENT_STARTED);
         self.outputs.push_back(Output::Refuse { leg, refusal });
     }
 
-    /// Whether a ticket is its owner's, and for a stream that is not over.
-    fn check_ticket(&self, arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Result<(), &'static str> {
-        let bridge = &arrival.bridge;
-        if ticket.principal() != arrival.principal {
-            return Err("the resume token of another role or identity");
+    /// Checks that a ticket belongs to this identity, and that its stream has not ended.
+    fn check_ticket(&self, attach: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Result<(), &'static str> {
+        let bridge = &attach.bridge;
+        if ticket.principal() != attach.principal {
+            return Err("resume token of another role or identity");
         }
         if (ticket.stream, &ticket.device, ticket.role) != (bridge.stream, &bridge.device, bridge.role) {
-            return Err("the resume token of another stream");
+            return Err("resume token of another stream");
         }
         let known = self.streams.get(&ticket.stream);
         if known.is_some_and(|stream| !stream.resumes() || stream.agent != ticket.agent) {
-            return Err("the resume token of an earlier handshake");
+            return Err("resume token of an earlier handshake");
         }
         match known.map(|stream| &stream.phase) {
             Some(Phase::Joined | Phase::Interrupted { .. }) => Ok(()),
             Some(Phase::Ending(_)) => Err(ENDED),
             Some(Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_)) => {
-                Err("a resume token before the stream was open")
+                Err("resume token before the stream was open")
             }
             None if ticket.hub == self.run || self.ended_adopted.contains(&ticket.stream) => Err(ENDED),
             None if self.accepts_earlier_run(now) => Ok(()),
-            None => Err("the resume token of an earlier run, too late"),
+            None => Err("resume token of an earlier run of the hub, too late"),
         }
     }
 
-    /// Whether streams of an earlier run may still come.
+    /// Reports whether legs of an earlier run's streams may still return.
     pub(super) fn accepts_earlier_run(&self, now: Instant) -> bool {
         let until =
             self.started_at.zip(self.settings.resume).map(|(started_at, grace)| started_at + grace + EARLIER_RUN_GRACE);
         until.is_some_and(|until| now < until)
     }
 
-    /// No stream of an earlier run is taken up any more: there is nothing left to know about those that were.
+    /// Forgets the adopted streams that have ended, once no more are adopted.
     pub(super) fn forget_earlier_runs(&mut self, now: Instant) {
         if !self.ended_adopted.is_empty() && !self.accepts_earlier_run(now) {
             self.ended_adopted = HashSet::new();
         }
     }
 
-    /// Another run of an agent cannot go on with what this one had.
+    /// Abandons the interrupted streams of an agent's earlier run.
     pub(super) fn agent_started(&mut self, device: &DeviceId, run: u64, now: Instant) {
         let orphaned = |stream: &Stream| {
             matches!(stream.phase, Phase::Interrupted { .. }) && stream.request.device == *device && stream.agent != run
@@ -166,14 +142,14 @@ impl Broker {
         }
     }
 
-    /// An interrupted stream is broken: whoever is back is told.
+    /// Ends an interrupted stream as broken. A returned leg is refused with the reason.
     pub(super) fn abandon(&mut self, id: StreamId, reason: Refusal, now: Instant) {
         self.finish_interrupted(id, "broken", &reason, now);
     }
 
-    /// An interrupted stream is over as it should be: one side has all of it, and knows that the other does.
+    /// Ends an interrupted stream as complete: one leg has received all of it, and knows that the other has too.
     pub(super) fn close(&mut self, id: StreamId, now: Instant) {
-        self.recently_closed.insert(id);
+        self.recently_closed.insert(id, ());
         self.finish_interrupted(id, "closed", &RefusalKind::AlreadyEnded.into(), now);
     }
 
@@ -190,7 +166,7 @@ impl Broker {
         self.forget(id);
     }
 
-    /// A stream that this run did not open is not known by its absence when it has ended.
+    /// Remembers the end of an adopted stream, which its absence does not show.
     pub(super) fn remember_ended(&mut self, id: StreamId, stream: &Stream) {
         if stream.adopted {
             self.ended_adopted.insert(id);
@@ -198,15 +174,15 @@ impl Broker {
     }
 }
 
-/// What the ticket says is all there is, and enough. What its service may reach is known when that comes.
-fn adopt(arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
+/// Rebuilds a stream of an earlier run from its ticket. The service's scope is set when its leg returns.
+fn adopt(attach: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
     let request = OpenRequest {
         device: ticket.device.clone(),
         name: Some(ticket.name.clone()),
         scope: Scope::everything(),
         until: None,
         service: ticket.service.clone(),
-        source: arrival.address,
+        source: attach.address,
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
@@ -215,14 +191,14 @@ fn adopt(arrival: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
         standby: false,
         early: Bytes::new(),
     };
-    let mut stream = Stream::new(arrival.leg, request, now);
+    let mut stream = Stream::new(attach.leg, request, now);
     stream.requester = None;
     (stream.protocol, stream.agent, stream.adopted) = (Some(StreamProtocol::Resumable), ticket.agent, true);
     stream
 }
 
 impl Stream {
-    /// What the log says when both sides have met.
+    /// Returns the event of a joined stream: opened or resumed.
     pub(super) fn opened(&self, id: StreamId, now: Instant) -> Event {
         match self.phase {
             Phase::Interrupted { since, .. } => {
@@ -236,22 +212,5 @@ impl Stream {
             | Phase::Joined
             | Phase::Ending(_) => self.event(id, Operation::StreamOpened, "opened", now),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_streams_that_ended_well_are_known_and_no_more_than_that() {
-        let id = |number: usize| StreamId::from_bytes((number as u128).to_be_bytes());
-        let mut recent = RecentlyClosed::default();
-        (0..RECENTLY_CLOSED_STREAMS + 2).for_each(|number| recent.insert(id(number)));
-        recent.insert(id(RECENTLY_CLOSED_STREAMS));
-        assert!(
-            !recent.contains(&id(1)) && recent.contains(&id(2)) && recent.contains(&id(RECENTLY_CLOSED_STREAMS + 1))
-        );
-        assert_eq!((recent.ids.len(), recent.oldest_first.len()), (RECENTLY_CLOSED_STREAMS, RECENTLY_CLOSED_STREAMS));
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of connections and streams when an identity or its scope changes.
+//! Changes of identities and scopes, applied to connections and streams.
 
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ impl Broker {
         }
     }
 
-    /// A stream's service may reach this from now on; the stream ends if it is outside of it.
+    /// Applies a service's new scope to a stream, and ends the stream if it is outside.
     pub(super) fn rescope(&mut self, id: StreamId, scope: &Scope, until: Option<Instant>, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.request.scope = scope.clone();
@@ -41,7 +41,7 @@ impl Broker {
             }
         };
         if !covered {
-            self.end(id, Refusal::new(RefusalKind::NotPermitted, "the service may no longer reach this"), now);
+            self.end(id, Refusal::new(RefusalKind::NotPermitted, "the service's scope no longer covers it"), now);
         } else if until.is_some_and(|until| until <= now) {
             self.end(id, RefusalKind::AccessEnded.into(), now);
         } else if let Some(timer) = timer {
@@ -55,7 +55,7 @@ impl Broker {
         }
     }
 
-    /// Ends a stream, however far it has come.
+    /// Ends a stream in any phase.
     pub(super) fn end(&mut self, id: StreamId, reason: Refusal, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         match stream.phase {
@@ -72,7 +72,7 @@ impl Broker {
         }
     }
 
-    /// In an order that a seed always gives again.
+    /// Returns the matching streams in a deterministic order.
     pub(super) fn ids(&self, predicate: impl Fn(&Stream) -> bool) -> Vec<StreamId> {
         let mut ids: Vec<_> = self.streams.iter().filter(|(_, stream)| predicate(stream)).map(|(id, _)| *id).collect();
         ids.sort_unstable();

@@ -1,9 +1,10 @@
-//! One stream as the broker knows it.
+//! The broker's state of one stream.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Event, OpenRequest, Operation};
+use super::OpenRequest;
+use crate::hub::event::{Event, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -11,35 +12,35 @@ use crate::proto::resume::ResumeTicket;
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
 
-/// How far a stream has come.
+/// The phase of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The device is offline; the service waits for it.
+    /// The device is offline, and the service waits for it.
     AwaitingDevice,
-    /// The device on this connection was asked.
+    /// The request was sent to the device on this connection.
     Requested {
-        /// Which connection.
+        /// The control connection.
         connection: ConnectionId,
     },
-    /// The device accepted; both sides are awaited.
+    /// The device accepted; both legs are awaited.
     Accepted,
-    /// The handshake failed; whoever still comes is told.
+    /// The handshake failed; legs that still connect are refused with the reason.
     Failed(Refusal),
-    /// Both sides are there.
+    /// Both legs are joined.
     Joined,
-    /// They were, and are told that the stream is over, and why: nothing brings it back.
+    /// The legs are being told that the stream has ended, and why; it cannot be resumed.
     Ending(Refusal),
-    /// They were, and are awaited again.
+    /// A connection was lost; both legs are awaited again.
     Interrupted {
-        /// From then, as far as this hub knows …
+        /// The start of the interruption, as far as this hub knows.
         since: Instant,
-        /// … until then.
+        /// The end of the grace period.
         until: Instant,
     },
 }
 
 impl Phase {
-    /// For whoever looks on; nothing for what is only remembered.
+    /// Returns the state's word for the operator; `None` for a failed handshake.
     pub(super) fn word(&self) -> Option<&'static str> {
         match self {
             Self::AwaitingDevice => Some("waiting"),
@@ -55,21 +56,21 @@ impl Phase {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) request: OpenRequest,
-    /// The service's connection, until it has its answer.
+    /// The service's request, until its result.
     pub(super) requester: Option<ConnectionId>,
     pub(super) requested_at: Instant,
-    /// How long an offline device is waited for.
+    /// The deadline for an offline device to come online.
     pub(super) connect_deadline: Instant,
-    /// How long both sides are waited for, once the device was asked.
+    /// The deadline of the handshake, once the device was asked.
     pub(super) handshake_deadline: Option<Instant>,
     pub(super) protocol: Option<StreamProtocol>,
-    /// Whether the connections of both sides go on after the stream: those that first came to it.
+    /// The legs' connections are reused after the stream: those that were attached first.
     pub(super) reusable: bool,
-    /// The run of the agent that has, or had, the device's end.
+    /// The run of the agent that holds the device's end.
     pub(super) agent: u64,
-    /// When both sides first met, as far as this hub knows.
+    /// The time at which the stream was first joined, as far as this hub knows.
     pub(super) opened_at: Option<Instant>,
-    /// It was opened by an earlier run of the hub.
+    /// Opened by an earlier run of the hub.
     pub(super) adopted: bool,
     pub(super) phase: Phase,
     pub(super) timer: Option<Instant>,
@@ -97,7 +98,7 @@ impl Stream {
         }
     }
 
-    /// Which of a device's forwards it is for.
+    /// Chooses the device's forward for the stream.
     pub(super) fn choose_forward(&self, hello: &Hello) -> Result<StreamName, Refusal> {
         if let Some(requested) =
             self.request.name.as_ref().filter(|name| hello.accepts_any_name && self.request.scope.covers_stream(name))
@@ -122,7 +123,7 @@ impl Stream {
         }
     }
 
-    /// Whether this identity is one of the stream's two.
+    /// Reports whether the identity is one of the stream's two.
     pub(super) fn belongs_to(&self, principal: &Principal) -> bool {
         let id = principal.id.as_str();
         match principal.role {
@@ -131,12 +132,12 @@ impl Stream {
         }
     }
 
-    /// Whether its ends outlive their connections.
+    /// Reports whether the stream survives the loss of its connections.
     pub(super) fn resumes(&self) -> bool {
         self.protocol == Some(StreamProtocol::Resumable)
     }
 
-    /// What one of its ends comes back with, where it can.
+    /// Returns the resume ticket of one end, if the stream can be resumed.
     pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<ResumeTicket> {
         let name = self.request.name.clone().filter(|_| self.resumes())?;
         let (device, service) = (self.request.device.clone(), self.request.service.clone());
@@ -157,7 +158,7 @@ impl Stream {
     }
 }
 
-/// One side's way in: a token that is spent once, then the connection that spent it.
+/// One leg's slot: its one-time token, then its connection.
 #[derive(Debug, Default)]
 pub(super) struct LegSlot {
     token: Option<(SecretHash, Instant)>,
@@ -167,33 +168,33 @@ pub(super) struct LegSlot {
 }
 
 impl LegSlot {
-    /// A token was given out; any earlier one is void.
+    /// Sets the slot's token; an earlier one is void.
     pub(super) fn issue_token(&mut self, token: &StreamToken, until: Instant) {
         self.token = Some((token.hash(), until));
         self.spent = false;
     }
 
-    /// No token is good any more.
+    /// Voids the token.
     pub(super) fn revoke_token(&mut self) {
         self.token = None;
     }
 
-    /// Whether somebody may still come with the token.
+    /// Reports whether a leg may still attach with the token.
     pub(super) fn has_unspent_token(&self) -> bool {
         self.token.is_some() && !self.spent
     }
 
-    /// Spends the token. The hash is compared first, and in constant time, so that only its owner learns more.
+    /// Spends the token. The hash is compared first and in constant time, so that only the token's owner learns more.
     pub(super) fn spend_token(&mut self, presented: &SecretHash, now: Instant) -> Result<(), &'static str> {
         match &self.token {
-            Some((token, _)) if token != presented => Err("a wrong token"),
-            Some(_) if self.spent => Err("a token that was used before"),
-            Some((_, until)) if now >= *until => Err("an expired token"),
+            Some((token, _)) if token != presented => Err("wrong token"),
+            Some(_) if self.spent => Err("token already used"),
+            Some((_, until)) if now >= *until => Err("expired token"),
             Some(_) => {
                 self.spent = true;
                 Ok(())
             }
-            None => Err("a token before any was given out"),
+            None => Err("token before any was issued"),
         }
     }
 
@@ -211,7 +212,7 @@ impl LegSlot {
     }
 }
 
-/// What a device may refuse with: it speaks for itself and its targets, not for the hub.
+/// The refusals that a device may give: for itself and its targets, not for the hub.
 pub(super) const DEVICE_REFUSALS: [RefusalKind; 5] = [
     RefusalKind::RejectedByDevice,
     RefusalKind::StreamNotOffered,

@@ -1,4 +1,4 @@
-//! How many streams there are: of a device, of a service, in all.
+//! Counts of streams and their limits: per device, per service, in all.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,26 +7,26 @@ use super::OpenRequest;
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::limits;
 
-/// How many at once.
+/// Limits on concurrent streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// To one device.
+    /// For one device.
     pub per_device: usize,
     /// For one service.
     pub per_service: usize,
-    /// In the hub.
+    /// For the hub.
     pub total: usize,
 }
 
 impl StreamLimits {
-    /// For handshakes under way.
+    /// The default limits on handshakes.
     pub const PENDING: Self = Self {
         per_device: limits::PENDING_PER_DEVICE,
         per_service: limits::PENDING_PER_SERVICE,
         total: limits::PENDING_PER_HUB,
     };
 
-    /// For streams, handshakes included.
+    /// The default limits on streams, handshakes included.
     pub const STREAMS: Self = Self {
         per_device: limits::STREAMS_PER_DEVICE,
         per_service: limits::STREAMS_PER_SERVICE,
@@ -34,7 +34,7 @@ impl StreamLimits {
     };
 }
 
-/// The counts against one set of caps.
+/// The counts that are compared with one set of limits.
 #[derive(Debug)]
 pub(super) struct StreamCounts {
     limits: StreamLimits,
@@ -44,12 +44,12 @@ pub(super) struct StreamCounts {
 }
 
 impl StreamCounts {
-    /// Nothing yet.
+    /// Counts of zero.
     pub(super) fn new(limits: StreamLimits) -> Self {
         Self { limits, devices: HashMap::new(), services: HashMap::new(), total: 0 }
     }
 
-    /// Whose limit one more would pass, if any.
+    /// Returns the limit that one more stream would exceed, if any.
     pub(super) fn exceeded_limit(&self, request: &OpenRequest, service_limit: Option<u32>) -> Option<&'static str> {
         let count = |map: Option<&usize>| map.copied().unwrap_or(0);
         if self.total >= self.limits.total {
@@ -67,21 +67,21 @@ impl StreamCounts {
         }
     }
 
-    /// One more.
+    /// Counts one more stream.
     pub(super) fn add(&mut self, device: &DeviceId, service: &ServiceName) {
         *self.devices.entry(device.clone()).or_default() += 1;
         *self.services.entry(service.clone()).or_default() += 1;
         self.total += 1;
     }
 
-    /// One less.
+    /// Counts one stream less.
     pub(super) fn remove(&mut self, device: &DeviceId, service: &ServiceName) {
         decrease(&mut self.devices, device);
         decrease(&mut self.services, service);
         self.total = self.total.saturating_sub(1);
     }
 
-    /// How many in all.
+    /// Returns the total.
     pub(super) fn total(&self) -> usize {
         self.total
     }

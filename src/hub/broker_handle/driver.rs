@@ -1,4 +1,4 @@
-//! What the broker decides, carried out: one input at a time, then every output it caused.
+//! The broker's driver: processes one input at a time, then executes every output that it caused.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,9 +12,8 @@ use super::{
     StreamTotals,
 };
 use crate::hub::activity::Activity;
-use crate::hub::broker::{
-    Broker, DeviceRequest, Input, JoinedStream, LegAttach, OpenRequest, Operation, Output, Settings,
-};
+use crate::hub::broker::{Broker, DeviceRequest, Input, JoinedStream, LegAttach, OpenRequest, Output, Settings};
+use crate::hub::event::Operation;
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::websocket::Transport;
@@ -24,37 +23,37 @@ use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
 
-/// A device's control connection, as the driver reaches it.
+/// The channels to an online device.
 #[derive(Debug)]
 struct Device {
     commands: mpsc::Sender<DeviceCommand>,
     since: Timestamp,
     round_trip: Arc<RoundTrip>,
-    /// Its connections that stand by, the one that was used last at the end.
+    /// Its standby connections, the last used at the end.
     standbys: Vec<oneshot::Sender<StandbyRequest>>,
-    /// What it was asked on those, and has not yet answered: dropped, that is withdrawn.
+    /// Requests on standby connections without a response: dropping the guard withdraws the request.
     withdrawals: HashMap<StreamId, DropGuard>,
 }
 
-/// The broker with everybody it can answer.
+/// The broker and the channels to everyone it serves.
 pub(super) struct BrokerDriver<T> {
     broker: Broker,
     activity: Activity,
     devices: HashMap<ConnectionId, Device>,
     requesters: HashMap<ConnectionId, oneshot::Sender<OpenResult>>,
-    /// The side that is arriving, and what is said of it.
+    /// The leg that is being attached, and its outcome.
     attaching: Option<ConnectionId>,
     attachment: Option<Result<Attachment<T>, Refusal>>,
     rendezvous: HashMap<ConnectionId, oneshot::Sender<Rendezvous<T>>>,
     active: HashMap<StreamId, Arc<ActiveStream>>,
     totals: watch::Sender<StreamTotals>,
     draining: bool,
-    /// The deadline that is waited for.
+    /// The deadline that the timer task sleeps for.
     armed_deadline: Option<Instant>,
 }
 
 impl<T: Transport> BrokerDriver<T> {
-    /// With nobody there yet; tells how many streams there are.
+    /// A broker without devices or streams. `totals` publishes the numbers of streams.
     pub(super) fn new(settings: Settings, activity: Activity, totals: watch::Sender<StreamTotals>) -> Self {
         Self {
             broker: Broker::new(settings, random::bytes),
@@ -71,7 +70,7 @@ impl<T: Transport> BrokerDriver<T> {
         }
     }
 
-    /// A device has said hello.
+    /// Registers an online device.
     pub(super) fn register_device(&mut self, device: DeviceId, registration: DeviceRegistration) {
         let DeviceRegistration { connection, hello, address, round_trip, commands } = registration;
         let device_at =
@@ -80,7 +79,7 @@ impl<T: Transport> BrokerDriver<T> {
         self.handle(Input::DeviceConnected { device, connection, hello, address });
     }
 
-    /// A service asks for a stream.
+    /// Requests a stream. The result arrives on the channel.
     pub(super) fn open(&mut self, requester: ConnectionId, request: OpenRequest) -> oneshot::Receiver<OpenResult> {
         let (sender, result) = oneshot::channel();
         self.requesters.insert(requester, sender);
@@ -88,14 +87,14 @@ impl<T: Transport> BrokerDriver<T> {
         result
     }
 
-    /// A side shows its token.
-    pub(super) fn attach_leg(&mut self, arrival: LegAttach) -> Result<Attachment<T>, Refusal> {
-        (self.attaching, self.attachment) = (Some(arrival.leg), None);
-        self.handle(Input::LegAttached(arrival));
+    /// Attaches a leg with its credential.
+    pub(super) fn attach_leg(&mut self, attach: LegAttach) -> Result<Attachment<T>, Refusal> {
+        (self.attaching, self.attachment) = (Some(attach.leg), None);
+        self.handle(Input::LegAttached(attach));
         self.attachment.take().unwrap_or_else(|| Err(RefusalKind::PeerGone.into()))
     }
 
-    /// Something happened.
+    /// Processes an input and executes its outputs.
     pub(super) fn handle(&mut self, input: Input) {
         self.unregister(&input);
         self.disarm_withdrawal(&input);
@@ -104,19 +103,19 @@ impl<T: Transport> BrokerDriver<T> {
         self.execute_outputs();
     }
 
-    /// Time has passed.
+    /// Processes all deadlines that have passed.
     pub(super) fn handle_timeout(&mut self) {
         self.broker.handle_timeout(clock::now());
         self.execute_outputs();
     }
 
-    /// The next deadline, for whoever waits for it.
+    /// Returns the next deadline for the timer task to sleep for.
     pub(super) fn arm_timer(&mut self) -> Option<Instant> {
         self.armed_deadline = self.broker.next_deadline();
         self.armed_deadline
     }
 
-    /// Whether there is a deadline before the one that is waited for: said once.
+    /// Reports, once, whether a deadline precedes the one that is slept for.
     pub(super) fn take_earlier_deadline(&mut self) -> bool {
         let next = self.broker.next_deadline();
         let earlier = next.is_some_and(|next| self.armed_deadline.is_none_or(|armed_deadline| next < armed_deadline));
@@ -126,7 +125,7 @@ impl<T: Transport> BrokerDriver<T> {
         earlier
     }
 
-    /// Every stream ends, and nobody meets any more.
+    /// Ends every stream and refuses every waiting leg.
     pub(super) fn end_all(&mut self) {
         self.active.values().for_each(|active| active.end(RefusalKind::Draining.into()));
         for (_, rendezvous) in self.rendezvous.drain() {
@@ -134,7 +133,7 @@ impl<T: Transport> BrokerDriver<T> {
         }
     }
 
-    /// Lets go of everybody without the broker, which is asked no more.
+    /// Releases everyone without the broker, whose state can no longer be trusted.
     pub(super) fn abort(&mut self) {
         self.end_all();
         self.requesters.clear();
@@ -149,13 +148,13 @@ impl<T: Transport> BrokerDriver<T> {
         self.totals.send_if_modified(|current| std::mem::replace(current, totals) != totals);
     }
 
-    /// Which streams keep a hub from ending matters only when it wants to.
+    /// The blocking streams are counted only while the hub drains.
     fn totals(&self) -> StreamTotals {
         let all = self.broker.streams();
         StreamTotals { all, blocking: if self.draining { self.broker.non_resumable_streams() } else { all } }
     }
 
-    /// Forgets how to reach who has gone.
+    /// Removes the channels of those who have left.
     fn unregister(&mut self, input: &Input) {
         match input {
             Input::DeviceDisconnected { connection, .. } => drop(self.devices.remove(connection)),
@@ -208,7 +207,8 @@ impl<T: Transport> BrokerDriver<T> {
             }
             Output::StreamEnded { stream } => drop(self.active.remove(&stream)),
             Output::Record(mut event) => {
-                // A stream that comes apart, or is given up after that, is the broker's to tell of.
+                // Interruptions, and the end of interrupted streams, are recorded by the broker, which does not count
+                // bytes.
                 if matches!(event.operation, Operation::StreamClosed | Operation::StreamInterrupted) {
                     let active = event.stream.and_then(|stream| self.active.get(&stream));
                     event.bytes = Some(active.map(|active| active.counters.total()).unwrap_or_default());
@@ -218,7 +218,7 @@ impl<T: Transport> BrokerDriver<T> {
         }
     }
 
-    /// A device's connection stands by, for as long as the device is online. Those that are gone make room.
+    /// Adds a standby connection of an online device. Closed ones make room.
     pub(super) fn add_standby(&mut self, standby: DeviceStandby) {
         let connection = self.broker.connection_of_run(&standby.device, standby.run);
         if let Some(device) = connection.and_then(|connection| self.devices.get_mut(&connection)) {
@@ -229,7 +229,7 @@ impl<T: Transport> BrokerDriver<T> {
         }
     }
 
-    /// On a connection that stands by, if there is one.
+    /// Sends a request on a standby connection, else on the control connection.
     fn request(&mut self, connection: ConnectionId, mut request: DeviceRequest) {
         let Some(device) = self.devices.get_mut(&connection) else { return };
         let (withdrawn, stream) = (CancellationToken::new(), request.stream);
@@ -245,7 +245,8 @@ impl<T: Transport> BrokerDriver<T> {
         self.send_command(connection, DeviceCommand::RequestStream(Box::new(request)));
     }
 
-    /// A connection that stood by broke before its answer. The others, which went the same way, are not tried.
+    /// Repeats a request on the control connection. The other standby connections, which took the same path, are
+    /// dropped.
     pub(super) fn request_on_control(&mut self, connection: ConnectionId, request: DeviceRequest) {
         let Some(device) = self.devices.get_mut(&connection) else { return };
         device.standbys.clear();
@@ -256,7 +257,7 @@ impl<T: Transport> BrokerDriver<T> {
         }
     }
 
-    /// What was answered need not be withdrawn.
+    /// Keeps a request that has its response from being withdrawn.
     fn disarm_withdrawal(&mut self, input: &Input) {
         if let Input::DeviceResponded { connection, response, standby: true } = input
             && let Some(device) = self.devices.get_mut(connection)
@@ -266,13 +267,13 @@ impl<T: Transport> BrokerDriver<T> {
         }
     }
 
-    /// A side that is gone by now has said so, or will: its farewell ends the stream.
+    /// Joins two legs. If one is gone, its guard ends the stream.
     fn join(&mut self, joined: JoinedStream) {
         let device = self.rendezvous.remove(&joined.device_leg);
         let service = self.rendezvous.remove(&joined.service_leg);
         let (Some(device), Some(service)) = (device, service) else { return };
         let (sender, receiver) = oneshot::channel();
-        // One that was interrupted goes on counting.
+        // A resumed stream keeps its counters.
         let counters = self.active.remove(&joined.stream).map(|active| active.counters.clone()).unwrap_or_default();
         let active = Arc::new(ActiveStream { counters, ..ActiveStream::default() });
         self.active.insert(joined.stream, active.clone());
@@ -280,7 +281,7 @@ impl<T: Transport> BrokerDriver<T> {
         let _ = service.send(Rendezvous::TakeOver(receiver, Box::new(joined), active));
     }
 
-    /// A device that lets its notices pile up is not reading: forgetting it here ends its connection.
+    /// Sends a command. A device that does not read them fills its queue: removing it here closes its connection.
     fn send_command(&mut self, connection: ConnectionId, command: DeviceCommand) {
         if let Some(device) = self.devices.get(&connection)
             && device.commands.try_send(command).is_err()
@@ -309,7 +310,7 @@ impl<T: Transport> BrokerDriver<T> {
         self.broker.has_stream(stream)
     }
 
-    /// What all streams that run have carried, to the device and to the service.
+    /// Returns the bytes relayed by all open streams, to devices and to services.
     pub(super) fn bytes_carried(&self) -> (u64, u64) {
         let totals = self.active.values().map(|active| active.counters.total());
         totals.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))

@@ -1,4 +1,7 @@
-//! The handle through which connections speak to the broker: one at a time.
+//! The handle to the broker, shared by all connections.
+//!
+//! In: the broker's inputs from any task, one processed at a time. Out: results, commands to devices, and legs handed
+//! from one task to the other. `driver` executes the broker's outputs.
 
 mod driver;
 
@@ -22,77 +25,78 @@ use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// Who asks whether the broker answers looks again this often while it is busy.
+/// The interval at which a ping retries while the broker is busy.
 const PING_RETRY: Duration = Duration::from_millis(10);
 
-/// Notices that a device's connection has not yet sent. Beyond this the device reads nothing and is dismissed.
+/// The limit on commands that a device's connection has not sent yet. A device that reads nothing reaches it, and is
+/// dropped.
 const MAX_QUEUED_COMMANDS: usize = 256;
 
-/// What a device's control connection is told.
+/// A command to a device's control connection.
 #[derive(Debug)]
 pub(super) enum DeviceCommand {
-    /// ResumeCredential this request on. Boxed: a queue has room for so many of the largest.
+    /// Send this request. Boxed: the queue reserves memory for its largest variant.
     RequestStream(Box<DeviceRequest>),
-    /// That request is void.
+    /// Cancel the request.
     CancelRequest(StreamId),
-    /// Another agent took over from this address; end.
+    /// Close: another agent, connected from this address, replaced this one.
     Displaced(SocketAddr),
-    /// The identity is no longer let in, for this reason; end.
+    /// Close: the identity is no longer valid, for this reason.
     Dismissed(RefusalKind),
-    /// The identity's keys have changed: is the one that was shown still good?
+    /// Check that the connection's key is still valid.
     RevalidateKey,
 }
 
-/// What a side that was let in is told.
+/// The outcome for an admitted leg.
 #[derive(Debug)]
 pub(super) enum Rendezvous<T> {
-    /// Hand your socket to the other side.
+    /// Hand the leg over to the task of the other one.
     HandOver(oneshot::Sender<Handover<T>>),
-    /// Take the other side's socket and carry the bytes.
+    /// Receive the other leg and relay the stream.
     TakeOver(oneshot::Receiver<Handover<T>>, Box<JoinedStream>, Arc<ActiveStream>),
-    /// There will be no meeting.
+    /// The stream will not be joined.
     Refused(Refusal),
 }
 
-/// A device's side, for the task that carries the stream.
+/// A device's leg, for the task that relays the stream.
 #[derive(Debug)]
 pub(super) struct Handover<T> {
-    /// The side.
+    /// The leg.
     pub leg: Leg<T>,
-    /// Where to give it back after the stream, if it stands by.
+    /// The channel on which the leg returns after the stream, if its connection can be reused.
     pub return_to: Option<oneshot::Sender<Leg<T>>>,
 }
 
-/// A device's connection stands by.
+/// A device's standby connection.
 #[derive(Debug)]
 pub(super) struct DeviceStandby {
-    /// Whose.
+    /// The device.
     pub device: DeviceId,
-    /// Of which run of its agent.
+    /// The run of its agent.
     pub run: u64,
-    /// Takes the next request. It is dropped when the device, or this run of it, is not online.
+    /// Receives the next request. Dropped when the device, or this run of its agent, is offline.
     pub requests: oneshot::Sender<StandbyRequest>,
 }
 
-/// A device is asked on a connection that stood by.
+/// A request to a device on a standby connection.
 #[derive(Debug)]
 pub(super) struct StandbyRequest {
-    /// The control connection that stands for the device.
+    /// The device's control connection.
     pub connection: ConnectionId,
-    /// What for.
+    /// The request.
     pub request: DeviceRequest,
-    /// The answer is no longer of interest.
+    /// Cancelled when the response is no longer needed.
     pub withdrawn: CancellationToken,
 }
 
-/// A stream that is open, for whoever watches or ends it.
+/// A joined stream, for the tasks that observe or end it.
 #[derive(Debug, Default)]
 pub(super) struct ActiveStream {
-    /// Bytes so far, over all interruptions.
+    /// Bytes relayed so far, across interruptions.
     pub counters: Arc<ByteCounters>,
-    /// Ends it.
+    /// Cancelled to end the stream.
     pub cancel: CancellationToken,
-    /// Why it was ended, if the hub did.
+    /// The reason, if the hub ended the stream.
     reason: OnceLock<Refusal>,
 }
 
@@ -103,7 +107,7 @@ impl ActiveStream {
         self.cancel.cancel();
     }
 
-    /// Why the hub ended it.
+    /// Returns the reason for which the hub ended the stream.
     pub(super) fn end_reason(&self) -> Refusal {
         self.reason.get().cloned().unwrap_or_else(|| RefusalKind::Draining.into())
     }
@@ -112,7 +116,7 @@ impl ActiveStream {
 type OpenResult = Result<Grant, Refusal>;
 type Attachment<T> = (Admission, oneshot::Receiver<Rendezvous<T>>);
 
-/// A device that has said hello.
+/// The registration of an online device.
 #[derive(Debug)]
 struct DeviceRegistration {
     connection: ConnectionId,
@@ -122,23 +126,23 @@ struct DeviceRegistration {
     commands: mpsc::Sender<DeviceCommand>,
 }
 
-/// How many streams there are.
+/// The numbers of streams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct StreamTotals {
     all: usize,
-    /// Those that a hub waits for before it ends: the others outlive it.
+    /// The streams that a draining hub waits for; the others survive its restart.
     blocking: usize,
 }
 
-/// Speaks to the broker.
+/// A handle to the broker. Clones share the broker.
 pub(super) struct BrokerHandle<T>(Arc<Inner<T>>);
 
-/// Where one is served after the other.
+/// The shared driver.
 struct Inner<T> {
-    /// Held while the broker decides and what it decided is noted, and for the lists that whoever runs the hub asks for: a
-    /// task of its own would cost every stream a dozen changes from one thread to another.
+    /// Held while the broker processes an input and its outputs are executed, and for the operator's lists. A task with
+    /// a queue would cost every stream a dozen thread switches.
     driver: Mutex<BrokerDriver<T>>,
-    /// There is a deadline that comes before the one that is waited for.
+    /// Notified when a deadline precedes the one that is slept for.
     earlier_deadline: Notify,
     totals: watch::Receiver<StreamTotals>,
 }
@@ -149,18 +153,18 @@ impl<T> Clone for BrokerHandle<T> {
     }
 }
 
-/// The broker is gone; there is nobody to ask.
+/// The refusal after a panic in the broker.
 const BROKER_DOWN: RefusalKind = RefusalKind::Draining;
 
 impl<T: Transport> BrokerHandle<T> {
-    /// With nobody there yet.
+    /// A broker without devices or streams.
     pub(super) fn new(settings: Settings, activity: Activity) -> Self {
         let (sender, totals) = watch::channel(StreamTotals::default());
         let driver = Mutex::new(BrokerDriver::new(settings, activity, sender));
         Self(Arc::new(Inner { driver, earlier_deadline: Notify::new(), totals }))
     }
 
-    /// Tells the broker when its deadlines have come, for ever.
+    /// Runs the broker's deadlines until dropped.
     pub(super) async fn run_timers(self) {
         loop {
             let deadline = self.with(BrokerDriver::arm_timer).unwrap_or_default();
@@ -177,7 +181,7 @@ impl<T: Transport> BrokerHandle<T> {
         }
     }
 
-    /// A device is online until the guard is dropped; its notices come on the channel.
+    /// Registers an online device until the guard is dropped. Its commands arrive on the channel.
     pub(super) fn register_device(
         &self,
         device: DeviceId,
@@ -193,63 +197,65 @@ impl<T: Transport> BrokerHandle<T> {
         Ok((receiver, self.leave_guard(left)))
     }
 
-    /// A device answered, on its control connection or a standby.
+    /// Passes on a device's response, which arrived on its control connection or on a standby connection.
     pub(super) fn device_responded(&self, connection: ConnectionId, response: StreamResponse, standby: bool) {
         self.handle(Input::DeviceResponded { connection, response, standby });
     }
 
-    /// A device's connection stands by for a request.
+    /// Registers a device's standby connection for one request.
     pub(super) fn add_standby(&self, standby: DeviceStandby) {
         let _ = self.with(|driver| driver.add_standby(standby));
     }
 
-    /// A standby connection broke before its device answered: it is asked on its control connection.
+    /// Repeats a request on the control connection after its standby connection broke without a response.
     pub(super) fn standby_failed(&self, connection: ConnectionId, request: DeviceRequest) {
         let _ = self.with(|driver| driver.request_on_control(connection, request));
     }
 
-    /// Asks for a stream and waits for the answer; the request is void when the caller stops waiting.
+    /// Requests a stream and waits for the result. Dropping the future cancels the request.
     pub(super) async fn open_stream(&self, requester: ConnectionId, request: OpenRequest) -> OpenResult {
         let _guard = self.leave_guard(Input::RequesterLeft { requester });
         let result = self.with(|driver| driver.open(requester, request))?;
         result.await.unwrap_or_else(|_| Err(BROKER_DOWN.into()))
     }
 
-    /// A side shows its token. If it is let in, it waits for its meeting, and has left when the guard is dropped.
-    pub(super) fn attach_leg(&self, arrival: LegAttach) -> Result<(Attachment<T>, LeaveGuard<T>), Refusal> {
-        let left = Input::LegLeft { leg: arrival.leg, exit: LegExit::Lost(None, String::new()) };
-        let attachment = self.with(|driver| driver.attach_leg(arrival))?;
+    /// Attaches a leg with its credential. If admitted, it waits for the rendezvous, and has left when the guard is
+    /// dropped.
+    pub(super) fn attach_leg(&self, attach: LegAttach) -> Result<(Attachment<T>, LeaveGuard<T>), Refusal> {
+        let left = Input::LegLeft { leg: attach.leg, exit: LegExit::Lost(None, String::new()) };
+        let attachment = self.with(|driver| driver.attach_leg(attach))?;
         Ok((attachment?, self.leave_guard(left)))
     }
 
-    /// A device, if it is online. Each is asked for by itself: a list of all of them would hold up every stream meanwhile.
+    /// Returns the presence of an online device. Each device is looked up by itself: a list of all would block every
+    /// stream meanwhile.
     pub(super) fn presence(&self, device: &DeviceId) -> Option<Presence> {
         self.with(|driver| driver.presence(device)).ok().flatten()
     }
 
-    /// How many they are.
+    /// Returns the number of online devices.
     pub(super) fn devices_online(&self) -> usize {
         self.with(|driver| driver.devices_online()).unwrap_or_default()
     }
 
-    /// Every stream, the oldest first.
+    /// Returns every stream, the oldest first.
     pub(super) fn all_streams(&self) -> Vec<StreamStatus> {
         let mut streams = self.with(|driver| driver.streams()).unwrap_or_default();
         streams.sort_by_key(|stream| Reverse(stream.age_seconds));
         streams
     }
 
-    /// Whether there is this stream.
+    /// Reports whether the stream exists.
     pub(super) fn has_stream(&self, stream: StreamId) -> bool {
         self.with(|driver| driver.has_stream(stream)).unwrap_or_default()
     }
 
-    /// What all streams that run have carried, to the device and to the service.
+    /// Returns the bytes relayed by all open streams, to devices and to services.
     pub(super) fn bytes_carried(&self) -> (u64, u64) {
         self.with(|driver| driver.bytes_carried()).unwrap_or_default()
     }
 
-    /// Whether the broker answers at all: waits, but holds up nobody, while it is busy.
+    /// Reports whether the broker works: waits while it is busy without blocking it, and fails once it has panicked.
     pub(super) async fn ping(&self) -> bool {
         loop {
             match self.0.driver.try_lock().map(drop) {
@@ -261,27 +267,27 @@ impl<T: Transport> BrokerHandle<T> {
         }
     }
 
-    /// Whoever runs the hub wants a stream to end.
+    /// Ends a stream for the operator.
     pub(super) fn kill_stream(&self, stream: StreamId) {
         self.handle(Input::StreamKilled { stream });
     }
 
-    /// No new streams from here on.
+    /// Refuses new streams from now on.
     pub(super) fn drain(&self) {
         self.handle(Input::Drain);
     }
 
-    /// Returns when no stream is left that would not outlive the hub.
+    /// Waits until no stream is left that would not survive a restart.
     pub(super) async fn wait_drained(&self) {
         let _ = self.0.totals.clone().wait_for(|totals| totals.blocking == 0).await;
     }
 
-    /// How many streams there are.
+    /// Returns the number of streams.
     pub(super) fn streams(&self) -> usize {
         self.0.totals.borrow().all
     }
 
-    /// How many of them a hub that drains still waits for.
+    /// Returns the number of streams that a draining hub waits for.
     pub(super) fn blocking_streams(&self) -> usize {
         self.0.totals.borrow().blocking
     }
@@ -291,13 +297,13 @@ impl<T: Transport> BrokerHandle<T> {
         let _ = self.with(BrokerDriver::end_all);
     }
 
-    /// Something happened.
+    /// Processes an input.
     pub(super) fn handle(&self, input: Input) {
         let _ = self.with(|driver| driver.handle(input));
     }
 
     fn with<R>(&self, action: impl FnOnce(&mut BrokerDriver<T>) -> R) -> Result<R, Refusal> {
-        // Where it panicked, what it knows may be wrong: it is asked no more, and nobody waits for it any longer.
+        // After a panic the broker's state may be inconsistent: it is used no more, and everyone who waits is released.
         let mut driver = self.0.driver.lock().map_err(|poisoned| {
             poisoned.into_inner().abort();
             Refusal::from(BROKER_DOWN)
@@ -314,25 +320,25 @@ impl<T: Transport> BrokerHandle<T> {
     }
 }
 
-/// Tells the broker, when dropped at the latest, that something is gone.
+/// Tells the broker that a leg, device or requester is gone: on drop at the latest.
 pub(super) struct LeaveGuard<T: Transport>(BrokerHandle<T>, Option<Box<Input>>);
 
 impl<T: Transport> LeaveGuard<T> {
-    /// Says how a side left.
+    /// Sets the way in which the leg ended.
     pub(super) fn set_exit(&mut self, exit: LegExit) {
         if let Some(Input::LegLeft { exit: slot, .. }) = self.1.as_deref_mut() {
             *slot = exit;
         }
     }
 
-    /// Says why a device left.
+    /// Sets the reason for which the device disconnected.
     pub(super) fn set_reason(&mut self, why: String) {
         if let Some(Input::DeviceDisconnected { reason, .. }) = self.1.as_deref_mut() {
             *reason = why;
         }
     }
 
-    /// Says so now.
+    /// Tells the broker now.
     pub(super) fn leave(&mut self) {
         if let Some(input) = self.1.take() {
             self.0.handle(*input);
@@ -357,7 +363,7 @@ mod tests {
     use crate::hub::metrics::Metrics;
 
     #[tokio::test]
-    async fn a_broker_that_panicked_lets_go_of_everybody_and_is_not_alive() {
+    async fn a_broker_that_panicked_releases_every_waiter_and_fails_pings() {
         let directory = tempfile::tempdir().unwrap();
         let metrics = Arc::new(Metrics::new(&[], None));
         let settings = activity::Settings::default();
@@ -379,6 +385,9 @@ mod tests {
         let panicked = catch_unwind(AssertUnwindSafe(|| broker.with(|_| -> () { panic!("a defect") })));
         assert!(panicked.is_err() && !broker.ping().await);
         assert_eq!(broker.devices_online(), 0);
-        assert!(matches!(commands.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)), "it still waits");
+        assert!(
+            matches!(commands.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)),
+            "its receiver still waits"
+        );
     }
 }

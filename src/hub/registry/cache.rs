@@ -1,4 +1,5 @@
-//! The registry from async code: each call runs where blocking is allowed, and sightings are written many at a time.
+//! The registry for async code: calls run on blocking threads, records are cached, last-seen times are written in
+//! batches.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +13,8 @@ use crate::net::os::clock;
 use crate::proto::id::Principal;
 use crate::proto::timestamp::Timestamp;
 
-/// Between two writings of who was here: a fleet that comes back at once costs one transaction, not one per device. A
-/// hub that is killed forgets this much.
+/// The interval at which last-seen times are written: a fleet that reconnects costs one transaction, not one per
+/// device. A hub that is killed loses this much.
 const LAST_SEEN_FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The registry, for any task.
@@ -21,23 +22,23 @@ const LAST_SEEN_FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 pub struct RegistryCache {
     registry: Arc<dyn Registry>,
     changes: Arc<Mutex<()>>,
-    /// What was read, until something changes: every stream asks who its service and its device are.
+    /// Cached records: every stream looks up its service and its device.
     cached: Arc<Mutex<CachedRecords>>,
     change_count: watch::Sender<u64>,
-    /// Of known identities only, hence bounded by their number.
+    /// Times not written yet. Known identities only, hence bounded by their number.
     last_seen_updates: Arc<Mutex<HashMap<Principal, Timestamp>>>,
 }
 
-/// Records that are read from memory; more are read from the registry.
+/// The limit on cached records.
 const MAX_CACHED: usize = 16 * 1024;
 
-/// Records as they are in the registry.
+/// Records as committed.
 #[derive(Default)]
 struct CachedRecords {
     records: HashMap<Principal, Record>,
-    /// What was read before a change is not kept after it …
+    /// The number of changes: a record read before a change is not cached after it …
     changes: u64,
-    /// … and nothing is known while one is under way: what follows from it may be told before it has returned.
+    /// … and nothing is served from the cache during one: its effects may be announced before it returns.
     changing: bool,
 }
 
@@ -46,7 +47,7 @@ impl CachedRecords {
         self.records.get(principal).filter(|_| !self.changing)
     }
 
-    /// Read when there had been so many changes.
+    /// Caches a record that was read after this number of changes.
     fn insert(&mut self, record: &Record, changes: u64) {
         if self.changing || self.changes != changes {
             return;
@@ -57,14 +58,14 @@ impl CachedRecords {
         self.records.insert(record.principal.clone(), record.clone());
     }
 
-    /// These are no longer as they were.
+    /// Drops the records of these identities.
     fn invalidate<'a>(&mut self, principals: impl Iterator<Item = &'a Principal>) {
         self.changes += 1;
         principals.for_each(|principal| drop(self.records.remove(principal)));
     }
 }
 
-/// A change is under way until this is dropped.
+/// Marks a change as under way until dropped.
 struct ChangeGuard<'a>(&'a Mutex<CachedRecords>);
 
 impl<'a> ChangeGuard<'a> {
@@ -85,7 +86,7 @@ impl Drop for ChangeGuard<'_> {
 }
 
 impl RegistryCache {
-    /// Around any registry.
+    /// Wraps a registry.
     pub fn new(registry: impl Registry + 'static) -> Self {
         let registry = Arc::new(registry);
         let change_count = watch::Sender::new(0);
@@ -98,7 +99,7 @@ impl RegistryCache {
         }
     }
 
-    /// Does something with the registry.
+    /// Runs `work` on a blocking thread.
     pub async fn with<R, F>(&self, work: F) -> Result<R, RegistryError>
     where
         R: Send + 'static,
@@ -109,8 +110,8 @@ impl RegistryCache {
         done.unwrap_or_else(|error| Err(RegistryError::Store(error.to_string())))
     }
 
-    /// Changes something, with all that follows from it, one change after another: what is told of two changes comes in
-    /// the order in which they were made. Once begun, it is done to its end, also when nobody waits for it any more.
+    /// Runs a change and its effects on a blocking thread, one change at a time: effects are announced in the order of
+    /// the changes. Once begun it completes, even if the caller is dropped.
     pub async fn change<R, F>(&self, work: F) -> Result<R, RegistryError>
     where
         R: Send + 'static,
@@ -128,12 +129,12 @@ impl RegistryCache {
         .await
     }
 
-    /// Hears of every change from here on.
+    /// Subscribes to later changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.change_count.subscribe()
     }
 
-    /// One identity.
+    /// Returns an identity's record.
     pub async fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
         let changes = {
             let cached = self.cached();
@@ -156,19 +157,19 @@ impl RegistryCache {
         self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An identity is connected now.
+    /// Notes that an identity is connected now.
     pub fn note_seen(&self, principal: Principal) {
         self.last_seen_updates().insert(principal, clock::now_utc());
     }
 
-    /// With a sighting that is not yet written.
+    /// Adds a last-seen time that is not written yet to a record.
     pub fn with_last_seen(&self, mut record: Record) -> Record {
         let last_seen_updates = self.last_seen_updates();
         record.last_seen = last_seen_updates.get(&record.principal).copied().or(record.last_seen);
         record
     }
 
-    /// Writes sightings down, for ever.
+    /// Writes last-seen times until dropped.
     pub async fn run_last_seen_writer(self) {
         loop {
             sleep(LAST_SEEN_FLUSH_INTERVAL).await;
@@ -176,7 +177,8 @@ impl RegistryCache {
         }
     }
 
-    /// Writes down who was seen since the last time. What cannot be written is forgotten: the next sighting is better.
+    /// Writes the last-seen times noted since the last time. What cannot be written is dropped: the next time
+    /// supersedes it.
     pub async fn flush_last_seen(&self) {
         let noted = self.last_seen_updates().clone();
         if noted.is_empty() {
@@ -184,7 +186,7 @@ impl RegistryCache {
         }
         let last_seen_updates: Vec<_> = noted.iter().map(|(principal, at)| (principal.clone(), *at)).collect();
         if let Err(error) = self.with(move |registry| registry.set_last_seen(&last_seen_updates)).await {
-            tracing::warn!(target: "hub", %error, "could not note who was here");
+            tracing::warn!(target: "hub", %error, "could not store last-seen times");
         }
         self.cached().invalidate(noted.keys());
         self.last_seen_updates().retain(|principal, at| noted.get(principal) != Some(at));
@@ -199,7 +201,7 @@ mod tests {
     use crate::proto::key::PublicKey;
 
     #[tokio::test]
-    async fn what_is_known_is_never_older_than_the_last_change() {
+    async fn the_cache_is_never_older_than_the_last_change() {
         let directory = tempfile::tempdir().unwrap();
         let cache = RegistryCache::new(SqliteRegistry::open(&directory.path().join("registry")).unwrap());
         let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
@@ -210,7 +212,7 @@ mod tests {
             let (changed, cached) = (principal.clone(), cache.clone());
             let change = move |registry: &dyn Registry| {
                 registry.set_disabled(&changed, disabled)?;
-                // What follows is told here, and whoever hears of it may look at once.
+                // Effects are announced here, and may be followed by a lookup at once.
                 Ok(cached.cached().get(&changed).cloned())
             };
             assert_eq!(cache.change(change).await.unwrap(), None);
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_a_change_is_not_kept_after_it() {
+    fn a_record_read_before_a_change_is_not_cached_after_it() {
         let (cached, cache) = (Mutex::new(CachedRecords::default()), CachedRecords::default());
         let before = cache.changes;
         drop(ChangeGuard::begin(&cached));

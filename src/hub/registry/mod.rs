@@ -1,4 +1,7 @@
-//! The known devices and services: their keys, what each may reach, and the codes with which they may join.
+//! The registry of devices and services: their keys, scopes and join codes.
+//!
+//! In: lookups for each request, changes by the hub's user and by machines that join. Out: records. `cache` serves
+//! async code, `sqlite` stores.
 
 mod cache;
 pub mod sqlite;
@@ -16,32 +19,32 @@ use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::SecretHash;
 use crate::proto::timestamp::Timestamp;
 
-/// What is known of an identity.
+/// An identity's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Which.
+    /// The identity.
     pub principal: Principal,
-    /// When it was added.
+    /// The time of its creation.
     pub created: Timestamp,
-    /// When it was last connected.
+    /// The time of its last connection.
     pub last_seen: Option<Timestamp>,
-    /// Whether it is kept out.
+    /// The identity is disabled.
     pub disabled: bool,
-    /// What a service may reach.
+    /// A service's scope.
     pub scope: Scope,
-    /// The enrolment key it joined with.
+    /// The enrolment key with which it joined.
     pub enrolment: Option<u64>,
-    /// With what it proves itself, the newest first.
+    /// Its keys, the newest first.
     pub keys: Vec<StoredKey>,
 }
 
 impl Record {
-    /// What decides over what it may do.
+    /// Returns the fields that authorisation needs.
     pub fn authz_subject(&self) -> AuthzSubject<'_> {
         AuthzSubject { principal: &self.principal, disabled: self.disabled, scope: &self.scope }
     }
 
-    /// This key, if the identity has it and it is still good.
+    /// Returns the stored key if the identity has it and it is valid at `now`.
     pub fn valid_key(&self, key: &PublicKey, now: Timestamp) -> Option<&StoredKey> {
         self.keys.iter().find(|stored| stored.key == *key && stored.is_valid(now))
     }
@@ -52,63 +55,63 @@ impl Record {
 pub struct StoredKey {
     /// The key.
     pub key: PublicKey,
-    /// Whether the hub's own user enrolled it on this machine, rather than with a join code.
+    /// Enrolled by the hub's own user on this machine, not with a join code.
     pub local: bool,
-    /// When it was added.
+    /// The time at which it was added.
     pub added: Timestamp,
-    /// When it ends, if another one replaced it.
+    /// The end of its validity, if another key replaced it.
     pub until: Option<Timestamp>,
 }
 
 impl StoredKey {
-    /// Whether it still proves anything.
+    /// Reports whether the key is valid at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
 
-/// A one-time code, as the registry keeps it.
+/// A one-time join code as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeHash {
     /// The code's hash.
     pub hash: SecretHash,
-    /// Until when it is good.
+    /// Its expiry.
     pub until: Timestamp,
 }
 
-/// What became of an identity of the hub's own user.
+/// The outcome of an enrolment by the hub's own user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enrolled {
-    /// It was there, with this key.
+    /// The identity had this key.
     Unchanged,
-    /// It was there, and has this key now.
+    /// The identity's key was replaced.
     KeyReplaced,
-    /// It is new.
+    /// The identity was created.
     Created,
 }
 
-/// A join code that was good.
+/// A redeemed join code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Redeemed {
-    /// The enrolment key, if it was one.
+    /// The enrolment key, if the code was one.
     pub enrolment: Option<u64>,
-    /// An earlier key of the identity is void from now on.
+    /// An earlier key of the identity was replaced without an overlap.
     pub replaced_at_once: bool,
 }
 
-/// Why a change was not made.
+/// The reason why a change was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// The identity has a key that this change would replace.
-    #[error("{0} has already joined, with another key")]
+    /// The change would replace a key that joined.
+    #[error("{0} has already joined with another key")]
     AlreadyJoined(Principal),
-    /// There is no such identity.
+    /// The identity does not exist.
     #[error("there is no {0}")]
     Unknown(Principal),
-    /// There is no such enrolment key.
+    /// The enrolment key does not exist.
     #[error("there is no enrolment key {0}")]
     UnknownEnrolment(u64),
-    /// More patterns than can be looked through for each request.
+    /// The scope has more patterns than can be matched for each request.
     #[error("too many patterns in one scope")]
     ScopeTooLarge,
     /// The store failed.
@@ -117,25 +120,24 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// What somebody elsewhere is told, while the hub's log has the rest.
+    /// Logs the error and returns a refusal without its details.
     pub fn to_public_refusal(&self) -> Refusal {
         tracing::error!(target: "hub", "{self}");
         RefusalKind::HubFailed.into()
     }
 }
 
-/// Where identities are kept. Each call is one transaction; callers may be on any thread.
+/// A store of identities. Each call is one transaction, from any thread.
 pub trait Registry: Send + Sync {
-    /// Adds an identity, or changes the scope of one that has not joined, and gives it a join code in place of any
-    /// earlier one.
+    /// Adds an identity, or changes the scope of one that has not joined. The join code replaces any earlier one.
     fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Timestamp) -> Result<(), RegistryError>;
 
-    /// Gives an identity a join code for its next key. Once that is there, the one before it is good for `overlap`.
+    /// Sets a join code for the identity's next key. Once redeemed, the former key stays valid for `overlap`.
     fn rotate(&self, principal: &Principal, code: &CodeHash, overlap: Duration) -> Result<(), RegistryError>;
 
-    /// Spends a join code: something if it was this identity's, unspent and in time, or that of an enrolment key for
-    /// which the id is free, and the key is now the identity's. Asking again with the same key changes nothing, so
-    /// that a machine whose answer was lost may.
+    /// Redeems a join code and adds the key to the identity. `None` unless the code is this identity's, unspent and
+    /// valid, or that of an enrolment key for an id that is free. Repeating it with the same key changes nothing, so
+    /// that a machine whose response was lost may retry.
     fn redeem(
         &self,
         principal: &Principal,
@@ -144,37 +146,37 @@ pub trait Registry: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<Redeemed>, RegistryError>;
 
-    /// Gives an identity, new or not, a key of the hub's own user. A key that joined with a code is never replaced.
+    /// Enrols a key of the hub's own user for an identity, new or not. A key that joined with a code is never replaced.
     /// A new service may reach everything.
     fn enrol(&self, principal: &Principal, key: &PublicKey, now: Timestamp) -> Result<Enrolled, RegistryError>;
 
-    /// Keeps an identity out, or lets it in again.
+    /// Disables or enables an identity.
     fn set_disabled(&self, principal: &Principal, disabled: bool) -> Result<(), RegistryError>;
 
-    /// Changes what an identity may reach, and gives the outcome.
+    /// Changes an identity's scope and returns the result.
     fn rescope(&self, principal: &Principal, change: ScopeChange) -> Result<Scope, RegistryError>;
 
-    /// One identity.
+    /// Returns an identity's record.
     fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError>;
 
-    /// All of one kind, in order of their ids.
+    /// Returns all identities of a role, in the order of their ids.
     fn list(&self, role: Role) -> Result<Vec<Record>, RegistryError>;
 
-    /// How many devices and services there are.
+    /// Returns the numbers of devices and services.
     fn count(&self) -> Result<(u64, u64), RegistryError>;
 
-    /// Forgets an identity, its keys and its code.
+    /// Removes an identity with its keys and code.
     fn remove(&self, principal: &Principal) -> Result<(), RegistryError>;
 
-    /// They were connected at these times.
+    /// Stores the times of last connections.
     fn set_last_seen(&self, last_seen_updates: &[(Principal, Timestamp)]) -> Result<(), RegistryError>;
 
-    /// Makes an enrolment key, and gives its number.
+    /// Creates an enrolment key and returns its number.
     fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Timestamp) -> Result<u64, RegistryError>;
 
-    /// Every enrolment key.
+    /// Returns every enrolment key.
     fn enrolments(&self) -> Result<Vec<Enrolment>, RegistryError>;
 
-    /// Makes one void.
+    /// Revokes an enrolment key.
     fn remove_enrolment(&self, id: u64) -> Result<(), RegistryError>;
 }

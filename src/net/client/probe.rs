@@ -6,7 +6,7 @@ use http::{HeaderMap, Response, header};
 use super::request::{RequestOptions, build_request, header_value};
 use super::response::{response_refusal, round_trip};
 use super::{Client, Connection};
-use crate::net::authority::expiry_of;
+use crate::net::tls::x509::expiry_of;
 use crate::net::tls::{self, Trust};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::websocket::generate_key;

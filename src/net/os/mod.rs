@@ -7,6 +7,7 @@
 pub mod allocator;
 pub mod clock;
 pub mod core_dump;
+pub mod hostname;
 pub mod local_socket;
 pub mod network_monitor;
 pub mod private_files;

@@ -16,7 +16,7 @@ pub fn client_config(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> 
 
 /// Creates the configuration of a client that only asks for the hub's time: the certificate must be trusted, but is
 /// verified as of its last valid second. No secret may be sent on such a connection.
-pub(in crate::net) fn config_ignoring_expiry(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> {
+pub(crate) fn config_ignoring_expiry(trust: &Trust) -> Result<Arc<ClientConfig>, rustls::Error> {
     config_with(trust, Arc::new(IgnoreExpiryVerifier(verification::verifier(trust)?)))
 }
 

@@ -9,10 +9,9 @@ mod client;
 pub(super) mod interception;
 pub mod read_ahead;
 mod server;
-#[cfg(test)]
-mod tests;
 mod trust;
 mod verification;
+pub mod x509;
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use rustls::version::TLS13;
 use rustls::{AlertDescription, CertificateError, CipherSuite, OtherError, SupportedProtocolVersion};
 
 pub use self::client::client_config;
-pub(super) use self::client::config_ignoring_expiry;
+pub(crate) use self::client::config_ignoring_expiry;
 pub use self::server::{Acceptor, Socket};
 pub use self::trust::Trust;
 pub use self::verification::is_publicly_trusted;
@@ -29,12 +28,12 @@ use crate::proto::channel_binding::{EXPORTER_LABEL, Exporter};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// The only application protocol: HTTP/1.1, which has none of HTTP/2's floods.
-const ALPN: &[u8] = b"http/1.1";
+pub(crate) const ALPN: &[u8] = b"http/1.1";
 /// The protocol that a client with a pin offers beside HTTP/1.1, so that the hub presents the certificate of the pinned
 /// authority even if it has another one for the name. Never chosen.
 pub const PIN_ALPN: &[u8] = b"devstream-pin";
 /// The protocol of ACME challenges (RFC 8737): the server checks the hub's challenge certificate and closes.
-const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
+pub(crate) const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// Exports the keying material that binds a credential to this session.
@@ -83,4 +82,26 @@ pub fn provider() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     Arc::new(provider)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::{InvalidMessage, PeerIncompatible};
+
+    use super::*;
+
+    #[test]
+    fn a_server_without_tls_or_with_an_old_version_is_reported_as_such() {
+        for (error, expected) in [
+            (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS: "),
+            (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), "does not speak TLS 1.3"),
+            (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), "does not speak TLS 1.3"),
+        ] {
+            let refusal = explain(&error);
+            assert!(
+                refusal.kind == RefusalKind::HubUnreachable && refusal.detail.as_str().contains(expected),
+                "{refusal}"
+            );
+        }
+    }
 }

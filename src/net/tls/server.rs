@@ -41,7 +41,7 @@ impl Acceptor {
         Ok(Some((stream, exporter)))
     }
 
-    pub(super) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
+    pub(crate) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         transport: T,
     ) -> io::Result<Option<TlsStream<T>>> {

@@ -11,7 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore,
 
 use super::provider;
 use super::trust::Trust;
-use crate::net::authority::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
+use super::x509::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
 use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;
 

@@ -78,6 +78,18 @@ pub enum HttpOutcome<U> {
     },
 }
 
+impl<U> HttpOutcome<U> {
+    /// Converts the state of an upgrade.
+    pub fn map<V>(self, convert: impl FnOnce(U) -> V) -> HttpOutcome<V> {
+        match self {
+            Self::Reply(response) => HttpOutcome::Reply(response),
+            Self::Upgrade { protocol, headers, kind, state } => {
+                HttpOutcome::Upgrade { protocol, headers, kind, state: convert(state) }
+            }
+        }
+    }
+}
+
 /// Serves requests on a connection until one is upgraded, or the connection ends. If the peer disconnects while a
 /// handler runs, the handler is dropped.
 pub async fn serve<T, U, H, F>(transport: T, limits: Limits, handler: H) -> Option<(U, WebSocket<T>)>

@@ -4,6 +4,7 @@
 //! TCP, a proxy if there is one, TLS. At the hub, [`http_server`] turns an accepted connection into HTTP requests and
 //! WebSockets. [`socket`] sets the options of the TCP sockets of both.
 
+pub mod accept;
 pub mod dial;
 mod happy_eyeballs;
 pub mod http_server;

@@ -14,10 +14,10 @@ use crate::support::roles::Hub;
 use crate::support::websocket::{Frame, WebSocket};
 use crate::support::{DEVICE, poll};
 
-const OTHERS: &str = "the resume token of another role or identity";
-const ANOTHER_STREAMS: &str = "the resume token of another stream";
-const ENDED: &str = "the resume token of an ended stream";
-const NOT_OURS: &str = "no stream token, or not one of ours";
+const OTHERS: &str = "resume token of another role or identity";
+const ANOTHER_STREAMS: &str = "resume token of another stream";
+const ENDED: &str = "resume token of an ended stream";
+const NOT_OURS: &str = "missing or invalid stream token";
 
 /// More than any source may get wrong.
 const HONEST_RETURNS: usize = 60;

@@ -36,8 +36,8 @@ pub(super) fn remove(connection: &Connection, id: u64) -> Result<(), RegistryErr
     if removed == 0 { Err(RegistryError::UnknownEnrolment(id)) } else { Ok(()) }
 }
 
-/// The number of the enrolment key with this code, if it lets this identity in, with one use gone. The hash of 128
-/// random bits may be looked up: how long that takes says nothing about any secret.
+/// Spends one use of the enrolment key with this code, if it admits this identity, and returns its number. Looking up
+/// the hash of 128 random bits leaks nothing by its timing.
 pub(super) fn spend(
     connection: &Connection,
     principal: &Principal,

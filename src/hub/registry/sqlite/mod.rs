@@ -1,4 +1,7 @@
-//! The registry in an SQLite file: every change is on disk before it is answered.
+//! The registry in an SQLite file.
+//!
+//! In: calls of the [`Registry`] trait, one transaction each. Out: records; a change is committed before it is
+//! confirmed. `schema` migrates, `rows` and `enrolments` hold the queries.
 
 mod enrolments;
 mod rows;
@@ -21,17 +24,17 @@ use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::SecretHash;
 use crate::proto::timestamp::Timestamp;
 
-/// Another program that has the file open, such as a backup, is waited for this long.
+/// The time to wait for another program that holds the file, such as a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What SQLite may keep of the file: the kernel has all of it, and a device is looked up when it comes.
+/// SQLite's cache in KiB: the kernel caches the file, and devices are looked up when they connect.
 const CACHE_KIB: i64 = 256;
 
-/// The registry's file, open.
+/// The open registry.
 pub struct SqliteRegistry(Mutex<Connection>);
 
 impl SqliteRegistry {
-    /// Opens the file, or makes it; one of an earlier version is brought to this one.
+    /// Opens or creates the file and migrates an earlier version.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -186,7 +189,7 @@ impl From<rusqlite::Error> for RegistryError {
     }
 }
 
-/// In place of any earlier code. With an overlap, it is for a key beside the one there is.
+/// Stores a code in place of any earlier one. With an overlap, it is for an additional key.
 fn put_code(
     connection: &Connection,
     principal: &Principal,
@@ -200,8 +203,8 @@ fn put_code(
     Ok(())
 }
 
-/// How long the earlier key stays good, if this is the identity's code and in time; the code is spent. An identity
-/// that has joined takes only a code that was made for its next key.
+/// Spends the identity's code if it is valid, and returns how long the former key stays valid. An identity that has
+/// joined accepts only a code for its next key.
 fn spend_code(
     connection: &Connection,
     principal: &Principal,

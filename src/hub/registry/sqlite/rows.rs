@@ -24,7 +24,7 @@ pub(super) fn columns(principal: &Principal) -> (&str, &str) {
     (principal.role.as_str(), principal.id.as_str())
 }
 
-/// A new identity, or another scope for one that is there.
+/// Inserts an identity, or changes the scope of an existing one.
 pub(super) fn insert(
     connection: &Connection,
     principal: &Principal,
@@ -44,7 +44,7 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Changes one field of an identity that must be there.
+/// Changes one field of an existing identity.
 pub(super) fn update(
     connection: &Connection,
     principal: &Principal,
@@ -56,7 +56,7 @@ pub(super) fn update(
     if changed == 0 { Err(RegistryError::Unknown(principal.clone())) } else { Ok(()) }
 }
 
-/// A machine has joined: its key is the identity's, and what was there before is good for `overlap`.
+/// Adds the key of a machine that joined; former keys stay valid for `overlap`.
 pub(super) fn join(
     connection: &Connection,
     principal: &Principal,
@@ -88,7 +88,7 @@ pub(super) fn put_key(
     Ok(())
 }
 
-/// An identity's keys and code are void.
+/// Deletes an identity's keys and code.
 pub(super) fn delete_credentials(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
     let (role, id) = columns(principal);
     connection.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
@@ -103,7 +103,7 @@ pub(super) fn find(connection: &Connection, principal: &Principal) -> Result<Opt
     found.map(|record| load_keys(connection, record)).transpose()
 }
 
-/// An identity that must be there.
+/// Returns an identity's record, or `Unknown`.
 pub(super) fn find_existing(connection: &Connection, principal: &Principal) -> Result<Record, RegistryError> {
     find(connection, principal)?.ok_or_else(|| RegistryError::Unknown(principal.clone()))
 }
@@ -119,7 +119,7 @@ pub(super) fn records(connection: &Connection, role: Role) -> Result<Vec<Record>
     Ok(records)
 }
 
-/// One query for all: a list is asked for by anybody who may see any of it.
+/// Returns the keys of all identities of a role in one query: any service may list devices.
 fn keys_of_all(connection: &Connection, role: Role) -> Result<HashMap<String, Vec<StoredKey>>, RegistryError> {
     let sql = format!("{SELECT_KEYS}, id FROM key WHERE role = ? ORDER BY added DESC, rowid DESC");
     let mut query = connection.prepare_cached(&sql)?;
@@ -168,7 +168,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-/// A scope. The first format took patterns that are none: they match no id, and are left out.
+/// Parses a scope. The first format accepted invalid patterns: they match no id, and are dropped.
 fn parse_scope(text: &str) -> serde_json::Result<Scope> {
     let mut scope: Value = serde_json::from_str(text)?;
     for list in ["devices", "streams"] {
@@ -179,7 +179,7 @@ fn parse_scope(text: &str) -> serde_json::Result<Scope> {
     serde_json::from_value(scope)
 }
 
-/// A column that holds what it never should.
+/// The error for a column with an invalid value.
 pub(super) fn corrupt_column(index: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error))
 }

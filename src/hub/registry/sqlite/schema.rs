@@ -1,11 +1,11 @@
-//! The tables, and how those of earlier versions become them.
+//! The tables, and the migrations of earlier versions.
 
 use rusqlite::Connection;
 
 use super::RegistryError;
 
-/// What makes each version out of the one before; the first makes it out of nothing. The version is in the file's
-/// `user_version`. None of these ever changes.
+/// The migrations: each makes a version out of the one before, the first out of an empty file. The version is in
+/// SQLite's `user_version`. None of these may ever change.
 const MIGRATIONS: &[&str] = &[
     "CREATE TABLE identity (
         role TEXT NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL, last_seen INTEGER, scope TEXT NOT NULL,
@@ -19,7 +19,7 @@ const MIGRATIONS: &[&str] = &[
         role TEXT NOT NULL, id TEXT NOT NULL, hash BLOB NOT NULL, until INTEGER NOT NULL,
         PRIMARY KEY (role, id), FOREIGN KEY (role, id) REFERENCES identity ON DELETE CASCADE
     ) STRICT;",
-    // An empty list in a scope meant everything, and means nothing from here on.
+    // An empty list in a scope meant everything before this version, and means nothing since.
     "ALTER TABLE identity ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE identity ADD COLUMN enrolment INTEGER;
     UPDATE identity SET scope = json_set(scope, '$.devices', json('[\"*\"]'))
@@ -41,13 +41,13 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT;",
 ];
 
-/// Brings a file, new or old, to the present version, whole or not at all.
+/// Migrates a file to the present version, in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RegistryError> {
     let transaction = connection.transaction()?;
     let version: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version > MIGRATIONS.len() {
         let known = MIGRATIONS.len();
-        let text = format!("it is of format {version}, and this program knows {known}: use a newer devstream");
+        let text = format!("its format {version} is newer than this devstream supports ({known}); upgrade devstream");
         return Err(RegistryError::Store(text));
     }
     for step in &MIGRATIONS[version..] {

@@ -19,7 +19,7 @@ fn code(byte: u8) -> SecretHash {
     JoinCode::new([byte; 16]).hash()
 }
 
-/// Good until 100.
+/// A code that is valid until 100.
 fn good(byte: u8) -> CodeHash {
     CodeHash { hash: code(byte), until: Timestamp(100) }
 }
@@ -44,7 +44,7 @@ impl SqliteRegistry {
 }
 
 #[test]
-fn a_join_code_is_good_once_in_time_and_for_its_identity_only() {
+fn a_join_code_is_accepted_once_before_it_expires_and_for_its_identity_only() {
     let (registry, pi) = (registry(), device("pi"));
     registry.added(&pi);
     assert!(!registry.joins(&service(), 1, 1, 1));
@@ -56,7 +56,7 @@ fn a_join_code_is_good_once_in_time_and_for_its_identity_only() {
 }
 
 #[test]
-fn a_machine_whose_answer_was_lost_asks_again_and_has_joined() {
+fn a_machine_whose_response_was_lost_may_repeat_its_join() {
     let (registry, pi) = (registry(), device("pi"));
     registry.added(&pi);
     assert!(registry.joins(&pi, 1, 1, 1) && registry.joins(&pi, 1, 1, 2));
@@ -78,7 +78,7 @@ fn a_local_user_never_replaces_a_key_that_joined() {
 }
 
 #[test]
-fn a_service_of_the_hubs_own_user_may_reach_everything_and_an_added_one_what_it_was_given() {
+fn a_service_of_the_hubs_own_user_may_reach_everything_and_an_added_one_only_its_scope() {
     let registry = registry();
     registry.enrol(&service(), &key(1), Timestamp(0)).unwrap();
     assert_eq!(registry.find(&service()).unwrap().unwrap().scope, Scope::everything());
@@ -97,7 +97,7 @@ fn a_join_link_is_void_once_the_identity_has_a_key() {
 }
 
 #[test]
-fn after_a_rotation_both_keys_are_good_until_the_overlap_is_over() {
+fn after_a_rotation_both_keys_are_valid_until_the_overlap_ends() {
     let (registry, pi) = (registry(), device("pi"));
     registry.added(&pi);
     registry.joins(&pi, 1, 1, 0);
@@ -116,7 +116,7 @@ fn after_a_rotation_both_keys_are_good_until_the_overlap_is_over() {
 }
 
 #[test]
-fn an_enrolment_key_lets_in_the_devices_it_is_for_as_often_as_it_says() {
+fn an_enrolment_key_admits_matching_devices_up_to_its_number_of_uses() {
     let registry = registry();
     let id = registry.add_enrolment(&"plant-a-*".parse().unwrap(), 2, &good(7), Timestamp(0)).unwrap();
     let (one, two, three) = (device("plant-a-1"), device("plant-a-2"), device("plant-a-3"));
@@ -125,8 +125,8 @@ fn an_enrolment_key_lets_in_the_devices_it_is_for_as_often_as_it_says() {
     assert!(!registry.joins(&service, 7, 1, 1), "a service");
     assert!(!registry.joins(&one, 7, 1, 100), "late");
     assert!(registry.joins(&one, 7, 1, 1));
-    assert!(registry.joins(&one, 7, 1, 1), "the same machine again costs nothing");
-    assert!(!registry.joins(&one, 7, 9, 1), "an id that is taken stays its owner's");
+    assert!(registry.joins(&one, 7, 1, 1), "repeating it spends no use");
+    assert!(!registry.joins(&one, 7, 9, 1), "the id is taken");
     assert_eq!(registry.enrolments().unwrap()[0].used, 1);
     assert!(registry.joins(&two, 7, 2, 1));
     assert!(!registry.joins(&three, 7, 3, 1), "used up");
@@ -134,7 +134,7 @@ fn an_enrolment_key_lets_in_the_devices_it_is_for_as_often_as_it_says() {
 }
 
 #[test]
-fn a_revoked_enrolment_key_lets_nobody_in_and_a_disabled_id_is_not_free() {
+fn a_revoked_enrolment_key_admits_no_device_and_a_disabled_id_is_not_free() {
     let registry = registry();
     let id = registry.add_enrolment(&"*".parse().unwrap(), 9, &good(7), Timestamp(0)).unwrap();
     registry.added(&device("off"));
@@ -144,11 +144,11 @@ fn a_revoked_enrolment_key_lets_nobody_in_and_a_disabled_id_is_not_free() {
     assert!(!registry.joins(&device("on"), 7, 1, 1));
     assert!(matches!(registry.remove_enrolment(id), Err(RegistryError::UnknownEnrolment(_))));
     let next = registry.add_enrolment(&"*".parse().unwrap(), 9, &good(8), Timestamp(0)).unwrap();
-    assert!(next > id, "a number is not used twice: the log would tell two keys as one");
+    assert!(next > id, "numbers are unique in the log");
 }
 
 #[test]
-fn removing_forgets_keys_and_code() {
+fn removing_an_identity_deletes_its_keys_and_code() {
     let (registry, pi) = (registry(), device("pi"));
     registry.added(&pi);
     registry.remove(&pi).unwrap();
@@ -160,7 +160,7 @@ fn removing_forgets_keys_and_code() {
 }
 
 #[test]
-fn changes_to_an_identity_are_kept() {
+fn changes_to_an_identity_are_stored() {
     let registry = registry();
     registry.added(&service());
     registry.joins(&service(), 1, 1, 0);
@@ -175,7 +175,7 @@ fn changes_to_an_identity_are_kept() {
 }
 
 #[test]
-fn a_file_of_the_first_format_is_brought_to_this_one() {
+fn a_file_of_the_first_format_is_migrated() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.sqlite");
     let old = Connection::open(&path).unwrap();
@@ -191,13 +191,13 @@ fn a_file_of_the_first_format_is_brought_to_this_one() {
     let scope = Scope { streams: vec!["ssh".parse().unwrap()], ..Scope::everything() };
     assert_eq!((alice.scope, alice.last_seen, alice.disabled), (scope, Some(Timestamp(2)), false));
     assert_eq!(registry.keys(&service()), [(key(1), None)]);
-    assert!(registry.joins(&device("pi"), 1, 2, 5), "a code that was given out is still good");
+    assert!(registry.joins(&device("pi"), 1, 2, 5), "an issued code stays valid");
     registry.remove(&service()).unwrap();
     assert_eq!(registry.list(Role::Service).unwrap(), []);
 }
 
 #[test]
-fn patterns_of_the_first_format_that_are_none_do_not_hide_everybody() {
+fn invalid_patterns_of_the_first_format_are_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.sqlite");
     let old = Connection::open(&path).unwrap();
@@ -211,7 +211,7 @@ fn patterns_of_the_first_format_that_are_none_do_not_hide_everybody() {
 }
 
 #[test]
-fn a_file_of_a_newer_format_is_refused_and_left_alone() {
+fn a_file_of_a_newer_format_is_refused_and_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("registry.sqlite");
     drop(SqliteRegistry::open(&path).unwrap());

@@ -1,0 +1,106 @@
+//! Admission: limits on connections and streams before anything is known about the peer.
+//!
+//! In: the address of each accepted connection, reasons for penalties, requests for stream capacity. Out: a
+//! [`ConnectionPermit`] or a rejection, counted by reason. `connection_limiter` limits unauthenticated connections,
+//! `penalty` bans sources after repeated failures, `pressure` watches file descriptors and memory, `challenge` holds
+//! outstanding authentication challenges.
+
+mod challenge;
+pub mod connection_limiter;
+pub mod penalty;
+mod pressure;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use self::challenge::PendingChallenges;
+use self::connection_limiter::{ConnectionLimiter, Rejection, UnauthenticatedPermit};
+use self::penalty::{PenaltyReason, SourceStatus};
+use self::pressure::{ConnectionSlot, Exhausted, Pressure};
+use super::activity::Activity;
+use super::event::{Event, Operation};
+use super::metrics::Metrics;
+use crate::net::log_throttle::LogThrottle;
+
+/// The hub's limiters, and where they report what they reject.
+pub(super) struct Admission {
+    pub(super) limiter: Arc<ConnectionLimiter>,
+    pub(super) pressure: Arc<Pressure>,
+    /// Present if clients may authenticate through a proxy that inspects TLS.
+    pub(super) challenges: Option<PendingChallenges>,
+    activity: Activity,
+    metrics: Arc<Metrics>,
+    overload_log: LogThrottle,
+}
+
+/// The resources of one connection, released on drop.
+pub(super) struct ConnectionPermit {
+    pub(super) unauthenticated: UnauthenticatedPermit,
+    pub(super) slot: ConnectionSlot,
+}
+
+impl Admission {
+    /// Creates the limiters. Counts the file descriptors that are open by now.
+    pub(super) fn new(
+        limiter: ConnectionLimiter,
+        memory_budget: Option<u64>,
+        allow_tls_inspection: bool,
+        activity: Activity,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let pressure = Arc::new(Pressure::new(memory_budget));
+        metrics.set_limit("connections", pressure.max_connections() as f64);
+        if let Some(budget) = pressure.budget() {
+            metrics.set_limit("memory_bytes", budget as f64);
+        }
+        let limiter = Arc::new(limiter);
+        let challenges = allow_tls_inspection.then(PendingChallenges::default);
+        Self { limiter, pressure, challenges, activity, metrics, overload_log: LogThrottle::default() }
+    }
+
+    /// Admits an accepted connection as unauthenticated, or counts and logs the rejection.
+    pub(super) fn admit(&self, address: SocketAddr) -> Option<ConnectionPermit> {
+        self.metrics.connection_accepted();
+        let reason = match self.pressure.acquire() {
+            Ok(slot) => match self.limiter.admit(address.ip()) {
+                Ok(unauthenticated) => return Some(ConnectionPermit { unauthenticated, slot }),
+                Err(Rejection::Banned) => {
+                    // The ban has been logged.
+                    self.metrics.rejected("penalty");
+                    return None;
+                }
+                Err(Rejection::GlobalLimit) => "unauthenticated",
+                Err(Rejection::SourceLimit) => "unauthenticated-per-source",
+            },
+            Err(Exhausted::Descriptors) => "descriptors",
+            Err(Exhausted::Memory) => "memory",
+        };
+        self.metrics.rejected(reason);
+        if self.overload_log.should_log() {
+            let warning = self.pressure.warning().map(|warning| format!("; {warning}")).unwrap_or_default();
+            tracing::warn!(target: "hub", "rejecting connections (latest {address}): {reason}{warning}");
+        }
+        None
+    }
+
+    /// Penalises a source. Logs the moment at which its penalties take effect.
+    pub(super) fn record_penalty(&self, address: SocketAddr, reason: PenaltyReason) {
+        if self.limiter.record_penalty(address.ip(), reason) {
+            let result = match self.limiter.status(address.ip()) {
+                SourceStatus::Throttled => "slowed",
+                SourceStatus::Banned | SourceStatus::Allowed => "banned",
+            };
+            let event = Event::new(Operation::SourcePenalised, result);
+            self.activity.record(Event { source: Some(address), ..event });
+        }
+    }
+
+    /// Counts and logs an accept error: usually, the process is out of file descriptors.
+    pub(super) fn accept_failed(&self, error: &io::Error) {
+        self.metrics.accept_failed();
+        if self.overload_log.should_log() {
+            tracing::error!(target: "hub", %error, "cannot accept connections; raise the limit of open files");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! PURE. Penalties of sources: repeated failures ban a source for a while, as OpenSSH's PerSourcePenalties do.
+//!
+//! A source that also has authenticated connections, such as a fleet behind one NAT, is throttled instead of banned:
+//! its failures are answered slowly. So is one that had some until recently: when a network fails, its connections are
+//! lost and new ones time out, and the clients that return must get in.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+/// The reason for a penalty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PenaltyReason {
+    /// A wrong key, signature, token or join code.
+    AuthFailed,
+    /// The connection did not authenticate in time.
+    AuthTimeout,
+    /// Malformed TLS or HTTP.
+    ProtocolError,
+}
+
+impl PenaltyReason {
+    /// The penalty, with OpenSSH's values.
+    fn penalty(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::AuthFailed => 5,
+            Self::AuthTimeout => 10,
+            Self::ProtocolError => 1,
+        })
+    }
+}
+
+/// The settings of penalties.
+#[derive(Debug, Clone)]
+pub struct PenaltyPolicy {
+    /// The sum of penalties at which a source is banned or throttled.
+    pub threshold: Duration,
+    /// The longest ban.
+    pub max: Duration,
+    /// Networks that are never penalised.
+    pub exempt: Vec<IpNet>,
+}
+
+impl Default for PenaltyPolicy {
+    fn default() -> Self {
+        // OpenSSH's minimum and maximum.
+        Self { threshold: Duration::from_secs(15), max: Duration::from_secs(600), exempt: Vec::new() }
+    }
+}
+
+/// The treatment of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceStatus {
+    /// No restriction.
+    Allowed,
+    /// Failures are answered after a delay, because the source has authenticated connections.
+    Throttled,
+    /// Connections are rejected.
+    Banned,
+}
+
+/// The limit on tracked sources; beyond it, new sources are not penalised.
+const MAX_SOURCES: usize = 65_536;
+
+/// The time for which a source counts as having authenticated connections after the last one: longer than most outages,
+/// and as long as the longest ban by default.
+const AUTH_GRACE: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Default)]
+struct Source {
+    /// The expiry of its penalties.
+    until: Option<Instant>,
+    /// The penalties have reached the threshold.
+    enforced: bool,
+    /// Its authenticated connections.
+    authenticated: usize,
+    /// The time at which the last of them closed.
+    auth_closed_at: Option<Instant>,
+}
+
+impl Source {
+    fn has_recent_auth(&self, now: Instant) -> bool {
+        self.authenticated > 0 || self.auth_closed_at.is_some_and(|left| now < left + AUTH_GRACE)
+    }
+
+    fn is_penalised(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until > now)
+    }
+}
+
+/// The penalties of all sources.
+#[derive(Debug)]
+pub struct SourcePenalties {
+    policy: PenaltyPolicy,
+    sources: HashMap<IpAddr, Source>,
+}
+
+impl SourcePenalties {
+    /// No penalties.
+    pub fn new(policy: PenaltyPolicy) -> Self {
+        Self { policy, sources: HashMap::new() }
+    }
+
+    /// Returns the treatment of a source.
+    pub fn status(&self, source: IpAddr, now: Instant) -> SourceStatus {
+        match self.sources.get(&source_prefix(source)) {
+            Some(source) if source.enforced && source.is_penalised(now) => {
+                if source.has_recent_auth(now) {
+                    SourceStatus::Throttled
+                } else {
+                    SourceStatus::Banned
+                }
+            }
+            Some(_) | None => SourceStatus::Allowed,
+        }
+    }
+
+    /// Adds a penalty. Returns true if the source becomes banned or throttled by it.
+    pub fn record(&mut self, source: IpAddr, reason: PenaltyReason, now: Instant) -> bool {
+        if self.policy.exempt.iter().any(|net| net.contains(&source)) || !self.make_room(source_prefix(source), now) {
+            return false;
+        }
+        let entry = self.sources.entry(source_prefix(source)).or_default();
+        let before = entry.until.filter(|until| *until > now);
+        let until = (before.unwrap_or(now) + reason.penalty()).min(now + self.policy.max);
+        let was_enforced = entry.enforced && before.is_some();
+        entry.until = Some(until);
+        entry.enforced = was_enforced || until.saturating_duration_since(now) >= self.policy.threshold;
+        entry.enforced && !was_enforced
+    }
+
+    /// Counts an authenticated connection.
+    pub fn auth_opened(&mut self, source: IpAddr) {
+        self.sources.entry(source_prefix(source)).or_default().authenticated += 1;
+    }
+
+    /// Uncounts an authenticated connection. A full table does not keep a source for that alone.
+    pub fn auth_closed(&mut self, source: IpAddr, now: Instant) {
+        let source = source_prefix(source);
+        let crowded = self.sources.len() >= MAX_SOURCES;
+        if let Some(entry) = self.sources.get_mut(&source) {
+            entry.authenticated = entry.authenticated.saturating_sub(1);
+            entry.auth_closed_at = Some(now);
+            if entry.authenticated == 0 && entry.until.is_none() && crowded {
+                self.sources.remove(&source);
+            }
+        }
+    }
+
+    /// Returns the number of banned and throttled sources.
+    pub fn enforced(&self, now: Instant) -> usize {
+        let is_enforced = |source: &&Source| source.enforced && source.is_penalised(now);
+        self.sources.values().filter(is_enforced).count()
+    }
+
+    /// Reports whether a penalty of this source can be stored. A full table drops expired entries.
+    fn make_room(&mut self, source: IpAddr, now: Instant) -> bool {
+        if self.sources.contains_key(&source) || self.sources.len() < MAX_SOURCES {
+            return true;
+        }
+        self.sources.retain(|_, entry| entry.has_recent_auth(now) || entry.is_penalised(now));
+        self.sources.len() < MAX_SOURCES
+    }
+}
+
+/// Returns the prefix that one party controls: an IPv4 address, or an IPv6 /64.
+pub fn source_prefix(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "any moment will do as the start of a test's own time")]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_few_failures_are_tolerated_and_more_ban_a_source_for_a_limited_time() {
+        let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+        let attacker = address("192.0.2.1");
+        assert!(!penalties.record(attacker, PenaltyReason::AuthFailed, start));
+        assert!(!penalties.record(attacker, PenaltyReason::AuthFailed, start));
+        assert_eq!(penalties.status(attacker, start), SourceStatus::Allowed);
+        assert!(penalties.record(attacker, PenaltyReason::AuthFailed, start), "15 s in all");
+        assert_eq!(penalties.status(attacker, start + SECOND * 14), SourceStatus::Banned);
+        assert_eq!(penalties.status(attacker, start + SECOND * 15), SourceStatus::Allowed);
+        assert_eq!(penalties.status(address("192.0.2.2"), start), SourceStatus::Allowed);
+        for _ in 0..10_000 {
+            penalties.record(attacker, PenaltyReason::AuthTimeout, start);
+        }
+        assert_eq!(penalties.status(attacker, start + SECOND * 599), SourceStatus::Banned);
+        assert_eq!(penalties.status(attacker, start + SECOND * 600), SourceStatus::Allowed);
+    }
+
+    #[test]
+    fn a_removed_device_that_retries_every_half_minute_is_never_banned() {
+        let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+        for turn in 0..100 {
+            assert!(!penalties.record(address("192.0.2.1"), PenaltyReason::AuthFailed, start + SECOND * 30 * turn));
+        }
+    }
+
+    #[test]
+    fn a_source_with_authenticated_connections_is_throttled_and_not_banned() {
+        let (mut penalties, now) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+        let fleet = address("192.0.2.1");
+        penalties.auth_opened(fleet);
+        for _ in 0..9 {
+            penalties.record(fleet, PenaltyReason::AuthFailed, now);
+        }
+        assert_eq!(penalties.status(fleet, now), SourceStatus::Throttled);
+        penalties.auth_closed(fleet, now);
+        assert_eq!(penalties.status(fleet, now), SourceStatus::Throttled, "its network may just have failed");
+        let later = now + AUTH_GRACE;
+        for _ in 0..9 {
+            penalties.record(fleet, PenaltyReason::AuthFailed, later);
+        }
+        assert_eq!(penalties.status(fleet, later), SourceStatus::Banned);
+        penalties.auth_opened(fleet);
+        assert_eq!(penalties.status(fleet, later), SourceStatus::Throttled);
+    }
+
+    #[test]
+    fn an_ipv6_source_is_a_64_and_exempt_networks_are_never_penalised() {
+        let policy = PenaltyPolicy { exempt: vec!["198.51.100.0/24".parse().unwrap()], ..PenaltyPolicy::default() };
+        let (mut penalties, now) = (SourcePenalties::new(policy), Instant::now());
+        for host in 0..3 {
+            penalties.record(address(&format!("2001:db8:1:2::{host}")), PenaltyReason::AuthFailed, now);
+            penalties.record(address("198.51.100.7"), PenaltyReason::AuthFailed, now);
+        }
+        assert_eq!(penalties.status(address("2001:db8:1:2:9::9"), now), SourceStatus::Banned);
+        assert_eq!(penalties.status(address("2001:db8:1:3::1"), now), SourceStatus::Allowed);
+        assert_eq!(penalties.status(address("198.51.100.7"), now), SourceStatus::Allowed);
+        assert_eq!(penalties.enforced(now), 1);
+    }
+
+    #[test]
+    fn the_number_of_tracked_sources_is_bounded_and_expired_ones_are_dropped() {
+        let (mut penalties, now) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+        let nth = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(n));
+        for n in 0..MAX_SOURCES as u32 + 100 {
+            penalties.record(nth(n), PenaltyReason::AuthFailed, now);
+        }
+        assert_eq!(penalties.sources.len(), MAX_SOURCES);
+        penalties.record(nth(u32::MAX), PenaltyReason::AuthFailed, now + SECOND * 5);
+        assert_eq!(penalties.sources.len(), 1);
+    }
+}

@@ -1,0 +1,81 @@
+//! The hub's private certificate authority: created once, pinned by every join link; issues leaves.
+
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{KeyUsagePurpose, date_time_ymd};
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
+
+use crate::net::tls::x509::{AUTHORITY_NAME, pin_of};
+use crate::proto::join::Pin;
+
+/// The lifetime of a leaf …
+pub const LEAF_LIFETIME: Duration = Duration::from_secs(90 * DAY);
+/// … and the age at which it is replaced: early enough for an outage of weeks.
+pub const LEAF_RENEWAL: Duration = Duration::from_secs(60 * DAY);
+const DAY: u64 = 24 * 60 * 60;
+
+/// The authority with its key.
+pub struct Authority {
+    certificate_pem: String,
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// Creates a new authority.
+    pub fn create() -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, AUTHORITY_NAME);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_before = date_time_ymd(1970, 1, 1);
+        // RFC 5280 section 4.1.2.5: "no well-defined expiration date". New join links replace it.
+        params.not_after = date_time_ymd(9999, 12, 31);
+        let certificate = params.self_signed(&key)?;
+        Self::load(&certificate.pem(), &key.serialize_pem())
+    }
+
+    /// Loads the authority from its two PEM files.
+    pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, rcgen::Error> {
+        use rustls::pki_types::pem::PemObject as _;
+        let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
+            .map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, KeyPair::from_pem(key_pem)?)?;
+        Ok(Self { certificate_pem: certificate_pem.into(), certificate, issuer })
+    }
+
+    /// Returns the certificate in PEM, as a CA file.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Returns the private key in PEM. It must be written to a private file.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// Returns the pin for join links.
+    pub fn pin(&self) -> Option<Pin> {
+        pin_of(&self.certificate)
+    }
+
+    /// Issues a certificate for these host names and addresses. The chain includes the authority.
+    pub fn leaf(&self, names: &[String]) -> anyhow::Result<CertifiedKey> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(names.to_vec())?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        // RFC 5280 section 4.2.1.1 requires it, and strict verifiers such as Python's check it.
+        params.use_authority_key_identifier_extension = true;
+        // A device without a battery-backed clock starts in 1970 and must still connect; the key is new all the same.
+        params.not_before = date_time_ymd(1970, 1, 1);
+        params.not_after = OffsetDateTime::now_utc() + LEAF_LIFETIME;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        let key = any_supported_type(&PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
+        Ok(CertifiedKey::new(vec![certificate.der().clone(), self.certificate.clone()], key))
+    }
+}

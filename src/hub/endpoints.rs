@@ -1,0 +1,91 @@
+//! The hub's public name, and the URLs of its endpoints.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::certificate::CertificateResolver;
+use super::config::{HubConfig, Streaming};
+use crate::net::os::hostname::machine_name;
+use crate::proto::admin::HubInfo;
+use crate::proto::http::{Bridge, Route};
+use crate::proto::id::{DeviceId, Role, StreamId};
+use crate::proto::join::{HubAddress, Pin};
+
+/// The addresses under which clients reach the hub.
+pub(super) struct Endpoints {
+    /// The description that the hub's own user reads.
+    pub(super) info: HubInfo,
+    /// The address in join links.
+    pub(super) public: HubAddress,
+    /// The certificates that clients are shown.
+    pub(super) certificate: Arc<CertificateResolver>,
+    streaming: Option<Streaming>,
+}
+
+impl Endpoints {
+    /// Derives the public address and the URLs. `first` is the address of the first listener.
+    pub(super) fn new(config: &HubConfig, first: SocketAddr, pin: Pin, certificate: Arc<CertificateResolver>) -> Self {
+        let public = public_address(config, first);
+        let info = info(config, &public, first, pin);
+        Self { info, public, certificate, streaming: config.streaming.clone() }
+    }
+
+    /// Returns the pin for a join link, or `None` if a public authority's certificate covers every host name that the
+    /// client will use.
+    pub(super) async fn link_pin(&self) -> Option<Pin> {
+        let streaming = self.streaming.iter().map(|streaming| streaming.host.clone());
+        let hosts: Vec<_> = streaming.chain([self.public.host.clone()]).collect();
+        let certificate = self.certificate.clone();
+        let trusted = move || hosts.iter().all(|host| certificate.is_publicly_trusted(host));
+        let trusted = tokio::task::spawn_blocking(trusted).await;
+        (!trusted.unwrap_or(false)).then_some(self.info.pin)
+    }
+
+    /// Returns the URL at which one leg of a stream connects. `authority` is the `Host` with which the client reached
+    /// the hub; a streaming endpoint of its own takes precedence.
+    pub(super) fn streaming_url(&self, authority: &str, device: &DeviceId, stream: StreamId, role: Role) -> String {
+        let base = self.streaming_base(authority);
+        let hub = if self.public.host.contains(':') { "hub".into() } else { self.public.host.clone() };
+        format!("{base}{}", Route::Bridge(Bridge { hub, device: device.clone(), stream, role }))
+    }
+
+    /// Returns the URL for standby connections.
+    pub(super) fn standby_url(&self, authority: &str) -> String {
+        format!("{}{}", self.streaming_base(authority), Route::Standby)
+    }
+
+    fn streaming_base(&self, authority: &str) -> String {
+        self.streaming.as_ref().map_or_else(|| format!("wss://{authority}"), |streaming| streaming.url.clone())
+    }
+}
+
+/// The hub's address for other machines: its configured host name, else the address that it listens on, else the host
+/// name of the machine.
+fn public_address(config: &HubConfig, first: SocketAddr) -> HubAddress {
+    let configured = config.hostnames.first().cloned();
+    let bound = || (!first.ip().is_unspecified()).then(|| first.ip().to_string());
+    let host = configured.or_else(bound).or_else(machine_name).unwrap_or_else(|| "localhost".into());
+    HubAddress { host, port: first.port() }
+}
+
+fn info(config: &HubConfig, public: &HubAddress, first: SocketAddr, pin: Pin) -> HubInfo {
+    HubInfo {
+        hostname: public.host.clone(),
+        streaming_endpoints: vec![streaming_endpoint(config, public)],
+        pin,
+        local: HubAddress { host: reachable(first.ip()).to_string(), port: first.port() },
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+fn streaming_endpoint(config: &HubConfig, public: &HubAddress) -> String {
+    match &config.streaming {
+        Some(streaming) => streaming.url.replacen("wss://", "https://", 1),
+        None => format!("https://{public}"),
+    }
+}
+
+/// The address at which a listener is reached from its own machine.
+fn reachable(ip: IpAddr) -> IpAddr {
+    if ip.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { ip }
+}

@@ -1,0 +1,213 @@
+//! PURE. Events: what the activity log records, and its wording for the operator.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::proto::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+
+/// The kind of an event; its word is the log's `operationName`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// A device's control connection was registered.
+    DeviceConnected,
+    /// A device's control connection ended.
+    DeviceDisconnected,
+    /// A device's control connection was replaced by another with the same id.
+    DeviceDisplaced,
+    /// A service requested a stream. The word is Azure's.
+    Invoke,
+    /// Both legs were joined.
+    StreamOpened,
+    /// A leg's connection was lost, and both legs are awaited.
+    StreamInterrupted,
+    /// Both legs are back.
+    StreamResumed,
+    /// An open stream ended.
+    StreamClosed,
+    /// An authentication failed, or a stream token was wrong.
+    Authenticate,
+    /// A source was banned or throttled after repeated failures.
+    SourcePenalised,
+    /// A machine joined.
+    Join,
+    /// An identity was added.
+    IdentityAdded,
+    /// An identity was disabled, enabled, rescoped or given another key.
+    IdentityChanged,
+    /// An identity was removed.
+    IdentityRemoved,
+    /// An enrolment key was created.
+    EnrolmentAdded,
+    /// An enrolment key was revoked.
+    EnrolmentRemoved,
+    /// Lines of the activity log could not be written.
+    ActivityLost,
+}
+
+impl Operation {
+    /// Returns the log's `operationName`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DeviceConnected => "deviceConnected",
+            Self::DeviceDisconnected => "deviceDisconnected",
+            Self::DeviceDisplaced => "deviceDisplaced",
+            Self::Invoke => "invoke",
+            Self::StreamOpened => "streamOpened",
+            Self::StreamInterrupted => "streamInterrupted",
+            Self::StreamResumed => "streamResumed",
+            Self::StreamClosed => "streamClosed",
+            Self::Authenticate => "authenticate",
+            Self::SourcePenalised => "sourcePenalised",
+            Self::Join => "join",
+            Self::IdentityAdded => "identityAdded",
+            Self::IdentityChanged => "identityChanged",
+            Self::IdentityRemoved => "identityRemoved",
+            Self::EnrolmentAdded => "enrolmentAdded",
+            Self::EnrolmentRemoved => "enrolmentRemoved",
+            Self::ActivityLost => "activityLost",
+        }
+    }
+}
+
+/// The result of a request that a device accepted.
+pub const ACCEPTED: &str = "accepted";
+
+/// An event with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The kind.
+    pub operation: Operation,
+    /// The outcome: a word such as `accepted`, or a refusal's label.
+    pub result: &'static str,
+    /// The cause of the outcome.
+    pub reason: String,
+    /// The stream.
+    pub stream: Option<StreamId>,
+    /// The stream's name.
+    pub name: Option<StreamName>,
+    /// The device.
+    pub device: Option<DeviceId>,
+    /// The service.
+    pub service: Option<ServiceName>,
+    /// The address of the acting peer.
+    pub source: Option<SocketAddr>,
+    /// The address of the other peer.
+    pub peer: Option<SocketAddr>,
+    /// The duration of the operation, or for an ended stream the time since it was opened.
+    pub took: Option<Duration>,
+    /// Bytes to the device and to the service.
+    pub bytes: Option<(u64, u64)>,
+    /// The end that closed the stream; `None` if the hub did, or for other events.
+    pub ended_by: Option<Role>,
+    /// The number of log lines lost before this one.
+    pub lost: Option<u64>,
+}
+
+impl Event {
+    /// An event about an identity.
+    pub fn about(principal: &Principal, operation: Operation, result: &'static str) -> Self {
+        let event = Self::new(operation, result);
+        match principal.role {
+            Role::Device => Self { device: Some(principal.id.clone().into()), ..event },
+            Role::Service => Self { service: Some(principal.id.clone().into()), ..event },
+        }
+    }
+
+    /// An event with the mandatory fields.
+    pub fn new(operation: Operation, result: &'static str) -> Self {
+        Self {
+            operation,
+            result,
+            reason: String::new(),
+            stream: None,
+            name: None,
+            device: None,
+            service: None,
+            source: None,
+            peer: None,
+            took: None,
+            bytes: None,
+            ended_by: None,
+            lost: None,
+        }
+    }
+}
+
+/// One sentence for the hub's output.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (who, stream, source) = (self.subject_label(), self.stream_label(), FromAddress(self.source));
+        match self.operation {
+            Operation::DeviceConnected => write!(f, "{who} is online{source}")?,
+            Operation::DeviceDisconnected => write!(f, "{who} went offline")?,
+            Operation::DeviceDisplaced => {
+                let peer = FromAddress(self.peer);
+                write!(
+                    f,
+                    "{who} is online{source} and replaced the agent{peer}; check whether two machines use this id"
+                )?;
+            }
+            Operation::Invoke => write!(f, "{stream} requested{source}: {}", self.result)?,
+            Operation::StreamOpened => write!(f, "{stream} opened{source}")?,
+            Operation::StreamResumed => {
+                write!(f, "{stream} resumed after {:.1} s", self.took.unwrap_or_default().as_secs_f64())?;
+            }
+            Operation::StreamInterrupted => match self.ended_by {
+                Some(role) => write!(f, "{stream} interrupted: the {role}'s connection was lost")?,
+                None => write!(f, "{stream} interrupted")?,
+            },
+            Operation::StreamClosed => {
+                let by = self.ended_by.map_or("the hub", Role::as_str);
+                let (to_device, to_service) = self.bytes.unwrap_or_default();
+                let seconds = self.took.unwrap_or_default().as_secs_f64();
+                let bytes = format!("{to_device} bytes to the device, {to_service} to the service");
+                write!(f, "{stream} {} by {by} after {seconds:.1} s, {bytes}", self.result)?;
+            }
+            Operation::Authenticate => write!(f, "refused {who}{source}")?,
+            Operation::SourcePenalised => {
+                let ip = self.source.map(|source| format!(" {}", source.ip())).unwrap_or_default();
+                write!(f, "source{ip} {} after repeated failures", self.result)?;
+            }
+            Operation::Join => write!(f, "{who} joined{source}")?,
+            Operation::IdentityAdded => write!(f, "{who} was added")?,
+            Operation::IdentityChanged => write!(f, "{who}: {}", self.result)?,
+            Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "enrolment: {}", self.result)?,
+            Operation::IdentityRemoved => write!(f, "{who} was removed")?,
+            Operation::ActivityLost => {
+                write!(f, "{} lines of the activity log were lost", self.lost.unwrap_or_default())?
+            }
+        }
+        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+    }
+}
+
+impl Event {
+    fn subject_label(&self) -> String {
+        match (&self.device, &self.service) {
+            (Some(device), _) => format!("device {device}"),
+            (None, Some(service)) => format!("service {service}"),
+            (None, None) => "an unauthenticated peer".into(),
+        }
+    }
+
+    /// For example, `laptop to pi-42/ssh`.
+    fn stream_label(&self) -> String {
+        let text = |part: Option<&str>| part.unwrap_or("?").to_owned();
+        let service = text(self.service.as_ref().map(ServiceName::as_str));
+        let device = text(self.device.as_ref().map(DeviceId::as_str));
+        match &self.name {
+            Some(name) => format!("{service} to {device}/{name}"),
+            None => format!("{service} to {device}"),
+        }
+    }
+}
+
+/// Formats ` from ADDRESS`, or nothing if the address is unknown.
+struct FromAddress(Option<SocketAddr>);
+
+impl fmt::Display for FromAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| write!(f, " from {address}"))
+    }
+}

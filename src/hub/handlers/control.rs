@@ -1,0 +1,233 @@
+//! A device's control connection: its messages become the broker's inputs, the broker's commands its messages.
+
+use std::time::Instant;
+
+use http::header;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::hub::auth::Action;
+use crate::hub::broker_handle::DeviceCommand;
+use crate::hub::connection::ConnectionContext;
+use crate::hub::responses;
+use crate::hub::revalidation::{revalidate, sleep_until_deadline};
+use crate::hub::shared::Shared;
+use crate::hub::shutdown::reconnect_delay;
+use crate::net::tls::Socket;
+use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
+use crate::net::websocket::channel::{ChannelError, ControlChannel};
+use crate::net::websocket::{SocketKind, WebSocket};
+use crate::proto::http::{CONTROL_PROTOCOL, list_contains};
+use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::key::PublicKey;
+use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
+use crate::proto::message::{Hello, ToDevice, ToHub};
+use crate::proto::refusal::{Refusal, RefusalKind};
+
+/// Accepts or refuses a device's upgrade. The version is checked last: a device that is refused for its version knows
+/// that its key is valid, and so checks the key without displacing the running agent.
+pub(in crate::hub) async fn upgrade(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    device: DeviceId,
+) -> HttpOutcome<ControlUpgrade> {
+    let key = match context.authenticate_and_authorize(shared, request, Action::Control(&device)).await {
+        Ok(authenticated) => authenticated.key.key,
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
+    };
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    if !list_contains(offered, CONTROL_PROTOCOL) {
+        let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
+        return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+    }
+    HttpOutcome::Upgrade {
+        protocol: Some(CONTROL_PROTOCOL.into()),
+        headers: Vec::new(),
+        kind: SocketKind::Control,
+        state: ControlUpgrade { device, authority: request.authority.clone(), key },
+    }
+}
+
+/// An accepted control connection.
+pub(in crate::hub) struct ControlUpgrade {
+    device: DeviceId,
+    /// The `Host` with which the device reached the hub.
+    authority: String,
+    /// The key that authenticated it.
+    key: PublicKey,
+}
+
+/// Runs a device's control connection to its end.
+pub(in crate::hub) async fn run(
+    shared: &Shared,
+    context: &ConnectionContext,
+    upgrade: ControlUpgrade,
+    socket: WebSocket<Socket>,
+) {
+    let ControlUpgrade { device, authority, key } = upgrade;
+    let mut channel = ControlChannel::new(socket, shared.config.idle_timeout);
+    let Some(hello) = read_hello(&mut channel).await else {
+        return channel.refuse(RefusalKind::BadRequest).await;
+    };
+    let round_trip = channel.round_trip();
+    let registered =
+        shared.streams.broker.register_device(device.clone(), context.id, hello, context.address, round_trip);
+    let Ok((mut commands, mut guard)) = registered else {
+        return channel.refuse(RefusalKind::Draining).await;
+    };
+    let principal = Principal { role: Role::Device, id: device.clone().into() };
+    shared.registry.note_seen(principal.clone());
+    let session = DeviceSession { shared, context, device: &device, principal: &principal, authority: &authority, key };
+    let end = session.run(&mut channel, &mut commands).await;
+    guard.set_reason(end.reason());
+    drop(guard);
+    shared.registry.note_seen(principal);
+    match end {
+        ControlEnd::Channel(error) => Box::pin(channel.end(&error)).await,
+        ControlEnd::Refused(kind) => Box::pin(channel.refuse(kind)).await,
+    }
+}
+
+/// The reason for the end of a control connection.
+enum ControlEnd {
+    /// The channel failed or was closed by the device.
+    Channel(ChannelError),
+    /// The hub closes it.
+    Refused(RefusalKind),
+}
+
+impl ControlEnd {
+    fn reason(&self) -> String {
+        match self {
+            Self::Channel(error) => error.to_string(),
+            Self::Refused(kind) => kind.row().sentence.into(),
+        }
+    }
+}
+
+impl From<ChannelError> for ControlEnd {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
+    }
+}
+
+/// Reads the first message, which must be a valid hello and arrive within the timeout of a request's head.
+async fn read_hello(channel: &mut ControlChannel<Socket>) -> Option<Hello> {
+    match timeout(REQUEST_HEAD_TIMEOUT, channel.next()).await {
+        Ok(Ok(ToHub::Hello(hello))) if hello.forwards.len() <= FORWARDS_PER_DEVICE => Some(hello),
+        _ => None,
+    }
+}
+
+/// The session of an online device.
+struct DeviceSession<'a> {
+    shared: &'a Shared,
+    context: &'a ConnectionContext,
+    device: &'a DeviceId,
+    principal: &'a Principal,
+    authority: &'a str,
+    /// The key that authenticated it.
+    key: PublicKey,
+}
+
+impl DeviceSession<'_> {
+    async fn run(
+        &self,
+        channel: &mut ControlChannel<Socket>,
+        commands: &mut mpsc::Receiver<DeviceCommand>,
+    ) -> ControlEnd {
+        // A change of the identity from here on reaches the registered device; one before this is seen here.
+        let mut key_expiry = match self.revalidate().await {
+            Ok(expiry) => expiry,
+            Err(kind) => return ControlEnd::Refused(kind),
+        };
+        if let Err(error) = self.send_welcome(channel).await {
+            return error.into();
+        }
+        let shared = self.shared;
+        let mut drain_sent = false;
+        loop {
+            tokio::select! {
+                message = channel.next() => match message {
+                    Ok(ToHub::StreamResponse(response)) => {
+                        shared.streams.broker.device_responded(self.context.id, response, false);
+                    }
+                    Ok(ToHub::Hello(_)) => return ControlEnd::Refused(RefusalKind::BadRequest),
+                    Err(error) => return error.into(),
+                },
+                command = commands.recv() => match self.apply(command, channel, &mut key_expiry).await {
+                    Ok(None) => {}
+                    Ok(Some(kind)) => return ControlEnd::Refused(kind),
+                    Err(error) => return error.into(),
+                },
+                () = sleep_until_deadline(key_expiry) => return ControlEnd::Refused(RefusalKind::KeyReplaced),
+                () = shared.streams.draining.cancelled(), if !drain_sent => {
+                    drain_sent = true;
+                    let delay = reconnect_delay(&shared.admission);
+                    let reconnect_delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+                    if let Err(error) = channel.send(&ToDevice::Drain { reconnect_delay_ms }).await {
+                        return error.into();
+                    }
+                }
+                () = shared.streams.stopping.cancelled() => return ControlEnd::Refused(RefusalKind::Draining),
+            }
+        }
+    }
+
+    /// Confirms that the device is online. The ping measures the first round trip.
+    async fn send_welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), ChannelError> {
+        let standby = self.shared.standby_offer(self.authority);
+        channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into(), standby }).await?;
+        channel.ping().await
+    }
+
+    /// Executes a command of the broker. Returns the refusal that ends the session, if it does.
+    async fn apply(
+        &self,
+        command: Option<DeviceCommand>,
+        channel: &mut ControlChannel<Socket>,
+        key_expiry: &mut Option<Instant>,
+    ) -> Result<Option<RefusalKind>, ChannelError> {
+        let Some(command) = command else { return Ok(Some(RefusalKind::HubBusy)) };
+        if let DeviceCommand::RevalidateKey = command {
+            return Ok(match self.revalidate().await {
+                Ok(expiry) => {
+                    *key_expiry = expiry;
+                    None
+                }
+                Err(kind) => Some(kind),
+            });
+        }
+        let (message, last) = to_message(self.shared, self.device, self.authority, command);
+        if let Some(message) = message {
+            channel.send(&message).await?;
+        }
+        Ok(last)
+    }
+
+    async fn revalidate(&self) -> Result<Option<Instant>, RefusalKind> {
+        let action = Action::Control(self.device);
+        let valid = revalidate(&self.shared.registry, self.principal, &self.key, action).await;
+        valid.map(|valid| valid.key_expiry).map_err(|refusal| refusal.kind)
+    }
+}
+
+/// Translates a command into its message, and the refusal that ends the session after it, if any.
+fn to_message(
+    shared: &Shared,
+    device: &DeviceId,
+    authority: &str,
+    command: DeviceCommand,
+) -> (Option<ToDevice>, Option<RefusalKind>) {
+    match command {
+        DeviceCommand::RequestStream(request) => {
+            let url = shared.endpoints.streaming_url(authority, device, request.stream, Role::Device);
+            (Some(ToDevice::StreamRequest(request.to_stream_request(url))), None)
+        }
+        DeviceCommand::CancelRequest(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),
+        DeviceCommand::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(RefusalKind::Displaced)),
+        DeviceCommand::Dismissed(kind) => (None, Some(kind)),
+        DeviceCommand::RevalidateKey => (None, None),
+    }
+}

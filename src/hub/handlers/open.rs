@@ -1,0 +1,165 @@
+//! Opening a stream for a service: by `POST /twins/{device}/streams/{name}`, or on a standby connection.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+
+use crate::hub::auth::Action;
+use crate::hub::broker::{Grant, OpenRequest};
+use crate::hub::connection::ConnectionContext;
+use crate::hub::event::{Event, Operation};
+use crate::hub::registry::Record;
+use crate::hub::responses;
+use crate::hub::revalidation::access_deadline;
+use crate::hub::shared::Shared;
+use crate::net::transport::http_server::HttpRequest;
+use crate::proto::http::{
+    CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
+};
+use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
+use crate::proto::limits::RESPONSE_TIMEOUT;
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::standby;
+use crate::proto::stream::StreamProtocol;
+
+/// Opens a stream and responds when the device has.
+pub(in crate::hub) async fn respond(
+    shared: &Shared,
+    context: &ConnectionContext,
+    http_request: &HttpRequest,
+    device: DeviceId,
+    name: Option<StreamName>,
+) -> Response<Bytes> {
+    let service = match context.authenticate(shared, http_request).await {
+        Ok(authenticated) => authenticated.record,
+        Err(refusal) => return responses::refusal(&refusal),
+    };
+    let params = match parse_params(shared, http_request, device, name) {
+        Ok(params) => params,
+        Err(refusal) => return responses::refusal(&refusal),
+    };
+    let device = params.device.clone();
+    match open_stream(shared, context, service, params).await {
+        Ok(grant) => {
+            let url = shared.endpoints.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
+            responses::stream_granted(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
+        }
+        Err(refusal) => responses::refusal(&refusal),
+    }
+}
+
+/// The parameters of a requested stream.
+pub(in crate::hub) struct OpenParams {
+    pub(in crate::hub) device: DeviceId,
+    pub(in crate::hub) name: Option<StreamName>,
+    pub(in crate::hub) connect_timeout: Duration,
+    pub(in crate::hub) response_timeout: Duration,
+    pub(in crate::hub) protocols: Vec<StreamProtocol>,
+    pub(in crate::hub) stream: Option<StreamId>,
+    pub(in crate::hub) reusable: bool,
+    pub(in crate::hub) standby: bool,
+    pub(in crate::hub) early: Bytes,
+}
+
+/// Opens a stream, for requests and standby connections alike: authorises the service, checks the capacity and asks the
+/// device.
+pub(in crate::hub) async fn open_stream(
+    shared: &Shared,
+    context: &ConnectionContext,
+    service: Record,
+    params: OpenParams,
+) -> Result<Grant, Refusal> {
+    let principal = Principal { role: Role::Device, id: params.device.clone().into() };
+    let known = shared.registry.find(&principal).await;
+    let known = known.map_err(|error| error.to_public_refusal())?;
+    let action = Action::Open { device: &params.device, exists: known.is_some(), name: params.name.as_ref() };
+    context.authorize(shared, &service, action)?;
+    let audit = shared.activity.audit()?;
+    let limit = shared.config.broker.handshake;
+    let request = OpenRequest {
+        device: params.device,
+        name: params.name,
+        until: access_deadline(&service.scope),
+        scope: service.scope,
+        service: service.principal.id.into(),
+        source: context.address,
+        connect_timeout: params.connect_timeout.min(limit),
+        response_timeout: params.response_timeout.min(limit),
+        protocols: params.protocols,
+        stream: params.stream,
+        reusable: params.reusable && shared.config.standbys > 0,
+        standby: params.standby,
+        early: params.early,
+    };
+    if let Err(refusal) = shared.admission.pressure.check_stream_capacity() {
+        return Err(record_overload(shared, &request, refusal));
+    }
+    match shared.streams.broker.open_stream(shared.streams.next_connection(), request).await {
+        Ok(grant) => shared.activity.audited(&audit).await.map(|()| grant),
+        Err(refusal) if refusal.kind == RefusalKind::DeviceOffline => {
+            Err(Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Parses the request's headers.
+fn parse_params(
+    shared: &Shared,
+    http_request: &HttpRequest,
+    device: DeviceId,
+    name: Option<StreamName>,
+) -> Result<OpenParams, Refusal> {
+    let limit = shared.config.broker.handshake;
+    let wrong = |header: &str, text: &str| Refusal::new(RefusalKind::BadRequest, format!("{header}: {text}"));
+    let timeout = |header, default: Duration| match http_request.header(header) {
+        Some(text) => parse_timeout(text, limit).ok_or_else(|| wrong(header, text)),
+        None => Ok(default),
+    };
+    let stream = match http_request.header(STREAM_ID_HEADER) {
+        Some(text) => Some(text.parse().map_err(|_| wrong(STREAM_ID_HEADER, text))?),
+        None => None,
+    };
+    Ok(OpenParams {
+        device,
+        name,
+        connect_timeout: timeout(CONNECT_TIMEOUT_HEADER, Duration::ZERO)?,
+        response_timeout: timeout(RESPONSE_TIMEOUT_HEADER, RESPONSE_TIMEOUT)?,
+        protocols: http_request
+            .header(STREAM_PROTOCOL_HEADER)
+            .map(|list| protocols(list.split(',')))
+            .unwrap_or_default(),
+        stream,
+        reusable: http_request.header(standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
+        standby: false,
+        early: Bytes::new(),
+    })
+}
+
+/// Returns the stream protocols of a list that this hub implements.
+pub(in crate::hub) fn protocols<'a>(offered: impl Iterator<Item = &'a str>) -> Vec<StreamProtocol> {
+    offered.filter_map(|name| StreamProtocol::from_name(name.trim())).take(StreamProtocol::ALL.len()).collect()
+}
+
+/// Records a stream that was refused for lack of capacity, before the broker knew of it.
+fn record_overload(shared: &Shared, request: &OpenRequest, refusal: Refusal) -> Refusal {
+    shared.activity.record(Event {
+        reason: refusal.detail.as_str().into(),
+        device: Some(request.device.clone()),
+        service: Some(request.service.clone()),
+        name: request.name.clone(),
+        source: Some(request.source),
+        ..Event::new(Operation::Invoke, refusal.kind.row().label)
+    });
+    refusal
+}
+
+/// The detail of a `DeviceOffline` refusal.
+fn offline_detail(device: Record) -> String {
+    match device.last_seen {
+        _ if device.disabled => "it is disabled at the hub".into(),
+        Some(seen) => format!("last seen {}", seen.rfc3339()),
+        None => "never seen".into(),
+    }
+}

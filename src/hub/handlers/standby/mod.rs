@@ -1,0 +1,213 @@
+//! Standby connections: each serves one stream after another.
+//!
+//! In: connections that were opened to stand by, or are reused after a stream. Out: streams, opened (`service`) or
+//! requested (`device`) on them. A stream gets the same authorisation, broker and tokens as on a connection of its own;
+//! only the handshakes are saved. The tokens do not leave the hub.
+
+mod device;
+mod service;
+
+use std::time::{Duration, Instant};
+
+use http::header;
+
+use super::streaming::{PendingLeg, StandbyIdentity};
+use crate::hub::auth::Action;
+use crate::hub::broker::{LegAttach, LegCredential};
+use crate::hub::connection::ConnectionContext;
+use crate::hub::responses;
+use crate::hub::revalidation::{Revalidated, access_deadline, revalidate, sleep_until_deadline};
+use crate::hub::shared::Shared;
+use crate::hub::standby_counts::StandbyPermit;
+use crate::net::tls::Socket;
+use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
+use crate::net::tunnel::relay::Leg;
+use crate::net::websocket::channel::{ChannelError, ControlChannel};
+use crate::net::websocket::{SocketKind, WebSocket};
+use crate::proto::http::{Bridge, list_contains};
+use crate::proto::id::{DeviceId, Principal, Role, StreamId};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::{ResumeCredential, ResumeTicket};
+use crate::proto::scope::Scope;
+use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, StandbyToHub};
+use crate::proto::websocket::unmasked;
+
+/// The share of the hub's connections that may stand by, in percent: standby connections only save handshakes, others
+/// are a client's only way in.
+const MAX_SHARE_PERCENT: usize = 50;
+
+/// An accepted standby connection.
+pub(in crate::hub) struct StandbyUpgrade {
+    identity: StandbyIdentity,
+    permit: StandbyPermit,
+}
+
+/// Accepts or refuses a standby connection.
+pub(in crate::hub) async fn upgrade(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+) -> HttpOutcome<StandbyUpgrade> {
+    let authenticated = match context.authenticate_and_authorize(shared, request, Action::Standby).await {
+        Ok(authenticated) => authenticated,
+        Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
+    };
+    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()).unwrap_or_default();
+    if !list_contains(offered, STANDBY_PROTOCOL) {
+        let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
+        return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+    }
+    let (protocol, kind) = match unmasked(STANDBY_PROTOCOL) {
+        unmasked if authenticated.is_channel_bound && list_contains(offered, &unmasked) => {
+            (unmasked, SocketKind::UnmaskedStream)
+        }
+        _ => (STANDBY_PROTOCOL.into(), SocketKind::Stream),
+    };
+    let principal = authenticated.record.principal;
+    let Some(permit) = acquire_permit(shared, &principal) else {
+        let refusal = Refusal::new(RefusalKind::HubBusy, "too many standby connections");
+        return HttpOutcome::Reply(responses::refusal(&refusal));
+    };
+    let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
+    let (key, authority) = (authenticated.key.key, request.authority.clone());
+    let state = StandbyUpgrade { identity: StandbyIdentity { principal, key, authority, run }, permit };
+    HttpOutcome::Upgrade { protocol: Some(protocol), headers: Vec::new(), kind, state }
+}
+
+/// Counts one more standby connection, if the hub has capacity for it.
+fn acquire_permit(shared: &Shared, principal: &Principal) -> Option<StandbyPermit> {
+    let (streams, pressure) = (&shared.streams, &shared.admission.pressure);
+    let limit = pressure.max_connections() * MAX_SHARE_PERCENT / 100;
+    let has_capacity =
+        !streams.is_draining() && streams.standbys.total() < limit && pressure.check_stream_capacity().is_ok();
+    streams.standbys.acquire(principal, shared.config.standbys).filter(|_| has_capacity)
+}
+
+/// Runs a connection that was opened to stand by.
+pub(in crate::hub) async fn run(
+    shared: &Shared,
+    context: &ConnectionContext,
+    upgrade: StandbyUpgrade,
+    socket: WebSocket<Socket>,
+) {
+    let StandbyUpgrade { identity, permit: _permit } = upgrade;
+    let channel = ControlChannel::new(socket, shared.config.idle_timeout);
+    Standby { shared, context, identity }.serve(channel).await;
+}
+
+/// Keeps the connection of a finished stream as a standby connection.
+pub(in crate::hub) async fn reuse(
+    shared: &Shared,
+    context: &ConnectionContext,
+    identity: StandbyIdentity,
+    leg: Leg<Socket>,
+) {
+    let Some((socket, _kept)) = leg.into_parts() else { return };
+    let channel = ControlChannel::new(socket, shared.config.idle_timeout);
+    match acquire_permit(shared, &identity.principal) {
+        Some(_permit) => Standby { shared, context, identity }.serve(channel).await,
+        None => channel.leave().await,
+    }
+}
+
+type Channel = ControlChannel<Socket>;
+
+/// The reason for the end of a standby connection.
+enum StandbyEnd {
+    Channel(ChannelError),
+    Refused(RefusalKind),
+}
+
+impl From<ChannelError> for StandbyEnd {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
+    }
+}
+
+struct Standby<'a> {
+    shared: &'a Shared,
+    context: &'a ConnectionContext,
+    identity: StandbyIdentity,
+}
+
+impl Standby<'_> {
+    /// Serves one stream after another until either end closes the connection.
+    async fn serve(&self, channel: Channel) {
+        let StandbyIdentity { principal, run, .. } = &self.identity;
+        let device = match principal.role {
+            Role::Device => Some(DeviceId::from(principal.id.clone())),
+            Role::Service => None,
+        };
+        let mut next = Some(channel);
+        while let Some(channel) = next {
+            next = match &device {
+                Some(device) => self.serve_device(device, *run, channel).await,
+                None => self.serve_service(channel).await,
+            };
+        }
+    }
+
+    /// Attaches this connection to a stream as one of its legs.
+    fn attach_leg(
+        &self,
+        (device, stream): (&DeviceId, StreamId),
+        scope: Scope,
+        credential: LegCredential,
+    ) -> Result<(PendingLeg, Option<ResumeCredential>), Refusal> {
+        self.shared.activity.audit()?;
+        let role = self.identity.principal.role;
+        let attach = LegAttach {
+            leg: self.shared.streams.next_connection(),
+            bridge: Bridge { hub: String::new(), device: device.clone(), stream, role },
+            principal: self.identity.principal.clone(),
+            credential,
+            address: self.context.address,
+            until: access_deadline(&scope),
+            scope,
+        };
+        let ((admission, rendezvous), guard) = self.shared.streams.broker.attach_leg(attach)?;
+        let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
+        let resume_credential = admission.ticket.map(|(ticket, grace)| self.resume_credential(&ticket, grace));
+        Ok((PendingLeg { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, resume_credential))
+    }
+
+    fn resume_credential(&self, ticket: &ResumeTicket, grace: Duration) -> ResumeCredential {
+        ResumeCredential { token: self.shared.streams.resume_key.sign(ticket), grace }
+    }
+
+    /// Waits for the next message for as long as the identity may stand by with this key.
+    async fn next_message(&self, channel: &mut Channel) -> Result<StandbyToHub, StandbyEnd> {
+        let mut changes = self.shared.registry.changes();
+        loop {
+            let valid = self.revalidate().await.map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;
+            let access_deadline = access_deadline(&valid.record.scope);
+            let deadline: Option<Instant> = valid.key_expiry.into_iter().chain(access_deadline).min();
+            tokio::select! {
+                message = channel.next() => return Ok(message?),
+                Ok(()) = changes.changed() => {}
+                () = sleep_until_deadline(deadline) => {}
+                () = self.shared.streams.draining.cancelled() => return Err(StandbyEnd::Refused(RefusalKind::Draining)),
+            }
+        }
+    }
+
+    /// Checks that the identity may still stand by with the connection's key.
+    async fn revalidate(&self) -> Result<Revalidated, Refusal> {
+        let StandbyIdentity { principal, key, .. } = &self.identity;
+        revalidate(&self.shared.registry, principal, key, Action::Standby).await
+    }
+
+    /// Returns the channel of a leg whose stream has ended.
+    fn control_channel(&self, leg: Leg<Socket>) -> Option<Channel> {
+        let (socket, _) = leg.into_parts()?;
+        Some(ControlChannel::new(socket, self.shared.config.idle_timeout))
+    }
+}
+
+async fn close(channel: Channel, end: StandbyEnd) -> Option<Channel> {
+    match end {
+        StandbyEnd::Channel(error) => channel.end(&error).await,
+        StandbyEnd::Refused(kind) => channel.refuse(kind).await,
+    }
+    None
+}

@@ -1,0 +1,122 @@
+//! A service's standby connection: one stream that it opens.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{Channel, Standby, StandbyEnd, close};
+use crate::hub::broker::{Grant, LegCredential};
+use crate::hub::handlers::open::{self, OpenParams};
+use crate::hub::handlers::streaming::join_and_relay;
+use crate::net::tls::Socket;
+use crate::net::tunnel::relay::Leg;
+use crate::proto::id::{DeviceId, Role};
+use crate::proto::message::encode;
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::ResumeCredential;
+use crate::proto::standby::{ResumeGrant, StandbyFromHub, StandbyOpenRequest, StandbyOpened, StandbyToHub};
+
+impl Standby<'_> {
+    /// Serves one stream that the service opens. Returns the channel if it stands by again.
+    pub(super) async fn serve_service(&self, mut channel: Channel) -> Option<Channel> {
+        let opening = async {
+            let StandbyToHub::Open(open) = self.next_message(&mut channel).await? else {
+                return Err(StandbyEnd::Refused(RefusalKind::BadRequest));
+            };
+            let early = channel.recv_attached(open.early.bytes()).await?;
+            Ok((open, early))
+        };
+        match opening.await {
+            Ok((open, early)) => self.open(open, early, channel).await,
+            Err(end) => close(channel, end).await,
+        }
+    }
+
+    async fn open(&self, open: StandbyOpenRequest, early: Bytes, channel: Channel) -> Option<Channel> {
+        let device = open.device.clone();
+        let mut leg = Leg::new(channel.into_socket(), ());
+        // Early data travels with the request, before its activity line is written: not where the log is required.
+        let ahead = if self.shared.activity.is_required() { Bytes::new() } else { early.clone() };
+        let is_ahead = !ahead.is_empty();
+        let result = tokio::select! {
+            result = Box::pin(self.request_stream(open, ahead)) => result,
+            leg_close = leg.buffer_until_joined(Some(self.shared.config.idle_timeout)) => {
+                leg.close(&leg_close).await;
+                return None;
+            }
+        };
+        let grant = match result {
+            Ok(grant) => grant,
+            Err(refusal) => return self.refuse(leg, refusal).await,
+        };
+        // The identity may have changed while the device was asked.
+        let scope = match self.revalidate().await {
+            Ok(valid) => valid.record.scope,
+            Err(refusal) => {
+                self.shared.streams.broker.kill_stream(grant.stream);
+                return self.refuse(leg, refusal).await;
+            }
+        };
+        let token = LegCredential::Token(grant.token.hash());
+        match self.attach_leg((&device, grant.stream), scope, token) {
+            Ok((pending, resume_credential)) => {
+                if leg
+                    .send_text(encode(&self.opened_message(&device, &grant, resume_credential.as_ref())))
+                    .await
+                    .is_err()
+                {
+                    return None;
+                }
+                if grant.has_early && is_ahead {
+                    leg.set_delivered(early.len() as u64)
+                } else {
+                    leg.prepend(early)
+                }
+                join_and_relay(self.shared, pending, leg).await.and_then(|leg| self.control_channel(leg))
+            }
+            Err(refusal) => self.refuse(leg, refusal).await,
+        }
+    }
+
+    /// Opens the stream as for a plain request, with the service's present record.
+    async fn request_stream(&self, open: StandbyOpenRequest, early: Bytes) -> Result<Grant, Refusal> {
+        let record = self.revalidate().await?.record;
+        let params = OpenParams {
+            device: open.device,
+            name: open.stream_name,
+            connect_timeout: Duration::from_millis(open.connect_timeout_ms),
+            response_timeout: Duration::from_millis(open.response_timeout_ms),
+            protocols: open::protocols(open.protocols.iter().map(String::as_str)),
+            stream: Some(open.request_id),
+            reusable: true,
+            standby: true,
+            early,
+        };
+        open::open_stream(self.shared, self.context, record, params).await
+    }
+
+    fn opened_message(
+        &self,
+        device: &DeviceId,
+        grant: &Grant,
+        resume_credential: Option<&ResumeCredential>,
+    ) -> StandbyFromHub {
+        StandbyFromHub::Opened(StandbyOpened {
+            url: self.shared.endpoints.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
+            protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
+            resume_grant: resume_credential.map(ResumeGrant::from),
+            reusable: grant.reusable,
+        })
+    }
+
+    /// Refuses the stream. The connection stands by again unless the identity itself is no longer valid: then it
+    /// closes, and the service learns the cause when it authenticates again.
+    async fn refuse(&self, mut leg: Leg<Socket>, reason: Refusal) -> Option<Channel> {
+        if self.revalidate().await.is_err() {
+            leg.refuse(&reason).await;
+            return None;
+        }
+        leg.send_text(encode(&StandbyFromHub::Refused { reason })).await.ok()?;
+        self.control_channel(leg)
+    }
+}

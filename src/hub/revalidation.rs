@@ -1,0 +1,52 @@
+//! Validity of connections that outlive their request: identity, key and access are checked again when they change or
+//! expire.
+
+use std::time::Instant;
+
+use tokio::time::sleep_until;
+
+use super::auth::{Action, authorize};
+use super::registry::{Record, RegistryCache};
+use crate::net::os::clock;
+use crate::proto::id::Principal;
+use crate::proto::key::PublicKey;
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::scope::Scope;
+
+/// An identity that was found valid again.
+pub(super) struct Revalidated {
+    /// Its present record.
+    pub(super) record: Record,
+    /// The expiry of the key with which the connection authenticated, if the key was rotated.
+    pub(super) key_expiry: Option<Instant>,
+}
+
+/// Looks an authenticated identity up again and checks that it may still do this with this key.
+pub(super) async fn revalidate(
+    registry: &RegistryCache,
+    principal: &Principal,
+    key: &PublicKey,
+    action: Action<'_>,
+) -> Result<Revalidated, Refusal> {
+    let found = registry.find(principal).await;
+    let record = found.map_err(|error| error.to_public_refusal())?;
+    let record = record.ok_or(RefusalKind::AuthenticationFailed)?;
+    let now = clock::now_utc();
+    authorize(record.authz_subject(), action, now)?;
+    let stored = record.valid_key(key, now).ok_or(RefusalKind::KeyReplaced)?;
+    let key_expiry = stored.until.map(|until| clock::now() + until.since(now));
+    Ok(Revalidated { record, key_expiry })
+}
+
+/// Returns the end of a service's access on the monotonic clock, or `None` if it does not expire.
+pub(super) fn access_deadline(scope: &Scope) -> Option<Instant> {
+    scope.until.map(|until| clock::now() + until.since(clock::now_utc()))
+}
+
+/// Sleeps until the deadline; pends forever if there is none.
+pub(super) async fn sleep_until_deadline(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

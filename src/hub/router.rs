@@ -1,0 +1,145 @@
+//! From an accepted socket to its handler: TLS, one HTTP request, then the handler of an upgraded connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, header};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::admission::ConnectionPermit;
+use super::admission::penalty::PenaltyReason;
+use super::connection::ConnectionContext;
+use super::handlers::control::{self, ControlUpgrade};
+use super::handlers::standby::{self, StandbyUpgrade};
+use super::handlers::streaming::{self, AcceptedLeg};
+use super::handlers::{devices, enrol, open};
+use super::listen::ListenerKind;
+use super::shared::Shared;
+use super::{monitor, responses};
+use crate::net::tls::{Acceptor, Socket};
+use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
+use crate::net::transport::socket;
+use crate::net::tunnel::relay::Leg;
+use crate::proto::channel_binding::Exporter;
+use crate::proto::http::Route;
+
+/// The purpose of an upgraded connection.
+enum Upgraded {
+    /// A device's control connection.
+    Control(ControlUpgrade),
+    /// One leg of a stream.
+    Stream(Box<AcceptedLeg>),
+    /// A standby connection.
+    Standby(Box<StandbyUpgrade>),
+}
+
+/// Serves one connection from TLS to its end.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    acceptor: Acceptor,
+    tcp: TcpStream,
+    address: SocketAddr,
+    listener_kind: ListenerKind,
+    permit: ConnectionPermit,
+) {
+    let ConnectionPermit { unauthenticated, slot } = permit;
+    socket::tune(&tcp);
+    // Each stage is boxed, so that its memory is freed before the next one: a connection may stay in the last one for
+    // months.
+    let Some((stream, exporter)) = Box::pin(tls_handshake(&shared, &acceptor, tcp, address)).await else { return };
+    let context = ConnectionContext::new(shared.streams.next_connection(), address, exporter, unauthenticated);
+    let handler = async |request| respond(&shared, &context, listener_kind, request).await;
+    let served = Box::pin(serve(stream, shared.config.limits.http, handler));
+    let upgraded = tokio::select! {
+        upgraded = served => upgraded,
+        () = Box::pin(context.enforce_auth_deadline(&shared)) => None,
+    };
+    context.penalize_abandoned_auth(&shared);
+    match upgraded {
+        Some((Upgraded::Control(upgrade), socket)) => {
+            Box::pin(control::run(&shared, &context, upgrade, socket)).await;
+        }
+        Some((Upgraded::Standby(upgrade), socket)) => {
+            Box::pin(standby::run(&shared, &context, *upgrade, socket)).await;
+        }
+        Some((Upgraded::Stream(accepted), socket)) => {
+            let AcceptedLeg { pending, reuse_as } = *accepted;
+            // The task of the other leg may take the socket over, and the permits with it.
+            let leg = Leg::new(socket, (slot, context.permit()));
+            let reusable_leg = Box::pin(streaming::join_and_relay(&shared, pending, leg)).await;
+            if let (Some(leg), Some(identity)) = (reusable_leg, reuse_as) {
+                Box::pin(standby::reuse(&shared, &context, identity, leg)).await;
+            }
+        }
+        None => {}
+    }
+}
+
+/// Completes the TLS handshake within its timeout. `None` if it failed, or for an ACME server, which has its answer and
+/// is not penalised.
+async fn tls_handshake(
+    shared: &Shared,
+    acceptor: &Acceptor,
+    tcp: TcpStream,
+    address: SocketAddr,
+) -> Option<(Socket, Exporter)> {
+    let reason = match timeout(shared.config.limits.tls_timeout, acceptor.accept(tcp)).await {
+        Ok(Ok(accepted)) => return accepted,
+        Ok(Err(error)) => {
+            tracing::debug!(target: "hub", %error, "TLS handshake with {address} failed");
+            PenaltyReason::ProtocolError
+        }
+        Err(_) => PenaltyReason::AuthTimeout,
+    };
+    shared.metrics.tls_failed();
+    shared.admission.record_penalty(address, reason);
+    None
+}
+
+/// Handles a request. A response that is no upgrade ends the connection.
+async fn respond(
+    shared: &Shared,
+    context: &ConnectionContext,
+    listener_kind: ListenerKind,
+    request: HttpRequest,
+) -> HttpOutcome<Upgraded> {
+    let mut outcome = route(shared, context, listener_kind, &request).await;
+    context.set_answered();
+    let HttpOutcome::Reply(response) = &mut outcome else { return outcome };
+    // One request per connection: a client with its answer is done, and must not hold its permit by further requests.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if response.status() == StatusCode::UNAUTHORIZED {
+        context.on_unauthorized(shared, response).await;
+    }
+    outcome
+}
+
+async fn route(
+    shared: &Shared,
+    context: &ConnectionContext,
+    listener_kind: ListenerKind,
+    request: &HttpRequest,
+) -> HttpOutcome<Upgraded> {
+    let route = Route::parse(&request.method, &request.path).filter(|route| listener_kind.serves(route));
+    let response = match route {
+        Some(Route::Control(device)) if request.is_upgrade => {
+            return control::upgrade(shared, context, request, device).await.map(Upgraded::Control);
+        }
+        Some(Route::Bridge(bridge)) if request.is_upgrade => {
+            let upgrade = streaming::upgrade(shared, context, request, bridge).await;
+            return upgrade.map(|leg| Upgraded::Stream(Box::new(leg)));
+        }
+        Some(Route::Standby) if request.is_upgrade => {
+            let upgrade = standby::upgrade(shared, context, request).await;
+            return upgrade.map(|standby| Upgraded::Standby(Box::new(standby)));
+        }
+        Some(Route::Open(device, name)) => open::respond(shared, context, request, device, name).await,
+        Some(Route::Devices) => devices::list(shared, context, request).await,
+        Some(Route::Join) => enrol::join(shared, context, request).await,
+        Some(Route::Health) => monitor::health(&shared.streams).await,
+        Some(Route::Ready) => monitor::ready(&shared.streams, &shared.admission),
+        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => responses::not_found(),
+    };
+    HttpOutcome::Reply(response)
+}

@@ -1,0 +1,35 @@
+//! The parts of a running hub that its connections share.
+
+use std::sync::Arc;
+
+use super::activity::Activity;
+use super::admission::Admission;
+use super::config::HubConfig;
+use super::endpoints::Endpoints;
+use super::metrics::Metrics;
+use super::registry::RegistryCache;
+use super::streams::Streams;
+use crate::proto::message::StandbyOffer;
+use crate::proto::timestamp::Timestamp;
+
+/// The parts of a running hub, each of which stands for itself.
+pub(super) struct Shared {
+    pub(super) config: HubConfig,
+    pub(super) endpoints: Endpoints,
+    pub(super) registry: RegistryCache,
+    pub(super) admission: Arc<Admission>,
+    pub(super) streams: Streams,
+    pub(super) activity: Activity,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) started_at: Timestamp,
+    /// Held while all devices are listed: one list at a time reads the whole registry.
+    pub(super) list_lock: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    /// Returns the URL for standby connections and their limit, or `None` while the hub takes none.
+    pub(super) fn standby_offer(&self, authority: &str) -> Option<StandbyOffer> {
+        let offer = StandbyOffer { url: self.endpoints.standby_url(authority), limit: self.config.standbys };
+        Some(offer).filter(|offer| offer.limit > 0 && !self.streams.is_draining())
+    }
+}

@@ -1,0 +1,48 @@
+//! The number of standby connections of each identity.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::proto::id::Principal;
+
+/// Counts standby connections. Clones share the counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StandbyCounts(Arc<Mutex<HashMap<Principal, usize>>>);
+
+/// One counted standby connection, until it is dropped.
+#[derive(Debug)]
+pub(super) struct StandbyPermit(StandbyCounts, Principal);
+
+impl StandbyCounts {
+    /// Counts one more connection of an identity, unless it has `limit` of them.
+    pub(super) fn acquire(&self, principal: &Principal, limit: usize) -> Option<StandbyPermit> {
+        let mut counts = self.lock();
+        let count = counts.get(principal).copied().unwrap_or(0);
+        if count >= limit {
+            return None;
+        }
+        counts.insert(principal.clone(), count + 1);
+        Some(StandbyPermit(self.clone(), principal.clone()))
+    }
+
+    /// Returns the count over all identities.
+    pub(super) fn total(&self) -> usize {
+        self.lock().values().sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Principal, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for StandbyPermit {
+    fn drop(&mut self) {
+        let mut counts = self.0.lock();
+        let left = counts.get(&self.1).map_or(0, |count| count - 1);
+        if left > 0 {
+            counts.insert(self.1.clone(), left)
+        } else {
+            counts.remove(&self.1)
+        };
+    }
+}

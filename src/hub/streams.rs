@@ -1,0 +1,48 @@
+//! The hub's streams: the broker that matches their legs, the standby connections, and the signals to drain and stop.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use super::broker_handle::BrokerHandle;
+use super::standby_counts::StandbyCounts;
+use crate::net::tls::Socket;
+use crate::proto::id::ConnectionId;
+use crate::proto::resume::ResumeKey;
+
+/// The state that control connections, requests and legs share.
+pub(super) struct Streams {
+    pub(super) broker: BrokerHandle<Socket>,
+    pub(super) standbys: StandbyCounts,
+    /// Signs resume tickets.
+    pub(super) resume_key: ResumeKey,
+    /// Cancelled when the hub takes no more new streams.
+    pub(super) draining: CancellationToken,
+    /// Cancelled when control connections and listeners must end.
+    pub(super) stopping: CancellationToken,
+    next_connection: AtomicU64,
+}
+
+impl Streams {
+    /// The state of a hub without streams.
+    pub(super) fn new(broker: BrokerHandle<Socket>, resume_key: ResumeKey) -> Self {
+        Self {
+            broker,
+            standbys: StandbyCounts::default(),
+            resume_key,
+            draining: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            next_connection: AtomicU64::new(0),
+        }
+    }
+
+    /// Allocates a connection id. A standby connection takes a new one for each stream.
+    pub(super) fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Reports whether the hub refuses new streams because it is about to stop.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+}
