@@ -23,8 +23,9 @@ pub enum Endpoint {
 /// The suffix of a subprotocol whose client does not mask its frames.
 const UNMASKED: &str = ".unmasked";
 
-/// The variant of a subprotocol without the masks of RFC 6455 section 5.3. Masks keep scripts from writing bytes of their
-/// choice past proxies that read the connection; the two ends of a TLS channel that nobody else reads do not need them.
+/// The variant of a subprotocol without the masks of RFC 6455 section 5.3. Masks keep scripts from writing bytes of
+/// their choice past proxies that read the connection; the two ends of a TLS channel that nobody else reads do not need
+/// them.
 pub fn unmasked(protocol: &str) -> String {
     format!("{protocol}{UNMASKED}")
 }

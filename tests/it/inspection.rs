@@ -86,8 +86,8 @@ fn where_both_ends_allow_it_streams_go_through() {
     is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[ALLOWED]).connect());
 }
 
-/// Asserts that all frames that the proxy reads are masked, though both ends offered unmasked frames before they detected
-/// it.
+/// Asserts that all frames that the proxy reads are masked, though both ends offered unmasked frames before they
+/// detected it.
 fn assert_masked(middlebox: &Middlebox) {
     let (mut sockets, mut offers) = (0, 0);
     for read in middlebox.read() {

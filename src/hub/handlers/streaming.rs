@@ -127,8 +127,8 @@ fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Ve
     ]
 }
 
-/// Returns the subprotocol agreed in the handshake, unmasked if that is offered and the signature covers the TLS channel;
-/// else the first foreign one offered, since Azure's C client names one and ignores it.
+/// Returns the subprotocol agreed in the handshake, unmasked if that is offered and the signature covers the TLS
+/// channel; else the first foreign one offered, since Azure's C client names one and ignores it.
 fn negotiate_subprotocol(
     request: &HttpRequest,
     agreed: Option<StreamProtocol>,

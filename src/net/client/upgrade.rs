@@ -106,8 +106,8 @@ impl Client {
     }
 }
 
-/// Removes the offer of unmasked frames from a request for a connection whose TLS is inspected: the proxy that reads its
-/// frames must find them masked.
+/// Removes the offer of unmasked frames from a request for a connection whose TLS is inspected: the proxy that reads
+/// its frames must find them masked.
 pub(super) fn without_unmasked(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
     if let Some(offered) = request.headers_mut().get_mut(header::SEC_WEBSOCKET_PROTOCOL) {
         let protocols = offered.to_str().unwrap_or_default().split(", ").filter(|protocol| !is_unmasked(protocol));

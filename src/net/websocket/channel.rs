@@ -115,8 +115,8 @@ impl<T: Transport> ControlChannel<T> {
         timeout(CONTROL_SEND_TIMEOUT, bytes).await.unwrap_or(Err(ChannelError::Silent))
     }
 
-    /// Receives the answer to a request. The peer is pinged early and given up soon, since the caller has another way to
-    /// reach it.
+    /// Receives the answer to a request. The peer is pinged early and given up soon, since the caller has another way
+    /// to reach it.
     pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
         match timeout(STANDBY_PING_DELAY, self.next()).await {
             Ok(answer) => answer,

@@ -153,8 +153,9 @@ impl<T: Transport> FrameIo<T> {
         self.endpoint == Endpoint::Server && self.options.masked
     }
 
-    /// Releases buffers that have grown and are no longer needed. tungstenite's own grow to the largest message and never
-    /// shrink, and the rest of the read buffer keeps the whole allocation of the message before it (<https://github.com/snapview/tungstenite-rs/issues/500>, and
+    /// Releases buffers that have grown and are no longer needed. tungstenite's own grow to the largest message and
+    /// never shrink, and the rest of the read buffer keeps the whole allocation of the message before it
+    /// (<https://github.com/snapview/tungstenite-rs/issues/500>, and
     /// <https://github.com/snapview/tungstenite-rs/pull/556>, which would expose the read buffer's contents).
     fn release_buffers(&mut self, context: &mut Context<'_>) {
         if !self.is_growing && self.release.is_none() {
@@ -318,8 +319,8 @@ impl<T: Transport> Wire<T> {
         NonblockingIo { wire: self, context }
     }
 
-    /// Limit of the next read. tungstenite allocates a message's buffer once it has the header, and copies what it has of
-    /// the payload by then: so the header is read on its own, and nothing beyond the message.
+    /// Limit of the next read. tungstenite allocates a message's buffer once it has the header, and copies what it has
+    /// of the payload by then: so the header is read on its own, and nothing beyond the message.
     fn read_limit(&self) -> usize {
         let unparsed = self.unparsed;
         match self.expected {
@@ -361,8 +362,8 @@ impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
     }
 }
 
-/// Never fails: tungstenite's `read` writes answers and would fail with them. The first error is kept for the writer, and
-/// later output is dropped.
+/// Never fails: tungstenite's `read` writes answers and would fail with them. The first error is kept for the writer,
+/// and later output is dropped.
 impl<T: Transport> Write for NonblockingIo<'_, '_, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.wire.write_error.is_some() {

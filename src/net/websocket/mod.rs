@@ -1,8 +1,8 @@
-//! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done. tungstenite does the
-//! framing.
+//! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done. tungstenite does
+//! the framing.
 //!
-//! Its `WebSocketContext` is driven here rather than through `tokio_tungstenite::WebSocketStream`, since the latter's limits
-//! and buffers are fixed once it is made: see [`frame_io`].
+//! Its `WebSocketContext` is driven here rather than through `tokio_tungstenite::WebSocketStream`, since the latter's
+//! limits and buffers are fixed once it is made: see [`frame_io`].
 
 pub mod channel;
 mod frame_io;

@@ -12,7 +12,7 @@ use super::leg::LegClose;
 use crate::net::liveness::Liveness;
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead, wait_until_dead};
 use crate::net::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocketError, Writer};
-use crate::proto::limits::FULL_MESSAGE_BYTES;
+use crate::proto::limits::{DATA_MESSAGE_BYTES, FULL_MESSAGE_BYTES};
 use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE, StreamControl};
 
 /// The leg that a direction reads, or the one that it writes to.
@@ -88,7 +88,9 @@ impl Direction<'_> {
             let forwarded = tokio::select! {
                 biased;
                 forwarded = self.forward(next, sink) => forwarded,
-                () = wait_until_dead(self.sink_liveness, self.context.idle_limit()) => Err(sink_failed(WebSocketError::Silent)),
+                () = wait_until_dead(self.sink_liveness, self.context.idle_limit()) => {
+                    Err(sink_failed(WebSocketError::Silent))
+                }
             };
             match forwarded {
                 Ok(held) => holding = held,
@@ -158,11 +160,14 @@ impl Direction<'_> {
     }
 }
 
-/// Sends bytes in messages of at most [`FULL_MESSAGE_BYTES`]: the original's clients accept little more, and from the
-/// payload of such a message its receiver knows how long its frame header was, so that it can release its buffers.
+/// Sends a message, in several if it is larger than [`DATA_MESSAGE_BYTES`], the most that the original's clients
+/// accept. Those have [`FULL_MESSAGE_BYTES`]: from a payload above 65,535 bytes, the receiver cannot derive the size of
+/// the frame header, so that it could not release its buffers.
 async fn send_in_chunks<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), WebSocketError> {
-    while bytes.len() > FULL_MESSAGE_BYTES {
-        sink.bytes(bytes.split_to(FULL_MESSAGE_BYTES)).await?;
+    if bytes.len() > DATA_MESSAGE_BYTES {
+        while bytes.len() > FULL_MESSAGE_BYTES {
+            sink.bytes(bytes.split_to(FULL_MESSAGE_BYTES)).await?;
+        }
     }
     sink.bytes(bytes).await
 }

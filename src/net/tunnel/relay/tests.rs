@@ -90,7 +90,7 @@ async fn a_loss_after_both_ends_are_acknowledged_is_a_normal_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_message_is_forwarded_in_a_frame_whose_header_size_its_receiver_cannot_tell() {
+async fn a_message_above_64_kib_is_cut_to_sizes_of_which_the_receiver_knows_the_frame_header() {
     let ((device, mut agent), (service, mut proxy)) = (side(), side());
     let sent = Bytes::from(vec![7; DATA_MESSAGE_LIMIT]);
     let peers = async {
